@@ -1,0 +1,106 @@
+"""One HTTP client for blocking and asyncio code, for calls where a lost or doubled request costs money.
+
+The public names, nothing else. Each is imported when first used, so that `import http_service_client`
+costs next to nothing and pulls in neither requests nor aiohttp.
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+from ._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .client import HttpServiceClient as HttpServiceClient
+    from .config import ConnectionPoolConfig as ConnectionPoolConfig
+    from .config import HttpClientConfig as HttpClientConfig
+    from .config import Timeout as Timeout
+    from .core.circuit_breaker import CircuitBreakerState as CircuitBreakerState
+    from .core.circuit_breaker import StateChange as StateChange
+    from .core.interceptors import RequestInterceptor as RequestInterceptor
+    from .core.interceptors import ResponseInterceptor as ResponseInterceptor
+    from .errors import AttemptTimeoutError as AttemptTimeoutError
+    from .errors import CircuitOpenError as CircuitOpenError
+    from .errors import ClientClosedError as ClientClosedError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import ConnectError as ConnectError
+    from .errors import ConnectionLostError as ConnectionLostError
+    from .errors import ConnectTimeoutError as ConnectTimeoutError
+    from .errors import DeadlineExceededError as DeadlineExceededError
+    from .errors import DecodingError as DecodingError
+    from .errors import HttpClientError as HttpClientError
+    from .errors import HttpStatusError as HttpStatusError
+    from .errors import InterceptorError as InterceptorError
+    from .errors import InvalidRequestError as InvalidRequestError
+    from .errors import NameResolutionError as NameResolutionError
+    from .errors import NetworkError as NetworkError
+    from .errors import PoolTimeoutError as PoolTimeoutError
+    from .errors import ProtocolError as ProtocolError
+    from .errors import ProxyError as ProxyError
+    from .errors import ReadTimeoutError as ReadTimeoutError
+    from .errors import RequestTimeoutError as RequestTimeoutError
+    from .errors import ResponseError as ResponseError
+    from .errors import ResponseTooLargeError as ResponseTooLargeError
+    from .errors import ResponseValidationError as ResponseValidationError
+    from .errors import SentState as SentState
+    from .errors import TlsError as TlsError
+    from .errors import TlsVerificationError as TlsVerificationError
+    from .errors import TooManyRedirectsError as TooManyRedirectsError
+    from .errors import TransportError as TransportError
+    from .errors import UnsafeRedirectError as UnsafeRedirectError
+    from .errors import WriteTimeoutError as WriteTimeoutError
+    from .events import Timeline as Timeline
+    from .messages import Headers as Headers
+    from .messages import HttpContext as HttpContext
+    from .messages import HttpRequest as HttpRequest
+    from .messages import HttpResponse as HttpResponse
+    from .observability.metrics import HttpMetrics as HttpMetrics
+    from .observability.metrics import MetricsCollector as MetricsCollector
+    from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
+    from .policies import ConstantBackoff as ConstantBackoff
+    from .policies import DecorrelatedBackoff as DecorrelatedBackoff
+    from .policies import ExponentialBackoff as ExponentialBackoff
+    from .policies import FibonacciBackoff as FibonacciBackoff
+    from .policies import LinearBackoff as LinearBackoff
+    from .policies import RetryBudgetSettings as RetryBudgetSettings
+    from .policies import RetryCondition as RetryCondition
+    from .policies import RetryPolicy as RetryPolicy
+    from .policies import circuit_breaker as circuit_breaker
+    from .policies import deadline as deadline
+    from .policies import retry_policy as retry_policy
+
+_PLACES = {
+    "client": "HttpServiceClient",
+    "config": "ConnectionPoolConfig HttpClientConfig Timeout",
+    "core.circuit_breaker": "CircuitBreakerState StateChange",
+    "core.interceptors": "RequestInterceptor ResponseInterceptor",
+    "errors": (
+        "AttemptTimeoutError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
+        "ConnectionLostError DeadlineExceededError DecodingError HttpClientError HttpStatusError InterceptorError "
+        "InvalidRequestError NameResolutionError NetworkError PoolTimeoutError ProtocolError ProxyError "
+        "ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError SentState "
+        "TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError WriteTimeoutError"
+    ),
+    "events": "Timeline",
+    "messages": "Headers HttpContext HttpRequest HttpResponse",
+    "observability.metrics": "HttpMetrics MetricsCollector",
+    "policies": (
+        "CircuitBreakerPolicy ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff "
+        "RetryBudgetSettings RetryCondition RetryPolicy circuit_breaker deadline retry_policy"
+    ),
+}
+_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
+
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # strings, computed
+
+
+def __getattr__(name: str) -> object:
+    module = _MODULE_OF.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,329 @@
+"""The front door: one client object, the same verbs for blocking and for async code.
+
+Both front ends do the same four things: open the call, run the plan that the layers make of it, close
+the timeline, return or raise. What the plan decides is in `core/`; how it is performed, in `drivers/`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random as _random
+import sys
+import warnings
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Callable
+
+from .config import HttpClientConfig
+from .core.call import Call
+from .core.circuit_breaker import CircuitBreaker, StateChange
+from .core.exchange import Exchange
+from .core.interceptors import Interceptor, InterceptorsLayer
+from .core.limits import Limit
+from .core.pipeline import call_pipeline
+from .core.preparation import Preparation
+from .core.redirects import RedirectsLayer
+from .core.retry import RetryLayer
+from .core.scope import current_scope, enter_scope, leave_scope
+from .drivers.clocks import Clock, SystemClock
+from .drivers.locks import ForkSafeLock
+from .errors import ClientClosedError, ConfigurationError
+from .events import Event
+from .messages import HttpResponse
+from .observability.metrics import HttpMetrics, MetricsCollector
+from .opening import CallOpener
+from .protocol.proxies import ProxySettings
+from .transports.base import TransportSettings
+from .transports.tls import TlsSettings
+from .worlds import Worlds
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .core.effects import Outcome
+    from .opening import RequestOptions
+
+__all__ = ["HttpServiceClient"]
+
+_LOGGER = logging.getLogger("http_service_client")
+
+
+class HttpServiceClient:
+    """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
+
+    config: see `HttpClientConfig`; None for the defaults.
+    base_url: prefix of relative URLs, such as ``https://api.example.com/v1``.
+    transport: replaces the network, in both worlds (see `transports.base`); None for requests and aiohttp.
+    metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
+    on_event: called with each event of each call, and each `StateChange` of a circuit.
+    interceptor_factory: makes an interceptor from its class, such as a container's; None calls the class.
+    clock, random: the time and the chance to live by, for tests.
+
+    Thread-safe, and usable from any number of event loops at once. Close it with `close()`,
+    `await close_async()`, or by `with` / `async with`.
+
+    Raises ConfigurationError for a setting that is wrong.
+    """
+
+    def __init__(
+        self,
+        config: HttpClientConfig | None = None,
+        *,
+        base_url: str | None = None,
+        transport: Any = None,
+        metrics: HttpMetrics | MetricsCollector | None = None,
+        on_event: Callable[[Event | StateChange], None] | None = None,
+        interceptor_factory: Callable[[type], Any] | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] | None = None,
+    ) -> None:
+        if config is not None and not isinstance(config, HttpClientConfig):
+            raise ConfigurationError(f"config must be an HttpClientConfig, not {type(config).__name__}")
+        self.config = config = config or HttpClientConfig()
+        self._on_event = on_event
+        self._is_closed = False
+        self._has_warned = False
+        self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
+        clock, random = clock or SystemClock(), random or _random.random
+        self._base_url = base_url
+        self._open_call = CallOpener(config, base_url, clock, random, self._tell)
+        keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
+        interceptors = _Interceptors(interceptor_factory)
+        self._pipeline = call_pipeline(
+            RetryLayer(random, clock.wall),
+            InterceptorsLayer(
+                [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
+                [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
+                Preparation(config.pool.compression_threshold if config.enable_request_compression else None),
+            ),
+            RedirectsLayer(config.sensitive),
+            Exchange(keys, connections),
+        )
+        self._worlds = Worlds(
+            _transport_settings(config), transport, clock, lambda: [connections, *(s.connections for _, s in keys.items())]
+        )
+
+    # Verbs. One keyword list for all of them: see `request`.
+
+    def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """GET a resource. Keywords as for `request`."""
+        return self.request("GET", url, **options)
+
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """POST to a resource. Keywords as for `request`."""
+        return self.request("POST", url, **options)
+
+    def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """PUT a resource. Keywords as for `request`."""
+        return self.request("PUT", url, **options)
+
+    def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """PATCH a resource. Keywords as for `request`."""
+        return self.request("PATCH", url, **options)
+
+    def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """DELETE a resource. Keywords as for `request`."""
+        return self.request("DELETE", url, **options)
+
+    def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Ask for a resource's headers. Keywords as for `request`."""
+        return self.request("HEAD", url, **options)
+
+    def options(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Ask what a resource can do. Keywords as for `request`."""
+        return self.request("OPTIONS", url, **options)
+
+    async def get_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """GET a resource. Keywords as for `request`."""
+        return await self.request_async("GET", url, **options)
+
+    async def post_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """POST to a resource. Keywords as for `request`."""
+        return await self.request_async("POST", url, **options)
+
+    async def put_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """PUT a resource. Keywords as for `request`."""
+        return await self.request_async("PUT", url, **options)
+
+    async def patch_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """PATCH a resource. Keywords as for `request`."""
+        return await self.request_async("PATCH", url, **options)
+
+    async def delete_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """DELETE a resource. Keywords as for `request`."""
+        return await self.request_async("DELETE", url, **options)
+
+    async def head_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Ask for a resource's headers. Keywords as for `request`."""
+        return await self.request_async("HEAD", url, **options)
+
+    async def options_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Ask what a resource can do. Keywords as for `request`."""
+        return await self.request_async("OPTIONS", url, **options)
+
+    # The two front ends.
+
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """Make a call and return the response, whatever its status.
+
+        url: absolute, or relative to `base_url`.   params: merged into the query; None values drop.
+        headers: added to the default ones; a value of None leaves a default header out.
+        json, data, files: the body. At most one of json and (data, files).
+        cookies: sent with this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: another `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no breaker.
+        idempotent: True vouches that processing the request twice does no harm; False that it does.
+        response_type: any type that pydantic can validate; `response.data` is then of that type.
+
+        Raises InvalidRequestError before anything is sent when the request is wrong; CircuitOpenError when
+        the circuit refuses; TransportError when no complete response came; ResponseValidationError when
+        a 2xx response is not of the `response_type`. Every error carries the timeline.
+        """
+        call = self._begin(method, url, options)
+        self._warn_inside_a_loop()
+        _, token = enter_scope(call.options.retry is not None)
+        try:
+            outcome = self._worlds.blocking().run(self._pipeline(call.request, call))
+        except BaseException as error:
+            call.break_off(error)
+            raise
+        finally:
+            leave_scope(token)
+        return _finish(call, outcome, options.get("response_type"))
+
+    async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """As `request`, in an asyncio task."""
+        call = self._begin(method, url, options)
+        _, token = enter_scope(call.options.retry is not None)
+        try:
+            outcome = await self._worlds.tasks().run(self._pipeline(call.request, call))
+        except BaseException as error:
+            call.break_off(error)
+            raise
+        finally:
+            leave_scope(token)
+        return _finish(call, outcome, options.get("response_type"))
+
+    def _begin(self, method: str, url: str, options: RequestOptions) -> Call:
+        if self._is_closed:
+            raise ClientClosedError("this HttpServiceClient was closed; make a new one")
+        return self._open_call(method, url, **options)
+
+    def _warn_inside_a_loop(self) -> None:
+        asyncio = sys.modules.get("asyncio")  # who has not imported it has no loop running
+        if self._has_warned or asyncio is None or asyncio._get_running_loop() is None:
+            return
+        self._has_warned = True
+        message = "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
+        warnings.warn(message, RuntimeWarning, stacklevel=4)
+
+    # What happened, and how things stand.
+
+    def _tell(self, event: Event | StateChange) -> None:
+        """Feed the metrics and the listener. A listener that fails must not fail the call."""
+        self._collector.collect(event)
+        if self._on_event is not None:
+            try:
+                self._on_event(event)
+            except Exception:
+                _LOGGER.exception("on_event failed on %s", type(event).__name__)
+
+    @property
+    def metrics(self) -> HttpMetrics:
+        """What this client has counted and measured."""
+        return self._collector.metrics
+
+    def get_circuit_breaker_states(self) -> dict[str, str]:
+        """The state of each circuit, such as ``{"https://api.example.com": "closed"}``."""
+        states = self._open_call.keys.items()
+        return {key: state.breaker.state.value for key, state in states if state.breaker is not None}
+
+    def get_circuit_breaker(self, key: str) -> CircuitBreaker | None:
+        """The circuit of a key such as ``https://api.example.com``, to look at, isolate or reset; None if unknown."""
+        return next((state.breaker for known, state in self._open_call.keys.items() if known == key), None)
+
+    def get_health_summary(self) -> dict[str, Any]:
+        """Totals, the error rate, the mean response time in seconds, and the state of each circuit."""
+        return {**self._collector.summary(), "circuit_breaker_states": self.get_circuit_breaker_states()}
+
+    # The end.
+
+    def close(self) -> None:
+        """Close every connection, of both worlds. A second time does nothing."""
+        self._is_closed = True
+        self._worlds.close()
+
+    async def close_async(self) -> None:
+        """Close every connection, of both worlds. A second time does nothing."""
+        self._is_closed = True
+        await self._worlds.close_async()
+
+    def __enter__(self) -> HttpServiceClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> HttpServiceClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close_async()
+
+    def __repr__(self) -> str:
+        base = f" {self._base_url}" if self._base_url else ""
+        return f"<HttpServiceClient{base}{' closed' if self._is_closed else ''}>"
+
+
+def _finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
+    """Close the timeline; return the response, or raise the error, here and only here."""
+    scope = current_scope()
+    if scope is not None:
+        scope.leave_outcome(outcome)
+    result = call.finish(outcome)
+    if isinstance(result, HttpResponse):
+        if response_type is not None and result.is_success:
+            from .validation import validated
+
+            result.data = validated(result, response_type)
+        return result
+    try:
+        raise result
+    finally:
+        del result  # its traceback holds this frame
+
+
+def _transport_settings(config: HttpClientConfig) -> TransportSettings:
+    pool = config.pool
+    return TransportSettings(
+        max_connections_per_host=pool.max_connections_per_host,
+        keep_alive_timeout=pool.keep_alive_timeout,
+        keep_alive_max_requests=pool.keep_alive_max_requests,
+        max_response_size=config.max_response_size,
+        decompress=config.enable_response_decompression,
+        tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
+        proxies=ProxySettings.from_environ(os.environ if config.trust_env_proxy_settings else {}),
+    )
+
+
+class _Interceptors:
+    """One object of each interceptor class, however often it is listed."""
+
+    def __init__(self, factory: Callable[[type], Any] | None) -> None:
+        self._factory = factory or (lambda cls: cls())
+        self._made: dict[type, Any] = {}
+
+    def method(self, item: Any, name: str) -> Interceptor:
+        """The method of an interceptor given as a class or an object."""
+        if isinstance(item, type):
+            if item not in self._made:
+                self._made[item] = self._factory(item)
+            item = self._made[item]
+        return Interceptor(f"{type(item).__name__}.{name}", getattr(item, name))

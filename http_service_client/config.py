@@ -1,0 +1,273 @@
+"""How a client is set up: frozen records, validated when made.
+
+A wrong type, an unknown key or an impossible value is a `ConfigurationError` that names the field, the
+value and what to write instead. Nothing is silently ignored: a field that is accepted does something.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from dataclasses import dataclass, field, fields
+from typing import Any, Mapping, Sequence
+
+from .core.timeouts import Timeout, check_duration
+from .errors import ConfigurationError
+from .policies import CircuitBreakerPolicy, ExponentialBackoff, RetryBudgetSettings, RetryPolicy
+from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
+
+__all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
+
+
+@dataclass(frozen=True)
+class ConnectionPoolConfig:
+    """Connections: how many, how long, how safe. Durations in seconds.
+
+    max_connections: in use at once, over all hosts and both worlds.   max_connections_per_host: for one.
+    connection_timeout: to resolve, connect and shake hands.   request_timeout: one attempt as a whole.
+    pool_timeout: to wait for a free connection.   None means no limit for these three.
+    keep_alive_timeout: an idle connection is closed after it.
+    keep_alive_max_requests: a connection is retired after so many requests.
+    ssl_verify: False accepts any certificate, with a warning.
+    ssl_cert_file, ssl_key_file: PEM files that show who the client is.
+    ssl_ca_file: PEM bundle of authorities to trust instead of the system's.
+    enable_compression: ask for compressed responses.
+    compression_threshold: smallest request body, in bytes, that `enable_request_compression` compresses.
+    """
+
+    max_connections: int = 100
+    max_connections_per_host: int = 20
+    connection_timeout: float | None = 5.0
+    request_timeout: float | None = 30.0
+    pool_timeout: float | None = 10.0
+    keep_alive_timeout: float = 75.0
+    keep_alive_max_requests: int = 1000
+    ssl_verify: bool = True
+    ssl_cert_file: str | None = None
+    ssl_key_file: str | None = None
+    ssl_ca_file: str | None = None
+    enable_compression: bool = True
+    compression_threshold: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "max_connections_per_host", "keep_alive_max_requests"):
+            _check_count(name, getattr(self, name), least=1)
+        _check_count("compression_threshold", self.compression_threshold, least=0)
+        for name in ("connection_timeout", "request_timeout", "pool_timeout"):
+            check_duration(name, getattr(self, name))
+        check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
+        for name in ("ssl_verify", "enable_compression"):
+            _check_flag(name, getattr(self, name))
+        for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):
+            _check_path(name, getattr(self, name))
+        if self.ssl_key_file is not None and self.ssl_cert_file is None:
+            raise ConfigurationError(f"ssl_key_file {self.ssl_key_file!r} is of no use without ssl_cert_file; give both")
+
+
+# Said at the top level of HttpClientConfig or in its connection_pool; where in both, the same.
+_SHARED = {
+    "base_timeout": "request_timeout",
+    "connection_timeout": "connection_timeout",
+    "max_connections": "max_connections",
+    "max_connections_per_host": "max_connections_per_host",
+}
+
+
+@dataclass(frozen=True)
+class HttpClientConfig:
+    """Everything a client can be told. Durations in seconds, sizes in bytes.
+
+    base_timeout: one attempt as a whole (30).   connection_timeout: to connect (5).
+    max_connections (100), max_connections_per_host (20): in use at once.   These four may be given
+        here or in `connection_pool`; given in both, they must agree.
+    total_timeout: the call as a whole, waits included; None for no limit.
+    enable_circuit_breaker, circuit_breaker_config: one circuit for each scheme, host and port; a
+        `CircuitBreakerPolicy` or a mapping of its arguments.
+    enable_retry_policy, retry_policy_config: a `RetryPolicy`, or a mapping of its arguments and those of
+        `ExponentialBackoff`.
+    enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
+    auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
+    request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
+    max_response_size: decoded bytes, None for no limit.
+    enable_request_compression: gzip bodies from `compression_threshold` on.
+    enable_response_decompression: False hands out the bytes as they came.
+    allowed_redirect_count: redirects followed; 0 returns the redirect itself.
+    trust_env_proxy_settings: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, read once.
+    default_headers: sent with each request that does not set them itself.
+    sensitive_headers: further header names that never go to another origin and never into logs.
+    """
+
+    base_timeout: float | None = None
+    connection_timeout: float | None = None
+    max_connections: int | None = None
+    max_connections_per_host: int | None = None
+    enable_circuit_breaker: bool = True
+    enable_retry_policy: bool = True
+    request_interceptors: Sequence[Any] = ()
+    response_interceptors: Sequence[Any] = ()
+    connection_pool: ConnectionPoolConfig | None = None
+    circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | None = None
+    retry_policy_config: Mapping[str, Any] | RetryPolicy | None = None
+    enable_retry_budget: bool = True
+    retry_budget_config: Mapping[str, Any] | RetryBudgetSettings | None = None
+    total_timeout: float | None = None
+    auto_idempotency_key: bool = False
+    max_response_size: int | None = 10 * 1024 * 1024
+    enable_request_compression: bool = False
+    enable_response_decompression: bool = True
+    allowed_redirect_count: int = 10
+    trust_env_proxy_settings: bool = True
+    default_headers: Mapping[str, str] = field(default_factory=dict)
+    sensitive_headers: Sequence[str] = ()
+
+    # Resolved from the above, for the client.
+    pool: ConnectionPoolConfig = field(init=False, repr=False, compare=False)
+    circuit_breaker: CircuitBreakerPolicy | None = field(init=False, repr=False, compare=False)
+    retry: RetryPolicy | None = field(init=False, repr=False, compare=False)
+    budget: RetryBudgetSettings | None = field(init=False, repr=False, compare=False)
+    headers: Headers = field(init=False, repr=False, compare=False)
+    sensitive: frozenset[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in (
+            "enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "auto_idempotency_key",
+            "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
+        ):  # fmt: skip
+            _check_flag(name, getattr(self, name))
+        check_duration("total_timeout", self.total_timeout)
+        _check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
+        if self.max_response_size is not None:
+            _check_count("max_response_size", self.max_response_size, least=1)
+        for name in ("request_interceptors", "response_interceptors"):
+            _check_interceptors(name, getattr(self, name))
+        self._resolve("pool", self._shared_pool())
+        self._resolve("circuit_breaker", self._breaker())
+        self._resolve("retry", self._retry())
+        self._resolve("budget", self._budget())
+        self._resolve("headers", _checked_headers(self.default_headers))
+        self._resolve("sensitive", _checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
+
+    @property
+    def timeout(self) -> Timeout:
+        """The bounds of one attempt when the call says nothing else."""
+        total, limit = self.pool.request_timeout, self.circuit_breaker.timeout if self.circuit_breaker else None
+        if limit is not None:
+            total = limit if total is None else min(total, limit)
+        return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
+
+    def _resolve(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _shared_pool(self) -> ConnectionPoolConfig:
+        """The connection settings, from both places where they can be said."""
+        said = {pooled: getattr(self, top) for top, pooled in _SHARED.items() if getattr(self, top) is not None}
+        if self.connection_pool is None:
+            return _with_names(ConnectionPoolConfig, said, {pooled: top for top, pooled in _SHARED.items()})
+        if not isinstance(self.connection_pool, ConnectionPoolConfig):
+            raise ConfigurationError(
+                f"connection_pool must be a ConnectionPoolConfig, not {type(self.connection_pool).__name__}"
+            )
+        for top, pooled in _SHARED.items():
+            here, there = getattr(self, top), getattr(self.connection_pool, pooled)
+            if here is not None and here != there:
+                raise ConfigurationError(
+                    f"{top}={here!r} and connection_pool.{pooled}={there!r} say different things; give one of them"
+                )
+        return self.connection_pool
+
+    def _breaker(self) -> CircuitBreakerPolicy | None:
+        if not self.enable_circuit_breaker:
+            return None
+        given = self.circuit_breaker_config
+        if isinstance(given, CircuitBreakerPolicy):
+            return given
+        return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
+
+    def _retry(self) -> RetryPolicy | None:
+        if not self.enable_retry_policy:
+            return None
+        given = self.retry_policy_config
+        if isinstance(given, RetryPolicy):
+            return given
+        arguments = _arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
+        backoff = {item.name: arguments.pop(item.name) for item in fields(ExponentialBackoff) if item.name in arguments}
+        if backoff and "backoff_strategy" in arguments:
+            raise ConfigurationError(
+                f"retry_policy_config gives backoff_strategy and {', '.join(backoff)}; put the latter into the strategy"
+            )
+        return RetryPolicy(**({"backoff_strategy": ExponentialBackoff(**backoff)} | arguments))
+
+    def _budget(self) -> RetryBudgetSettings | None:
+        if not self.enable_retry_budget:
+            return None
+        given = self.retry_budget_config
+        if isinstance(given, RetryBudgetSettings):
+            return given
+        return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
+
+
+def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
+    """A mapping of keyword arguments, each known to one of the takers."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{name} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}")
+    known = [parameter for taker in takers for parameter in inspect.signature(taker).parameters]
+    for key in given:
+        if key not in known:
+            close = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            raise ConfigurationError(f"{name} has the unknown key {key!r}; {hint}")
+    return dict(given)
+
+
+def _with_names(pool: type[ConnectionPoolConfig], said: dict[str, Any], names: dict[str, str]) -> ConnectionPoolConfig:
+    """The pool made from what was said at the top level, its errors by the names used there."""
+    try:
+        return pool(**said)
+    except ConfigurationError as error:
+        message = str(error)
+        for pooled, top in names.items():
+            if message.startswith(pooled + " "):
+                message = top + message[len(pooled) :]
+        raise ConfigurationError(message) from None
+
+
+def _check_count(name: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigurationError(f"{name} must be a whole number >= {least}, not {value!r}")
+
+
+def _check_flag(name: str, value: object) -> None:
+    if type(value) is not bool:
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
+
+
+def _check_path(name: str, value: object) -> None:
+    if value is not None and not (isinstance(value, str) and value):
+        raise ConfigurationError(f"{name} must be the path of a PEM file as a str, or None, not {value!r}")
+
+
+def _check_interceptors(name: str, value: object) -> None:
+    method = "intercept_" + name.split("_", 1)[0]
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ConfigurationError(f"{name} must be a list of interceptor classes or objects, not {value!r}")
+    for item in value:
+        if not callable(getattr(item, method, None)):
+            shown = item.__name__ if isinstance(item, type) else repr(item)
+            raise ConfigurationError(f"{name} has {shown}, which has no method {method}")
+
+
+def _checked_headers(given: object) -> Headers:
+    try:
+        headers = build_headers(given)  # type: ignore[arg-type]  # whatever was given, it says what is wrong
+        validate_headers(headers)
+    except ValueError as error:
+        raise ConfigurationError(f"default_headers: {error}") from None
+    return headers
+
+
+def _checked_names(names: object) -> frozenset[str]:
+    if isinstance(names, str) or not isinstance(names, (Sequence, frozenset, set)):
+        raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
+    return frozenset(str(name).lower() for name in names)

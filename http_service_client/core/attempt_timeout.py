@@ -1,0 +1,48 @@
+"""The end of one attempt, redirects included, and whose limit it was that cut it.
+
+Interceptors are outside: what a rate limiter waits for is the call's time, not the attempt's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import DeadlineExceededError, Failure, RequestTimeoutError, SentState
+from ..messages import HttpRequest
+from .effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .pipeline import Handler
+
+__all__ = ["AttemptTimeoutLayer"]
+
+
+class AttemptTimeoutLayer:
+    """Sets the instant by which the attempt must be over: its timeout's, or the deadline if that is nearer.
+
+    An attempt that the *deadline* cut might have gone on in good health: that is the call's own
+    limit, and no evidence about the server, so it is told apart from an attempt that timed out.
+    """
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        total, deadline_at = call.options.timeout.total, call.deadline_at
+        call.ends_at = None if total is None else call.clock() + total
+        cut_by_deadline = deadline_at is not None and (call.ends_at is None or deadline_at < call.ends_at)
+        if cut_by_deadline:
+            call.ends_at = deadline_at
+        outcome = yield from proceed(request, call)
+        if cut_by_deadline and isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
+            if call.remaining() <= _TIMER_SLACK:  # type: ignore[operator]  # there is a deadline
+                return _deadline_exceeded(outcome)
+        return outcome
+
+
+# Event loops and sockets may wake a clock tick early.
+_TIMER_SLACK = 0.02
+
+
+def _deadline_exceeded(failure: Failure) -> Failure:
+    was_sent = failure.sent_state is not SentState.NEVER_SENT
+    state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
+    return Failure(DeadlineExceededError, f"the deadline cut the attempt: {failure.message}", state, failure.cause)

@@ -1,0 +1,137 @@
+"""What the layers know of one call: its options, its clock, its story so far.
+
+`Call` is the `HttpContext` that interceptors see, with what only the layers need. A call's options are
+resolved by the front end against the client's configuration; the layers read them and decide nothing
+about defaults.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from ..errors import Failure, HttpClientError, SentState
+from ..events import CallFinished, Event, Timeline
+from ..messages import HttpContext, HttpRequest, HttpResponse
+from ..protocol.urls import redact_url
+
+if TYPE_CHECKING:
+    from .circuit_breaker import CircuitBreaker
+    from .effects import Outcome
+    from .keys import KeyState
+    from .retry import RetrySettings
+    from .timeouts import Timeout
+
+__all__ = ["Call", "CallOptions"]
+
+# How much the server may have done, least first: a call admits to the worst of its attempts.
+_RANK = {
+    SentState.NEVER_SENT: 0,
+    SentState.REFUSED: 1,
+    SentState.ANSWERED: 2,
+    SentState.ABANDONED: 3,
+    SentState.MAYBE_PROCESSED: 4,
+}
+
+
+class CallOptions(NamedTuple):
+    """What one call may override, resolved.
+
+    timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
+    retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
+    breaker: None for no circuit breaker.
+    """
+
+    timeout: Timeout
+    max_redirects: int
+    retry: RetrySettings | None
+    is_nested: bool
+    breaker: CircuitBreaker | None
+
+
+class Call(HttpContext):
+    """One user request on its way through the layers.
+
+    origin: the state kept for the call's key.  clock: monotonic seconds.
+    ends_at: the instant by which the running attempt must be over, or None.
+    blocked_until: an instant before which the circuit is known to refuse, or None.
+    answered_by: the interceptor that answered the running attempt without the network.
+    """
+
+    __slots__ = (
+        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "sent_state",
+        "started_at",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        request: HttpRequest,
+        key: str,
+        origin: KeyState,
+        options: CallOptions,
+        clock: Callable[[], float],
+        deadline_at: float | None = None,
+        listener: Callable[[Event], None] | None = None,
+    ) -> None:
+        super().__init__(request, key)
+        self.origin = origin
+        self.options = options
+        self.clock = clock
+        self.started_at = clock()
+        self.deadline_at = deadline_at
+        self.listener = listener
+        self.events: list[Event] = []
+        self.ends_at: float | None = None
+        self.blocked_until: float | None = None
+        self.answered_by: str | None = None
+        self.sent_state = SentState.NEVER_SENT
+
+    def elapsed(self) -> float:
+        """Seconds since the call began."""
+        return self.clock() - self.started_at
+
+    def remaining(self) -> float | None:
+        """Seconds left of the deadline (may be negative), or None without one."""
+        return None if self.deadline_at is None else self.deadline_at - self.clock()
+
+    def record(self, event: Event) -> None:
+        """Add an event to the timeline and tell the listener."""
+        self.events.append(event)
+        if self.listener is not None:
+            self.listener(event)
+
+    def admit(self, state: SentState) -> None:
+        """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
+        if _RANK[state] > _RANK[self.sent_state]:
+            self.sent_state = state
+
+    def finish(self, outcome: Outcome) -> HttpResponse | HttpClientError:
+        """Close the timeline; the response to return, or a new error to raise."""
+        if isinstance(outcome, Failure):
+            self._record_end(None, outcome.error_type.__name__)
+            details = {"request": self.request, "sent_state": self.sent_state, **outcome.details}
+            error = outcome.error_type(outcome.message, timeline=Timeline(self.events), **details)
+            error.__cause__ = outcome.cause
+            return error
+        self._record_end(outcome.status_code, None)
+        outcome.attempts = self.attempt
+        outcome.timeline = Timeline(self.events)
+        return outcome
+
+    def break_off(self, error: BaseException) -> None:
+        """Close the timeline of a call that user code or cancellation ended."""
+        self._record_end(None, type(error).__name__)
+
+    def _record_end(self, status_code: int | None, error: str | None) -> None:
+        self.record(
+            CallFinished(
+                at=self.elapsed(),
+                method=self.request.method,
+                url=redact_url(self.request.url),
+                key=self.key,
+                attempts=self.attempt,
+                status_code=status_code,
+                error=error,
+                sent_state=self.sent_state,
+                deadline_left=self.remaining(),
+            )
+        )

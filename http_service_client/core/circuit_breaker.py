@@ -1,0 +1,510 @@
+"""A circuit breaker: stop calling what keeps failing, and find out gently when it works again.
+
+Theory (M. Nygard, *Release It!*, "Circuit Breaker"). A server in trouble is not helped by more calls,
+nor is a caller by waiting for errors that are sure to come. So calls pass a switch:
+
+    from        to          when
+    CLOSED      OPEN        `failure_threshold` failures in a row
+    OPEN        HALF_OPEN   a caller asks at or after the end of the recovery time; it gets the trial
+    HALF_OPEN   CLOSED      `success_threshold` trials in a row, one at a time, succeeded
+    HALF_OPEN   OPEN        a trial failed; the recovery time grows
+    any         OPEN        `isolate()`: until `reset()`
+    any         CLOSED      `reset()`
+
+Rules that keep it honest, each one learned from a library that lacks it:
+
+1. A *generation* is the span between two changes, and a permit belongs to the one it was given in. A
+   result that comes after its generation is late: it is counted and changes nothing. What a call
+   learned before the break says nothing about the recovery, and cannot prolong the break either.
+2. A permit is settled once. `release` is no evidence: a cancelled trial neither closes nor opens the
+   circuit, and its place is free at once.
+3. A trial is leased. One that never settles gives its place back after `trial_lease`, so that a hung
+   call cannot block the recovery for ever.
+4. A question (`state`, `retry_after`, `snapshot`) changes nothing. So a circuit whose recovery time is
+   over still *is* OPEN until somebody asks for a permit: nothing has been tried yet.
+5. A clock that steps back cannot prolong a break or a lease beyond one full span from then.
+
+What lives here is who may call, and when. What counts as a failure is decided elsewhere; time,
+randomness and the lock are arguments.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple
+
+from ..errors import ConfigurationError
+
+__all__ = [
+    "CircuitBreaker",
+    "CircuitBreakerSettings",
+    "CircuitBreakerSnapshot",
+    "CircuitBreakerState",
+    "Permit",
+    "Refusal",
+    "StateChange",
+]
+
+
+class CircuitBreakerState(str, Enum):
+    """Where the switch stands. The value is the label in metrics, logs and health reports."""
+
+    CLOSED = "closed"  # calls pass, failures in a row are counted
+    OPEN = "open"  # calls are refused until the recovery time is over, or until `reset()`
+    HALF_OPEN = "half_open"  # one trial at a time passes, all others are refused
+
+    def __str__(self) -> str:  # the same text on every Python: 3.12 changed what format() says
+        return str(self.value)
+
+
+_CLOSED = CircuitBreakerState.CLOSED
+_OPEN = CircuitBreakerState.OPEN
+_HALF_OPEN = CircuitBreakerState.HALF_OPEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerSettings:
+    """When a circuit opens and how it comes back. Durations are seconds.
+
+    failure_threshold: failures in a row that open the circuit, 1 or more.
+    recovery_timeout: seconds from the opening until a trial may pass, above 0.
+    success_threshold: successful trials in a row that close the circuit, 1 or more.
+    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; closing forgets it.
+    max_recovery_timeout: what that growth stops at. Matters only when `recovery_multiplier` is above 1,
+        and must then not be below `recovery_timeout`.
+    recovery_jitter: 0 to 1. An open span is stretched, never shortened, by up to this fraction of
+        itself (also beyond `max_recovery_timeout`), so that many clients do not return in step.
+    trial_lease: seconds after which the place of a trial that did not settle is free again. Keep it
+        above the attempt timeout: the result of a trial that outlives its lease is not used.
+    metrics_only: count, change state and tell of it, but refuse nobody (to watch before trusting).
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    failure_threshold: int = 5
+    recovery_timeout: float = 60.0
+    success_threshold: int = 3
+    recovery_multiplier: float = 1.0
+    max_recovery_timeout: float = 600.0
+    recovery_jitter: float = 0.0
+    trial_lease: float = 60.0
+    metrics_only: bool = False
+
+    def __post_init__(self) -> None:
+        count, seconds = "a whole number of 1 or more", "a finite number of seconds above 0"
+        self._check("failure_threshold", _is_count(self.failure_threshold), count)
+        self._check("recovery_timeout", _is_number(self.recovery_timeout, above=0), seconds)
+        self._check("success_threshold", _is_count(self.success_threshold), count)
+        self._check(
+            "recovery_multiplier", _is_number(self.recovery_multiplier, least=1), "a number of 1 or more"
+        )
+        self._check("max_recovery_timeout", _is_number(self.max_recovery_timeout, above=0), seconds)
+        self._check("recovery_jitter", _is_number(self.recovery_jitter, most=1), "a number from 0 to 1")
+        self._check("trial_lease", _is_number(self.trial_lease, above=0), seconds)
+        self._check("metrics_only", isinstance(self.metrics_only, bool), "True or False")
+        self._check(
+            "max_recovery_timeout",
+            self.recovery_multiplier == 1 or self.max_recovery_timeout >= self.recovery_timeout,
+            f"at least recovery_timeout ({self.recovery_timeout!r}) when recovery_multiplier is above 1",
+        )
+
+    def _check(self, name: str, is_right: bool, remedy: str) -> None:
+        if not is_right:
+            raise ConfigurationError(f"{name} must be {remedy}, not {getattr(self, name)!r}")
+
+    def grown(self, recovery: float) -> float:
+        """The recovery time after one more failed trial, in seconds; `recovery` is the one before.
+
+            grown(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
+
+        >>> settings = CircuitBreakerSettings(
+        ...     recovery_timeout=10.0, recovery_multiplier=3.0, max_recovery_timeout=60.0
+        ... )
+        >>> settings.grown(10.0), settings.grown(30.0), settings.grown(60.0)
+        (30.0, 60.0, 60.0)
+        """
+        return min(recovery * self.recovery_multiplier, max(self.max_recovery_timeout, self.recovery_timeout))
+
+    def stretched(self, recovery: float, random: float) -> float:
+        """The length of an open span in seconds; `random` is in [0, 1).
+
+            stretched(r) = r * (1 + recovery_jitter * random)
+
+        >>> CircuitBreakerSettings(recovery_jitter=0.5).stretched(60.0, random=0.5)
+        75.0
+        """
+        return recovery * (1 + self.recovery_jitter * random)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_number(value: Any, *, least: float = 0, above: float = -1, most: float = sys.float_info.max) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_number and least <= value <= most and value > above  # NaN fails every comparison
+
+
+class Refusal(NamedTuple):
+    """The answer to a caller who may not call now.
+
+    key, state: of the circuit that refused.
+    retry_after: seconds until a trial may pass; None when nobody knows (isolated, or a trial in progress).
+    reason: "open", "isolated" or "trial in progress".
+    """
+
+    key: str
+    state: CircuitBreakerState
+    retry_after: float | None
+    reason: str
+
+
+class StateChange(NamedTuple):
+    """What `on_change` is told. `old` equals `new` only when an open circuit is isolated.
+
+    reason: for people, such as "5 consecutive failures".
+    at: the instant of the change, by the breaker's clock.
+    generation: the number of the span that begins; it puts the changes of one circuit in order.
+    open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
+    """
+
+    key: str
+    old: CircuitBreakerState
+    new: CircuitBreakerState
+    reason: str
+    at: float
+    generation: int
+    open_for: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerSnapshot:
+    """A breaker at one instant, for health reports and metrics.
+
+    consecutive_failures: failures in a row while closed; when not closed, those that opened it.
+    trial_successes: successful trials of this half-open span.
+    successes, failures, abandoned, late, refused: totals since the breaker was made; `reset()` keeps
+        them. Every settled permit is in exactly one of the first four.
+    opened_at: when the circuit last left CLOSED or was opened again; None while closed.
+    retry_after: see `CircuitBreaker.retry_after`.
+    """
+
+    key: str
+    state: CircuitBreakerState
+    is_isolated: bool
+    generation: int
+    consecutive_failures: int
+    trial_successes: int
+    successes: int
+    failures: int
+    abandoned: int
+    late: int
+    refused: int
+    opened_at: float | None
+    retry_after: float | None
+
+
+class Permit:
+    """Leave to make one call. Settle it once, whatever happens; later settlements are ignored."""
+
+    __slots__ = ("_breaker", "_generation", "_is_settled", "is_trial")
+
+    def __init__(self, breaker: CircuitBreaker, generation: int, is_trial: bool = False) -> None:
+        self._breaker = breaker
+        self._generation = generation
+        self._is_settled = False
+        self.is_trial = is_trial  # its result decides whether the circuit closes
+
+    def record_success(self) -> None:
+        """The server did its work."""
+        breaker = self._breaker
+        with breaker._lock:
+            change = breaker._succeed_locked(self) if breaker._counts_locked(self) else None
+        if change is not None:
+            breaker._tell(change)
+
+    def record_failure(self) -> None:
+        """The server failed, or could not be reached."""
+        breaker = self._breaker
+        with breaker._lock:
+            change = breaker._fail_locked(self) if breaker._counts_locked(self) else None
+        if change is not None:
+            breaker._tell(change)
+
+    def release(self) -> None:
+        """The call was given up (cancelled, never made): no evidence. A trial's place is free at once."""
+        breaker = self._breaker
+        with breaker._lock:
+            if breaker._counts_locked(self):
+                breaker._abandoned += 1
+
+    def __repr__(self) -> str:
+        kind = "trial, " if self.is_trial else ""
+        settled = "settled" if self._is_settled else "unsettled"
+        return f"<Permit {kind}{settled}, generation {self._generation} of {self._breaker!r}>"
+
+
+class CircuitBreaker:
+    """The switch of one circuit: `try_acquire()` before each attempt, then settle the permit.
+
+    settings: see `CircuitBreakerSettings`.
+    key: names the circuit in refusals and changes, such as ``https://api.example.com``.
+    clock: seconds, monotonic. random: a float in [0, 1), asked at each opening.
+        Both are called with the lock held, and must not come back to the breaker.
+    lock: makes the breaker safe among threads. Nothing slow ever happens while it is held. A reentrant
+        one is the better choice where the garbage collector may close abandoned calls: it can run
+        between any two steps of a thread, this lock's holder included.
+    on_change: told of each change once, after it and outside the lock, by the thread that caused it.
+        Threads may deliver in another order than the changes had: `generation` restores it. What it
+        raises reaches that thread's caller; the breaker is then in order, and a permit about to be
+        handed out is released.
+    """
+
+    __slots__ = (
+        *("_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
+        *("_state", "_is_isolated", "_generation", "_free_pass"),
+        *("_consecutive_failures", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
+        *("_trial", "_lease_ends_at", "_trial_successes"),
+        *("_successes", "_failures", "_abandoned", "_late", "_refused"),
+    )
+
+    def __init__(
+        self,
+        settings: CircuitBreakerSettings,
+        *,
+        key: str = "",
+        clock: Callable[[], float],
+        random: Callable[[], float],
+        lock: AbstractContextManager[Any],
+        on_change: Callable[[StateChange], None] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._key = key
+        self._clock = clock
+        self._random = random
+        self._lock = lock
+        self._on_change = on_change
+
+        self._state = _CLOSED
+        self._is_isolated = False
+        self._generation = 0
+        # The generation that anyone may join, or None when one has to ask. Being a single reference, it
+        # is read without the lock: at worst the permit is of a span that just ended, and settles late.
+        self._free_pass: int | None = 0
+
+        self._consecutive_failures = 0
+        self._recovery = float(settings.recovery_timeout)  # as grown, before jitter
+        self._opened_at = 0.0
+        self._open_for = 0.0
+        self._recovers_at = 0.0
+
+        self._trial: Permit | None = None
+        self._lease_ends_at = 0.0
+        self._trial_successes = 0
+
+        self._successes = self._failures = self._abandoned = self._late = self._refused = 0
+
+    # ---- asking
+
+    def try_acquire(self) -> Permit | Refusal:
+        """A permit for one call, or the reason why not. Settle the permit, whatever happens.
+
+        In metrics-only mode always a permit: where another breaker would refuse, its result is
+        counted and moves nothing, so the states are those that a real breaker would go through.
+        """
+        generation = self._free_pass
+        if generation is not None:
+            return Permit(self, generation)
+        with self._lock:
+            answer, change = self._answer_locked(self._clock())
+        if change is not None:
+            try:
+                self._tell(change)
+            except BaseException:
+                if isinstance(answer, Permit):  # nobody will get it: a trial's place must come back
+                    answer.release()
+                raise
+        return answer
+
+    @property
+    def key(self) -> str:
+        """The circuit's name."""
+        return self._key
+
+    @property
+    def state(self) -> CircuitBreakerState:
+        """Where the switch stands. OPEN stays OPEN, however late it is, until someone asks for a permit."""
+        return self._state
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether `isolate()` holds."""
+        return self._is_isolated
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether a new breaker would decide alike: closed, and no failure in a row."""
+        return self._state is _CLOSED and self._consecutive_failures == 0
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds until a call may pass: 0.0 when one may now, None when isolated or on trial."""
+        with self._lock:
+            return self._retry_after_locked(self._clock())
+
+    def snapshot(self) -> CircuitBreakerSnapshot:
+        """All there is to know, as of one instant."""
+        with self._lock:
+            return CircuitBreakerSnapshot(
+                key=self._key,
+                state=self._state,
+                is_isolated=self._is_isolated,
+                generation=self._generation,
+                consecutive_failures=self._consecutive_failures,
+                trial_successes=self._trial_successes,
+                successes=self._successes,
+                failures=self._failures,
+                abandoned=self._abandoned,
+                late=self._late,
+                refused=self._refused,
+                opened_at=None if self._state is _CLOSED else self._opened_at,
+                retry_after=self._retry_after_locked(self._clock()),
+            )
+
+    def __repr__(self) -> str:
+        isolated = ", isolated" if self._is_isolated else ""
+        return f"<CircuitBreaker {self._key!r} {self._state}{isolated}>"
+
+    # ---- by hand
+
+    def isolate(self) -> None:
+        """Refuse everything until `reset()` (metrics-only mode still refuses nobody). Twice is once."""
+        with self._lock:
+            if self._is_isolated:
+                return
+            change = self._move_locked(_OPEN, "isolated by hand", self._clock(), is_isolated=True)
+        self._tell(change)
+
+    def reset(self) -> None:
+        """Close the circuit and forget failures in a row, growth and isolation. Totals stay.
+
+        On a closed circuit this is no change of state: nobody is told, and calls in flight still count.
+        """
+        with self._lock:
+            if self._state is _CLOSED:
+                self._consecutive_failures = 0
+                return
+            change = self._move_locked(_CLOSED, "reset by hand", self._clock())
+        self._tell(change)
+
+    # ---- deciding, with the lock held
+
+    def _answer_locked(self, now: float) -> tuple[Permit | Refusal, StateChange | None]:
+        # state                                         answer
+        # CLOSED (since a moment ago)                   a permit
+        # OPEN, isolated                                refused: "isolated"
+        # OPEN, before the recovery time is over        refused: "open"
+        # OPEN, at that instant or after it             HALF_OPEN, and the trial
+        # HALF_OPEN, a trial holds its lease            refused: "trial in progress"
+        # HALF_OPEN, no trial, or its lease is over     the trial
+        change = None
+        if self._state is _CLOSED:
+            return Permit(self, self._generation), None
+        if self._is_isolated:
+            return self._refuse_locked(None, "isolated"), None
+        if self._state is _OPEN:
+            self._recovers_at = min(self._recovers_at, now + self._open_for)  # did the clock step back?
+            if now < self._recovers_at:
+                return self._refuse_locked(self._recovers_at - now, "open"), None
+            change = self._move_locked(_HALF_OPEN, f"{self._open_for:g} s have passed: time for a trial", now)
+        elif self._trial is not None:
+            self._lease_ends_at = min(self._lease_ends_at, now + self._settings.trial_lease)
+            if now < self._lease_ends_at:
+                return self._refuse_locked(None, "trial in progress"), None
+        self._trial = Permit(self, self._generation, is_trial=True)
+        self._lease_ends_at = now + self._settings.trial_lease
+        return self._trial, change
+
+    def _refuse_locked(self, retry_after: float | None, reason: str) -> Permit | Refusal:
+        self._refused += 1
+        if self._settings.metrics_only:
+            return Permit(self, self._generation)  # of a span that is not closed, and no trial: moves nothing
+        return Refusal(self._key, self._state, retry_after, reason)
+
+    def _counts_locked(self, permit: Permit) -> bool:
+        """Settle the permit; whether its result is evidence, being the first one and in time."""
+        if permit._is_settled:
+            return False
+        permit._is_settled = True
+        if permit is self._trial:
+            self._trial = None
+            is_in_time = self._clock() < self._lease_ends_at
+        else:  # a trial whose place is another's by now is late, though its generation may go on
+            is_in_time = permit._generation == self._generation and not permit.is_trial
+        if not is_in_time:
+            self._late += 1
+        return is_in_time
+
+    def _succeed_locked(self, permit: Permit) -> StateChange | None:
+        self._successes += 1
+        if self._state is _CLOSED:
+            self._consecutive_failures = 0
+        elif permit.is_trial:
+            self._trial_successes += 1
+            if self._trial_successes >= self._settings.success_threshold:
+                reason = _counted(self._trial_successes, "successful trial")
+                return self._move_locked(_CLOSED, reason, self._clock())
+        return None
+
+    def _fail_locked(self, permit: Permit) -> StateChange | None:
+        self._failures += 1
+        if self._state is _CLOSED:
+            self._consecutive_failures += 1
+            if self._consecutive_failures >= self._settings.failure_threshold:
+                reason = _counted(self._consecutive_failures, "consecutive failure")
+                return self._move_locked(_OPEN, reason, self._clock())
+        elif permit.is_trial:
+            self._recovery = self._settings.grown(self._recovery)
+            return self._move_locked(_OPEN, "a trial failed", self._clock())
+        return None
+
+    def _move_locked(
+        self, new: CircuitBreakerState, reason: str, now: float, *, is_isolated: bool = False
+    ) -> StateChange:
+        """The only place where the state changes: a new generation begins."""
+        old, self._state = self._state, new
+        self._generation += 1
+        self._free_pass = self._generation if new is _CLOSED else None
+        self._is_isolated = is_isolated
+        self._trial = None
+        self._trial_successes = 0
+        if new is _CLOSED:
+            self._consecutive_failures = 0
+            self._recovery = float(self._settings.recovery_timeout)
+        elif new is _OPEN:
+            self._open_for = self._settings.stretched(self._recovery, self._random())
+            self._opened_at = now
+            self._recovers_at = now + self._open_for
+        open_for = self._open_for if new is _OPEN and not is_isolated else None
+        return StateChange(self._key, old, new, reason, now, self._generation, open_for)
+
+    def _retry_after_locked(self, now: float) -> float | None:
+        if self._is_isolated:
+            return None
+        if self._state is _OPEN:
+            return min(max(self._recovers_at - now, 0.0), self._open_for)
+        if self._trial is not None and now < self._lease_ends_at:
+            return None
+        return 0.0
+
+    def _tell(self, change: StateChange) -> None:
+        if self._on_change is not None:
+            self._on_change(change)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

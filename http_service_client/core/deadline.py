@@ -1,0 +1,54 @@
+"""The instant by which a call must be over: its own, or that of an enclosing `deadline`.
+
+Deadlines nest by the minimum. The instant belongs to the clock that it was read from, so what is
+carried from one clock to another is always "how much is left".
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Callable, NamedTuple
+
+from ..errors import DeadlineExceededError, Failure, SentState
+from ..messages import HttpRequest
+from .effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .pipeline import Handler
+
+__all__ = ["AMBIENT_DEADLINE", "Deadline", "DeadlineLayer", "earliest"]
+
+
+class Deadline(NamedTuple):
+    """An instant on a clock."""
+
+    at: float
+    clock: Callable[[], float]
+
+    def remaining(self) -> float:
+        """Seconds left; negative when it has passed."""
+        return self.at - self.clock()
+
+
+AMBIENT_DEADLINE: ContextVar[Deadline | None] = ContextVar("http_service_client.deadline", default=None)
+
+
+def earliest(total_timeout: float | None, clock: Callable[[], float]) -> float | None:
+    """The deadline of a call that begins now, as an instant on `clock`; None for no deadline."""
+    ambient = AMBIENT_DEADLINE.get()
+    if ambient is None:
+        return None if total_timeout is None else clock() + total_timeout
+    left = ambient.remaining()
+    return clock() + (left if total_timeout is None else min(left, total_timeout))
+
+
+class DeadlineLayer:
+    """Refuses a call whose deadline has passed before it began."""
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        remaining = call.remaining()
+        if remaining is not None and remaining <= 0:
+            message = f"the deadline had passed {-remaining:.3f} s before the call began; nothing was sent"
+            return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
+        return (yield from proceed(request, call))

@@ -1,0 +1,95 @@
+"""The questions that a plan asks of the world, and nothing about how they are answered.
+
+A **plan** is a generator. It yields **effects** and is sent their answers, so the same plan runs on a
+thread, in an asyncio task or in virtual time: a **driver** performs each effect in its own way.
+
+    answer  = yield from Send(request, timeout)      one exchange on the wire    -> Outcome
+              yield from Sleep(seconds)              wait
+    granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
+    value   = yield from Invoke(function, *args)     user code, plain or async   -> its value
+
+The rules of plans, each learned from a measured trap:
+
+- Always `yield from`: a bare `Send(...)` is a no-op that nothing would notice.
+- Expected failures come back as values. Only bugs and cancellation are thrown into a plan.
+- Never yield while an exception is being handled, nor while cleaning up: an abandoned plan is closed,
+  and a generator that yields during `close()` is a RuntimeError. What is held is given back by a
+  plain call in a `finally`.
+- A plan owns what it waits for *before* it waits: it makes the ticket and asks for the wait. So a
+  KeyboardInterrupt between the grant and the plan's next step cannot lose a place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, TypeVar, Union
+
+from ..errors import Failure
+from ..messages import HttpRequest, HttpResponse
+
+if TYPE_CHECKING:
+    from .limits import Ticket
+    from .timeouts import Timeout
+
+__all__ = ["TIMED_OUT", "Acquire", "Effect", "Invoke", "Outcome", "Plan", "Send", "Sleep"]
+
+T = TypeVar("T")
+Answer = TypeVar("Answer")
+
+TIMED_OUT = object()  # the answer of an Invoke that was cut by its timeout
+
+Outcome = Union[HttpResponse, Failure]
+Plan = Generator["Effect[Any]", Any, T]
+
+
+class Effect(Generic[Answer]):
+    """A question to the world. `yield from effect` evaluates to its answer."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Plan[Answer]:
+        answer: Answer = yield self
+        return answer
+
+
+class Send(Effect[Outcome]):
+    """One exchange on the wire: this request, within this timeout."""
+
+    __slots__ = ("request", "timeout")
+
+    def __init__(self, request: HttpRequest, timeout: Timeout) -> None:
+        self.request = request
+        self.timeout = timeout
+
+
+class Sleep(Effect[None]):
+    """Wait for so many seconds (>= 0)."""
+
+    __slots__ = ("seconds",)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Acquire(Effect[bool]):
+    """Wait until the ticket is granted, at most `timeout` seconds (None: as long as it takes)."""
+
+    __slots__ = ("ticket", "timeout")
+
+    def __init__(self, ticket: Ticket, timeout: float | None) -> None:
+        self.ticket = ticket
+        self.timeout = timeout
+
+
+class Invoke(Effect[Any]):
+    """Call user code, plain or async; its exceptions are thrown into the plan.
+
+    timeout: seconds after which an async function is cancelled and the answer is `TIMED_OUT`; a plain
+        function cannot be interrupted. None: no bound.
+    """
+
+    __slots__ = ("arguments", "function", "timeout")
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.timeout = timeout

@@ -1,0 +1,61 @@
+"""The innermost handler: a place among the connections, then one exchange on the wire.
+
+Both worlds share the limits, so `max_connections` holds over threads and event loops together. The
+host's place is taken before the common one: who holds a common place never waits for a host's, so
+two calls cannot wait for each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import AttemptTimeoutError, Failure, PoolTimeoutError, SentState
+from ..messages import HttpRequest
+from ..protocol.urls import split_url
+from .effects import Acquire, Outcome, Plan, Send
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .keys import KeyRegistry
+    from .limits import Limit
+
+__all__ = ["Exchange"]
+
+
+class Exchange:
+    """Sends one request when a connection may be used for it."""
+
+    def __init__(self, keys: KeyRegistry, connections: Limit) -> None:
+        self._keys = keys
+        self._connections = connections
+
+    def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        host_limit = self._keys.get(split_url(request.url).origin).connections
+        host_place = host_limit.request()
+        place = None
+        try:
+            if not host_place.is_granted and not (yield from Acquire(host_place, _pool_wait(call))):
+                return _no_place(call, f"{host_limit.capacity} connections to {call.key}")
+            place = self._connections.request()
+            if not place.is_granted and not (yield from Acquire(place, _pool_wait(call))):
+                return _no_place(call, f"{self._connections.capacity} connections of this client")
+            remaining = None if call.ends_at is None else call.ends_at - call.clock()
+            if remaining is not None and remaining <= 0:
+                message = "the attempt's time was over before it could be sent"
+                return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
+            return (yield from Send(request, call.options.timeout.within(remaining)))
+        finally:
+            host_place.release()
+            if place is not None:
+                place.release()
+
+
+def _pool_wait(call: Call) -> float | None:
+    """How long to wait for a place: the pool timeout, or what is left of the attempt."""
+    bounds = [call.options.timeout.pool, None if call.ends_at is None else max(0.0, call.ends_at - call.clock())]
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def _no_place(call: Call, which: str) -> Failure:
+    message = f"all {which} were in use for the whole pool timeout; raise the limit, or find what holds them"
+    return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

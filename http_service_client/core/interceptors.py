@@ -1,0 +1,110 @@
+"""The interceptor chain: user code around each attempt, then the request's final form.
+
+Request interceptors run in list order on a copy made for the attempt; then the request is encoded
+and validated once more, since they may have changed anything. Response interceptors run in list
+order on what came back. One that raises ends the call: its error is the caller's, and is no evidence
+about the server.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
+
+from ..errors import DeadlineExceededError, Failure, HttpClientError, InterceptorError, InvalidRequestError, SentState
+from ..messages import HttpContext, HttpRequest, HttpResponse
+from .effects import TIMED_OUT, Invoke, Outcome, Plan
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .pipeline import Handler
+
+__all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
+
+
+class Interceptor(NamedTuple):
+    """One method of an interceptor, plain or async, and the name to call it by in messages."""
+
+    name: str
+    function: Callable[..., Any]
+
+
+class InterceptorsLayer:
+    """Runs the chain and puts the request into its final form.
+
+    prepare: brings a request into the form that goes on the wire, in place; raises
+        InvalidRequestError.
+    """
+
+    def __init__(
+        self,
+        request_interceptors: Sequence[Interceptor],
+        response_interceptors: Sequence[Interceptor],
+        prepare: Callable[[HttpRequest], None],
+    ) -> None:
+        self._request_interceptors = tuple(request_interceptors)
+        self._response_interceptors = tuple(response_interceptors)
+        self._prepare = prepare
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        call.request = request = request.copy()
+        call.answered_by = None
+        outcome: Outcome | None = None
+        for interceptor in self._request_interceptors:
+            result = yield from Invoke(interceptor.function, request, call, timeout=call.remaining())
+            if isinstance(result, HttpRequest):
+                call.request = request = result
+            elif isinstance(result, HttpResponse):
+                call.answered_by, outcome = interceptor.name, result
+                break
+            else:
+                return _unusable(interceptor, result, "the request, or an HttpResponse to answer without the network")
+        if outcome is None:
+            try:
+                self._prepare(request)
+            except InvalidRequestError as error:
+                return Failure(InvalidRequestError, str(error), SentState.NEVER_SENT)
+            outcome = yield from proceed(request, call)
+        if isinstance(outcome, Failure):
+            return outcome
+        if outcome.request is None:
+            outcome.request = request
+        for interceptor in self._response_interceptors:
+            result = yield from Invoke(interceptor.function, outcome, call, timeout=call.remaining())
+            if not isinstance(result, HttpResponse):
+                return _unusable(interceptor, result, "an HttpResponse", outcome)
+            outcome = result
+        return outcome
+
+
+def _unusable(
+    interceptor: Interceptor, result: object, expected: str, response: HttpResponse | None = None
+) -> Failure:
+    state = SentState.NEVER_SENT if response is None else SentState.ABANDONED
+    error_type: type[HttpClientError] = InterceptorError
+    message = f"{interceptor.name} returned {type(result).__name__}; return {expected}"
+    if result is TIMED_OUT:
+        error_type, message = DeadlineExceededError, f"the deadline passed while {interceptor.name} was waiting"
+    return Failure(error_type, message, state, details={"response": response})
+
+
+class RequestInterceptor:
+    """Base of interceptors that see each request before it is sent. Duck typing is enough.
+
+    The method may be plain or `async def`. It returns the request, changed or another; or an
+    `HttpResponse`, to answer without the network; or raises, to end the call with its own error.
+    """
+
+    def intercept_request(self, request: HttpRequest, context: HttpContext) -> Any:
+        """Called once for each attempt, with a request of its own and the context of the call."""
+        raise NotImplementedError(f"{type(self).__name__} must define intercept_request(self, request, context)")
+
+
+class ResponseInterceptor:
+    """Base of interceptors that see each response. Duck typing is enough.
+
+    The method may be plain or `async def`. It returns the response, the same or another; or raises.
+    """
+
+    def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:
+        """Called once for each attempt that got a response, with the context of the call."""
+        raise NotImplementedError(f"{type(self).__name__} must define intercept_response(self, response, context)")

@@ -1,0 +1,46 @@
+"""What an outcome says about the server, by one table for every layer and policy.
+
+    outcome                                          evidence
+    never sent (refused, DNS, TLS, connect timeout)  failure
+    never sent (no free connection in time)          none: it is our own limit
+    maybe processed (reset, read timeout, cut short) failure
+    abandoned (cancelled, the deadline cut it)       none
+    408, 429, 5xx                                    failure
+    any other response                               success
+    a bad request, an unsafe redirect, a refusal     none: the server is not to blame
+"""
+
+from __future__ import annotations
+
+from ..errors import DeadlineExceededError, HttpClientError, PoolTimeoutError, SentState, TransportError
+from ..messages import HttpResponse
+from .effects import Outcome
+
+__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type"]
+
+FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
+
+
+def is_failure(outcome: Outcome) -> bool | None:
+    """True: the service failed.  False: it works.  None: no evidence."""
+    if isinstance(outcome, HttpResponse):
+        return outcome.status_code in FAILURE_STATUSES
+    if outcome.sent_state is SentState.ABANDONED:
+        return None
+    return is_failure_type(outcome.error_type)
+
+
+def is_failure_type(error_type: type[BaseException]) -> bool | None:
+    """The same, for the type of an error of ours."""
+    if issubclass(error_type, (DeadlineExceededError, PoolTimeoutError)):
+        return None
+    if issubclass(error_type, TransportError):
+        return True
+    return None if issubclass(error_type, HttpClientError) else True
+
+
+def describe(outcome: Outcome) -> str:
+    """What made an outcome worth a retry, in two words."""
+    return f"status {outcome.status_code}" if isinstance(outcome, HttpResponse) else outcome.error_type.__name__
+
+

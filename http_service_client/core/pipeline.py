@@ -1,0 +1,61 @@
+"""The table of contents of a call: its layers, outermost first.
+
+A **layer** is a generator function `(request, call, proceed) -> Plan[Outcome]` around a **handler**
+`(request, call) -> Plan[Outcome]`. It may answer without proceeding, proceed several times, or change
+what it passes on; it holds what it holds in a `finally`, and knows nothing of its neighbours.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, Protocol, Sequence
+
+from ..messages import HttpRequest
+from .attempt_timeout import AttemptTimeoutLayer
+from .call import Call
+from .circuits import CircuitBreakerLayer
+from .deadline import DeadlineLayer
+from .effects import Outcome, Plan
+from .exchange import Exchange
+from .interceptors import InterceptorsLayer
+from .redirects import RedirectsLayer
+from .retry import RetryLayer
+
+__all__ = ["Handler", "Layer", "call_pipeline", "compose"]
+
+Handler = Callable[[HttpRequest, Call], Plan[Outcome]]
+
+
+class Layer(Protocol):
+    """One concern of a call."""
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]: ...
+
+
+def call_pipeline(retry: RetryLayer, interceptors: InterceptorsLayer, redirects: RedirectsLayer, exchange: Exchange) -> Handler:
+    """The layers of a call, in the order in which a request meets them.
+
+    A fast failure of the circuit runs no interceptor; every attempt asks the breaker anew;
+    interceptors see each attempt; an attempt's timeout covers all its redirects.
+    """
+    return compose(
+        [
+            DeadlineLayer(),  # refuse a call whose time has already passed
+            retry,  # attempts, waits, budget
+            CircuitBreakerLayer(),  # a permit for each attempt
+            interceptors,  # user code, then the request's final form
+            AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
+            redirects,  # hops
+        ],
+        exchange,  # a place, and one exchange on the wire
+    )
+
+
+def compose(layers: Sequence[Layer], handler: Handler) -> Handler:
+    """`handler` with the layers around it, the first one outermost."""
+    for layer in reversed(layers):
+        handler = _around(layer, handler)
+    return handler
+
+
+def _around(layer: Layer, proceed: Handler) -> Handler:
+    return lambda request, call: layer(request, call, proceed)

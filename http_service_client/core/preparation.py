@@ -1,0 +1,46 @@
+"""A request's final form: what the caller and the interceptors left, encoded, framed and validated.
+
+Framing is never the user's to write: a Content-Length that lies or a Transfer-Encoding of one's own is
+how requests are smuggled (RFC 9112, 6.1 and 6.3).
+"""
+
+from __future__ import annotations
+
+from ..errors import InvalidRequestError
+from ..messages import HttpRequest
+from ..protocol.compression import compress
+from ..protocol.headers import check_framing, validate_headers
+from ..protocol.urls import normalise_url
+
+__all__ = ["METHODS_WITH_BODY", "Preparation"]
+
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
+
+
+class Preparation:
+    """Brings requests into their final form.
+
+    compress_from: smallest body, in bytes, that is compressed; None never compresses.
+    """
+
+    def __init__(self, compress_from: int | None) -> None:
+        self._compress_from = compress_from
+
+    def __call__(self, request: HttpRequest) -> None:
+        """Finish the request in place. Raises InvalidRequestError."""
+        if not isinstance(request.url, str):
+            raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
+        request.url = normalise_url(request.url)
+        headers, body = request.headers, request.body
+        has_body = body.length != 0
+        check_framing(headers, body.length, has_body)
+        if body.content_type is not None and "Content-Type" not in headers:
+            headers["Content-Type"] = body.content_type
+        if self._compress_from is not None and has_body and "Content-Encoding" not in headers:
+            body, coding = compress(body, self._compress_from)
+            if coding is not None:
+                request.body = body
+                headers["Content-Encoding"] = coding
+        validate_headers(headers)
+        if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
+            headers["Content-Length"] = str(body.length)

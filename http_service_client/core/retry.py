@@ -1,0 +1,175 @@
+"""Attempts, the waits between them, and why there is or is no other.
+
+An outcome is followed by another attempt only when it is **worth** it (a condition holds) and it is
+**safe**: the request cannot have been processed, or processing it twice does no harm.
+
+    what became of it      GET, PUT, DELETE, or with a key,     POST, PATCH
+                           or idempotent=True
+    never sent             retry                                retry
+    refused (429, …)       retry                                retry
+    maybe processed        retry                                stop: the server may have acted on it
+    answered (500, …)      retry                                stop: the server may have acted on it
+    abandoned              stop                                 stop
+
+The wait is `max(backoff, Retry-After)`: jitter never shortens what the server asked for. A wait that
+would cross the deadline, or a Retry-After longer than the attempt's timeout or the policy's
+`max_delay`, is not begun. The budget is asked before the wait and held through it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Callable, Iterator
+
+from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
+from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
+from ..messages import HttpRequest, HttpResponse
+from .backoff import BackoffStrategy, ExponentialBackoff
+from .conditions import DEFAULT_CONDITIONS, RetryCondition
+from .effects import Outcome, Plan, Sleep
+from .outcomes import describe
+from .retry_after import parse_retry_after
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .pipeline import Handler
+
+__all__ = ["RetryLayer", "RetrySettings"]
+
+
+@dataclass(frozen=True)
+class RetrySettings:
+    """How often, how long, and for what.
+
+    max_attempts: attempts in all, the first one included (>= 1).
+    backoff_strategy: the waits between attempts.
+    retry_conditions: what is worth a retry; one that holds is enough. None: transport errors but a TLS
+        verification failure, and statuses 408, 425, 429, 500, 502, 503, 504.
+    nested: retry even inside another retry policy's attempt (which multiplies the attempts).
+
+    Raises ConfigurationError for anything else.
+    """
+
+    max_attempts: int = 3
+    backoff_strategy: BackoffStrategy = field(default_factory=ExponentialBackoff)
+    retry_conditions: tuple[RetryCondition, ...] | list[RetryCondition] | None = None
+    nested: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise ConfigurationError(
+                f"max_attempts must be a whole number >= 1 (the first attempt included), not {self.max_attempts!r}"
+            )
+        if not callable(getattr(self.backoff_strategy, "delays", None)):
+            raise ConfigurationError(
+                f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {self.backoff_strategy!r}"
+            )
+        conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
+        if not isinstance(conditions, (list, tuple)) or not all(isinstance(c, RetryCondition) for c in conditions):
+            raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
+        object.__setattr__(self, "retry_conditions", tuple(conditions))
+
+    def is_worth_it(self, outcome: object) -> bool:
+        """Whether some condition holds."""
+        return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
+
+
+class RetryLayer:
+    """Repeats the attempt while that is worth it, safe, and within attempts, budget and deadline.
+
+    random: uniform in [0, 1), for jitter.  wall_clock: seconds since the epoch, for Retry-After dates.
+    """
+
+    def __init__(self, random: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+        self._random = random
+        self._wall_clock = wall_clock
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        budget = call.origin.budget
+        if budget is not None:
+            budget.record_call()
+        settings = call.options.retry
+        delays: Iterator[float] | None = None
+        last: Outcome | None = None
+        while True:
+            call.attempt += 1
+            started = call.elapsed()
+            outcome = yield from proceed(request, call)
+            if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
+                return outcome if last is None else self._refused(call, last)
+            self._record_attempt(call, outcome, started)
+            if settings is None or (isinstance(outcome, HttpResponse) and not settings.is_worth_it(outcome)):
+                return outcome
+            if delays is None:
+                delays = settings.backoff_strategy.delays(self._random)
+            wait = self._wait(request, call, outcome, delays)
+            withdrawal = None
+            if not isinstance(wait, StopReason) and budget is not None:
+                withdrawal = budget.try_withdraw()
+                if withdrawal is None:
+                    wait = StopReason.BUDGET
+            left = None if budget is None else budget.balance
+            if isinstance(wait, StopReason):
+                call.record(RetryStopped(call.elapsed(), call.attempt, wait, left, call.remaining()))
+                return outcome
+            cause, asked = describe(outcome), self._retry_after(outcome)
+            call.record(RetryScheduled(call.elapsed(), call.attempt, wait, cause, asked, left, call.remaining()))
+            try:
+                yield from Sleep(wait)
+            except BaseException:
+                if withdrawal is not None:
+                    withdrawal.refund()
+                raise
+            last = outcome
+
+    def _wait(self, request: HttpRequest, call: Call, outcome: Outcome, delays: Iterator[float]) -> float | StopReason:
+        """Seconds until the next attempt, or the first reason against it."""
+        settings, options = call.options.retry, call.options
+        assert settings is not None
+        if not settings.is_worth_it(outcome) or outcome.sent_state is SentState.ABANDONED:
+            return StopReason.NOT_RETRYABLE
+        if call.attempt >= settings.max_attempts:
+            return StopReason.EXHAUSTED
+        if options.is_nested and not settings.nested:
+            return StopReason.NESTED
+        untouched = outcome.sent_state in (SentState.NEVER_SENT, SentState.REFUSED)
+        if not untouched and not call.request.is_safe_to_repeat:
+            return StopReason.NOT_SAFE
+        if not request.body.may_send:
+            return StopReason.NOT_REPLAYABLE
+        asked = self._retry_after(outcome)
+        delay = next(delays)
+        if asked is not None:
+            cap = getattr(settings.backoff_strategy, "max_delay", None)
+            if any(limit is not None and asked > limit for limit in (options.timeout.total, cap)):
+                return StopReason.RETRY_AFTER_TOO_LONG
+            delay = max(delay, asked)
+        remaining = call.remaining()
+        if remaining is not None and delay >= remaining:
+            return StopReason.DEADLINE
+        if call.blocked_until is not None and call.clock() + delay < call.blocked_until:
+            return StopReason.CIRCUIT_OPEN
+        return delay
+
+    def _retry_after(self, outcome: Outcome) -> float | None:
+        if isinstance(outcome, HttpResponse):
+            return parse_retry_after(outcome.headers.get("Retry-After"), self._wall_clock())
+        return None
+
+    def _refused(self, call: Call, last: Outcome) -> Outcome:
+        # The refusal ends the retries; what the caller must know is what became of the request that
+        # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
+        left = None if call.origin.budget is None else call.origin.budget.balance
+        call.record(RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining()))
+        call.attempt -= 1
+        return last
+
+    def _record_attempt(self, call: Call, outcome: Outcome, started: float) -> None:
+        at = call.elapsed()
+        call.admit(outcome.sent_state)
+        if isinstance(outcome, HttpResponse):
+            status, error, message = outcome.status_code, None, outcome.reason_phrase
+        else:
+            status, error, message = None, outcome.error_type.__name__, outcome.message
+        by, state = call.answered_by, outcome.sent_state
+        call.record(AttemptFinished(at, call.attempt, at - started, status, error, message, state, by))

@@ -1,0 +1,60 @@
+"""What encloses the running code: guarded functions and calls, from the inside out.
+
+A scope is entered around a guarded function's attempt and around a client's call. It answers two
+questions: is a retry policy in charge already (then inner ones make a single attempt), and what was the
+last HTTP outcome inside (so a condition sees the 503 behind the function's own exception).
+
+The scope is an object in a context variable, not a value: tasks started inside inherit a reference to
+it, so what they leave is seen outside.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Union
+
+if TYPE_CHECKING:
+    from ..errors import Failure
+    from ..messages import HttpResponse
+
+__all__ = ["Scope", "current_scope", "enter_scope", "leave_scope"]
+
+
+class Scope:
+    """One guarded attempt, or one call.
+
+    retries: a retry policy is in charge here or further out.  last_outcome: of the calls inside.
+    """
+
+    __slots__ = ("last_outcome", "outer", "retries")
+
+    def __init__(self, outer: Scope | None, retries: bool) -> None:
+        self.outer = outer
+        self.retries: bool = retries or (outer is not None and outer.retries)
+        self.last_outcome: Union[HttpResponse, Failure, None] = None
+
+    def leave_outcome(self, outcome: Union[HttpResponse, Failure]) -> None:
+        """Tell this scope and the ones around it what a call came to."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.last_outcome = outcome
+            scope = scope.outer
+
+
+_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
+
+current_scope = _CURRENT.get
+
+
+def enter_scope(retries: bool) -> tuple[Scope, Token[Scope | None]]:
+    """A scope inside the current one, and the token to leave it with."""
+    scope = Scope(_CURRENT.get(), retries)
+    return scope, _CURRENT.set(scope)
+
+
+def leave_scope(token: Token[Scope | None]) -> None:
+    """Back to the scope outside."""
+    try:
+        _CURRENT.reset(token)
+    except ValueError:
+        pass  # the coroutine is being closed from another context, whose scope is not ours to touch

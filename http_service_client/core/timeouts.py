@@ -1,0 +1,63 @@
+"""How long each part of one attempt may take. Durations, in float seconds; no clock in here.
+
+`total` bounds the attempt *as a whole*: a server that drips a byte a second is cut on time, which
+no per-operation timeout does.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from dataclasses import replace as _replace
+
+from ..errors import ConfigurationError
+
+__all__ = ["Timeout", "check_duration"]
+
+
+def check_duration(field: str, value: object, *, optional: bool = True, zero: bool = False) -> None:
+    """Raise ConfigurationError unless `value` is a positive, finite number of seconds.
+
+    optional: None is allowed, for "no limit".   zero: 0 is allowed.
+    """
+    if value is None and optional:
+        return
+    remedy = "; use None for no limit" if optional else ""
+    kind = "a number of seconds >= 0" if zero else "a positive number of seconds"
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[arg-type, operator]  # narrowed by `number`
+        raise ConfigurationError(f"{field} must be {kind}, not {value!r}{remedy}")
+
+
+@dataclass(frozen=True)
+class Timeout:
+    """The bounds of one attempt, each in seconds; None means no bound of its own.
+
+    total: the attempt as a whole, from the first look for a connection to the last byte of the body.
+    connect: name resolution, TCP, TLS and proxy tunnel together, over all addresses tried.
+    read: the longest silence while waiting for bytes of the response.
+    write: the longest stall while the server takes the request's bytes.
+    pool: waiting for a free connection.
+
+    Raises ConfigurationError for zero, negative, NaN or infinite values.
+
+    >>> Timeout(total=30.0, connect=5.0).within(2.0)
+    Timeout(total=2.0, connect=2.0, read=None, write=None, pool=None)
+    """
+
+    total: float | None = None
+    connect: float | None = None
+    read: float | None = None
+    write: float | None = None
+    pool: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            check_duration(f"Timeout.{field.name}", getattr(self, field.name))
+
+    def within(self, remaining: float | None) -> Timeout:
+        """This timeout, cut to what is left of a deadline (seconds > 0, or None)."""
+        if remaining is None or (self.total is not None and self.total <= remaining):
+            return self
+        connect = None if self.connect is None else min(self.connect, remaining)
+        return _replace(self, total=remaining, connect=connect)

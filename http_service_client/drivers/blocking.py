@@ -1,0 +1,75 @@
+"""Runs a plan on the calling thread.
+
+Async user code (an `async def` interceptor) runs on the portal's event loop, so it may really await,
+whether or not the calling thread has a running loop of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, TypeVar
+
+from ..core.effects import Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
+from ..messages import HttpRequest
+from ..core.timeouts import Timeout
+from .portal import Portal
+
+__all__ = ["BlockingDriver", "wait_for_grant"]
+
+T = TypeVar("T")
+
+
+class BlockingDriver:
+    """Performs effects by blocking.
+
+    send: does one exchange on the wire.  sleep: waits for so many seconds.
+    portal: runs async user code; shared by all drivers of the process.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[HttpRequest, Timeout], Outcome],
+        portal: Portal,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
+            Send: lambda effect: send(effect.request, effect.timeout),
+            Sleep: lambda effect: sleep(effect.seconds),
+            Acquire: lambda effect: wait_for_grant(effect),
+            Invoke: self._invoke,
+        }
+        self._portal = portal
+
+    def run(self, plan: Plan[T]) -> T:
+        """The plan's result. Whatever an effect raises is thrown into the plan."""
+        perform = self._perform
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    answer = perform[type(effect)](effect)
+                except BaseException as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            plan.close()  # gives back what it holds when a KeyboardInterrupt fell between its steps
+            del plan
+            effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+    def _invoke(self, effect: Invoke) -> Any:
+        value = effect.function(*effect.arguments)
+        if hasattr(value, "__await__"):
+            return self._portal.run(value, effect.timeout)
+        return value
+
+
+def wait_for_grant(effect: Acquire) -> bool:
+    """Block until the ticket is granted; False when that took longer than the timeout."""
+    granted = threading.Event()
+    effect.ticket.notify(granted.set)
+    return granted.wait(effect.timeout) or effect.ticket.is_granted  # granted in the very tick of the timeout: use it

@@ -1,0 +1,97 @@
+"""Runs a plan in the current asyncio task.
+
+Cancellation needs no code of its own: it is thrown into the plan like any error, and the plan gives
+back what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Awaitable, Callable, TypeVar
+
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
+from ..core.timeouts import Timeout
+from ..messages import HttpRequest
+
+__all__ = ["TaskDriver", "bounded"]
+
+T = TypeVar("T")
+
+
+class TaskDriver:
+    """Performs effects by awaiting.
+
+    send: does one exchange on the wire.  sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
+            Send: lambda effect: send(effect.request, effect.timeout),
+            Sleep: lambda effect: sleep(effect.seconds),
+            Acquire: _wait_for_grant,
+            Invoke: _invoke,
+        }
+
+    async def run(self, plan: Plan[T]) -> T:
+        """The plan's result. Whatever an effect raises, cancellation included, is thrown into the plan."""
+        perform = self._perform
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    answer = await perform[type(effect)](effect)
+                except BaseException as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            plan.close()
+            del plan
+            effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+
+async def _invoke(effect: Invoke) -> Any:
+    value = effect.function(*effect.arguments)
+    if hasattr(value, "__await__"):
+        return await bounded(value, effect.timeout)
+    return value
+
+
+async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
+    """What the awaitable returns, or TIMED_OUT when it was cut after `timeout` seconds.
+
+    A TimeoutError of the awaitable's own is its own: it is raised, not mistaken for the cut.
+    """
+    if timeout is None:
+        return await awaitable
+    task = asyncio.ensure_future(awaitable)
+    try:
+        done, _ = await asyncio.wait([task], timeout=max(0.0, timeout))
+        if done:
+            return task.result()
+    except BaseException:
+        task.cancel()
+        await asyncio.wait([task])
+        raise
+    task.cancel()
+    await asyncio.wait([task])
+    return TIMED_OUT
+
+
+async def _wait_for_grant(effect: Acquire) -> bool:
+    """Wait until the ticket is granted, from whichever thread; False when that took too long."""
+    loop = asyncio.get_running_loop()
+    granted = asyncio.Event()
+    effect.ticket.notify(lambda: loop.call_soon_threadsafe(granted.set))
+    try:
+        await asyncio.wait_for(granted.wait(), effect.timeout)
+    except asyncio.TimeoutError:
+        return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
+    return True

@@ -1,0 +1,192 @@
+"""What happened, as frozen records: the timeline of a call, and how it reads to a person.
+
+Records hold plain values only, never errors or responses: an error carries its timeline, so a
+record that held the error would be a reference cycle. URLs in records are redacted.
+
+Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar, Union
+
+from .errors import SentState
+
+__all__ = [
+    "AttemptFinished",
+    "CallFinished",
+    "CircuitRefused",
+    "Event",
+    "RedirectFollowed",
+    "RetryScheduled",
+    "RetryStopped",
+    "StopReason",
+    "Timeline",
+]
+
+
+class StopReason(str, Enum):
+    """Why a failed attempt was not followed by another. The value finishes "not retried: ..."."""
+
+    NOT_RETRYABLE = "this outcome is not one that a retry would mend"
+    EXHAUSTED = "that was the last attempt"
+    NOT_SAFE = "the server may have acted on it, and nothing says that repeating it is safe"
+    NOT_REPLAYABLE = "the body was consumed and cannot be sent again"
+    RETRY_AFTER_TOO_LONG = "Retry-After asks for a longer wait than this call allows"
+    DEADLINE = "the wait would cross the deadline"
+    CIRCUIT_OPEN = "the circuit is open"
+    BUDGET = "the retry budget is spent"
+    NESTED = "an enclosing retry policy is in charge"
+
+
+@dataclass(frozen=True)
+class AttemptFinished:
+    """One attempt came to its end: a response, or an error.
+
+    attempt: 1-based.  duration: of this attempt.  status_code / error: one of them is None.
+    answered_by: the interceptor that answered without the network, or None.
+    """
+
+    at: float
+    attempt: int
+    duration: float
+    status_code: int | None
+    error: str | None
+    message: str
+    sent_state: SentState
+    answered_by: str | None = None
+    name: ClassVar[str] = "attempt_finished"
+
+    def __str__(self) -> str:
+        what = f"{self.status_code} {self.message}".rstrip() if self.error is None else f"{self.error}: {self.message}"
+        by = f", answered by {self.answered_by}" if self.answered_by else ""
+        return f"attempt {self.attempt}: {what} (after {self.duration:.3f} s, {_words(self.sent_state)}{by})"
+
+
+@dataclass(frozen=True)
+class RedirectFollowed:
+    """A redirect was followed: one more exchange within the attempt."""
+
+    at: float
+    attempt: int
+    status_code: int
+    method: str
+    url: str
+    name: ClassVar[str] = "redirect_followed"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: {self.status_code}, on to {self.method} {self.url}"
+
+
+@dataclass(frozen=True)
+class RetryScheduled:
+    """The attempt will be followed by another, after `delay`.
+
+    cause: what made it worth a retry.  retry_after: what the server asked for, or None.
+    budget_left: retries that the budget still allows, or None without a budget.
+    """
+
+    at: float
+    attempt: int
+    delay: float
+    cause: str
+    retry_after: float | None
+    budget_left: float | None
+    deadline_left: float | None
+    name: ClassVar[str] = "retry_scheduled"
+
+    def __str__(self) -> str:
+        asked = "" if self.retry_after is None else f", Retry-After asked for {self.retry_after:.3f} s"
+        return f"retry in {self.delay:.3f} s because of {self.cause}{asked}{_left(self)}"
+
+
+@dataclass(frozen=True)
+class RetryStopped:
+    """The attempt failed and will not be followed by another."""
+
+    at: float
+    attempt: int
+    reason: StopReason
+    budget_left: float | None
+    deadline_left: float | None
+    name: ClassVar[str] = "retry_stopped"
+
+    def __str__(self) -> str:
+        return f"not retried: {self.reason.value}{_left(self)}"
+
+
+@dataclass(frozen=True)
+class CircuitRefused:
+    """The circuit breaker refused an attempt; nothing was sent."""
+
+    at: float
+    attempt: int
+    key: str
+    reason: str
+    retry_after: float | None
+    name: ClassVar[str] = "circuit_refused"
+
+    def __str__(self) -> str:
+        when = "" if self.retry_after is None else f"; a trial may pass in {self.retry_after:.3f} s"
+        return f"attempt {self.attempt}: refused by the circuit of {self.key} ({self.reason}{when})"
+
+
+@dataclass(frozen=True)
+class CallFinished:
+    """The call came to its end.
+
+    error: the name of the error raised, or None.  sent_state: over all attempts.
+    """
+
+    at: float
+    method: str
+    url: str
+    key: str
+    attempts: int
+    status_code: int | None
+    error: str | None
+    sent_state: SentState
+    deadline_left: float | None
+    name: ClassVar[str] = "call_finished"
+
+    def __str__(self) -> str:
+        what = f"{self.status_code}" if self.error is None else self.error
+        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
+        return f"done: {what} after {tries}, {_words(self.sent_state)}{_left(self)}"
+
+
+Event = Union[AttemptFinished, RedirectFollowed, RetryScheduled, RetryStopped, CircuitRefused, CallFinished]
+
+
+class Timeline(tuple[Event, ...]):
+    """The events of one call, in order."""
+
+    __slots__ = ()
+
+    def explain(self) -> str:
+        """The story of the call as a person would tell it, one line an event.
+
+        >>> print(Timeline([AttemptFinished(0.25, 1, 0.25, 200, None, "OK", SentState.ANSWERED)]).explain())
+          0.250 s  attempt 1: 200 OK (after 0.250 s, answered)
+        """
+        lines = [f"{event.at:7.3f} s  {event}" for event in self]
+        if self and isinstance(last := self[-1], CallFinished):
+            lines.insert(0, f"{last.method} {last.url}")
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"Timeline({list(self)!r})"
+
+
+def _words(state: SentState) -> str:
+    return state.value.replace("_", " ")
+
+
+def _left(event: RetryScheduled | RetryStopped | CallFinished) -> str:
+    budget = getattr(event, "budget_left", None)
+    parts = [] if budget is None else [f"{budget:.0f} retries left in the budget"]
+    if event.deadline_left is not None:
+        parts.append(f"{event.deadline_left:.3f} s left of the deadline")
+    return f" [{', '.join(parts)}]" if parts else ""

@@ -1,0 +1,229 @@
+"""Opening a call: what the user asked, checked and resolved against the client's configuration.
+
+Everything that can be wrong with the asking is found here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
+from ._version import __version__
+from .config import HttpClientConfig
+from .core.budget import RetryBudget
+from .core.call import Call, CallOptions
+from .core.circuit_breaker import CircuitBreaker, StateChange
+from .core.deadline import earliest
+from .core.keys import KeyRegistry, KeyState
+from .core.limits import Limit
+from .core.scope import current_scope
+from .core.timeouts import Timeout, check_duration
+from .drivers.clocks import Clock
+from .drivers.locks import ForkSafeLock
+from .errors import ConfigurationError, InvalidRequestError
+from .events import Event
+from .messages import HttpRequest
+from .policies import CircuitBreakerPolicy, RetryPolicy
+from .protocol.auth import authorization
+from .protocol.bodies import UNSET
+from .protocol.cookies import cookie_header
+from .protocol.decoding import accept_encoding
+from .protocol.headers import Headers, build_headers
+from .protocol.urls import normalise_url, split_url
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    class RequestOptions(TypedDict, total=False):
+        """The keywords that every verb takes. See `HttpServiceClient.request`."""
+
+        params: Any
+        headers: Mapping[str, object] | Sequence[tuple[str, object]] | None
+        json: Any
+        data: Any
+        files: Any
+        cookies: Mapping[str, object] | None
+        auth: tuple[str, str] | str | None
+        timeout: float | Timeout | None
+        total_timeout: float | None
+        allow_redirects: bool
+        retry_policy: RetryPolicy | bool | None
+        circuit_breaker: CircuitBreakerPolicy | bool | None
+        idempotent: bool | None
+        response_type: Any
+
+
+__all__ = ["CallOpener"]
+
+Listener = Callable[["Event | StateChange"], None]
+
+
+class CallOpener:
+    """Makes calls for one client, and keeps the state that they share.
+
+    listener: told of each event of each call and each change of a circuit.
+    """
+
+    def __init__(
+        self,
+        config: HttpClientConfig,
+        base_url: str | None,
+        clock: Clock,
+        random: Callable[[], float],
+        listener: Listener,
+    ) -> None:
+        self._config = config
+        self._base_url = _checked_base_url(base_url)
+        self._now = clock.monotonic
+        self._random = random
+        self._listener = listener
+        self._timeout = config.timeout
+        self._headers = build_headers(
+            {
+                "User-Agent": f"http-service-client/{__version__}",
+                "Accept": "*/*",
+                "Accept-Encoding": accept_encoding() if config.pool.enable_compression else "identity",
+            }
+        )
+        _override(self._headers, config.headers)
+        self.keys = KeyRegistry(self._new_state, lock=ForkSafeLock())
+
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        *,
+        params: Any = None,
+        headers: Any = None,
+        json: Any = None,
+        data: Any = None,
+        files: Any = None,
+        cookies: Mapping[str, object] | None = None,
+        auth: Any = None,
+        timeout: Any = UNSET,
+        total_timeout: Any = UNSET,
+        allow_redirects: bool = True,
+        retry_policy: Any = UNSET,
+        circuit_breaker: Any = UNSET,
+        idempotent: bool | None = None,
+        response_type: Any = None,
+    ) -> Call:
+        """The call. Raises InvalidRequestError or ConfigurationError."""
+        config = self._config
+        request = HttpRequest(
+            _checked_method(method),
+            normalise_url(url, params, self._base_url),
+            headers=self._merged(headers, cookies, auth),
+            json=json,
+            data=data,
+            files=files,
+            idempotent=_checked_flag("idempotent", idempotent, optional=True),
+        )
+        if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
+            request.headers["Idempotency-Key"] = str(uuid.uuid4())
+        key = split_url(request.url).origin
+        state = self.keys.get(key)
+        scope = current_scope()
+        options = CallOptions(
+            timeout=self._timeout if timeout is UNSET else self._own_timeout(timeout),
+            max_redirects=config.allowed_redirect_count if _checked_flag("allow_redirects", allow_redirects) else 0,
+            retry=_chosen("retry_policy", retry_policy, config.retry, RetryPolicy),
+            is_nested=scope is not None and scope.retries,
+            breaker=_breaker(circuit_breaker, state),
+        )
+        if total_timeout is UNSET:
+            total_timeout = config.total_timeout
+        else:
+            check_duration("total_timeout", total_timeout)
+        if response_type is not None:
+            from .validation import type_adapter
+
+            type_adapter(response_type)
+        deadline_at = earliest(total_timeout, self._now)
+        return Call(request, key, state, options, self._now, deadline_at, self._listener)
+
+    def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
+        merged = self._headers.copy()
+        if headers is not None:
+            _override(merged, build_headers(headers))
+            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
+                if value is None:
+                    merged.pop(name, None)
+        if cookies:
+            merged["Cookie"] = cookie_header(cookies)
+        value = authorization(auth)
+        if value is not None:
+            if "Authorization" in merged:
+                raise InvalidRequestError("auth and an Authorization header are both given; give one of them")
+            merged["Authorization"] = value
+        return merged
+
+    def _own_timeout(self, timeout: Any) -> Timeout:
+        if isinstance(timeout, Timeout):
+            return timeout
+        check_duration("timeout", timeout)
+        return Timeout(total=timeout, connect=self._timeout.connect, pool=self._timeout.pool)
+
+    def _new_state(self, key: str) -> KeyState:
+        config = self._config
+        breaker = budget = None
+        if config.circuit_breaker is not None:
+            breaker = CircuitBreaker(
+                config.circuit_breaker.settings,
+                key=key,
+                clock=self._now,
+                random=self._random,
+                lock=ForkSafeLock(),
+                on_change=self._listener,
+            )
+        if config.budget is not None:
+            budget = RetryBudget(config.budget, clock=self._now, lock=ForkSafeLock())
+        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=ForkSafeLock()))
+
+
+def _override(headers: Headers, given: Headers) -> None:
+    """Let the given headers take the place of those of the same name, repeats included."""
+    for name in given:
+        headers.pop(name, None)
+        for value in given.get_all(name):
+            headers.add(name, value)
+
+
+def _checked_method(method: object) -> str:
+    if not isinstance(method, str) or not method.isascii() or not method.isalpha():
+        raise InvalidRequestError(f"method must be a name such as 'GET', not {method!r}")
+    return method.upper()
+
+
+def _checked_flag(name: str, value: Any, optional: bool = False) -> Any:
+    if type(value) is not bool and not (optional and value is None):
+        raise ConfigurationError(f"{name} must be True{', False or None' if optional else ' or False'}, not {value!r}")
+    return value
+
+
+def _checked_base_url(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    try:
+        normalise_url("", base_url=base_url)
+    except InvalidRequestError as error:
+        raise ConfigurationError(f"base_url: {error}") from None
+    return base_url
+
+
+def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
+    """A per-call policy: the given one, the client's for UNSET or True, none for False or None."""
+    if given is UNSET or given is True:
+        return default
+    if given is None or given is False:
+        return None
+    if not isinstance(given, kind):
+        raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
+    return given
+
+
+def _breaker(given: Any, state: KeyState) -> CircuitBreaker | None:
+    if given is UNSET:
+        return state.breaker
+    chosen = _chosen("circuit_breaker", given, state.breaker, CircuitBreakerPolicy)
+    return chosen.breaker if isinstance(chosen, CircuitBreakerPolicy) else chosen

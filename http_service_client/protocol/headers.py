@@ -1,0 +1,281 @@
+"""Header fields: what a name and a value may be, and how repeated ones combine.
+
+A field name is a token and is compared without case (RFC 9110 5.1); values of fields with one
+name combine, in order, with a comma (5.2, 5.3); a value holds visible characters, spaces, tabs and
+`obs-text` (5.5). A CR, LF or NUL in a value is how a header injection starts, so it never gets out.
+
+Headers arrive here as text whose code points are bytes (latin-1), which loses nothing; whoever
+reads a response must hand over its raw bytes decoded so, and not as UTF-8.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from enum import Enum
+
+from ..errors import InvalidRequestError
+
+__all__ = [
+    "SENSITIVE_HEADERS",
+    "Headers",
+    "build_headers",
+    "check_framing",
+    "redact_headers",
+    "validate_headers",
+]
+
+# token = 1*tchar                                                       RFC 9110 5.6.2
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+# field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+
+SENSITIVE_HEADERS: frozenset[str] = frozenset(
+    {
+        "api-key",
+        "apikey",
+        "authorization",
+        "cookie",
+        "ocp-apim-subscription-key",
+        "proxy-authorization",
+        "private-token",
+        "set-cookie",
+        "x-access-token",
+        "x-amz-security-token",
+        "x-api-key",
+        "x-apikey",
+        "x-auth-key",
+        "x-auth-token",
+        "x-csrf-token",
+        "x-goog-api-key",
+        "x-goog-iam-authorization-token",
+        "x-vault-token",
+        "x-xsrf-token",
+    }
+)
+"""Lower-case names of the headers whose values are secrets: never shown, never sent to another origin."""
+
+
+class Headers(MutableMapping[str, str]):
+    """Header fields by name, without regard to case, in the order and spelling first seen.
+
+    ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only right
+    way to read ``Set-Cookie``. ``h[name] = value`` replaces them all; `add` appends one.
+    """
+
+    # lower-case name -> (name as first spelled, value, value, ...). Tuples, so that a copy of the
+    # dict is a copy of the whole.
+    __slots__ = ("_fields",)
+    _fields: dict[str, tuple[str, ...]]
+
+    def __init__(self, source: Mapping[str, str] | Iterable[tuple[str, str]] | None = None) -> None:
+        if source is None:
+            self._fields = {}
+        elif isinstance(source, Headers):
+            self._fields = source._fields.copy()
+        else:
+            self._fields = {}
+            self._extend(source.items() if isinstance(source, Mapping) else source)
+
+    def _extend(self, pairs: Iterable[tuple[str, str]]) -> None:
+        fields = self._fields
+        for pair in pairs:
+            name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
+            if type(name) is not str:
+                name = _name_text(name)
+            if type(value) is not str:
+                value = _value_text(name, value)
+            key = name.lower()
+            if key in fields:
+                fields[key] += (value,)
+            else:
+                fields[key] = (name, value)
+
+    def _append(self, name: str, value: str) -> None:
+        key = name.lower()
+        known = self._fields.get(key)
+        self._fields[key] = (name, value) if known is None else (*known, value)
+
+    def __getitem__(self, name: str) -> str:
+        field = self._fields[name.lower()]
+        return field[1] if len(field) == 2 else ", ".join(field[1:])
+
+    def __setitem__(self, name: str, value: str) -> None:
+        if type(name) is not str:
+            name = _name_text(name)
+        if type(value) is not str:
+            value = _value_text(name, value)
+        key = name.lower()
+        known = self._fields.get(key)
+        self._fields[key] = (name if known is None else known[0], value)
+
+    def __delitem__(self, name: str) -> None:
+        del self._fields[name.lower()]
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.lower() in self._fields
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([field[0] for field in self._fields.values()])
+
+    def __len__(self) -> int:
+        return len(self._fields)
+
+    def add(self, name: str, value: str) -> None:
+        """Append a value and keep those that are there."""
+        self._extend(((name, value),))
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of the field, one by one, in order; empty when there is none."""
+        return list(self._fields.get(name.lower(), ())[1:])
+
+    def multi_items(self) -> list[tuple[str, str]]:
+        """One (name, value) pair a value; the values of one name stand together (RFC 9110 5.3)."""
+        return [(field[0], value) for field in self._fields.values() for value in field[1:]]
+
+    def copy(self) -> Headers:
+        """An independent copy."""
+        twin = Headers.__new__(Headers)
+        twin._fields = self._fields.copy()
+        return twin
+
+    def without(self, names: frozenset[str]) -> Headers:
+        """A copy that lacks the fields of these lower-case names."""
+        twin = Headers.__new__(Headers)
+        twin._fields = {key: field for key, field in self._fields.items() if key not in names}
+        return twin
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Headers):
+            if not isinstance(other, Mapping):
+                return NotImplemented
+            try:
+                other = Headers(other)
+            except InvalidRequestError:
+                return False
+        return self._joined() == other._joined()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, hence not hashable
+
+    def _joined(self) -> dict[str, str]:
+        return {key: ", ".join(field[1:]) for key, field in self._fields.items()}
+
+    def __repr__(self) -> str:
+        return f"Headers({redact_headers(self)!r})"
+
+    def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
+        return (Headers, (self.multi_items(),))
+
+
+def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
+    """The user's headers as `Headers`: None values left out, white space around values stripped.
+
+    Names are text or ASCII bytes; values text, bytes (latin-1), numbers, bool ("true", "false") or an
+    Enum of these. Raises InvalidRequestError that names the header, never its value.
+    """
+    if headers is None:
+        return Headers()
+    if isinstance(headers, Headers):
+        return headers.copy()
+    if isinstance(headers, (str, bytes)) or not isinstance(headers, Iterable):
+        raise InvalidRequestError(
+            f"headers must be a mapping or a list of (name, value) pairs, not {type(headers).__name__}"
+        )
+    built = Headers()
+    for pair in headers.items() if isinstance(headers, Mapping) else headers:
+        name, value = pair if type(pair) is tuple and len(pair) == 2 else _pair(pair)
+        if value is None:
+            continue
+        name = name if type(name) is str else _name_text(name)
+        text = value if type(value) is str else _value_text(name, value)
+        built._append(name, text.strip(" \t"))
+    return built
+
+
+def validate_headers(headers: Headers) -> None:
+    """Refuse what cannot stand in a header: a name that is no token, a control character in a value."""
+    for field in headers._fields.values():
+        if _TOKEN(field[0]) is None:
+            raise InvalidRequestError(
+                f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"
+            )
+        for value in field[1:]:
+            if _VALUE(value) is None:
+                raise _bad_value(field[0], value)
+
+
+def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
+    """Refuse a user's own Content-Length or Transfer-Encoding that disagrees with the body.
+
+    length: of the body in bytes, None for a body of unknown length, which is sent chunked. Two truths
+    about where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
+    """
+    fields = headers._fields
+    if "transfer-encoding" in fields:
+        raise InvalidRequestError(
+            "header Transfer-Encoding must not be set; leave it out; it is set from the body"
+        )
+    if "content-length" not in fields:
+        return
+    actual = length if has_body else 0
+    if headers["content-length"] != str(actual):
+        known = f"{actual} bytes" if actual is not None else "of unknown length"
+        raise InvalidRequestError(
+            f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "
+            "leave it out; it is set from the body"
+        )
+
+
+def redact_headers(
+    pairs: Mapping[str, str] | Iterable[tuple[str, str]], sensitive: frozenset[str] = SENSITIVE_HEADERS
+) -> dict[str, str]:
+    """The headers for a log, a repr or an error: secret values replaced by ``***``."""
+    items = pairs.items() if isinstance(pairs, Mapping) else pairs
+    return {name: "***" if name.lower() in sensitive else value for name, value in items}
+
+
+def _pair(pair: object) -> tuple[str, str]:
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        return pair[0], pair[1]
+    raise InvalidRequestError(f"headers must be (name, value) pairs, not {type(pair).__name__}")
+
+
+def _name_text(name: object) -> str:
+    if isinstance(name, Enum):
+        name = name.value
+    if isinstance(name, str):
+        return str.__str__(name)
+    if isinstance(name, bytes) and name.isascii():
+        return name.decode("ascii")
+    raise InvalidRequestError(f"a header name must be text, not {type(name).__name__}; write it as str")
+
+
+def _value_text(name: str, value: object) -> str:
+    if isinstance(value, Enum):
+        value = value.value
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return repr(value) if type(value) in (int, float) else str(value)
+    raise InvalidRequestError(
+        f"header {name[:80]!r} must be text, bytes or a finite number, not {type(value).__name__}; "
+        "for several values pass a list of (name, value) pairs"
+    )
+
+
+def _bad_value(name: str, value: str) -> InvalidRequestError:
+    # The value may be a secret: say what is wrong with it, never what it is.
+    if _CONTROL(value) is not None:
+        return InvalidRequestError(
+            f"header {name!r} has a control character (such as a line break) in its value; remove it"
+        )
+    return InvalidRequestError(
+        f"header {name!r} has a character outside latin-1 in its value; "
+        "encode it first, for example by urllib.parse.quote, or pass bytes"
+    )

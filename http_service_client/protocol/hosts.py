@@ -1,0 +1,91 @@
+"""The host of a URL: a name, an IPv4 or an IPv6 address, in the one spelling that is sent.
+
+A host is refused when two readers may take it for different machines: ``127.1``, ``0x7f.1`` and
+``2130706433`` are 127.0.0.1 to some resolvers and names to others, and ``①②⑦.0.0.1`` becomes an
+address only after Unicode mapping. An allow-list that is fooled by one of these is a hole (SSRF).
+
+RFC 3986 3.2.2 (host), RFC 5891 and UTS 46 (international names), RFC 5952 (IPv6 text), RFC 1035 2.3.4
+(lengths), WHATWG URL 3.5 ("ends in a number").
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address
+
+from ..errors import InvalidRequestError
+
+__all__ = ["normalise_host"]
+
+# Letters, digits, hyphen; the underscore is no host name by RFC 952 but lives in many a compose file.
+_NAME = re.compile(r"[a-z0-9_\-.]+").fullmatch
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*").fullmatch
+_MAX_TYPED = 1000  # idna works in quadratic time: no name of 253 octets is typed longer than this
+
+
+def normalise_host(host: str) -> str:
+    """Lower-case, ASCII, unambiguous; an IPv6 address in brackets. Raises InvalidRequestError."""
+    if not host:
+        raise InvalidRequestError("the URL has no host; write it as https://host/path")
+    if host[0] == "[":
+        return _ipv6(host)
+    name = host.lower() if host.isascii() else _idna(host)
+    if _NAME(name) is None:
+        raise _bad(host, "has a character that no host name has")
+    labels = name[:-1].split(".") if name.endswith(".") else name.split(".")
+    if _NUMBER(labels[-1]):
+        return _ipv4(host)
+    if "" in labels or any(len(label) > 63 for label in labels) or len(name) > 254:
+        raise _bad(host, "has an empty or too long label")
+    return name
+
+
+def _ipv4(host: str) -> str:
+    # As typed, and not as mapped: full-width digits are no way to write an address.
+    try:
+        if host.isascii():
+            return str(IPv4Address(host))
+    except ValueError:
+        pass
+    raise _bad(host, "ends in a number but is not an IPv4 address of the form 192.0.2.1")
+
+
+def _ipv6(host: str) -> str:
+    inside = host[1:-1]
+    try:
+        # A zone id (fe80::1%eth0) means something on this machine only, and never goes on the wire.
+        if host[-1] != "]" or "%" in inside or not inside.isascii():
+            raise ValueError(host)
+        return f"[{_compressed(int(IPv6Address(inside)))}]"
+    except ValueError:
+        raise _bad(host, "is not an IPv6 address of the form [2001:db8::1], without a zone") from None
+
+
+def _compressed(address: int) -> str:
+    # By hand, as `str(IPv6Address)` spells ::ffff:192.0.2.1 differently from Python 3.13 on.
+    groups = [f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16)]
+    text = ":".join(groups)
+    runs = re.findall(r"(?:(?<=:)|^)0(?::0)+(?=:|$)", text)
+    if not runs:
+        return text
+    head, _, tail = f":{text}:".partition(f":{max(runs, key=len)}:")
+    return f"{head.lstrip(':')}::{tail.rstrip(':')}"
+
+
+def _idna(host: str) -> str:
+    try:
+        import idna
+    except ImportError:
+        raise _bad(host, "is not ASCII, and the package idna is not installed; write it as xn--...") from None
+    try:
+        if len(host) > _MAX_TYPED:
+            raise ValueError("too long")
+        return idna.encode(host, uts46=True).decode("ascii").lower()
+    except (UnicodeError, ValueError, IndexError):
+        raise _bad(host, "is not a valid international domain name (IDNA 2008)") from None
+
+
+def _bad(host: str, why: str) -> InvalidRequestError:
+    # A colon outside of brackets may be that of a misplaced "user:password".
+    shown = repr(host[:100]) if host[0] == "[" or ":" not in host else "in the URL"
+    return InvalidRequestError(f"the host {shown} {why}; check the URL")

@@ -1,0 +1,43 @@
+"""The Link header (RFC 8288): where the next page is.
+
+Read leniently, as servers write it: what is not a link is passed over, and nothing raises.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["parse_links"]
+
+# link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )              RFC 8288 3
+_TARGET = re.compile(r"<([^<>]*)>")
+_PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+
+def parse_links(value: str) -> dict[str, dict[str, str]]:
+    """The links by relation, or by URL where there is none; the first of a relation wins.
+
+    >>> parse_links('<https://h/?page=2>; rel="next"')
+    {'next': {'url': 'https://h/?page=2', 'rel': 'next'}}
+    """
+    links: dict[str, dict[str, str]] = {}
+    position = 0
+    while (match := _TARGET.search(value, position)) is not None:
+        link = {"url": match.group(1).strip()}
+        position = match.end()
+        while (parameter := _PARAMETER.match(value, position)) is not None:
+            position = parameter.end()
+            name, text = parameter.groups()
+            if name is not None:
+                link.setdefault(name.lower(), _unquoted(text or ""))
+        # rel="next last" is one link with two relations (RFC 8288 3.3).
+        for relation in link.get("rel", "").lower().split() or [link["url"]]:
+            links.setdefault(relation, link)
+    return links
+
+
+def _unquoted(text: str) -> str:
+    if len(text) > 1 and text[0] == '"':
+        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    return text

@@ -1,0 +1,71 @@
+"""The Content-Type of a response, and the text that its bytes stand for.
+
+RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks). The charset that the
+header names comes first, then a byte order mark, then UTF-8: no guessing from the content, which would
+make the same bytes mean different things from day to day. Text is for reading and never fails: an
+unknown charset is passed over, a broken byte becomes U+FFFD.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+__all__ = ["decode_text", "parse_content_type"]
+
+# parameter = token "=" ( token / quoted-string ), read leniently                RFC 9110 5.6.6
+_PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
+_QUOTED_PAIR = re.compile(r"\\(.)")
+
+# Longest first: the mark of UTF-32 LE starts with that of UTF-16 LE.
+_BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+# Text codecs to Python, but Python's own inventions and no charsets; some raise, some warn.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+
+
+def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
+    """The media type in lower case and its parameters by lower-case name; the first of a name wins.
+
+    >>> parse_content_type('Text/HTML; Charset="utf-8"; x=1')
+    ('text/html', {'charset': 'utf-8', 'x': '1'})
+    """
+    media_type, semicolon, rest = value.partition(";")
+    parameters: dict[str, str] = {}
+    for name, text in _PARAMETER.findall(semicolon + rest):
+        if len(text) > 1 and text[0] == '"' and text[-1] == '"':
+            text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
+        parameters.setdefault(name.lower(), text.strip())
+    return media_type.strip().lower(), parameters
+
+
+def decode_text(content: bytes, content_type: str | None) -> str:
+    """The content as text. Never raises."""
+    charset = _charset(content_type) if content_type else None
+    if charset is None:
+        marks = (name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark))
+        charset = next(marks, "utf-8")
+    try:
+        return content.decode(charset, "replace")
+    except (LookupError, ValueError):  # LookupError also for zlib, rot13: codecs, but not from bytes to text
+        return content.decode("utf-8-sig", "replace")
+
+
+def _charset(content_type: str) -> str | None:
+    name = parse_content_type(content_type)[1].get("charset", "").strip("'\"")
+    if not name or not name.isascii():
+        return None
+    try:
+        known = codecs.lookup(name).name
+    except (LookupError, ValueError):  # ValueError for a NUL in it
+        return None
+    if known.replace("_", "-") in _NO_CHARSETS:
+        return None
+    # A mark is not part of the text (WHATWG Encoding 6.1), and would break `json()`.
+    return "utf-8-sig" if known == "utf-8" else known

@@ -1,0 +1,168 @@
+"""Where a redirect leads, and what goes along (RFC 9110 15.4).
+
+    status      method         next        body
+    303         HEAD           HEAD        dropped
+    303         others         GET         dropped
+    301, 302    POST           GET         dropped (as all browsers do, 15.4.2 note)
+    301, 302    others         the same    kept
+    307, 308    any            the same    kept
+
+A pure decision: the caller counts hops, replays the body and checks egress rules. Refused is what a
+server must not be able to make us do: leave http(s), fall from https to http, or take credentials from
+it (a Location with user information). To another origin no credentials go along.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ..errors import InvalidRequestError, UnsafeRedirectError
+from .headers import SENSITIVE_HEADERS, Headers
+from .urls import normalise_url, redact_url, split_url
+
+__all__ = [
+    "BODY_HEADERS",
+    "CREDENTIAL_HEADERS",
+    "REDIRECT_CODES",
+    "Hop",
+    "headers_for_hop",
+    "next_hop",
+]
+
+REDIRECT_CODES: frozenset[int] = frozenset({301, 302, 303, 307, 308})
+
+BODY_HEADERS: frozenset[str] = frozenset(
+    {
+        "content-digest",
+        "content-disposition",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-location",
+        "content-md5",
+        "content-range",
+        "content-type",
+        "digest",
+        "expect",
+        "last-modified",
+        "repr-digest",
+        "trailer",
+        "transfer-encoding",
+    }
+)
+"""What describes a body, and lies once the body is dropped (RFC 9110 15.4, step 1.4)."""
+
+CREDENTIAL_HEADERS: frozenset[str] = frozenset({"authorization", "proxy-authorization", "cookie"})
+"""What never goes to another origin, whatever the settings say."""
+
+# reference = [ scheme ":" ] [ "//" authority ] path [ "?" query ]                 RFC 3986 appendix B
+_REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
+
+
+class Hop(NamedTuple):
+    """The next request of a redirected call.
+
+    url: normalised. method: upper-case. keeps_body: the body goes along, and must be replayable.
+    same_origin: scheme, host and port are the same, so credentials may go along.
+    """
+
+    url: str
+    method: str
+    keeps_body: bool
+    same_origin: bool
+
+
+def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | None:
+    """The hop that a response asks for, or None when it is not a redirect to follow.
+
+    url: of the request that was answered. location: the header's value, as it came.
+    Raises UnsafeRedirectError when it must not be followed.
+    """
+    if status not in REDIRECT_CODES or not location:
+        return None
+    reference = _repaired(location).strip(" \t")
+    if not reference:
+        return None
+    try:
+        target = normalise_url(_resolved(url, reference))
+    except InvalidRequestError as error:
+        raise UnsafeRedirectError(
+            f"the redirect from {redact_url(url)} cannot be followed: {error}"
+        ) from None
+    before, after = split_url(url), split_url(target)
+    if before.scheme == "https" and after.scheme == "http":
+        raise UnsafeRedirectError(
+            f"the redirect from {redact_url(url)} to {redact_url(target)} leaves https for http; "
+            "request the http URL itself if that is what you want"
+        )
+    method = method.upper()
+    keeps_body = status in (307, 308) or (status != 303 and method != "POST")
+    if not keeps_body and method != "HEAD":
+        method = "GET"
+    return Hop(target, method, keeps_body, before[:3] == after[:3])
+
+
+def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENSITIVE_HEADERS) -> Headers:
+    """The headers of the next request, as a copy.
+
+    sensitive: lower-case names dropped towards another origin, besides CREDENTIAL_HEADERS. A Host header
+    set by hand is dropped too: it named the old origin.
+    """
+    dropped: frozenset[str] = frozenset()
+    if not hop.keeps_body:
+        dropped |= BODY_HEADERS
+    if not hop.same_origin:
+        dropped = dropped | CREDENTIAL_HEADERS | sensitive | {"host"}
+    return headers.without(dropped)
+
+
+def _repaired(location: str) -> str:
+    """The text that the server meant. Bytes beyond ASCII are UTF-8 (as they almost always are) or latin-1.
+
+    They arrive decoded as latin-1 (http.client) or as UTF-8 with surrogate escapes (aiohttp).
+    """
+    if location.isascii():
+        return location
+    try:
+        raw = location.encode("latin-1")
+    except UnicodeEncodeError:
+        try:
+            raw = location.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:
+            raise UnsafeRedirectError("the redirect's Location is not text; it cannot be followed") from None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")
+
+
+def _resolved(base: str, reference: str) -> str:
+    """The reference against the URL that was asked (RFC 3986 5.2.2). Dot segments are removed later."""
+    match = _REFERENCE.match(reference)
+    assert match is not None  # every part is optional
+    scheme, authority, path, query = match.groups()
+    if scheme is not None:
+        return _absolute(reference, scheme, authority)
+    here = split_url(base)
+    old_path, mark, old_query = here.target.partition("?")
+    if authority is not None:
+        start = f"{here.scheme}://{authority}"
+    else:
+        start = here.origin
+        if not path:
+            path = old_path
+            query = old_query if query is None and mark else query
+        elif path[0] != "/":
+            path = old_path[: old_path.rfind("/") + 1] + path
+    return start + path + ("" if query is None else f"?{query}")
+
+
+def _absolute(reference: str, scheme: str, authority: str | None) -> str:
+    if scheme.lower() not in ("http", "https"):
+        raise UnsafeRedirectError(
+            f"the redirect leads to the scheme {scheme[:40].lower()!r}; only http and https are followed"
+        )
+    if authority is None:
+        raise UnsafeRedirectError(f"the redirect's Location has no host: {redact_url(reference)[:200]!r}")
+    return reference

@@ -1,0 +1,116 @@
+"""How one Python value becomes the text of a query or form field.
+
+One rule for query strings, urlencoded forms and multipart fields: None drops the field, bool is
+``true`` or ``false``, an Enum stands for its value, dates are ISO 8601, Decimal, UUID, int and float
+are their `str`, and a list repeats the key. Whatever has no single obvious text (NaN, sets, mappings,
+other objects) is refused by name: a guessed text is a bug that the server sees first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from urllib.parse import quote_from_bytes
+from uuid import UUID
+
+from ..errors import InvalidRequestError
+
+__all__ = ["field_pairs", "form_text", "query_text", "scalar_bytes"]
+
+
+def field_pairs(source: object, where: str) -> list[tuple[bytes, bytes]]:
+    """The (key, value) pairs of a mapping or of an iterable of pairs, one a value, as UTF-8.
+
+    where: what the user calls it ("params", "data"), for the error message.
+    """
+    pairs: list[tuple[bytes, bytes]] = []
+    for key, value in _items(source, where):
+        name = scalar_bytes(key, f"a key of {where}")
+        if name is None:
+            raise InvalidRequestError(f"a key of {where} is None; a key must be text")
+        place = f"{where}[{key!r}]"
+        for item in _several(value):
+            text = scalar_bytes(item, place)
+            if text is not None:
+                pairs.append((name, text))
+    return pairs
+
+
+def _several(value: object) -> Sequence[object]:
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, bytearray, memoryview)):
+        return value
+    return (value,)
+
+
+def query_text(pairs: list[tuple[bytes, bytes]]) -> str:
+    """Percent-encoded for a query: all but RFC 3986's unreserved characters escaped, space as %20."""
+    return "&".join([f"{quote_from_bytes(key, '')}={quote_from_bytes(value, '')}" for key, value in pairs])
+
+
+def form_text(pairs: list[tuple[bytes, bytes]]) -> str:
+    """`application/x-www-form-urlencoded`: as `query_text`, but space as ``+`` (WHATWG URL 5.2)."""
+    return query_text(pairs).replace("%20", "+")
+
+
+def scalar_bytes(value: object, where: str) -> bytes | None:
+    """The text of one value as UTF-8, or None to drop it. Raises InvalidRequestError naming `where`."""
+    if isinstance(value, Enum):
+        value = value.value
+    if value is None:
+        return None
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value)
+    try:
+        return _scalar_text(value, where).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidRequestError(
+            f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
+        ) from None
+    except (ValueError, OverflowError) as error:
+        # int -> str beyond sys.set_int_max_str_digits; our own errors pass as they are.
+        if isinstance(error, InvalidRequestError):
+            raise
+        raise InvalidRequestError(f"{where} is too large a number; pass it as text") from None
+
+
+def _scalar_text(value: object, where: str) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return int.__repr__(value)
+    if isinstance(value, (float, Decimal)):
+        finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+        if not finite:
+            raise InvalidRequestError(
+                f"{where} is {value}, which is not a number to send; use None to drop it"
+            )
+        return float.__repr__(value) if isinstance(value, float) else str(value)
+    if isinstance(value, (date, time)):  # a datetime is a date
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    raise InvalidRequestError(
+        f"{where} must be text, bytes, a number, bool, date, UUID, Enum, None or a list of these, "
+        f"not {type(value).__name__}; convert it first, for example by str()"
+    )
+
+
+def _items(source: object, where: str) -> Iterable[tuple[object, object]]:
+    if isinstance(source, Mapping):
+        return source.items()
+    if not isinstance(source, Iterable) or isinstance(source, (str, bytes, bytearray)):
+        raise InvalidRequestError(
+            f"{where} must be a mapping or a list of (key, value) pairs, not {type(source).__name__}"
+        )
+    return [_pair(pair, where) for pair in source]
+
+
+def _pair(pair: object, where: str) -> tuple[object, object]:
+    if isinstance(pair, (tuple, list)) and len(pair) == 2:
+        return pair[0], pair[1]
+    raise InvalidRequestError(f"{where} must hold (key, value) pairs, not {type(pair).__name__}")

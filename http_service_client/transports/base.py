@@ -1,0 +1,63 @@
+"""What a transport is: one exchange on the wire, its failures told as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from ..core.effects import Outcome
+from ..core.timeouts import Timeout
+from ..messages import HttpRequest
+from ..protocol.proxies import ProxySettings
+from .tls import TlsSettings
+
+__all__ = ["AsyncTransport", "BlockingTransport", "TransportSettings"]
+
+
+@runtime_checkable
+class BlockingTransport(Protocol):
+    """One exchange on the wire, on the calling thread."""
+
+    def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """Send the request as it stands and read the whole response.
+
+        Follows nothing, repeats nothing, and raises nothing but bugs and interrupts: a failure is a
+        `Failure` that says what became of the request.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+@runtime_checkable
+class AsyncTransport(Protocol):
+    """One exchange on the wire, in an asyncio task."""
+
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """As `BlockingTransport.send`."""
+        ...
+
+    async def close_async(self) -> None:
+        """Close every connection."""
+        ...
+
+
+@dataclass(frozen=True)
+class TransportSettings:
+    """What both transports are told, once.
+
+    max_connections_per_host: how many idle connections to keep for one host; how many may be in use is
+        the core's to decide.  keep_alive_timeout: seconds after which an idle one is closed.
+    keep_alive_max_requests: requests after which one is retired.
+    max_response_size: decoded bytes.  decompress: whether to decode the content codings.
+    """
+
+    max_connections_per_host: int
+    keep_alive_timeout: float
+    keep_alive_max_requests: int
+    max_response_size: int | None
+    decompress: bool
+    tls: TlsSettings
+    proxies: ProxySettings

@@ -1,0 +1,59 @@
+"""Response data of a declared type, by pydantic (the extra `pydantic`)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+from .errors import ConfigurationError, ResponseValidationError
+from .messages import HttpResponse
+from .protocol.urls import redact_url
+
+__all__ = ["validated"]
+
+
+def validated(response: HttpResponse, response_type: Any) -> Any:
+    """The response's JSON as `response_type`: a model, dataclass, TypedDict, list of them, ...
+
+    Raises ResponseValidationError with the path to each field that is wrong; ConfigurationError when
+    pydantic is not installed, or cannot handle the type.
+    """
+    import pydantic
+
+    try:
+        return type_adapter(response_type).validate_json(response.content)
+    except pydantic.ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        name = getattr(response_type, "__name__", str(response_type))
+        message = f"the response of {redact_url(response.url)} is not a valid {name}: {'; '.join(problems)}"
+        details = {"response": response, "request": response.request, "timeline": response.timeline}
+        raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+
+
+def type_adapter(response_type: Any) -> Any:
+    """pydantic's adapter for a type, kept where the type can be a key."""
+    try:
+        return _kept_adapter(response_type)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _new_adapter(response_type)
+
+
+def _new_adapter(response_type: Any) -> Any:
+    try:
+        import pydantic
+    except ImportError:
+        raise ConfigurationError(
+            "response_type needs pydantic: pip install 'http-service-client[pydantic]'"
+        ) from None
+    try:
+        return pydantic.TypeAdapter(response_type)
+    except pydantic.errors.PydanticUserError as error:
+        raise ConfigurationError(f"response_type {response_type!r} cannot be validated: {error.message}") from None
+
+
+_kept_adapter = lru_cache(maxsize=256)(_new_adapter)

@@ -1,0 +1,174 @@
+"""The server behind the documentation's samples: a small orders API on loopback.
+
+Pages write the addresses that a reader would: `https://api.example.com/orders/42`,
+`https://payments.example.com/charges`. The documentation test gives each such host a server of
+this kind, so each host has its own circuit, as it would have in life. What it answers:
+
+    GET    /status/503          that status
+    GET    /flaky/2             503 twice, then 200; counted per path, so /flaky/2?for=me is another
+    GET    /busy/2              429 with Retry-After: 0 twice, then 200
+    GET    /slow/0.2            200 after that many seconds (at most 5)
+    GET    /redirect/2          two redirects, then 200
+    GET    /echo/any/path       what came: method, path, query, headers, json
+    GET    /orders              a list: what was posted there before, or two made-up ones
+    GET    /orders/42           one: what was put or posted there, or a made-up one
+    POST   /orders              201 with the fields that were sent and a new "id"
+    PUT, PATCH /orders/42       200 with the fields merged
+    DELETE /orders/42           204
+
+Any other first word works like `orders`. State lasts as long as the page.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+__all__ = ["DocsServer"]
+
+
+class DocsServer:
+    """A running server for one host name; `with DocsServer() as server: server.url`."""
+
+    def __init__(self) -> None:
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, name="docs-server", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """Scheme, host and port, without a slash at the end."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def close(self) -> None:
+        """Stop to listen; connections that are still open end with their clients."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def __enter__(self) -> DocsServer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False  # a client that keeps its connection alive must not hold up the page's end
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        super().__init__(address, handler)
+        self.lock = threading.Lock()
+        self.hits: Counter[str] = Counter()
+        self.items: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A sample about timeouts hangs up on us: that is the sample, not a fault.
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # head and body go in two writes; Nagle would add 40 ms between
+    timeout = 10  # seconds a kept-alive connection may idle, so that threads do not outlive a run
+    server: _Server
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: a failing page shows its own source."""
+
+    def _serve(self) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        try:
+            sent = json.loads(body) if body else None
+        except ValueError:
+            sent = None
+        first, *rest = [part for part in urlsplit(self.path).path.split("/") if part] or ["echo"]
+        argument = rest[0] if rest else ""
+        match first:
+            case "status":
+                self._answer(int(argument), {"status": int(argument)})
+            case "flaky":
+                self._answer(200 if self._hit() > int(argument) else 503, {"path": self.path})
+            case "busy":
+                if self._hit() > int(argument):
+                    self._answer(200, {"path": self.path})
+                else:
+                    self._answer(429, {"path": self.path}, {"Retry-After": "0"})
+            case "slow":
+                time.sleep(min(float(argument), 5.0))
+                self._answer(200, {"slept": float(argument)})
+            case "redirect":
+                left = int(argument)
+                location = f"/redirect/{left - 1}" if left > 1 else "/echo/landed"
+                self._answer(302, None, {"Location": location})
+            case "echo":
+                query = dict(parse_qsl(urlsplit(self.path).query))
+                headers = dict(self.headers.items())
+                self._answer(
+                    200,
+                    {
+                        "method": self.command,
+                        "path": urlsplit(self.path).path,
+                        "query": query,
+                        "headers": headers,
+                        "json": sent,
+                    },
+                )
+            case collection:
+                self._serve_collection(collection, argument, sent if isinstance(sent, dict) else {})
+
+    def _hit(self) -> int:
+        """How often this very path was asked for, this time included."""
+        with self.server.lock:
+            self.server.hits[self.path] += 1
+            return self.server.hits[self.path]
+
+    def _serve_collection(self, collection: str, identity: str, sent: dict[str, Any]) -> None:
+        with self.server.lock:
+            stored = self.server.items.setdefault(collection, {})
+            answer: Any
+            if self.command == "POST":
+                identity = identity or str(len(stored) + 1)
+                stored[identity] = {"id": int(identity) if identity.isdigit() else identity, **sent}
+                status, answer = 201, stored[identity]
+            elif self.command in ("PUT", "PATCH"):
+                stored[identity] = {**_made_up(identity), **stored.get(identity, {}), **sent}
+                status, answer = 200, stored[identity]
+            elif self.command == "DELETE":
+                stored.pop(identity, None)
+                status, answer = 204, None
+            elif identity:
+                status, answer = 200, stored.get(identity) or _made_up(identity)
+            else:
+                status, answer = 200, list(stored.values()) or [_made_up("1"), _made_up("2")]
+        self._answer(status, answer)
+
+    def _answer(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
+        body = b"" if payload is None else json.dumps(payload).encode()
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
+
+
+def _made_up(identity: str) -> dict[str, Any]:
+    """A record that looks like an order, for pages that ask before they post."""
+    return {"id": int(identity) if identity.isdigit() else identity, "status": "baking", "total": 25.5}
