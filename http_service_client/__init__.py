@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .config import ConnectionPoolConfig as ConnectionPoolConfig
     from .config import HttpClientConfig as HttpClientConfig
     from .config import Timeout as Timeout
-    from .core.circuit_breaker import CircuitBreakerState as CircuitBreakerState
-    from .core.circuit_breaker import StateChange as StateChange
+    from .core.circuit_states import CircuitBreakerState as CircuitBreakerState
+    from .core.circuit_states import StateChange as StateChange
     from .core.interceptors import RequestInterceptor as RequestInterceptor
     from .core.interceptors import ResponseInterceptor as ResponseInterceptor
     from .errors import AttemptTimeoutError as AttemptTimeoutError
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "client": "HttpServiceClient",
     "config": "ConnectionPoolConfig HttpClientConfig Timeout",
-    "core.circuit_breaker": "CircuitBreakerState StateChange",
+    "core.circuit_states": "CircuitBreakerState StateChange",
     "core.interceptors": "RequestInterceptor ResponseInterceptor",
     "errors": (
         "AttemptTimeoutError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
@@ -90,7 +90,7 @@ _PLACES = {
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 
-__all__ = ["__version__", *sorted(_MODULE_OF)]  # noqa: PLE0604  # strings, computed
+__all__ = ["__version__", *sorted(_MODULE_OF)]  # strings, computed
 
 
 def __getattr__(name: str) -> object:

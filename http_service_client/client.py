@@ -11,12 +11,14 @@ import os
 import random as _random
 import sys
 import warnings
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Callable
+from typing import TYPE_CHECKING, Any
 
 from .config import HttpClientConfig
 from .core.call import Call
-from .core.circuit_breaker import CircuitBreaker, StateChange
+from .core.circuit_breaker import CircuitBreaker
+from .core.circuit_states import StateChange
 from .core.exchange import Exchange
 from .core.interceptors import Interceptor, InterceptorsLayer
 from .core.limits import Limit
@@ -100,7 +102,10 @@ class HttpServiceClient:
             Exchange(keys, connections),
         )
         self._worlds = Worlds(
-            _transport_settings(config), transport, clock, lambda: [connections, *(s.connections for _, s in keys.items())]
+            _transport_settings(config),
+            transport,
+            clock,
+            lambda: [connections, *(s.connections for _, s in keys.items())],
         )
 
     # Verbs. One keyword list for all of them: see `request`.
@@ -217,7 +222,9 @@ class HttpServiceClient:
         if self._has_warned or asyncio is None or asyncio._get_running_loop() is None:
             return
         self._has_warned = True
-        message = "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
+        message = (
+            "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
+        )
         warnings.warn(message, RuntimeWarning, stacklevel=4)
 
     # What happened, and how things stand.

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Mapping, Sequence
+from typing import Any
 
-from .core.timeouts import Timeout, check_duration
+from .core.checks import check_count, check_duration, check_flag
+from .core.timeouts import Timeout
 from .errors import ConfigurationError
 from .policies import CircuitBreakerPolicy, ExponentialBackoff, RetryBudgetSettings, RetryPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
@@ -51,17 +53,19 @@ class ConnectionPoolConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_connections", "max_connections_per_host", "keep_alive_max_requests"):
-            _check_count(name, getattr(self, name), least=1)
-        _check_count("compression_threshold", self.compression_threshold, least=0)
+            check_count(name, getattr(self, name))
+        check_count("compression_threshold", self.compression_threshold, least=0)
         for name in ("connection_timeout", "request_timeout", "pool_timeout"):
             check_duration(name, getattr(self, name))
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
         for name in ("ssl_verify", "enable_compression"):
-            _check_flag(name, getattr(self, name))
+            check_flag(name, getattr(self, name))
         for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):
             _check_path(name, getattr(self, name))
         if self.ssl_key_file is not None and self.ssl_cert_file is None:
-            raise ConfigurationError(f"ssl_key_file {self.ssl_key_file!r} is of no use without ssl_cert_file; give both")
+            raise ConfigurationError(
+                f"ssl_key_file {self.ssl_key_file!r} is of no use without ssl_cert_file; give both"
+            )
 
 
 # Said at the top level of HttpClientConfig or in its connection_pool; where in both, the same.
@@ -133,11 +137,11 @@ class HttpClientConfig:
             "enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "auto_idempotency_key",
             "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
         ):  # fmt: skip
-            _check_flag(name, getattr(self, name))
+            check_flag(name, getattr(self, name))
         check_duration("total_timeout", self.total_timeout)
-        _check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
+        check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
         if self.max_response_size is not None:
-            _check_count("max_response_size", self.max_response_size, least=1)
+            check_count("max_response_size", self.max_response_size)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
         self._resolve("pool", self._shared_pool())
@@ -150,7 +154,10 @@ class HttpClientConfig:
     @property
     def timeout(self) -> Timeout:
         """The bounds of one attempt when the call says nothing else."""
-        total, limit = self.pool.request_timeout, self.circuit_breaker.timeout if self.circuit_breaker else None
+        total, limit = (
+            self.pool.request_timeout,
+            self.circuit_breaker.timeout if self.circuit_breaker else None,
+        )
         if limit is not None:
             total = limit if total is None else min(total, limit)
         return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
@@ -160,7 +167,9 @@ class HttpClientConfig:
 
     def _shared_pool(self) -> ConnectionPoolConfig:
         """The connection settings, from both places where they can be said."""
-        said = {pooled: getattr(self, top) for top, pooled in _SHARED.items() if getattr(self, top) is not None}
+        said = {
+            pooled: getattr(self, top) for top, pooled in _SHARED.items() if getattr(self, top) is not None
+        }
         if self.connection_pool is None:
             return _with_names(ConnectionPoolConfig, said, {pooled: top for top, pooled in _SHARED.items()})
         if not isinstance(self.connection_pool, ConnectionPoolConfig):
@@ -190,7 +199,11 @@ class HttpClientConfig:
         if isinstance(given, RetryPolicy):
             return given
         arguments = _arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
-        backoff = {item.name: arguments.pop(item.name) for item in fields(ExponentialBackoff) if item.name in arguments}
+        backoff = {
+            item.name: arguments.pop(item.name)
+            for item in fields(ExponentialBackoff)
+            if item.name in arguments
+        }
         if backoff and "backoff_strategy" in arguments:
             raise ConfigurationError(
                 f"retry_policy_config gives backoff_strategy and {', '.join(backoff)}; put the latter into the strategy"
@@ -211,7 +224,9 @@ def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
-        raise ConfigurationError(f"{name} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}")
+        raise ConfigurationError(
+            f"{name} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}"
+        )
     known = [parameter for taker in takers for parameter in inspect.signature(taker).parameters]
     for key in given:
         if key not in known:
@@ -221,7 +236,9 @@ def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
     return dict(given)
 
 
-def _with_names(pool: type[ConnectionPoolConfig], said: dict[str, Any], names: dict[str, str]) -> ConnectionPoolConfig:
+def _with_names(
+    pool: type[ConnectionPoolConfig], said: dict[str, Any], names: dict[str, str]
+) -> ConnectionPoolConfig:
     """The pool made from what was said at the top level, its errors by the names used there."""
     try:
         return pool(**said)
@@ -231,16 +248,6 @@ def _with_names(pool: type[ConnectionPoolConfig], said: dict[str, Any], names: d
             if message.startswith(pooled + " "):
                 message = top + message[len(pooled) :]
         raise ConfigurationError(message) from None
-
-
-def _check_count(name: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigurationError(f"{name} must be a whole number >= {least}, not {value!r}")
-
-
-def _check_flag(name: str, value: object) -> None:
-    if type(value) is not bool:
-        raise ConfigurationError(f"{name} must be True or False, not {value!r}")
 
 
 def _check_path(name: str, value: object) -> None:

@@ -39,16 +39,18 @@ catches those keeps working.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .events import Timeline
     from .messages import HttpRequest, HttpResponse
 
 __all__ = [
+    "AttemptTimeoutError",
     "CircuitOpenError",
     "ClientClosedError",
     "ConfigurationError",
@@ -78,7 +80,6 @@ __all__ = [
     "TooManyRedirectsError",
     "TransportError",
     "UnsafeRedirectError",
-    "AttemptTimeoutError",
     "WriteTimeoutError",
 ]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Union
+from typing import ClassVar
 
 from .errors import SentState
 
@@ -60,7 +60,11 @@ class AttemptFinished:
     name: ClassVar[str] = "attempt_finished"
 
     def __str__(self) -> str:
-        what = f"{self.status_code} {self.message}".rstrip() if self.error is None else f"{self.error}: {self.message}"
+        what = (
+            f"{self.status_code} {self.message}".rstrip()
+            if self.error is None
+            else f"{self.error}: {self.message}"
+        )
         by = f", answered by {self.answered_by}" if self.answered_by else ""
         return f"attempt {self.attempt}: {what} (after {self.duration:.3f} s, {_words(self.sent_state)}{by})"
 
@@ -157,7 +161,7 @@ class CallFinished:
         return f"done: {what} after {tries}, {_words(self.sent_state)}{_left(self)}"
 
 
-Event = Union[AttemptFinished, RedirectFollowed, RetryScheduled, RetryStopped, CircuitRefused, CallFinished]
+Event = AttemptFinished | RedirectFollowed | RetryScheduled | RetryStopped | CircuitRefused | CallFinished
 
 
 class Timeline(tuple[Event, ...]):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import copy
 import json as _json
 import uuid
-from typing import TYPE_CHECKING, Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from .errors import HttpStatusError, InvalidRequestError, ResponseValidationError, SentState
+from .errors import HttpStatusError, ResponseValidationError, SentState
 from .protocol.bodies import UNSET, Body, encode_body
 from .protocol.cookies import parse_set_cookie
 from .protocol.decoding import decode_text
@@ -39,7 +40,18 @@ class HttpRequest:
     Raises InvalidRequestError for a body that cannot be encoded.
     """
 
-    __slots__ = ("_body", "_data", "_files", "_json", "_own_data", "_own_json", "headers", "idempotent", "method", "url")
+    __slots__ = (
+        "_body",
+        "_data",
+        "_files",
+        "_json",
+        "_own_data",
+        "_own_json",
+        "headers",
+        "idempotent",
+        "method",
+        "url",
+    )
 
     def __init__(
         self,
@@ -144,7 +156,13 @@ class HttpRequest:
     def __getstate__(self) -> dict[str, Any]:
         # A streamed body or an open file cannot cross a process boundary; what was asked can.
         content = self.body.content
-        return {"method": self.method, "url": self.url, "headers": self.headers, "idempotent": self.idempotent, "content": content}
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "idempotent": self.idempotent,
+            "content": content,
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         content = state.pop("content")
@@ -256,7 +274,12 @@ class HttpResponse:
         return self.timeline.explain() if self.timeline is not None else f"{self!r}"
 
     def _evidence(self) -> dict[str, Any]:
-        return {"response": self, "request": self.request, "sent_state": self.sent_state, "timeline": self.timeline}
+        return {
+            "response": self,
+            "request": self.request,
+            "sent_state": self.sent_state,
+            "timeline": self.timeline,
+        }
 
     def __repr__(self) -> str:
         return f"<HttpResponse [{self.status_code}]>"

@@ -6,18 +6,21 @@ Everything that can be wrong with the asking is found here, before anything is s
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .config import HttpClientConfig
 from .core.budget import RetryBudget
 from .core.call import Call, CallOptions
-from .core.circuit_breaker import CircuitBreaker, StateChange
+from .core.checks import check_duration
+from .core.circuit_breaker import CircuitBreaker
+from .core.circuit_states import StateChange
 from .core.deadline import earliest
 from .core.keys import KeyRegistry, KeyState
 from .core.limits import Limit
 from .core.scope import current_scope
-from .core.timeouts import Timeout, check_duration
+from .core.timeouts import Timeout
 from .drivers.clocks import Clock
 from .drivers.locks import ForkSafeLock
 from .errors import ConfigurationError, InvalidRequestError
@@ -126,7 +129,9 @@ class CallOpener:
         scope = current_scope()
         options = CallOptions(
             timeout=self._timeout if timeout is UNSET else self._own_timeout(timeout),
-            max_redirects=config.allowed_redirect_count if _checked_flag("allow_redirects", allow_redirects) else 0,
+            max_redirects=config.allowed_redirect_count
+            if _checked_flag("allow_redirects", allow_redirects)
+            else 0,
             retry=_chosen("retry_policy", retry_policy, config.retry, RetryPolicy),
             is_nested=scope is not None and scope.retries,
             breaker=_breaker(circuit_breaker, state),
@@ -197,7 +202,9 @@ def _checked_method(method: object) -> str:
 
 def _checked_flag(name: str, value: Any, optional: bool = False) -> Any:
     if type(value) is not bool and not (optional and value is None):
-        raise ConfigurationError(f"{name} must be True{', False or None' if optional else ' or False'}, not {value!r}")
+        raise ConfigurationError(
+            f"{name} must be True{', False or None' if optional else ' or False'}, not {value!r}"
+        )
     return value
 
 

@@ -10,10 +10,11 @@ import functools
 import inspect
 import random as _random
 import time
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Iterator, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from .core.backoff import (
     BackoffStrategy,
@@ -25,12 +26,12 @@ from .core.backoff import (
     LinearBackoff,
 )
 from .core.budget import RetryBudgetSettings
-from .core.circuit_breaker import (
-    CircuitBreaker,
+from .core.checks import check_duration
+from .core.circuit_breaker import CircuitBreaker, Permit
+from .core.circuit_states import (
     CircuitBreakerSettings,
     CircuitBreakerSnapshot,
     CircuitBreakerState,
-    Permit,
     Refusal,
     StateChange,
 )
@@ -41,8 +42,7 @@ from .core.effects import Invoke, Plan, Sleep
 from .core.outcomes import is_failure, is_failure_type
 from .core.retry import RetrySettings
 from .core.retry_after import parse_retry_after
-from .core.scope import Scope, current_scope, enter_scope, leave_scope
-from .core.timeouts import check_duration
+from .core.scope import Scope, enter_scope, leave_scope
 from .drivers.blocking import BlockingDriver
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
@@ -72,7 +72,7 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class deadline:  # noqa: N801  # reads as a statement: `with deadline(2.0):`
+class deadline:  # reads as a statement: `with deadline(2.0):`
     """Every call inside is over within so many seconds, waits and retries included.
 
     seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
@@ -165,7 +165,12 @@ class CircuitBreakerPolicy:
         self.name = name
         self._clock = clock
         self.breaker = CircuitBreaker(
-            self.settings, key=name, clock=clock, random=_random.random, lock=ForkSafeLock(), on_change=on_change
+            self.settings,
+            key=name,
+            clock=clock,
+            random=_random.random,
+            lock=ForkSafeLock(),
+            on_change=on_change,
         )
         self._entered: ContextVar[tuple[_Guard, ...]] = ContextVar("http_service_client.entered", default=())
 
@@ -278,7 +283,9 @@ class _Guard:
 
 def _is_interruption(error: BaseException | None) -> bool:
     """Cancellation, KeyboardInterrupt and the like: the caller's doing."""
-    return error is not None and (not isinstance(error, Exception) or type(error).__name__ == "CancelledError")
+    return error is not None and (
+        not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+    )
 
 
 def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
@@ -411,10 +418,14 @@ class RetryPolicy(RetrySettings):
 def _guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
     """The function with its name and signature, called through a policy."""
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigurationError(f"a policy guards functions that return, not the generator {function.__qualname__}")
+        raise ConfigurationError(
+            f"a policy guards functions that return, not the generator {function.__qualname__}"
+        )
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
+        getattr(function, "__call__", None)
+    ):
 
         @functools.wraps(function)
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:

@@ -53,7 +53,9 @@ def _new_adapter(response_type: Any) -> Any:
     try:
         return pydantic.TypeAdapter(response_type)
     except pydantic.errors.PydanticUserError as error:
-        raise ConfigurationError(f"response_type {response_type!r} cannot be validated: {error.message}") from None
+        raise ConfigurationError(
+            f"response_type {response_type!r} cannot be validated: {error.message}"
+        ) from None
 
 
 _kept_adapter = lru_cache(maxsize=256)(_new_adapter)

@@ -32,7 +32,11 @@ class AttemptTimeoutLayer:
         if cut_by_deadline:
             call.ends_at = deadline_at
         outcome = yield from proceed(request, call)
-        if cut_by_deadline and isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
+        if (
+            cut_by_deadline
+            and isinstance(outcome, Failure)
+            and issubclass(outcome.error_type, RequestTimeoutError)
+        ):
             if call.remaining() <= _TIMER_SLACK:  # type: ignore[operator]  # there is a deadline
                 return _deadline_exceeded(outcome)
         return outcome
@@ -45,4 +49,6 @@ _TIMER_SLACK = 0.02
 def _deadline_exceeded(failure: Failure) -> Failure:
     was_sent = failure.sent_state is not SentState.NEVER_SENT
     state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
-    return Failure(DeadlineExceededError, f"the deadline cut the attempt: {failure.message}", state, failure.cause)
+    return Failure(
+        DeadlineExceededError, f"the deadline cut the attempt: {failure.message}", state, failure.cause
+    )

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from ..errors import ConfigurationError
+from .checks import check_number
 
 __all__ = [
     "BackoffStrategy",
@@ -95,7 +95,7 @@ class ExponentialBackoff:
 
     def __post_init__(self) -> None:
         _check_seconds(self, "initial_delay", "max_delay")
-        _check_number(self, "backoff_factor", 1.0, "a finite number of 1 or more")
+        check_number("backoff_factor", self.backoff_factor, least=1)
         _check_jitter(self)
         if self.initial_delay and math.isinf(self.max_delay / self.initial_delay * self.backoff_factor):
             raise ConfigurationError(
@@ -161,8 +161,8 @@ class ConstantBackoff:
 
     @property
     def max_delay(self) -> float:
-        """The longest wait: `delay`, in seconds."""
-        return self.delay
+        """The longest wait in seconds, also for a Retry-After: 60, or `delay` where that is longer."""
+        return max(60.0, self.delay)
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
@@ -246,14 +246,7 @@ def _waits(
 
 def _check_seconds(strategy: Any, *names: str) -> None:
     for name in names:
-        _check_number(strategy, name, 0.0, "a finite number of seconds, 0 or more")
-
-
-def _check_number(strategy: Any, name: str, least: float, remedy: str) -> None:
-    value = getattr(strategy, name)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not (is_number and least <= value <= sys.float_info.max):  # NaN fails every comparison
-        raise ConfigurationError(f"{name} must be {remedy}, not {value!r}")
+        check_number(name, getattr(strategy, name), unit="of seconds ")
 
 
 def _check_jitter(strategy: Any) -> None:

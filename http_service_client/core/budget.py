@@ -23,7 +23,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ConfigurationError
+from .checks import check_number
 
 __all__ = ["RetryBudget", "RetryBudgetSettings", "Withdrawal"]
 
@@ -46,15 +46,9 @@ class RetryBudgetSettings:
     window: float = 10.0
 
     def __post_init__(self) -> None:
-        self._check("ratio", 0, 1000, "a number from 0 to 1000")
-        self._check("min_per_second", 0, 1e9, "a number from 0 to 1e9")
-        self._check("window", 1, 3600, "a number of seconds from 1 to 3600")
-
-    def _check(self, name: str, least: float, most: float, remedy: str) -> None:
-        value = getattr(self, name)
-        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not (is_number and least <= value <= most):  # NaN fails every comparison
-            raise ConfigurationError(f"{name} must be {remedy}, not {value!r}")
+        check_number("ratio", self.ratio, most=1000)
+        check_number("min_per_second", self.min_per_second, most=1e9)
+        check_number("window", self.window, least=1, most=3600, unit="of seconds ")
 
     def allowed(self, calls: int) -> int:
         """The retries allowed beside so many calls in the window.

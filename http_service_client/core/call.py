@@ -7,7 +7,8 @@ about defaults.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Failure, HttpClientError, SentState
 from ..events import CallFinished, Event, Timeline

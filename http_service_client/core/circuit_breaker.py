@@ -30,182 +30,23 @@ randomness and the lock are arguments.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import ConfigurationError
+from .circuit_states import (
+    CircuitBreakerSettings,
+    CircuitBreakerSnapshot,
+    CircuitBreakerState,
+    Refusal,
+    StateChange,
+)
 
-__all__ = [
-    "CircuitBreaker",
-    "CircuitBreakerSettings",
-    "CircuitBreakerSnapshot",
-    "CircuitBreakerState",
-    "Permit",
-    "Refusal",
-    "StateChange",
-]
-
-
-class CircuitBreakerState(str, Enum):
-    """Where the switch stands. The value is the label in metrics, logs and health reports."""
-
-    CLOSED = "closed"  # calls pass, failures in a row are counted
-    OPEN = "open"  # calls are refused until the recovery time is over, or until `reset()`
-    HALF_OPEN = "half_open"  # one trial at a time passes, all others are refused
-
-    def __str__(self) -> str:  # the same text on every Python: 3.12 changed what format() says
-        return str(self.value)
-
+__all__ = ["CircuitBreaker", "Permit"]
 
 _CLOSED = CircuitBreakerState.CLOSED
 _OPEN = CircuitBreakerState.OPEN
 _HALF_OPEN = CircuitBreakerState.HALF_OPEN
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreakerSettings:
-    """When a circuit opens and how it comes back. Durations are seconds.
-
-    failure_threshold: failures in a row that open the circuit, 1 or more.
-    recovery_timeout: seconds from the opening until a trial may pass, above 0.
-    success_threshold: successful trials in a row that close the circuit, 1 or more.
-    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; closing forgets it.
-    max_recovery_timeout: what that growth stops at. Matters only when `recovery_multiplier` is above 1,
-        and must then not be below `recovery_timeout`.
-    recovery_jitter: 0 to 1. An open span is stretched, never shortened, by up to this fraction of
-        itself (also beyond `max_recovery_timeout`), so that many clients do not return in step.
-    trial_lease: seconds after which the place of a trial that did not settle is free again. Keep it
-        above the attempt timeout: the result of a trial that outlives its lease is not used.
-    metrics_only: count, change state and tell of it, but refuse nobody (to watch before trusting).
-
-    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
-    """
-
-    failure_threshold: int = 5
-    recovery_timeout: float = 60.0
-    success_threshold: int = 3
-    recovery_multiplier: float = 1.0
-    max_recovery_timeout: float = 600.0
-    recovery_jitter: float = 0.0
-    trial_lease: float = 60.0
-    metrics_only: bool = False
-
-    def __post_init__(self) -> None:
-        count, seconds = "a whole number of 1 or more", "a finite number of seconds above 0"
-        self._check("failure_threshold", _is_count(self.failure_threshold), count)
-        self._check("recovery_timeout", _is_number(self.recovery_timeout, above=0), seconds)
-        self._check("success_threshold", _is_count(self.success_threshold), count)
-        self._check(
-            "recovery_multiplier", _is_number(self.recovery_multiplier, least=1), "a number of 1 or more"
-        )
-        self._check("max_recovery_timeout", _is_number(self.max_recovery_timeout, above=0), seconds)
-        self._check("recovery_jitter", _is_number(self.recovery_jitter, most=1), "a number from 0 to 1")
-        self._check("trial_lease", _is_number(self.trial_lease, above=0), seconds)
-        self._check("metrics_only", isinstance(self.metrics_only, bool), "True or False")
-        self._check(
-            "max_recovery_timeout",
-            self.recovery_multiplier == 1 or self.max_recovery_timeout >= self.recovery_timeout,
-            f"at least recovery_timeout ({self.recovery_timeout!r}) when recovery_multiplier is above 1",
-        )
-
-    def _check(self, name: str, is_right: bool, remedy: str) -> None:
-        if not is_right:
-            raise ConfigurationError(f"{name} must be {remedy}, not {getattr(self, name)!r}")
-
-    def grown(self, recovery: float) -> float:
-        """The recovery time after one more failed trial, in seconds; `recovery` is the one before.
-
-            grown(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
-
-        >>> settings = CircuitBreakerSettings(
-        ...     recovery_timeout=10.0, recovery_multiplier=3.0, max_recovery_timeout=60.0
-        ... )
-        >>> settings.grown(10.0), settings.grown(30.0), settings.grown(60.0)
-        (30.0, 60.0, 60.0)
-        """
-        return min(recovery * self.recovery_multiplier, max(self.max_recovery_timeout, self.recovery_timeout))
-
-    def stretched(self, recovery: float, random: float) -> float:
-        """The length of an open span in seconds; `random` is in [0, 1).
-
-            stretched(r) = r * (1 + recovery_jitter * random)
-
-        >>> CircuitBreakerSettings(recovery_jitter=0.5).stretched(60.0, random=0.5)
-        75.0
-        """
-        return recovery * (1 + self.recovery_jitter * random)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _is_number(value: Any, *, least: float = 0, above: float = -1, most: float = sys.float_info.max) -> bool:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_number and least <= value <= most and value > above  # NaN fails every comparison
-
-
-class Refusal(NamedTuple):
-    """The answer to a caller who may not call now.
-
-    key, state: of the circuit that refused.
-    retry_after: seconds until a trial may pass; None when nobody knows (isolated, or a trial in progress).
-    reason: "open", "isolated" or "trial in progress".
-    """
-
-    key: str
-    state: CircuitBreakerState
-    retry_after: float | None
-    reason: str
-
-
-class StateChange(NamedTuple):
-    """What `on_change` is told. `old` equals `new` only when an open circuit is isolated.
-
-    reason: for people, such as "5 consecutive failures".
-    at: the instant of the change, by the breaker's clock.
-    generation: the number of the span that begins; it puts the changes of one circuit in order.
-    open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
-    """
-
-    key: str
-    old: CircuitBreakerState
-    new: CircuitBreakerState
-    reason: str
-    at: float
-    generation: int
-    open_for: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CircuitBreakerSnapshot:
-    """A breaker at one instant, for health reports and metrics.
-
-    consecutive_failures: failures in a row while closed; when not closed, those that opened it.
-    trial_successes: successful trials of this half-open span.
-    successes, failures, abandoned, late, refused: totals since the breaker was made; `reset()` keeps
-        them. Every settled permit is in exactly one of the first four.
-    opened_at: when the circuit last left CLOSED or was opened again; None while closed.
-    retry_after: see `CircuitBreaker.retry_after`.
-    """
-
-    key: str
-    state: CircuitBreakerState
-    is_isolated: bool
-    generation: int
-    consecutive_failures: int
-    trial_successes: int
-    successes: int
-    failures: int
-    abandoned: int
-    late: int
-    refused: int
-    opened_at: float | None
-    retry_after: float | None
 
 
 class Permit:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..errors import CircuitOpenError, Failure, SentState
 from ..events import CircuitRefused
 from ..messages import HttpRequest
-from .circuit_breaker import Refusal
+from .circuit_states import Refusal
 from .effects import Outcome, Plan
 from .outcomes import is_failure
 
@@ -31,7 +31,9 @@ class CircuitBreakerLayer:
             return (yield from proceed(request, call))
         permit = breaker.try_acquire()
         if isinstance(permit, Refusal):
-            call.record(CircuitRefused(call.elapsed(), call.attempt, permit.key, permit.reason, permit.retry_after))
+            call.record(
+                CircuitRefused(call.elapsed(), call.attempt, permit.key, permit.reason, permit.retry_after)
+            )
             return refused(permit)
         try:
             outcome = yield from proceed(request, call)

@@ -7,8 +7,9 @@ repeat; see `core.retry`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable
+from typing import Any
 
 from ..errors import ConfigurationError, Failure, TlsVerificationError, TransportError
 from ..messages import HttpResponse
@@ -80,7 +81,9 @@ class RetryCondition:
     def _names(self, error_type: type[BaseException]) -> bool:
         if issubclass(error_type, self.unless):
             return False
-        return issubclass(error_type, self.errors) or (TimeoutError in self.errors and _is_timeout(error_type))
+        return issubclass(error_type, self.errors) or (
+            TimeoutError in self.errors and _is_timeout(error_type)
+        )
 
 
 def _is_timeout(error_type: type[BaseException]) -> bool:

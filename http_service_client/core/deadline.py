@@ -6,8 +6,9 @@ carried from one clock to another is always "how much is left".
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import DeadlineExceededError, Failure, SentState
 from ..messages import HttpRequest

@@ -21,7 +21,8 @@ The rules of plans, each learned from a measured trap:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Generator, Generic, TypeVar, Union
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from ..errors import Failure
 from ..messages import HttpRequest, HttpResponse
@@ -37,7 +38,7 @@ Answer = TypeVar("Answer")
 
 TIMED_OUT = object()  # the answer of an Invoke that was cut by its timeout
 
-Outcome = Union[HttpResponse, Failure]
+Outcome = HttpResponse | Failure
 Plan = Generator["Effect[Any]", Any, T]
 
 

@@ -52,7 +52,10 @@ class Exchange:
 
 def _pool_wait(call: Call) -> float | None:
     """How long to wait for a place: the pool timeout, or what is left of the attempt."""
-    bounds = [call.options.timeout.pool, None if call.ends_at is None else max(0.0, call.ends_at - call.clock())]
+    bounds = [
+        call.options.timeout.pool,
+        None if call.ends_at is None else max(0.0, call.ends_at - call.clock()),
+    ]
     return min((bound for bound in bounds if bound is not None), default=None)
 
 

@@ -8,9 +8,17 @@ about the server.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, NamedTuple, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import DeadlineExceededError, Failure, HttpClientError, InterceptorError, InvalidRequestError, SentState
+from ..errors import (
+    DeadlineExceededError,
+    Failure,
+    HttpClientError,
+    InterceptorError,
+    InvalidRequestError,
+    SentState,
+)
 from ..messages import HttpContext, HttpRequest, HttpResponse
 from .effects import TIMED_OUT, Invoke, Outcome, Plan
 
@@ -57,7 +65,9 @@ class InterceptorsLayer:
                 call.answered_by, outcome = interceptor.name, result
                 break
             else:
-                return _unusable(interceptor, result, "the request, or an HttpResponse to answer without the network")
+                return _unusable(
+                    interceptor, result, "the request, or an HttpResponse to answer without the network"
+                )
         if outcome is None:
             try:
                 self._prepare(request)
@@ -83,7 +93,10 @@ def _unusable(
     error_type: type[HttpClientError] = InterceptorError
     message = f"{interceptor.name} returned {type(result).__name__}; return {expected}"
     if result is TIMED_OUT:
-        error_type, message = DeadlineExceededError, f"the deadline passed while {interceptor.name} was waiting"
+        error_type, message = (
+            DeadlineExceededError,
+            f"the deadline passed while {interceptor.name} was waiting",
+        )
     return Failure(error_type, message, state, details={"response": response})
 
 
@@ -96,7 +109,9 @@ class RequestInterceptor:
 
     def intercept_request(self, request: HttpRequest, context: HttpContext) -> Any:
         """Called once for each attempt, with a request of its own and the context of the call."""
-        raise NotImplementedError(f"{type(self).__name__} must define intercept_request(self, request, context)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define intercept_request(self, request, context)"
+        )
 
 
 class ResponseInterceptor:
@@ -107,4 +122,6 @@ class ResponseInterceptor:
 
     def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:
         """Called once for each attempt that got a response, with the context of the call."""
-        raise NotImplementedError(f"{type(self).__name__} must define intercept_response(self, response, context)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define intercept_response(self, response, context)"
+        )

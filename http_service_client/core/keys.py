@@ -7,7 +7,7 @@ that has something to remember.
 
 from __future__ import annotations
 
-from typing import Callable
+from collections.abc import Callable
 
 from .budget import RetryBudget
 from .circuit_breaker import CircuitBreaker
@@ -21,7 +21,9 @@ class KeyState:
 
     __slots__ = ("breaker", "budget", "connections")
 
-    def __init__(self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: Limit) -> None:
+    def __init__(
+        self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: Limit
+    ) -> None:
         self.breaker = breaker
         self.budget = budget
         self.connections = connections

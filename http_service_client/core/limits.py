@@ -22,7 +22,7 @@ from contextlib import AbstractContextManager
 from enum import Enum
 from typing import Any
 
-from ..errors import ConfigurationError
+from .checks import check_count
 
 __all__ = ["Limit", "Ticket"]
 
@@ -86,10 +86,6 @@ class Ticket:
         return f"<Ticket {self._stage.value} of {self._limit!r}>"
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
 class Limit:
     """At most `capacity` places held at once; the rest wait, first come, first served.
 
@@ -100,8 +96,7 @@ class Limit:
     __slots__ = ("_capacity", "_in_use", "_lock", "_queue")
 
     def __init__(self, capacity: int, *, lock: AbstractContextManager[Any]) -> None:
-        if not _is_count(capacity):
-            raise ConfigurationError(f"capacity must be a whole number of 1 or more, not {capacity!r}")
+        check_count("capacity", capacity)
         self._capacity = capacity
         self._lock = lock
         self._in_use = 0

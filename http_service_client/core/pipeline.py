@@ -7,7 +7,8 @@ what it passes on; it holds what it holds in a `finally`, and knows nothing of i
 
 from __future__ import annotations
 
-from typing import Callable, Protocol, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ..messages import HttpRequest
 from .attempt_timeout import AttemptTimeoutLayer
@@ -31,7 +32,9 @@ class Layer(Protocol):
     def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]: ...
 
 
-def call_pipeline(retry: RetryLayer, interceptors: InterceptorsLayer, redirects: RedirectsLayer, exchange: Exchange) -> Handler:
+def call_pipeline(
+    retry: RetryLayer, interceptors: InterceptorsLayer, redirects: RedirectsLayer, exchange: Exchange
+) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
     A fast failure of the circuit runs no interceptor; every attempt asks the breaker anew;

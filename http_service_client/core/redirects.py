@@ -42,14 +42,18 @@ class RedirectsLayer:
             outcome.history = tuple(history)
         return outcome
 
-    def _follow(self, request: HttpRequest, response: HttpResponse, call: Call, hops: int) -> HttpRequest | Failure | None:
+    def _follow(
+        self, request: HttpRequest, response: HttpResponse, call: Call, hops: int
+    ) -> HttpRequest | Failure | None:
         """The next request; None where the response is to be returned; a failure where it must not be followed."""
         limit = call.options.max_redirects
         if limit == 0:
             return None
         location = response.headers.get_all("Location")[:1]
         try:
-            hop = next_hop(request.method, request.url, response.status_code, location[0] if location else None)
+            hop = next_hop(
+                request.method, request.url, response.status_code, location[0] if location else None
+            )
         except HttpClientError as error:
             return _stopped(UnsafeRedirectError, str(error), response)
         if hop is None:
@@ -61,7 +65,9 @@ class RedirectsLayer:
             message = f"{response.status_code} asks for the body again, which was a stream and is consumed"
             return _stopped(UnsafeRedirectError, message, response)
         call.record(
-            RedirectFollowed(call.elapsed(), call.attempt, response.status_code, hop.method, redact_url(hop.url))
+            RedirectFollowed(
+                call.elapsed(), call.attempt, response.status_code, hop.method, redact_url(hop.url)
+            )
         )
         return self._hop_request(request, hop)
 

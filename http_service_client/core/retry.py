@@ -18,8 +18,9 @@ would cross the deadline, or a Retry-After longer than the attempt's timeout or 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING
 
 from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
 from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
@@ -65,7 +66,9 @@ class RetrySettings:
                 f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {self.backoff_strategy!r}"
             )
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
-        if not isinstance(conditions, (list, tuple)) or not all(isinstance(c, RetryCondition) for c in conditions):
+        if not isinstance(conditions, (list, tuple)) or not all(
+            isinstance(c, RetryCondition) for c in conditions
+        ):
             raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
@@ -113,7 +116,9 @@ class RetryLayer:
                 call.record(RetryStopped(call.elapsed(), call.attempt, wait, left, call.remaining()))
                 return outcome
             cause, asked = describe(outcome), self._retry_after(outcome)
-            call.record(RetryScheduled(call.elapsed(), call.attempt, wait, cause, asked, left, call.remaining()))
+            call.record(
+                RetryScheduled(call.elapsed(), call.attempt, wait, cause, asked, left, call.remaining())
+            )
             try:
                 yield from Sleep(wait)
             except BaseException:
@@ -122,7 +127,9 @@ class RetryLayer:
                 raise
             last = outcome
 
-    def _wait(self, request: HttpRequest, call: Call, outcome: Outcome, delays: Iterator[float]) -> float | StopReason:
+    def _wait(
+        self, request: HttpRequest, call: Call, outcome: Outcome, delays: Iterator[float]
+    ) -> float | StopReason:
         """Seconds until the next attempt, or the first reason against it."""
         settings, options = call.options.retry, call.options
         assert settings is not None
@@ -160,7 +167,9 @@ class RetryLayer:
         # The refusal ends the retries; what the caller must know is what became of the request that
         # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
         left = None if call.origin.budget is None else call.origin.budget.balance
-        call.record(RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining()))
+        call.record(
+            RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining())
+        )
         call.attempt -= 1
         return last
 

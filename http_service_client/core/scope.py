@@ -11,7 +11,7 @@ it, so what they leave is seen outside.
 from __future__ import annotations
 
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..errors import Failure
@@ -31,9 +31,9 @@ class Scope:
     def __init__(self, outer: Scope | None, retries: bool) -> None:
         self.outer = outer
         self.retries: bool = retries or (outer is not None and outer.retries)
-        self.last_outcome: Union[HttpResponse, Failure, None] = None
+        self.last_outcome: HttpResponse | Failure | None = None
 
-    def leave_outcome(self, outcome: Union[HttpResponse, Failure]) -> None:
+    def leave_outcome(self, outcome: HttpResponse | Failure) -> None:
         """Tell this scope and the ones around it what a call came to."""
         scope: Scope | None = self
         while scope is not None:

@@ -6,27 +6,12 @@ no per-operation timeout does.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from dataclasses import replace as _replace
 
-from ..errors import ConfigurationError
+from .checks import check_duration
 
-__all__ = ["Timeout", "check_duration"]
-
-
-def check_duration(field: str, value: object, *, optional: bool = True, zero: bool = False) -> None:
-    """Raise ConfigurationError unless `value` is a positive, finite number of seconds.
-
-    optional: None is allowed, for "no limit".   zero: 0 is allowed.
-    """
-    if value is None and optional:
-        return
-    remedy = "; use None for no limit" if optional else ""
-    kind = "a number of seconds >= 0" if zero else "a positive number of seconds"
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value < 0 or (value == 0 and not zero):  # type: ignore[arg-type, operator]  # narrowed by `number`
-        raise ConfigurationError(f"{field} must be {kind}, not {value!r}{remedy}")
+__all__ = ["Timeout"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,34 @@
+"""The public test kit: a server that misbehaves on a script, a network that is a script, a clock to turn.
+
+Nothing here imports requests or aiohttp.
+"""
+
+from __future__ import annotations
+
+from .server import (
+    Action,
+    LoopbackServer,
+    Received,
+    answer,
+    drip,
+    hang_up,
+    raw,
+    reset,
+    respond,
+    stall,
+    stall_reading,
+)
+
+__all__ = [
+    "Action",
+    "LoopbackServer",
+    "Received",
+    "answer",
+    "drip",
+    "hang_up",
+    "raw",
+    "reset",
+    "respond",
+    "stall",
+    "stall_reading",
+]

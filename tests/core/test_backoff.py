@@ -226,9 +226,10 @@ def test_strategies_are_frozen() -> None:
         ExponentialBackoff().max_delay = 1.0  # type: ignore[misc]
 
 
-def test_the_longest_wait_of_a_constant_is_its_delay() -> None:
-    """Every strategy tells its `max_delay`."""
-    assert ConstantBackoff(2.5).max_delay == 2.5
+def test_a_constant_delay_leaves_room_for_a_retry_after() -> None:
+    """Every strategy tells its `max_delay`; a short constant delay does not refuse what a server asks for."""
+    assert ConstantBackoff(2.5).max_delay == 60.0
+    assert ConstantBackoff(90.0).max_delay == 90.0
 
 
 def test_the_backoff_package_is_imported_at_the_first_retry_only() -> None:

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.core.budget import RetryBudget, RetryBudgetSettings, Withdrawal
-from http_service_client.core.circuit_breaker import CircuitBreaker, CircuitBreakerSettings
+from http_service_client.core.circuit_breaker import CircuitBreaker
+from http_service_client.core.circuit_states import CircuitBreakerSettings
 from http_service_client.errors import ConfigurationError
 
 

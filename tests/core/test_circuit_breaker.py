@@ -13,11 +13,10 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.circuit_breaker import (
-    CircuitBreaker,
+from http_service_client.core.circuit_breaker import CircuitBreaker, Permit
+from http_service_client.core.circuit_states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
-    Permit,
     Refusal,
     StateChange,
 )

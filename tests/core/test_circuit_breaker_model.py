@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.circuit_breaker import (
-    CircuitBreaker,
+from http_service_client.core.circuit_breaker import CircuitBreaker, Permit
+from http_service_client.core.circuit_states import (
     CircuitBreakerSettings,
     CircuitBreakerState,
-    Permit,
     Refusal,
     StateChange,
 )

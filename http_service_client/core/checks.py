@@ -1,0 +1,51 @@
+"""Checks of settings: one sentence for each kind of mistake, with field, value and remedy."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from ..errors import ConfigurationError
+
+__all__ = ["check_count", "check_duration", "check_flag", "check_number"]
+
+
+def check_duration(field: str, value: object, *, optional: bool = True) -> None:
+    """Raise ConfigurationError unless `value` is a positive, finite number of seconds.
+
+    optional: None is allowed, for "no limit".
+    """
+    if value is None and optional:
+        return
+    if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # a number, then
+        remedy = "; use None for no limit" if optional else ""
+        raise ConfigurationError(
+            f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"
+        )
+
+
+def check_number(
+    field: str, value: object, *, least: float = 0, most: float = math.inf, unit: str = ""
+) -> None:
+    """Raise ConfigurationError unless `value` is a finite number from `least` to `most`."""
+    if not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]  # a number, then
+        span = f"of {least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
+        raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {value!r}")
+
+
+def check_count(field: str, value: object, *, least: int = 1) -> None:
+    """Raise ConfigurationError unless `value` is a whole number of `least` or more."""
+    if type(value) is not int or value < least:
+        raise ConfigurationError(f"{field} must be a whole number of {least} or more, not {value!r}")
+
+
+def check_flag(field: str, value: object) -> None:
+    """Raise ConfigurationError unless `value` is True or False."""
+    if type(value) is not bool:
+        raise ConfigurationError(f"{field} must be True or False, not {value!r}")
+
+
+def _is_finite(value: object) -> bool:
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    # NaN fails every comparison; a whole number may be too large for a float.
+    return is_number and -sys.float_info.max <= value <= sys.float_info.max  # type: ignore[operator]

@@ -1,0 +1,284 @@
+"""What the loopback server can do with a request: answer it, well or badly, or not at all.
+
+Actions are frozen values: made once, listed in as many scripts as one likes, and compared in tests.
+Each knows only the `Exchange` that it is played in; sockets and threads are the server's.
+"""
+
+from __future__ import annotations
+
+import json as _json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Callable, ClassVar, Iterable, Mapping, Protocol, Union
+
+from ..messages import HttpResponse
+
+__all__ = [
+    "Action",
+    "Exchange",
+    "Received",
+    "answer",
+    "drip",
+    "hang_up",
+    "raw",
+    "reset",
+    "respond",
+    "stall",
+    "stall_reading",
+]
+
+HeadersGiven = Union[Mapping[str, str], Iterable[tuple[str, str]]]
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came.
+
+    target: as in the request line.  path: the target without scheme, host and query, not unescaped.
+    headers: in their order, names in their case.  body: with the chunks taken apart.
+    raw: every byte of it.  connection: 1-based number of the connection.  at: instant, `time.monotonic`.
+    """
+
+    method: str
+    target: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    raw: bytes
+    connection: int
+    at: float
+
+    def header(self, name: str) -> str | None:
+        """The values of a header, joined by ", "; None without it."""
+        values = [value for known, value in self.headers if known.lower() == name.lower()]
+        return ", ".join(values) if values else None
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return _json.loads(self.body)
+
+
+class Exchange(Protocol):
+    """What an action is played in: one request on one connection.
+
+    Every method ends the action, by an error of its own, when the client has gone or the server stops.
+    """
+
+    received: Received
+
+    def send(self, data: bytes) -> None:
+        """Send bytes."""
+        ...
+
+    def wait(self, seconds: float) -> None:
+        """Let so many seconds pass."""
+        ...
+
+    def wait_for_the_end(self) -> None:
+        """Do nothing until the client hangs up or the server stops."""
+        ...
+
+    def hold(self) -> None:
+        """Do nothing, and read nothing either, until the server stops."""
+        ...
+
+    def reset(self) -> None:
+        """Break the connection off with a TCP reset."""
+        ...
+
+
+class Action(ABC):
+    """One thing to do with a request."""
+
+    reads_body: ClassVar[bool] = True  # before it is played
+
+    @abstractmethod
+    def play(self, exchange: Exchange) -> bool:
+        """Do it. Returns whether the connection may serve another request."""
+
+
+@dataclass(frozen=True)
+class _Respond(Action):
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    reason: str
+    delay: float
+    close: bool
+    chunked: bool
+    drip_every: float | None = None
+
+    def play(self, exchange: Exchange) -> bool:
+        exchange.wait(self.delay)
+        method = exchange.received.method
+        bodiless = method == "HEAD" or self.status in (204, 304) or 100 <= self.status <= 199
+        head, body = self._head(), b"" if bodiless else self._framed_body()
+        if self.drip_every is None:
+            exchange.send(head + body)
+        else:
+            exchange.send(head)
+            for index in range(len(body)):
+                exchange.wait(self.drip_every)
+                exchange.send(body[index : index + 1])
+        return not self.close
+
+    def _head(self) -> bytes:
+        given = {name.lower() for name, _ in self.headers}
+        pairs = list(self.headers)
+        if not given & {"content-length", "transfer-encoding"} and self.status not in (204, 304) and self.status >= 200:
+            # A user's own framing is left as it is: a length that lies is one of the things to test with.
+            pairs.append(("Transfer-Encoding", "chunked") if self.chunked else ("Content-Length", str(len(self.body))))
+        if self.close and "connection" not in given:
+            pairs.append(("Connection", "close"))
+        lines = [f"HTTP/1.1 {self.status} {self.reason}", *(f"{name}: {value}" for name, value in pairs), "", ""]
+        return "\r\n".join(lines).encode("utf-8")
+
+    def _framed_body(self) -> bytes:
+        if not self.chunked:
+            return self.body
+        size = max(1, (len(self.body) + 1) // 2)  # two chunks, so that a reader has to join them
+        chunks = [self.body[start : start + size] for start in range(0, len(self.body), size)]
+        return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in [*chunks, b""])
+
+
+@dataclass(frozen=True)
+class _Raw(Action):
+    pieces: tuple[bytes, ...]
+    every: float
+    close: bool
+
+    def play(self, exchange: Exchange) -> bool:
+        for index, piece in enumerate(self.pieces):
+            if index:
+                exchange.wait(self.every)
+            exchange.send(piece)
+        return not self.close
+
+
+@dataclass(frozen=True)
+class _Reset(Action):
+    after: bytes
+
+    def play(self, exchange: Exchange) -> bool:
+        if self.after:
+            exchange.send(self.after)
+            exchange.wait(0.03)  # a reset overtakes bytes that the client has not read yet
+        exchange.reset()
+        return False
+
+
+@dataclass(frozen=True)
+class _Stall(Action):
+    def play(self, exchange: Exchange) -> bool:
+        exchange.wait_for_the_end()
+        return False
+
+
+@dataclass(frozen=True)
+class _StallReading(Action):
+    reads_body = False
+
+    def play(self, exchange: Exchange) -> bool:
+        exchange.hold()
+        return False
+
+
+@dataclass(frozen=True)
+class _Answer(Action):
+    function: Callable[[Received], Action | HttpResponse]
+
+    def play(self, exchange: Exchange) -> bool:
+        answer = self.function(exchange.received)
+        if isinstance(answer, HttpResponse):
+            answer = respond(answer.status_code, headers=answer.headers.items(), body=answer.content)
+        return checked(answer).play(exchange)
+
+
+def respond(
+    status: int = 200,
+    *,
+    headers: HeadersGiven = (),
+    body: bytes | str = b"",
+    json: Any = None,
+    reason: str | None = None,
+    delay: float = 0.0,
+    close: bool = False,
+    chunked: bool = False,
+) -> Action:
+    """A response, well framed, unless `headers` has a Content-Length or Transfer-Encoding of its own.
+
+    json: the body, in place of `body`.  reason: None for the usual phrase.
+    delay: seconds before the first byte.  close: hang up afterwards.  chunked: in chunks.
+    """
+    content, pairs = _content(body, json, headers)
+    return _Respond(status, pairs, content, _reason(status, reason), delay, close, chunked)
+
+
+def drip(
+    body: bytes | str, every: float = 0.05, *, status: int = 200, headers: HeadersGiven = (), json: Any = None
+) -> Action:
+    """A response whose body comes one byte every so many seconds: each read succeeds, and it takes for ever."""
+    content, pairs = _content(body, json, headers)
+    return _Respond(status, pairs, content, _reason(status, None), 0.0, False, False, every)
+
+
+def raw(*pieces: bytes, every: float = 0.0, close: bool = True) -> Action:
+    """These bytes as they are, with so many seconds between the pieces, then (or not) the end of the connection."""
+    return _Raw(pieces, every, close)
+
+
+def hang_up(after: bytes = b"") -> Action:
+    """The orderly end of the connection (FIN), after these bytes of an answer, or none."""
+    return _Raw((after,) if after else (), 0.0, True)
+
+
+def reset(after: bytes = b"") -> Action:
+    """The rude end of the connection (RST), after these bytes of an answer, or none."""
+    return _Reset(after)
+
+
+def stall() -> Action:
+    """Read the request and never answer."""
+    return _Stall()
+
+
+def stall_reading() -> Action:
+    """Read the request's head, not its body, and never answer.
+
+    The kernel's buffers take a few megabytes on our behalf: only a larger upload stalls.
+    """
+    return _StallReading()
+
+
+def answer(function: Callable[[Received], Action | HttpResponse]) -> Action:
+    """What the function makes of the request: an action, or a response to send.
+
+    An error that it raises is raised again where the server is closed.
+    """
+    return _Answer(function)
+
+
+def _content(body: bytes | str, json: Any, headers: HeadersGiven) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+    if json is not None:
+        body = _json.dumps(json)
+        if not any(name.lower() == "content-type" for name, _ in pairs):
+            pairs = (("Content-Type", "application/json"), *pairs)
+    return body.encode() if isinstance(body, str) else bytes(body), pairs
+
+
+def _reason(status: int, reason: str | None) -> str:
+    if reason is not None:
+        return reason
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
+
+
+def checked(action: object) -> Action:
+    """The action; a TypeError for anything else."""
+    if not isinstance(action, Action):
+        raise TypeError(f"a script is made of actions such as respond(503), not {action!r}")
+    return action
