@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from .config import ConnectionPoolConfig as ConnectionPoolConfig
     from .config import HttpClientConfig as HttpClientConfig
     from .config import Timeout as Timeout
+    from .core.backoff import ConstantBackoff as ConstantBackoff
+    from .core.backoff import DecorrelatedBackoff as DecorrelatedBackoff
+    from .core.backoff import ExponentialBackoff as ExponentialBackoff
+    from .core.backoff import FibonacciBackoff as FibonacciBackoff
+    from .core.backoff import LinearBackoff as LinearBackoff
+    from .core.budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.circuit_states import CircuitBreakerState as CircuitBreakerState
     from .core.circuit_states import StateChange as StateChange
+    from .core.conditions import RetryCondition as RetryCondition
     from .core.interceptors import RequestInterceptor as RequestInterceptor
     from .core.interceptors import ResponseInterceptor as ResponseInterceptor
+    from .deadlines import deadline as deadline
     from .errors import AttemptTimeoutError as AttemptTimeoutError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ClientClosedError as ClientClosedError
@@ -49,6 +57,8 @@ if TYPE_CHECKING:
     from .errors import UnsafeRedirectError as UnsafeRedirectError
     from .errors import WriteTimeoutError as WriteTimeoutError
     from .events import Timeline as Timeline
+    from .guarding import circuit_breaker as circuit_breaker
+    from .guarding import retry_policy as retry_policy
     from .messages import Headers as Headers
     from .messages import HttpContext as HttpContext
     from .messages import HttpRequest as HttpRequest
@@ -56,23 +66,17 @@ if TYPE_CHECKING:
     from .observability.metrics import HttpMetrics as HttpMetrics
     from .observability.metrics import MetricsCollector as MetricsCollector
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
-    from .policies import ConstantBackoff as ConstantBackoff
-    from .policies import DecorrelatedBackoff as DecorrelatedBackoff
-    from .policies import ExponentialBackoff as ExponentialBackoff
-    from .policies import FibonacciBackoff as FibonacciBackoff
-    from .policies import LinearBackoff as LinearBackoff
-    from .policies import RetryBudgetSettings as RetryBudgetSettings
-    from .policies import RetryCondition as RetryCondition
     from .policies import RetryPolicy as RetryPolicy
-    from .policies import circuit_breaker as circuit_breaker
-    from .policies import deadline as deadline
-    from .policies import retry_policy as retry_policy
 
 _PLACES = {
     "client": "HttpServiceClient",
     "config": "ConnectionPoolConfig HttpClientConfig Timeout",
+    "core.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
+    "core.budget": "RetryBudgetSettings",
+    "core.conditions": "RetryCondition",
     "core.circuit_states": "CircuitBreakerState StateChange",
     "core.interceptors": "RequestInterceptor ResponseInterceptor",
+    "deadlines": "deadline",
     "errors": (
         "AttemptTimeoutError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError HttpClientError HttpStatusError InterceptorError "
@@ -81,12 +85,10 @@ _PLACES = {
         "TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError WriteTimeoutError"
     ),
     "events": "Timeline",
+    "guarding": "circuit_breaker retry_policy",
     "messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.metrics": "HttpMetrics MetricsCollector",
-    "policies": (
-        "CircuitBreakerPolicy ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff "
-        "RetryBudgetSettings RetryCondition RetryPolicy circuit_breaker deadline retry_policy"
-    ),
+    "policies": "CircuitBreakerPolicy RetryPolicy",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 

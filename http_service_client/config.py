@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from .core.backoff import ExponentialBackoff
+from .core.budget import RetryBudgetSettings
 from .core.checks import check_count, check_duration, check_flag
 from .core.timeouts import Timeout
 from .errors import ConfigurationError
-from .policies import CircuitBreakerPolicy, ExponentialBackoff, RetryBudgetSettings, RetryPolicy
+from .policies import CircuitBreakerPolicy, RetryPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]

@@ -179,11 +179,23 @@ class CallOpener:
                 clock=self._now,
                 random=self._random,
                 lock=ForkSafeLock(),
-                on_change=self._listener,
+                on_change=self._on_change(config.circuit_breaker),
             )
         if config.budget is not None:
             budget = RetryBudget(config.budget, clock=self._now, lock=ForkSafeLock())
         return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=ForkSafeLock()))
+
+    def _on_change(self, policy: CircuitBreakerPolicy) -> Callable[[StateChange], None]:
+        """Tell the client's listener, and the policy's own."""
+        own, listener = policy.on_change, self._listener
+        if own is None:
+            return listener
+
+        def tell_both(change: StateChange) -> None:
+            listener(change)
+            own(change)
+
+        return tell_both
 
 
 def _override(headers: Headers, given: Headers) -> None:

@@ -1,4 +1,4 @@
-"""What users hold: the circuit breaker and the retry policy, and `deadline`.
+"""What users hold: the circuit breaker and the retry policy.
 
 Each policy configures a client, guards one call (`circuit_breaker=`, `retry_policy=`), and guards any
 function by `.apply`: plain and `async def`, functions and methods, by the same rules.
@@ -7,39 +7,24 @@ function by `.apply`: plain and `async def`, functions and methods, by the same 
 from __future__ import annotations
 
 import functools
-import inspect
 import random as _random
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from .core.backoff import (
-    BackoffStrategy,
-    ConstantBackoff,
-    DecorrelatedBackoff,
-    ExponentialBackoff,
-    FibonacciBackoff,
-    Jitter,
-    LinearBackoff,
-)
-from .core.budget import RetryBudgetSettings
 from .core.checks import check_duration
-from .core.circuit_breaker import CircuitBreaker, Permit
+from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import (
     CircuitBreakerSettings,
     CircuitBreakerSnapshot,
     CircuitBreakerState,
-    Refusal,
     StateChange,
 )
-from .core.circuits import refused
-from .core.conditions import RetryCondition
-from .core.deadline import AMBIENT_DEADLINE, Deadline, earliest
+from .core.deadline import AMBIENT_DEADLINE
 from .core.effects import Invoke, Plan, Sleep
-from .core.outcomes import is_failure, is_failure_type
 from .core.retry import RetrySettings
 from .core.retry_after import parse_retry_after
 from .core.scope import Scope, enter_scope, leave_scope
@@ -47,64 +32,13 @@ from .drivers.blocking import BlockingDriver
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
 from .drivers.portal import PORTAL
-from .errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
+from .errors import CircuitOpenError
+from .guarding import Guard, guarded, is_interruption
 from .messages import HttpResponse
 
-__all__ = [
-    "BackoffStrategy",
-    "CircuitBreakerPolicy",
-    "CircuitBreakerState",
-    "ConstantBackoff",
-    "DecorrelatedBackoff",
-    "ExponentialBackoff",
-    "FibonacciBackoff",
-    "Jitter",
-    "LinearBackoff",
-    "RetryBudgetSettings",
-    "RetryCondition",
-    "RetryPolicy",
-    "StateChange",
-    "circuit_breaker",
-    "deadline",
-    "retry_policy",
-]
+__all__ = ["CircuitBreakerPolicy", "RetryPolicy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class deadline:  # reads as a statement: `with deadline(2.0):`
-    """Every call inside is over within so many seconds, waits and retries included.
-
-    seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
-    Works in plain and async code alike, and in tasks started inside.
-
-    Raises ConfigurationError for a duration that is not a positive, finite number.
-    """
-
-    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
-        check_duration("deadline", seconds, optional=False)
-        self._seconds = seconds
-        self._clock = clock
-        self._token: Token[Deadline | None] | None = None
-        self._at = 0.0
-
-    def remaining(self) -> float:
-        """Seconds left inside the block; negative when the deadline has passed."""
-        return self._at - self._clock()
-
-    def __enter__(self) -> deadline:
-        at = earliest(self._seconds, self._clock)
-        assert at is not None
-        self._at = at
-        self._token = AMBIENT_DEADLINE.set(Deadline(at, self._clock))
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._token is not None:
-            try:
-                AMBIENT_DEADLINE.reset(self._token)
-            except ValueError:
-                pass  # the coroutine is being closed from another context
 
 
 class CircuitBreakerPolicy:
@@ -122,6 +56,7 @@ class CircuitBreakerPolicy:
     metrics_only: count and change state, but refuse nothing.
     name: what the circuit is called in errors and events.
     clock: monotonic seconds.   on_change: told of each `StateChange`, after it.
+        In a client's configuration the client's clock counts, and `on_change` hears of all its circuits.
 
     Raises ConfigurationError (a ValueError) that names the field, the value and the remedy.
 
@@ -163,6 +98,7 @@ class CircuitBreakerPolicy:
         self.success_threshold = success_threshold
         self.timeout = timeout
         self.name = name
+        self.on_change = on_change
         self._clock = clock
         self.breaker = CircuitBreaker(
             self.settings,
@@ -172,7 +108,7 @@ class CircuitBreakerPolicy:
             lock=ForkSafeLock(),
             on_change=on_change,
         )
-        self._entered: ContextVar[tuple[_Guard, ...]] = ContextVar("http_service_client.entered", default=())
+        self._entered: ContextVar[tuple[Guard, ...]] = ContextVar("http_service_client.entered", default=())
 
     @property
     def state(self) -> CircuitBreakerState:
@@ -198,24 +134,24 @@ class CircuitBreakerPolicy:
 
     def apply(self, function: F) -> F:
         """The function, guarded: refused by `CircuitOpenError` while the circuit is open."""
-        return _guarded(function, self.call, self.call_async)
+        return guarded(function, self.call, self.call_async)
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        with _Guard(self) as guard:
+        with Guard(self) as guard:
             result = function(*args, **kwargs)
             guard.result = result
         return result
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        with _Guard(self) as guard:
+        with Guard(self) as guard:
             result = await function(*args, **kwargs)
             guard.result = result
         return result
 
     def __enter__(self) -> CircuitBreakerPolicy:
-        guard = _Guard(self)
+        guard = Guard(self)
         guard.__enter__()
         self._entered.set((*self._entered.get(), guard))
         return self
@@ -238,79 +174,6 @@ class CircuitBreakerPolicy:
     def __repr__(self) -> str:
         name = f"{self.name!r} " if self.name else ""
         return f"<CircuitBreakerPolicy {name}{self.state.value}>"
-
-
-class _Guard:
-    """One guarded call: a permit, a scope and, with a timeout, a deadline."""
-
-    __slots__ = ("_deadline", "_permit", "_policy", "_scope", "_started", "_token", "result")
-
-    def __init__(self, policy: CircuitBreakerPolicy) -> None:
-        self._policy = policy
-        self.result: Any = None
-
-    def __enter__(self) -> _Guard:
-        permit = self._policy.breaker.try_acquire()
-        if type(permit) is Refusal:
-            _raise_refusal(permit)
-        assert isinstance(permit, Permit)
-        self._permit = permit
-        self._scope, self._token = enter_scope(retries=False)
-        timeout = self._policy.timeout
-        if timeout is not None:
-            self._started = self._policy._clock()
-            self._deadline = deadline(timeout)
-            self._deadline.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        leave_scope(self._token)
-        failed = _evidence(error, self.result, self._scope)
-        timeout = self._policy.timeout
-        if timeout is not None:
-            self._deadline.__exit__()
-            if not _is_interruption(error) and self._policy._clock() - self._started >= timeout:
-                failed = True
-        if failed is None:
-            self._permit.release()
-        elif failed:
-            self._permit.record_failure()
-        else:
-            self._permit.record_success()
-
-
-def _is_interruption(error: BaseException | None) -> bool:
-    """Cancellation, KeyboardInterrupt and the like: the caller's doing."""
-    return error is not None and (
-        not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
-    )
-
-
-def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
-    """Whether a guarded call failed: True, False, or None for no evidence.
-
-    it returned            a response speaks by its status; anything else is a success
-    it was interrupted     none
-    one of our errors      by its type; `raise_for_status()` by the status
-    any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
-    """
-    if error is None:
-        return is_failure(result) if isinstance(result, HttpResponse) else False
-    if _is_interruption(error):
-        return None
-    if isinstance(error, HttpStatusError) and error.response is not None:
-        return is_failure(error.response)
-    if isinstance(error, HttpClientError):
-        return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
-    last = scope.last_outcome
-    return True if last is None else is_failure(last)
-
-
-def _raise_refusal(refusal: Refusal) -> None:
-    failure = refused(refusal)
-    raise CircuitOpenError(failure.message, **failure.details)
 
 
 async def _no_send_async(*_: Any) -> Any:
@@ -342,7 +205,7 @@ class RetryPolicy(RetrySettings):
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds; the last result or error is what comes out."""
-        return _guarded(function, self.call, self.call_async)
+        return guarded(function, self.call, self.call_async)
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
@@ -396,7 +259,7 @@ class RetryPolicy(RetrySettings):
     def _is_worth(self, error: BaseException | None, value: Any, scope: Scope) -> bool:
         if error is None:
             return self.is_worth_it(value)
-        if isinstance(error, CircuitOpenError) or _is_interruption(error):
+        if isinstance(error, CircuitOpenError) or is_interruption(error):
             return False
         last = scope.last_outcome
         return self.is_worth_it(error) or (last is not None and self.is_worth_it(last))
@@ -413,62 +276,3 @@ class RetryPolicy(RetrySettings):
                 delay = max(delay, asked)
         ambient = AMBIENT_DEADLINE.get()
         return None if ambient is not None and delay >= ambient.remaining() else delay
-
-
-def _guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
-    """The function with its name and signature, called through a policy."""
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigurationError(
-            f"a policy guards functions that return, not the generator {function.__qualname__}"
-        )
-    if not callable(function):
-        raise ConfigurationError(f"a policy guards functions, not {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)
-    ):
-
-        @functools.wraps(function)
-        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            return await call_async(function, *args, **kwargs)
-
-        return guarded_async  # type: ignore[return-value]  # the same signature, by functools.wraps
-
-    @functools.wraps(function)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        return call(function, *args, **kwargs)
-
-    return guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
-
-
-class _PolicyOnSelf:
-    """A decorator for methods that finds the policy on `self` when the method is called.
-
-    So a class may decorate its methods with a policy that its `__init__` makes.
-    """
-
-    def __init__(self, attribute: Literal["circuit_breaker", "retry_policy"]) -> None:
-        self._attribute = attribute
-
-    def apply(self, method: F) -> F:
-        """The method, guarded by the policy that `self` holds under this name."""
-
-        def call(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
-            return self._policy(owner).call(function, owner, *args, **kwargs)
-
-        async def call_async(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
-            return await self._policy(owner).call_async(function, owner, *args, **kwargs)
-
-        return _guarded(method, call, call_async)
-
-    def _policy(self, owner: Any) -> Any:
-        policy = getattr(owner, self._attribute, None)
-        if not hasattr(policy, "call_async"):
-            raise ConfigurationError(
-                f"{type(owner).__name__}.{self._attribute} must be a policy, not {policy!r}; "
-                f"set self.{self._attribute} in __init__"
-            )
-        return policy
-
-
-circuit_breaker = _PolicyOnSelf("circuit_breaker")
-retry_policy = _PolicyOnSelf("retry_policy")

@@ -30,7 +30,7 @@ INSTALLED = Path(http_service_client.__file__).resolve().parent
 # do not know each other.
 # ---------------------------------------------------------------------------------------------
 VOCABULARY = {"errors", "protocol", "messages", "events"}
-MACHINERY = VOCABULARY | {"core", "drivers", "transports", "policies", "config", "observability"}
+MACHINERY = VOCABULARY | {"core", "drivers", "transports", "deadlines", "guarding", "policies", "config", "observability"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),
@@ -42,7 +42,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drivers": VOCABULARY | {"core"},
     "transports": VOCABULARY | {"core"},
     "observability": VOCABULARY | {"core"},
-    "policies": VOCABULARY | {"core", "drivers"},
+    "deadlines": VOCABULARY | {"core"},
+    "guarding": VOCABULARY | {"core", "deadlines"},
+    "policies": VOCABULARY | {"core", "drivers", "guarding"},
     "config": VOCABULARY | {"core", "policies"},
     "validation": VOCABULARY,
     "opening": VOCABULARY | {"core", "drivers", "policies", "config", "validation"},

@@ -120,6 +120,8 @@ class Call(HttpContext):
 
     def break_off(self, error: BaseException) -> None:
         """Close the timeline of a call that user code or cancellation ended."""
+        if self.attempt:
+            self.admit(SentState.ABANDONED)  # whatever was on its way, we will not hear of it
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:

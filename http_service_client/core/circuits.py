@@ -32,7 +32,7 @@ class CircuitBreakerLayer:
         permit = breaker.try_acquire()
         if isinstance(permit, Refusal):
             call.record(
-                CircuitRefused(call.elapsed(), call.attempt, permit.key, permit.reason, permit.retry_after)
+                CircuitRefused(call.elapsed(), call.attempt, permit.key or call.key, permit.reason, permit.retry_after)
             )
             return refused(permit)
         try:

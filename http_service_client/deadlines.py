@@ -1,0 +1,47 @@
+"""`with deadline(2.0):`, the ambient bound of every call inside."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import Token
+
+from .core.checks import check_duration
+from .core.deadline import AMBIENT_DEADLINE, Deadline, earliest
+
+__all__ = ["deadline"]
+
+
+class deadline:  # reads as a statement: `with deadline(2.0):`
+    """Every call inside is over within so many seconds, waits and retries included.
+
+    seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
+    Works in plain and async code alike, and in tasks started inside.
+
+    Raises ConfigurationError for a duration that is not a positive, finite number.
+    """
+
+    def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        check_duration("deadline", seconds, optional=False)
+        self._seconds = seconds
+        self._clock = clock
+        self._token: Token[Deadline | None] | None = None
+        self._at = 0.0
+
+    def remaining(self) -> float:
+        """Seconds left inside the block; negative when the deadline has passed."""
+        return self._at - self._clock()
+
+    def __enter__(self) -> deadline:
+        at = earliest(self._seconds, self._clock)
+        assert at is not None
+        self._at = at
+        self._token = AMBIENT_DEADLINE.set(Deadline(at, self._clock))
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._token is not None:
+            try:
+                AMBIENT_DEADLINE.reset(self._token)
+            except ValueError:
+                pass  # the coroutine is being closed from another context

@@ -1,0 +1,157 @@
+"""Policies around functions that are not HTTP calls themselves: plain or async, functions or methods.
+
+What a guarded function came to is judged by the HTTP outcome behind it as well: a 402 that the function
+turned into an exception of its own is no failure of the service.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
+
+from .core.circuit_states import Refusal
+from .core.circuits import refused
+from .core.outcomes import is_failure, is_failure_type
+from .core.scope import Scope, enter_scope, leave_scope
+from .deadlines import deadline
+from .errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
+from .messages import HttpResponse
+
+if TYPE_CHECKING:
+    from .policies import CircuitBreakerPolicy
+
+__all__ = ["Guard", "circuit_breaker", "guarded", "is_interruption", "retry_policy"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Guard:
+    """One guarded call: a permit, a scope and, with a timeout, a deadline."""
+
+    __slots__ = ("_deadline", "_permit", "_policy", "_scope", "_started", "_token", "result")
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self._policy = policy
+        self.result: Any = None
+
+    def __enter__(self) -> Guard:
+        permit = self._policy.breaker.try_acquire()
+        if isinstance(permit, Refusal):
+            _raise_refusal(permit)
+        self._permit = permit
+        self._scope, self._token = enter_scope(retries=False)
+        timeout = self._policy.timeout
+        if timeout is not None:
+            self._started = self._policy._clock()
+            self._deadline = deadline(timeout)
+            self._deadline.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        leave_scope(self._token)
+        failed = _evidence(error, self.result, self._scope)
+        timeout = self._policy.timeout
+        if timeout is not None:
+            self._deadline.__exit__()
+            if not is_interruption(error) and self._policy._clock() - self._started >= timeout:
+                failed = True
+        if failed is None:
+            self._permit.release()
+        elif failed:
+            self._permit.record_failure()
+        else:
+            self._permit.record_success()
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Cancellation, KeyboardInterrupt and the like: the caller's doing."""
+    return error is not None and (
+        not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+    )
+
+
+def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
+    """Whether a guarded call failed: True, False, or None for no evidence.
+
+    it returned            a response speaks by its status; anything else is a success
+    it was interrupted     none
+    one of our errors      by its type; `raise_for_status()` by the status
+    any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
+    """
+    if error is None:
+        return is_failure(result) if isinstance(result, HttpResponse) else False
+    if is_interruption(error):
+        return None
+    if isinstance(error, HttpStatusError) and error.response is not None:
+        return is_failure(error.response)
+    if isinstance(error, HttpClientError):
+        return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
+    last = scope.last_outcome
+    return True if last is None else is_failure(last)
+
+
+def _raise_refusal(refusal: Refusal) -> NoReturn:
+    failure = refused(refusal)
+    raise CircuitOpenError(failure.message, **failure.details)
+
+
+def guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
+    """The function with its name and signature, called through a policy."""
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise ConfigurationError(
+            f"a policy guards functions that return, not the generator {function.__qualname__}"
+        )
+    if not callable(function):
+        raise ConfigurationError(f"a policy guards functions, not {function!r}")
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+
+        @functools.wraps(function)
+        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
+            return await call_async(function, *args, **kwargs)
+
+        return guarded_async  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+    @functools.wraps(function)
+    def call_guarded(*args: Any, **kwargs: Any) -> Any:
+        return call(function, *args, **kwargs)
+
+    return call_guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+
+class _PolicyOnSelf:
+    """A decorator for methods that finds the policy on `self` when the method is called.
+
+    So a class may decorate its methods with a policy that its `__init__` makes.
+    """
+
+    def __init__(self, attribute: Literal["circuit_breaker", "retry_policy"]) -> None:
+        self._attribute = attribute
+
+    def apply(self, method: F) -> F:
+        """The method, guarded by the policy that `self` holds under this name."""
+
+        def call(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
+            return self._policy(owner).call(function, owner, *args, **kwargs)
+
+        async def call_async(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
+            return await self._policy(owner).call_async(function, owner, *args, **kwargs)
+
+        return guarded(method, call, call_async)
+
+    def _policy(self, owner: Any) -> Any:
+        policy = getattr(owner, self._attribute, None)
+        if not hasattr(policy, "call_async"):
+            raise ConfigurationError(
+                f"{type(owner).__name__}.{self._attribute} must be a policy, not {policy!r}; "
+                f"set self.{self._attribute} in __init__"
+            )
+        return policy
+
+
+circuit_breaker = _PolicyOnSelf("circuit_breaker")
+retry_policy = _PolicyOnSelf("retry_policy")
