@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from .messages import HttpRequest as HttpRequest
     from .messages import HttpResponse as HttpResponse
     from .observability.metrics import HttpMetrics as HttpMetrics
-    from .observability.metrics import MetricsCollector as MetricsCollector
+    from .observability.collector import MetricsCollector as MetricsCollector
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies import RetryPolicy as RetryPolicy
 
@@ -87,7 +87,8 @@ _PLACES = {
     "events": "Timeline",
     "guarding": "circuit_breaker retry_policy",
     "messages": "Headers HttpContext HttpRequest HttpResponse",
-    "observability.metrics": "HttpMetrics MetricsCollector",
+    "observability.collector": "MetricsCollector",
+    "observability.metrics": "HttpMetrics",
     "policies": "CircuitBreakerPolicy RetryPolicy",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}

@@ -32,7 +32,8 @@ from .drivers.locks import ForkSafeLock
 from .errors import ClientClosedError, ConfigurationError
 from .events import Event
 from .messages import HttpResponse
-from .observability.metrics import HttpMetrics, MetricsCollector
+from .observability.collector import MetricsCollector
+from .observability.metrics import HttpMetrics
 from .opening import CallOpener
 from .protocol.proxies import ProxySettings
 from .transports.base import TransportSettings

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "core": VOCABULARY,
     "drivers": VOCABULARY | {"core"},
     "transports": VOCABULARY | {"core"},
-    "observability": VOCABULARY | {"core"},
+    "observability": VOCABULARY | {"core", "drivers"},
     "deadlines": VOCABULARY | {"core"},
     "guarding": VOCABULARY | {"core", "deadlines"},
     "policies": VOCABULARY | {"core", "drivers", "guarding"},

@@ -1,7 +1,7 @@
 """What a client counts and measures: counters, gauges and histograms in memory.
 
-`HttpMetrics` keeps numbers and knows nothing of HTTP; `MetricsCollector` turns the events of calls into
-such numbers. Nothing is sent anywhere from here: an exporter reads `HttpMetrics.snapshot()`.
+`HttpMetrics` keeps numbers and knows nothing of HTTP; `observability.collector` turns the events of calls
+into such numbers. Nothing is sent anywhere from here: an exporter reads `HttpMetrics.snapshot()`.
 
 A *metric* is a name with a kind. It holds a *series* for each set of labels. The labels of a question are
 a filter: they name the series that contain them, and the answer is over all of those. So `total(name)` is
@@ -14,37 +14,22 @@ what would be one more is counted in a single series labelled ``{"overflow": "tr
 from __future__ import annotations
 
 import math
-import os
 import re
-import threading
-import weakref
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
+from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from ..core.circuit_breaker import StateChange
-    from ..events import (
-        AttemptFinished,
-        CallFinished,
-        CircuitRefused,
-        Event,
-        RedirectFollowed,
-        RetryScheduled,
-        RetryStopped,
-    )
 
 __all__ = [
     "DURATION_BUCKETS",
     "HistogramSample",
     "HttpMetrics",
-    "MetricsCollector",
     "MetricsSnapshot",
     "Sample",
 ]
@@ -195,8 +180,9 @@ class HttpMetrics:
         self._max_series = max_series
         self._bounds = _checked_bounds(buckets)
         self._metrics: dict[str, _Metric[Any]] = {}
-        self._renew_lock()
-        _ALL.add(self)
+        # Reentrant, as the garbage collector may end an abandoned call, which is counted, between any two
+        # steps of a thread that holds it.
+        self._lock = ForkSafeLock()
 
     # Plain.
 
@@ -313,175 +299,9 @@ class HttpMetrics:
             metric = self._known(name, kind)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
 
-    def _renew_lock(self) -> None:
-        # Reentrant: the garbage collector may end an abandoned call, which is counted, between any
-        # two steps of a thread that holds this lock.
-        self._lock = threading.RLock()
-
     def __repr__(self) -> str:
         return f"<HttpMetrics {', '.join(self._metrics) or 'empty'}>"
 
-
-# The labels of what the collector counts. `outcome` becomes status_code, or error with its class name.
-_LABELS = {
-    "http_requests_total": ("service", "method", "outcome"),
-    "http_errors_total": ("service", "outcome"),
-    "http_attempts_total": ("outcome",),
-    "http_retries_total": (),
-    "http_retries_stopped_total": ("reason",),
-    "http_redirects_total": ("status_code",),
-    "http_circuit_refusals_total": ("service", "reason"),
-    "http_circuit_state_changes_total": ("service", "state"),
-}
-_DURATION = "http_request_duration_seconds"
-
-
-class MetricsCollector:
-    """Turns the events of a client into metrics, and sums them up.
-
-    metrics: the `HttpMetrics` to feed; None for a new one. Several clients may share one collector.
-
-        name                                labels                               what
-        http_requests_total                 service, method, status_code|error   calls that came to their end
-        http_request_duration_seconds       service, method                      how long they took, waits included
-        http_errors_total                   service, status_code|error           those with an error or status >= 400
-        http_attempts_total                 status_code|error                    attempts
-        http_retries_total                                                       retries
-        http_retries_stopped_total          reason                               failures not followed by a retry
-        http_redirects_total                status_code                          redirects followed
-        http_circuit_refusals_total         service, reason                      attempts that a circuit refused
-        http_circuit_state_changes_total    service, state                       circuits that went to this state
-
-    `service` is the key of the call, such as ``https://api.example.com``. A call that a circuit refused is
-    a call, an error, and a very short duration.
-
-    Raises ConfigurationError when one of these names is something else in `metrics` already.
-    """
-
-    def __init__(self, metrics: HttpMetrics | None = None) -> None:
-        if metrics is not None and not isinstance(metrics, HttpMetrics):
-            raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
-        self._metrics = metrics = HttpMetrics() if metrics is None else metrics
-        # What was resolved before: all that a further event of the same kind needs.
-        self._calls: dict[tuple[str, str, object], tuple[_Number, _Distribution, _Number | None]] = {}
-        self._counters: dict[tuple[object, ...], _Number] = {}
-        # The collector's own sums: `metrics` may be fed by others, too.
-        self._seconds = 0.0
-        self._counted = dict.fromkeys(_LABELS, 0)
-        with metrics._lock:
-            metrics._histogram(_DURATION)
-            for name in _LABELS:
-                metrics._counter(name)
-
-    @property
-    def metrics(self) -> HttpMetrics:
-        """Where the numbers go."""
-        return self._metrics
-
-    def collect(self, event: Event | StateChange) -> None:
-        """Count an event. Events of a kind that is not known here are passed over."""
-        count = _COUNT.get(type(event).__name__)
-        if count is not None:
-            count(self, event)
-
-    def summary(self) -> dict[str, Any]:
-        """The sum of what this collector was told: calls, errors, and seconds of a call on average."""
-        with self._metrics._lock:
-            counted, seconds = self._counted.copy(), self._seconds
-        requests, errors = counted["http_requests_total"], counted["http_errors_total"]
-        return {
-            "total_requests": requests,
-            "total_errors": errors,
-            "error_rate": errors / requests if requests else 0.0,
-            "average_response_time": seconds / requests if requests else 0.0,
-            "retries": counted["http_retries_total"],
-            "refusals": counted["http_circuit_refusals_total"],
-        }
-
-    # One method for each event. These run two or three times a call: look up, lock, count.
-
-    def _call_finished(self, event: CallFinished) -> None:
-        error, seconds = event.error, event.at
-        key = (event.key, event.method, event.status_code if error is None else error)
-        known = self._calls.get(key)
-        if known is None:
-            known = self._resolve_call(key)
-        requests, durations, errors = known
-        counted = self._counted
-        with self._metrics._lock:
-            self._seconds += seconds
-            counted["http_requests_total"] += 1
-            requests.value += 1
-            durations.observe(seconds)
-            if errors is not None:
-                counted["http_errors_total"] += 1
-                errors.value += 1
-
-    def _attempt_finished(self, event: AttemptFinished) -> None:
-        self._count(("http_attempts_total", event.status_code if event.error is None else event.error))
-
-    def _retry_scheduled(self, event: RetryScheduled) -> None:
-        self._count(("http_retries_total",))
-
-    def _retry_stopped(self, event: RetryStopped) -> None:
-        self._count(("http_retries_stopped_total", event.reason.name.lower()))
-
-    def _redirect_followed(self, event: RedirectFollowed) -> None:
-        self._count(("http_redirects_total", event.status_code))
-
-    def _circuit_refused(self, event: CircuitRefused) -> None:
-        self._count(("http_circuit_refusals_total", event.key, event.reason))
-
-    def _state_change(self, event: StateChange) -> None:
-        self._count(("http_circuit_state_changes_total", event.key, event.new))
-
-    def _count(self, key: tuple[Any, ...]) -> None:
-        """Raise a counter by one. `key` is its name and the values of its labels."""
-        counter = self._counters.get(key)
-        if counter is None:
-            with self._metrics._lock:
-                counter = self._resolve(key)
-                if len(self._counters) < self._metrics._max_series:
-                    self._counters[key] = counter
-        with self._metrics._lock:
-            self._counted[key[0]] += 1
-            counter.value += 1
-
-    def _resolve_call(self, key: tuple[str, str, object]) -> tuple[_Number, _Distribution, _Number | None]:
-        service, method, outcome = key
-        is_error = not isinstance(outcome, int) or outcome >= 400
-        with self._metrics._lock:
-            resolved = (
-                self._resolve(("http_requests_total", *key)),
-                self._metrics._histogram(_DURATION).at(_key({"service": service, "method": method})),
-                self._resolve(("http_errors_total", service, outcome)) if is_error else None,
-            )
-            if len(self._calls) < self._metrics._max_series:
-                self._calls[key] = resolved
-        return resolved
-
-    def _resolve(self, key: tuple[Any, ...]) -> _Number:
-        name, *values = key
-        labels = {
-            ("status_code" if isinstance(value, int) else "error") if label == "outcome" else label: value
-            for label, value in zip(_LABELS[name], values, strict=True)
-        }
-        return self._metrics._counter(name).at(_key(labels))
-
-    def __repr__(self) -> str:
-        return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
-
-
-# By the name of the class: a state change is the core's, which is not imported from here.
-_COUNT: dict[str, Callable[[MetricsCollector, Any], None]] = {
-    "CallFinished": MetricsCollector._call_finished,
-    "AttemptFinished": MetricsCollector._attempt_finished,
-    "RetryScheduled": MetricsCollector._retry_scheduled,
-    "RetryStopped": MetricsCollector._retry_stopped,
-    "RedirectFollowed": MetricsCollector._redirect_followed,
-    "CircuitRefused": MetricsCollector._circuit_refused,
-    "StateChange": MetricsCollector._state_change,
-}
 
 _USE = {
     "counter": "add() and total()",
@@ -555,16 +375,3 @@ def _checked_bounds(buckets: Any) -> tuple[float, ...]:
     if not bounds or any(low >= high for low, high in pairwise(bounds)):
         raise ConfigurationError(f"buckets must be rising numbers, at least one, not {buckets!r}")
     return bounds
-
-
-# A fork copies the memory, not the threads: a lock that another thread held would stay locked in the child.
-_ALL: weakref.WeakSet[HttpMetrics] = weakref.WeakSet()
-
-
-def _renew_all_locks() -> None:
-    for metrics in list(_ALL):
-        metrics._renew_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all_locks)

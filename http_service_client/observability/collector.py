@@ -1,0 +1,188 @@
+"""From the events of calls to metrics, and to the sums of a health summary.
+
+A collector runs two or three times a call, so it looks up, locks once and counts: what a kind of event
+needs of `HttpMetrics` is resolved when it first comes, and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from .metrics import HttpMetrics, _Distribution, _key, _Number
+
+if TYPE_CHECKING:
+    from ..core.circuit_states import StateChange
+    from ..events import (
+        AttemptFinished,
+        CallFinished,
+        CircuitRefused,
+        Event,
+        RedirectFollowed,
+        RetryScheduled,
+        RetryStopped,
+    )
+
+__all__ = ["MetricsCollector"]
+
+# The labels of what the collector counts. `outcome` becomes status_code, or error with its class name.
+_LABELS = {
+    "http_requests_total": ("service", "method", "outcome"),
+    "http_errors_total": ("service", "outcome"),
+    "http_attempts_total": ("outcome",),
+    "http_retries_total": (),
+    "http_retries_stopped_total": ("reason",),
+    "http_redirects_total": ("status_code",),
+    "http_circuit_refusals_total": ("service", "reason"),
+    "http_circuit_state_changes_total": ("service", "state"),
+}
+_DURATION = "http_request_duration_seconds"
+
+
+class MetricsCollector:
+    """Turns the events of a client into metrics, and sums them up.
+
+    metrics: the `HttpMetrics` to feed; None for a new one. Several clients may share one collector.
+
+        name                                labels                               what
+        http_requests_total                 service, method, status_code|error   calls that came to their end
+        http_request_duration_seconds       service, method                      how long they took, waits included
+        http_errors_total                   service, status_code|error           those with an error or status >= 400
+        http_attempts_total                 status_code|error                    attempts
+        http_retries_total                                                       retries
+        http_retries_stopped_total          reason                               failures not followed by a retry
+        http_redirects_total                status_code                          redirects followed
+        http_circuit_refusals_total         service, reason                      attempts that a circuit refused
+        http_circuit_state_changes_total    service, state                       circuits that went to this state
+
+    `service` is the key of the call, such as ``https://api.example.com``. A call that a circuit refused is
+    a call, an error, and a very short duration.
+
+    Raises ConfigurationError when one of these names is something else in `metrics` already.
+    """
+
+    def __init__(self, metrics: HttpMetrics | None = None) -> None:
+        if metrics is not None and not isinstance(metrics, HttpMetrics):
+            raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
+        self._metrics = metrics = HttpMetrics() if metrics is None else metrics
+        # What was resolved before: all that a further event of the same kind needs.
+        self._calls: dict[tuple[str, str, object], tuple[_Number, _Distribution, _Number | None]] = {}
+        self._counters: dict[tuple[object, ...], _Number] = {}
+        # The collector's own sums: `metrics` may be fed by others, too.
+        self._seconds = 0.0
+        self._counted = dict.fromkeys(_LABELS, 0)
+        with metrics._lock:
+            metrics._histogram(_DURATION)
+            for name in _LABELS:
+                metrics._counter(name)
+
+    @property
+    def metrics(self) -> HttpMetrics:
+        """Where the numbers go."""
+        return self._metrics
+
+    def collect(self, event: Event | StateChange) -> None:
+        """Count an event. Events of a kind that is not known here are passed over."""
+        count = _COUNT.get(type(event).__name__)
+        if count is not None:
+            count(self, event)
+
+    def summary(self) -> dict[str, Any]:
+        """The sum of what this collector was told: calls, errors, and seconds of a call on average."""
+        with self._metrics._lock:
+            counted, seconds = self._counted.copy(), self._seconds
+        requests, errors = counted["http_requests_total"], counted["http_errors_total"]
+        return {
+            "total_requests": requests,
+            "total_errors": errors,
+            "error_rate": errors / requests if requests else 0.0,
+            "average_response_time": seconds / requests if requests else 0.0,
+            "retries": counted["http_retries_total"],
+            "refusals": counted["http_circuit_refusals_total"],
+        }
+
+    # One method for each event. These run two or three times a call: look up, lock, count.
+
+    def _call_finished(self, event: CallFinished) -> None:
+        error, seconds = event.error, event.at
+        key = (event.key, event.method, event.status_code if error is None else error)
+        known = self._calls.get(key)
+        if known is None:
+            known = self._resolve_call(key)
+        requests, durations, errors = known
+        counted = self._counted
+        with self._metrics._lock:
+            self._seconds += seconds
+            counted["http_requests_total"] += 1
+            requests.value += 1
+            durations.observe(seconds)
+            if errors is not None:
+                counted["http_errors_total"] += 1
+                errors.value += 1
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        self._count(("http_attempts_total", event.status_code if event.error is None else event.error))
+
+    def _retry_scheduled(self, event: RetryScheduled) -> None:
+        self._count(("http_retries_total",))
+
+    def _retry_stopped(self, event: RetryStopped) -> None:
+        self._count(("http_retries_stopped_total", event.reason.name.lower()))
+
+    def _redirect_followed(self, event: RedirectFollowed) -> None:
+        self._count(("http_redirects_total", event.status_code))
+
+    def _circuit_refused(self, event: CircuitRefused) -> None:
+        self._count(("http_circuit_refusals_total", event.key, event.reason))
+
+    def _state_change(self, event: StateChange) -> None:
+        self._count(("http_circuit_state_changes_total", event.key, event.new))
+
+    def _count(self, key: tuple[Any, ...]) -> None:
+        """Raise a counter by one. `key` is its name and the values of its labels."""
+        counter = self._counters.get(key)
+        if counter is None:
+            with self._metrics._lock:
+                counter = self._resolve(key)
+                if len(self._counters) < self._metrics._max_series:
+                    self._counters[key] = counter
+        with self._metrics._lock:
+            self._counted[key[0]] += 1
+            counter.value += 1
+
+    def _resolve_call(self, key: tuple[str, str, object]) -> tuple[_Number, _Distribution, _Number | None]:
+        service, method, outcome = key
+        is_error = not isinstance(outcome, int) or outcome >= 400
+        with self._metrics._lock:
+            resolved = (
+                self._resolve(("http_requests_total", *key)),
+                self._metrics._histogram(_DURATION).at(_key({"service": service, "method": method})),
+                self._resolve(("http_errors_total", service, outcome)) if is_error else None,
+            )
+            if len(self._calls) < self._metrics._max_series:
+                self._calls[key] = resolved
+        return resolved
+
+    def _resolve(self, key: tuple[Any, ...]) -> _Number:
+        name, *values = key
+        labels = {
+            ("status_code" if isinstance(value, int) else "error") if label == "outcome" else label: value
+            for label, value in zip(_LABELS[name], values, strict=True)
+        }
+        return self._metrics._counter(name).at(_key(labels))
+
+    def __repr__(self) -> str:
+        return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
+
+
+# By the name of the class: a state change is the core's, which is not imported from here.
+_COUNT: dict[str, Callable[[MetricsCollector, Any], None]] = {
+    "CallFinished": MetricsCollector._call_finished,
+    "AttemptFinished": MetricsCollector._attempt_finished,
+    "RetryScheduled": MetricsCollector._retry_scheduled,
+    "RetryStopped": MetricsCollector._retry_stopped,
+    "RedirectFollowed": MetricsCollector._redirect_followed,
+    "CircuitRefused": MetricsCollector._circuit_refused,
+    "StateChange": MetricsCollector._state_change,
+}
