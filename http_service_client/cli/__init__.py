@@ -1,0 +1,83 @@
+"""The command line: `python -m http_service_client demo`.
+
+Arguments are read here; what a command does is in a module of its own, imported when it is asked for.
+Exit codes: 0, all is well; 1, an invariant is broken; 2, wrong arguments; 130, interrupted by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from .._version import __version__
+
+__all__ = ["main"]
+
+_DEMO = """\
+Mario's Pizzeria sells pizzas while its payment, delivery, e-mail and SMS services fail: refused
+connections, resets after the charge was made, 429 with Retry-After, 503, answers that drip, an outage.
+The orders are placed twice at the same time, by worker threads and by asyncio tasks, each with a client
+and services of its own. At the end the services say what they saw: nobody may be charged twice."""
+
+_BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
+_INTERRUPTED = 128 + 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code. argv: without the program's name; None for `sys.argv`."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as end:  # --help, --version, or wrong arguments: argparse has said so
+        return end.code if isinstance(end.code, int) else 2
+    from .demo import Settings, run
+
+    settings = Settings(
+        orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
+    )
+    try:
+        code = run(settings, sys.stdout, plain=arguments.plain, colour=not arguments.no_color)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:  # `… | head`: nobody is reading, which is nobody's fault
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m http_service_client", description="One HTTP client for blocking and asyncio code."
+    )
+    parser.add_argument("--version", action="version", version=f"http_service_client {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    demo = commands.add_parser(
+        "demo",
+        help="watch real calls, blocking and asyncio, live through failures",
+        description=_DEMO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    demo.add_argument(
+        "--orders",
+        type=_order_count,
+        metavar="N",
+        default=60,
+        help="orders to place in each world, 1 to 500 (default: 60)",
+    )
+    demo.add_argument("--seed", type=int, default=1, help="another seed, another evening (default: 1)")
+    demo.add_argument("--plain", action="store_true", help="lines of text, also where there is a terminal")
+    demo.add_argument("--no-color", action="store_true", help="no colours (as the variable NO_COLOR does)")
+    # For the tests: a shorter evening, and servers that break the invariants.
+    demo.add_argument("--tempo", type=float, default=1.0, help=argparse.SUPPRESS)
+    demo.add_argument("--sabotage", choices=["forget-keys", "stay-down"], help=argparse.SUPPRESS)
+    return parser
+
+
+def _order_count(text: str) -> int:
+    count = int(text) if text.isdecimal() else 0
+    if not 1 <= count <= 500:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 500, not {text!r}")
+    return count

@@ -1,0 +1,134 @@
+"""The evening at Mario's Pizzeria: the acts, the orders, and who meets which mishap.
+
+All of it follows from the number of orders and the seed, and is the same in both worlds. A mishap
+belongs to an order and a request number ("the second payment request of order 9 is answered by a 503"),
+never to a moment: so it does not matter which worker is faster.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum
+
+__all__ = ["Act", "Fault", "Order", "Story", "write_story"]
+
+PIZZAS = {
+    "Margherita": 8.50,
+    "Funghi": 9.90,
+    "Diavola": 10.90,
+    "Quattro Formaggi": 11.50,
+    "Capricciosa": 12.20,
+}
+CUSTOMERS = ("Ada", "Barbara", "Dennis", "Edsger", "Grace", "Hedy", "Ken", "Margaret", "Radia", "Tony")
+
+
+class Fault(Enum):
+    """What a service does with one request instead of answering it."""
+
+    RESET = "does what was asked, then breaks the connection off"
+    BUSY = "503, and does nothing"
+    SLOW_DOWN = "429 with Retry-After: 1, and does nothing"
+    DECLINE = "402: the card is declined"
+    DRIP = "does what was asked, and answers a byte at a time"
+
+
+# Service and what its first, second, … request for one order meets. The first row is the payment
+# whose story is told at the end; the others come in an order that the seed decides.
+_MISHAPS: list[tuple[str, tuple[Fault, ...]]] = [
+    ("payment", (Fault.RESET, Fault.BUSY)),
+    ("payment", (Fault.RESET,)),
+    ("payment", (Fault.SLOW_DOWN,)),
+    ("payment", (Fault.DECLINE,)),
+    ("payment", (Fault.BUSY,) * 9),
+    ("delivery", (Fault.DRIP,)),
+    ("delivery", (Fault.BUSY,)),
+    ("email", (Fault.RESET,)),
+    ("email", (Fault.BUSY,)),
+    ("email", (Fault.SLOW_DOWN,)),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Who ordered what. amount: in dollars."""
+
+    number: int
+    customer: str
+    pizza: str
+    amount: float
+
+    @property
+    def id(self) -> str:
+        """What the services know it by."""
+        return f"order-{self.number:03}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """A part of the evening.
+
+    seconds: the time in which its orders come in, evenly.  share: of all orders.
+    has_mishaps: every second order meets one.  delivery_is_down: it refuses connections.
+    sms_is_overloaded: three of four requests are answered by a 503.
+    """
+
+    title: str
+    seconds: float
+    share: float
+    has_mishaps: bool = False
+    delivery_is_down: bool = False
+    sms_is_overloaded: bool = False
+    orders: Sequence[Order] = ()
+
+
+_ACTS = (
+    Act(title="a quiet start", seconds=1.0, share=0.10),
+    Act(title="small mishaps", seconds=2.6, share=0.40, has_mishaps=True),
+    Act(title="the delivery service is down", seconds=2.4, share=0.20, delivery_is_down=True),
+    Act(title="delivery is back, SMS is overloaded", seconds=2.0, share=0.20, sms_is_overloaded=True),
+    Act(title="all is well again", seconds=1.0, share=0.10),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """The acts with their orders.  faults: by service and order id, for request after request."""
+
+    acts: Sequence[Act]
+    faults: Mapping[tuple[str, str], tuple[Fault, ...]]
+
+
+def write_story(order_count: int, seed: int, tempo: float = 1.0) -> Story:
+    """The evening for so many orders. tempo: factor on the time that the acts take.
+
+    >>> story = write_story(60, seed=1)
+    >>> [len(act.orders) for act in story.acts]
+    [6, 24, 12, 12, 6]
+    """
+    chance = random.Random(seed)
+    orders = [_some_order(number, chance) for number in range(1, order_count + 1)]
+    mishaps = [_MISHAPS[0], *chance.sample(_MISHAPS[1:], len(_MISHAPS) - 1)]
+    acts: list[Act] = []
+    faults: dict[tuple[str, str], tuple[Fault, ...]] = {}
+    share, start = 0.0, 0
+    for act in _ACTS:
+        share += act.share
+        end = int(share * order_count + 0.5)
+        mine = orders[start:end]
+        start = end
+        acts.append(replace(act, seconds=act.seconds * tempo, orders=mine))
+        if act.has_mishaps:
+            for index, order in enumerate(mine[::2]):
+                service, met = mishaps[index % len(mishaps)]
+                faults[service, order.id] = met
+    return Story(acts=acts, faults=faults)
+
+
+def _some_order(number: int, chance: random.Random) -> Order:
+    pizza = chance.choice(list(PIZZAS))
+    count = chance.randint(1, 4)
+    return Order(
+        number=number, customer=chance.choice(CUSTOMERS), pizza=pizza, amount=round(PIZZAS[pizza] * count, 2)
+    )
