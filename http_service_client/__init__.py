@@ -63,8 +63,8 @@ if TYPE_CHECKING:
     from .messages import HttpContext as HttpContext
     from .messages import HttpRequest as HttpRequest
     from .messages import HttpResponse as HttpResponse
-    from .observability.metrics import HttpMetrics as HttpMetrics
     from .observability.collector import MetricsCollector as MetricsCollector
+    from .observability.metrics import HttpMetrics as HttpMetrics
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies import RetryPolicy as RetryPolicy
 

@@ -188,11 +188,12 @@ class HttpServiceClient:
         the circuit refuses; TransportError when no complete response came; ResponseValidationError when
         a 2xx response is not of the `response_type`. Every error carries the timeline.
         """
+        driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
         call = self._begin(method, url, options)
         self._warn_inside_a_loop()
         _, token = enter_scope(call.options.retry is not None)
         try:
-            outcome = self._worlds.blocking().run(self._pipeline(call.request, call))
+            outcome = driver.run(self._pipeline(call.request, call))
         except BaseException as error:
             call.break_off(error)
             raise
@@ -202,10 +203,11 @@ class HttpServiceClient:
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
+        driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
         call = self._begin(method, url, options)
         _, token = enter_scope(call.options.retry is not None)
         try:
-            outcome = await self._worlds.tasks().run(self._pipeline(call.request, call))
+            outcome = await driver.run(self._pipeline(call.request, call))
         except BaseException as error:
             call.break_off(error)
             raise

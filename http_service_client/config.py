@@ -16,7 +16,7 @@ from .core.backoff import ExponentialBackoff
 from .core.budget import RetryBudgetSettings
 from .core.checks import check_count, check_duration, check_flag
 from .core.timeouts import Timeout
-from .errors import ConfigurationError
+from .errors import ConfigurationError, InvalidRequestError
 from .policies import CircuitBreakerPolicy, RetryPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
 
@@ -100,7 +100,7 @@ class HttpClientConfig:
     allowed_redirect_count: redirects followed; 0 returns the redirect itself.
     trust_env_proxy_settings: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, read once.
     default_headers: sent with each request that does not set them itself.
-    sensitive_headers: further header names that never go to another origin and never into logs.
+    sensitive_headers: further header names that a redirect never takes to another origin.
     """
 
     base_timeout: float | None = None
@@ -123,7 +123,7 @@ class HttpClientConfig:
     enable_response_decompression: bool = True
     allowed_redirect_count: int = 10
     trust_env_proxy_settings: bool = True
-    default_headers: Mapping[str, str] = field(default_factory=dict)
+    default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may hold a secret
     sensitive_headers: Sequence[str] = ()
 
     # Resolved from the above, for the client.
@@ -147,9 +147,11 @@ class HttpClientConfig:
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
         self._resolve("pool", self._shared_pool())
-        self._resolve("circuit_breaker", self._breaker())
-        self._resolve("retry", self._retry())
-        self._resolve("budget", self._budget())
+        # What is switched off is checked too: it may be switched on later.
+        breaker, retry, budget = self._breaker(), self._retry(), self._budget()
+        self._resolve("circuit_breaker", breaker if self.enable_circuit_breaker else None)
+        self._resolve("retry", retry if self.enable_retry_policy else None)
+        self._resolve("budget", budget if self.enable_retry_budget else None)
         self._resolve("headers", _checked_headers(self.default_headers))
         self._resolve("sensitive", _checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
 
@@ -186,17 +188,13 @@ class HttpClientConfig:
                 )
         return self.connection_pool
 
-    def _breaker(self) -> CircuitBreakerPolicy | None:
-        if not self.enable_circuit_breaker:
-            return None
+    def _breaker(self) -> CircuitBreakerPolicy:
         given = self.circuit_breaker_config
         if isinstance(given, CircuitBreakerPolicy):
             return given
         return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
 
-    def _retry(self) -> RetryPolicy | None:
-        if not self.enable_retry_policy:
-            return None
+    def _retry(self) -> RetryPolicy:
         given = self.retry_policy_config
         if isinstance(given, RetryPolicy):
             return given
@@ -212,13 +210,15 @@ class HttpClientConfig:
             )
         return RetryPolicy(**({"backoff_strategy": ExponentialBackoff(**backoff)} | arguments))
 
-    def _budget(self) -> RetryBudgetSettings | None:
-        if not self.enable_retry_budget:
-            return None
+    def _budget(self) -> RetryBudgetSettings:
         given = self.retry_budget_config
         if isinstance(given, RetryBudgetSettings):
             return given
         return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
+
+
+# A client has its own time and chance, and names its circuits by their keys.
+_THE_CLIENTS_OWN = frozenset({"clock", "name", "random"})
 
 
 def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
@@ -229,7 +229,12 @@ def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
         raise ConfigurationError(
             f"{name} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}"
         )
-    known = [parameter for taker in takers for parameter in inspect.signature(taker).parameters]
+    known = [
+        name
+        for taker in takers
+        for name in inspect.signature(taker).parameters
+        if name not in _THE_CLIENTS_OWN
+    ]
     for key in given:
         if key not in known:
             close = difflib.get_close_matches(str(key), known, n=1)
@@ -248,7 +253,10 @@ def _with_names(
         message = str(error)
         for pooled, top in names.items():
             if message.startswith(pooled + " "):
-                message = top + message[len(pooled) :]
+                # None means "the default" at the top level; "no limit" is said in the pool.
+                message = top + message[len(pooled) :].replace(
+                    "use None for no limit", f"for no limit, set {pooled}=None in connection_pool"
+                )
         raise ConfigurationError(message) from None
 
 
@@ -277,6 +285,16 @@ def _checked_headers(given: object) -> Headers:
 
 
 def _checked_names(names: object) -> frozenset[str]:
-    if isinstance(names, str) or not isinstance(names, (Sequence, frozenset, set)):
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
         raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
-    return frozenset(str(name).lower() for name in names)
+    checked: set[str] = set()
+    for name in names:
+        try:
+            header = Headers([(name, "")])
+            validate_headers(header)
+        except InvalidRequestError:
+            raise ConfigurationError(
+                f"sensitive_headers must be a list of header names, and {name!r} is none"
+            ) from None
+        checked.update(known.lower() for known in header)
+    return frozenset(checked)

@@ -18,6 +18,7 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
     Works in plain and async code alike, and in tasks started inside.
 
+    One object bounds one block at a time; RuntimeError for a second one inside.
     Raises ConfigurationError for a duration that is not a positive, finite number.
     """
 
@@ -33,6 +34,8 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         return self._at - self._clock()
 
     def __enter__(self) -> deadline:
+        if self._token is not None:
+            raise RuntimeError("this deadline is in use; make one for each block: `with deadline(2.0):`")
         at = earliest(self._seconds, self._clock)
         assert at is not None
         self._at = at
@@ -40,8 +43,9 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         return self
 
     def __exit__(self, *exception: object) -> None:
-        if self._token is not None:
+        token, self._token = self._token, None
+        if token is not None:
             try:
-                AMBIENT_DEADLINE.reset(self._token)
+                AMBIENT_DEADLINE.reset(token)
             except ValueError:
                 pass  # the coroutine is being closed from another context

@@ -87,14 +87,14 @@ __all__ = [
 class SentState(str, Enum):
     """What became of a request, as far as the client can know.
 
-    Ordered by how much the server may have done: `worst` picks the state that a call as a whole
-    must admit to, whatever its last attempt says.
+    Listed by how much the server may have done. A call as a whole admits to the worst of its attempts,
+    whatever its last attempt says.
     """
 
-    ABANDONED = "abandoned"  # given up by us; no evidence about the server
     NEVER_SENT = "never_sent"  # no byte of it left this machine: sending it again is safe
-    REFUSED = "refused"  # 429, or 503 with Retry-After: the server says it did not process it
+    REFUSED = "refused"  # 425, 429, or 503 with Retry-After: the server says it did not process it
     ANSWERED = "answered"  # the server answered in full
+    ABANDONED = "abandoned"  # given up by us while it was on its way; no evidence about the server
     MAYBE_PROCESSED = "maybe_processed"  # sent, and no answer came: nobody knows
 
 

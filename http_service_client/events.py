@@ -35,7 +35,7 @@ class StopReason(str, Enum):
     NOT_SAFE = "the server may have acted on it, and nothing says that repeating it is safe"
     NOT_REPLAYABLE = "the body was consumed and cannot be sent again"
     RETRY_AFTER_TOO_LONG = "Retry-After asks for a longer wait than this call allows"
-    DEADLINE = "the wait would cross the deadline"
+    DEADLINE = "the deadline leaves no time for it"
     CIRCUIT_OPEN = "the circuit is open"
     BUDGET = "the retry budget is spent"
     NESTED = "an enclosing retry policy is in charge"
@@ -192,5 +192,5 @@ def _left(event: RetryScheduled | RetryStopped | CallFinished) -> str:
     budget = getattr(event, "budget_left", None)
     parts = [] if budget is None else [f"{budget:.0f} retries left in the budget"]
     if event.deadline_left is not None:
-        parts.append(f"{event.deadline_left:.3f} s left of the deadline")
+        parts.append(f"{max(0.0, event.deadline_left):.3f} s left of the deadline")
     return f" [{', '.join(parts)}]" if parts else ""

@@ -23,7 +23,7 @@ from .messages import HttpResponse
 if TYPE_CHECKING:
     from .policies import CircuitBreakerPolicy
 
-__all__ = ["Guard", "circuit_breaker", "guarded", "is_interruption", "retry_policy"]
+__all__ = ["Guard", "called_plainly", "circuit_breaker", "guarded", "is_interruption", "retry_policy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ class Guard:
         timeout = self._policy.timeout
         if timeout is not None:
             self._started = self._policy._clock()
-            self._deadline = deadline(timeout)
+            self._deadline = deadline(timeout, clock=self._policy._clock)
             self._deadline.__enter__()
         return self
 
@@ -102,13 +102,13 @@ def _raise_refusal(refusal: Refusal) -> NoReturn:
 
 def guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
     """The function with its name and signature, called through a policy."""
-    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
-        raise ConfigurationError(
-            f"a policy guards functions that return, not the generator {function.__qualname__}"
-        )
+    if isinstance(function, (classmethod, staticmethod)):
+        return type(function)(guarded(function.__func__, call, call_async))
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+    if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):
+        raise ConfigurationError(f"a policy guards functions that return, not the generator {function!r}")
+    if _is(inspect.iscoroutinefunction, function):
 
         @functools.wraps(function)
         async def guarded_async(*args: Any, **kwargs: Any) -> Any:
@@ -123,35 +123,62 @@ def guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awa
     return call_guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
 
 
+def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
+    """Whether it holds for the function, or for what is called when the object is."""
+    return question(function) or question(type(function).__call__)
+
+
+def called_plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What a plain function returns, unless that is still to be awaited.
+
+    Its failure would come when the guard has gone, so this would guard nothing.
+    """
+    result = function(*args, **kwargs)
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()  # or Python would warn that nobody awaited it
+        raise ConfigurationError(
+            f"{function!r} returned an awaitable; make it `async def` to have it guarded"
+        )
+    return result
+
+
 class _PolicyOnSelf:
     """A decorator for methods that finds the policy on `self` when the method is called.
 
     So a class may decorate its methods with a policy that its `__init__` makes.
     """
 
-    def __init__(self, attribute: Literal["circuit_breaker", "retry_policy"]) -> None:
+    def __init__(self, attribute: Literal["circuit_breaker", "retry_policy"], kind: str, mark: str) -> None:
         self._attribute = attribute
+        self._kind = kind
+        self._mark = mark  # an attribute that only this kind of policy has
 
     def apply(self, method: F) -> F:
         """The method, guarded by the policy that `self` holds under this name."""
 
-        def call(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
-            return self._policy(owner).call(function, owner, *args, **kwargs)
+        def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return self._policy(args).call(function, *args, **kwargs)
 
-        async def call_async(function: Callable[..., Any], owner: Any, *args: Any, **kwargs: Any) -> Any:
-            return await self._policy(owner).call_async(function, owner, *args, **kwargs)
+        async def call_async(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            return await self._policy(args).call_async(function, *args, **kwargs)
 
         return guarded(method, call, call_async)
 
-    def _policy(self, owner: Any) -> Any:
-        policy = getattr(owner, self._attribute, None)
-        if not hasattr(policy, "call_async"):
+    def _policy(self, args: tuple[Any, ...]) -> Any:
+        if not args:
             raise ConfigurationError(
-                f"{type(owner).__name__}.{self._attribute} must be a policy, not {policy!r}; "
+                f"{self._attribute}.apply guards methods, and there is no self here; use a {self._kind}'s own apply"
+            )
+        owner = args[0]
+        policy = getattr(owner, self._attribute, None)
+        if not hasattr(policy, self._mark):
+            raise ConfigurationError(
+                f"{type(owner).__name__}.{self._attribute} must be a {self._kind}, not {policy!r}; "
                 f"set self.{self._attribute} in __init__"
             )
         return policy
 
 
-circuit_breaker = _PolicyOnSelf("circuit_breaker")
-retry_policy = _PolicyOnSelf("retry_policy")
+circuit_breaker = _PolicyOnSelf("circuit_breaker", "CircuitBreakerPolicy", "failure_threshold")
+retry_policy = _PolicyOnSelf("retry_policy", "RetryPolicy", "max_attempts")

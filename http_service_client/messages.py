@@ -80,7 +80,7 @@ class HttpRequest:
         """The JSON body as it was given. A copy's is copied on first touch: change it freely."""
         if not self._own_json:
             self._json, self._own_json = copy.deepcopy(self._json), True
-        if isinstance(self._json, (dict, list)):
+        if not isinstance(self._json, (str, int, float, type(None))):
             self._body = None  # it may be changed in place from here on
         return self._json
 
@@ -151,7 +151,7 @@ class HttpRequest:
         return twin
 
     def __repr__(self) -> str:
-        return f"<HttpRequest {self.method} {redact_url(self.url)}>"
+        return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"
 
     def __getstate__(self) -> dict[str, Any]:
         # A streamed body or an open file cannot cross a process boundary; what was asked can.

@@ -5,8 +5,9 @@ Everything that can be wrong with the asking is found here, before anything is s
 
 from __future__ import annotations
 
+import logging
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
@@ -19,6 +20,7 @@ from .core.circuit_states import StateChange
 from .core.deadline import earliest
 from .core.keys import KeyRegistry, KeyState
 from .core.limits import Limit
+from .core.preparation import checked_method
 from .core.scope import current_scope
 from .core.timeouts import Timeout
 from .drivers.clocks import Clock
@@ -57,6 +59,8 @@ if TYPE_CHECKING:
 
 
 __all__ = ["CallOpener"]
+
+_LOGGER = logging.getLogger("http_service_client")
 
 Listener = Callable[["Event | StateChange"], None]
 
@@ -110,11 +114,14 @@ class CallOpener:
         circuit_breaker: Any = UNSET,
         idempotent: bool | None = None,
         response_type: Any = None,
+        **unknown: Any,
     ) -> Call:
-        """The call. Raises InvalidRequestError or ConfigurationError."""
+        """The call. Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword."""
+        if unknown:
+            raise TypeError(_about_keyword(next(iter(unknown))))
         config = self._config
         request = HttpRequest(
-            _checked_method(method),
+            checked_method(method),
             normalise_url(url, params, self._base_url),
             headers=self._merged(headers, cookies, auth),
             json=json,
@@ -128,7 +135,7 @@ class CallOpener:
         state = self.keys.get(key)
         scope = current_scope()
         options = CallOptions(
-            timeout=self._timeout if timeout is UNSET else self._own_timeout(timeout),
+            timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=config.allowed_redirect_count
             if _checked_flag("allow_redirects", allow_redirects)
             else 0,
@@ -149,25 +156,33 @@ class CallOpener:
 
     def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
         merged = self._headers.copy()
+        if isinstance(headers, Iterator):
+            headers = list(headers)  # it is looked at twice
+        given = build_headers(headers)
         if headers is not None:
-            _override(merged, build_headers(headers))
-            for name, value in headers.items() if isinstance(headers, Mapping) else headers:
-                if value is None:
-                    merged.pop(name, None)
+            _override(merged, given)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            for name in Headers([(name, "") for name, value in pairs if value is None]):
+                merged.pop(name, None)
         if cookies:
             merged["Cookie"] = cookie_header(cookies)
         value = authorization(auth)
         if value is not None:
-            if "Authorization" in merged:
+            if "Authorization" in given:
                 raise InvalidRequestError("auth and an Authorization header are both given; give one of them")
             merged["Authorization"] = value
         return merged
 
-    def _own_timeout(self, timeout: Any) -> Timeout:
-        if isinstance(timeout, Timeout):
-            return timeout
-        check_duration("timeout", timeout)
-        return Timeout(total=timeout, connect=self._timeout.connect, pool=self._timeout.pool)
+    def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
+        """The call's own timeout or the client's; never more than a breaker given for this call allows."""
+        if given is UNSET:
+            timeout = self._timeout
+        elif isinstance(given, Timeout):
+            timeout = given
+        else:
+            check_duration("timeout", given)
+            timeout = Timeout(total=given, connect=self._timeout.connect, pool=self._timeout.pool)
+        return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
 
     def _new_state(self, key: str) -> KeyState:
         config = self._config
@@ -193,9 +208,30 @@ class CallOpener:
 
         def tell_both(change: StateChange) -> None:
             listener(change)
-            own(change)
+            try:
+                own(change)
+            except Exception:  # as with `on_event`: who listens must not fail the call
+                _LOGGER.exception("on_change failed on %s", change.key)
 
         return tell_both
+
+
+# What other clients call it.
+_ELSEWHERE = {
+    "verify": "set ssl_verify in ConnectionPoolConfig",
+    "cert": "set ssl_cert_file in ConnectionPoolConfig",
+    "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
+    "proxies": "set HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+    "proxy": "set HTTP_PROXY, HTTPS_PROXY and NO_PROXY",
+    "follow_redirects": "it is called allow_redirects",
+    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
+    "content": "pass bytes as data",
+    "retries": "it is called retry_policy",
+}
+
+
+def _about_keyword(name: str) -> str:
+    return f"a call takes no keyword {name!r}; {_ELSEWHERE.get(name, 'see HttpServiceClient.request')}"
 
 
 def _override(headers: Headers, given: Headers) -> None:
@@ -204,12 +240,6 @@ def _override(headers: Headers, given: Headers) -> None:
         headers.pop(name, None)
         for value in given.get_all(name):
             headers.add(name, value)
-
-
-def _checked_method(method: object) -> str:
-    if not isinstance(method, str) or not method.isascii() or not method.isalpha():
-        raise InvalidRequestError(f"method must be a name such as 'GET', not {method!r}")
-    return method.upper()
 
 
 def _checked_flag(name: str, value: Any, optional: bool = False) -> Any:

@@ -32,8 +32,8 @@ from .drivers.blocking import BlockingDriver
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
 from .drivers.portal import PORTAL
-from .errors import CircuitOpenError
-from .guarding import Guard, guarded, is_interruption
+from .errors import CircuitOpenError, ConfigurationError
+from .guarding import Guard, called_plainly, guarded, is_interruption
 from .messages import HttpResponse
 
 __all__ = ["CircuitBreakerPolicy", "RetryPolicy"]
@@ -83,6 +83,11 @@ class CircuitBreakerPolicy:
         on_change: Callable[[StateChange], None] | None = None,
     ) -> None:
         check_duration("timeout", timeout)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name must be a str, not {name!r}")
+        for field_name, value in (("clock", clock), ("on_change", on_change or print)):
+            if not callable(value):
+                raise ConfigurationError(f"{field_name} must be a function, not {value!r}")
         self.settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
             recovery_timeout=recovery_timeout,
@@ -109,6 +114,7 @@ class CircuitBreakerPolicy:
             on_change=on_change,
         )
         self._entered: ContextVar[tuple[Guard, ...]] = ContextVar("http_service_client.entered", default=())
+        self._open: list[Guard] = []
 
     @property
     def state(self) -> CircuitBreakerState:
@@ -139,7 +145,7 @@ class CircuitBreakerPolicy:
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
         with Guard(self) as guard:
-            result = function(*args, **kwargs)
+            result = called_plainly(function, *args, **kwargs)
             guard.result = result
         return result
 
@@ -154,13 +160,20 @@ class CircuitBreakerPolicy:
         guard = Guard(self)
         guard.__enter__()
         self._entered.set((*self._entered.get(), guard))
+        self._open.append(guard)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        *outer, guard = self._entered.get()
-        self._entered.set(tuple(outer))
+        # Each task leaves the block that it entered. A block that a fixture or lifespan leaves in another
+        # context than it entered is the last one that is open anywhere.
+        entered = [guard for guard in self._entered.get() if guard in self._open]
+        if not (entered or self._open):
+            raise RuntimeError(f"{self!r} was not entered")
+        guard = (entered or self._open)[-1]
+        self._entered.set(tuple(entered[:-1]))
+        self._open.remove(guard)
         guard.__exit__(kind, error, traceback)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
@@ -203,6 +216,13 @@ class RetryPolicy(RetrySettings):
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not callable(self.random):
+            raise ConfigurationError(f"random must be a function, not {self.random!r}")
+        if not isinstance(self.clock, Clock):
+            raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
+
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds; the last result or error is what comes out."""
         return guarded(function, self.call, self.call_async)
@@ -212,7 +232,9 @@ class RetryPolicy(RetrySettings):
         driver = BlockingDriver(_no_send, PORTAL, self.clock.sleep)
         scope, token = enter_scope(retries=True)
         try:
-            return driver.run(self._attempts(scope, functools.partial(function, *args, **kwargs)))
+            return driver.run(
+                self._attempts(scope, functools.partial(called_plainly, function, *args, **kwargs))
+            )
         finally:
             leave_scope(token)
 

@@ -1,6 +1,7 @@
 """What every test may rely on: repeatable property tests, and a check for reference cycles.
 
-Fixtures that need a client, a server or a driver live beside the tests that use them.
+Fixtures that need a server or a driver live beside the tests that use them; `world` is here, since a test
+of the client says what holds for both front ends.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import hypothesis
 import pytest
 
 import http_service_client
+from core.fakes import FRONT_ENDS, FrontEnd
+from worlds import WORLDS, World
 
 # No deadline: a shared machine stalls for longer than any of our functions takes.
 hypothesis.settings.register_profile("local", deadline=None)
@@ -47,6 +50,20 @@ def _is_ours(thing: Any) -> bool:
         return True
     code = _code(thing)
     return code is not None and Path(code.co_filename).is_relative_to(PACKAGE)
+
+
+@pytest.fixture(params=WORLDS, ids=lambda kind: kind.name)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each front end in turn: the test runs once in each."""
+    with request.param() as world:
+        yield world
+
+
+@pytest.fixture(params=FRONT_ENDS, ids=repr)
+def front_end(request: pytest.FixtureRequest) -> FrontEnd:
+    """Each front end in turn, a fake network below it, and no event loop around the test."""
+    chosen: FrontEnd = request.param
+    return chosen
 
 
 @pytest.fixture

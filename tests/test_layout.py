@@ -30,7 +30,16 @@ INSTALLED = Path(http_service_client.__file__).resolve().parent
 # do not know each other.
 # ---------------------------------------------------------------------------------------------
 VOCABULARY = {"errors", "protocol", "messages", "events"}
-MACHINERY = VOCABULARY | {"core", "drivers", "transports", "deadlines", "guarding", "policies", "config", "observability"}
+MACHINERY = VOCABULARY | {
+    "core",
+    "drivers",
+    "transports",
+    "deadlines",
+    "guarding",
+    "policies",
+    "config",
+    "observability",
+}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "_version": set(),

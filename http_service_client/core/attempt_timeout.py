@@ -32,13 +32,11 @@ class AttemptTimeoutLayer:
         if cut_by_deadline:
             call.ends_at = deadline_at
         outcome = yield from proceed(request, call)
-        if (
-            cut_by_deadline
-            and isinstance(outcome, Failure)
-            and issubclass(outcome.error_type, RequestTimeoutError)
-        ):
-            if call.remaining() <= _TIMER_SLACK:  # type: ignore[operator]  # there is a deadline
-                return _deadline_exceeded(outcome)
+        if not (cut_by_deadline and isinstance(outcome, Failure)):
+            return outcome
+        is_over = call.clock() >= deadline_at - _TIMER_SLACK  # type: ignore[operator]  # there is a deadline
+        if is_over and issubclass(outcome.error_type, RequestTimeoutError):
+            return _deadline_exceeded(outcome)
         return outcome
 
 

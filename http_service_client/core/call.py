@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Call", "CallOptions"]
 
-# How much the server may have done, least first: a call admits to the worst of its attempts.
-_RANK = {
-    SentState.NEVER_SENT: 0,
-    SentState.REFUSED: 1,
-    SentState.ANSWERED: 2,
-    SentState.ABANDONED: 3,
-    SentState.MAYBE_PROCESSED: 4,
-}
+# How much the server may have done, least first.
+_RANK = {state: rank for rank, state in enumerate(SentState)}
 
 
 class CallOptions(NamedTuple):
@@ -56,10 +50,11 @@ class Call(HttpContext):
     ends_at: the instant by which the running attempt must be over, or None.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered the running attempt without the network.
+    response: the last one that came, or None.
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "sent_state",
+        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "response", "sent_state",
         "started_at",
     )  # fmt: skip
 
@@ -84,6 +79,7 @@ class Call(HttpContext):
         self.ends_at: float | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
+        self.response: HttpResponse | None = None
         self.sent_state = SentState.NEVER_SENT
 
     def elapsed(self) -> float:
@@ -109,7 +105,8 @@ class Call(HttpContext):
         """Close the timeline; the response to return, or a new error to raise."""
         if isinstance(outcome, Failure):
             self._record_end(None, outcome.error_type.__name__)
-            details = {"request": self.request, "sent_state": self.sent_state, **outcome.details}
+            details = {"request": self.request, "response": self.response, "sent_state": self.sent_state}
+            details |= {name: value for name, value in outcome.details.items() if value is not None}
             error = outcome.error_type(outcome.message, timeline=Timeline(self.events), **details)
             error.__cause__ = outcome.cause
             return error
@@ -129,7 +126,7 @@ class Call(HttpContext):
             CallFinished(
                 at=self.elapsed(),
                 method=self.request.method,
-                url=redact_url(self.request.url),
+                url=redact_url(str(self.request.url)),
                 key=self.key,
                 attempts=self.attempt,
                 status_code=status_code,

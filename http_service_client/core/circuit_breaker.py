@@ -187,6 +187,11 @@ class CircuitBreaker:
         return self._is_isolated
 
     @property
+    def is_metrics_only(self) -> bool:
+        """Whether it refuses nobody, whatever its state."""
+        return self._settings.metrics_only
+
+    @property
     def is_at_rest(self) -> bool:
         """Whether a new breaker would decide alike: closed, and no failure in a row."""
         return self._state is _CLOSED and self._consecutive_failures == 0

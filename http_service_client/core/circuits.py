@@ -32,7 +32,9 @@ class CircuitBreakerLayer:
         permit = breaker.try_acquire()
         if isinstance(permit, Refusal):
             call.record(
-                CircuitRefused(call.elapsed(), call.attempt, permit.key or call.key, permit.reason, permit.retry_after)
+                CircuitRefused(
+                    call.elapsed(), call.attempt, permit.key or call.key, permit.reason, permit.retry_after
+                )
             )
             return refused(permit)
         try:
@@ -42,7 +44,7 @@ class CircuitBreakerLayer:
                 permit.record_success()
             elif failed:
                 permit.record_failure()
-                wait = breaker.retry_after
+                wait = None if breaker.is_metrics_only else breaker.retry_after
                 call.blocked_until = None if wait is None else call.clock() + wait
             return outcome
         finally:

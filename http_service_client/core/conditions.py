@@ -27,14 +27,14 @@ class RetryCondition:
 
     description: how the condition reads in messages.
     statuses: response status codes that it holds for.
-    errors: error types that it holds for, subclasses included.   unless: types that it does not hold for.
+    errors: error types that it holds for, subclasses included; but never a certificate that is not to be
+        trusted, which is a `ConnectionError` too: trying again would only ask to be fooled.
     predicate: asked about a response or a returned value, or None.
     """
 
     description: str
     statuses: frozenset[int] = frozenset()
     errors: ErrorTypes = ()
-    unless: ErrorTypes = ()
     predicate: Callable[[Any], bool] | None = None
 
     @classmethod
@@ -45,16 +45,16 @@ class RetryCondition:
     @classmethod
     def on_status_codes(cls, status_codes: Iterable[int]) -> RetryCondition:
         """Responses with one of these status codes (100 to 599)."""
-        codes = frozenset(status_codes)
+        codes = _listed(status_codes, "on_status_codes takes a list of status codes")
         for code in codes:
             if type(code) is not int or not 100 <= code <= 599:
                 raise ConfigurationError(f"on_status_codes takes status codes from 100 to 599, not {code!r}")
-        return cls(f"status {', '.join(map(str, sorted(codes)))}", statuses=codes)
+        return cls(f"status {', '.join(map(str, sorted(codes)))}", statuses=frozenset(codes))
 
     @classmethod
     def on_exceptions(cls, exceptions: Iterable[type[BaseException]]) -> RetryCondition:
         """Errors of one of these types, or caused by one."""
-        types = tuple(exceptions)
+        types = _listed(exceptions, "on_exceptions takes a list of exception classes")
         for item in types:
             if not (isinstance(item, type) and issubclass(item, BaseException)):
                 raise ConfigurationError(f"on_exceptions takes exception classes, not {item!r}")
@@ -72,18 +72,25 @@ class RetryCondition:
         if isinstance(outcome, HttpResponse) and outcome.status_code in self.statuses:
             return True
         if isinstance(outcome, Failure):
-            cause = outcome.cause
-            return self._names(outcome.error_type) or (cause is not None and self._names(type(cause)))
+            return self._names(outcome.error_type, outcome.cause)
         if isinstance(outcome, BaseException):
-            return self._names(type(outcome))
+            return self._names(type(outcome), outcome.__cause__)
         return self.predicate is not None and bool(self.predicate(outcome))
 
-    def _names(self, error_type: type[BaseException]) -> bool:
-        if issubclass(error_type, self.unless):
+    def _names(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
+        if issubclass(error_type, TlsVerificationError):
             return False
+        if cause is not None and self._names(type(cause)):
+            return True
         return issubclass(error_type, self.errors) or (
             TimeoutError in self.errors and _is_timeout(error_type)
         )
+
+
+def _listed(given: Any, wanted: str) -> tuple[Any, ...]:
+    if isinstance(given, (str, bytes, type)) or not isinstance(given, Iterable):
+        raise ConfigurationError(f"{wanted}, not {given!r}; write [{given!r}] for one")
+    return tuple(given)
 
 
 def _is_timeout(error_type: type[BaseException]) -> bool:
@@ -92,10 +99,6 @@ def _is_timeout(error_type: type[BaseException]) -> bool:
 
 
 DEFAULT_CONDITIONS = (
-    RetryCondition(
-        "a transport error",
-        errors=(TransportError, ConnectionError, TimeoutError),
-        unless=(TlsVerificationError,),
-    ),
+    RetryCondition("a transport error", errors=(TransportError, ConnectionError, TimeoutError)),
     RetryCondition.on_status_codes(RETRYABLE_STATUSES),
 )

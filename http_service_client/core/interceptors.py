@@ -8,6 +8,7 @@ about the server.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,7 +63,8 @@ class InterceptorsLayer:
             if isinstance(result, HttpRequest):
                 call.request = request = result
             elif isinstance(result, HttpResponse):
-                call.answered_by, outcome = interceptor.name, result
+                # A cache may give one object to many calls; what a call writes on it is its own.
+                call.answered_by, outcome = interceptor.name, copy.copy(result)
                 break
             else:
                 return _unusable(

@@ -9,10 +9,10 @@ from __future__ import annotations
 from ..errors import InvalidRequestError
 from ..messages import HttpRequest
 from ..protocol.compression import compress
-from ..protocol.headers import check_framing, validate_headers
-from ..protocol.urls import normalise_url
+from ..protocol.headers import Headers, build_headers, check_framing, validate_headers
+from ..protocol.urls import normalise_url, redact_url
 
-__all__ = ["METHODS_WITH_BODY", "Preparation"]
+__all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
 
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
 
@@ -31,6 +31,9 @@ class Preparation:
         if not isinstance(request.url, str):
             raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
         request.url = normalise_url(request.url)
+        request.method = checked_method(request.method)
+        if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
+            request.headers = build_headers(request.headers)
         headers, body = request.headers, request.body
         has_body = body.length != 0
         check_framing(headers, body.length, has_body)
@@ -44,3 +47,11 @@ class Preparation:
         validate_headers(headers)
         if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
             headers["Content-Length"] = str(body.length)
+
+
+def checked_method(method: object) -> str:
+    """The method in upper case. Raises InvalidRequestError for what is no name."""
+    if not isinstance(method, str) or not method.isascii() or not method.isalpha():
+        shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
+        raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
+    return method.upper()

@@ -26,12 +26,14 @@ from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
 from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
 from ..messages import HttpRequest, HttpResponse
 from .backoff import BackoffStrategy, ExponentialBackoff
+from .checks import check_flag
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
 from .effects import Outcome, Plan, Sleep
 from .outcomes import describe
 from .retry_after import parse_retry_after
 
 if TYPE_CHECKING:
+    from .budget import Withdrawal
     from .call import Call
     from .pipeline import Handler
 
@@ -65,12 +67,14 @@ class RetrySettings:
             raise ConfigurationError(
                 f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {self.backoff_strategy!r}"
             )
+        check_flag("nested", self.nested)
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
         if not isinstance(conditions, (list, tuple)) or not all(
             isinstance(c, RetryCondition) for c in conditions
         ):
             raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
         object.__setattr__(self, "retry_conditions", tuple(conditions))
+        check_flag("nested", self.nested)
 
     def is_worth_it(self, outcome: object) -> bool:
         """Whether some condition holds."""
@@ -94,18 +98,24 @@ class RetryLayer:
         settings = call.options.retry
         delays: Iterator[float] | None = None
         last: Outcome | None = None
+        withdrawal: Withdrawal | None = None
         while True:
             call.attempt += 1
             started = call.elapsed()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
-                return outcome if last is None else self._refused(call, last)
+                if withdrawal is not None:
+                    withdrawal.refund()  # the retry was not made after all
+                return self._refused(call, outcome, last)
             self._record_attempt(call, outcome, started)
-            if settings is None or (isinstance(outcome, HttpResponse) and not settings.is_worth_it(outcome)):
+            if settings is None:
+                return outcome
+            is_worth_it = settings.is_worth_it(outcome)
+            if isinstance(outcome, HttpResponse) and not is_worth_it:
                 return outcome
             if delays is None:
                 delays = settings.backoff_strategy.delays(self._random)
-            wait = self._wait(request, call, outcome, delays)
+            wait = self._wait(request, call, outcome, delays) if is_worth_it else StopReason.NOT_RETRYABLE
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None:
                 withdrawal = budget.try_withdraw()
@@ -130,11 +140,11 @@ class RetryLayer:
     def _wait(
         self, request: HttpRequest, call: Call, outcome: Outcome, delays: Iterator[float]
     ) -> float | StopReason:
-        """Seconds until the next attempt, or the first reason against it."""
+        """Seconds until the next attempt, which is worth it, or the first reason against it."""
         settings, options = call.options.retry, call.options
         assert settings is not None
-        if not settings.is_worth_it(outcome) or outcome.sent_state is SentState.ABANDONED:
-            return StopReason.NOT_RETRYABLE
+        if outcome.sent_state is SentState.ABANDONED:
+            return StopReason.DEADLINE  # what else cuts an attempt and lets the call go on
         if call.attempt >= settings.max_attempts:
             return StopReason.EXHAUSTED
         if options.is_nested and not settings.nested:
@@ -163,20 +173,22 @@ class RetryLayer:
             return parse_retry_after(outcome.headers.get("Retry-After"), self._wall_clock())
         return None
 
-    def _refused(self, call: Call, last: Outcome) -> Outcome:
+    def _refused(self, call: Call, refusal: Failure, last: Outcome | None) -> Outcome:
         # The refusal ends the retries; what the caller must know is what became of the request that
         # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
-        left = None if call.origin.budget is None else call.origin.budget.balance
-        call.record(
-            RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining())
-        )
-        call.attempt -= 1
-        return last
+        if last is not None:
+            left = None if call.origin.budget is None else call.origin.budget.balance
+            call.record(
+                RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining())
+            )
+        call.attempt -= 1  # this one was not made
+        return refusal if last is None else last
 
     def _record_attempt(self, call: Call, outcome: Outcome, started: float) -> None:
         at = call.elapsed()
         call.admit(outcome.sent_state)
         if isinstance(outcome, HttpResponse):
+            call.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
         else:
             status, error, message = None, outcome.error_type.__name__, outcome.message

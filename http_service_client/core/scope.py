@@ -23,15 +23,27 @@ __all__ = ["Scope", "current_scope", "enter_scope", "leave_scope"]
 class Scope:
     """One guarded attempt, or one call.
 
-    retries: a retry policy is in charge here or further out.  last_outcome: of the calls inside.
+    last_outcome: of the calls inside.
+    is_over: it was left. A task that was started inside and outlives it is on its own from then on.
     """
 
-    __slots__ = ("last_outcome", "outer", "retries")
+    __slots__ = ("_retries", "is_over", "last_outcome", "outer")
 
     def __init__(self, outer: Scope | None, retries: bool) -> None:
         self.outer = outer
-        self.retries: bool = retries or (outer is not None and outer.retries)
+        self._retries = retries
+        self.is_over = False
         self.last_outcome: HttpResponse | Failure | None = None
+
+    @property
+    def retries(self) -> bool:
+        """Whether a retry policy is in charge, here or further out."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._retries and not scope.is_over:
+                return True
+            scope = scope.outer
+        return False
 
     def leave_outcome(self, outcome: HttpResponse | Failure) -> None:
         """Tell this scope and the ones around it what a call came to."""
@@ -48,13 +60,19 @@ current_scope = _CURRENT.get
 
 def enter_scope(retries: bool) -> tuple[Scope, Token[Scope | None]]:
     """A scope inside the current one, and the token to leave it with."""
-    scope = Scope(_CURRENT.get(), retries)
+    outer = _CURRENT.get()
+    while outer is not None and outer.is_over:  # a chain of tasks that start the next must not grow
+        outer = outer.outer
+    scope = Scope(outer, retries)
     return scope, _CURRENT.set(scope)
 
 
 def leave_scope(token: Token[Scope | None]) -> None:
     """Back to the scope outside."""
+    scope = _CURRENT.get()
     try:
         _CURRENT.reset(token)
     except ValueError:
-        pass  # the coroutine is being closed from another context, whose scope is not ours to touch
+        return  # the coroutine is being closed from another context, whose scope is not ours to touch
+    if scope is not None:
+        scope.is_over = True

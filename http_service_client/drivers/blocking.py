@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, TypeVar
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ..core.effects import Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
-from ..messages import HttpRequest
 from ..core.timeouts import Timeout
+from ..messages import HttpRequest
 from .portal import Portal
 
 __all__ = ["BlockingDriver", "wait_for_grant"]
@@ -37,9 +38,8 @@ class BlockingDriver:
             Send: lambda effect: send(effect.request, effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: lambda effect: wait_for_grant(effect),
-            Invoke: self._invoke,
+            Invoke: lambda effect: _invoke(effect, portal),
         }
-        self._portal = portal
 
     def run(self, plan: Plan[T]) -> T:
         """The plan's result. Whatever an effect raises is thrown into the plan."""
@@ -61,15 +61,18 @@ class BlockingDriver:
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
 
-    def _invoke(self, effect: Invoke) -> Any:
-        value = effect.function(*effect.arguments)
-        if hasattr(value, "__await__"):
-            return self._portal.run(value, effect.timeout)
-        return value
+
+def _invoke(effect: Invoke, portal: Portal) -> Any:
+    value = effect.function(*effect.arguments)
+    if hasattr(value, "__await__"):
+        return portal.run(value, effect.timeout)
+    return value
 
 
 def wait_for_grant(effect: Acquire) -> bool:
     """Block until the ticket is granted; False when that took longer than the timeout."""
     granted = threading.Event()
     effect.ticket.notify(granted.set)
-    return granted.wait(effect.timeout) or effect.ticket.is_granted  # granted in the very tick of the timeout: use it
+    return (
+        granted.wait(effect.timeout) or effect.ticket.is_granted
+    )  # granted in the very tick of the timeout: use it

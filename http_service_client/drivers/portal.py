@@ -7,10 +7,13 @@ the sessions that it opens there.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
+import functools
 import threading
+from collections.abc import Awaitable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Awaitable
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,36 +34,33 @@ class Portal:
 
         It sees the caller's context variables. When the caller is interrupted, it is cancelled.
         """
-        if threading.current_thread() is self._thread:
-            # Async user code on the portal made a blocking call that came back here: waiting for our
-            # own loop would wait for ever. Another doorway, for this once.
-            inner = Portal()
-            try:
-                return inner.run(awaitable, timeout)
-            finally:
-                inner.stop()
-        import asyncio
+        if not isinstance(threading.current_thread(), _PortalThread):
+            return self._run(awaitable, timeout)
+        # Async user code on a portal made a blocking call that came back here. Waiting for its own loop,
+        # or for one that waits for it, would be waiting for ever. Another doorway, for this once.
+        inner = Portal()
+        try:
+            return inner._run(awaitable, timeout)
+        finally:
+            inner.stop()
 
+    def _run(self, awaitable: Awaitable[Any], timeout: float | None) -> Any:
         from .tasks import bounded
 
         loop = self._running_loop()
         future: Future[Any] = Future()
         tasks: list[asyncio.Task[Any]] = []
-
-        def start() -> None:
-            task = loop.create_task(bounded(awaitable, timeout))
-            tasks.append(task)
-            task.add_done_callback(lambda done: _hand_over(done, future))
-
         # On Python 3.10 create_task takes no context: the callback's own is what the task copies.
-        loop.call_soon_threadsafe(start, context=contextvars.copy_context())
+        context = contextvars.copy_context()
+        loop.call_soon_threadsafe(_begin, bounded(awaitable, timeout), future, tasks, context=context)
         try:
             return future.result()
         except BaseException:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            if not future.done():  # the caller was interrupted
+                loop.call_soon_threadsafe(_cancel, tasks)
             raise
         finally:
-            del future, start
+            del future, tasks  # they hold the error, whose traceback holds this frame
 
     def stop(self) -> None:
         """End the thread and its loop, if they ever started."""
@@ -69,10 +69,12 @@ class Portal:
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join()
+            thread.join(_PATIENCE)
 
     def forget(self) -> None:
         """In a forked child the thread does not exist: begin anew."""
+        # The loop is kept, not closed: its epoll object is the parent's too, and closing would unregister there.
+        _LEFT.append(self._loop)
         self.__init__()  # type: ignore[misc]  # the same object, as others hold it
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
@@ -81,11 +83,32 @@ class Portal:
                 import asyncio
 
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(
+                self._thread = _PortalThread(
                     target=_serve, args=(self._loop,), name="http_service_client portal", daemon=True
                 )
                 self._thread.start()
             return self._loop
+
+
+_PATIENCE = 5.0  # seconds for user code to let go of the loop, at the end of the process
+_LEFT: list[Any] = []
+
+
+class _PortalThread(threading.Thread):
+    """Runs a portal's loop: code that must not wait for a portal."""
+
+
+def _begin(coroutine: Coroutine[Any, Any, Any], future: Future[Any], tasks: list[asyncio.Task[Any]]) -> None:
+    import asyncio
+
+    task = asyncio.ensure_future(coroutine)
+    tasks.append(task)
+    task.add_done_callback(functools.partial(_hand_over, future=future))
+
+
+def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
@@ -95,6 +118,10 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
     try:
         loop.run_forever()
     finally:
+        left = asyncio.all_tasks(loop)
+        if left:
+            _cancel(list(left))
+            loop.run_until_complete(asyncio.wait(left))
         loop.run_until_complete(loop.shutdown_asyncgens())
         loop.close()
 
@@ -110,3 +137,4 @@ def _hand_over(task: asyncio.Task[Any], future: Future[Any]) -> None:
 
 
 PORTAL = Portal()
+atexit.register(PORTAL.stop)  # a loop that is collected unclosed, at the end of the interpreter, warns

@@ -65,7 +65,9 @@ class Simulator:
     """
 
     def __init__(
-        self, respond: Callable[[HttpRequest, Timeout], tuple[float, Outcome]] | None = None, start: float = 0.0
+        self,
+        respond: Callable[[HttpRequest, Timeout], tuple[float, Outcome]] | None = None,
+        start: float = 0.0,
     ) -> None:
         self._respond = respond
         self._now = start
@@ -98,7 +100,9 @@ class Simulator:
         if until is not None:
             self._now = max(self._now, until)
 
-    def _schedule(self, run: Run[Any], delay: float, answer: Any = None, error: BaseException | None = None) -> None:
+    def _schedule(
+        self, run: Run[Any], delay: float, answer: Any = None, error: BaseException | None = None
+    ) -> None:
         heapq.heappush(self._queue, _Step(self._now + delay, next(self._order), run, run.step, answer, error))
 
     def _resume(self, step: _Step) -> None:

@@ -7,7 +7,8 @@ back what it holds.
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Awaitable, Callable, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
 from ..core.timeouts import Timeout
@@ -73,25 +74,40 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
         return await awaitable
     task = asyncio.ensure_future(awaitable)
     try:
-        done, _ = await asyncio.wait([task], timeout=max(0.0, timeout))
-        if done:
+        await asyncio.wait([task], timeout=max(0.0, timeout))
+        if task.done():
             return task.result()
-    except BaseException:
-        task.cancel()
-        await asyncio.wait([task])
+        await _end(task)
+        return TIMED_OUT
+    except asyncio.CancelledError:
+        await _end(task)
         raise
+    except GeneratorExit:  # we are being closed, and may not wait
+        task.cancel()
+        raise
+    finally:
+        del task  # it holds the error, whose traceback holds this frame
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel, and wait for the clean-up. What the task still has to say is of no use any more."""
     task.cancel()
-    await asyncio.wait([task])
-    return TIMED_OUT
+    if not task.done():
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # or asyncio would log that nobody asked for it
 
 
 async def _wait_for_grant(effect: Acquire) -> bool:
     """Wait until the ticket is granted, from whichever thread; False when that took too long."""
     loop = asyncio.get_running_loop()
-    granted = asyncio.Event()
-    effect.ticket.notify(lambda: loop.call_soon_threadsafe(granted.set))
-    try:
-        await asyncio.wait_for(granted.wait(), effect.timeout)
-    except asyncio.TimeoutError:
-        return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
-    return True
+    granted = loop.create_future()
+    effect.ticket.notify(lambda: loop.call_soon_threadsafe(_wake, granted))
+    # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
+    await asyncio.wait([granted], timeout=effect.timeout)
+    return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -94,6 +94,5 @@ class Decoder:
         allowed = self._limit if is_decoded else self._limit + self._limit // 8 + 4096
         if self._counts[level] > allowed:
             raise ResponseTooLargeError(
-                f"the response is larger than max_response_size ({self._limit} bytes); "
-                "raise it or use stream()"
+                f"the response is larger than max_response_size ({self._limit} bytes); raise it"
             )

@@ -38,7 +38,9 @@ def encode_json(value: object) -> bytes:
         raise
     except (TypeError, ValueError, RecursionError, OverflowError) as error:
         problem = _find_problem(value) or f"json cannot be encoded ({type(error).__name__})"
-    raise InvalidRequestError(f"{problem}; convert it first, or encode it yourself and pass content=")
+    raise InvalidRequestError(
+        f"{problem}; convert it first, or encode it yourself and pass the bytes as data"
+    )
 
 
 def _plain(value: Any) -> object:

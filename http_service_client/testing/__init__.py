@@ -5,6 +5,8 @@ Nothing here imports requests or aiohttp.
 
 from __future__ import annotations
 
+from ..transports.scripted import Late, ScriptedTransport, Sent, late
+from .clock import VirtualClock
 from .server import (
     Action,
     LoopbackServer,
@@ -21,11 +23,16 @@ from .server import (
 
 __all__ = [
     "Action",
+    "Late",
     "LoopbackServer",
     "Received",
+    "ScriptedTransport",
+    "Sent",
+    "VirtualClock",
     "answer",
     "drip",
     "hang_up",
+    "late",
     "raw",
     "reset",
     "respond",

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json as _json
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Callable, ClassVar, Iterable, Mapping, Protocol, Union
+from typing import Any, ClassVar, Protocol
 
 from ..messages import HttpResponse
 
@@ -28,7 +29,9 @@ __all__ = [
     "stall_reading",
 ]
 
-HeadersGiven = Union[Mapping[str, str], Iterable[tuple[str, str]]]
+HeadersGiven = Mapping[str, str] | Iterable[tuple[str, str]]
+
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 
 @dataclass(frozen=True)
@@ -126,13 +129,16 @@ class _Respond(Action):
     def _head(self) -> bytes:
         given = {name.lower() for name, _ in self.headers}
         pairs = list(self.headers)
-        if not given & {"content-length", "transfer-encoding"} and self.status not in (204, 304) and self.status >= 200:
-            # A user's own framing is left as it is: a length that lies is one of the things to test with.
-            pairs.append(("Transfer-Encoding", "chunked") if self.chunked else ("Content-Length", str(len(self.body))))
+        # A framing of one's own is left as it is: a length that lies is one of the things to test with.
+        is_framed = self.status in (204, 304) or self.status < 200 or given & _FRAMING
+        if not is_framed and self.chunked:
+            pairs.append(("Transfer-Encoding", "chunked"))
+        elif not is_framed:
+            pairs.append(("Content-Length", str(len(self.body))))
         if self.close and "connection" not in given:
             pairs.append(("Connection", "close"))
-        lines = [f"HTTP/1.1 {self.status} {self.reason}", *(f"{name}: {value}" for name, value in pairs), "", ""]
-        return "\r\n".join(lines).encode("utf-8")
+        lines = [f"HTTP/1.1 {self.status} {self.reason}", *(f"{name}: {value}" for name, value in pairs)]
+        return "\r\n".join([*lines, "", ""]).encode()
 
     def _framed_body(self) -> bytes:
         if not self.chunked:
@@ -259,8 +265,11 @@ def answer(function: Callable[[Received], Action | HttpResponse]) -> Action:
     return _Answer(function)
 
 
-def _content(body: bytes | str, json: Any, headers: HeadersGiven) -> tuple[bytes, tuple[tuple[str, str], ...]]:
-    pairs = tuple(headers.items() if isinstance(headers, Mapping) else headers)
+def _content(
+    body: bytes | str, json: Any, headers: HeadersGiven
+) -> tuple[bytes, tuple[tuple[str, str], ...]]:
+    given: Any = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: tuple[tuple[str, str], ...] = tuple(given)
     if json is not None:
         body = _json.dumps(json)
         if not any(name.lower() == "content-type" for name, _ in pairs):

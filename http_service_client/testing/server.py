@@ -15,12 +15,9 @@ from __future__ import annotations
 import selectors
 import socket
 import ssl
-import struct
 import threading
-import time
+from collections.abc import Callable
 from types import TracebackType
-from typing import Callable, NoReturn
-from urllib.parse import urlsplit
 
 from .actions import (
     Action,
@@ -35,6 +32,7 @@ from .actions import (
     stall,
     stall_reading,
 )
+from .server_connection import Connection, Over
 
 __all__ = [
     "Action",
@@ -50,7 +48,6 @@ __all__ = [
     "stall_reading",
 ]
 
-_MAX_HEAD = 1024 * 1024
 _PATIENCE = 10.0  # seconds to wait for a thread that is being ended
 
 
@@ -66,7 +63,7 @@ class LoopbackServer:
         self._scripts: dict[str, tuple[Action, ...]] = {}
         self._played: dict[str, int] = {}
         self._requests: list[Received] = []
-        self._open: dict[int, _Connection] = {}
+        self._open: dict[int, Connection] = {}
         self._threads: list[threading.Thread] = []
         self._errors: list[Exception] = []
         self._connection_count = 0
@@ -176,10 +173,13 @@ class LoopbackServer:
                 accepted.close()
                 return
             self._connection_count += 1
-            connection = _Connection(self, self._connection_count, accepted)
+            connection = Connection(self._connection_count, accepted, self._next_action, self._note)
             self._open[connection.number] = connection
             thread = threading.Thread(
-                target=self._run, args=(connection,), name=f"LoopbackServer connection {connection.number}", daemon=True
+                target=self._run,
+                args=(connection,),
+                name=f"LoopbackServer connection {connection.number}",
+                daemon=True,
             )
             self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
@@ -187,10 +187,10 @@ class LoopbackServer:
             thread.start()
             self._changed.notify_all()
 
-    def _run(self, connection: _Connection) -> None:
+    def _run(self, connection: Connection) -> None:
         try:
             connection.run(self._tls)
-        except (_Over, OSError):  # the client has gone, or the server stops
+        except (Over, OSError):  # the client has gone, or the server stops
             pass
         except Exception as error:
             self._errors.append(error)
@@ -258,140 +258,6 @@ class _Acceptor:
         self._wake.close()
 
 
-class _Over(Exception):
-    """The server stops, or the client has hung up: whatever was being done is over."""
-
-
-class _Connection:
-    """One connection: requests are parsed off it, actions are played on it. An `Exchange`."""
-
-    received: Received
-
-    def __init__(self, server: LoopbackServer, number: int, sock: socket.socket) -> None:
-        self.number = number
-        self._server = server
-        self._socket = sock
-        self._buffer = b""
-        self._taken = b""  # every byte of the request that is being read
-        self._ending = threading.Event()
-        # Guards the descriptor: `end` comes from another thread, and must not hit a number that the
-        # system has given to somebody else's file in the meantime.
-        self._lock = threading.Lock()
-        self._is_closed = False
-
-    def run(self, tls: ssl.SSLContext | None) -> None:
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if tls is not None:
-            bare, self._socket = self._socket, tls.wrap_socket(self._socket, server_side=True, do_handshake_on_connect=False)
-            bare.close()
-            self._socket.do_handshake()  # type: ignore[attr-defined]  # an SSLSocket
-        while self._serve_one():
-            pass
-
-    def _serve_one(self) -> bool:
-        self._taken = b""
-        try:
-            method, target, headers = self._read_head()
-            action = self._server._next_action(path := _path(target))
-            known = {name.lower(): value for name, value in headers}
-            body = self._read_body(known) if action.reads_body else b""
-        except ValueError as error:
-            self.send(f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{error}".encode())
-            return False
-        self.received = Received(method, target, path, headers, body, self._taken, self.number, time.monotonic())
-        self._server._note(self.received)
-        return action.play(self) and known.get("connection", "").lower() != "close"
-
-    # Reading.
-
-    def _read_head(self) -> tuple[str, str, list[tuple[str, str]]]:
-        while (end := self._buffer.find(b"\r\n\r\n")) < 0:
-            if len(self._buffer) > _MAX_HEAD:
-                raise ValueError("the head of the request has no end")
-            self._receive()
-        first, *lines = self._take(end + 4)[:-4].decode("latin-1").split("\r\n")
-        method, target, version = first.split(" ")
-        if not version.startswith("HTTP/1."):
-            raise ValueError(f"{version!r} is not a version of HTTP/1")
-        pairs = [line.partition(":") for line in lines]
-        return method, target, [(name, value.strip(" \t")) for name, _, value in pairs]
-
-    def _read_body(self, headers: dict[str, str]) -> bytes:
-        if headers.get("transfer-encoding", "").lower() != "chunked":
-            return self._read(int(headers.get("content-length", "0")))
-        parts = []
-        while size := int(self._read_line().partition(b";")[0], 16):
-            parts.append(self._read(size))
-            self._read_line()
-        while self._read_line():  # trailers
-            pass
-        return b"".join(parts)
-
-    def _read(self, count: int) -> bytes:
-        parts: list[bytes] = []
-        while count:
-            if not self._buffer:
-                self._receive()
-            parts.append(self._take(min(count, len(self._buffer))))
-            count -= len(parts[-1])
-        return b"".join(parts)
-
-    def _read_line(self) -> bytes:
-        while (end := self._buffer.find(b"\r\n")) < 0:
-            self._receive()
-        return self._take(end + 2)[:-2]
-
-    def _take(self, count: int) -> bytes:
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        self._taken += taken
-        return taken
-
-    def _receive(self) -> None:
-        data = self._socket.recv(256 * 1024)
-        if not data:
-            raise _Over
-        self._buffer += data
-
-    # What actions do.
-
-    def send(self, data: bytes) -> None:
-        self._socket.sendall(data)
-
-    def wait(self, seconds: float) -> None:
-        if seconds > 0 and self._ending.wait(seconds):
-            raise _Over
-
-    def wait_for_the_end(self) -> NoReturn:
-        while True:
-            self._receive()
-
-    def hold(self) -> NoReturn:
-        self._ending.wait()
-        raise _Over
-
-    def reset(self) -> None:
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close()
-
-    # The end.
-
-    def end(self) -> None:
-        """From another thread: wake whatever is being done on this connection, and have it end."""
-        self._ending.set()
-        with self._lock:
-            if not self._is_closed:
-                try:
-                    # Not SSLSocket's own, which takes the TLS state away from under the other thread.
-                    socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-                except OSError:  # the client was first
-                    pass
-
-    def close(self) -> None:
-        with self._lock:
-            self._is_closed = True
-            self._socket.close()
-
-
 def _bound(port: int) -> socket.socket:
     sock = socket.socket()
     try:
@@ -401,9 +267,3 @@ def _bound(port: int) -> socket.socket:
         sock.close()
         raise
     return sock
-
-
-def _path(target: str) -> str:
-    if target.startswith("/"):
-        return target.partition("?")[0]
-    return urlsplit(target).path if "://" in target else target

@@ -4,15 +4,16 @@ Each transport turns its library's errors into a phase and an error; what the ca
 decided here, so it is the same sentence whichever library was underneath.
 
     phase      error                                   failure                  what became of it
-    CONNECT    gaierror                                NameResolutionError      never sent
-               certificate verification                TlsVerificationError     never sent
-               other TLS error                         TlsError                 never sent
+    PROXY,     certificate verification                TlsVerificationError     never sent
+    CONNECT    other TLS error                         TlsError                 never sent
                timeout                                 ConnectTimeoutError      never sent
-               from a proxy                            ProxyError               never sent
+    PROXY      any other                               ProxyError               never sent
+    CONNECT    gaierror                                NameResolutionError      never sent
                other OSError                           ConnectError             never sent
-    SEND       timeout: of the attempt / of a write    AttemptTimeoutError / WriteTimeoutError    maybe processed
-    RECEIVE    timeout: of the attempt / of a read     AttemptTimeoutError / ReadTimeoutError     maybe processed
-    either     OSError (reset, closed, broken pipe)    ConnectionLostError      maybe processed
+    SEND,      timeout of the whole attempt            AttemptTimeoutError      maybe processed
+    RECEIVE    timeout of one write, of one read       WriteTimeoutError, ReadTimeoutError      maybe processed
+               the server's TLS alert on our certificate   TlsError             never sent
+               other OSError (reset, closed)           ConnectionLostError      maybe processed
                anything that is not HTTP, or cut short ProtocolError            maybe processed
 """
 
@@ -29,89 +30,156 @@ from ..errors import Failure, SentState
 from ..messages import HttpRequest
 from ..protocol.urls import redact_url, split_url
 
-__all__ = ["NotHttpError", "Phase", "ProxyRefusedError", "failure_of", "unusable_proxy"]
+__all__ = [
+    "BodySourceError",
+    "CutShortError",
+    "NotHttpError",
+    "Phase",
+    "ProxyRefusedError",
+    "already_closed",
+    "failure_of",
+    "refusal_of",
+]
 
 
 class Phase(Enum):
     """How far an exchange came."""
 
+    PROXY = "proxy"  # nothing was sent; the connection is the proxy's to make
     CONNECT = "connect"  # nothing was sent
     SEND = "send"  # some bytes of the request may have left
     RECEIVE = "receive"  # the request left in full
 
 
 class NotHttpError(Exception):
-    """What came is not HTTP, or was cut short; the message says how."""
+    """What came is not HTTP; the message says how."""
+
+
+class CutShortError(NotHttpError):
+    """It ended too early."""
 
 
 class ProxyRefusedError(Exception):
-    """The proxy did not do what it is for; the message says how."""
+    """The proxy answered, and made no connection; the message says what it answered."""
 
 
-def failure_of(phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, is_over: bool) -> Failure:
+class BodySourceError(Exception):
+    """The source of the request's body (a file, the caller's generator) raised `error`: no fault of the wire."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+_ONLY_WHILE_CONNECTING = (gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)
+
+
+def failure_of(
+    phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, is_over: bool
+) -> Failure:
     """The failure that a caller sees.
 
     error: builtin (socket, ssl and timeout errors), or one of this module.
     is_over: whether the time for the whole exchange has run out.
     """
     error = _plain(error)
-    if phase is Phase.CONNECT or isinstance(error, (gaierror, ConnectionRefusedError, ssl.SSLCertVerificationError)):
-        error_type, message = _while_connecting(error, split_url(request.url).origin)
+    if isinstance(error, _ONLY_WHILE_CONNECTING) and phase is not Phase.PROXY:
+        phase = Phase.CONNECT  # who raises it is a mock, which knows no phases
+    if phase in (Phase.PROXY, Phase.CONNECT):
+        error_type, message = _while_connecting(phase, error, split_url(request.url).origin)
         return _failure(error_type, message, SentState.NEVER_SENT, error)
-    error_type, message = _after_connecting(phase, error, request, timeout, is_over)
+    if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
+        message = f"{split_url(request.url).origin} wants another client certificate ({error.reason})"
+        return _failure(errors.TlsError, message, SentState.NEVER_SENT, error)
+    error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, is_over)
     return _failure(error_type, message, SentState.MAYBE_PROCESSED, error)
 
 
-def _failure(error_type: type[errors.HttpClientError], message: str, state: SentState, error: BaseException) -> Failure:
+def refusal_of(error: errors.HttpClientError) -> Failure:
+    """The failure for an error of ours that stopped the reading, or the drawing of the request's body."""
+    answered = isinstance(error, errors.ResponseError)
+    return Failure(type(error), str(error), SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED)
+
+
+def already_closed() -> Failure:
+    """The client was closed under a call that was in flight: its next exchange is not begun."""
+    message = "this HttpServiceClient was closed; make a new one"
+    return Failure(errors.ClientClosedError, message, SentState.NEVER_SENT)
+
+
+def _failure(
+    error_type: type[errors.HttpClientError], message: str, state: SentState, error: BaseException
+) -> Failure:
     cause = None if isinstance(error, (NotHttpError, ProxyRefusedError)) else error
     return Failure(error_type, message, state, cause)
 
 
-def _while_connecting(error: BaseException, origin: str) -> tuple[type[errors.HttpClientError], str]:
-    if isinstance(error, gaierror):
-        return errors.NameResolutionError, f"the host name of {origin} could not be resolved ({_reason(error)})"
+def _while_connecting(
+    phase: Phase, error: BaseException, origin: str
+) -> tuple[type[errors.HttpClientError], str]:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return errors.TlsVerificationError, f"the certificate of {origin} is not to be trusted: {error.verify_message}"
+        return (
+            errors.TlsVerificationError,
+            f"the certificate of {origin} is not to be trusted: {error.verify_message}",
+        )
     if isinstance(error, ssl.SSLError):
-        return errors.TlsError, f"the TLS handshake with {origin} failed: {error.reason or error}"
+        return (
+            errors.TlsError,
+            f"the TLS handshake with {origin} failed: {error.reason or type(error).__name__}",
+        )
     if isinstance(error, TimeoutError):
         return errors.ConnectTimeoutError, f"no connection to {origin} within the time to connect"
-    if isinstance(error, ProxyRefusedError):
-        return errors.ProxyError, f"the proxy made no connection to {origin}: {error}"
+    if phase is Phase.PROXY:
+        return errors.ProxyError, f"the proxy made no connection to {origin} ({_reason(error)})"
+    if isinstance(error, gaierror):
+        return (
+            errors.NameResolutionError,
+            f"the host name of {origin} could not be resolved ({_reason(error)})",
+        )
     return errors.ConnectError, f"no connection to {origin} ({_reason(error)})"
 
 
 def _after_connecting(
-    phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, is_over: bool
+    phase: Phase, error: BaseException, url: str, timeout: Timeout, is_over: bool
 ) -> tuple[type[errors.HttpClientError], str]:
-    url = redact_url(request.url)
     if isinstance(error, TimeoutError):
         if is_over and timeout.total is not None:
             return errors.AttemptTimeoutError, f"{url} did not answer in full within {timeout.total:.3g} s"
         if phase is Phase.SEND:
-            return errors.WriteTimeoutError, f"{url} stopped taking the request for {timeout.write or 0:.3g} s"
+            return (
+                errors.WriteTimeoutError,
+                f"{url} stopped taking the request for {timeout.write or 0:.3g} s",
+            )
         return errors.ReadTimeoutError, f"{url} stopped sending for {timeout.read or 0:.3g} s"
+    if isinstance(error, CutShortError):
+        return errors.ProtocolError, f"the answer of {url} was cut short"
     if isinstance(error, OSError):
         return errors.ConnectionLostError, f"the connection to {url} was lost ({_reason(error)})"
-    return errors.ProtocolError, f"{url} answered with something that is not HTTP, or cut it short: {error}"
+    return errors.ProtocolError, f"the answer of {url} is not HTTP: {error}"
+
+
+def _is_about_our_certificate(error: ssl.SSLError) -> bool:
+    """In TLS 1.3 the server judges our certificate after our handshake is done, but before it takes a request."""
+    reason = error.reason or ""
+    return "ALERT" in reason and any(
+        word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
+    )
 
 
 def _reason(error: BaseException) -> str:
     """The name of the error and what the system says of it, the same however it was wrapped."""
-    text = getattr(error, "strerror", None)
+    if isinstance(error, ProxyRefusedError):
+        return str(error)
+    text = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _plain(error: BaseException) -> BaseException:
     """The error with the system's own words: asyncio puts others in their place."""
-    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, (gaierror, ssl.SSLError)):
-        return type(error)(error.errno, os.strerror(error.errno))
+    if (
+        isinstance(error, OSError)
+        and error.errno is not None
+        and not isinstance(error, (gaierror, ssl.SSLError))
+    ):
+        return OSError(error.errno, os.strerror(error.errno))  # which makes the fitting subclass
     return error
-
-
-def unusable_proxy(proxy: str | None, request: HttpRequest) -> Failure | None:
-    """A failure when the proxy speaks something else than HTTP: nothing is sent to it."""
-    if proxy is None or proxy.startswith(("http://", "https://")):
-        return None
-    message = f"the proxy {redact_url(proxy)} is not an HTTP proxy; use http:// or https://, or exclude the host by NO_PROXY"
-    return Failure(errors.ProxyError, message, SentState.NEVER_SENT)

@@ -8,27 +8,38 @@ This is the one place where aiohttp's errors are translated.
 from __future__ import annotations
 
 import asyncio
-import weakref
-from typing import Any, AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator
+from socket import gaierror
+from typing import Any
 
 import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from .. import errors
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
-from ..errors import Failure, HttpClientError, SentState, innermost
+from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
 from .base import TransportSettings
-from .failures import NotHttpError, Phase, ProxyRefusedError, failure_of, unusable_proxy
+from .failures import (
+    CutShortError,
+    NotHttpError,
+    Phase,
+    ProxyRefusedError,
+    already_closed,
+    failure_of,
+    refusal_of,
+)
+from .http1 import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector
+from .proxies import HttpProxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
 
-_DIRECT_BODY = 256 * 1024  # bytes; a larger body goes out in pieces, so that it does not hold the loop
+_DIRECT_BODY = 64 * 1024  # bytes; a larger body goes out in pieces, each of which may stall
 
 
 class AiohttpTransport:
@@ -36,16 +47,21 @@ class AiohttpTransport:
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
-        self._sessions: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopSession]
-        self._sessions = weakref.WeakKeyDictionary()
+        self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
+        self._is_closed = False
+        self._lock = threading.Lock()  # loops live in threads; a forked child has a transport of its own
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
-        proxy = self._settings.proxies.proxy_for(request.url)
-        if unusable := unusable_proxy(proxy, request):
-            return unusable
+        if self._is_closed:
+            return already_closed()
+        proxy_url = self._settings.proxies.proxy_for(request.url)
+        proxy = None if proxy_url is None else read_proxy(proxy_url)
+        if isinstance(proxy, Failure):
+            return proxy
+        options = self._options(request, proxy)
         session = await self._session()
-        exchange = AsyncExchange(timeout)
+        exchange = AsyncExchange(timeout, by_proxy=proxy is not None)
         token = EXCHANGE.set(exchange)
         error: BaseException
         try:
@@ -53,35 +69,56 @@ class AiohttpTransport:
                 answer = await session._request(
                     request.method,
                     URL(request.url, encoded=True),
-                    headers=CIMultiDict(request.headers.items()),
                     data=_body(request.body, exchange),
                     allow_redirects=False,
                     timeout=exchange.client_timeout,
-                    proxy=proxy,
-                    ssl=self._settings.tls.context if request.url.startswith("https") else True,
+                    **options,
                 )
                 try:
                     content = await self._read(answer)
                 finally:
                     # Read to the end, it has gone back to the pool on its own; otherwise it must not.
                     answer.close()
+                if exchange.died_of is not None and _ends_with_the_connection(answer):
+                    raise exchange.died_of  # aiohttp takes a reset for the end of such a body
             return _response(request, answer, content, exchange.elapsed())
         except HttpClientError as refused:
-            state = SentState.ANSWERED if isinstance(refused, errors.ResponseError) else SentState.MAYBE_PROCESSED
-            return Failure(type(refused), str(refused), state)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as failed:
+            return refusal_of(refused)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError) as failed:
             error = failed
+        except RuntimeError:
+            if session.closed:  # in this very moment
+                return already_closed()
+            raise
         finally:
             EXCHANGE.reset(token)
         try:
-            phase, error = _builtin(exchange.phase, error)
+            if exchange.source_error is not None:
+                return _source_failed(exchange.source_error)
+            phase, error = _builtin(exchange, error)
             return failure_of(phase, error, request, timeout, exchange.is_over)
         finally:
-            del error  # its traceback holds this frame
+            del error, exchange  # a traceback holds this frame
+
+    def _options(self, request: HttpRequest, proxy: HttpProxy | None) -> dict[str, Any]:
+        headers = CIMultiDict(request.headers.items())
+        is_secure = request.url.startswith("https")
+        options: dict[str, Any] = {"headers": headers}
+        if is_secure or (proxy is not None and proxy.address.scheme == "https"):
+            options["ssl"] = self._settings.tls.context
+        if proxy is not None:
+            options["proxy"] = URL(proxy.address.origin, encoded=True)
+            if is_secure:
+                options["proxy_headers"] = CIMultiDict(proxy.fields)
+            else:
+                headers.extend(proxy.fields)
+        return options
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         """The decoded body, read no further than the limit."""
-        coding = answer.headers.get("Content-Encoding") if self._settings.decompress else None
+        coding = None
+        if self._settings.decompress:
+            coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
         parts.append(decoder.finish())
@@ -91,41 +128,56 @@ class AiohttpTransport:
         loop = asyncio.get_running_loop()
         held = self._sessions.get(loop)
         if held is None:
-            for other, orphan in list(self._sessions.items()):
-                if other.is_closed():
-                    del self._sessions[other]
-                    orphan.abandon()
             held = _LoopSession(_new_session(self._settings))
-            self._sessions[loop] = held
+            with self._lock:
+                self._sessions[loop] = held
+            self._abandon_the_dead()
             await held.open()
         return held.session
 
     async def close_async(self) -> None:
-        """Close the sessions of this loop and, from here, those of the others."""
-        current = asyncio.get_running_loop()
-        held = self._sessions.pop(current, None)
+        """Close the session of this loop and, from here, those of the others."""
+        self._is_closed = True
+        with self._lock:
+            held = self._sessions.pop(asyncio.get_running_loop(), None)
         self.close()
         if held is not None:
             await held.close()
 
     def close(self) -> None:
         """Close every session from outside its loop: at once where the loop rests, else on the loop."""
-        while self._sessions:
-            loop, held = self._sessions.popitem()
-            if loop.is_closed():
-                held.abandon()
-            elif loop.is_running():
+        self._is_closed = True
+        self._abandon_the_dead()
+        with self._lock:
+            sessions, self._sessions = self._sessions, {}
+        for loop, held in sessions.items():
+            if loop.is_running():
                 loop.call_soon_threadsafe(_close_soon, loop, held)
             elif asyncio._get_running_loop() is None:
                 loop.run_until_complete(held.close())
-            # else: a loop at rest cannot run inside a running one; its own shutdown closes the session
+            # else: a loop at rest cannot run inside a running one; when it runs, or ends, the session is closed
+
+    def _abandon_the_dead(self) -> None:
+        """Free the sockets of loops that were closed without a shutdown."""
+        with self._lock:
+            dead = [self._sessions.pop(loop) for loop in list(self._sessions) if loop.is_closed()]
+        for held in dead:
+            held.abandon()
+
+    def __del__(self) -> None:
+        # Nobody closed the client. The sessions of living loops are closed by these, those of dead ones here;
+        # without the lock, which a forked child may have inherited locked.
+        for loop, held in self._sessions.items():
+            if loop.is_closed():
+                held.abandon()
 
 
 class _LoopSession:
     """A session that closes when its loop shuts down.
 
     `asyncio.run`, pytest-asyncio and the web servers end a loop with `shutdown_asyncgens()`, which closes
-    every async generator begun on it. This one's cleanup closes the session.
+    every async generator begun on it. This one's cleanup closes the session. The same happens when the
+    client is collected unclosed.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -149,7 +201,13 @@ class _LoopSession:
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
-    loop.create_task(held.close())
+    # The loop keeps only a weak reference to a task; this one waits for nothing but its own sockets.
+    task = loop.create_task(held.close())
+    _CLOSING.add(task)
+    task.add_done_callback(_CLOSING.discard)
+
+
+_CLOSING: set[asyncio.Task[None]] = set()
 
 
 async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
@@ -167,6 +225,9 @@ def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         trust_env=False,
         raise_for_status=False,
         skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
+        max_line_size=MAX_FIELD_SIZE,
+        max_field_size=MAX_FIELD_SIZE,
+        max_headers=MAX_FIELDS,
     )
     session._retry_connection = False  # a second try is the core's to decide, never a silent one
     return session
@@ -176,46 +237,67 @@ def _body(body: Body, exchange: AsyncExchange) -> Any:
     if body.length == 0:
         return None
     direct = body.content is not None and len(body.content) <= _DIRECT_BODY
-    return body.content if direct else exchange.watched(body.async_chunks())
+    return body.content if direct else exchange.upload(body.async_chunks())
 
 
-def _response(request: HttpRequest, answer: aiohttp.ClientResponse, content: bytes, elapsed: float) -> HttpResponse:
+def _response(
+    request: HttpRequest, answer: aiohttp.ClientResponse, content: bytes, elapsed: float
+) -> HttpResponse:
     return HttpResponse(
         answer.status,
-        headers=[(_text(name), _text(value)) for name, value in answer.raw_headers],
+        headers=[(name.decode("ascii", "replace"), field_text(value)) for name, value in answer.raw_headers],
         content=content,
-        reason_phrase=answer.reason or "",
+        reason_phrase=_reason_phrase(answer),
         url=request.url,
         request=request,
         elapsed=elapsed,
     )
 
 
-def _text(value: bytes) -> str:
-    """A header value as UTF-8 where it is, else latin-1."""
+def _reason_phrase(answer: aiohttp.ClientResponse) -> str:
+    reason = answer.reason or ""
+    return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))
+
+
+def _ends_with_the_connection(answer: aiohttp.ClientResponse) -> bool:
+    """Whether the body has no end of its own (RFC 9112, 6.3)."""
+    return "Content-Length" not in answer.headers and "Transfer-Encoding" not in answer.headers
+
+
+def _source_failed(error: Exception) -> Failure:
+    """Raises what the caller's generator raised; a failure for what is ours to say."""
+    if isinstance(error, HttpClientError):
+        return refusal_of(error)
     try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
+        raise error
+    finally:
+        del error
 
 
-def _builtin(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
+def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, BaseException]:
     """The phase and the builtin error behind an error of aiohttp."""
+    phase = exchange.phase
     root = innermost(error)
-    if isinstance(error, (aiohttp.ClientProxyConnectionError, aiohttp.ClientHttpProxyError)):
-        return Phase.CONNECT, ProxyRefusedError(_proxy_reason(error, root))
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Phase.CONNECT, root
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
+    if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
+        return Phase.PROXY, root
+    if isinstance(error, aiohttp.ClientConnectorError) or isinstance(
+        root, (ConnectionRefusedError, gaierror)
+    ):
+        return (phase if phase is Phase.PROXY else Phase.CONNECT), root
     if isinstance(root, asyncio.TimeoutError):
         return phase, TimeoutError(str(root))  # on Python 3.10 they are two classes
+    if exchange.died_of is not None:
+        return phase, exchange.died_of
     if isinstance(root, OSError):
         return phase, root
     if isinstance(error, aiohttp.ServerDisconnectedError):
+        if not isinstance(error.message, str):  # it is what there was of a response
+            return phase, CutShortError()
         return phase, ConnectionResetError("closed without an answer")
     if isinstance(error, aiohttp.ClientConnectionError):
         return phase, ConnectionError(str(error))
-    return phase, NotHttpError(str(root) or type(root).__name__)
-
-
-def _proxy_reason(error: BaseException, root: BaseException) -> str:
-    return f"{error.status} {error.message}" if isinstance(error, aiohttp.ClientHttpProxyError) else str(root)
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return phase, CutShortError()
+    return phase, NotHttpError(MALFORMED)

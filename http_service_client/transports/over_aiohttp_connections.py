@@ -1,27 +1,40 @@
 """aiohttp connections that are fit for use, and exchanges that keep to their time.
 
-aiohttp rounds long timeouts up to whole seconds, has no bound on an upload but the total one, and
-takes bytes that arrived on an idle connection for the next response. Here one timer object cuts
-an exchange on time and knows in which phase, and a connection that has anything to say before it
-is asked is closed.
+aiohttp rounds long timeouts up to whole seconds, has no bound on an upload but the total one, takes bytes
+that arrived on an idle connection for the next response, and forgets what broke a connection. Here one
+object cuts an exchange on time and knows in which phase; a connection that has anything to say before it
+is asked is closed; and each connection remembers what it died of.
+
+What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`) are the seams
+of its connector that subclasses have always used; `tests/transports` fails when one of them goes.
 """
 
 from __future__ import annotations
 
 import asyncio
-import select
+import functools
+import socket
+from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, AsyncIterator
+from typing import Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_exceptions import LineTooLong
 
 from ..core.timeouts import Timeout
 from .base import TransportSettings
-from .failures import Phase
+from .failures import NotHttpError, Phase
+from .http1 import MALFORMED, TOO_LARGE
+from .names import resolve_async
+from .readiness import is_readable
 
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector"]
+
+_PIECE = 64 * 1024
 
 
 @lru_cache(maxsize=64)
@@ -33,52 +46,65 @@ class AsyncExchange:
     """The time of one exchange: a context manager that cancels its own task when a bound is reached.
 
     Its cancellation comes out as `TimeoutError`; anybody else's passes through.
-    phase: how far the exchange came.   is_over: whether the time for all of it has run out.
+    phase: how far the exchange came; the worst, until the connector tells.
+    is_over: whether the time for all of it has run out.
+    source_error: what the source of the request's body raised, or None.
+    connection: the aiohttp protocol in use, once there is one.
     """
 
-    def __init__(self, timeout: Timeout) -> None:
+    def __init__(self, timeout: Timeout, by_proxy: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
         self._started = self._loop.time()
-        self._write_within = timeout.write
-        self._total = timeout.total
-        self._connect = timeout.connect
+        self._timeout = timeout
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
-        self.phase = Phase.CONNECT
+        self._first_phase = Phase.PROXY if by_proxy else Phase.CONNECT
+        self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
+        self.source_error: Exception | None = None
+        self.connection: Any = None
 
     @property
     def is_over(self) -> bool:
         return self._cut == "total"
 
+    @property
+    def died_of(self) -> Exception | None:
+        """What the connection died of, where that was more than its orderly end."""
+        return getattr(self.connection, "died_of", None)
+
     def elapsed(self) -> float:
         """Seconds since the exchange began."""
         return self._loop.time() - self._started
 
-    def connected(self) -> None:
+    def connecting(self) -> None:
+        """No idle connection was there: one is being made."""
+        self.phase = self._first_phase
+        connect, total = self._timeout.connect, self._timeout.total
+        if connect is not None and (total is None or connect < total):
+            self.arm("connect", max(0.0, connect - self.elapsed()))
+
+    def connected(self, connection: Any) -> None:
         """A connection is there: what happens from now on may reach the server."""
-        self._disarm("connect")
+        self.disarm("connect")
+        self.connection = connection
         self.phase = Phase.RECEIVE
 
-    async def watched(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """The chunks of a body, with a bound on how long the server may refuse to take the next."""
-        self.phase = Phase.SEND
-        async for chunk in chunks:
-            if self._write_within is not None:
-                self._arm("write", self._write_within)
-            yield chunk
-            self._disarm("write")
-        self.phase = Phase.RECEIVE
-
-    def _arm(self, bound: str, seconds: float) -> None:
+    def arm(self, bound: str, seconds: float) -> None:
+        """Cut the exchange in so many seconds, unless `disarm` comes first."""
         self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
 
-    def _disarm(self, bound: str) -> None:
+    def disarm(self, bound: str) -> None:
+        """Take the bound back."""
         handle = self._handles.pop(bound, None)
         if handle is not None:
             handle.cancel()
+
+    def upload(self, chunks: AsyncIterator[bytes]) -> Upload:
+        """The chunks of a body, with a bound on how long the server may refuse to take the next."""
+        return Upload(self, chunks, self._timeout.write)
 
     def _cut_off(self, bound: str) -> None:
         if self._cut is None:
@@ -88,10 +114,8 @@ class AsyncExchange:
     def __enter__(self) -> AsyncExchange:
         if hasattr(self._task, "cancelling"):  # Python 3.11
             self._cancels = self._task.cancelling()
-        if self._total is not None:
-            self._arm("total", self._total)
-        if self._connect is not None and (self._total is None or self._connect < self._total):
-            self._arm("connect", self._connect)
+        if self._timeout.total is not None:
+            self.arm("total", self._timeout.total)
         return self
 
     def __exit__(
@@ -100,14 +124,67 @@ class AsyncExchange:
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
+        self._task = None  # a task holds its own frames
         if self._cut is None:
             return
-        others = hasattr(self._task, "uncancel") and self._task.uncancel() > self._cancels
+        task: Any = asyncio.current_task()
+        others = hasattr(task, "uncancel") and task.uncancel() > self._cancels
         if not others and kind is asyncio.CancelledError:
             raise TimeoutError(self._cut) from None
 
 
 EXCHANGE: ContextVar[AsyncExchange | None] = ContextVar("http_service_client.exchange", default=None)
+
+
+class Upload:
+    """Draws a request's body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
+
+    def __init__(self, exchange: AsyncExchange, chunks: AsyncIterator[bytes], within: float | None) -> None:
+        self._exchange = exchange
+        self._chunks = chunks
+        self._within = within
+        self._chunk = memoryview(b"")
+
+    def __aiter__(self) -> Upload:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        """The next piece: small enough that each is a sign of life."""
+        self._exchange.phase = Phase.SEND
+        self._exchange.disarm("write")  # whoever asks for the next has got rid of the last
+        if not self._chunk:
+            try:
+                self._chunk = memoryview(await self._chunks.__anext__())
+            except StopAsyncIteration:
+                self._exchange.phase = Phase.RECEIVE
+                raise
+            except Exception as error:
+                self._exchange.source_error = error
+                raise
+        if self._within is not None:
+            self._exchange.arm("write", self._within)
+        piece, self._chunk = self._chunk[:_PIECE], self._chunk[_PIECE:]
+        return piece
+
+
+class _MindfulProtocol(ResponseHandler):
+    """aiohttp's protocol of one connection, which remembers how often it served and what it died of."""
+
+    served = 0
+    died_of: Exception | None = None
+
+    def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
+        """What is told to the reader of the response; a broken rule of HTTP is only told here."""
+        if self.died_of is None and isinstance(exc, aiohttp.http_exceptions.HttpProcessingError):
+            too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
+            self.died_of = NotHttpError(TOO_LARGE if too_large else MALFORMED)
+        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """asyncio's word that the connection is gone, and why: None for its orderly end."""
+        if self.died_of is None and isinstance(exc, OSError):
+            self.died_of = exc.with_traceback(None)
+        super().connection_lost(exc)
 
 
 class CarefulConnector(aiohttp.TCPConnector):
@@ -117,42 +194,55 @@ class CarefulConnector(aiohttp.TCPConnector):
     """
 
     def __init__(self, settings: TransportSettings) -> None:
-        super().__init__(limit=0, limit_per_host=0, keepalive_timeout=settings.keep_alive_timeout)
+        super().__init__(
+            limit=0,
+            limit_per_host=0,
+            keepalive_timeout=settings.keep_alive_timeout,
+            resolver=_Resolver(),
+            ttl_dns_cache=0,  # simultaneous look-ups share one; the answer is not kept, as in the other world
+        )
         self._max_requests = settings.keep_alive_max_requests
+        self._factory = functools.partial(_MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """A connection; the exchange that asked for it learns that it has one."""
         connection = await super().connect(*arguments, **options)
         exchange = EXCHANGE.get()
         if exchange is not None:
-            exchange.connected()
+            exchange.connected(connection.protocol)
         return connection
+
+    async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
+        exchange = EXCHANGE.get()
+        if exchange is not None:
+            exchange.connecting()
+        return await super()._create_connection(*arguments, **options)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
-            protocol, _ = idle[0]
+            protocol, _ = idle[-1]  # the one used last: the likeliest to be alive, and the others may rest
+            idle.pop()
             if not protocol.should_close and not _has_something_to_say(protocol):
+                idle.appendleft((protocol, _))
                 break
-            idle.popleft()
-            protocol.close()
+            protocol.abort()
             if not idle:
                 del self._conns[key]
         return await super()._get(key, traces)
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
-        served = getattr(protocol, "served", 0) + 1
-        protocol.served = served
-        super()._release(key, protocol, should_close=should_close or served >= self._max_requests)
+        protocol.served += 1
+        should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
+        if should_close:
+            # At once: `close` would first flush an upload that stalls, and wait for TLS's farewell.
+            protocol.abort()
+        super()._release(key, protocol, should_close=should_close)
 
     def abandon(self) -> None:
         """Free the sockets when the loop is gone and nothing can be awaited."""
         idle = [protocol for entries in self._conns.values() for protocol, _ in entries]
         for protocol in [*idle, *self._acquired]:
-            transport: Any = protocol.transport
-            sock = getattr(transport, "_sock", None)
-            if sock is not None:
-                sock.close()
-                transport._sock = None
+            _free(protocol.transport)
         self._conns.clear()
         self._acquired.clear()
         self._closed = True
@@ -161,8 +251,33 @@ class CarefulConnector(aiohttp.TCPConnector):
 def _has_something_to_say(protocol: Any) -> bool:
     """Whether an idle connection has bytes, or an end, that the event loop has not read yet."""
     sock = protocol.transport.get_extra_info("socket") if protocol.transport is not None else None
-    if sock is None or sock.fileno() < 0:
-        return True
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    return sock is None or sock.fileno() < 0 or is_readable(sock)
+
+
+def _free(transport: Any) -> None:
+    """Close the socket of an asyncio transport whose loop is closed; it could not close it on its own."""
+    if transport is None:
+        return
+    transport._closed = True  # a TLS transport warns when it is collected
+    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+    sock = getattr(inner, "_sock", None)
+    if sock is not None:
+        sock.close()
+        inner._sock = None
+
+
+class _Resolver(AbstractResolver):
+    """aiohttp's way to the resolver of both worlds."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host=address[0], port=address[1], family=kind, proto=protocol, flags=0
+            )
+            for kind, _, protocol, _, address in await resolve_async(host, port)
+        ]
+
+    async def close(self) -> None:
+        pass

@@ -2,14 +2,15 @@
 
 What mocks and instrumentation hook into (`Session.send`, `HTTPAdapter.send`) is on the way; what
 requests would decide on its own (redirects, cookies, netrc, proxies, encodings) is not. This is the one
-place where the errors of requests and urllib3 are translated.
+place where the errors of requests and urllib3 are translated: mocks raise them, our own pools do not.
 """
 
 from __future__ import annotations
 
+import threading
 import time
-from http.client import HTTPException
-from typing import Any, Iterable, Iterator
+from collections.abc import Iterable
+from typing import Any
 
 import requests
 import requests.adapters
@@ -18,21 +19,36 @@ import requests.exceptions as rex
 import urllib3.exceptions as uex
 from requests.structures import CaseInsensitiveDict
 
-from .. import errors
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
-from ..errors import Failure, HttpClientError, SentState, innermost
+from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
+from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
+from ..protocol.headers import Headers
 from ..protocol.urls import split_url
 from .base import TransportSettings
-from .failures import NotHttpError, Phase, ProxyRefusedError, failure_of, unusable_proxy
-from .over_requests_connections import ExchangeError, ExchangeTimeout, HttpPool, HttpsPool
+from .failures import (
+    BodySourceError,
+    CutShortError,
+    NotHttpError,
+    Phase,
+    already_closed,
+    failure_of,
+    refusal_of,
+)
+from .http1 import field_text
+from .over_requests_connections import ExchangeBounds, ExchangeError, Pool
+from .proxies import read_proxy
 
 __all__ = ["RequestsTransport"]
 
 _CHUNK = 65536
 _TIMER_SLACK = 0.005  # a socket may time out a clock tick early
+_MAX_POOLS = 256
+
+# aiohttp, in the other world, says "Content-Length: 0" for every other method without a body.
+_SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class RequestsTransport:
@@ -40,33 +56,41 @@ class RequestsTransport:
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
+        self._is_closed = False
         self._session = _PlainSession()
-        adapter = _PooledAdapter(settings)
+        self._adapter = _PooledAdapter(settings)
         self._session.adapters.clear()
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session.mount("https://", self._adapter)
+        self._session.mount("http://", self._adapter)
 
     def close(self) -> None:
         """Close every idle connection; one in use is closed when it is done."""
+        self._is_closed = True
         self._session.close()
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
+        if self._is_closed:
+            return already_closed()
         started = time.monotonic()
-        ends_at = None if timeout.total is None else started + timeout.total
-        connect_ends_at = None if timeout.connect is None else started + timeout.connect
-        if connect_ends_at is None or (ends_at is not None and ends_at < connect_ends_at):
-            connect_ends_at = ends_at
         proxy = self._settings.proxies.proxy_for(request.url)
-        if unusable := unusable_proxy(proxy, request):
+        if proxy is not None and isinstance(unusable := read_proxy(proxy), Failure):
             return unusable
+        if request.url.startswith("https"):
+            self._settings.tls.context  # noqa: B018  # a wrong file is told before anything is sent
+        bounds = _bounds(timeout, started)
+        try:
+            prepared = _prepared(request)
+        except HttpClientError as unsendable:
+            return Failure(type(unsendable), str(unsendable), unsendable.sent_state)
         phase = Phase.RECEIVE
+        error: BaseException
         try:
             answer = self._session.send(
-                _prepared(request),
+                prepared,
                 stream=True,
                 allow_redirects=False,
-                timeout=ExchangeTimeout(ends_at, connect_ends_at, timeout.read, timeout.write),  # type: ignore[arg-type]  # urllib3's is taken too
+                timeout=bounds,  # type: ignore[arg-type]  # urllib3's class is taken too
                 verify=True,
                 cert=None,
                 proxies={} if proxy is None else {split_url(request.url).scheme: proxy},
@@ -77,31 +101,46 @@ class RequestsTransport:
         except ExchangeError as failed:
             phase, error = failed.phase, failed.error
         except HttpClientError as refused:
-            state = SentState.ANSWERED if isinstance(refused, errors.ResponseError) else SentState.MAYBE_PROCESSED
-            return Failure(type(refused), str(refused), state)
-        except (rex.RequestException, uex.HTTPError, HTTPException, OSError) as mocked_or_reading:
+            return refusal_of(refused)
+        except (NotHttpError, rex.RequestException, uex.HTTPError, OSError) as mocked_or_reading:
             error = mocked_or_reading
         try:
+            if isinstance(error, BodySourceError):
+                return _source_failed(error.error)
             phase, error = _builtin(phase, error)
-            is_over = ends_at is not None and time.monotonic() >= ends_at - _TIMER_SLACK
+            is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
             return failure_of(phase, error, request, timeout, is_over)
         finally:
             del error  # its traceback holds this frame
 
     def _read(self, answer: requests.Response) -> bytes:
         """The decoded body, read no further than the limit."""
-        limit = self._settings.max_response_size
         raw: Any = answer.raw
         coding = answer.headers.get("Content-Encoding") if self._settings.decompress else None
-        decoder = Decoder(coding, limit)
-        parts = [decoder.feed(chunk) for chunk in _chunks(raw)]
+        decoder = Decoder(coding, self._settings.max_response_size)
+        parts = []
+        while chunk := raw.read(_CHUNK, decode_content=False):
+            parts.append(decoder.feed(chunk))
         parts.append(decoder.finish())
         return b"".join(parts)
 
 
-def _chunks(raw: Any) -> Iterator[bytes]:
-    while chunk := raw.read(_CHUNK, decode_content=False):
-        yield chunk
+def _bounds(timeout: Timeout, started: float) -> ExchangeBounds:
+    ends_at = None if timeout.total is None else started + timeout.total
+    connect_ends_at = None if timeout.connect is None else started + timeout.connect
+    if connect_ends_at is None or (ends_at is not None and ends_at < connect_ends_at):
+        connect_ends_at = ends_at
+    return ExchangeBounds(ends_at, connect_ends_at, timeout.read, timeout.write)
+
+
+def _source_failed(error: BaseException) -> Failure:
+    """Raises what the caller's generator raised; a failure for what is ours to say."""
+    if isinstance(error, HttpClientError):
+        return refusal_of(error)
+    try:
+        raise error
+    finally:
+        del error
 
 
 class _PlainSession(requests.Session):
@@ -126,26 +165,14 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
 
 
 class _PooledAdapter(requests.adapters.HTTPAdapter):
-    """`HTTPAdapter` over pools that keep to deadlines. `send` itself is requests': mocks patch it there."""
+    """`HTTPAdapter` over pools of our own. `send` itself is requests': mocks patch it there."""
 
     def __init__(self, settings: TransportSettings) -> None:
         self._transport_settings = settings
-        self._pools: dict[tuple[str, str | None], Any] = {}
-        super().__init__(pool_connections=64, pool_maxsize=settings.max_connections_per_host, max_retries=0)
-        self.max_retries = _NO_RETRIES
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
-        """One manager, with our pools."""
-        super().init_poolmanager(connections, maxsize, block, **options)
-        self.poolmanager.pool_classes_by_scheme = _pool_classes(self._transport_settings)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        """The same for a proxy."""
-        if proxy.startswith("https"):
-            options["proxy_ssl_context"] = self._transport_settings.tls.context
-        manager = super().proxy_manager_for(proxy, **options)
-        manager.pool_classes_by_scheme = _pool_classes(self._transport_settings)
-        return manager
+        self._pools: dict[tuple[str, str | None], Pool] = {}
+        self._lock = threading.Lock()  # made anew in a forked child, with the transport
+        self._is_closed = False
+        super().__init__(max_retries=_NO_RETRIES)
 
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
@@ -154,13 +181,24 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
         url = split_url(request.url or "")
         proxy = proxies.get(url.scheme) if proxies else None
         pool = self._pools.get((url.origin, proxy))
-        if pool is None:
-            manager = self.poolmanager if proxy is None else self.proxy_manager_for(proxy)
-            tls = {"ssl_context": self._transport_settings.tls.context} if url.scheme == "https" else {}
-            pool = manager.connection_from_host(url.host.strip("[]"), url.port, url.scheme, pool_kwargs=tls)
-            if len(self._pools) >= 1024:
-                self._pools.clear()  # the managers keep the pools; this only saves their look-up
-            self._pools[(url.origin, proxy)] = pool
+        return pool if pool is not None else self._add_pool(url, proxy)
+
+    def _add_pool(self, url: Any, proxy: str | None) -> Pool:
+        settings = self._transport_settings
+        by_way_of = None if proxy is None else read_proxy(proxy)
+        assert not isinstance(by_way_of, Failure)  # `send` has seen to it
+        made = Pool(
+            url, by_way_of, settings.tls, settings.keep_alive_timeout, settings.keep_alive_max_requests
+        )
+        if self._is_closed:  # under a call that was in flight
+            made.close()
+        with self._lock:
+            pool = self._pools.setdefault((url.origin, proxy), made)
+            for other in self._pools.values():
+                other.drop_stale()  # here and not by a timer: who calls few hosts has few idle connections
+            while len(self._pools) > _MAX_POOLS:
+                # Forgotten, not closed: it closes its connections when the last exchange lets go of it.
+                del self._pools[next(iter(self._pools))]
         return pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
@@ -169,21 +207,15 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """The request target: absolute for a forwarding proxy (RFC 9112, 3.2.2)."""
         url = split_url(request.url or "")
-        forwarded = bool(proxies) and url.scheme == "http"
-        return (request.url or "") if forwarded else url.target
+        return (request.url or "") if proxies and url.scheme == "http" else url.target
 
     def close(self) -> None:
         """Close the idle connections."""
-        self._pools.clear()
+        with self._lock:
+            self._is_closed = True
+            for pool in self._pools.values():
+                pool.close()
         super().close()
-
-
-def _pool_classes(settings: TransportSettings) -> dict[str, Any]:
-    kept = {
-        "keep_alive_timeout": settings.keep_alive_timeout,
-        "keep_alive_max_requests": settings.keep_alive_max_requests,
-    }
-    return {"http": type("HttpPool", (HttpPool,), kept), "https": type("HttpsPool", (HttpsPool,), kept)}
 
 
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:
@@ -194,24 +226,23 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     prepared.headers = CaseInsensitiveDict(request.headers.items())
     prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # what mocks look for
-    body = request.body
-    prepared.body = _body(body)
+    body: Body = request.body
+    if body.length == 0:
+        prepared.body = None
+        if request.method not in _SILENT_WITHOUT_BODY:
+            prepared.headers.setdefault("Content-Length", "0")
+    else:
+        prepared.body = body.content if body.content is not None else body.chunks()  # type: ignore[assignment]  # an iterator is taken too
     return prepared
 
 
-def _body(body: Any) -> Any:
-    if body.length == 0:
-        return None
-    return body.content if body.content is not None else body.chunks()
-
-
-def _response(request: HttpRequest, answer: requests.Response, content: bytes, elapsed: float) -> HttpResponse:
-    raw: Any = answer.raw
-    headers = getattr(raw, "headers", None) or answer.headers
-    pairs: Iterable[tuple[str, str]] = headers.iteritems() if hasattr(headers, "iteritems") else headers.items()
+def _response(
+    request: HttpRequest, answer: requests.Response, content: bytes, elapsed: float
+) -> HttpResponse:
+    headers: Any = getattr(answer.raw, "headers", None) or answer.headers
     return HttpResponse(
         answer.status_code,
-        headers=[(name, _text(value)) for name, value in pairs],
+        headers=headers if type(headers) is Headers else _mocked_fields(headers),
         content=content,
         reason_phrase=answer.reason or "",
         url=request.url,
@@ -220,31 +251,40 @@ def _response(request: HttpRequest, answer: requests.Response, content: bytes, e
     )
 
 
+def _mocked_fields(headers: Any) -> list[tuple[str, str]]:
+    """The fields of urllib3's response, as mocks make it; http.client, if it read them, knew latin-1 only."""
+    pairs: Iterable[tuple[str, str]] = (
+        headers.iteritems() if hasattr(headers, "iteritems") else headers.items()
+    )
+    return [(name, value if value.isascii() else _text(value)) for name, value in pairs]
+
+
 def _text(value: str) -> str:
-    """A header value as UTF-8 where it is, else latin-1: http.client knows only the latter."""
-    if value.isascii():
-        return value
     try:
-        return value.encode("latin-1").decode("utf-8")
+        return field_text(value.encode("latin-1"))
     except UnicodeError:
         return value
 
 
 def _builtin(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase and the builtin error behind an error of requests, urllib3 or http.client.
+    """The phase and the builtin error behind an error of requests or urllib3.
 
-    Our own pools raise what the socket raised; the library's classes come from mocks and from reading.
+    Our own pools raise what the socket raised; the library's classes come from mocks.
     """
+    if isinstance(error, NotHttpError):
+        return phase, error
     root = innermost(error)
     if isinstance(error, rex.ConnectTimeout):
         phase = Phase.CONNECT
-    if isinstance(error, (rex.ProxyError, uex.ProxyError)) or "Tunnel connection failed" in str(root):
-        return Phase.CONNECT, ProxyRefusedError(str(root))
-    if isinstance(root, ConnectionError):  # RemoteDisconnected is one, and an HTTPException too
-        return phase, root
+    if isinstance(error, (rex.ProxyError, uex.ProxyError)):
+        phase = Phase.PROXY
+    if isinstance(error, (rex.SSLError, uex.SSLError)):
+        phase = Phase.CONNECT
     if isinstance(root, (rex.Timeout, uex.TimeoutError)):
         return phase, TimeoutError(str(root))
-    if isinstance(root, (HTTPException, uex.HTTPError, rex.ChunkedEncodingError, ValueError)):
+    if isinstance(root, (uex.IncompleteRead, rex.ChunkedEncodingError)):
+        return phase, CutShortError()
+    if isinstance(root, uex.HTTPError):
         return phase, NotHttpError(str(root) or type(root).__name__)
     if isinstance(root, rex.RequestException):
         return phase, ConnectionError(str(root))

@@ -1,12 +1,9 @@
-"""urllib3 connections and pools that keep to a deadline and tell what became of a request.
+"""Connections for the blocking transport: made within their time, used by one exchange at a time, kept for more.
 
-urllib3 gives each socket operation the whole timeout, so a server that drips a byte at a time is never
-cut. Here every operation of the socket is armed with the smaller of its own timeout and what is
-left of the exchange; `ssl.SSLContext.sslsocket_class` does the same under TLS, without threads.
-
-A failure is raised as `ExchangeError`, which is neither an OSError nor urllib3's: it passes through
-`HTTPAdapter.send` unchanged, with the phase in which it happened. So what became of the request is
-known, not guessed from an error's name.
+Every wait on a socket is armed with the smaller of its own bound and what is left of the exchange, so a
+server that drips a byte at a time is cut on time. requests sees a pool through `urlopen` alone, which raises
+`ExchangeError` and nothing else: neither an OSError nor urllib3's, it passes through `HTTPAdapter.send`
+unchanged and says in which phase it happened. So what became of a request is known, not guessed.
 """
 
 from __future__ import annotations
@@ -14,16 +11,26 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from typing import Any, NoReturn
+import weakref
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.response import BaseHTTPResponse
 from urllib3.util import Timeout as Urllib3Timeout
+from urllib3.util.ssltransport import SSLTransport
 
-from .failures import Phase
+from ..messages import Headers
+from ..protocol.urls import Url
+from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
+from .http1 import Body, Head, Incoming, read_head, request_head
+from .names import resolve
+from .proxies import HttpProxy
+from .readiness import is_readable, wait_until_usable
+from .tls import TlsSettings
 
-__all__ = ["ExchangeError", "ExchangeTimeout", "HttpPool", "HttpsPool", "TimedTlsSocket"]
+__all__ = ["Answer", "Connection", "ExchangeBounds", "ExchangeError", "Pool"]
+
+_PIECE = 64 * 1024  # bytes handed to the kernel, or asked of it, at a time
 
 
 class ExchangeError(Exception):
@@ -35,15 +42,19 @@ class ExchangeError(Exception):
         self.error = error
 
 
-class ExchangeTimeout(Urllib3Timeout):
-    """The bounds of one exchange, on their way through requests and urllib3.
+class ExchangeBounds(Urllib3Timeout):
+    """The bounds of one exchange, on their way through requests. urllib3's class is what requests lets through.
 
     ends_at: instant by which the exchange must be over, or None.  connect_ends_at: … be connected.
-    read_within, write_within: seconds that one socket operation may stall, or None.
+    read_within, write_within: seconds that the other side may keep us waiting at a time, or None.
     """
 
     def __init__(
-        self, ends_at: float | None, connect_ends_at: float | None, read_within: float | None, write_within: float | None
+        self,
+        ends_at: float | None,
+        connect_ends_at: float | None,
+        read_within: float | None,
+        write_within: float | None,
     ) -> None:
         super().__init__()
         self.ends_at = ends_at
@@ -52,181 +63,353 @@ class ExchangeTimeout(Urllib3Timeout):
         self.write_within = write_within
 
 
-class _TimedOperations:
-    """Socket operations that stop at the end of the exchange, however little each of them waits."""
-
-    ends_at: float | None = None
-    read_within: float | None = None
-    write_within: float | None = None
-
-    def _arm(self, within: float | None) -> None:
-        if self.ends_at is not None:
-            left = self.ends_at - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the time for the exchange is over")
-            within = left if within is None or left < within else within
-        self.settimeout(within)  # type: ignore[attr-defined]  # mixed into a socket
-
-    def recv_into(self, *args: Any) -> int:
-        self._arm(self.read_within)
-        return super().recv_into(*args)  # type: ignore[misc, no-any-return]
-
-    def recv(self, *args: Any) -> bytes:
-        self._arm(self.read_within)
-        return super().recv(*args)  # type: ignore[misc, no-any-return]
-
-    def send(self, *args: Any) -> int:
-        self._arm(self.write_within)
-        return super().send(*args)  # type: ignore[misc, no-any-return]
-
-    def sendall(self, data: Any, *args: Any) -> None:
-        # One send at a time: `write_within` bounds a stall, not a long upload that moves.
-        with memoryview(data) as view, view.cast("B") as left:
-            sent = 0
-            while sent < len(left):
-                sent += self.send(left[sent:], *args)
+def _left(ends_at: float | None, within: float | None = None) -> float | None:
+    """Seconds that an operation may take. Raises TimeoutError when there are none."""
+    if ends_at is None:
+        return within
+    left = ends_at - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the time is over")
+    return left if within is None or left < within else within
 
 
-class _TimedSocket(_TimedOperations, socket.socket):
-    pass
+class Connection(Incoming):
+    """One socket, the bytes that came from it, and what is known of it.
 
+    served: exchanges so far.   idle_since: instant at which the last one ended.
+    """
 
-class TimedTlsSocket(_TimedOperations, ssl.SSLSocket):
-    """For `ssl.SSLContext.sslsocket_class`."""
+    def __init__(self, sock: Any, ends_at: float | None) -> None:
+        super().__init__()
+        self.sock = sock
+        self.served = 0
+        self.idle_since = 0.0
+        self._ends_at = ends_at
+        self._read_within: float | None = None
+        self._write_within: float | None = None
 
+    def begin(self, bounds: ExchangeBounds) -> None:
+        """Take the bounds of the coming exchange."""
+        self._ends_at = bounds.ends_at
+        self._read_within, self._write_within = bounds.read_within, bounds.write_within
 
-class _TimedConnection(HTTPConnection):
-    """A connection that knows its deadline, its age and how often it served."""
+    def receive(self) -> bytes:
+        """Some bytes, within the bounds of the exchange."""
+        self.sock.settimeout(_left(self._ends_at, self._read_within))
+        data: bytes = self.sock.recv(_PIECE)
+        return data
 
-    limits: ExchangeTimeout
-    served = 0
-    idle_since = 0.0
+    def send(self, data: bytes) -> None:
+        """Send bytes; each part of them that the kernel takes has the time of a write."""
+        view = memoryview(data)
+        while view:
+            self.sock.settimeout(_left(self._ends_at, self._write_within))
+            view = view[self.sock.send(view) :]
 
-    def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers, all of them within the connect timeout.
+    def send_unless_answered(self, chunks: Iterable[bytes]) -> bool:
+        """Send a body, listening the while; False when an answer came before all of it had left.
 
-        Each address gets an equal share of what is left, so that one that swallows packets does not
-        use up the time of those behind it.
+        A server that refuses an upload says so and stops reading: who only wrote would wait for ever.
         """
-        addresses = socket.getaddrinfo(self._dns_host, self.port, type=socket.SOCK_STREAM)
-        error: OSError | None = None
-        for index, (family, kind, protocol, _, address) in enumerate(addresses):
-            sock = _TimedSocket(family, kind, protocol)
-            try:
-                for option in self.socket_options or ():
-                    sock.setsockopt(*option)
-                left = self._connect_left()
-                sock.settimeout(None if left is None else left / (len(addresses) - index))
-                sock.connect(address)
-                sock.ends_at = self.limits.connect_ends_at
-                sock.settimeout(self._connect_left())  # bounds the TLS handshake as a whole
-                return sock
-            except OSError as failed:
-                sock.close()
-                error = failed
-            except BaseException:
-                sock.close()
-                raise
+        self.sock.settimeout(0.0)
+        for chunk in chunks:
+            view = memoryview(chunk)
+            while view:
+                within = _left(self._ends_at, self._write_within)
+                if is_readable(self.sock) and self._is_answered():
+                    return False
+                try:
+                    view = view[self.sock.send(view) :]
+                    continue
+                except (BlockingIOError, ssl.SSLWantWriteError):
+                    to_write = True
+                except ssl.SSLWantReadError:
+                    to_write = False
+                wait_until_usable(self.sock, within, to_write=to_write)
+        return True
+
+    def _is_answered(self) -> bool:
         try:
-            raise error or OSError("the host name has no address")
-        finally:
-            error = None  # the traceback holds this frame
+            data = self.sock.recv(_PIECE)
+        except (BlockingIOError, ssl.SSLWantReadError):  # nothing but a record of TLS's own
+            return False
+        self.add(data)
+        self.skip_interim_heads()
+        return not data or not self.may_be_interim
 
-    def _connect_left(self) -> float | None:
-        if self.limits.connect_ends_at is None:
-            return None
-        left = self.limits.connect_ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the time to connect is over")
-        return left
+    def is_fit(self, idle_at_most: float, requests_at_most: int) -> bool:
+        """Whether it may serve another exchange: young, and silent since the last one."""
+        if self.served >= requests_at_most or time.monotonic() - self.idle_since > idle_at_most:
+            return False
+        return not is_readable(self.sock)  # closed by the server, or bytes that nobody asked for
 
-    def arm(self) -> None:
-        """Give the socket the bounds of the coming exchange."""
-        sock: Any = self.sock
-        limits = self.limits
-        sock.ends_at, sock.read_within, sock.write_within = limits.ends_at, limits.read_within, limits.write_within
-
-
-class _TimedTlsConnection(_TimedConnection, HTTPSConnection):
-    pass
+    def close(self) -> None:
+        """Close the socket."""
+        self.sock.close()
 
 
-class _PoolOfTimed:
-    """One exchange at a time over each connection; a connection that is not fit for another is closed."""
+# Making them.
 
-    keep_alive_timeout = 75.0
-    keep_alive_max_requests = 1000
+
+def connect(url: Url, proxy: HttpProxy | None, tls: TlsSettings, bounds: ExchangeBounds) -> Connection:
+    """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
+    first = url if proxy is None else proxy.address
+    ends_at = bounds.connect_ends_at
+    sock: Any = _connect_to_any(first, ends_at)
+    try:
+        if first.scheme == "https":
+            sock = _secured(sock, first.host, tls, ends_at)
+        if proxy is not None and url.scheme == "https":
+            _open_tunnel(Connection(sock, ends_at), url, proxy)
+            sock = _secured(sock, url.host, tls, ends_at)
+        return Connection(sock, ends_at)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _connect_to_any(url: Url, ends_at: float | None) -> socket.socket:
+    """Connect to the first address that answers.
+
+    Each address gets an equal share of what is left, so that one that swallows packets does not
+    use up the time of those behind it.
+    """
+    addresses = resolve(url.host, url.port, _left(ends_at))
+    error: OSError | None = None
+    for index, (family, kind, protocol, _, address) in enumerate(addresses):
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            left = _left(ends_at)
+            sock.settimeout(None if left is None else left / (len(addresses) - index))
+            sock.connect(address)
+            return sock
+        except OSError as failed:
+            sock.close()
+            error = failed
+        except BaseException:
+            sock.close()
+            raise
+    try:
+        raise error or OSError("the host name has no address")
+    finally:
+        error = None  # the traceback holds this frame
+
+
+def _secured(sock: Any, host: str, tls: TlsSettings, ends_at: float | None) -> Any:
+    sock.settimeout(_left(ends_at))  # bounds the handshake as a whole
+    if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
+        return SSLTransport(sock, tls.context, host.rstrip("."))
+    return tls.context.wrap_socket(sock, server_hostname=host.rstrip("."))
+
+
+def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
+    target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+    connection.send(request_head("CONNECT", target, target, proxy.fields))
+    head = read_head(connection)
+    if head.status != 200:
+        raise ProxyRefusedError(f"{head.status} {head.reason}".strip())
+
+
+# Keeping and using them.
+
+
+class Pool:
+    """The connections to one origin, directly or by way of one proxy.
+
+    How many may be in use is the core's to decide; what came back is kept for its time.
+    """
+
+    def __init__(
+        self,
+        url: Url,
+        proxy: HttpProxy | None,
+        tls: TlsSettings,
+        keep_alive_timeout: float,
+        keep_alive_max_requests: int,
+    ) -> None:
+        self._url = url
+        self._host = url.origin.partition("://")[2]
+        self._proxy = proxy
+        self._tls = tls
+        self._kept_for = keep_alive_timeout
+        self._max_requests = keep_alive_max_requests
+        self._idle: deque[Connection] = deque()
+        self._is_closed = False
+        weakref.finalize(self, _close_all, self._idle)
 
     def urlopen(
-        self: Any, method: str, url: str, body: Any = None, headers: Any = None, *, timeout: ExchangeTimeout, **options: Any
-    ) -> BaseHTTPResponse:
-        """One exchange, up to the end of the response's headers. Raises ExchangeError alone."""
-        connection = self._get_conn()
-        connection.limits = timeout
-        phase = Phase.CONNECT
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        timeout: ExchangeBounds,
+        chunked: bool = False,
+        **options: Any,
+    ) -> Answer:
+        """One exchange, up to the end of the response's headers. Raises ExchangeError alone.
+
+        The signature is urllib3's, as far as `HTTPAdapter.send` makes use of it.
+        """
+        connection = None
+        phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
-            if connection.is_closed:
-                connection.served = 0
-                if self.proxy is not None and self.scheme == "https":
-                    self._prepare_proxy(connection)  # connects, by way of the tunnel
-                else:
-                    connection.connect()
-            connection.arm()
+            connection = self._take() or connect(self._url, self._proxy, self._tls, timeout)
+            connection.begin(timeout)
             phase = Phase.SEND
-            try:
-                connection.request(
-                    method, url, body=body, headers=headers, chunked=options["chunked"],
-                    preload_content=False, decode_content=False,
-                )  # fmt: skip
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # the server may have answered before it hung up: the answer says why
+            is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
             phase = Phase.RECEIVE
-            response: BaseHTTPResponse = connection.getresponse()
-        except BaseException as error:
-            connection.close()
-            self._put_conn(connection)
-            if not isinstance(error, Exception):
-                raise
-            failed = ExchangeError(phase, error)
-        else:
+            head = read_head(connection)
+            head.is_last = head.is_last or not is_sent
             connection.served += 1
-            response._connection, response._pool = connection, self  # type: ignore[attr-defined]
-            if getattr(response, "length_remaining", None) == 0 and response._original_response.isclosed():  # type: ignore[attr-defined]
-                response.release_conn()
-            return response
-        _raise(failed)
-
-    def _get_conn(self: Any, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]
-        # urllib3 has looked whether the idle connection was closed, or has bytes that nobody asked for.
-        if not connection.is_closed:
-            idle = time.monotonic() - connection.idle_since
-            if idle > self.keep_alive_timeout or connection.served >= self.keep_alive_max_requests:
+            return Answer(head, Body(connection, head, method), connection, self)
+        except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
+            if connection is not None:
                 connection.close()
-        return connection
-
-    def _put_conn(self: Any, connection: Any) -> None:
-        if connection is not None:
-            connection.idle_since = time.monotonic()
-            if connection.served >= self.keep_alive_max_requests:
+            failed = ExchangeError(phase, error)
+        except BaseException:  # a KeyboardInterrupt, or a bug
+            if connection is not None:
                 connection.close()
-        super()._put_conn(connection)  # type: ignore[misc]
+            raise
+        try:
+            raise failed
+        finally:
+            del failed  # its traceback holds this frame
+
+    def _head(self, method: str, target: str, headers: Mapping[str, str], chunked: bool) -> bytes:
+        fields = list(headers.items())
+        if chunked:
+            fields.append(("Transfer-Encoding", "chunked"))
+        if self._proxy is not None and self._url.scheme == "http":
+            fields += self._proxy.fields
+        return request_head(method, target, self._host, fields)
+
+    def _take(self) -> Connection | None:
+        """An idle connection that is fit for use: the one used last, for it is the likeliest to be so."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was first
+                return None
+            if connection.is_fit(self._kept_for, self._max_requests):
+                return connection
+            connection.close()
+        return None
+
+    def put_back(self, connection: Connection) -> None:
+        """Keep a connection that has read its response to the end."""
+        if connection.served >= self._max_requests:
+            connection.close()
+            return
+        connection.idle_since = time.monotonic()
+        self._idle.append(connection)
+        if self._is_closed:  # before, or in the meantime
+            _close_all(self._idle)
+
+    def drop_stale(self) -> None:
+        """Close the idle connections that nobody has used for their time."""
+        oldest = time.monotonic() - self._kept_for
+        while self._idle and self._idle[0].idle_since < oldest:
+            try:
+                self._idle.popleft().close()
+            except IndexError:
+                return
+
+    def close(self) -> None:
+        """Close the idle connections; one in use is closed when it comes back."""
+        self._is_closed = True
+        _close_all(self._idle)
 
 
-def _raise(error: ExchangeError) -> NoReturn:
+def _close_all(idle: deque[Connection]) -> None:
+    while idle:
+        try:
+            idle.pop().close()
+        except IndexError:
+            return
+
+
+def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool:
+    """Send the request; whether all of it has left."""
     try:
-        raise error
-    finally:
-        del error  # the traceback holds this frame
+        if body is None:
+            connection.send(head)
+            return True
+        if isinstance(body, bytes) and len(body) <= _PIECE:
+            connection.send(head + body)
+            return True
+        connection.send(head)
+        return connection.send_unless_answered(_framed([body] if isinstance(body, bytes) else body, chunked))
+    except (BrokenPipeError, ConnectionResetError):
+        return False  # the server may have answered before it hung up: the answer says why
 
 
-class HttpPool(_PoolOfTimed, HTTPConnectionPool):  # type: ignore[misc]  # urlopen takes what the adapter gives
-    """Plain connections to one host, or to a proxy."""
+def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes]:
+    source = iter(chunks)
+    while True:
+        try:
+            chunk = memoryview(next(source))
+        except StopIteration:
+            break
+        except Exception as error:
+            raise BodySourceError(error) from None
+        for start in range(0, len(chunk), _PIECE):  # chunks of the size that the other world makes
+            piece = bytes(chunk[start : start + _PIECE])
+            yield b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+    if chunked:
+        yield b"0\r\n\r\n"
 
-    ConnectionCls = _TimedConnection
 
+class Answer:
+    """A response as requests wants it from urllib3: its head, and a body to read. Undecoded."""
 
-class HttpsPool(_PoolOfTimed, HTTPSConnectionPool):  # type: ignore[misc]  # urlopen takes what the adapter gives
-    """TLS connections to one host, directly or through a proxy's tunnel."""
+    version = 11
 
-    ConnectionCls = _TimedTlsConnection
+    def __init__(self, head: Head, body: Body, connection: Connection, pool: Pool) -> None:
+        self.status = head.status
+        self.reason = head.reason
+        self.headers = Headers(head.fields)
+        self._head = head
+        self._body = body
+        self._connection: Connection | None = connection
+        self._pool = pool
+        self._let_go_if_complete()
+
+    def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
+        """The next piece, however large; b"" at the end."""
+        if self._connection is None:
+            return b""
+        try:
+            piece = self._body.read()
+        except BaseException:
+            self.close()
+            raise
+        self._let_go_if_complete()
+        return piece
+
+    def stream(self, amount: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
+        """All pieces."""
+        while piece := self.read():
+            yield piece
+
+    def close(self) -> None:
+        """Close the connection, unless it went back to the pool."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def release_conn(self) -> None:
+        """As `close`: what was not read to its end is of no use to anybody."""
+        self.close()
+
+    def _let_go_if_complete(self) -> None:
+        if not self._body.is_complete:
+            return
+        if self._head.is_last:
+            self.close()
+        else:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                self._pool.put_back(connection)

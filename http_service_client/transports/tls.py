@@ -26,7 +26,11 @@ class TlsSettings:
     """
 
     def __init__(
-        self, verify: bool = True, cert_file: str | None = None, key_file: str | None = None, ca_file: str | None = None
+        self,
+        verify: bool = True,
+        cert_file: str | None = None,
+        key_file: str | None = None,
+        ca_file: str | None = None,
     ) -> None:
         self._verify = verify
         self._cert_file = cert_file
@@ -45,7 +49,10 @@ class TlsSettings:
         return self._context
 
     def _make(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._ca_file)
+        try:
+            context = ssl.create_default_context(cafile=self._ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(f"ssl_ca_file {self._ca_file!r} cannot be used: {error}") from None
         if self._ca_file is None and not _system_has_authorities():
             import certifi  # a dependency of requests
 
@@ -66,7 +73,9 @@ class TlsSettings:
 
 def _system_has_authorities() -> bool:
     paths = ssl.get_default_verify_paths()
-    return bool((paths.cafile and os.path.exists(paths.cafile)) or (paths.capath and os.path.isdir(paths.capath)))
+    return bool(
+        (paths.cafile and os.path.exists(paths.cafile)) or (paths.capath and os.path.isdir(paths.capath))
+    )
 
 
 _warned = False

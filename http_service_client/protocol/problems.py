@@ -1,0 +1,85 @@
+"""Problem details: what an API says about an error, by RFC 9457 (which replaces RFC 7807).
+
+Read by that document's own leniency: a member of the wrong type is treated as if it were not there
+(3.1), members that it does not define are extensions and kept (3.2), and what is no problem document at
+all is None. `status` is only what the document claims; the response's own status is the truth (3.1.2).
+The XML form is not read.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from .media_types import parse_content_type
+
+__all__ = ["Problem", "parse_problem"]
+
+_MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem.
+
+    type: a URI reference that names the kind of problem, as it came; "about:blank" says no more than
+        the status does. title: a summary, the same each time. status: 100 to 599. detail: what went wrong
+        this time. instance: a URI reference that names this occurrence.
+    extensions: all other members. A plain dict, so that an error that carries it can be pickled.
+    """
+
+    type: str = "about:blank"
+    title: str | None = None
+    status: int | None = None
+    detail: str | None = None
+    instance: str | None = None
+    extensions: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    def __str__(self) -> str:
+        """One line for a log: the title and the detail, as far as there are any."""
+        return ": ".join(text for text in (self.title, self.detail) if text) or self.type
+
+
+def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
+    """The problem that a response describes, or None where it describes none. Never raises.
+
+    content_type: the header's value. The media type must be application/problem+json or a vendor's
+        refinement of it (``application/vnd.example.problem+json``): JSON of another kind may well have a
+        "title", and mean something else by it.
+    """
+    if content_type is None or not _is_problem(parse_content_type(content_type)[0]):
+        return None
+    try:
+        # Always UTF-8, without regard to a charset parameter (RFC 8259 8.1, 11); a mark may be ignored.
+        members = json.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(members, dict):
+        return None
+    kind = _text(members, "type")
+    return Problem(
+        type="about:blank" if kind is None else kind,
+        title=_text(members, "title"),
+        status=_status(members.get("status")),
+        detail=_text(members, "detail"),
+        instance=_text(members, "instance"),
+        extensions={name: value for name, value in members.items() if name not in _MEMBERS},
+    )
+
+
+def _is_problem(media_type: str) -> bool:
+    kind, _, subtype = media_type.partition("/")
+    return kind == "application" and (subtype == "problem+json" or subtype.endswith(".problem+json"))
+
+
+def _text(members: dict[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _status(value: object) -> int | None:
+    """A number in JSON is one number, however it is written: 404, 404.0."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value) if 100 <= value <= 599 and value == int(value) else None

@@ -1,0 +1,150 @@
+"""A clock that a test turns: what waits on it goes on at once, and time says that it has waited.
+
+    clock = VirtualClock()
+    client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(503), HttpResponse(200)]), clock=clock)
+    client.get("https://api.example.com/")
+    assert clock.waits == [...]     # what the client waited between its attempts
+
+A blocking sleep moves the time at once. Tasks that sleep wake in the order in which they are due: each
+sleep suspends its task until no task of its loop can run, then the time jumps to the earliest.
+
+What it does not know: work in other threads and on real sockets counts as waiting, so time jumps ahead
+of it; a task that hands over the loop a hundred times in a row without waiting is overtaken; each
+loop and each blocking thread moves the time for itself. Timeouts of asyncio run by the loop's own clock.
+"""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["VirtualClock"]
+
+_PATIENCE = 100  # rounds of the loop that a busy task is waited for
+
+
+class VirtualClock:
+    """A `Clock` in virtual time. Thread-safe.
+
+    start: what `monotonic()` begins with.   wall: what `wall()` begins with; 2024-01-01 00:00 UTC.
+    """
+
+    def __init__(self, start: float = 0.0, wall: float = 1_704_067_200.0) -> None:
+        self._now = start
+        self._wall_offset = wall - start
+        self._lock = threading.RLock()
+        self._waits: list[float] = []
+        self._sleepers: dict[asyncio.AbstractEventLoop, list[_Sleeper]] = {}
+        self._asked = 0
+
+    def monotonic(self) -> float:
+        """Seconds that never go back."""
+        return self._now
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self._now + self._wall_offset
+
+    @property
+    def waits(self) -> list[float]:
+        """Every sleep that was asked for, in seconds, in order."""
+        with self._lock:
+            return list(self._waits)
+
+    def sleep(self, seconds: float) -> None:
+        """Note the wait, and let the time pass at once."""
+        with self._lock:
+            self._waits.append(seconds)
+            self.elapse(seconds)
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Note the wait; the task goes on when all others wait too, and it is its turn."""
+        with self._lock:
+            self._waits.append(seconds)
+        await self.elapse_async(seconds)
+
+    def elapse(self, seconds: float) -> None:
+        """As `sleep`, but no wait of the client's: the latency of a server, say."""
+        self.advance(max(0.0, seconds))
+
+    async def elapse_async(self, seconds: float) -> None:
+        """As `sleep_async`, but no wait of the client's."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        with self._lock:
+            for other in [known for known in self._sleepers if known.is_closed()]:
+                del self._sleepers[other]
+            sleepers = self._sleepers.setdefault(loop, [])
+            if not sleepers:
+                loop.call_soon(self._jump_when_idle, loop, _PATIENCE)
+            self._asked += 1
+            heapq.heappush(sleepers, _Sleeper(self._now + max(0.0, seconds), self._asked, future))
+        await future
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and wake who is due."""
+        if not seconds >= 0:
+            raise ValueError(f"seconds must be a number >= 0, not {seconds!r}; time does not go back")
+        with self._lock:
+            self._now += seconds
+            for loop in list(self._sleepers):
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(self._wake_due, loop)
+
+    def set_wall(self, wall: float) -> None:
+        """Set the wall clock, forward or back, as an administrator may; `monotonic` goes on unmoved."""
+        self._wall_offset = wall - self._now
+
+    def __repr__(self) -> str:
+        return f"<VirtualClock at {self._now:.3f} s>"
+
+    def _jump_when_idle(self, loop: asyncio.AbstractEventLoop, patience: int) -> None:
+        # The loop's queue of what can run now; not there in other implementations, which get their rounds.
+        ready: Any = getattr(loop, "_ready", True)
+        if ready and patience:
+            loop.call_soon(self._jump_when_idle, loop, patience - 1)
+            return
+        with self._lock:
+            sleepers = self._sleepers.get(loop, [])
+            while sleepers and sleepers[0].is_gone():
+                heapq.heappop(sleepers)
+            if sleepers:
+                self._now = max(self._now, sleepers[0].due_at)
+            self._wake_due(loop)
+            if sleepers:
+                loop.call_soon(self._jump_when_idle, loop, _PATIENCE)
+            else:
+                self._sleepers.pop(loop, None)
+
+    def _wake_due(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            sleepers = self._sleepers.get(loop, [])
+            while sleepers and sleepers[0].due_at <= self._now:
+                heapq.heappop(sleepers).wake()
+
+
+class _Sleeper:
+    """One task asleep. Who is due first comes first; of those, who asked first."""
+
+    __slots__ = ("_future", "_key", "due_at")
+
+    def __init__(self, due_at: float, asked: int, future: asyncio.Future[None]) -> None:
+        self.due_at = due_at
+        self._key = (due_at, asked)
+        self._future = future
+
+    def __lt__(self, other: _Sleeper) -> bool:
+        return self._key < other._key
+
+    def is_gone(self) -> bool:
+        return self._future.done()
+
+    def wake(self) -> None:
+        if not self._future.done():
+            self._future.set_result(None)

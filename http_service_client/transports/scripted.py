@@ -1,0 +1,215 @@
+"""A network that is a script: the same for blocking and asyncio calls, without sockets or sleeping.
+
+    transport = ScriptedTransport([HttpResponse(503), ConnectionResetError(), HttpResponse(200, content=b"ok")])
+    client = HttpServiceClient(transport=transport)
+
+An outcome may be late: then time passes as it would on a wire, on the clock that it is given, and a
+latency beyond the attempt's timeout becomes the failure that a real transport makes of it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, NamedTuple, Protocol
+
+from ..core.effects import Outcome
+from ..core.timeouts import Timeout
+from ..errors import Failure, HttpClientError, SentState
+from ..messages import HttpRequest, HttpResponse
+from ..protocol.urls import split_url
+from .failures import Phase, failure_of
+
+__all__ = ["Late", "ScriptedTransport", "Sent", "late"]
+
+
+class Late(NamedTuple):
+    """An outcome that is `latency` seconds in coming."""
+
+    latency: float
+    outcome: Scripted
+
+
+# A response is given out as a copy that knows the request it answers. An OSError is what the socket
+# would have raised: ConnectionRefusedError(), ConnectionResetError(), socket.gaierror(). A function is
+# called with the request and returns one of the others.
+Scripted = HttpResponse | Failure | OSError | Late | Callable[[HttpRequest], Any]
+Script = Scripted | Sequence[Scripted]
+
+_WHILE_CONNECTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+
+
+def late(latency: float, outcome: Scripted) -> Late:
+    """The outcome, after so many seconds; the timeout's failure where that is longer than it allows."""
+    return Late(latency, outcome)
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One exchange: the request in its final form, its body's bytes, its timeout, and what came of it.
+
+    content: b"" for a request that was never sent.
+    """
+
+    request: HttpRequest
+    content: bytes
+    timeout: Timeout
+    outcome: Outcome
+
+
+class Time(Protocol):
+    """What lets time pass: a `testing.VirtualClock`, or the machine."""
+
+    def elapse(self, seconds: float) -> None: ...
+    async def elapse_async(self, seconds: float) -> None: ...
+
+
+class ScriptedTransport:
+    """Answers from a script. Both worlds' transport in one; thread-safe.
+
+    script: outcomes in order, one an exchange, the last one for all further ones; or a mapping from
+        an absolute URL without its query, a path, or "*" for the rest, to such a list.
+    clock: passes the time of late outcomes; None sleeps.
+
+    Raises LookupError into a call that no entry is for: a test that asks for more than it said.
+    """
+
+    def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
+        scripts = script if isinstance(script, Mapping) else {"*": script}
+        self._scripts = {key: _outcomes(key, given) for key, given in scripts.items()}
+        self._played = dict.fromkeys(self._scripts, 0)
+        self._time = clock or _MachineTime()
+        self._lock = threading.Lock()
+        self._sent: list[Sent] = []
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Every exchange so far, those that never reached a server included."""
+        with self._lock:
+            return list(self._sent)
+
+    @property
+    def requests(self) -> list[HttpRequest]:
+        """The requests that a server would have seen."""
+        return [sent.request for sent in self.sent if sent.outcome.sent_state is not SentState.NEVER_SENT]
+
+    def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """The next outcome of the script, on the calling thread."""
+        latency, outcome = self._next(request, timeout)
+        try:
+            content = request.body.content
+            if content is None:
+                content = b"" if _is_never_sent(outcome) else b"".join(request.body.chunks())
+        except HttpClientError as error:
+            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+        self._note(request, content, timeout, outcome)
+        self._time.elapse(latency)
+        return outcome
+
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """The next outcome of the script, in an asyncio task."""
+        latency, outcome = self._next(request, timeout)
+        try:
+            content = request.body.content
+            if content is None:
+                # Drawn only when sent, as a socket would: whether a stream is consumed decides on retries.
+                drawn = [] if _is_never_sent(outcome) else [c async for c in request.body.async_chunks()]
+                content = b"".join(drawn)
+        except HttpClientError as error:
+            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+        self._note(request, content, timeout, outcome)
+        await self._time.elapse_async(latency)
+        return outcome
+
+    def close(self) -> None:
+        """Nothing: there is no connection to close."""
+
+    async def close_async(self) -> None:
+        """Nothing: there is no connection to close."""
+
+    def __repr__(self) -> str:
+        return f"<ScriptedTransport {', '.join(self._scripts)}, {len(self._sent)} exchanges>"
+
+    def _next(self, request: HttpRequest, timeout: Timeout) -> tuple[float, Outcome]:
+        """How long it takes, and what comes of it."""
+        latency, scripted = 0.0, self._entry(request)
+        while not isinstance(scripted, (HttpResponse, Failure, OSError)):
+            if isinstance(scripted, Late):
+                latency += scripted.latency
+                scripted = scripted.outcome
+            elif callable(scripted):
+                scripted = scripted(request)
+            else:
+                raise TypeError(f"a script is made of responses, failures and errors, not {scripted!r}")
+        bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
+        if bounds and latency > min(bounds):
+            is_over = min(bounds) == timeout.total
+            cut = failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over)
+            return min(bounds), cut
+        if isinstance(scripted, HttpResponse):
+            return latency, _answering(request, scripted, latency)
+        if isinstance(scripted, OSError):
+            phase = Phase.CONNECT if isinstance(scripted, _WHILE_CONNECTING) else Phase.RECEIVE
+            return latency, failure_of(phase, scripted, request, timeout, False)
+        return latency, scripted
+
+    def _entry(self, request: HttpRequest) -> Scripted:
+        url = split_url(request.url)
+        path = url.target.partition("?")[0]
+        with self._lock:
+            for key in (f"{url.origin}{path}", path, "*"):
+                if key in self._scripts:
+                    outcomes, index = self._scripts[key], self._played[key]
+                    self._played[key] += 1
+                    return outcomes[min(index, len(outcomes) - 1)]
+        raise LookupError(f"nothing is scripted for {request.method} {url.origin}{path}")
+
+    def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
+        content = b"" if _is_never_sent(outcome) else content
+        with self._lock:
+            self._sent.append(Sent(request.copy(), content, timeout, outcome))
+
+
+class _MachineTime:
+    def elapse(self, seconds: float) -> None:
+        if seconds > 0:
+            time.sleep(seconds)
+
+    async def elapse_async(self, seconds: float) -> None:
+        import asyncio
+
+        if seconds > 0:
+            await asyncio.sleep(seconds)
+
+
+def _outcomes(key: str, script: Script) -> tuple[Scripted, ...]:
+    # A Late is a tuple, but one outcome.
+    several = isinstance(script, Sequence) and not isinstance(script, Late)
+    outcomes = tuple(script) if several else (script,)  # type: ignore[arg-type]  # narrowed by `several`
+    if not outcomes:
+        raise ValueError(f"the script of {key!r} needs at least one outcome, such as HttpResponse(200)")
+    return outcomes  # type: ignore[return-value]  # narrowed by `several`
+
+
+def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:
+    """The scripted response as a server would give it to this request."""
+    status = response.status_code
+    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
+    return HttpResponse(
+        status,
+        headers=response.headers.copy(),
+        content=b"" if request.method == "HEAD" else response.content,
+        reason_phrase=response.reason_phrase or phrase,
+        url=request.url,
+        request=request,
+        elapsed=latency,
+    )
+
+
+def _is_never_sent(outcome: Outcome) -> bool:
+    return outcome.sent_state is SentState.NEVER_SENT

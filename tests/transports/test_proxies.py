@@ -1,0 +1,186 @@
+"""By way of a proxy: forwarded or tunnelled, with our credentials shown to it and to nobody else."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpServiceClient
+from http_service_client.testing.server import LoopbackServer, respond
+from transports.faults import Certificates, failing
+from transports.proxy_server import Proxy, running_proxy
+from worlds import AsyncioWorld, World
+
+ClientFor = Callable[..., HttpServiceClient]
+BASIC = "Basic " + base64.b64encode(b"user:p@ss").decode()
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    """An HTTP proxy on loopback."""
+    with running_proxy() as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def client_by(world: World, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> ClientFor:
+    """Makes a client that goes by way of a proxy."""
+
+    def make(
+        proxy_url: str, no_proxy: str = "", connection_timeout: float = 5.0, **settings: Any
+    ) -> HttpServiceClient:
+        for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+            monkeypatch.delenv(name, raising=False)
+            monkeypatch.delenv(name.upper(), raising=False)
+        monkeypatch.setenv("ALL_PROXY", proxy_url)
+        monkeypatch.setenv("NO_PROXY", no_proxy)
+        return world.client(
+            connection_pool=certificates.pool(connection_timeout=connection_timeout), **settings
+        )
+
+    return make
+
+
+def lines_of(head: str) -> dict[str, str]:
+    return {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n"))}
+
+
+def test_plain_http_is_forwarded(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """The proxy gets the absolute form, and our credentials; the connection to it is used again."""
+    server.script("/a", respond(200, body="by proxy"))
+    client = client_by(f"http://user:p%40ss@{proxy.address}")
+    for _ in range(2):
+        assert world.request(client, "GET", server.url + "/a?b=%20c").text == "by proxy"
+    assert proxy.heads[0].split("\r\n")[:2] == [
+        f"GET {server.url}/a?b=%20c HTTP/1.1", f"Host: 127.0.0.1:{server.port}",
+    ]  # fmt: skip
+    assert [lines_of(head)["proxy-authorization"] for head in proxy.heads] == [BASIC, BASIC]
+
+
+def test_https_is_tunnelled(
+    world: World, tls_server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """The proxy is asked for a tunnel, once; it sees our credentials, the origin does not."""
+    tls_server.script("/", respond(200, body="by tunnel"))
+    client = client_by(f"http://user:p%40ss@{proxy.address}")
+    for _ in range(2):
+        assert world.request(client, "GET", tls_server.url + "/").text == "by tunnel"
+    (head,) = proxy.heads
+    assert head.startswith(f"CONNECT 127.0.0.1:{tls_server.port} HTTP/1.1\r\n")
+    assert lines_of(head)["proxy-authorization"] == BASIC
+    assert lines_of(head)["host"] == f"127.0.0.1:{tls_server.port}"
+    assert all(request.header("Proxy-Authorization") is None for request in tls_server.requests)
+    assert tls_server.connection_count == 1
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_a_proxy_may_speak_tls_itself(
+    world: World,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    client_by: ClientFor,
+    secure: bool,
+) -> None:
+    """TLS to the proxy; for https, TLS to the origin within it."""
+    if secure and isinstance(world, AsyncioWorld) and sys.version_info < (3, 11):
+        pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
+    server = tls_server if secure else server
+    server.script("/", respond(200, body="by tls"))
+    with running_proxy(certificates.server_context()) as proxy:
+        client = client_by(f"https://{proxy.address}")
+        for _ in range(2):
+            assert world.request(client, "GET", server.url + "/").text == "by tls"
+
+
+def test_no_proxy_is_honoured(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """An excepted host is reached directly."""
+    server.script("/", respond(204))
+    client = client_by(f"http://{proxy.address}", no_proxy="127.0.0.0/8")
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert not proxy.heads
+
+
+def test_the_environment_may_be_ignored(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """trust_env_proxy_settings=False means it, in both libraries."""
+    server.script("/", respond(204))
+    client = client_by(f"http://{proxy.address}", trust_env_proxy_settings=False)
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert not proxy.heads
+
+
+@pytest.mark.parametrize(
+    ("refusal", "reason"),
+    [
+        (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407 Proxy Authentication Required"),
+        (b"HTTP/1.1 403 Not You\r\nContent-Length: 2\r\n\r\nno", "403 Not You"),
+        (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        (b"", "ConnectionResetError"),
+    ],
+    ids=["407", "403", "502", "hangs up"],
+)  # fmt: skip
+def test_a_proxy_that_opens_no_tunnel(
+    world: World, proxy: Proxy, client_by: ClientFor, refusal: bytes, reason: str
+) -> None:
+    """Nothing was sent to the origin, and the error says what the proxy said."""
+    proxy.refusal = refusal
+    caught = failing(world, client_by(f"http://{proxy.address}"), "POST", "https://service.test/")
+    assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
+    assert caught.message == f"the proxy made no connection to https://service.test ({reason})"
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: str) -> None:
+    """A proxy that refuses connections is to blame, not the service."""
+    caught = failing(world, client_by("http://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
+    assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
+    assert caught.message == (
+        f"the proxy made no connection to {scheme}://service.test (ConnectionRefusedError: Connection refused)"
+    )
+
+
+def test_a_proxy_that_says_nothing(world: World, mute: str, client_by: ClientFor) -> None:
+    """The tunnel is a part of connecting, and has its time."""
+    client = client_by(f"http://{mute}", connection_timeout=0.2)
+    caught = failing(world, client, "GET", "https://service.test/")
+    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    assert caught.seconds < 1.5
+
+
+def test_an_answer_of_a_forwarding_proxy_is_an_answer(
+    world: World, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """Who forwards answers for the origin: its status is handed out, 407 too."""
+    proxy.refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
+    client = client_by(f"http://{proxy.address}")
+    assert world.request(client, "GET", "http://service.test/").status_code == 407
+
+
+@pytest.mark.parametrize(
+    "url", ["socks5://127.0.0.1:1080", "socks5h://u:secret@127.0.0.1:1", "ftp://127.0.0.1:1"]
+)
+def test_a_proxy_of_another_kind_is_told(world: World, client_by: ClientFor, url: str) -> None:
+    """Nothing is sent to it in the wrong language."""
+    caught = failing(world, client_by(url), "GET", "http://service.test/")
+    assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
+    assert "is not an HTTP proxy; use http://host:port" in caught.message
+    assert "secret" not in caught.message
+
+
+def test_an_origin_behind_a_proxy_that_is_not_to_be_trusted(
+    world: World, proxy: Proxy, client_by: ClientFor, certificates: Certificates
+) -> None:
+    """A tunnel does not make a certificate right."""
+    with LoopbackServer(tls=certificates.server_context("other.test")) as server:
+        caught = failing(world, client_by(f"http://{proxy.address}"), "GET", server.url + "/")
+    assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")

@@ -1,0 +1,149 @@
+"""Whom we trust, and how we show who we are: one context, the same errors in both worlds."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_service_client import ConfigurationError, ConnectionPoolConfig
+from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.transports import tls
+from transports.faults import Certificates, failing, served
+from worlds import World
+
+
+def test_our_own_authority_is_trusted(
+    world: World, tls_server: LoopbackServer, certificates: Certificates
+) -> None:
+    """`ssl_ca_file` names whom to trust."""
+    tls_server.script("/", respond(204))
+    client = world.client(connection_pool=certificates.pool())
+    for _ in range(2):
+        assert world.request(client, "GET", tls_server.url + "/").status_code == 204
+    assert tls_server.connection_count == 1
+
+
+def test_an_unknown_authority_is_refused(world: World, tls_server: LoopbackServer) -> None:
+    """A certificate that nobody vouches for ends the call before anything is sent."""
+    client = world.client()
+    caught = failing(world, client, "POST", tls_server.url + "/")
+    assert (caught.type, caught.sent, caught.cause) == (
+        "TlsVerificationError", "never_sent", "SSLCertVerificationError",
+    )  # fmt: skip
+    assert caught.message == (
+        f"the certificate of {tls_server.url} is not to be trusted: unable to get local issuer certificate"
+    )
+    assert not tls_server.requests
+
+
+def test_a_certificate_for_another_name_is_refused(world: World, certificates: Certificates) -> None:
+    """A certificate that is valid, but somebody else's."""
+    with LoopbackServer(tls=certificates.server_context("other.test")) as server:
+        caught = failing(world, world.client(connection_pool=certificates.pool()), "GET", server.url + "/")
+    assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
+    assert caught.message == (
+        f"the certificate of {server.url} is not to be trusted: "
+        "IP address mismatch, certificate is not valid for '127.0.0.1'."
+    )
+
+
+def test_verification_off_warns_once(
+    world: World, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ssl_verify=False` takes any certificate, and says what that means, once a process."""
+    monkeypatch.setattr(tls, "_warned", False)
+    tls_server.script("/", respond(204))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            client = world.client(connection_pool=ConnectionPoolConfig(ssl_verify=False))
+            assert world.request(client, "GET", tls_server.url + "/").status_code == 204
+    messages = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
+    assert len([message for message in messages if message.startswith("ssl_verify=False")]) == 1
+
+
+@pytest.mark.parametrize("shown", [True, False], ids=["with certificate", "without"])
+def test_mutual_tls(world: World, certificates: Certificates, shown: bool) -> None:
+    """A server that asks for a certificate gets ours; without one it refuses, and processes nothing."""
+    with LoopbackServer(tls=certificates.server_context(asks=True)) as server:
+        server.script("/", respond(204))
+        own = {"ssl_cert_file": certificates.client_cert, "ssl_key_file": certificates.client_key}
+        client = world.client(connection_pool=certificates.pool(**(own if shown else {})))
+        if shown:
+            assert world.request(client, "GET", server.url + "/").status_code == 204
+            return
+        caught = failing(world, client, "POST", server.url + "/")
+    assert (caught.type, caught.sent, caught.cause) == ("TlsError", "never_sent", "SSLError")
+    assert caught.message == (
+        f"{server.url} wants another client certificate (TLSV13_ALERT_CERTIFICATE_REQUIRED)"
+    )
+    assert not server.requests
+
+
+def test_tls_spoken_to_a_plain_port(world: World) -> None:
+    """https:// where http:// was due."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(65536)
+        accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    with served(serve) as address:
+        caught = failing(world, world.client(), "GET", f"https://{address}/")
+    assert (caught.type, caught.sent, caught.cause) == ("TlsError", "never_sent", "SSLError")
+    assert caught.message.startswith(f"the TLS handshake with https://{address} failed: ")
+    assert caught.message.endswith(("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"))
+
+
+def test_plain_http_spoken_to_a_tls_port(world: World, tls_server: LoopbackServer) -> None:
+    """http:// where https:// was due: what comes, if anything, is no HTTP."""
+    url = tls_server.url.replace("https:", "http:")
+    caught = failing(world, world.client(), "GET", url + "/")
+    assert (caught.type, caught.sent) in [
+        ("ProtocolError", "maybe_processed"),
+        ("ConnectionLostError", "maybe_processed"),  # some versions of OpenSSL hang up without an alert
+    ]
+
+
+def test_a_handshake_that_ends_early(world: World) -> None:
+    """The server hangs up in the middle of it."""
+    with served(lambda accepted, is_over: accepted.recv(65536)) as address:
+        caught = failing(world, world.client(), "GET", f"https://{address}/")
+    assert caught.sent == "never_sent"
+    assert caught.type in ("TlsError", "ConnectError")
+
+
+def test_a_file_that_is_none_is_a_wrong_setting(world: World, tmp_path: Path) -> None:
+    """The files are read when the first https URL needs them; what is wrong with them is said then."""
+    nothing, empty = str(tmp_path / "nothing.pem"), tmp_path / "empty.pem"
+    empty.write_text("")
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"ssl_ca_file": nothing}, "ssl_ca_file"),
+        ({"ssl_ca_file": str(empty)}, "ssl_ca_file"),
+        ({"ssl_cert_file": nothing}, "ssl_cert_file"),
+        ({"ssl_cert_file": str(empty), "ssl_key_file": nothing}, "ssl_cert_file"),
+    ]
+    for settings, field in wrong:
+        client = world.client(connection_pool=ConnectionPoolConfig(**settings))
+        with pytest.raises(ConfigurationError, match=field):
+            world.request(client, "GET", "https://127.0.0.1:1/")
+
+
+def test_the_context_is_made_once(
+    world: World, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading the authorities takes milliseconds: not for each call, and not for plain http."""
+    made = []
+    make = tls.TlsSettings._make
+    monkeypatch.setattr(tls.TlsSettings, "_make", lambda self: made.append(self) or make(self))
+    client = world.client()
+    with pytest.raises(ConnectionError):
+        world.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)
+    assert not made
+    for _ in range(3):
+        failing(world, client, "GET", tls_server.url + "/")
+    assert len(made) == 1

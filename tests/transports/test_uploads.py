@@ -1,0 +1,205 @@
+"""Bodies on their way out: every kind arrives whole, and an answer that comes early is heard."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_service_client.testing.server import LoopbackServer, respond
+from transports.faults import failing, served
+from worlds import AsyncioWorld, BlockingWorld, World
+
+LARGE = bytes(range(256)) * 4000  # a megabyte
+
+
+def generated() -> Iterator[bytes]:
+    for start in range(0, len(LARGE), 100_000):
+        yield LARGE[start : start + 100_000]
+        yield b""
+
+
+async def generated_async() -> AsyncIterator[bytes]:
+    for piece in generated():
+        yield piece
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("kind", ["bytes", "few bytes", "generator", "file", "async generator"])
+def test_a_body_arrives_whole(
+    world: World,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Any,
+    tmp_path: Path,
+    kind: str,
+    secure: bool,
+) -> None:
+    """Of each kind, and framed alike: by its length where that is known, else in chunks."""
+    if kind == "async generator" and isinstance(world, BlockingWorld):
+        pytest.skip("see test_an_async_body_needs_a_loop")
+    server = tls_server if secure else server
+    server.script("/", respond(204))
+    path = tmp_path / "large"
+    path.write_bytes(LARGE)
+    with path.open("rb") as file:
+        bodies: dict[str, Any] = {
+            "bytes": LARGE,
+            "few bytes": b"few",
+            "generator": generated(),
+            "file": file,
+            "async generator": generated_async(),
+        }
+        client = world.client(connection_pool=certificates.pool())
+        world.request(client, "POST", server.url + "/", data=bodies[kind])
+    (received,) = server.requests
+    content = b"few" if kind == "few bytes" else LARGE
+    assert received.body == content
+    is_chunked = "generator" in kind
+    assert received.header("Transfer-Encoding") == ("chunked" if is_chunked else None)
+    assert received.header("Content-Length") == (None if is_chunked else str(len(content)))
+
+
+def test_an_async_body_needs_a_loop(server: LoopbackServer) -> None:
+    """A blocking call cannot draw from it, says so, and sends nothing."""
+    with BlockingWorld() as world:
+        caught = failing(world, world.client(), "POST", server.url + "/", data=generated_async())
+    assert (caught.type, caught.sent) == ("InvalidRequestError", "never_sent")
+    assert "async" in caught.message
+    assert server.connection_count == 0
+
+
+class Source(Exception):
+    """What the caller's own generator raises."""
+
+
+def failing_source() -> Iterator[bytes]:
+    yield b"x" * 100_000
+    raise Source
+
+
+async def failing_source_async() -> AsyncIterator[bytes]:
+    for piece in failing_source():
+        yield piece
+
+
+@pytest.mark.parametrize("source", [failing_source, failing_source_async])
+def test_the_error_of_a_body_s_source_is_the_caller_s(
+    world: World, server: LoopbackServer, source: Any
+) -> None:
+    """It comes out as it is: no fault of the server, and no reason to send again."""
+    if source is failing_source_async and isinstance(world, BlockingWorld):
+        pytest.skip("see test_an_async_body_needs_a_loop")
+    server.script("/", respond(204))
+    client = world.client()
+    with pytest.raises(Source):
+        world.request(client, "POST", server.url + "/", data=source(), idempotent=True)
+    assert server.wait_for(lambda: server.open_connections == 0)
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert [request.method for request in server.requests] == ["GET"]
+
+
+def test_a_file_that_shrinks_is_refused(world: World, server: LoopbackServer) -> None:
+    """Its length was declared: what is missing cannot be made up."""
+    server.script("/", respond(204))
+    file = io.BytesIO(b"x" * 200_000)
+    client = world.client()
+    file.seek(0)
+
+    class Shrinking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            return super().read(size) if self.tell() < 65536 else b""
+
+    caught = failing(world, client, "POST", server.url + "/", data=Shrinking(b"x" * 200_000))
+    assert caught.type == "InvalidRequestError"
+    assert "shorter" in caught.message
+
+
+REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much"
+
+
+@pytest.mark.parametrize("then", ["closes", "stops reading", "reads on"])
+@pytest.mark.parametrize(
+    "interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["at once", "after hints"]
+)
+def test_an_early_answer_is_heard(world: World, then: str, interim: bytes) -> None:
+    """A server that refuses an upload half-way is heard, whatever it does with the rest."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        received = b""
+        while b"\r\n\r\n" not in received:
+            received += accepted.recv(65536)
+        if interim:
+            accepted.sendall(interim)
+            is_over.wait(0.05)
+        accepted.sendall(REFUSAL)
+        if then == "closes":
+            # Politely, as servers do for just this: a reset at once may overtake the answer.
+            accepted.shutdown(socket.SHUT_WR)
+            is_over.wait(0.1)
+        elif then == "reads on":
+            while accepted.recv(1 << 20):
+                pass
+        else:
+            is_over.wait(10)
+
+    with served(serve) as address:
+        client = world.client()
+        response = world.request(
+            client, "POST", f"http://{address}/", data=b"x" * 30_000_000, timeout=5, retry_policy=None
+        )
+        assert (response.status_code, response.text) == (413, "too much")
+        assert response.elapsed < 3
+
+
+def test_interim_answers_do_not_stop_an_upload(world: World) -> None:
+    """100 and 103 are no answers: the rest of the body is sent."""
+    seen: list[int] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        received = accepted.recv(65536)
+        accepted.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n")
+        is_over.wait(0.05)
+        while len(received.partition(b"\r\n\r\n")[2]) < 5_000_000:
+            received += accepted.recv(1 << 20)
+        seen.append(len(received.partition(b"\r\n\r\n")[2]))
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi")
+        accepted.recv(1)
+
+    with served(serve) as address:
+        response = world.request(world.client(), "POST", f"http://{address}/", data=b"x" * 5_000_000)
+        assert response.text == "hi"
+    assert seen == [5_000_000]
+
+
+BODIES: list[dict[str, Any]] = [
+    {},
+    {"data": b"abc"},
+    {"json": {"a": 1}},
+    {"data": {"a": "ä"}},
+    {"headers": {"Accept": None, "User-Agent": None, "Accept-Encoding": None}},
+]
+
+
+def test_without_a_body_both_say_the_same(server: LoopbackServer) -> None:
+    """The bytes on the wire are the same, for every method, with and without a body."""
+    server.script("/", respond(204))
+    sent: list[list[bytes]] = []
+    for kind in (BlockingWorld, AsyncioWorld):
+        before = len(server.requests)
+        with kind() as world:
+            client = world.client()
+            for method in ("GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH"):
+                for options in BODIES:
+                    world.request(client, method, server.url + "/?q=1", **options)
+            world.request(client, "POST", server.url + "/", data=generated())
+            world.request(
+                client, "POST", server.url + "/", headers={"X-A": "ä", "Host": "other.test", "X-B": "b"}
+            )
+        sent.append([request.raw for request in server.requests[before:]])
+    assert sent[0] == sent[1]
