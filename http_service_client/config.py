@@ -208,7 +208,8 @@ class HttpClientConfig:
             raise ConfigurationError(
                 f"retry_policy_config gives backoff_strategy and {', '.join(backoff)}; put the latter into the strategy"
             )
-        return RetryPolicy(**({"backoff_strategy": ExponentialBackoff(**backoff)} | arguments))
+        arguments.setdefault("backoff_strategy", ExponentialBackoff(**backoff))
+        return RetryPolicy(**arguments)
 
     def _budget(self) -> RetryBudgetSettings:
         given = self.retry_budget_config

@@ -103,7 +103,8 @@ def _raise_refusal(refusal: Refusal) -> NoReturn:
 def guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
     """The function with its name and signature, called through a policy."""
     if isinstance(function, (classmethod, staticmethod)):
-        return type(function)(guarded(function.__func__, call, call_async))
+        wrapper: Any = type(function)
+        return wrapper(guarded(function.__func__, call, call_async))  # type: ignore[no-any-return]  # of the same kind
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
     if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):

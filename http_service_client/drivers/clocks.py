@@ -34,7 +34,11 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
-    sleep = staticmethod(time.sleep)
+
+    @staticmethod
+    def sleep(seconds: float) -> None:
+        """Block for so many seconds."""
+        time.sleep(seconds)
 
     @staticmethod
     async def sleep_async(seconds: float) -> None:

@@ -119,8 +119,9 @@ class _AsyncChunks:
             body.has_started = True
             assert body._open is not None  # an async body has a source
             self._async_source = body._open()
+        source: Any = self._async_source
         while True:
-            if piece := _as_bytes(await self._async_source.__anext__()):
+            if piece := _as_bytes(await source.__anext__()):
                 return piece
 
 

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from enum import Enum
+from typing import Any
 
 from ..errors import InvalidRequestError
 
@@ -77,7 +78,8 @@ class Headers(MutableMapping[str, str]):
             self._fields = source._fields.copy()
         else:
             self._fields = {}
-            self._extend(source.items() if isinstance(source, Mapping) else source)
+            pairs: Any = source.items() if isinstance(source, Mapping) else source
+            self._extend(pairs)
 
     def _extend(self, pairs: Iterable[tuple[str, str]]) -> None:
         fields = self._fields
@@ -232,7 +234,7 @@ def redact_headers(
     pairs: Mapping[str, str] | Iterable[tuple[str, str]], sensitive: frozenset[str] = SENSITIVE_HEADERS
 ) -> dict[str, str]:
     """The headers for a log, a repr or an error: secret values replaced by ``***``."""
-    items = pairs.items() if isinstance(pairs, Mapping) else pairs
+    items: Any = pairs.items() if isinstance(pairs, Mapping) else pairs
     return {name: "***" if name.lower() in sensitive else value for name, value in items}
 
 

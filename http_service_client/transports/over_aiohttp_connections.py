@@ -23,7 +23,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from ..core.timeouts import Timeout
 from .base import TransportSettings
@@ -175,7 +175,7 @@ class _MindfulProtocol(ResponseHandler):
 
     def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
         """What is told to the reader of the response; a broken rule of HTTP is only told here."""
-        if self.died_of is None and isinstance(exc, aiohttp.http_exceptions.HttpProcessingError):
+        if self.died_of is None and isinstance(exc, HttpProcessingError):
             too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
             self.died_of = NotHttpError(TOO_LARGE if too_large else MALFORMED)
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
