@@ -228,7 +228,10 @@ class HttpServiceClient:
         message = (
             "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
         )
-        warnings.warn(message, RuntimeWarning, stacklevel=4)
+        level, frame = 2, sys._getframe(1)  # the caller's own line, whichever verb it is on
+        while frame.f_back is not None and frame.f_code.co_filename == __file__:
+            level, frame = level + 1, frame.f_back
+        warnings.warn(message, RuntimeWarning, stacklevel=level)
 
     # What happened, and how things stand.
 

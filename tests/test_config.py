@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core.fakes import ORIGIN, RESET, URL, Bench, FakeTransport, FrontEnd, run_task
+from core.fakes import ORIGIN, RESET, URL, Bench, FakeTransport, FrontEnd, run_task, short
 from http_service_client import (
     CircuitBreakerPolicy,
     ClientClosedError,
@@ -111,7 +111,7 @@ def test_the_table_has_every_field(kind: Any) -> None:
         for field, values in table.items()
         for value in values
     ],
-    ids=lambda value: getattr(value, "__name__", str(value))[:30],
+    ids=short,
 )
 def test_a_wrong_value_is_named(kind: Any, field: str, value: Any) -> None:
     """Field, value and what to write instead, when the object is made."""
@@ -162,7 +162,7 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
 @pytest.mark.parametrize(
     ("field", "given", "message"),
     [(field, given, message) for field, rows in CONFIGS.items() for given, message in rows],
-    ids=str,
+    ids=short,
 )
 @pytest.mark.parametrize("is_enabled", [True, False], ids=["enabled", "disabled"])
 def test_a_wrong_key_in_a_mapping_is_named(
@@ -535,7 +535,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     BAD_CALLS,
-    ids=lambda value: ascii(value)[:40] if isinstance(value, dict) else "",
+    ids=short,
 )
 def test_a_wrong_call_sends_nothing(
     front_end: FrontEnd, options: dict[str, Any], kind: type[HttpClientError], message: str

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import http_service_client
-from core.fakes import READ_TIMEOUT, RESET, URL, Bench, FrontEnd
+from core.fakes import READ_TIMEOUT, RESET, URL, Bench, FrontEnd, short
 from http_service_client import errors
 from http_service_client.errors import (
     CircuitOpenError,
@@ -312,7 +312,7 @@ SECRET_OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", SECRET_OPTIONS)
-@pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, 503, 200], ids=str)
+@pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, 503, 200], ids=short)
 def test_no_secret_in_what_is_said_of_a_call(
     front_end: FrontEnd, name: str, outcome: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -382,7 +382,7 @@ def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
         {"data": {"password": {SECRET}}},
         {"json": SECRET, "data": SECRET},
     ],
-    ids=str,
+    ids=short,
 )
 def test_no_secret_in_what_is_wrong_with_a_request(front_end: FrontEnd, options: dict[str, Any]) -> None:
     """str(InvalidRequestError) says what is wrong with a value, and not what it is."""

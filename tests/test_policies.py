@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextvars
 import functools
 import inspect
@@ -14,7 +15,7 @@ from unittest.mock import AsyncMock, Mock
 
 import pytest
 
-from core.fakes import RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, run_task
+from core.fakes import RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, run_task, short
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
@@ -215,7 +216,7 @@ class GeneratorObject:
         None,
         "name",
     ],
-    ids=str,
+    ids=short,
 )
 @pytest.mark.parametrize("make", [retrying, breaking, lambda: retry_policy, lambda: circuit_breaker])
 def test_what_does_not_return_is_refused(make: Any, function: Any) -> None:
@@ -363,7 +364,7 @@ def test_both_on_one_method() -> None:
     assert body.calls == 2
 
 
-@pytest.mark.parametrize("policy", [None, 5, "policy", object()], ids=str)
+@pytest.mark.parametrize("policy", [None, 5, "policy", object()], ids=short)
 @pytest.mark.parametrize(
     ("method", "attribute"), [("send", "retry_policy"), ("guarded_async", "circuit_breaker")]
 )
@@ -402,7 +403,7 @@ def test_a_function_without_self_is_told_so() -> None:
 
 
 @pytest.mark.parametrize("make", [retrying, breaking])
-@pytest.mark.parametrize("value", [None, 0, False, [], HttpResponse(404), Exception("as a value")], ids=str)
+@pytest.mark.parametrize("value", [None, 0, False, [], HttpResponse(404), Exception("as a value")], ids=short)
 def test_results_pass_through(front_end: FrontEnd, make: Any, value: Any) -> None:
     """The same object, whatever it is."""
     assert front_end.run(make().apply(front_end.function(lambda: value))) is value
@@ -468,7 +469,7 @@ def test_a_value_may_be_worth_a_retry(front_end: FrontEnd) -> None:
         (asyncio.CancelledError(), 1),
         (KeyboardInterrupt(), 1),
     ],
-    ids=repr,
+    ids=short,
 )
 def test_the_default_conditions_on_errors(front_end: FrontEnd, error: BaseException, calls: int) -> None:
     """Transport errors of ours and the builtins they derive from; nothing of the program's own."""
@@ -597,8 +598,9 @@ def client_error(
         (SystemExit(), (0, 0, 1)),
         (GeneratorExit(), (0, 0, 1)),
         (asyncio.CancelledError(), (0, 0, 1)),
+        (concurrent.futures.CancelledError(), (0, 0, 1)),  # an Exception, of work in another thread
     ],
-    ids=repr,
+    ids=short,
 )
 @pytest.mark.parametrize("way", ["apply", "with"])
 def test_what_an_error_tells_the_breaker(
@@ -737,7 +739,7 @@ def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
         (9.0, asyncio.CancelledError(), (0, 0, 1)),
         (9.0, KeyboardInterrupt(), (0, 0, 1)),
     ],
-    ids=str,
+    ids=short,
 )
 def test_a_call_that_took_too_long_is_a_failure(
     seconds: float, error: BaseException | None, counts: tuple[int, int, int]
@@ -840,8 +842,11 @@ def test_a_block_that_ends_in_another_context_settles_its_permit() -> None:
 
 def test_leaving_what_was_not_entered_is_an_error() -> None:
     """And not a puzzle about unpacking."""
+    policy = breaking()
+    with policy:
+        pass
     with pytest.raises(RuntimeError, match="not entered"):
-        breaking().__exit__(None, None, None)
+        policy.__exit__(None, None, None)
 
 
 # Side by side.
@@ -984,7 +989,7 @@ BAD_POLICIES = [
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [(kind, field, value) for kind, field, values in BAD_POLICIES for value in values],
-    ids=str,
+    ids=short,
 )
 def test_a_wrong_setting_is_named(kind: Any, field: str, value: Any) -> None:
     """Field, value and what to write instead, when it is made and not when it is needed."""

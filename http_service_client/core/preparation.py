@@ -6,6 +6,8 @@ how requests are smuggled (RFC 9112, 6.1 and 6.3).
 
 from __future__ import annotations
 
+import re
+
 from ..errors import InvalidRequestError
 from ..messages import HttpRequest
 from ..protocol.compression import compress
@@ -14,6 +16,7 @@ from ..protocol.urls import normalise_url, redact_url
 
 __all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
 
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
 
 
@@ -51,7 +54,7 @@ class Preparation:
 
 def checked_method(method: object) -> str:
     """The method in upper case. Raises InvalidRequestError for what is no name."""
-    if not isinstance(method, str) or not method.isascii() or not method.isalpha():
+    if not isinstance(method, str) or _TOKEN(method) is None:
         shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
         raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
     return method.upper()

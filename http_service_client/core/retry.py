@@ -74,7 +74,6 @@ class RetrySettings:
         ):
             raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
         object.__setattr__(self, "retry_conditions", tuple(conditions))
-        check_flag("nested", self.nested)
 
     def is_worth_it(self, outcome: object) -> bool:
         """Whether some condition holds."""
@@ -149,7 +148,7 @@ class RetryLayer:
             return StopReason.EXHAUSTED
         if options.is_nested and not settings.nested:
             return StopReason.NESTED
-        untouched = outcome.sent_state in (SentState.NEVER_SENT, SentState.REFUSED)
+        untouched = _sent_state(call, outcome) in (SentState.NEVER_SENT, SentState.REFUSED)
         if not untouched and not call.request.is_safe_to_repeat:
             return StopReason.NOT_SAFE
         if not request.body.may_send:
@@ -186,11 +185,18 @@ class RetryLayer:
 
     def _record_attempt(self, call: Call, outcome: Outcome, started: float) -> None:
         at = call.elapsed()
-        call.admit(outcome.sent_state)
+        state = _sent_state(call, outcome)
+        call.admit(state)
         if isinstance(outcome, HttpResponse):
             call.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
         else:
             status, error, message = None, outcome.error_type.__name__, outcome.message
-        by, state = call.answered_by, outcome.sent_state
-        call.record(AttemptFinished(at, call.attempt, at - started, status, error, message, state, by))
+        call.record(
+            AttemptFinished(at, call.attempt, at - started, status, error, message, state, call.answered_by)
+        )
+
+
+def _sent_state(call: Call, outcome: Outcome) -> SentState:
+    """What became of the attempt's request: what an interceptor answered was never sent."""
+    return outcome.sent_state if call.answered_by is None else SentState.NEVER_SENT

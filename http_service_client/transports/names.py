@@ -13,6 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError  # on Python 3.10 not the builtin
 from typing import Any
 
 __all__ = ["Address", "resolve", "resolve_async"]
@@ -54,10 +55,6 @@ async def resolve_async(host: str, port: int) -> list[Address]:
 
     _begin(host, port, tell(found.set_result), tell(found.set_exception))
     return await found
-
-
-# On Python 3.10 it is not the builtin.
-from concurrent.futures import TimeoutError as FutureTimeoutError  # noqa: E402
 
 
 def _begin(

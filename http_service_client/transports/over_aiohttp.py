@@ -42,6 +42,10 @@ __all__ = ["AiohttpTransport"]
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body goes out in pieces, each of which may stall
 
 
+_TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
+_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
 class AiohttpTransport:
     """One session for each running loop, closed with it."""
 
@@ -104,6 +108,15 @@ class AiohttpTransport:
         headers = CIMultiDict(request.headers.items())
         is_secure = request.url.startswith("https")
         options: dict[str, Any] = {"headers": headers}
+        absent = [name for name in _ADDED_BY_AIOHTTP if name not in headers]
+        if (
+            absent == ["Content-Type"]
+            and request.body.length == 0
+            and request.method not in _TYPED_BY_AIOHTTP
+        ):
+            absent = []
+        if absent:  # asking it to add nothing costs more than giving it no occasion
+            options["skip_auto_headers"] = absent
         if is_secure or (proxy is not None and proxy.address.scheme == "https"):
             options["ssl"] = self._settings.tls.context
         if proxy is not None:
@@ -224,7 +237,6 @@ def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         raise_for_status=False,
-        skip_auto_headers=("Accept", "Accept-Encoding", "Content-Type", "User-Agent"),
         max_line_size=MAX_FIELD_SIZE,
         max_field_size=MAX_FIELD_SIZE,
         max_headers=MAX_FIELDS,
@@ -282,6 +294,7 @@ def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, Base
         return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
     if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
         return Phase.PROXY, root
+    # A mock knows no phases, but the last two happen in no other.
     if isinstance(error, aiohttp.ClientConnectorError) or isinstance(
         root, (ConnectionRefusedError, gaierror)
     ):

@@ -184,7 +184,10 @@ class _MindfulProtocol(ResponseHandler):
         """asyncio's word that the connection is gone, and why: None for its orderly end."""
         if self.died_of is None and isinstance(exc, OSError):
             self.died_of = exc.with_traceback(None)
+        transport = self.transport
         super().connection_lost(exc)
+        if transport is not None:
+            transport.close()  # Python 3.10 would warn that the TLS one was not
 
 
 class CarefulConnector(aiohttp.TCPConnector):

@@ -106,7 +106,7 @@ class Connection(Incoming):
             self.sock.settimeout(_left(self._ends_at, self._write_within))
             view = view[self.sock.send(view) :]
 
-    def send_unless_answered(self, chunks: Iterable[bytes]) -> bool:
+    def send_unless_answered(self, chunks: Iterable[bytes | memoryview]) -> bool:
         """Send a body, listening the while; False when an answer came before all of it had left.
 
         A server that refuses an upload says so and stops reading: who only wrote would wait for ever.
@@ -346,7 +346,7 @@ def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool
         return False  # the server may have answered before it hung up: the answer says why
 
 
-def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes]:
+def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryview]:
     source = iter(chunks)
     while True:
         try:
@@ -356,8 +356,8 @@ def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes]:
         except Exception as error:
             raise BodySourceError(error) from None
         for start in range(0, len(chunk), _PIECE):  # chunks of the size that the other world makes
-            piece = bytes(chunk[start : start + _PIECE])
-            yield b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece
+            piece = chunk[start : start + _PIECE]
+            yield b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if chunked else piece
     if chunked:
         yield b"0\r\n\r\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -37,6 +38,15 @@ SLOW = Failure(AttemptTimeoutError, "took too long", SentState.MAYBE_PROCESSED)
 
 def failure(error_type: type[HttpClientError], state: SentState = SentState.MAYBE_PROCESSED) -> Failure:
     return Failure(error_type, "it failed", state)
+
+
+def short(value: object) -> str:
+    """The name of a case: the same in every process, for pytest-xdist compares them."""
+    if isinstance(value, Failure):
+        return value.error_type.__name__
+    if isinstance(value, type):
+        return value.__name__
+    return re.sub(r"<function.*?>|<[\w.]+ object at \w+>| at 0x\w+", "...", ascii(value))[:70]
 
 
 class FakeClock:

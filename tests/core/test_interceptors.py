@@ -353,6 +353,19 @@ def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
     assert cached.timeline is None
 
 
+def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
+    """The attempt after it goes to the network, and its success is the server's."""
+    answers = [HttpResponse(503)]
+    bench = Bench(
+        front_end,
+        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+    )
+    assert bench.request().attempts == 2
+    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    assert [event.answered_by for event in finished] == ["OnRequest.intercept_request", None]
+    assert bench.state.breaker.snapshot().successes == 1
+
+
 def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None:
     """But it says nothing about the server."""
     answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
@@ -512,6 +525,7 @@ def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: A
     assert str(error).startswith(f"{name} returned {shown}; return ")
     assert bench.sends == (side == "response")
     assert bench.state.breaker.snapshot().failures == 0
+    assert error.sent_state is (SentState.ABANDONED if side == "response" else SentState.NEVER_SENT)
     if side == "response":
         assert error.response.status_code == 200
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import http_service_client.core
-from core.fakes import ORIGIN, RESET, SLOW, URL, Bench, FakeClock, FrontEnd, failure
+from core.fakes import ORIGIN, RESET, SLOW, URL, Bench, FakeClock, FrontEnd, failure, short
 from http_service_client import (
     AttemptTimeoutError,
     CircuitBreakerPolicy,
@@ -141,7 +141,7 @@ def test_every_attempt_asks_the_breaker_anew(front_end: FrontEnd) -> None:
         (failure(ReadTimeoutError, SentState.ABANDONED), (0, 0, 1)),
         ((302, {"Location": "ftp://elsewhere/"}), (0, 0, 1)),
     ],
-    ids=str,
+    ids=short,
 )
 def test_what_an_outcome_tells_the_breaker(
     front_end: FrontEnd, outcome: Any, counts: tuple[int, int, int]
@@ -175,7 +175,7 @@ def test_a_breaker_for_one_call(front_end: FrontEnd) -> None:
 @pytest.mark.parametrize(
     ("options", "total"),
     [({}, 2.0), ({"timeout": 1.0}, 1.0), ({"timeout": 9.0}, 2.0), ({"timeout": None}, 2.0)],
-    ids=str,
+    ids=short,
 )
 def test_the_timeout_of_a_breaker_for_one_call_holds(
     front_end: FrontEnd, options: dict[str, Any], total: float
@@ -207,7 +207,7 @@ def test_the_timeout_of_a_breaker_for_one_call_holds(
         ({"circuit_breaker_config": {"timeout": 10.0}}, {"timeout": 12.0}, 12.0, 5.0),
         ({"circuit_breaker_config": {"timeout": 10.0}, "base_timeout": 7.0}, {}, 7.0, 5.0),
     ],
-    ids=str,
+    ids=short,
 )
 def test_what_the_transport_is_allowed(
     front_end: FrontEnd,
@@ -244,7 +244,7 @@ def test_an_attempt_whose_time_is_over_is_not_sent(front_end: FrontEnd) -> None:
     """Hops that took the whole timeout leave nothing for the next."""
 
     def slowly(request: HttpRequest) -> Any:
-        bench.clock.now += 11.0
+        bench.clock.now += 10.0
         return 302, {"Location": "/b"}
 
     bench = Bench(front_end, slowly, enable_retry_policy=False)
@@ -269,9 +269,12 @@ def test_whose_limit_it_was(front_end: FrontEnd) -> None:
     assert error.sent_state is SentState.MAYBE_PROCESSED
     assert bench.state.breaker.snapshot().failures == 1
 
+    bench.error(AttemptTimeoutError, timeout=2.0, total_timeout=2.0)  # both at once: it had its full time
+    assert bench.state.breaker.snapshot().failures == 2
+
     error = bench.error(DeadlineExceededError, timeout=50.0, total_timeout=2.0)
     assert error.sent_state is SentState.ABANDONED
-    assert bench.state.breaker.snapshot().failures == 1
+    assert bench.state.breaker.snapshot().failures == 2
     assert bench.state.breaker.snapshot().abandoned == 1
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 import http_service_client
-from core.fakes import READ_TIMEOUT, RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, failure
+from core.fakes import READ_TIMEOUT, RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, failure, short
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
@@ -277,7 +277,7 @@ def frames(error: BaseException) -> list[tuple[str, bool]]:
     ]
 
 
-@pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=str)
+@pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
 def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEnd, outcome: Any) -> None:
     """The user's line stands at the bottom of what matters; how we are made is not his business."""
     bench = Bench(front_end, outcome, **NO_WAIT)

@@ -11,9 +11,22 @@ from typing import Any
 
 import pytest
 
-from core.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, Bench, FakeClock, FrontEnd, failure, run_task
+from core.fakes import (
+    READ_TIMEOUT,
+    REFUSED,
+    RESET,
+    SLOW,
+    URL,
+    Bench,
+    FakeClock,
+    FrontEnd,
+    failure,
+    run_task,
+    short,
+)
 from http_service_client.core.backoff import ConstantBackoff, ExponentialBackoff, LinearBackoff
 from http_service_client.core.conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
+from http_service_client.core.scope import current_scope, enter_scope, leave_scope
 from http_service_client.deadlines import deadline
 from http_service_client.errors import (
     CircuitOpenError,
@@ -130,7 +143,7 @@ def test_which_statuses_are_worth_a_retry(status: int) -> None:
         (failure(WriteTimeoutError), False),
         (failure(DecodingError), False),
     ],
-    ids=str,
+    ids=short,
 )
 def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_unsafe: bool) -> None:
     """Idempotent methods are repeated always; others only when the server did not process them."""
@@ -208,6 +221,27 @@ def test_the_automatic_key_stays_away(
     assert bench.transport.sent[0].headers.get("Idempotency-Key") == key
 
 
+@pytest.mark.parametrize(("before", "after", "is_repeated"), [(None, "k", True), ("k", None, False)])
+def test_the_request_as_the_interceptors_left_it_decides(
+    front_end: FrontEnd, before: str | None, after: str | None, is_repeated: bool
+) -> None:
+    """A key that an interceptor adds counts, one that it takes away does not: what was sent is what matters."""
+
+    class ChangesKey:
+        def intercept_request(self, request: Any, context: Any) -> Any:
+            request.headers.pop("Idempotency-Key", None)
+            if after is not None:
+                request.headers["Idempotency-Key"] = after
+            return request
+
+    bench = Bench(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
+    if is_repeated:
+        assert bench.request("POST", headers={"Idempotency-Key": before}).attempts == 2
+    else:
+        bench.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
+        assert bench.sends == 1
+
+
 # Bodies.
 
 
@@ -259,7 +293,7 @@ def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
         {"files": {"f": ("n.txt", b"content")}},
         {"files": {"f": ("n.txt", io.BytesIO(b"content"))}, "data": {"k": "v"}},
     ],
-    ids=str,
+    ids=short,
 )
 def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: dict[str, Any]) -> None:
     """Byte for byte, its headers too."""
@@ -350,7 +384,7 @@ def test_a_constant_backoff_heeds_retry_after(front_end: FrontEnd) -> None:
     assert bench.sleeps == [7.0]
 
 
-@pytest.mark.parametrize("first", [503, RESET], ids=str)
+@pytest.mark.parametrize("first", [503, RESET], ids=short)
 @pytest.mark.parametrize(("total", "is_waited"), [(1.0, False), (1.001, True), (0.5, False)])
 def test_a_wait_across_the_deadline_is_not_begun(
     front_end: FrontEnd, first: Any, total: float, is_waited: bool
@@ -400,7 +434,7 @@ def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
         (LinearBackoff(1.0, 0.5, jitter="none"), [1.0, 1.5, 2.0]),
         (ConstantBackoff(0.25, jitter="none"), [0.25, 0.25, 0.25]),
     ],
-    ids=str,
+    ids=short,
 )
 def test_the_waits_are_the_strategy_s(front_end: FrontEnd, backoff: Any, waits: list[float]) -> None:
     """A strategy holds no position: a second call begins anew."""
@@ -446,7 +480,7 @@ def test_the_cap_comes_before_the_jitter() -> None:
         [RetryCondition.on_exceptions([Exception])],
         [RetryCondition.on_exceptions([TlsVerificationError])],
     ],
-    ids=str,
+    ids=short,
 )
 def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
     front_end: FrontEnd, conditions: Any
@@ -480,7 +514,7 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
         (RetryCondition.on_result(lambda response: response.status_code == 202), 200, False),
         (RetryCondition.on_result(lambda response: True), RESET, False),  # no result, no answer
     ],
-    ids=str,
+    ids=short,
 )
 def test_conditions(front_end: FrontEnd, condition: RetryCondition, outcome: Any, is_repeated: bool) -> None:
     """Exactly what was said, and no more."""
@@ -568,7 +602,7 @@ def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Bench:
     )
 
 
-@pytest.mark.parametrize("outcome", [503, RESET], ids=str)
+@pytest.mark.parametrize("outcome", [503, RESET], ids=short)
 def test_a_refused_budget_returns_the_last_outcome_at_once(front_end: FrontEnd, outcome: Any) -> None:
     """Asked before the wait: the failure comes now, not after a sleep that was for nothing."""
     bench = budgeted(front_end, outcome)
@@ -682,7 +716,7 @@ def isolate_while_sleeping(bench: Bench) -> None:
     bench.client._worlds._blocking = bench.client._worlds._tasks = None
 
 
-@pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=str)
+@pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
 def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
     """At the failure that opens it: a wait that would end in front of a closed door is not begun."""
     bench = Bench(front_end, first, circuit_breaker_config={"failure_threshold": 1})
@@ -696,7 +730,7 @@ def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) 
     assert stop_reason(bench) is StopReason.CIRCUIT_OPEN
 
 
-@pytest.mark.parametrize("first", [503, RESET], ids=str)
+@pytest.mark.parametrize("first", [503, RESET], ids=short)
 def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first: Any) -> None:
     """ "The circuit is open, nothing was sent" would be a lie about a call whose first attempt went out."""
     bench = Bench(front_end, first)
@@ -872,6 +906,64 @@ def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
     assert bench.sends == 3
 
 
+def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd) -> None:
+    """retry(breaker(call)): the retry policy is in charge, however many guards are between."""
+    bench = Bench(front_end, 503, **NO_BREAKER)
+    breaker = CircuitBreakerPolicy(failure_threshold=99)
+    guarded = policy_of().apply(breaker.apply(front_end.calling(bench.client)))
+    front_end.run(guarded)
+    assert bench.sends == 3
+    assert breaker.snapshot().failures == 3
+
+
+def test_scopes_are_left(front_end: FrontEnd) -> None:
+    """After calls and guarded functions, whatever came of them, nobody is in charge."""
+    bench = Bench(front_end, RESET, **NO_BREAKER)
+    calling = front_end.calling(bench.client, retry_policy=None)
+    breaker = CircuitBreakerPolicy(failure_threshold=99)
+    for function in (calling, breaker.apply(calling), policy_of().apply(calling)):
+        left: list[Any] = []
+
+        def blocking(function: Any = function, left: list[Any] = left) -> None:
+            with pytest.raises(ConnectionLostError):
+                function()
+            left.append(current_scope())
+
+        async def in_task(function: Any = function, left: list[Any] = left) -> None:
+            with pytest.raises(ConnectionLostError):
+                await function()
+            left.append(current_scope())
+
+        front_end.run(blocking if front_end.name == "blocking" else in_task)
+        assert left == [None]
+
+
+def test_a_chain_of_tasks_does_not_grow() -> None:
+    """A worker that starts its successor from within holds on to no scope of those before."""
+    depths: list[int] = []
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def generation(number: int) -> None:
+            await asyncio.sleep(0)  # the one before has left its scope
+            depth, (scope, token) = 0, enter_scope(retries=False)
+            while scope.outer is not None:
+                depth, scope = depth + 1, scope.outer
+            depths.append(depth)
+            if number < 10:
+                follower.append(asyncio.create_task(generation(number + 1)))
+            else:
+                done.set()
+            leave_scope(token)
+
+        follower = [asyncio.create_task(generation(0))]
+        await done.wait()
+
+    run_task(main())
+    assert set(depths) == {0}
+
+
 def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd) -> None:
     """Fetching a token for each attempt must not multiply the attempts: 3 × 1, not 3 × 3."""
     tokens = Bench(front_end, 503, **NO_BREAKER)
@@ -916,6 +1008,17 @@ def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
 
     assert front_end.run(policy.apply(function)).status_code == 200
     assert clock.sleeps == [9.0]
+
+
+@pytest.mark.parametrize(("asked", "sleeps"), [("60", [60.0]), ("61", [])])
+def test_a_guarded_function_does_not_wait_beyond_max_delay(
+    front_end: FrontEnd, asked: str, sleeps: list[float]
+) -> None:
+    """A Retry-After that is longer ends it: the last response is what comes out."""
+    clock = FakeClock()
+    answer = HttpResponse(503, headers={"Retry-After": asked})
+    front_end.run(RetryPolicy(2, EXACT, clock=clock).apply(front_end.function(lambda: answer)))
+    assert clock.sleeps == sleeps
 
 
 @pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.5, 2)])

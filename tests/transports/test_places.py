@@ -73,7 +73,6 @@ def test_waiting_for_a_place_is_bounded(world: World, server: LoopbackServer) ->
     server.script("/held", stall())
     pool = ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.1)
     client = world.client(connection_pool=pool)
-    holder = threading.Thread(target=lambda: client.get(server.url + "/held", timeout=1.0, retry_policy=None))
     errors: list[BaseException] = []
     holder = threading.Thread(target=lambda: errors.append(_error_of(client, server.url + "/held")))
     holder.start()

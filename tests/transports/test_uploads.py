@@ -107,9 +107,7 @@ def test_the_error_of_a_body_s_source_is_the_caller_s(
 def test_a_file_that_shrinks_is_refused(world: World, server: LoopbackServer) -> None:
     """Its length was declared: what is missing cannot be made up."""
     server.script("/", respond(204))
-    file = io.BytesIO(b"x" * 200_000)
     client = world.client()
-    file.seek(0)
 
     class Shrinking(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
