@@ -1,0 +1,46 @@
+"""The command: `python -m benchmarks`, with `--quick` for the short form of continuous integration."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from .measuring import take_turns
+from .report import amounts, as_json, field_lines, verdicts
+from .server import running_server
+from .targets import FIELDS
+
+
+def main() -> int:
+    """Measure, tell, and say by the exit code whether all targets were met."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of it, failing on gross regressions only")
+    parser.add_argument("--only", choices=FIELDS, action="append", help="measure this field; may be repeated")
+    parser.add_argument("--rounds", type=int, help="turns of each contender")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file")
+    chosen = parser.parse_args()
+
+    samples = {}
+    with running_server() as base:
+        for name in chosen.only or FIELDS:
+            field = FIELDS[name]
+            rounds = chosen.rounds or (field.quick_rounds if chosen.quick else field.rounds)
+            if chosen.quick and not field.quick_rounds:
+                continue
+            with field.enter(base) as contenders:
+                samples[name] = take_turns(contenders, rounds=rounds, repeat=field.repeat)
+            print("\n".join(field_lines(name, samples[name])), flush=True)
+    judged = verdicts(samples, quick=chosen.quick)
+    if not chosen.quick and not chosen.only:
+        judged += amounts()
+    print(f"{'ratio, ours to theirs':<58}{'median':>8}  {'quartiles':<18} {'target'}")
+    print("\n".join(map(str, judged)))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(as_json(samples, judged), indent=1) + "\n")
+    return 0 if all(one.is_met for one in judged) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Policies around a function that does nothing: what guarding costs, plain and async."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import backoff
+import purgatory
+import pybreaker
+import stamina
+import tenacity
+
+from http_service_client import CircuitBreakerPolicy, RetryPolicy
+
+from .clients import OURS, OnLoop, repeated
+from .measuring import Work
+
+
+def nothing() -> int:
+    """The guarded function."""
+    return 1
+
+
+async def nothing_async() -> int:
+    """The guarded async function."""
+    return 1
+
+
+def _tenacity(function: Any) -> Any:
+    return tenacity.retry(
+        stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_exponential_jitter(), reraise=True
+    )(function)
+
+
+def _guarded(function: Any) -> dict[str, Any]:
+    """The function under each policy."""
+    breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=60)
+    return {
+        OURS: RetryPolicy().apply(CircuitBreakerPolicy().apply(function)),
+        "tenacity + pybreaker": _tenacity(breaker(function)),
+        "tenacity": _tenacity(function),
+        "stamina": stamina.retry(on=ConnectionError, attempts=3)(function),
+        "backoff": backoff.on_exception(backoff.expo, ConnectionError, max_tries=3)(function),
+        "our retry": RetryPolicy().apply(function),
+        "our breaker": CircuitBreakerPolicy().apply(function),
+        "pybreaker": breaker(function),
+        "no guard": function,
+    }
+
+
+@contextmanager
+def plain(base: str) -> Iterator[dict[str, Work]]:
+    """Around a plain function."""
+    contenders = _guarded(nothing) | {"purgatory": purgatory.SyncCircuitBreakerFactory()("it")(nothing)}
+    yield {name: repeated(function) for name, function in contenders.items()}
+
+
+@contextmanager
+def asynchronous(base: str) -> Iterator[dict[str, Work]]:
+    """Around an async function. (pybreaker lets coroutines pass unseen; it is here for its share of the time.)"""
+    on_loop = OnLoop()
+    contenders = _guarded(nothing_async)
+    contenders["purgatory"] = purgatory.AsyncCircuitBreakerFactory()("it")(nothing_async)
+    try:
+        yield {name: on_loop.repeated(function) for name, function in contenders.items()}
+    finally:
+        on_loop.close()

@@ -1,0 +1,76 @@
+"""Taking turns: each contender does a share of its work in each round, and ratios are taken round by round.
+
+A machine is never quite at rest. What disturbs one round disturbs all contenders of it, so the ratio of two
+of them within a round is steady where their times are not; the median over the rounds leaves out the rest.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+
+class Sample(NamedTuple):
+    """What one repetition took in one round, in seconds."""
+
+    cpu: float
+    wall: float
+
+
+class Spread(NamedTuple):
+    """A median with the quartiles around it."""
+
+    low: float
+    median: float
+    high: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Spread:
+        """Of one value or more."""
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(low, median, high)
+
+
+# Does something so many times. Returns its own sample of one repetition where that was in another process.
+Work = Callable[[int], "Sample | None"]
+Samples = dict[str, list[Sample]]
+
+
+def take_turns(contenders: Mapping[str, Work], *, rounds: int, repeat: int) -> Samples:
+    """`rounds` samples of each contender, of `repeat` repetitions, after one round to warm up.
+
+    Each round begins with another contender, so that no one always follows the same.
+    """
+    samples: Samples = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(-1, rounds):
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            sample = _sample(contenders[name], repeat)
+            if number >= 0:
+                samples[name].append(sample)
+    return samples
+
+
+def _sample(work: Work, repeat: int) -> Sample:
+    gc.collect()
+    wall, cpu = time.perf_counter(), time.process_time()
+    own = work(repeat)
+    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+    return own or Sample(cpu / repeat, wall / repeat)
+
+
+def times(samples: Samples, name: str, kind: str) -> Spread:
+    """Seconds of one repetition. kind: "cpu" or "wall"."""
+    return Spread.of([getattr(sample, kind) for sample in samples[name]])
+
+
+def ratios(samples: Samples, ours: str, theirs: str, kind: str) -> Spread:
+    """Ours to theirs, round by round."""
+    pairs = zip(samples[ours], samples[theirs], strict=True)
+    return Spread.of([getattr(our, kind) / getattr(their, kind) for our, their in pairs])

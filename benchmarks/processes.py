@@ -1,0 +1,101 @@
+"""What has to be measured in an interpreter of its own: imports and memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from .measuring import Sample, Work
+
+_IMPORTS = {
+    "http_service_client": "import http_service_client",
+    "HttpServiceClient()": "from http_service_client import HttpServiceClient; HttpServiceClient()",
+    "requests": "import requests",
+    "aiohttp": "import aiohttp",
+    "httpx": "import httpx",
+}
+
+_TIMED = """
+import time
+cpu, wall = time.process_time(), time.perf_counter()
+{}
+print(time.process_time() - cpu, time.perf_counter() - wall)
+"""
+
+_KEYS = """
+import gc, tracemalloc
+from http_service_client import HttpResponse, HttpServiceClient
+from benchmarks.clients import our_config
+
+class Answering:
+    def send(self, request, timeout):
+        return HttpResponse(200)
+
+client = HttpServiceClient(our_config(), transport=Answering())
+for number in range(2000):  # fills what has a bound of its own: cached URLs, series of metrics
+    client.get(f"https://warm-{number}.example.com/")
+gc.collect()
+tracemalloc.start()
+for number in range(10_000):
+    client.get(f"https://service-{number}.example.com/")
+gc.collect()
+print(tracemalloc.get_traced_memory()[0] / 1e6)
+"""
+
+_CALLS = """
+import gc
+from http_service_client import HttpResponse, HttpServiceClient, NetworkError
+from http_service_client.testing import VirtualClock
+from benchmarks.clients import our_config, Forgetful
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+clock = VirtualClock()
+script = {"/works": HttpResponse(200, content=b"{}"), "/fails": ConnectionResetError()}
+client = HttpServiceClient(our_config(), transport=Forgetful(script, clock=clock), clock=clock)
+
+def calls(number):
+    for _ in range(number // 2):
+        client.get("https://api.example.com/works").json()
+        try:
+            client.get("https://api.example.com/fails")
+        except NetworkError:
+            pass
+
+calls(20_000)
+gc.collect()
+before = resident()
+calls(100_000)
+gc.collect()
+print(max(0, resident() - before) / 1e6)
+"""
+
+
+def run(code: str) -> list[float]:
+    """The numbers that a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+    return [float(number) for number in done.stdout.split()]
+
+
+@contextmanager
+def imports(base: str) -> Iterator[dict[str, Work]]:
+    """An import in a fresh interpreter each time."""
+
+    def work(code: str) -> Work:
+        return lambda times: Sample(*run(_TIMED.format(code)))
+
+    yield {name: work(code) for name, code in _IMPORTS.items()}
+
+
+def memory_of_10_000_keys() -> float:
+    """Megabytes that 10,000 hosts take, each with circuit, budget and limit."""
+    return run(_KEYS)[0]
+
+
+def growth_over_100_000_calls() -> float:
+    """Megabytes by which resident memory grows over 100,000 calls, half of them failing."""
+    return run(_CALLS)[0]

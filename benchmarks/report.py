@@ -1,0 +1,106 @@
+"""What came of a run: a table for the terminal, JSON for machines."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from .measuring import Samples, Spread, ratios, times
+from .targets import AMOUNTS, FIELDS, TARGETS, Target
+
+_PACKAGES = (
+    "http-service-client requests urllib3 httpx httpx-retries aiohttp aiohttp-retry "
+    "tenacity stamina backoff pybreaker purgatory"
+)
+
+
+class Verdict(NamedTuple):
+    """One target and what was measured. limit: of the full or the short form."""
+
+    what: str
+    spread: Spread
+    limit: float
+    is_met: bool
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        low, median, high = self.spread
+        sign = ">=" if self.at_least else "<="
+        mark = "met" if self.is_met else "MISSED"
+        return f"{self.what:<58}{median:>8.3f}  {low:>7.3f} – {high:<7.3f} {sign} {self.limit:<7g}{mark}"
+
+
+def verdicts(samples: dict[str, Samples], *, quick: bool) -> list[Verdict]:
+    """The targets whose fields were measured; those of the short form are told by its limits."""
+    return [
+        _verdict(target, samples[target.field], target.quick if quick else target.limit)
+        for target in TARGETS
+        if target.field in samples
+    ]
+
+
+def _verdict(target: Target, samples: Samples, limit: float | None) -> Verdict:
+    assert limit is not None
+    if target.kind == "rate":  # theirs to ours, as the rate is the inverse of the time
+        spread = ratios(samples, target.theirs, target.ours, "wall")
+        return Verdict(target.what, spread, limit, spread.median >= limit, at_least=True)
+    spread = ratios(samples, target.ours, target.theirs, "cpu")
+    return Verdict(target.what, spread, limit, spread.median <= limit)
+
+
+def amounts() -> list[Verdict]:
+    """The memory targets."""
+    found = [(amount, amount.measure()) for amount in AMOUNTS]
+    return [
+        Verdict(amount.what, Spread.of([value]), amount.limit, value <= amount.limit)
+        for amount, value in found
+    ]
+
+
+def field_lines(name: str, samples: Samples) -> Iterator[str]:
+    """The times of one field's contenders, in microseconds."""
+    field = FIELDS[name]
+    yield f"{field.title}: µs a {field.unit}, median and quartiles"
+    yield f"  {'':<32}{'CPU':>10}{'':<22}{'wall':>10}"
+    for contender in samples:
+        cpu, wall = (
+            Spread(*(1e6 * value for value in times(samples, contender, kind))) for kind in ("cpu", "wall")
+        )
+        yield (
+            f"  {contender:<32}{cpu.median:>10.2f}  {cpu.low:>8.2f} – {cpu.high:<8.2f}"
+            f"{wall.median:>11.2f}  {wall.low:>8.2f} – {wall.high:<8.2f}"
+        )
+    yield ""
+
+
+def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any]:
+    """The whole run: machine, versions, medians with quartiles in seconds, verdicts."""
+    return {
+        "machine": _machine(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in _PACKAGES.split()},
+        "fields": {
+            field: {
+                contender: {kind: times(found, contender, kind)._asdict() for kind in ("cpu", "wall")}
+                for contender in found
+            }
+            for field, found in samples.items()
+        },
+        "targets": [
+            {"what": one.what, **one.spread._asdict(), "limit": one.limit, "is_met": one.is_met}
+            for one in judged
+        ],
+    }
+
+
+def _machine() -> dict[str, Any]:
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        lines = cpuinfo.read_text().splitlines()
+        names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        model = f"{len(names)} × {names[0]}" if names else model
+    return {"processor": model, "system": f"{platform.system()} {platform.release()}"}

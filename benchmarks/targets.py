@@ -1,0 +1,92 @@
+"""What is measured, and how good it has to be.
+
+A *field* is a set of contenders that take turns; a *target* compares two of them. Each is a ratio, ours to
+theirs: of CPU time, or of calls a second. What has no peer (memory) is an amount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from . import clients, guards, processes
+from .clients import OURS
+from .measuring import Work
+
+
+class Field(NamedTuple):
+    """Contenders that take turns.
+
+    enter: a context manager that makes them, given the server's URL.
+    rounds, repeat: how many turns, of how many repetitions; quick_rounds: of the short form, 0 leaves it out.
+    unit: what one repetition is called.
+    """
+
+    title: str
+    enter: Callable[[str], AbstractContextManager[dict[str, Work]]]
+    rounds: int
+    repeat: int
+    quick_rounds: int
+    unit: str = "call"
+
+
+class Target(NamedTuple):
+    """A ratio that has to hold.
+
+    limit: the most that ours may cost, as a share of theirs; of "rate" targets, the least of their calls
+        a second.   aim: what would be better still.
+    quick: where the short form fails. Far enough that only a gross regression gets there.
+    """
+
+    what: str
+    field: str
+    ours: str
+    theirs: str
+    limit: float
+    quick: float | None = None
+    aim: float | None = None
+    kind: str = "cpu"  # or "rate"
+
+
+class Amount(NamedTuple):
+    """A number of megabytes that has to be kept to."""
+
+    what: str
+    measure: Callable[[], float]
+    limit: float
+
+
+FIELDS = {
+    "blocking": Field("Blocking GET + json()", clients.blocking, 21, 200, 5),
+    "async": Field("Async GET + json()", clients.asynchronous, 21, 200, 5),
+    "core": Field("A call over the scripted transport", clients.scripted, 21, 500, 5),
+    "plain guards": Field("Guarding a function that does nothing", guards.plain, 15, 2000, 5),
+    "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
+    "threads": Field("GET + json() from 16 threads", clients.threads, 15, 1600, 0),
+    "concurrent": Field("GET + json(), 1,000 at once", clients.concurrent, 15, 1000, 0),
+    "imports": Field("An import in a fresh interpreter", processes.imports, 15, 1, 3, "import"),
+}
+
+TARGETS = (
+    Target("blocking GET + json(), to requests", "blocking", OURS, "requests", 0.60, 0.75, 0.50),
+    Target("… to requests + Retry + pybreaker", "blocking", OURS, "requests + Retry + pybreaker", 0.55, 0.75),
+    Target("… to httpx", "blocking", OURS, "httpx", 0.90, 1.2),
+    Target("async GET + json(), to aiohttp", "async", OURS, "aiohttp", 1.05, 1.6, 1.00),
+    Target("… to httpx.AsyncClient", "async", OURS, "httpx.AsyncClient", 0.25, 0.5),
+    # 30 µs where requests takes 875, on the machine of the targets.
+    Target("scripted call, blocking driver, to requests", "core", "blocking driver", "requests", 0.034, 0.1),
+    Target("scripted call, asyncio driver, to requests", "core", "asyncio driver", "requests", 0.034, 0.1),
+    Target("retry + breaker on a no-op, to tenacity + pybreaker", "plain guards", OURS, "tenacity + pybreaker", 0.20, 0.5),
+    Target("… async", "async guards", OURS, "tenacity + pybreaker", 0.20, 0.5),
+    Target("breaker on a no-op, to purgatory", "plain guards", "our breaker", "purgatory", 1.0, 2.5),
+    Target("… async", "async guards", "our breaker", "purgatory", 1.0, 2.5),
+    Target("16 threads on one client, calls a second, to requests", "threads", OURS, "requests", 1.5, kind="rate"),
+    Target("1,000 async calls at once, calls a second, to aiohttp", "concurrent", OURS, "aiohttp", 0.95, kind="rate"),
+    Target("import http_service_client, to import requests", "imports", OURS, "requests", 0.5, 0.7),
+)  # fmt: skip
+
+AMOUNTS = (
+    Amount("10,000 keys with circuit and budget, MB", processes.memory_of_10_000_keys, 12.0),
+    Amount("100,000 calls, half failing: growth, MB", processes.growth_over_100_000_calls, 2.0),
+)
