@@ -8,6 +8,7 @@ What is run: each ```` ```python ```` block of README.md and of the pages under 
 - A block with `>>>` prompts is a doctest: what it shows is what is printed.
 - `https://anything.example.com` is a live server (see docs_server); each host has its own.
 - There is no way to mark a block as not to be run. What is not a program is `text`, `console`, `ini`.
+- A page that imports an extra which is not installed here is skipped from that block on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import gc
 import importlib
 import inspect
 import re
+import sys
 import textwrap
 import traceback
 from collections.abc import Iterator
@@ -52,6 +54,9 @@ EXAMPLE_HOST = re.compile(r"https?://(?:[a-z0-9-]+\.)*example\.(?:com|org)(?![\w
 LOOKALIKE = re.compile(
     r"^(py|py3|python3|pycon|python-repl|ipython.*|python\W.*|\{code(-block|-cell)?\} *i?py.*)$"
 )
+
+# What a sample may import beside the package and the standard library, by the extras of setup.cfg.
+EXTRAS = {"aioresponses", "neuroglia", "pydantic", "requests_mock", "responses"}
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,9 @@ class Page:
             # Addresses are swapped in the text, so samples need no names but their own.
             run(block, EXAMPLE_HOST.sub(self._live_url, block.source))
         except Exception as error:
+            missing = _missing_extra(error)
+            if missing is not None:
+                pytest.skip(f"{block.place} needs {missing}, an extra that is not installed here")
             told = "".join(traceback.format_exception(type(error), error, _past_this_file(error)))
         else:
             return
@@ -152,6 +160,14 @@ class Page:
         test = doctest.DocTestParser().get_doctest(source, {}, block.page, block.page, block.line - 1)
         test.globs = self.names
         _check(test)
+
+
+def _missing_extra(error: BaseException | None) -> str | None:
+    """The extra whose absence made a sample fail; the package's own error may stand for it."""
+    while error is not None and not isinstance(error, ModuleNotFoundError):
+        error = error.__cause__ or error.__context__
+    name = (error.name or "").partition(".")[0] if error is not None else ""
+    return name if name in EXTRAS else None
 
 
 def _past_this_file(error: BaseException) -> Any:
@@ -262,6 +278,17 @@ class TestTheRunnerItself:
         with pytest.raises(pytest.fail.Exception) as failure:
             self.run(text)
         assert [words for words in told if words not in str(failure.value)] == []
+
+    def test_a_page_is_skipped_where_an_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """neuroglia, for one, cannot be installed on Python 3.14."""
+        monkeypatch.setitem(sys.modules, "neuroglia", None)  # so that importing it fails
+        with pytest.raises(pytest.skip.Exception, match=r"sample\.md:2 needs neuroglia"):
+            self.run("```python\nimport neuroglia.hosting\n```\n")
+
+    def test_a_module_that_nobody_has_is_a_failure(self) -> None:
+        """A misspelt import is not taken for a missing extra."""
+        with pytest.raises(pytest.fail.Exception, match="ModuleNotFoundError"):
+            self.run("```python\nimport neuroglai\n```\n")
 
     @pytest.mark.parametrize(
         "info", ["py", "python no-run", "python {.no-run}", "pycon", "{code-block} python"]

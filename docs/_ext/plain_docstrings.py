@@ -16,7 +16,7 @@ from typing import Any
 
 _FIELD = re.compile(r"^(?P<names>\*{0,2}[a-z_]\w*(?:, \*{0,2}\w+)*): +(?P<meaning>.*)$")
 # Two or more on a line, as in "method: upper case.  url: absolute."
-_NEXT_FIELD = re.compile(r"(?<=\.)  (?=[a-z_]\w*: )")
+_NEXT_FIELD = re.compile(r"(?<=\.) {2,}(?=\*{0,2}[a-z_]\w*(?:, \*{0,2}\w+)*: )")
 _LIST_ITEM = re.compile(r"^(?:[-*]|\d+\.) ")
 
 
