@@ -14,7 +14,8 @@ EXTENSION = Path(__file__).resolve().parent.parent / "docs/_ext/plain_docstrings
 @pytest.fixture(scope="module")
 def extension() -> ModuleType:
     spec = importlib.util.spec_from_file_location("docs_plain_docstrings", EXTENSION)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -26,7 +27,10 @@ def extension() -> ModuleType:
         ("url: absolute.", ["- ``url``: absolute."]),
         ("url: absolute.  data: a form.", ["- ``url``: absolute.", "- ``data``: a form."]),
         ("url: absolute.   data: a form.", ["- ``url``: absolute.", "- ``data``: a form."]),
-        ("url: absolute.  json, data: the body.", ["- ``url``: absolute.", "- ``json``, ``data``: the body."]),
+        (
+            "url: absolute.  json, data: the body.",
+            ["- ``url``: absolute.", "- ``json``, ``data``: the body."],
+        ),
         ("url: absolute.   None means none.", ["- ``url``: absolute.   None means none."]),
         ("url: absolute. data: a form.", ["- ``url``: absolute. data: a form."]),
     ],
