@@ -22,10 +22,15 @@ if TYPE_CHECKING:
     from .retry import RetrySettings
     from .timeouts import Timeout
 
-__all__ = ["Call", "CallOptions"]
+__all__ = ["Call", "CallOptions", "worse"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
+
+
+def worse(one: SentState, other: SentState) -> SentState:
+    """The one by which the server may have done more."""
+    return max(one, other, key=_RANK.__getitem__)
 
 
 class CallOptions(NamedTuple):
@@ -50,12 +55,13 @@ class Call(HttpContext):
     ends_at: the instant by which the running attempt must be over, or None.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered the running attempt without the network.
+    redirected: what the redirects of the running attempt say that became of its request.
     response: the last one that came, or None.
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "response", "sent_state",
-        "started_at",
+        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "redirected", "response",
+        "sent_state", "started_at",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +85,7 @@ class Call(HttpContext):
         self.ends_at: float | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
+        self.redirected = SentState.NEVER_SENT
         self.response: HttpResponse | None = None
         self.sent_state = SentState.NEVER_SENT
 
@@ -98,8 +105,7 @@ class Call(HttpContext):
 
     def admit(self, state: SentState) -> None:
         """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
-        if _RANK[state] > _RANK[self.sent_state]:
-            self.sent_state = state
+        self.sent_state = worse(self.sent_state, state)
 
     def finish(self, outcome: Outcome) -> HttpResponse | HttpClientError:
         """Close the timeline; the response to return, or a new error to raise."""

@@ -10,10 +10,10 @@ from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import EMPTY
 from ..protocol.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
 from ..protocol.urls import redact_url
+from .call import Call, worse
 from .effects import Outcome, Plan
 
 if TYPE_CHECKING:
-    from .call import Call
     from .pipeline import Handler
 
 __all__ = ["RedirectsLayer"]
@@ -49,11 +49,13 @@ class RedirectsLayer:
         limit = call.options.max_redirects
         if limit == 0:
             return None
-        location = response.headers.get_all("Location")[:1]
+        locations = set(response.headers.get_all("Location"))
+        if len(locations) > 1:  # which one is meant, and who wrote the other (response splitting)?
+            message = f"the redirect from {redact_url(request.url)} has more than one Location"
+            return _stopped(UnsafeRedirectError, message, response)
+        location = locations.pop() if locations else None
         try:
-            hop = next_hop(
-                request.method, request.url, response.status_code, location[0] if location else None
-            )
+            hop = next_hop(request.method, request.url, response.status_code, location)
         except HttpClientError as error:
             return _stopped(UnsafeRedirectError, str(error), response)
         if hop is None:
@@ -69,6 +71,9 @@ class RedirectsLayer:
                 call.elapsed(), call.attempt, response.status_code, hop.method, redact_url(hop.url)
             )
         )
+        # Who turns it into a GET has dealt with it; who passes it on as it is has not.
+        told = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
+        call.redirected = worse(call.redirected, told)
         return self._hop_request(request, hop)
 
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:

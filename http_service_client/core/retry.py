@@ -26,6 +26,7 @@ from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
 from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
 from ..messages import HttpRequest, HttpResponse
 from .backoff import BackoffStrategy, ExponentialBackoff
+from .call import Call, worse
 from .checks import check_flag
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
 from .effects import Outcome, Plan, Sleep
@@ -34,7 +35,6 @@ from .retry_after import parse_retry_after
 
 if TYPE_CHECKING:
     from .budget import Withdrawal
-    from .call import Call
     from .pipeline import Handler
 
 __all__ = ["RetryLayer", "RetrySettings"]
@@ -100,6 +100,7 @@ class RetryLayer:
         withdrawal: Withdrawal | None = None
         while True:
             call.attempt += 1
+            call.redirected = SentState.NEVER_SENT
             started = call.elapsed()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
@@ -198,5 +199,11 @@ class RetryLayer:
 
 
 def _sent_state(call: Call, outcome: Outcome) -> SentState:
-    """What became of the attempt's request: what an interceptor answered was never sent."""
-    return outcome.sent_state if call.answered_by is None else SentState.NEVER_SENT
+    """What became of the attempt's request: what an interceptor answered was never sent.
+
+    After a redirect, the outcome is that of its last hop. A POST that was answered by 303 has been
+    processed, even if the connection for the GET behind it is refused.
+    """
+    if call.answered_by is not None:
+        return SentState.NEVER_SENT
+    return worse(call.redirected, outcome.sent_state)
