@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from .errors import ConnectTimeoutError as ConnectTimeoutError
     from .errors import DeadlineExceededError as DeadlineExceededError
     from .errors import DecodingError as DecodingError
+    from .errors import EgressRefusedError as EgressRefusedError
     from .errors import HttpClientError as HttpClientError
     from .errors import HttpStatusError as HttpStatusError
     from .errors import InterceptorError as InterceptorError
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from .observability.metrics import HttpMetrics as HttpMetrics
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies import RetryPolicy as RetryPolicy
+    from .protocol.egress import EgressPolicy as EgressPolicy
 
 _PLACES = {
     "client": "HttpServiceClient",
@@ -79,10 +81,11 @@ _PLACES = {
     "deadlines": "deadline",
     "errors": (
         "AttemptTimeoutError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
-        "ConnectionLostError DeadlineExceededError DecodingError HttpClientError HttpStatusError InterceptorError "
-        "InvalidRequestError NameResolutionError NetworkError PoolTimeoutError ProtocolError ProxyError "
-        "ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError SentState "
-        "TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError WriteTimeoutError"
+        "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
+        "InterceptorError InvalidRequestError NameResolutionError NetworkError PoolTimeoutError ProtocolError "
+        "ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
+        "SentState TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
+        "WriteTimeoutError"
     ),
     "events": "Timeline",
     "guarding": "circuit_breaker retry_policy",
@@ -90,6 +93,7 @@ _PLACES = {
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",
     "policies": "CircuitBreakerPolicy RetryPolicy",
+    "protocol.egress": "EgressPolicy",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 

@@ -100,7 +100,7 @@ class HttpServiceClient:
                 Preparation(config.pool.compression_threshold if config.enable_request_compression else None),
             ),
             RedirectsLayer(config.sensitive),
-            Exchange(keys, connections),
+            Exchange(keys, connections, config.egress_policy),
         )
         self._worlds = Worlds(
             _transport_settings(config),
@@ -323,6 +323,7 @@ def _transport_settings(config: HttpClientConfig) -> TransportSettings:
         decompress=config.enable_response_decompression,
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
         proxies=ProxySettings.from_environ(os.environ if config.trust_env_proxy_settings else {}),
+        egress=config.egress_policy,
     )
 
 

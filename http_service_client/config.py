@@ -18,6 +18,7 @@ from .core.checks import check_count, check_duration, check_flag
 from .core.timeouts import Timeout
 from .errors import ConfigurationError, InvalidRequestError
 from .policies import CircuitBreakerPolicy, RetryPolicy
+from .protocol.egress import EgressPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
@@ -101,6 +102,7 @@ class HttpClientConfig:
     trust_env_proxy_settings: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, read once.
     default_headers: sent with each request that does not set them itself.
     sensitive_headers: further header names that a redirect never takes to another origin.
+    egress_policy: where calls and their redirects may go; None for anywhere.
     """
 
     base_timeout: float | None = None
@@ -125,6 +127,7 @@ class HttpClientConfig:
     trust_env_proxy_settings: bool = True
     default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may hold a secret
     sensitive_headers: Sequence[str] = ()
+    egress_policy: EgressPolicy | None = None
 
     # Resolved from the above, for the client.
     pool: ConnectionPoolConfig = field(init=False, repr=False, compare=False)
@@ -146,6 +149,10 @@ class HttpClientConfig:
             check_count("max_response_size", self.max_response_size)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
+        if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
+            raise ConfigurationError(
+                f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
+            )
         self._resolve("pool", self._shared_pool())
         # What is switched off is checked too: it may be switched on later.
         breaker, retry, budget = self._breaker(), self._retry(), self._budget()

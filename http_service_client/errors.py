@@ -6,6 +6,7 @@ request (`SentState`), a failed exchange as a value (`Failure`), and the errors 
     HttpClientError
     ├── ConfigurationError            (ValueError)       a setting is wrong
     ├── InvalidRequestError           (ValueError)       the request is wrong; nothing was sent
+    │   └── EgressRefusedError                           it would go where the egress policy forbids
     ├── ClientClosedError             (RuntimeError)     the client was closed before
     ├── InterceptorError              (TypeError)        an interceptor answered with the wrong thing
     ├── CircuitOpenError                                 the circuit breaker refused the call
@@ -59,6 +60,7 @@ __all__ = [
     "ConnectionLostError",
     "DeadlineExceededError",
     "DecodingError",
+    "EgressRefusedError",
     "Failure",
     "HttpClientError",
     "HttpStatusError",
@@ -92,7 +94,7 @@ class SentState(str, Enum):
     """
 
     NEVER_SENT = "never_sent"  # no byte of it left this machine: sending it again is safe
-    REFUSED = "refused"  # 425, 429, or 503 with Retry-After: the server says it did not process it
+    REFUSED = "refused"  # 425, 429, 503 with Retry-After, or passed on by 307: the server did not process it
     ANSWERED = "answered"  # the server answered in full
     ABANDONED = "abandoned"  # given up by us while it was on its way; no evidence about the server
     MAYBE_PROCESSED = "maybe_processed"  # sent, and no answer came: nobody knows
@@ -189,6 +191,16 @@ class ConfigurationError(HttpClientError, ValueError):
 
 class InvalidRequestError(HttpClientError, ValueError):
     """The request cannot be sent as it stands (URL, header, body). Nothing was sent."""
+
+
+class EgressRefusedError(InvalidRequestError):
+    """The egress policy refuses the URL, or every address that its host resolves to. Nothing was sent there.
+
+    host: of the URL. address: what was refused, where it was an address; else None.
+    """
+
+    host: str = ""
+    address: str | None = None
 
 
 class ClientClosedError(HttpClientError, RuntimeError):

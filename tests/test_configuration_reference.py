@@ -53,6 +53,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "HttpServiceClient",
             "HttpClientConfig",
             "ConnectionPoolConfig",
+            "EgressPolicy",
             "Timeout",
             "CircuitBreakerPolicy",
             "RetryPolicy",

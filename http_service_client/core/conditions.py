@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ConfigurationError, Failure, TlsVerificationError, TransportError
+from ..errors import ConfigurationError, EgressRefusedError, Failure, TlsVerificationError, TransportError
 from ..messages import HttpResponse
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
@@ -28,7 +28,8 @@ class RetryCondition:
     description: how the condition reads in messages.
     statuses: response status codes that it holds for.
     errors: error types that it holds for, subclasses included; but never a certificate that is not to be
-        trusted, which is a `ConnectionError` too: trying again would only ask to be fooled.
+        trusted, which is a `ConnectionError` too, nor an address that the egress policy refuses: trying
+        again would only ask to be fooled.
     predicate: asked about a response or a returned value, or None.
     """
 
@@ -78,7 +79,7 @@ class RetryCondition:
         return self.predicate is not None and bool(self.predicate(outcome))
 
     def _names(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
-        if issubclass(error_type, TlsVerificationError):
+        if issubclass(error_type, (TlsVerificationError, EgressRefusedError)):
             return False
         if cause is not None and self._names(type(cause)):
             return True

@@ -1,4 +1,4 @@
-"""The innermost handler: a place among the connections, then one exchange on the wire.
+"""The innermost handler: is it allowed, a place among the connections, then one exchange on the wire.
 
 Both worlds share the limits, so `max_connections` holds over threads and event loops together. The
 host's place is taken before the common one: who holds a common place never waits for a host's, so
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..errors import AttemptTimeoutError, Failure, PoolTimeoutError, SentState
+from ..errors import AttemptTimeoutError, EgressRefusedError, Failure, PoolTimeoutError, SentState
 from ..messages import HttpRequest
+from ..protocol.egress import EgressPolicy
 from ..protocol.urls import split_url
 from .effects import Acquire, Outcome, Plan, Send
 
@@ -23,19 +24,29 @@ __all__ = ["Exchange"]
 
 
 class Exchange:
-    """Sends one request when a connection may be used for it."""
+    """Sends one request, a redirected one too, when it may go there and a connection may be used for it.
 
-    def __init__(self, keys: KeyRegistry, connections: Limit) -> None:
+    egress: None for anywhere. What a name resolves to is the transport's to check.
+    """
+
+    def __init__(self, keys: KeyRegistry, connections: Limit, egress: EgressPolicy | None = None) -> None:
         self._keys = keys
         self._connections = connections
+        self._egress = egress
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        host_limit = self._keys.get(split_url(request.url).origin).connections
+        url = split_url(request.url)
+        if self._egress is not None:
+            try:
+                self._egress.check_url(url)
+            except EgressRefusedError as refused:
+                return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
+        host_limit = self._keys.get(url.origin).connections
         host_place = host_limit.request()
         place = None
         try:
             if not host_place.is_granted and not (yield from Acquire(host_place, _pool_wait(call))):
-                return _no_place(call, f"{host_limit.capacity} connections to {call.key}")
+                return _no_place(call, f"{host_limit.capacity} connections to {url.origin}")
             place = self._connections.request()
             if not place.is_granted and not (yield from Acquire(place, _pool_wait(call))):
                 return _no_place(call, f"{self._connections.capacity} connections of this client")

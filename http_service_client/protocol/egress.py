@@ -30,11 +30,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from ..errors import ConfigurationError, InvalidRequestError
+from ..errors import ConfigurationError, EgressRefusedError, InvalidRequestError
 from .hosts import normalise_host
 from .urls import Url, split_url
 
-__all__ = ["EgressPolicy", "EgressRefusedError"]
+__all__ = ["EgressPolicy"]
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -71,16 +71,6 @@ _FLAGS = {"loopback": "allow_loopback", "private": "allow_private"}
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _COMPATIBLE = IPv6Network("::/96")
-
-
-class EgressRefusedError(InvalidRequestError):
-    """The egress policy refuses the URL, or an address that its host resolves to. Nothing was sent.
-
-    host: of the URL. address: what was refused, where it was an address; else None.
-    """
-
-    host: str = ""
-    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
+from ..protocol.egress import EgressPolicy
 from ..protocol.proxies import ProxySettings
 from .tls import TlsSettings
 
@@ -52,6 +53,7 @@ class TransportSettings:
         the core's to decide.  keep_alive_timeout: seconds after which an idle one is closed.
     keep_alive_max_requests: requests after which one is retired.
     max_response_size: decoded bytes.  decompress: whether to decode the content codings.
+    egress: judges the addresses that a name resolves to; None lets all pass.
     """
 
     max_connections_per_host: int
@@ -61,3 +63,4 @@ class TransportSettings:
     decompress: bool
     tls: TlsSettings
     proxies: ProxySettings
+    egress: EgressPolicy | None = None

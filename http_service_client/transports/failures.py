@@ -96,7 +96,9 @@ def failure_of(
 
 
 def refusal_of(error: errors.HttpClientError) -> Failure:
-    """The failure for an error of ours that stopped the reading, or the drawing of the request's body."""
+    """The failure for an error of ours that stopped the connecting, the reading, or the drawing of the body."""
+    if isinstance(error, errors.EgressRefusedError):
+        return Failure(type(error), str(error), SentState.NEVER_SENT, details=vars(error))
     answered = isinstance(error, errors.ResponseError)
     return Failure(type(error), str(error), SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED)
 

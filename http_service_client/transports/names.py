@@ -14,11 +14,15 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError  # on Python 3.10 not the builtin
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["Address", "resolve", "resolve_async"]
+from ..errors import EgressRefusedError
+from ..protocol.egress import EgressPolicy
+
+__all__ = ["Address", "address_text", "permitted", "resolve", "resolve_async"]
 
 Address = tuple[Any, Any, int, str, Any]  # as `socket.getaddrinfo` gives them
+Found = TypeVar("Found")
 
 
 def resolve(host: str, port: int, within: float | None) -> list[Address]:
@@ -55,6 +59,38 @@ async def resolve_async(host: str, port: int) -> list[Address]:
 
     _begin(host, port, tell(found.set_result), tell(found.set_exception))
     return await found
+
+
+def address_text(address: Address) -> str:
+    """The address itself, as text."""
+    text: str = address[4][0]
+    return text
+
+
+def permitted(
+    addresses: list[Found], text_of: Callable[[Found], str], host: str, port: int, egress: EgressPolicy | None
+) -> list[Found]:
+    """Those of a host's addresses that the policy lets pass. Raises EgressRefusedError when none does.
+
+    To connect to one of these, and not to look the name up again, is what defeats a name that changes its
+    answer in between (DNS rebinding).
+    """
+    if egress is None:
+        return addresses
+    passing: list[Found] = []
+    refused: EgressRefusedError | None = None
+    for address in addresses:
+        try:
+            egress.check_address(host, text_of(address), port)
+            passing.append(address)
+        except EgressRefusedError as error:
+            refused = refused or error
+    try:
+        if refused is not None and not passing:
+            raise refused.with_traceback(None)
+        return passing
+    finally:
+        del refused  # its traceback holds this frame
 
 
 def _begin(

@@ -5,7 +5,7 @@ that arrived on an idle connection for the next response, and forgets what broke
 object cuts an exchange on time and knows in which phase; a connection that has anything to say before it
 is asked is closed; and each connection remembers what it died of.
 
-What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`) are the seams
+What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`, `_resolve_host`) are the seams
 of its connector that subclasses have always used; `tests/transports` fails when one of them goes.
 """
 
@@ -29,7 +29,7 @@ from ..core.timeouts import Timeout
 from .base import TransportSettings
 from .failures import NotHttpError, Phase
 from .http1 import MALFORMED, TOO_LARGE
-from .names import resolve_async
+from .names import permitted, resolve_async
 from .readiness import is_readable
 
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector"]
@@ -50,6 +50,7 @@ class AsyncExchange:
     is_over: whether the time for all of it has run out.
     source_error: what the source of the request's body raised, or None.
     connection: the aiohttp protocol in use, once there is one.
+    is_by_proxy: the first address to connect to is a proxy's.
     """
 
     def __init__(self, timeout: Timeout, by_proxy: bool) -> None:
@@ -60,7 +61,7 @@ class AsyncExchange:
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
-        self._first_phase = Phase.PROXY if by_proxy else Phase.CONNECT
+        self.is_by_proxy = by_proxy
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
         self.source_error: Exception | None = None
@@ -81,7 +82,7 @@ class AsyncExchange:
 
     def connecting(self) -> None:
         """No idle connection was there: one is being made."""
-        self.phase = self._first_phase
+        self.phase = Phase.PROXY if self.is_by_proxy else Phase.CONNECT
         connect, total = self._timeout.connect, self._timeout.total
         if connect is not None and (total is None or connect < total):
             self.arm("connect", max(0.0, connect - self.elapsed()))
@@ -205,6 +206,7 @@ class CarefulConnector(aiohttp.TCPConnector):
             ttl_dns_cache=0,  # simultaneous look-ups share one; the answer is not kept, as in the other world
         )
         self._max_requests = settings.keep_alive_max_requests
+        self._egress = settings.egress
         self._factory = functools.partial(_MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -220,6 +222,13 @@ class CarefulConnector(aiohttp.TCPConnector):
         if exchange is not None:
             exchange.connecting()
         return await super()._create_connection(*arguments, **options)
+
+    async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        """What the connection may go to; a proxy's own address is the operator's choice."""
+        found = await super()._resolve_host(host, port, traces)
+        exchange = EXCHANGE.get()
+        by_proxy = exchange is not None and exchange.is_by_proxy
+        return permitted(found, _address_of, host, port, None if by_proxy else self._egress)
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
@@ -249,6 +258,10 @@ class CarefulConnector(aiohttp.TCPConnector):
         self._conns.clear()
         self._acquired.clear()
         self._closed = True
+
+
+def _address_of(found: ResolveResult) -> str:
+    return found["host"]
 
 
 def _has_something_to_say(protocol: Any) -> bool:

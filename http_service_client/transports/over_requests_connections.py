@@ -20,10 +20,11 @@ from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
 from ..messages import Headers
+from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, Incoming, read_head, request_head
-from .names import resolve
+from .names import address_text, permitted, resolve
 from .proxies import HttpProxy
 from .readiness import is_readable, wait_until_usable
 from .tls import TlsSettings
@@ -151,11 +152,13 @@ class Connection(Incoming):
 # Making them.
 
 
-def connect(url: Url, proxy: HttpProxy | None, tls: TlsSettings, bounds: ExchangeBounds) -> Connection:
+def connect(
+    url: Url, proxy: HttpProxy | None, tls: TlsSettings, egress: EgressPolicy | None, bounds: ExchangeBounds
+) -> Connection:
     """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
     first = url if proxy is None else proxy.address
     ends_at = bounds.connect_ends_at
-    sock: Any = _connect_to_any(first, ends_at)
+    sock: Any = _connect_to_any(first, ends_at, egress if proxy is None else None)
     try:
         if first.scheme == "https":
             sock = _secured(sock, first.host, tls, ends_at)
@@ -168,13 +171,14 @@ def connect(url: Url, proxy: HttpProxy | None, tls: TlsSettings, bounds: Exchang
         raise
 
 
-def _connect_to_any(url: Url, ends_at: float | None) -> socket.socket:
+def _connect_to_any(url: Url, ends_at: float | None, egress: EgressPolicy | None) -> socket.socket:
     """Connect to the first address that answers.
 
     Each address gets an equal share of what is left, so that one that swallows packets does not
     use up the time of those behind it.
     """
-    addresses = resolve(url.host, url.port, _left(ends_at))
+    found = resolve(url.host, url.port, _left(ends_at))
+    addresses = permitted(found, address_text, url.host, url.port, egress)
     error: OSError | None = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
@@ -225,6 +229,7 @@ class Pool:
         url: Url,
         proxy: HttpProxy | None,
         tls: TlsSettings,
+        egress: EgressPolicy | None,
         keep_alive_timeout: float,
         keep_alive_max_requests: int,
     ) -> None:
@@ -232,6 +237,7 @@ class Pool:
         self._host = url.origin.partition("://")[2]
         self._proxy = proxy
         self._tls = tls
+        self._egress = egress
         self._kept_for = keep_alive_timeout
         self._max_requests = keep_alive_max_requests
         self._idle: deque[Connection] = deque()
@@ -256,7 +262,7 @@ class Pool:
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
-            connection = self._take() or connect(self._url, self._proxy, self._tls, timeout)
+            connection = self._take() or connect(self._url, self._proxy, self._tls, self._egress, timeout)
             connection.begin(timeout)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)

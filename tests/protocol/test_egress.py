@@ -11,8 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from http_service_client.errors import ConfigurationError, HttpClientError, InvalidRequestError
-from http_service_client.protocol.egress import EgressPolicy, EgressRefusedError
+from http_service_client.errors import (
+    ConfigurationError,
+    EgressRefusedError,
+    HttpClientError,
+    InvalidRequestError,
+)
+from http_service_client.protocol.egress import EgressPolicy
 from http_service_client.protocol.urls import Url, split_url
 
 # Written out here, and not taken from the module: the laws must not follow its mistakes.
