@@ -7,7 +7,6 @@ the timeline, return or raise. What the plan decides is in `core/`; how it is pe
 from __future__ import annotations
 
 import logging
-import os
 import random as _random
 import sys
 import warnings
@@ -29,13 +28,13 @@ from .core.retry import RetryLayer
 from .core.scope import current_scope, enter_scope, leave_scope
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
+from .environment import read_logins, read_proxies
 from .errors import ClientClosedError, ConfigurationError
 from .events import Event
 from .messages import HttpResponse
 from .observability.collector import MetricsCollector
 from .observability.metrics import HttpMetrics
 from .opening import CallOpener
-from .protocol.proxies import ProxySettings
 from .transports.base import TransportSettings
 from .transports.tls import TlsSettings
 from .worlds import Worlds
@@ -97,7 +96,10 @@ class HttpServiceClient:
             InterceptorsLayer(
                 [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
                 [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
-                Preparation(config.pool.compression_threshold if config.enable_request_compression else None),
+                Preparation(
+                    config.pool.compression_threshold if config.enable_request_compression else None,
+                    read_logins(config.netrc),
+                ),
             ),
             RedirectsLayer(config.sensitive),
             Exchange(keys, connections, config.egress_policy),
@@ -322,7 +324,7 @@ def _transport_settings(config: HttpClientConfig) -> TransportSettings:
         max_response_size=config.max_response_size,
         decompress=config.enable_response_decompression,
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
-        proxies=ProxySettings.from_environ(os.environ if config.trust_env_proxy_settings else {}),
+        proxies=read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
     )
 

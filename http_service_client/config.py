@@ -103,6 +103,7 @@ class HttpClientConfig:
     default_headers: sent with each request that does not set them itself.
     sensitive_headers: further header names that a redirect never takes to another origin.
     egress_policy: where calls and their redirects may go; None for anywhere.
+    netrc: take logins from this netrc file, True for the user's own, where a request has no Authorization.
     """
 
     base_timeout: float | None = None
@@ -128,6 +129,7 @@ class HttpClientConfig:
     default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may hold a secret
     sensitive_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
+    netrc: bool | str = False
 
     # Resolved from the above, for the client.
     pool: ConnectionPoolConfig = field(init=False, repr=False, compare=False)
@@ -152,6 +154,10 @@ class HttpClientConfig:
         if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
             raise ConfigurationError(
                 f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
+            )
+        if not (isinstance(self.netrc, bool) or (isinstance(self.netrc, str) and self.netrc)):
+            raise ConfigurationError(
+                f"netrc must be True, False or the path of a netrc file, not {self.netrc!r}"
             )
         self._resolve("pool", self._shared_pool())
         # What is switched off is checked too: it may be switched on later.

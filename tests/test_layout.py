@@ -55,10 +55,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "guarding": VOCABULARY | {"core", "deadlines"},
     "policies": VOCABULARY | {"core", "drivers", "guarding"},
     "config": VOCABULARY | {"core", "policies"},
+    "environment": {"errors", "protocol"},
     "validation": VOCABULARY,
     "opening": VOCABULARY | {"core", "drivers", "policies", "config", "validation"},
     "worlds": VOCABULARY | {"core", "drivers", "transports"},
-    "client": MACHINERY | {"opening", "validation", "worlds"},
+    "client": MACHINERY | {"environment", "opening", "validation", "worlds"},
     "integrations": MACHINERY | {"client"},
     "testing": MACHINERY | {"client"},
     "cli": MACHINERY | {"client", "testing"},  # the demo plays against the test kit's server

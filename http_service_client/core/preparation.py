@@ -10,9 +10,11 @@ import re
 
 from ..errors import InvalidRequestError
 from ..messages import HttpRequest
+from ..protocol.auth import basic
 from ..protocol.compression import compress
 from ..protocol.headers import Headers, build_headers, check_framing, validate_headers
-from ..protocol.urls import normalise_url, redact_url
+from ..protocol.netrc import NetrcEntries
+from ..protocol.urls import normalise_url, redact_url, split_url
 
 __all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
 
@@ -24,10 +26,13 @@ class Preparation:
     """Brings requests into their final form.
 
     compress_from: smallest body, in bytes, that is compressed; None never compresses.
+    logins: by host, for requests that have no Authorization. A redirect takes none from here: a server must
+        not be able to make us log in elsewhere.
     """
 
-    def __init__(self, compress_from: int | None) -> None:
+    def __init__(self, compress_from: int | None, logins: NetrcEntries | None = None) -> None:
         self._compress_from = compress_from
+        self._logins = logins
 
     def __call__(self, request: HttpRequest) -> None:
         """Finish the request in place. Raises InvalidRequestError."""
@@ -38,6 +43,10 @@ class Preparation:
         if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
             request.headers = build_headers(request.headers)
         headers, body = request.headers, request.body
+        if self._logins is not None and "Authorization" not in headers:
+            login = self._logins.find(split_url(request.url).host)
+            if login is not None:
+                headers["Authorization"] = basic(*login)
         has_body = body.length != 0
         check_framing(headers, body.length, has_body)
         if body.content_type is not None and "Content-Type" not in headers:
