@@ -4,6 +4,7 @@ Records hold plain values only, never errors or responses: an error carries its 
 record that held the error would be a reference cycle. URLs in records are redacted.
 
 Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
+`attempt` is 1-based. `key` is what circuit and budget are kept per, such as ``https://api.example.com``.
 """
 
 from __future__ import annotations
@@ -45,12 +46,13 @@ class StopReason(str, Enum):
 class AttemptFinished:
     """One attempt came to its end: a response, or an error.
 
-    attempt: 1-based.  duration: of this attempt.  status_code / error: one of them is None.
+    duration: of this attempt.  status_code / error: one of them is None.
     answered_by: the interceptor that answered without the network, or None.
     """
 
     at: float
     attempt: int
+    key: str
     duration: float
     status_code: int | None
     error: str | None
@@ -75,6 +77,7 @@ class RedirectFollowed:
 
     at: float
     attempt: int
+    key: str
     status_code: int
     method: str
     url: str
@@ -94,6 +97,7 @@ class RetryScheduled:
 
     at: float
     attempt: int
+    key: str
     delay: float
     cause: str
     retry_after: float | None
@@ -112,6 +116,7 @@ class RetryStopped:
 
     at: float
     attempt: int
+    key: str
     reason: StopReason
     budget_left: float | None
     deadline_left: float | None
@@ -172,7 +177,8 @@ class Timeline(tuple[Event, ...]):
     def explain(self) -> str:
         """The story of the call as a person would tell it, one line an event.
 
-        >>> print(Timeline([AttemptFinished(0.25, 1, 0.25, 200, None, "OK", SentState.ANSWERED)]).explain())
+        >>> end = AttemptFinished(0.25, 1, "", 0.25, 200, None, "OK", SentState.ANSWERED)
+        >>> print(Timeline([end]).explain())
           0.250 s  attempt 1: 200 OK (after 0.250 s, answered)
         """
         lines = [f"{event.at:7.3f} s  {event}" for event in self]

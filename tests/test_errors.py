@@ -125,11 +125,13 @@ def test_every_error_explains_its_class(cls: type[HttpClientError]) -> None:
 
 TIMELINE = Timeline(
     [
-        AttemptFinished(0.1, 1, 0.1, 503, None, "Service Unavailable", SentState.ANSWERED),
-        RetryScheduled(0.1, 1, 1.0, "status 503", None, 9, None),
-        RedirectFollowed(1.2, 2, 302, "GET", URL),
+        AttemptFinished(
+            0.1, 1, "https://api.example.com", 0.1, 503, None, "Service Unavailable", SentState.ANSWERED
+        ),
+        RetryScheduled(0.1, 1, "https://api.example.com", 1.0, "status 503", None, 9, None),
+        RedirectFollowed(1.2, 2, "https://api.example.com", 302, "GET", URL),
         CircuitRefused(1.3, 2, "https://api.example.com", "open", 5.0),
-        RetryStopped(1.3, 2, StopReason.CIRCUIT_OPEN, 9, 0.5),
+        RetryStopped(1.3, 2, "https://api.example.com", StopReason.CIRCUIT_OPEN, 9, 0.5),
         CallFinished(1.3, "POST", URL, "https://api.example.com", 1, None, "X", SentState.ANSWERED, -0.5),
     ]
 )

@@ -166,5 +166,5 @@ def _untold_requests(world: World) -> int:
 def _wrong_metrics(world: World) -> int:
     """How many of the client's own totals differ from what its timelines say."""
     total, summary = world.board.total(), world.client.get_health_summary()
-    pairs = [("total_requests", total.calls), ("retries", total.scheduled), ("refusals", total.refusals)]
+    pairs = [("total_requests", total.calls), ("retries", total.retries), ("refusals", total.refusals)]
     return sum(summary[name] != counted for name, counted in pairs)

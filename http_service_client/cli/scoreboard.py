@@ -17,7 +17,6 @@ from ..events import (
     CallFinished,
     CircuitRefused,
     Event,
-    RetryScheduled,
     RetryStopped,
     StopReason,
 )
@@ -29,8 +28,8 @@ __all__ = ["Row", "Scoreboard"]
 class Row:
     """What calls of one service came to.
 
-    attempts: tries that were made.  unsent: those that found no connection.  retries: those that were not a call's first.  scheduled: retries that
-        were decided upon; an open circuit may still have stopped one.
+    attempts: tries that were made.  unsent: those that found no connection.
+    retries: those that were not a call's first.
     refusals: tries that an open circuit refused.  turned_away: those that were a call's first.
     unsafe, over_budget, cut_off: retries that were not made because repeating is not safe; because the
         budget was spent; because the circuit had opened.
@@ -41,7 +40,6 @@ class Row:
     attempts: int = 0
     unsent: int = 0
     retries: int = 0
-    scheduled: int = 0
     refusals: int = 0
     turned_away: int = 0
     unsafe: int = 0
@@ -88,7 +86,6 @@ class Scoreboard:
                 attempts=len(attempts),
                 unsent=sum(event.sent_state is SentState.NEVER_SENT for event in attempts),
                 retries=sum(event.attempt > 1 for event in attempts),
-                scheduled=seen[RetryScheduled],
                 refusals=seen[CircuitRefused],
                 turned_away=sum(
                     isinstance(event, CircuitRefused) and event.attempt == 1 for event in timeline

@@ -68,7 +68,7 @@ class RedirectsLayer:
             return _stopped(UnsafeRedirectError, message, response)
         call.record(
             RedirectFollowed(
-                call.elapsed(), call.attempt, response.status_code, hop.method, redact_url(hop.url)
+                call.elapsed(), call.attempt, call.key, response.status_code, hop.method, redact_url(hop.url)
             )
         )
         # Who turns it into a GET has dealt with it; who passes it on as it is has not.

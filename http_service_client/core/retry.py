@@ -123,11 +123,15 @@ class RetryLayer:
                     wait = StopReason.BUDGET
             left = None if budget is None else budget.balance
             if isinstance(wait, StopReason):
-                call.record(RetryStopped(call.elapsed(), call.attempt, wait, left, call.remaining()))
+                call.record(
+                    RetryStopped(call.elapsed(), call.attempt, call.key, wait, left, call.remaining())
+                )
                 return outcome
             cause, asked = describe(outcome), self._retry_after(outcome)
             call.record(
-                RetryScheduled(call.elapsed(), call.attempt, wait, cause, asked, left, call.remaining())
+                RetryScheduled(
+                    call.elapsed(), call.attempt, call.key, wait, cause, asked, left, call.remaining()
+                )
             )
             try:
                 yield from Sleep(wait)
@@ -179,7 +183,9 @@ class RetryLayer:
         if last is not None:
             left = None if call.origin.budget is None else call.origin.budget.balance
             call.record(
-                RetryStopped(call.elapsed(), call.attempt, StopReason.CIRCUIT_OPEN, left, call.remaining())
+                RetryStopped(
+                    call.elapsed(), call.attempt, call.key, StopReason.CIRCUIT_OPEN, left, call.remaining()
+                )
             )
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
@@ -194,7 +200,9 @@ class RetryLayer:
         else:
             status, error, message = None, outcome.error_type.__name__, outcome.message
         call.record(
-            AttemptFinished(at, call.attempt, at - started, status, error, message, state, call.answered_by)
+            AttemptFinished(
+                at, call.attempt, call.key, at - started, status, error, message, state, call.answered_by
+            )
         )
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         CircuitRefused,
         Event,
         RedirectFollowed,
-        RetryScheduled,
         RetryStopped,
     )
 
@@ -30,10 +29,10 @@ __all__ = ["MetricsCollector"]
 _LABELS = {
     "http_requests_total": ("service", "method", "outcome"),
     "http_errors_total": ("service", "outcome"),
-    "http_attempts_total": ("outcome",),
-    "http_retries_total": (),
-    "http_retries_stopped_total": ("reason",),
-    "http_redirects_total": ("status_code",),
+    "http_attempts_total": ("service", "outcome"),
+    "http_retries_total": ("service",),
+    "http_retries_stopped_total": ("service", "reason"),
+    "http_redirects_total": ("service", "status_code"),
     "http_circuit_refusals_total": ("service", "reason"),
     "http_circuit_state_changes_total": ("service", "state"),
 }
@@ -49,10 +48,10 @@ class MetricsCollector:
         http_requests_total                 service, method, status_code|error   calls that came to their end
         http_request_duration_seconds       service, method                      how long they took, waits included
         http_errors_total                   service, status_code|error           those with an error or status >= 400
-        http_attempts_total                 status_code|error                    attempts
-        http_retries_total                                                       retries
-        http_retries_stopped_total          reason                               failures not followed by a retry
-        http_redirects_total                status_code                          redirects followed
+        http_attempts_total                 service, status_code|error           attempts that came to their end
+        http_retries_total                  service                              those that were not a call's first
+        http_retries_stopped_total          service, reason                      failures not followed by a retry
+        http_redirects_total                service, status_code                 redirects followed
         http_circuit_refusals_total         service, reason                      attempts that a circuit refused
         http_circuit_state_changes_total    service, state                       circuits that went to this state
 
@@ -89,7 +88,7 @@ class MetricsCollector:
             count(self, event)
 
     def summary(self) -> dict[str, Any]:
-        """The sum of what this collector was told: calls, errors, and seconds of a call on average."""
+        """The sum of what this collector was told: calls, errors, seconds of a call on average, retries made."""
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
         requests, errors = counted["http_requests_total"], counted["http_errors_total"]
@@ -122,16 +121,16 @@ class MetricsCollector:
                 errors.value += 1
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        self._count(("http_attempts_total", event.status_code if event.error is None else event.error))
-
-    def _retry_scheduled(self, event: RetryScheduled) -> None:
-        self._count(("http_retries_total",))
+        outcome = event.status_code if event.error is None else event.error
+        self._count(("http_attempts_total", event.key, outcome))
+        if event.attempt > 1:
+            self._count(("http_retries_total", event.key))
 
     def _retry_stopped(self, event: RetryStopped) -> None:
-        self._count(("http_retries_stopped_total", event.reason.name.lower()))
+        self._count(("http_retries_stopped_total", event.key, event.reason.name.lower()))
 
     def _redirect_followed(self, event: RedirectFollowed) -> None:
-        self._count(("http_redirects_total", event.status_code))
+        self._count(("http_redirects_total", event.key, event.status_code))
 
     def _circuit_refused(self, event: CircuitRefused) -> None:
         self._count(("http_circuit_refusals_total", event.key, event.reason))
@@ -177,10 +176,10 @@ class MetricsCollector:
 
 
 # By the name of the class: a state change is the core's, which is not imported from here.
+# A retry is counted when it is made, by its attempt, and not when it is scheduled: the circuit may stop it.
 _COUNT: dict[str, Callable[[MetricsCollector, Any], None]] = {
     "CallFinished": MetricsCollector._call_finished,
     "AttemptFinished": MetricsCollector._attempt_finished,
-    "RetryScheduled": MetricsCollector._retry_scheduled,
     "RetryStopped": MetricsCollector._retry_stopped,
     "RedirectFollowed": MetricsCollector._redirect_followed,
     "CircuitRefused": MetricsCollector._circuit_refused,

@@ -56,8 +56,8 @@ def call(
     return CallFinished(seconds, method, f"{key}/", key, 1, status, error, ANSWERED, None)
 
 
-def attempt(status: int | None = 200, error: str | None = None) -> AttemptFinished:
-    return AttemptFinished(0.1, 1, 0.1, status, error, "", ANSWERED)
+def attempt(status: int | None = 200, error: str | None = None, *, number: int = 1) -> AttemptFinished:
+    return AttemptFinished(0.1, number, "https://a.test", 0.1, status, error, "", ANSWERED)
 
 
 def run_all(work: Callable[[int], object], threads: int = 16) -> None:
@@ -407,18 +407,22 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         "http_errors_total",
         {"service": "https://a.test", "error": "ConnectError"},
     ),
-    (attempt(429), "http_attempts_total", {"status_code": "429"}),
-    (attempt(None, "ReadTimeoutError"), "http_attempts_total", {"error": "ReadTimeoutError"}),
-    (RetryScheduled(0.1, 1, 1.0, "503", None, 5.0, None), "http_retries_total", {}),
+    (attempt(429), "http_attempts_total", {"service": "https://a.test", "status_code": "429"}),
     (
-        RetryStopped(0.1, 1, StopReason.BUDGET, 0.0, None),
+        attempt(None, "ReadTimeoutError"),
+        "http_attempts_total",
+        {"service": "https://a.test", "error": "ReadTimeoutError"},
+    ),
+    (attempt(number=2), "http_retries_total", {"service": "https://a.test"}),
+    (
+        RetryStopped(0.1, 1, "https://a.test", StopReason.BUDGET, 0.0, None),
         "http_retries_stopped_total",
-        {"reason": "budget"},
+        {"service": "https://a.test", "reason": "budget"},
     ),
     (
-        RedirectFollowed(0.1, 1, 301, "GET", "https://b.test"),
+        RedirectFollowed(0.1, 1, "https://a.test", 301, "GET", "https://b.test"),
         "http_redirects_total",
-        {"status_code": "301"},
+        {"service": "https://a.test", "status_code": "301"},
     ),
     (
         CircuitRefused(0.1, 1, "https://a.test", "open", 2.0),
@@ -473,9 +477,18 @@ class TestTheCollector:
         assert (sample.count, sample.sum) == (2, 1.0)
 
     def test_knows_every_event(self) -> None:
-        """Whatever the timeline or a circuit can tell has its place in the table."""
+        """Whatever the timeline or a circuit can tell has its place in the table; a retry is told by its attempt."""
         told = {type(event).__name__ for event, _, _ in EVENTS}
         assert set(module._COUNT) == told
+
+    def test_counts_a_retry_when_it_is_made(self) -> None:
+        """One that was decided upon may still be stopped, by the circuit or by a cancellation."""
+        collector = MetricsCollector()
+        collector.collect(attempt(503))
+        collector.collect(RetryScheduled(0.1, 1, "https://a.test", 1.0, "status 503", None, 5.0, None))
+        assert collector.summary()["retries"] == 0
+        collector.collect(attempt(number=2))
+        assert collector.summary()["retries"] == 1
 
     def test_passes_over_what_it_does_not_know(self) -> None:
         """An event of a later version is no error."""
