@@ -90,6 +90,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "prometheus_client": ["observability/prometheus*"],
     "opentelemetry": ["observability/opentelemetry*"],
     "pytest": ["testing/*"],
+    "aioresponses": ["testing/mocks*"],
 }
 
 # The core decides and never does: time, chance and the world come to it as arguments.

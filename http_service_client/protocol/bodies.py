@@ -22,7 +22,7 @@ from .json_text import encode_json
 from .multipart import encode_multipart
 from .values import field_pairs, form_text
 
-__all__ = ["EMPTY", "UNSET", "Body", "Unset", "encode_body", "encode_json"]
+__all__ = ["EMPTY", "FORM", "UNSET", "Body", "Unset", "encode_body", "encode_json"]
 
 
 class Unset(Enum):
@@ -39,7 +39,7 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 
-_FORM = "application/x-www-form-urlencoded"
+FORM = "application/x-www-form-urlencoded"
 _TEXT = "text/plain; charset=utf-8"
 
 
@@ -74,7 +74,7 @@ def _encode_data(data: Any) -> Body:
     if isinstance(data, Mapping) or _is_list_of_pairs(data):
         if not data:
             return EMPTY
-        return Body(form_text(field_pairs(data, "data")).encode("ascii"), _FORM)
+        return Body(form_text(field_pairs(data, "data")).encode("ascii"), FORM)
     return _encode_raw(data, "data")
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..transports.scripted import Late, ScriptedTransport, Sent, late
 from .clock import VirtualClock
+from .mocks import mend_aioresponses
 from .server import (
     Action,
     LoopbackServer,
@@ -33,6 +34,7 @@ __all__ = [
     "drip",
     "hang_up",
     "late",
+    "mend_aioresponses",
     "raw",
     "reset",
     "respond",

@@ -89,7 +89,7 @@ def failure_of(
         error_type, message = _while_connecting(phase, error, split_url(request.url).origin)
         return _failure(error_type, message, SentState.NEVER_SENT, error)
     if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
-        message = f"{split_url(request.url).origin} wants another client certificate ({error.reason})"
+        message = f"{split_url(request.url).origin} wants another client certificate ({_tls_reason(error)})"
         return _failure(errors.TlsError, message, SentState.NEVER_SENT, error)
     error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, is_over)
     return _failure(error_type, message, SentState.MAYBE_PROCESSED, error)
@@ -122,12 +122,12 @@ def _while_connecting(
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             errors.TlsVerificationError,
-            f"the certificate of {origin} is not to be trusted: {error.verify_message}",
+            f"the certificate of {origin} is not to be trusted: {getattr(error, 'verify_message', error)}",
         )
     if isinstance(error, ssl.SSLError):
         return (
             errors.TlsError,
-            f"the TLS handshake with {origin} failed: {error.reason or type(error).__name__}",
+            f"the TLS handshake with {origin} failed: {_tls_reason(error) or type(error).__name__}",
         )
     if isinstance(error, TimeoutError):
         return errors.ConnectTimeoutError, f"no connection to {origin} within the time to connect"
@@ -148,11 +148,8 @@ def _after_connecting(
         if is_over and timeout.total is not None:
             return errors.AttemptTimeoutError, f"{url} did not answer in full within {timeout.total:.3g} s"
         if phase is Phase.SEND:
-            return (
-                errors.WriteTimeoutError,
-                f"{url} stopped taking the request for {timeout.write or 0:.3g} s",
-            )
-        return errors.ReadTimeoutError, f"{url} stopped sending for {timeout.read or 0:.3g} s"
+            return errors.WriteTimeoutError, f"{url} stopped taking the request{_for(timeout.write)}"
+        return errors.ReadTimeoutError, f"{url} stopped sending{_for(timeout.read)}"
     if isinstance(error, CutShortError):
         return errors.ProtocolError, f"the answer of {url} was cut short"
     if isinstance(error, OSError):
@@ -162,7 +159,7 @@ def _after_connecting(
 
 def _is_about_our_certificate(error: ssl.SSLError) -> bool:
     """In TLS 1.3 the server judges our certificate after our handshake is done, but before it takes a request."""
-    reason = error.reason or ""
+    reason = _tls_reason(error) or ""
     return "ALERT" in reason and any(
         word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
     )
@@ -172,8 +169,19 @@ def _reason(error: BaseException) -> str:
     """The name of the error and what the system says of it, the same however it was wrapped."""
     if isinstance(error, ProxyRefusedError):
         return str(error)
-    text = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    text = _tls_reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    if type(error) is ConnectionError:  # no system raises it: the words are a mock's
+        text = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _tls_reason(error: ssl.SSLError) -> str | None:
+    return getattr(error, "reason", None)  # what a mock made has none
+
+
+def _for(seconds: float | None) -> str:
+    """The bound that was reached; nothing for a mock's timeout where there is no bound."""
+    return "" if seconds is None else f" for {seconds:.3g} s"
 
 
 def _plain(error: BaseException) -> BaseException:

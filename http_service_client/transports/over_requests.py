@@ -7,6 +7,8 @@ place where the errors of requests and urllib3 are translated: mocks raise them,
 
 from __future__ import annotations
 
+import http.client
+import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -18,13 +20,14 @@ import requests.cookies
 import requests.exceptions as rex
 import urllib3.exceptions as uex
 from requests.structures import CaseInsensitiveDict
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
-from ..protocol.bodies import Body
-from ..protocol.decoding import Decoder
+from ..protocol.bodies import FORM, Body
+from ..protocol.decoding import Decoder, decode_recorded
 from ..protocol.headers import Headers
 from ..protocol.urls import split_url
 from .base import TransportSettings
@@ -38,7 +41,7 @@ from .failures import (
     refusal_of,
 )
 from .http1 import field_text
-from .over_requests_connections import ExchangeBounds, ExchangeError, Pool
+from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, ReplacedPool
 from .proxies import read_proxy
 
 __all__ = ["RequestsTransport"]
@@ -46,6 +49,9 @@ __all__ = ["RequestsTransport"]
 _CHUNK = 65536
 _TIMER_SLACK = 0.005  # a socket may time out a clock tick early
 _MAX_POOLS = 256
+
+# vcrpy records by putting its own connection classes into these: as long as it does, they are used.
+_URLLIB3_POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 # aiohttp, in the other world, says "Content-Length: 0" for every other method without a body.
 _SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -117,6 +123,8 @@ class RequestsTransport:
         """The decoded body, read no further than the limit."""
         raw: Any = answer.raw
         coding = answer.headers.get("Content-Encoding") if self._settings.decompress else None
+        if type(raw) is not Answer and isinstance(raw, http.client.HTTPResponse):  # vcrpy's
+            return decode_recorded(coding, raw.read(), self._settings.max_response_size)
         decoder = Decoder(coding, self._settings.max_response_size)
         parts = []
         while chunk := raw.read(_CHUNK, decode_content=False):
@@ -179,6 +187,8 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
     ) -> Any:
         """The pool for a request. TLS is settled by the context, not per request."""
         url = split_url(request.url or "")
+        if _URLLIB3_POOLS[url.scheme].ConnectionCls.__module__ != "urllib3.connection":
+            return ReplacedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
         proxy = proxies.get(url.scheme) if proxies else None
         pool = self._pools.get((url.origin, proxy))
         return pool if pool is not None else self._add_pool(url, proxy)
@@ -205,6 +215,14 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
                 # Forgotten, not closed: it closes its connections when the last exchange lets go of it.
                 del self._pools[next(iter(self._pools))]
         return pool
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """Where a pool of urllib3's connects to, and the context that it is to use."""
+        url = split_url(request.url or "")
+        tls = {"ssl_context": self._transport_settings.tls.context} if url.scheme == "https" else {}
+        return {"scheme": url.scheme, "host": url.host, "port": url.port}, tls
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         """Nothing: the context knows."""
@@ -236,6 +254,8 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
         prepared.body = None
         if request.method not in _SILENT_WITHOUT_BODY:
             prepared.headers.setdefault("Content-Length", "0")
+    elif body.content_type == FORM and body.content is not None and body.content.isascii():
+        prepared.body = body.content.decode("ascii")  # as requests has it: matchers of mocks look for text
     else:
         prepared.body = body.content if body.content is not None else body.chunks()  # type: ignore[assignment]  # an iterator is taken too
     return prepared
@@ -285,6 +305,8 @@ def _builtin(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
         phase = Phase.PROXY
     if isinstance(error, (rex.SSLError, uex.SSLError)):
         phase = Phase.CONNECT
+    if isinstance(root, (rex.SSLError, uex.SSLError)):
+        return phase, ssl.SSLError(str(root))
     if isinstance(root, (rex.Timeout, uex.TimeoutError)):
         return phase, TimeoutError(str(root))
     if isinstance(root, (uex.IncompleteRead, rex.ChunkedEncodingError)):

@@ -63,6 +63,10 @@ class ExchangeBounds(Urllib3Timeout):
         self.read_within = read_within
         self.write_within = write_within
 
+    def for_urllib3(self) -> Urllib3Timeout:
+        """The bounds as urllib3 can keep them: a time to connect, and one for each read."""
+        return Urllib3Timeout(connect=_left(self.connect_ends_at), read=_left(self.ends_at, self.read_within))
+
 
 def _left(ends_at: float | None, within: float | None = None) -> float | None:
     """Seconds that an operation may take. Raises TimeoutError when there are none."""
@@ -343,6 +347,8 @@ def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool
         if body is None:
             connection.send(head)
             return True
+        if isinstance(body, str):  # a form
+            body = body.encode("ascii")
         if isinstance(body, bytes) and len(body) <= _PIECE:
             connection.send(head + body)
             return True
@@ -419,3 +425,14 @@ class Answer:
             connection, self._connection = self._connection, None
             if connection is not None:
                 self._pool.put_back(connection)
+
+
+class ReplacedPool:
+    """A pool of urllib3's, whose connections somebody replaced (vcrpy, to record them) and who is to see the exchange."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+
+    def urlopen(self, *arguments: Any, timeout: ExchangeBounds, **options: Any) -> Any:
+        """As urllib3's, whose response and errors these are."""
+        return self._pool.urlopen(*arguments, timeout=timeout.for_urllib3(), **options)
