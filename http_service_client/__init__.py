@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies import RetryPolicy as RetryPolicy
     from .protocol.egress import EgressPolicy as EgressPolicy
+    from .protocol.problems import Problem as Problem
 
 _PLACES = {
     "client": "HttpServiceClient",
@@ -94,6 +95,7 @@ _PLACES = {
     "observability.metrics": "HttpMetrics",
     "policies": "CircuitBreakerPolicy RetryPolicy",
     "protocol.egress": "EgressPolicy",
+    "protocol.problems": "Problem",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 

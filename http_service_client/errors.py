@@ -49,6 +49,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .events import Timeline
     from .messages import HttpRequest, HttpResponse
+    from .protocol.problems import Problem
 
 __all__ = [
     "AttemptTimeoutError",
@@ -312,6 +313,10 @@ class ResponseValidationError(ResponseError, ValueError):
 
 
 class HttpStatusError(ResponseError):
-    """`raise_for_status()` on a 4xx or 5xx response."""
+    """`raise_for_status()` on a 4xx or 5xx response.
+
+    problem: what an application/problem+json response (RFC 9457) says is wrong; else None.
+    """
 
     status_code: int = 0
+    problem: Problem | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json as _json
+import textwrap
 import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from .protocol.cookies import parse_set_cookie
 from .protocol.decoding import decode_text
 from .protocol.headers import Headers, build_headers
 from .protocol.links import parse_links
+from .protocol.problems import Problem, parse_problem
 from .protocol.urls import redact_url
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Headers", "HttpContext", "HttpRequest", "HttpResponse"]
 
 IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
+_MOST_WORDS = 300  # characters of a problem in an error message; all of it is in `problem`
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 
 
@@ -258,16 +261,24 @@ class HttpResponse:
 
     @property
     def links(self) -> dict[str, dict[str, str]]:
-        """The Link header (RFC 8288), by relation."""
-        return parse_links(self.headers.get("Link", ""))
+        """The Link header (RFC 8288), by relation; each "url" is absolute."""
+        return parse_links(self.headers.get("Link", ""), self.url)
+
+    @property
+    def problem(self) -> Problem | None:
+        """What an application/problem+json response (RFC 9457) says is wrong; None for any other."""
+        return parse_problem(self.headers.get("Content-Type"), self.content)
 
     def raise_for_status(self) -> HttpResponse:
-        """This response; HttpStatusError when the status is 4xx or 5xx."""
+        """This response; HttpStatusError when the status is 4xx or 5xx, with what its `problem` says."""
         if self.status_code < 400:
             return self
         method = self.request.method if self.request is not None else "the request to"
         message = f"{method} {redact_url(self.url)} answered {self.status_code} {self.reason_phrase}".rstrip()
-        raise HttpStatusError(message, status_code=self.status_code, **self._evidence())
+        problem = self.problem
+        if problem is not None:
+            message += _told(problem, self.reason_phrase)
+        raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
 
     def explain(self) -> str:
         """The story of the call as a person would tell it, one line an event."""
@@ -283,6 +294,17 @@ class HttpResponse:
 
     def __repr__(self) -> str:
         return f"<HttpResponse [{self.status_code}]>"
+
+
+def _told(problem: Problem, reason_phrase: str) -> str:
+    """A problem's own words for an error message: one line, and not what the status says already."""
+    texts = [_on_one_line(text) for text in (problem.title, problem.detail) if text is not None]
+    words = ": ".join(text for text in texts if text not in ("", reason_phrase))
+    return textwrap.shorten(f": {words}", _MOST_WORDS, placeholder=" ...") if words else ""
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 class HttpContext:

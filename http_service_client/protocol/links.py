@@ -6,6 +6,7 @@ Read leniently, as servers write it: what is not a link is passed over, and noth
 from __future__ import annotations
 
 import re
+from urllib.parse import urljoin
 
 __all__ = ["parse_links"]
 
@@ -15,8 +16,10 @@ _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 
-def parse_links(value: str) -> dict[str, dict[str, str]]:
+def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
     """The links by relation, or by URL where there is none; the first of a relation wins.
+
+    base_url: what relative targets are resolved against (RFC 8288 3.1): the URL of the response.
 
     >>> parse_links('<https://h/?page=2>; rel="next"')
     {'next': {'url': 'https://h/?page=2', 'rel': 'next'}}
@@ -24,7 +27,7 @@ def parse_links(value: str) -> dict[str, dict[str, str]]:
     links: dict[str, dict[str, str]] = {}
     position = 0
     while (match := _TARGET.search(value, position)) is not None:
-        link = {"url": match.group(1).strip()}
+        link = {"url": _resolved(base_url, match.group(1).strip())}
         position = match.end()
         while (parameter := _PARAMETER.match(value, position)) is not None:
             position = parameter.end()
@@ -35,6 +38,13 @@ def parse_links(value: str) -> dict[str, dict[str, str]]:
         for relation in link.get("rel", "").lower().split() or [link["url"]]:
             links.setdefault(relation, link)
     return links
+
+
+def _resolved(base_url: str, target: str) -> str:
+    try:
+        return urljoin(base_url, target)
+    except ValueError:  # such as an IPv6 address without its end
+        return target
 
 
 def _unquoted(text: str) -> str:

@@ -49,10 +49,28 @@ def test_links_are_read_by_relation(value: str, links: dict[str, dict[str, str]]
     assert parse_links(value) == links
 
 
-@given(st.one_of(st.text(), st.text(st.sampled_from('<>;,="\\ arel'))))
-def test_links_never_fail(value: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "url"),
+    [
+        ("https://other.test/x", "https://other.test/x"),
+        ("/v1/orders?page=2", "https://h/v1/orders?page=2"),
+        ("?page=2", "https://h/v1/orders?page=2"),
+        ("42", "https://h/v1/42"),
+        ("//other.test/x", "https://other.test/x"),
+        ("http://[::1/x", "http://[::1/x"),
+    ],
+)
+def test_links_are_resolved(target: str, url: str) -> None:
+    """Against the URL of the response (RFC 8288 3.1); what cannot be is left as it is."""
+    assert parse_links(f"<{target}>; rel=next", "https://h/v1/orders?page=1")["next"]["url"] == url
+
+
+@given(
+    st.one_of(st.text(), st.text(st.sampled_from('<>;,="\\ arel:[/?'))), st.sampled_from(["", "https://h/"])
+)
+def test_links_never_fail(value: str, base_url: str) -> None:
     """A server's garbage is no reason to raise."""
-    assert isinstance(parse_links(value), dict)
+    assert isinstance(parse_links(value, base_url), dict)
 
 
 def test_links_are_read_in_linear_time() -> None:
