@@ -48,7 +48,11 @@ class Preparation:
             if login is not None:
                 headers["Authorization"] = basic(*login)
         has_body = body.length != 0
+        if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
+            raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
         check_framing(headers, body.length, has_body)
+        if "Cookie" in headers:  # the one list that is not joined by commas (RFC 6265, 5.4)
+            headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
         if body.content_type is not None and "Content-Type" not in headers:
             headers["Content-Type"] = body.content_type
         if self._compress_from is not None and has_body and "Content-Encoding" not in headers:
@@ -66,4 +70,7 @@ def checked_method(method: object) -> str:
     if not isinstance(method, str) or _TOKEN(method) is None:
         shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
         raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
-    return method.upper()
+    method = method.upper()
+    if method == "CONNECT":  # it asks for a tunnel, and is no request to a resource (RFC 9110, 9.3.6)
+        raise InvalidRequestError("method CONNECT opens a tunnel; for a proxy set HTTPS_PROXY")
+    return method

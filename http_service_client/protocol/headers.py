@@ -4,8 +4,7 @@ A field name is a token and is compared without case (RFC 9110 5.1); values of f
 name combine, in order, with a comma (5.2, 5.3); a value holds visible characters, spaces, tabs and
 `obs-text` (5.5). A CR, LF or NUL in a value is how a header injection starts, so it never gets out.
 
-Headers arrive here as text whose code points are bytes (latin-1), which loses nothing; whoever
-reads a response must hand over its raw bytes decoded so, and not as UTF-8.
+Text beyond ASCII is UTF-8 on the wire, in both directions; what comes in and is not UTF-8 is read as latin-1.
 """
 
 from __future__ import annotations
@@ -30,8 +29,11 @@ __all__ = [
 # token = 1*tchar                                                       RFC 9110 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*").fullmatch
+# obs-text is any byte of %x80-FF: all that UTF-8 makes of text which it can express.
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+# uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?").fullmatch
 
 SENSITIVE_HEADERS: frozenset[str] = frozenset(
     {
@@ -174,7 +176,7 @@ class Headers(MutableMapping[str, str]):
 def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
     """The user's headers as `Headers`: None values left out, white space around values stripped.
 
-    Names are text or ASCII bytes; values text, bytes (latin-1), numbers, bool ("true", "false") or an
+    Names are text or ASCII bytes; values text, bytes in UTF-8, numbers, bool ("true", "false") or an
     Enum of these. Raises InvalidRequestError that names the header, never its value.
     """
     if headers is None:
@@ -209,7 +211,7 @@ def validate_headers(headers: Headers) -> None:
 
 
 def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
-    """Refuse a user's own Content-Length or Transfer-Encoding that disagrees with the body.
+    """Refuse a user's own Content-Length or Transfer-Encoding that disagrees with the body, an Expect, a bad Host.
 
     length: of the body in bytes, None for a body of unknown length, which is sent chunked. Two truths
     about where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
@@ -218,6 +220,14 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
     if "transfer-encoding" in fields:
         raise InvalidRequestError(
             "header Transfer-Encoding must not be set; leave it out; it is set from the body"
+        )
+    if "expect" in fields:
+        raise InvalidRequestError(
+            "header Expect must not be set; leave it out; the body is sent without waiting for a 100"
+        )
+    if "host" in fields and _HOST(headers["host"]) is None:
+        raise InvalidRequestError(
+            f"header Host is {headers['host'][:80]!r}; it must be one host, with or without a port"
         )
     if "content-length" not in fields:
         return
@@ -260,7 +270,12 @@ def _value_text(name: str, value: object) -> str:
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):
-        return value.decode("latin-1")
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            raise InvalidRequestError(
+                f"header {name[:80]!r} has bytes in its value that are not UTF-8; encode them, for example by base64"
+            ) from None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, (int, float)) and math.isfinite(value):
@@ -278,6 +293,6 @@ def _bad_value(name: str, value: str) -> InvalidRequestError:
             f"header {name!r} has a control character (such as a line break) in its value; remove it"
         )
     return InvalidRequestError(
-        f"header {name!r} has a character outside latin-1 in its value; "
-        "encode it first, for example by urllib.parse.quote, or pass bytes"
+        f"header {name!r} holds a lone surrogate, which UTF-8 cannot express; "
+        "encode it first, for example by urllib.parse.quote"
     )

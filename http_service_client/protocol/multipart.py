@@ -139,7 +139,7 @@ def _part_head(
     if content_type is not None:
         extra.setdefault("Content-Type", content_type)
     validate_headers(extra)
-    lines.extend(f"{key}: {value}".encode("latin-1") for key, value in extra.multi_items())
+    lines.extend(f"{key}: {value}".encode() for key, value in extra.multi_items())
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

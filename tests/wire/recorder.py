@@ -1,0 +1,180 @@
+"""A server that writes down the raw bytes of every request, and lets a strict parser judge them.
+
+It listens at two addresses of loopback, so that there is another origin to be redirected to. h11 says where
+a request ends; what h11 refuses is written down with its reason, and answered by 400. The answers come from
+a script, one for each request; after its end, and without one, every request is answered by 200.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import h11
+
+__all__ = ["Answer", "Recorded", "Recorder"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One response."""
+
+    status: int = 200
+    headers: Sequence[tuple[str, str]] = ()
+    body: bytes = b""
+
+
+@dataclass
+class Recorded:
+    """One request.
+
+    to: the address that it came to, "here" or "there".   raw: every byte of it.
+    body: what h11 made of it, its chunks joined.   refused: why h11 refused it, or None.
+    """
+
+    to: str
+    raw: bytes = b""
+    body: bytes = b""
+    refused: str | None = None
+
+
+@dataclass
+class _Peer:
+    """One connection."""
+
+    to: str
+    parser: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
+    request: Recorded = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.request = Recorded(self.to)
+
+
+class Recorder:
+    """The server: one thread for all connections. `with` ends it.
+
+    ports: by name, "here" and "there".
+    """
+
+    def __init__(self) -> None:
+        self.ports: dict[str, int] = {}
+        self._script: list[Answer] = []
+        self._log: list[Recorded] = []
+        self._lock = threading.Lock()
+        self._selector = selectors.DefaultSelector()
+        self._wake, woken = socket.socketpair()
+        self._selector.register(woken, selectors.EVENT_READ)
+        for name in ("here", "there"):
+            listener = socket.create_server(("127.0.0.1", 0))
+            self.ports[name] = listener.getsockname()[1]
+            self._selector.register(listener, selectors.EVENT_READ, name)
+        self._thread = threading.Thread(target=self._run, name="Recorder", daemon=True)
+        self._thread.start()
+
+    def begin(self, answers: Sequence[Answer] = ()) -> None:
+        """Forget what was recorded, and answer by this script from now on."""
+        with self._lock:
+            self._script, self._log = list(answers), []
+
+    @property
+    def requests(self) -> list[Recorded]:
+        """What came since `begin`, in order."""
+        with self._lock:
+            return list(self._log)
+
+    def named(self, text: str) -> str:
+        """The text with the real addresses in place of ``http://here`` and ``http://there``."""
+        for name, port in self.ports.items():
+            text = text.replace(f"http://{name}", f"http://127.0.0.1:{port}").replace(f":{name}", f":{port}")
+        return text
+
+    def unnamed(self, raw: bytes) -> bytes:
+        """The bytes with the names ``here`` and ``there`` in place of the addresses; other hosts as ``h:here``."""
+        for name, port in self.ports.items():
+            raw = raw.replace(b"127.0.0.1:%d" % port, name.encode()).replace(
+                b":%d" % port, f":{name}".encode()
+            )
+        return raw
+
+    def _run(self) -> None:
+        with self._selector:
+            while True:
+                for key, _ in self._selector.select():
+                    sock: Any = key.fileobj
+                    if isinstance(key.data, str):
+                        accepted, _ = sock.accept()
+                        self._selector.register(accepted, selectors.EVENT_READ, _Peer(key.data))
+                    elif isinstance(key.data, _Peer):
+                        if not self._serve(sock, key.data):
+                            self._selector.unregister(sock)
+                            sock.close()
+                    else:
+                        for open_key in list(self._selector.get_map().values()):
+                            open_key.fileobj.close()  # type: ignore[union-attr]  # they are all sockets
+                        return
+
+    def _serve(self, sock: socket.socket, peer: _Peer) -> bool:
+        """Take what has come; whether the connection goes on."""
+        try:
+            data = sock.recv(1024 * 1024)
+            if not data:
+                return False
+            peer.request.raw += data
+            return self._read(sock, peer, data)
+        except OSError:  # the client has gone
+            return False
+
+    def _read(self, sock: socket.socket, peer: _Peer, data: bytes) -> bool:
+        try:
+            peer.parser.receive_data(data)
+            while not isinstance(event := peer.parser.next_event(), h11.EndOfMessage):
+                if event is h11.NEED_DATA:
+                    return True
+                if isinstance(event, h11.Data):
+                    peer.request.body += event.data
+        except h11.RemoteProtocolError as error:
+            peer.request.refused = str(error)
+        request, peer.request = peer.request, Recorded(peer.to)
+        with self._lock:
+            self._log.append(request)
+            answer = self._script.pop(0) if self._script else Answer()
+        if request.refused:
+            sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            return False
+        return self._answer(sock, peer.parser, answer)
+
+    def _answer(self, sock: socket.socket, parser: h11.Connection, answer: Answer) -> bool:
+        fields = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+        sock.sendall(
+            b"".join(
+                parser.send(event) or b""
+                for event in (
+                    h11.Response(status_code=answer.status, headers=fields, reason=b"As scripted"),
+                    h11.Data(data=answer.body),
+                    h11.EndOfMessage(),
+                )
+            )
+        )
+        if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
+            return False
+        parser.start_next_cycle()
+        return True
+
+    def close(self) -> None:
+        """End the thread and every connection."""
+        self._wake.send(b"!")
+        self._thread.join(10)
+        self._wake.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
