@@ -86,7 +86,7 @@ def pipeline_stages(source: str | None = None) -> list[Stage]:
         raise StaleDiagramError("call_pipeline must call compose([layers…], handler) once")
     layers, handler = calls[0].args
     types = {
-        argument.arg: ast.unparse(argument.annotation)
+        argument.arg: ast.unparse(argument.annotation).removesuffix(" | None")
         for argument in function.args.args
         if argument.annotation
     }

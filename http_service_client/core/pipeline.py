@@ -14,11 +14,13 @@ from ..messages import HttpRequest
 from .attempt_timeout import AttemptTimeoutLayer
 from .call import Call
 from .circuits import CircuitBreakerLayer
+from .cookies import CookiesLayer
 from .deadline import DeadlineLayer
 from .effects import Outcome, Plan
 from .exchange import Exchange
 from .interceptors import InterceptorsLayer
 from .redirects import RedirectsLayer
+from .request_compression import RequestCompressionLayer
 from .retry import RetryLayer
 
 __all__ = ["Handler", "Layer", "call_pipeline", "compose"]
@@ -33,9 +35,14 @@ class Layer(Protocol):
 
 
 def call_pipeline(
-    retry: RetryLayer, interceptors: InterceptorsLayer, redirects: RedirectsLayer, exchange: Exchange
+    retry: RetryLayer,
+    interceptors: InterceptorsLayer,
+    redirects: RedirectsLayer,
+    compression: RequestCompressionLayer | None,
+    cookies: CookiesLayer | None,
+    exchange: Exchange,
 ) -> Handler:
-    """The layers of a call, in the order in which a request meets them.
+    """The layers of a call, in the order in which a request meets them; those that are None are left out.
 
     A fast failure of the circuit runs no interceptor; every attempt asks the breaker anew;
     interceptors see each attempt; an attempt's timeout covers all its redirects.
@@ -48,15 +55,18 @@ def call_pipeline(
             interceptors,  # user code, then the request's final form
             AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
             redirects,  # hops
+            compression,  # of the body, where it is switched on
+            cookies,  # from the jar and into it, where there is one
         ],
         exchange,  # a place, and one exchange on the wire
     )
 
 
-def compose(layers: Sequence[Layer], handler: Handler) -> Handler:
+def compose(layers: Sequence[Layer | None], handler: Handler) -> Handler:
     """`handler` with the layers around it, the first one outermost."""
     for layer in reversed(layers):
-        handler = _around(layer, handler)
+        if layer is not None:
+            handler = _around(layer, handler)
     return handler
 
 

@@ -1,4 +1,4 @@
-"""Gzip for request bodies (RFC 1952, RFC 9110 8.4.1.3).
+"""Content codings for request bodies: gzip (RFC 1952) and zstd (RFC 8878), as of RFC 9110 8.4.1.
 
 Only a body in memory is compressed, so that its length stays known and it stays replayable; the same
 body gives the same bytes each time (no time stamp), so that a retry and a signature match.
@@ -6,23 +6,47 @@ body gives the same bytes each time (no time stamp), so that a retry and a signa
 
 from __future__ import annotations
 
+import importlib
 import zlib
+from collections.abc import Callable
+from functools import lru_cache
 
 from .body_streams import Body
 
-__all__ = ["compress"]
+__all__ = ["REQUEST_CODINGS", "compress", "may_compress"]
+
+REQUEST_CODINGS = ("gzip", "zstd")
+_LEVEL = 6  # of gzip; zstd has its own scale, and its default serves
 
 
-def compress(body: Body, threshold: int) -> tuple[Body, str | None]:
-    """The body gzipped and the Content-Encoding to send, or the body as it is and None.
+def compress(body: Body, coding: str) -> Body | None:
+    """The body in a coding, or None where it would not become smaller, or is not in memory.
 
-    threshold: in bytes; a shorter body is left alone, as is one that would not become smaller.
+    coding: one of REQUEST_CODINGS that `may_compress`.
     """
     content = body.content
-    if content is None or not content or len(content) < threshold:
-        return body, None
-    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # 16: a gzip frame, its mtime 0
-    packed = packer.compress(content) + packer.flush()
-    if len(packed) >= len(content):
-        return body, None
-    return Body(packed, body.content_type), "gzip"
+    if not content:
+        return None
+    packed = _gzip(content) if coding == "gzip" else _zstd()(content)  # type: ignore[misc]  # it was asked for
+    return Body(packed, body.content_type) if len(packed) < len(content) else None
+
+
+def may_compress(coding: str) -> bool:
+    """Whether a coding can be made here: zstd needs Python 3.14 or the package zstandard."""
+    return coding == "gzip" or (coding == "zstd" and _zstd() is not None)
+
+
+def _gzip(content: bytes) -> bytes:
+    packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # 16: a gzip frame, its mtime 0
+    return packer.compress(content) + packer.flush()
+
+
+@lru_cache(maxsize=1)
+def _zstd() -> Callable[[bytes], bytes] | None:
+    for name in ("compression.zstd", "backports.zstd", "zstandard"):
+        try:
+            function: Callable[[bytes], bytes] = importlib.import_module(name).compress
+            return function
+        except ImportError:
+            continue
+    return None

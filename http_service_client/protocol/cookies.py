@@ -1,6 +1,7 @@
 """Cookies as header fields (RFC 6265): read from Set-Cookie, written to Cookie.
 
-No jar lives here: what a response set is told by name and value, what a call sends is what it was given.
+No jar lives here (see `cookie_jar`): what a response set is told by name and value, what a call sends is
+what it was given.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from ..errors import InvalidRequestError
 from .values import scalar_bytes
 
-__all__ = ["cookie_header", "parse_set_cookie"]
+__all__ = ["cookie_header", "cookie_names", "parse_set_cookie"]
 
 _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # Wider than cookie-octet (4.1.1): spaces, commas, quotes and backslashes are common, and servers read
@@ -63,3 +64,8 @@ def cookie_header(cookies: Mapping[str, object]) -> str:
             )
         pairs.append(f"{name}={text}")
     return "; ".join(pairs)
+
+
+def cookie_names(header: str) -> list[str]:
+    """The names in a Cookie header's value."""
+    return [pair.partition("=")[0].strip(" \t") for pair in header.split(";")] if header else []
