@@ -68,6 +68,8 @@ if TYPE_CHECKING:
     from .observability.metrics import HttpMetrics as HttpMetrics
     from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies import RetryPolicy as RetryPolicy
+    from .protocol.cookie_jar import Cookie as Cookie
+    from .protocol.cookie_jar import CookieJar as CookieJar
     from .protocol.egress import EgressPolicy as EgressPolicy
     from .protocol.problems import Problem as Problem
 
@@ -94,6 +96,7 @@ _PLACES = {
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",
     "policies": "CircuitBreakerPolicy RetryPolicy",
+    "protocol.cookie_jar": "Cookie CookieJar",
     "protocol.egress": "EgressPolicy",
     "protocol.problems": "Problem",
 }

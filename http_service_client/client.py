@@ -18,12 +18,15 @@ from .config import HttpClientConfig
 from .core.call import Call
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
+from .core.cookies import CookiesLayer
 from .core.exchange import Exchange
 from .core.interceptors import Interceptor, InterceptorsLayer
+from .core.keys import KeyRegistry
 from .core.limits import Limit
 from .core.pipeline import call_pipeline
 from .core.preparation import Preparation
 from .core.redirects import RedirectsLayer
+from .core.request_compression import RequestCompressionLayer
 from .core.retry import RetryLayer
 from .core.scope import current_scope, enter_scope, leave_scope
 from .drivers.clocks import Clock, SystemClock
@@ -35,6 +38,7 @@ from .messages import HttpResponse
 from .observability.collector import MetricsCollector
 from .observability.metrics import HttpMetrics
 from .opening import CallOpener
+from .protocol.cookie_jar import CookieJar
 from .transports.base import TransportSettings
 from .transports.tls import TlsSettings
 from .worlds import Worlds
@@ -91,17 +95,17 @@ class HttpServiceClient:
         self._open_call = CallOpener(config, base_url, clock, random, self._tell)
         keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
         interceptors = _Interceptors(interceptor_factory)
+        self._jar = _jar(config.cookies)
         self._pipeline = call_pipeline(
             RetryLayer(random, clock.wall),
             InterceptorsLayer(
                 [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
                 [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
-                Preparation(
-                    config.pool.compression_threshold if config.enable_request_compression else None,
-                    read_logins(config.netrc),
-                ),
+                Preparation(read_logins(config.netrc)),
             ),
             RedirectsLayer(config.sensitive),
+            _compression(config, keys),
+            None if self._jar is None else CookiesLayer(self._jar, clock.wall),
             Exchange(keys, connections, config.egress_policy),
         )
         self._worlds = Worlds(
@@ -251,6 +255,11 @@ class HttpServiceClient:
         """What this client has counted and measured."""
         return self._collector.metrics
 
+    @property
+    def cookies(self) -> CookieJar | None:
+        """The jar of this client, or None without one (see `HttpClientConfig.cookies`)."""
+        return self._jar
+
     def get_circuit_breaker_states(self) -> dict[str, str]:
         """The state of each circuit, such as ``{"https://api.example.com": "closed"}``."""
         states = self._open_call.keys.items()
@@ -313,6 +322,21 @@ def _finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
         raise result
     finally:
         del result  # its traceback holds this frame
+
+
+def _jar(wanted: bool | CookieJar) -> CookieJar | None:
+    """The jar that the configuration asks for, safe for threads."""
+    if wanted is False:
+        return None
+    jar = CookieJar() if wanted is True else wanted
+    jar.share(ForkSafeLock())
+    return jar
+
+
+def _compression(config: HttpClientConfig, keys: KeyRegistry) -> RequestCompressionLayer | None:
+    if not config.enable_request_compression:
+        return None
+    return RequestCompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
 
 
 def _transport_settings(config: HttpClientConfig) -> TransportSettings:

@@ -18,6 +18,8 @@ from .core.checks import check_count, check_duration, check_flag
 from .core.timeouts import Timeout
 from .errors import ConfigurationError, InvalidRequestError
 from .policies import CircuitBreakerPolicy, RetryPolicy
+from .protocol.compression import REQUEST_CODINGS, may_compress
+from .protocol.cookie_jar import CookieJar
 from .protocol.egress import EgressPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
 
@@ -96,7 +98,10 @@ class HttpClientConfig:
     auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     max_response_size: decoded bytes, None for no limit.
-    enable_request_compression: gzip bodies from `compression_threshold` on.
+    enable_request_compression: compress bodies from `compression_threshold` on; who answers that by 415 gets
+        them as they are.   request_coding: "gzip", or "zstd" (Python 3.14, or the extra `zstd`).
+    cookies: True for a jar of the client's own, or a `CookieJar`, which several clients may share. With one,
+        a client speaks for one user.
     enable_response_decompression: False hands out the bytes as they came.
     allowed_redirect_count: redirects followed; 0 returns the redirect itself.
     trust_env_proxy_settings: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, read once.
@@ -123,8 +128,10 @@ class HttpClientConfig:
     auto_idempotency_key: bool = False
     max_response_size: int | None = 10 * 1024 * 1024
     enable_request_compression: bool = False
+    request_coding: str = "gzip"
     enable_response_decompression: bool = True
     allowed_redirect_count: int = 10
+    cookies: bool | CookieJar = False
     trust_env_proxy_settings: bool = True
     default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may hold a secret
     sensitive_headers: Sequence[str] = ()
@@ -151,6 +158,9 @@ class HttpClientConfig:
             check_count("max_response_size", self.max_response_size)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
+        _check_coding(self.request_coding)
+        if not isinstance(self.cookies, (bool, CookieJar)):
+            raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
         if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
             raise ConfigurationError(
                 f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
@@ -287,6 +297,15 @@ def _check_interceptors(name: str, value: object) -> None:
         if not callable(getattr(item, method, None)):
             shown = item.__name__ if isinstance(item, type) else repr(item)
             raise ConfigurationError(f"{name} has {shown}, which has no method {method}")
+
+
+def _check_coding(value: object) -> None:
+    if value not in REQUEST_CODINGS:
+        raise ConfigurationError(f"request_coding must be 'gzip' or 'zstd', not {value!r}")
+    if not may_compress(str(value)):
+        raise ConfigurationError(
+            f"request_coding must be 'gzip' here, not {value!r}; for zstd install http-service-client[zstd]"
+        )
 
 
 def _checked_headers(given: object) -> Headers:

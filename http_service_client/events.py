@@ -19,6 +19,7 @@ __all__ = [
     "AttemptFinished",
     "CallFinished",
     "CircuitRefused",
+    "CodingRefused",
     "Event",
     "RedirectFollowed",
     "RetryScheduled",
@@ -85,6 +86,20 @@ class RedirectFollowed:
 
     def __str__(self) -> str:
         return f"attempt {self.attempt}: {self.status_code}, on to {self.method} {self.url}"
+
+
+@dataclass(frozen=True)
+class CodingRefused:
+    """The server answered a compressed body by 415; the plain one follows within the attempt."""
+
+    at: float
+    attempt: int
+    key: str
+    coding: str
+    name: ClassVar[str] = "coding_refused"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: 415 to a body in {self.coding}, sent again as it is"
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,15 @@ class CallFinished:
         return f"done: {what} after {tries}, {_words(self.sent_state)}{_left(self)}"
 
 
-Event = AttemptFinished | RedirectFollowed | RetryScheduled | RetryStopped | CircuitRefused | CallFinished
+Event = (
+    AttemptFinished
+    | RedirectFollowed
+    | CodingRefused
+    | RetryScheduled
+    | RetryStopped
+    | CircuitRefused
+    | CallFinished
+)
 
 
 class Timeline(tuple[Event, ...]):

@@ -15,9 +15,11 @@ import pytest
 
 from http_service_client import CircuitBreakerState
 from http_service_client.core import pipeline
+from http_service_client.core.cookies import CookiesLayer
 from http_service_client.core.exchange import Exchange
 from http_service_client.core.interceptors import InterceptorsLayer
 from http_service_client.core.redirects import RedirectsLayer
+from http_service_client.core.request_compression import RequestCompressionLayer
 from http_service_client.core.retry import RetryLayer
 
 EXTENSION = Path(__file__).resolve().parent.parent / "docs/_ext/diagrams.py"
@@ -56,8 +58,15 @@ class TestThePipeline:
             composed.extend(type(each).__name__ for each in (*layers, handler))
 
         monkeypatch.setattr(pipeline, "compose", record)
-        made = [kind.__new__(kind) for kind in (RetryLayer, InterceptorsLayer, RedirectsLayer, Exchange)]
-        pipeline.call_pipeline(*made)
+        given = (
+            RetryLayer,
+            InterceptorsLayer,
+            RedirectsLayer,
+            RequestCompressionLayer,
+            CookiesLayer,
+            Exchange,
+        )
+        pipeline.call_pipeline(*(kind.__new__(kind) for kind in given))
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]
 

@@ -17,9 +17,12 @@ __all__ = ["KeyRegistry", "KeyState"]
 
 
 class KeyState:
-    """What is remembered of one key. breaker and budget are None when switched off."""
+    """What is remembered of one key. breaker and budget are None when switched off.
 
-    __slots__ = ("breaker", "budget", "connections")
+    refuses_codings: it took a request's body only when that was not compressed.
+    """
+
+    __slots__ = ("breaker", "budget", "connections", "refuses_codings")
 
     def __init__(
         self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: Limit
@@ -27,6 +30,7 @@ class KeyState:
         self.breaker = breaker
         self.budget = budget
         self.connections = connections
+        self.refuses_codings = False
 
     def is_at_rest(self) -> bool:
         """Whether forgetting it changes no decision."""

@@ -11,7 +11,6 @@ import re
 from ..errors import InvalidRequestError
 from ..messages import HttpRequest
 from ..protocol.auth import basic
-from ..protocol.compression import compress
 from ..protocol.headers import Headers, build_headers, check_framing, validate_headers
 from ..protocol.netrc import NetrcEntries
 from ..protocol.urls import normalise_url, redact_url, split_url
@@ -25,13 +24,11 @@ METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 
 class Preparation:
     """Brings requests into their final form.
 
-    compress_from: smallest body, in bytes, that is compressed; None never compresses.
     logins: by host, for requests that have no Authorization. A redirect takes none from here: a server must
         not be able to make us log in elsewhere.
     """
 
-    def __init__(self, compress_from: int | None, logins: NetrcEntries | None = None) -> None:
-        self._compress_from = compress_from
+    def __init__(self, logins: NetrcEntries | None = None) -> None:
         self._logins = logins
 
     def __call__(self, request: HttpRequest) -> None:
@@ -55,11 +52,6 @@ class Preparation:
             headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
         if body.content_type is not None and "Content-Type" not in headers:
             headers["Content-Type"] = body.content_type
-        if self._compress_from is not None and has_body and "Content-Encoding" not in headers:
-            body, coding = compress(body, self._compress_from)
-            if coding is not None:
-                request.body = body
-                headers["Content-Encoding"] = coding
         validate_headers(headers)
         if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
             headers["Content-Length"] = str(body.length)

@@ -69,6 +69,8 @@ def test_the_layers_of_a_call_in_their_order() -> None:
         "interceptors,",
         "AttemptTimeoutLayer",
         "redirects,",
+        "compression,",
+        "cookies,",
     ]
     places = [source.rindex(name) for name in names]
     assert places == sorted(places)

@@ -1,0 +1,66 @@
+"""The body's content coding, for each exchange anew: who does not take it is sent the plain body."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..events import CodingRefused
+from ..messages import HttpRequest, HttpResponse
+from ..protocol.compression import compress
+from ..protocol.urls import split_url
+from .effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .keys import KeyRegistry
+    from .pipeline import Handler
+
+__all__ = ["RequestCompressionLayer"]
+
+
+class RequestCompressionLayer:
+    """Compresses bodies; one that a server refuses by 415 is sent once more as it is (RFC 7694, RFC 9110 15.5.16).
+
+    A 415 is a refusal to process, so that repeating the request does no harm. When the plain body is taken,
+    the coding was to blame, and the origin gets no more of it. When that is a 415 too, the content was.
+
+    threshold: smallest body, in bytes, that is compressed.   coding: "gzip" or "zstd".
+    """
+
+    def __init__(self, keys: KeyRegistry, threshold: int, coding: str) -> None:
+        self._keys = keys
+        self._threshold = threshold
+        self._coding = coding
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        origin = self._keys.get(split_url(request.url).origin)
+        packed = None if origin.refuses_codings else self._packed(request)
+        if packed is None:
+            return (yield from proceed(request, call))
+        outcome = yield from proceed(packed, call)
+        if not isinstance(outcome, HttpResponse) or outcome.status_code != 415:
+            return outcome
+        call.record(CodingRefused(call.elapsed(), call.attempt, call.key, self._coding))
+        outcome = yield from proceed(request, call)
+        if isinstance(outcome, HttpResponse) and outcome.status_code != 415:
+            origin.refuses_codings = True
+        return outcome
+
+    def _packed(self, request: HttpRequest) -> HttpRequest | None:
+        """The request with its body compressed; None where that is not to be, or gains nothing."""
+        body = request.body
+        if (
+            body.content is None
+            or len(body.content) < self._threshold
+            or "Content-Encoding" in request.headers
+        ):
+            return None
+        smaller = compress(body, self._coding)
+        if smaller is None:
+            return None
+        packed = request.copy()
+        packed.body = smaller
+        packed.headers.pop("Content-Length", None)
+        packed.headers["Content-Encoding"] = self._coding
+        packed.headers["Content-Length"] = str(smaller.length)
+        return packed
