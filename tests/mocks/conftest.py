@@ -1,4 +1,4 @@
-"""Each mocking library in turn, with the world that it mocks."""
+"""What the tests of the mocking libraries share: aioresponses mended, and a server for what is let through."""
 
 from __future__ import annotations
 
@@ -7,24 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from http_service_client.testing import LoopbackServer, mend_aioresponses
-from mocks.libraries import LIBRARIES, Library
-from worlds import World
+from transports.faults import Certificates
 
 mend_aioresponses()
-
-
-@pytest.fixture(params=LIBRARIES, ids=lambda kind: kind.name)
-def library(request: pytest.FixtureRequest) -> Iterator[Library]:
-    """Each library in turn, in force: the test runs once with each."""
-    with request.param() as library:
-        yield library
-
-
-@pytest.fixture
-def world(library: Library) -> Iterator[World]:
-    """The world that the library mocks."""
-    with library.world() as world:
-        yield world
 
 
 @pytest.fixture
@@ -32,3 +17,9 @@ def server() -> Iterator[LoopbackServer]:
     """A scripted server on loopback."""
     with LoopbackServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates that nobody but these tests trusts."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))

@@ -9,6 +9,7 @@ import asyncio
 import gzip
 import socket
 import ssl
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import Mock
 
@@ -30,6 +31,20 @@ from worlds import World
 
 URL = "https://payments.test/charges"
 AT_ONCE: dict[str, Any] = {"retry_policy_config": {"initial_delay": 0}}
+
+
+@pytest.fixture(params=LIBRARIES, ids=lambda kind: kind.name)
+def library(request: pytest.FixtureRequest) -> Iterator[Library]:
+    """Each library in turn, in force: the test runs once with each."""
+    with request.param() as library:
+        yield library
+
+
+@pytest.fixture
+def world(library: Library) -> Iterator[World]:
+    """The world that the library mocks."""
+    with library.world() as world:
+        yield world
 
 
 def test_a_mocked_response_is_a_response(library: Library, world: World) -> None:
