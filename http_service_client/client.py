@@ -41,7 +41,7 @@ from .opening import CallOpener
 from .protocol.cookie_jar import CookieJar
 from .transports.base import TransportSettings
 from .transports.tls import TlsSettings
-from .worlds import Worlds
+from .worlds import Worlds, check_parts
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -84,7 +84,11 @@ class HttpServiceClient:
         random: Callable[[], float] | None = None,
     ) -> None:
         if config is not None and not isinstance(config, HttpClientConfig):
-            raise ConfigurationError(f"config must be an HttpClientConfig, not {type(config).__name__}")
+            remedies = {str: "; pass a URL as base_url=", dict: "; write HttpClientConfig(**settings)"}
+            raise ConfigurationError(
+                f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
+            )
+        check_parts(transport, clock, random, on_event, interceptor_factory)
         self.config = config = config or HttpClientConfig()
         self._on_event = on_event
         self._is_closed = False

@@ -6,22 +6,21 @@ value and what to write instead. Nothing is silently ignored: a field that is ac
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from .core.backoff import ExponentialBackoff
 from .core.budget import RetryBudgetSettings
-from .core.checks import check_count, check_duration, check_flag
+from .core.checks import check_count, check_duration, check_flag, did_you_mean
 from .core.timeouts import Timeout
 from .errors import ConfigurationError, InvalidRequestError
 from .policies import CircuitBreakerPolicy, RetryPolicy
 from .protocol.compression import REQUEST_CODINGS, may_compress
 from .protocol.cookie_jar import CookieJar
 from .protocol.egress import EgressPolicy
-from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, validate_headers
+from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, redact_headers, validate_headers
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -82,7 +81,7 @@ _SHARED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class HttpClientConfig:
     """Everything a client can be told. Durations in seconds, sizes in bytes.
 
@@ -133,18 +132,18 @@ class HttpClientConfig:
     allowed_redirect_count: int = 10
     cookies: bool | CookieJar = False
     trust_env_proxy_settings: bool = True
-    default_headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # it may hold a secret
+    default_headers: Mapping[str, str] = field(default_factory=dict)
     sensitive_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
     netrc: bool | str = False
 
     # Resolved from the above, for the client.
-    pool: ConnectionPoolConfig = field(init=False, repr=False, compare=False)
-    circuit_breaker: CircuitBreakerPolicy | None = field(init=False, repr=False, compare=False)
-    retry: RetryPolicy | None = field(init=False, repr=False, compare=False)
-    budget: RetryBudgetSettings | None = field(init=False, repr=False, compare=False)
-    headers: Headers = field(init=False, repr=False, compare=False)
-    sensitive: frozenset[str] = field(init=False, repr=False, compare=False)
+    pool: ConnectionPoolConfig = field(init=False, compare=False)
+    circuit_breaker: CircuitBreakerPolicy | None = field(init=False, compare=False)
+    retry: RetryPolicy | None = field(init=False, compare=False)
+    budget: RetryBudgetSettings | None = field(init=False, compare=False)
+    headers: Headers = field(init=False, compare=False)
+    sensitive: frozenset[str] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in (
@@ -188,6 +187,13 @@ class HttpClientConfig:
         if limit is not None:
             total = limit if total is None else min(total, limit)
         return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
+
+    def __repr__(self) -> str:
+        """What was set, with the secrets among the default headers redacted."""
+        given = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+        given["default_headers"] = redact_headers(self.headers, self.sensitive)
+        said = (f"{name}={value!r}" for name, value in given.items() if value != _DEFAULTS[name])
+        return f"HttpClientConfig({', '.join(said)})"
 
     def _resolve(self, name: str, value: object) -> None:
         object.__setattr__(self, name, value)
@@ -241,6 +247,12 @@ class HttpClientConfig:
         return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
 
 
+_DEFAULTS = {
+    item.name: {} if item.default is MISSING else item.default
+    for item in fields(HttpClientConfig)
+    if item.init
+}
+
 # A client has its own time and chance, and names its circuits by their keys.
 _THE_CLIENTS_OWN = frozenset({"clock", "name", "random"})
 
@@ -261,8 +273,7 @@ def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
     ]
     for key in given:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(known)}"
+            hint = did_you_mean(key, known) or f"known keys: {', '.join(known)}"
             raise ConfigurationError(f"{name} has the unknown key {key!r}; {hint}")
     return dict(given)
 

@@ -42,6 +42,10 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         self._token = AMBIENT_DEADLINE.set(Deadline(at, self._clock))
         return self
 
+    def __repr__(self) -> str:
+        left = f", {self.remaining():.3f} s left" if self._token is not None else ""
+        return f"<deadline of {self._seconds:g} s{left}>"
+
     def __exit__(self, *exception: object) -> None:
         token, self._token = self._token, None
         if token is not None:

@@ -5,6 +5,7 @@ Everything that can be wrong with the asking is found here, before anything is s
 
 from __future__ import annotations
 
+import inspect
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from ._version import __version__
 from .config import HttpClientConfig
 from .core.budget import RetryBudget
 from .core.call import Call, CallOptions
-from .core.checks import check_duration
+from .core.checks import check_duration, did_you_mean
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
 from .core.deadline import earliest
@@ -179,6 +180,10 @@ class CallOpener:
             timeout = self._timeout
         elif isinstance(given, Timeout):
             timeout = given
+        elif isinstance(given, tuple):
+            raise ConfigurationError(
+                f"timeout must be seconds or a Timeout, not {given!r}; write Timeout(connect=…, read=…)"
+            )
         else:
             check_duration("timeout", given)
             timeout = Timeout(total=given, connect=self._timeout.connect, pool=self._timeout.pool)
@@ -231,7 +236,9 @@ _ELSEWHERE = {
 
 
 def _about_keyword(name: str) -> str:
-    return f"a call takes no keyword {name!r}; {_ELSEWHERE.get(name, 'see HttpServiceClient.request')}"
+    known = inspect.signature(CallOpener.__call__).parameters
+    remedy = _ELSEWHERE.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
+    return f"a call takes no keyword {name!r}; {remedy}"
 
 
 def _override(headers: Headers, given: Headers) -> None:
@@ -256,7 +263,9 @@ def _checked_base_url(base_url: str | None) -> str | None:
     try:
         normalise_url("", base_url=base_url)
     except InvalidRequestError as error:
-        raise ConfigurationError(f"base_url: {error}") from None
+        problem = str(error).replace(", or use a base_url", "")
+        prefix = "" if problem.startswith("base_url") else "base_url: "
+        raise ConfigurationError(prefix + problem) from None
     return base_url
 
 

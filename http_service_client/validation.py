@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_origin
 
 from .errors import ConfigurationError, ResponseValidationError
 from .messages import HttpResponse
@@ -27,7 +28,7 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
             f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
             for problem in error.errors(include_url=False, include_context=False, include_input=False)
         ]
-        name = getattr(response_type, "__name__", str(response_type))
+        name = _shown(response_type)
         message = f"the response of {redact_url(response.url)} is not a valid {name}: {'; '.join(problems)}"
         details = {"response": response, "request": response.request, "timeline": response.timeline}
         raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
@@ -51,11 +52,19 @@ def _new_adapter(response_type: Any) -> Any:
             "response_type needs pydantic: pip install 'http-service-client[pydantic]'"
         ) from None
     try:
-        return pydantic.TypeAdapter(response_type)
-    except pydantic.errors.PydanticUserError as error:
-        raise ConfigurationError(
-            f"response_type {response_type!r} cannot be validated: {error.message}"
-        ) from None
+        adapter = pydantic.TypeAdapter(response_type)
+        if not getattr(adapter, "pydantic_complete", True):  # it names a type that nobody has defined
+            adapter.rebuild()
+        return adapter
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
+        problem = error.message.partition("\n")[0]
+        raise ConfigurationError(f"response_type {response_type!r} cannot be validated: {problem}") from None
+
+
+def _shown(response_type: Any) -> str:
+    """The type as it is written: Order, list[Order]."""
+    is_plain = isinstance(response_type, type) and get_origin(response_type) is None
+    return response_type.__name__ if is_plain else re.sub(r"\b\w+\.", "", str(response_type))
 
 
 _kept_adapter = lru_cache(maxsize=256)(_new_adapter)

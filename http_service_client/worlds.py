@@ -15,6 +15,7 @@ from .core.limits import Limit
 from .drivers.clocks import Clock
 from .drivers.locks import ForkSafeLock
 from .drivers.portal import PORTAL
+from .errors import ConfigurationError
 from .transports.base import TransportSettings
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from .transports.over_aiohttp import AiohttpTransport
     from .transports.over_requests import RequestsTransport
 
-__all__ = ["Worlds"]
+__all__ = ["Worlds", "check_parts"]
 
 
 class Worlds:
@@ -116,3 +117,18 @@ def _begin_anew_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_begin_anew_in_child)
+
+
+def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, interceptor_factory: Any) -> None:
+    """Raise ConfigurationError for what a user put in the world's place and cannot do its work."""
+    sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
+    if transport is not None and (isinstance(transport, type) or not sends):
+        raise ConfigurationError(f"transport must be an object with send or send_async, not {transport!r}")
+    if clock is not None and (isinstance(clock, type) or not isinstance(clock, Clock)):
+        raise ConfigurationError(
+            f"clock must be an object with monotonic, wall, sleep and sleep_async, not {clock!r}"
+        )
+    functions = {"random": random, "on_event": on_event, "interceptor_factory": interceptor_factory}
+    for name, function in functions.items():
+        if function is not None and not callable(function):
+            raise ConfigurationError(f"{name} must be a function, not {function!r}")

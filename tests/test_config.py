@@ -6,8 +6,10 @@ import asyncio
 import dataclasses
 import pickle
 import re
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ from http_service_client import (
     SentState,
     Timeout,
 )
+from http_service_client.testing import ScriptedTransport, VirtualClock
 
 NAN, INF = float("nan"), float("inf")
 
@@ -199,19 +202,50 @@ def test_a_client_wants_a_config(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "remedy"),
+    [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
+)
+def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy: str) -> None:
+    """The base URL as in other clients, and the settings as a plain dict."""
+    with pytest.raises(ConfigurationError) as raised:
+        HttpServiceClient(value)
+    assert str(raised.value) == f"config must be an HttpClientConfig, not {type(value).__name__}{remedy}"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("transport", 3),
+        ("transport", ScriptedTransport),
+        ("clock", 3),
+        ("clock", VirtualClock),
+        ("clock", time),
+        ("random", 3),
+        ("on_event", "print"),
+        ("interceptor_factory", {}),
+    ],
+    ids=short,
+)
+def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> None:
+    """When the client is made, by name; a class is not an object of it."""
+    with pytest.raises(ConfigurationError, match=f"^{part} must be"):
+        HttpServiceClient(**{part: value})
+
+
+@pytest.mark.parametrize(
     ("base_url", "message"),
     [
         ("api.example.com", "not absolute"),
         ("ftp://api.example.com", "scheme"),
         ("https://user:secret@api.example.com", "user information"),
         ("https://api.example.com?x=1", "query"),
-        (5, "text"),
-        ("", "not absolute"),
+        (5, "base_url must be text"),
+        ("", "not absolute; write it as https://host/path$"),
     ],
 )
 def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, message: str) -> None:
     """And its password is not shown."""
-    with pytest.raises(ConfigurationError, match=f"base_url.*{message}") as raised:
+    with pytest.raises(ConfigurationError, match=f"^(?=base_url).*{message}") as raised:
         HttpServiceClient(base_url=base_url)
     assert "secret" not in str(raised.value)
 
@@ -375,11 +409,20 @@ def test_a_mapping_that_is_changed_later_changes_nothing() -> None:
     assert config.circuit_breaker.failure_threshold == 2
 
 
+def test_the_repr_is_what_was_set() -> None:
+    """And nothing else: a configuration in a log is read by a person."""
+    assert repr(HttpClientConfig()) == "HttpClientConfig()"
+    config = HttpClientConfig(base_timeout=3, enable_retry_policy=False, default_headers={"Accept": "a/b"})
+    said = "base_timeout=3, enable_retry_policy=False, default_headers={'Accept': 'a/b'}"
+    assert repr(config) == f"HttpClientConfig({said})"
+
+
 def test_secrets_in_headers_are_not_in_the_repr() -> None:
     """A configuration ends up in logs at start-up."""
-    config = HttpClientConfig(default_headers={"Authorization": "Bearer s3cret"})
+    headers = {"Authorization": "Bearer s3cret", "X-Shop": "s3cret"}
+    config = HttpClientConfig(default_headers=headers, sensitive_headers=["x-shop"])
     assert "s3cret" not in repr(config)
-    assert "s3cret" not in repr(config.headers)
+    assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).headers)
 
 
 # What is accepted has an effect. (Pool, TLS and size fields: tests/transports; interceptors, timeouts and
@@ -488,6 +531,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"method": ""}, InvalidRequestError, "method"),
     ({"method": "GET /x"}, InvalidRequestError, "method"),
     ({"method": "GÉT"}, InvalidRequestError, "method"),
+    ({"method": "connect"}, InvalidRequestError, "CONNECT opens a tunnel"),
     ({"params": 5}, InvalidRequestError, "params"),
     ({"params": {"a": object()}}, InvalidRequestError, "params"),
     ({"params": {"a": NAN}}, InvalidRequestError, "params"),
@@ -513,6 +557,12 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"data": {1, 2}}, InvalidRequestError, "data"),
     ({"data": {"a": object()}}, InvalidRequestError, "data"),
     ({"files": 5}, InvalidRequestError, "files"),
+    (
+        {"data": Path("menu.pdf")},
+        InvalidRequestError,
+        "data is a path; pass the file itself: open('menu.pdf', 'rb')",
+    ),
+    ({"files": {"f": Path("menu.pdf")}}, InvalidRequestError, "files['f'] is a path; pass the file itself"),
     ({"cookies": 5}, InvalidRequestError, "cookies"),
     ({"cookies": "a=b"}, InvalidRequestError, "cookies"),
     ({"cookies": {"a b": "c"}}, InvalidRequestError, "cookie"),
@@ -523,7 +573,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"auth": ("u:x", "p")}, InvalidRequestError, "auth"),
     ({"auth": "t", "headers": {"Authorization": "x"}}, InvalidRequestError, "Authorization"),
     *[({"timeout": value}, ConfigurationError, "timeout must be") for value in DURATION],
-    ({"timeout": (3, 5)}, ConfigurationError, "timeout must be"),
+    ({"timeout": (3, 5)}, ConfigurationError, "write Timeout(connect=…, read=…)"),
     *[({"total_timeout": value}, ConfigurationError, "total_timeout must be") for value in DURATION],
     ({"total_timeout": Timeout(3.0)}, ConfigurationError, "total_timeout must be"),
     *[({"allow_redirects": value}, ConfigurationError, "allow_redirects must be") for value in FLAG],
@@ -535,6 +585,9 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"circuit_breaker": RetryPolicy()}, ConfigurationError, "circuit_breaker must be"),
     ({"idempotent": 1}, ConfigurationError, "idempotent must be"),
     ({"idempotent": "yes"}, ConfigurationError, "idempotent must be"),
+    ({"response_type": "Nobody"}, ConfigurationError, "response_type 'Nobody' cannot be validated"),
+    ({"response_type": list["Nobody"]}, ConfigurationError, "name 'Nobody' is not defined"),  # noqa: F821  # the point
+    ({"response_type": object()}, ConfigurationError, "cannot be validated"),
 ]
 
 
@@ -574,6 +627,23 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
     with pytest.raises(TypeError, match=f"{keyword!r}"):
         bench.request(**{keyword: True})
     assert bench.sends == 0
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("jsn", "did you mean 'json'?"),
+        ("header", "did you mean 'headers'?"),
+        ("total_timout", "did you mean 'total_timeout'?"),
+        ("verify", "set ssl_verify in ConnectionPoolConfig"),
+        ("x", "see HttpServiceClient.request"),
+    ],
+)
+def test_an_unknown_keyword_is_told_what_to_write(keyword: str, remedy: str) -> None:
+    """A misspelt name, another library's name, and one that nobody knows."""
+    with pytest.raises(TypeError) as raised:
+        HttpServiceClient().get(URL, **{keyword: 1})
+    assert str(raised.value) == f"a call takes no keyword {keyword!r}; {remedy}"
 
 
 def test_an_async_body_in_a_blocking_call_is_refused() -> None:
@@ -679,7 +749,8 @@ def test_timeouts_of_one_call_are_settings_too() -> None:
 
 
 def test_a_condition_is_a_record() -> None:
-    """Two made alike are alike: configurations can be compared."""
+    """Two made alike are alike: configurations can be compared. It shows itself in a word."""
     assert RetryCondition.on_timeout() == RetryCondition.on_timeout()
+    assert repr(RetryCondition.on_status_codes([503, 429])) == "<RetryCondition status 429, 503>"
     assert RetryPolicy() == RetryPolicy()
     assert RetryPolicy(2) != RetryPolicy(3)

@@ -169,3 +169,13 @@ def test_the_earliest_wins(ambient: float | None, total: float | None, at: float
         return
     with deadline(ambient, clock=lambda: 5.0):
         assert earliest(total, lambda: 100.0) == at
+
+
+def test_it_shows_what_is_left() -> None:
+    """Before the block, and inside it."""
+    clock = FakeClock()
+    bound = deadline(2.0, clock=clock.monotonic)
+    assert repr(bound) == "<deadline of 2 s>"
+    with bound:
+        clock.now += 0.5
+        assert repr(bound) == "<deadline of 2 s, 1.500 s left>"

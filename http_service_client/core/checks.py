@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import sys
+from collections.abc import Iterable
 
 from ..errors import ConfigurationError
 
-__all__ = ["check_count", "check_duration", "check_flag", "check_number"]
+__all__ = ["check_count", "check_duration", "check_flag", "check_number", "did_you_mean"]
 
 
 def check_duration(field: str, value: object, *, optional: bool = True) -> None:
@@ -43,6 +45,12 @@ def check_flag(field: str, value: object) -> None:
     """Raise ConfigurationError unless `value` is True or False."""
     if type(value) is not bool:
         raise ConfigurationError(f"{field} must be True or False, not {value!r}")
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str | None:
+    """The known name that this one may be a misspelling of, as a question; None when none is near."""
+    near = difflib.get_close_matches(str(name), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else None
 
 
 def _is_finite(value: object) -> bool:

@@ -38,6 +38,9 @@ class RetryCondition:
     errors: ErrorTypes = ()
     predicate: Callable[[Any], bool] | None = None
 
+    def __repr__(self) -> str:
+        return f"<RetryCondition {self.description}>"
+
     @classmethod
     def on_timeout(cls) -> RetryCondition:
         """Timeouts of any kind: ours, `TimeoutError`, asyncio's and requests'."""
@@ -90,7 +93,8 @@ class RetryCondition:
 
 def _listed(given: Any, wanted: str) -> tuple[Any, ...]:
     if isinstance(given, (str, bytes, type)) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"{wanted}, not {given!r}; write [{given!r}] for one")
+        shown = given.__name__ if isinstance(given, type) else repr(given)
+        raise ConfigurationError(f"{wanted}, not {shown}; write [{shown}] for one")
     return tuple(given)
 
 

@@ -11,6 +11,7 @@ declared then: a longer body is request smuggling, a shorter one a hang (RFC 911
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
@@ -142,6 +143,8 @@ def stream_body(source: object, where: str) -> Body:
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes, set, frozenset)):
         # An iterator is its own iterator, and runs dry; anything else starts anew each time.
         return Body(open_source=source.__iter__, is_replayable=iter(source) is not source)
+    if isinstance(source, os.PathLike):
+        raise InvalidRequestError(f"{where} is a path; pass the file itself: open({str(source)!r}, 'rb')")
     raise InvalidRequestError(
         f"{where} must be bytes, text, a binary file or an iterable of bytes, not {type(source).__name__}"
     )
