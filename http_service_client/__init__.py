@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .core.interceptors import ResponseInterceptor as ResponseInterceptor
     from .deadlines import deadline as deadline
     from .errors import AttemptTimeoutError as AttemptTimeoutError
+    from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
     from .errors import ClientClosedError as ClientClosedError
     from .errors import ConfigurationError as ConfigurationError
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from .errors import ResponseTooLargeError as ResponseTooLargeError
     from .errors import ResponseValidationError as ResponseValidationError
     from .errors import SentState as SentState
+    from .errors import StreamError as StreamError
     from .errors import TlsError as TlsError
     from .errors import TlsVerificationError as TlsVerificationError
     from .errors import TooManyRedirectsError as TooManyRedirectsError
@@ -71,7 +73,10 @@ if TYPE_CHECKING:
     from .protocol.cookie_jar import Cookie as Cookie
     from .protocol.cookie_jar import CookieJar as CookieJar
     from .protocol.egress import EgressPolicy as EgressPolicy
+    from .protocol.event_stream import ServerSentEvent as ServerSentEvent
     from .protocol.problems import Problem as Problem
+    from .streaming import AsyncStreamedResponse as AsyncStreamedResponse
+    from .streaming import StreamedResponse as StreamedResponse
 
 _PLACES = {
     "client": "HttpServiceClient",
@@ -83,11 +88,11 @@ _PLACES = {
     "core.interceptors": "RequestInterceptor ResponseInterceptor",
     "deadlines": "deadline",
     "errors": (
-        "AttemptTimeoutError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
+        "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PoolTimeoutError ProtocolError "
         "ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
-        "SentState TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
+        "SentState StreamError TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
         "WriteTimeoutError"
     ),
     "events": "Timeline",
@@ -99,6 +104,8 @@ _PLACES = {
     "protocol.cookie_jar": "Cookie CookieJar",
     "protocol.egress": "EgressPolicy",
     "protocol.problems": "Problem",
+    "protocol.event_stream": "ServerSentEvent",
+    "streaming": "AsyncStreamedResponse StreamedResponse",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 

@@ -6,16 +6,19 @@ the timeline, return or raise. What the plan decides is in `core/`; how it is pe
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random as _random
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .config import HttpClientConfig
 from .core.call import Call
+from .core.checks import check_count
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
 from .core.cookies import CookiesLayer
@@ -28,25 +31,36 @@ from .core.preparation import Preparation
 from .core.redirects import RedirectsLayer
 from .core.request_compression import RequestCompressionLayer
 from .core.retry import RetryLayer
+from .core.saving import Download
 from .core.scope import current_scope, enter_scope, leave_scope
+from .core.streaming import StreamOptions
+from .downloads import PartFile
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
 from .environment import read_logins, read_proxies
-from .errors import ClientClosedError, ConfigurationError
+from .errors import ClientClosedError, ConfigurationError, Failure, HttpStatusError
 from .events import Event
 from .messages import HttpResponse
 from .observability.collector import MetricsCollector
 from .observability.metrics import HttpMetrics
 from .opening import CallOpener
+from .protocol.bodies import UNSET
 from .protocol.cookie_jar import CookieJar
+from .protocol.urls import redact_url
+from .streaming import AsyncStreamedResponse, StreamedResponse
 from .transports.base import TransportSettings
 from .transports.tls import TlsSettings
 from .worlds import Worlds, check_parts
 
 if TYPE_CHECKING:
+    import os
+
     from typing_extensions import Unpack
 
     from .core.effects import Outcome
+    from .core.pipeline import Handler
+    from .drivers.blocking import BlockingDriver
+    from .drivers.tasks import TaskDriver
     from .opening import RequestOptions
 
 __all__ = ["HttpServiceClient"]
@@ -201,34 +215,113 @@ class HttpServiceClient:
         driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
         call = self._begin(method, url, options)
         self._warn_inside_a_loop()
-        _, token = enter_scope(call.options.retry is not None)
-        try:
-            outcome = driver.run(self._pipeline(call.request, call))
-        except BaseException as error:
-            call.break_off(error)
-            raise
-        finally:
-            leave_scope(token)
-        return _finish(call, outcome, options.get("response_type"))
+        return _finish(call, _perform(driver, call, self._pipeline), options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
         driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
         call = self._begin(method, url, options)
-        _, token = enter_scope(call.options.retry is not None)
-        try:
-            outcome = await driver.run(self._pipeline(call.request, call))
-        except BaseException as error:
-            call.break_off(error)
-            raise
-        finally:
-            leave_scope(token)
+        outcome = await _perform_async(driver, call, self._pipeline)
         return _finish(call, outcome, options.get("response_type"))
 
-    def _begin(self, method: str, url: str, options: RequestOptions) -> Call:
+    @contextmanager
+    def stream(
+        self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
+    ) -> Iterator[StreamedResponse]:
+        """Make a call and take the response's body as it comes: ``with client.stream("GET", url) as response``.
+
+        max_response_size: decoded bytes, None for no limit; without it, the configuration's.
+        Further keywords as for `request`, without response_type. The attempt's timeout holds until the headers
+        are there; then it, or `Timeout.read`, bounds each silence, and `total_timeout` the whole.
+
+        Raises as `request`; see `StreamedResponse` for what reading raises.
+        """
+        driver = self._worlds.blocking()
+        call = self._begin(method, url, options, self._streaming(max_response_size, options))
+        self._warn_inside_a_loop()
+        response = StreamedResponse(call, _opened(call, _perform(driver, call, self._pipeline)), driver)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    @asynccontextmanager
+    async def stream_async(
+        self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
+    ) -> AsyncIterator[AsyncStreamedResponse]:
+        """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``."""
+        driver = self._worlds.tasks()
+        call = self._begin(method, url, options, self._streaming(max_response_size, options))
+        outcome = await _perform_async(driver, call, self._pipeline)
+        response = AsyncStreamedResponse(call, _opened(call, outcome), driver)
+        try:
+            yield response
+        finally:
+            response.close()
+
+    def download(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        checksum: str | None = None,
+        progress: Callable[[int, int | None], Any] | None = None,
+        max_response_size: Any = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """GET a resource into a file, which appears at `path` whole or not at all.
+
+        A connection that breaks in mid-body is a failed attempt: the next one goes on where it stopped, if the
+        server can tell that the resource is still the same, and else begins anew.
+
+        checksum: what the file must have, such as ``sha256:9f86d0...``.
+        progress: called with the bytes there are and the total, None where unknown; plain or async.
+        max_response_size, and further keywords: as for `stream`.
+
+        Returns the response, its content left to the file. Raises as `request`; HttpStatusError when the
+        final status is no 200 or 206, ChecksumError, and OSError when the file cannot be written.
+        """
+        driver = self._worlds.blocking()
+        with PartFile(path, checksum) as file:
+            stream = self._streaming(max_response_size, options, Download(file, _at_once, progress))
+            call = self._begin("GET", url, options, stream)
+            self._warn_inside_a_loop()
+            return _saved(_finish(call, _perform(driver, call, self._pipeline), None))
+
+    async def download_async(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        checksum: str | None = None,
+        progress: Callable[[int, int | None], Any] | None = None,
+        max_response_size: Any = UNSET,
+        **options: Unpack[RequestOptions],
+    ) -> HttpResponse:
+        """As `download`, in an asyncio task; the file is written in a thread."""
+        driver = self._worlds.tasks()
+        with PartFile(path, checksum) as file:
+            stream = self._streaming(max_response_size, options, Download(file, _in_a_thread(), progress))
+            call = self._begin("GET", url, options, stream)
+            return _saved(_finish(call, await _perform_async(driver, call, self._pipeline), None))
+
+    def _begin(
+        self, method: str, url: str, options: RequestOptions, stream: StreamOptions | None = None
+    ) -> Call:
         if self._is_closed:
             raise ClientClosedError("this HttpServiceClient was closed; make a new one")
-        return self._open_call(method, url, **options)
+        return self._open_call(method, url, _stream=stream, **options)
+
+    def _streaming(
+        self, max_size: Any, options: RequestOptions, download: Download | None = None
+    ) -> StreamOptions:
+        if options.get("response_type") is not None:
+            raise ConfigurationError("response_type is for a response that is read whole; use request()")
+        if max_size is UNSET:
+            max_size = self.config.max_response_size
+        elif max_size is not None:
+            check_count("max_response_size", max_size)
+        return StreamOptions(max_size, self.config.enable_response_decompression, download)
 
     def _warn_inside_a_loop(self) -> None:
         asyncio = sys.modules.get("asyncio")  # who has not imported it has no loop running
@@ -239,7 +332,7 @@ class HttpServiceClient:
             "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
         )
         level, frame = 2, sys._getframe(1)  # the caller's own line, whichever verb it is on
-        while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        while frame.f_back is not None and frame.f_code.co_filename in (__file__, contextlib.__file__):
             level, frame = level + 1, frame.f_back
         warnings.warn(message, RuntimeWarning, stacklevel=level)
 
@@ -308,6 +401,60 @@ class HttpServiceClient:
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""
         return f"<HttpServiceClient{base}{' closed' if self._is_closed else ''}>"
+
+
+def _perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
+    _, token = enter_scope(call.options.retry is not None)
+    try:
+        return driver.run(pipeline(call.request, call))
+    except BaseException as error:
+        call.let_go()
+        call.break_off(error)
+        raise
+    finally:
+        leave_scope(token)
+
+
+async def _perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
+    _, token = enter_scope(call.options.retry is not None)
+    try:
+        return await driver.run(pipeline(call.request, call))
+    except BaseException as error:
+        call.let_go()
+        call.break_off(error)
+        raise
+    finally:
+        leave_scope(token)
+
+
+def _opened(call: Call, outcome: Outcome) -> HttpResponse:
+    """The response, its timeline left open; or raises the error."""
+    if isinstance(outcome, Failure):
+        call.let_go()
+        return _finish(call, outcome, None)
+    scope = current_scope()
+    if scope is not None:
+        scope.leave_outcome(outcome)
+    return outcome
+
+
+def _saved(response: HttpResponse) -> HttpResponse:
+    """The response to a download, if it was one of a file."""
+    response.raise_for_status()
+    if response.status_code not in (200, 206):
+        message = f"GET {redact_url(response.url)} answered {response.status_code}, which brings no file"
+        raise HttpStatusError(message, status_code=response.status_code, **response._evidence())
+    return response
+
+
+def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    return function(*arguments)
+
+
+def _in_a_thread() -> Callable[..., Any]:
+    from asyncio import to_thread
+
+    return to_thread
 
 
 def _finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:

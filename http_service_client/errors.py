@@ -8,6 +8,7 @@ request (`SentState`), a failed exchange as a value (`Failure`), and the errors 
     ├── InvalidRequestError           (ValueError)       the request is wrong; nothing was sent
     │   └── EgressRefusedError                           it would go where the egress policy forbids
     ├── ClientClosedError             (RuntimeError)     the client was closed before
+    ├── StreamError                   (RuntimeError)     a streamed body is not there: not yet, no more
     ├── InterceptorError              (TypeError)        an interceptor answered with the wrong thing
     ├── CircuitOpenError                                 the circuit breaker refused the call
     ├── TransportError
@@ -29,6 +30,7 @@ request (`SentState`), a failed exchange as a value (`Failure`), and the errors 
     │       └── DeadlineExceededError                    the call as a whole took too long
     └── ResponseError
         ├── ResponseTooLargeError
+        ├── ChecksumError             (ValueError)       a downloaded file is not the one asked for
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
         ├── ResponseValidationError   (ValueError)       the data is not what was asked for
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AttemptTimeoutError",
+    "ChecksumError",
     "CircuitOpenError",
     "ClientClosedError",
     "ConfigurationError",
@@ -78,6 +81,7 @@ __all__ = [
     "ResponseTooLargeError",
     "ResponseValidationError",
     "SentState",
+    "StreamError",
     "TlsError",
     "TlsVerificationError",
     "TooManyRedirectsError",
@@ -208,6 +212,10 @@ class ClientClosedError(HttpClientError, RuntimeError):
     """The client was closed before this call."""
 
 
+class StreamError(HttpClientError, RuntimeError):
+    """The body of a streamed response was asked for when it was not there: not yet, no more, or twice."""
+
+
 class InterceptorError(HttpClientError, TypeError):
     """An interceptor returned something that is neither a request nor a response."""
 
@@ -298,6 +306,10 @@ class ResponseError(HttpClientError):
 
 class ResponseTooLargeError(ResponseError):
     """The response is larger than `max_response_size`. Reading stopped there."""
+
+
+class ChecksumError(ResponseError, ValueError):
+    """A downloaded file does not have the `checksum` asked for. It was thrown away."""
 
 
 class TooManyRedirectsError(ResponseError):

@@ -23,6 +23,7 @@ from .core.keys import KeyRegistry, KeyState
 from .core.limits import Limit
 from .core.preparation import checked_method
 from .core.scope import current_scope
+from .core.streaming import StreamOptions
 from .core.timeouts import Timeout
 from .drivers.clocks import Clock
 from .drivers.locks import ForkSafeLock
@@ -115,6 +116,7 @@ class CallOpener:
         circuit_breaker: Any = UNSET,
         idempotent: bool | None = None,
         response_type: Any = None,
+        _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
         """The call. Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword."""
@@ -143,6 +145,7 @@ class CallOpener:
             retry=_chosen("retry_policy", retry_policy, config.retry, RetryPolicy),
             is_nested=scope is not None and scope.retries,
             breaker=_breaker(circuit_breaker, state),
+            stream=_stream,
         )
         if total_timeout is UNSET:
             total_timeout = config.total_timeout
@@ -231,6 +234,7 @@ _ELSEWHERE = {
     "follow_redirects": "it is called allow_redirects",
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "content": "pass bytes as data",
+    "stream": "use client.stream(method, url), or stream_async",
     "retries": "it is called retry_policy",
 }
 

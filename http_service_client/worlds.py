@@ -68,7 +68,9 @@ class Worlds:
                     from .transports.over_requests import RequestsTransport
 
                     transport = self._over_requests = RequestsTransport(self._settings)
-                self._blocking = BlockingDriver(transport.send, PORTAL, self._clock.sleep)
+                self._blocking = BlockingDriver(
+                    transport.send, PORTAL, self._clock.sleep, getattr(transport, "open_response", None)
+                )
             return self._blocking
 
     def _make_tasks(self) -> TaskDriver:
@@ -81,7 +83,11 @@ class Worlds:
                     from .transports.over_aiohttp import AiohttpTransport
 
                     transport = self._over_aiohttp = AiohttpTransport(self._settings)
-                self._tasks = TaskDriver(transport.send_async, self._clock.sleep_async)
+                self._tasks = TaskDriver(
+                    transport.send_async,
+                    self._clock.sleep_async,
+                    getattr(transport, "open_response_async", None),
+                )
             return self._tasks
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ def parameters(heading: str) -> dict[str, Any]:
     """The settings that the code takes, with their defaults."""
     taker = CallOpener.__call__ if heading == "Keywords of a call" else TAKERS[heading]
     found = dict(inspect.signature(taker).parameters)
-    for name in ("self", "method", "url", "unknown"):
+    for name in ("self", "method", "url", "unknown", "_stream"):
         found.pop(name, None)
     factories = {
         field.name: field.default_factory

@@ -59,12 +59,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "validation": VOCABULARY,
     "opening": VOCABULARY | {"core", "drivers", "policies", "config", "validation"},
     "worlds": VOCABULARY | {"core", "drivers", "transports"},
-    "client": MACHINERY | {"environment", "opening", "validation", "worlds"},
+    "streaming": VOCABULARY | {"core", "drivers"},
+    "downloads": VOCABULARY | {"core"},
+    "client": MACHINERY | {"downloads", "environment", "opening", "streaming", "validation", "worlds"},
     "integrations": MACHINERY | {"client"},
     "testing": MACHINERY | {"client"},
     "cli": MACHINERY | {"client", "testing"},  # the demo plays against the test kit's server
     # The package's own __init__ and __main__: the front of the house.
-    "__init__": MACHINERY | {"client", "integrations", "testing"},
+    "__init__": MACHINERY | {"client", "integrations", "streaming", "testing"},
     "__main__": {"cli"},
 }
 

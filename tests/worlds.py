@@ -10,7 +10,10 @@ The fixture `world` is in `conftest.py`.
 from __future__ import annotations
 
 import asyncio
+import sys
 from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -43,6 +46,16 @@ class World(ABC):
         """Make a call and wait for it."""
 
     @abstractmethod
+    def stream(
+        self, client: HttpServiceClient, method: str, url: str, **options: Any
+    ) -> AbstractContextManager[Any]:
+        """A streamed response, whose iterators are drawn with plain `for` in both worlds."""
+
+    @abstractmethod
+    def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
+        """Download and wait for it."""
+
+    @abstractmethod
     def close(self, client: HttpServiceClient) -> None:
         """Close a client, in this world's way."""
 
@@ -67,6 +80,14 @@ class BlockingWorld(World):
     def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
         return client.request(method, url, **options)
 
+    def stream(
+        self, client: HttpServiceClient, method: str, url: str, **options: Any
+    ) -> AbstractContextManager[Any]:
+        return client.stream(method, url, **options)
+
+    def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
+        return client.download(url, path, **options)
+
     def close(self, client: HttpServiceClient) -> None:
         client.close()
 
@@ -83,6 +104,22 @@ class AsyncioWorld(World):
     def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
         return self._loop.run_until_complete(client.request_async(method, url, **options))
 
+    @contextmanager
+    def stream(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Iterator[Any]:
+        wait = self._loop.run_until_complete
+        opened = client.stream_async(method, url, **options)
+        response = wait(opened.__aenter__())
+        try:
+            yield _Drawn(response, wait)
+        except BaseException:
+            if not wait(opened.__aexit__(*sys.exc_info())):
+                raise
+        else:
+            wait(opened.__aexit__(None, None, None))
+
+    def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
+        return self._loop.run_until_complete(client.download_async(url, path, **options))
+
     def close(self, client: HttpServiceClient) -> None:
         self._loop.run_until_complete(client.close_async())
 
@@ -92,6 +129,38 @@ class AsyncioWorld(World):
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
             self._loop.close()
+
+
+class _Drawn:
+    """A streamed response of asyncio, step by step from outside its loop."""
+
+    def __init__(self, response: Any, wait: Callable[[Any], Any]) -> None:
+        self._response = response
+        self._wait = wait
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._response, name)
+
+    def read(self) -> bytes:
+        content: bytes = self._wait(self._response.read())
+        return content
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        return self._draw(self._response.iter_bytes())
+
+    def iter_lines(self, **options: Any) -> Iterator[str]:
+        return self._draw(self._response.iter_lines(**options))
+
+    def iter_events(self, **options: Any) -> Iterator[Any]:
+        return self._draw(self._response.iter_events(**options))
+
+    def _draw(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+        while True:
+            try:
+                item = self._wait(items.__anext__())
+            except StopAsyncIteration:
+                return
+            yield item
 
 
 WORLDS: tuple[type[World], ...] = (BlockingWorld, AsyncioWorld)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .effects import Outcome
     from .keys import KeyState
     from .retry import RetrySettings
+    from .streaming import OpenBody, StreamOptions
     from .timeouts import Timeout
 
 __all__ = ["Call", "CallOptions", "worse"]
@@ -39,6 +40,7 @@ class CallOptions(NamedTuple):
     timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
     breaker: None for no circuit breaker.
+    stream: how a success's body is to be left open, or None to have it whole.
     """
 
     timeout: Timeout
@@ -46,6 +48,7 @@ class CallOptions(NamedTuple):
     retry: RetrySettings | None
     is_nested: bool
     breaker: CircuitBreaker | None
+    stream: StreamOptions | None = None
 
 
 class Call(HttpContext):
@@ -57,10 +60,11 @@ class Call(HttpContext):
     answered_by: the interceptor that answered the running attempt without the network.
     redirected: what the redirects of the running attempt say that became of its request.
     response: the last one that came, or None.
+    body: that of the running attempt's response, when it is to be streamed.
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "clock", "ends_at", "events", "listener", "options", "origin", "redirected", "response",
+        "answered_by", "blocked_until", "body", "clock", "ends_at", "events", "listener", "options", "origin", "redirected", "response",
         "sent_state", "started_at",
     )  # fmt: skip
 
@@ -86,6 +90,7 @@ class Call(HttpContext):
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
         self.redirected = SentState.NEVER_SENT
+        self.body: OpenBody | None = None
         self.response: HttpResponse | None = None
         self.sent_state = SentState.NEVER_SENT
 
@@ -106,6 +111,12 @@ class Call(HttpContext):
     def admit(self, state: SentState) -> None:
         """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
         self.sent_state = worse(self.sent_state, state)
+
+    def let_go(self) -> None:
+        """Close a body that nobody will read: its response was discarded."""
+        body, self.body = self.body, None
+        if body is not None:
+            body.close()
 
     def finish(self, outcome: Outcome) -> HttpResponse | HttpClientError:
         """Close the timeline; the response to return, or a new error to raise."""

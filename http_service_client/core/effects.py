@@ -4,6 +4,8 @@ A **plan** is a generator. It yields **effects** and is sent their answers, so t
 thread, in an asyncio task or in virtual time: a **driver** performs each effect in its own way.
 
     answer  = yield from Send(request, timeout)      one exchange on the wire    -> Outcome
+    answer  = yield from Open(request, timeout)      one, its body left to come  -> Outcome
+    data    = yield from Receive(source, timeout)    some more of such a body    -> bytes | Failure
               yield from Sleep(seconds)              wait
     granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
     value   = yield from Invoke(function, *args)     user code, plain or async   -> its value
@@ -22,7 +24,7 @@ The rules of plans, each learned from a measured trap:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import Failure
 from ..messages import HttpRequest, HttpResponse
@@ -31,7 +33,19 @@ if TYPE_CHECKING:
     from .limits import Ticket
     from .timeouts import Timeout
 
-__all__ = ["TIMED_OUT", "Acquire", "Effect", "Invoke", "Outcome", "Plan", "Send", "Sleep"]
+__all__ = [
+    "TIMED_OUT",
+    "Acquire",
+    "BodySource",
+    "Effect",
+    "Invoke",
+    "Open",
+    "Outcome",
+    "Plan",
+    "Receive",
+    "Send",
+    "Sleep",
+]
 
 T = TypeVar("T")
 Answer = TypeVar("Answer")
@@ -59,6 +73,38 @@ class Send(Effect[Outcome]):
 
     def __init__(self, request: HttpRequest, timeout: Timeout) -> None:
         self.request = request
+        self.timeout = timeout
+
+
+class Open(Send):
+    """One exchange up to the response's headers. A response that is no success (2xx) is read whole all the same."""
+
+    __slots__ = ()
+
+
+class BodySource(Protocol):
+    """The body of a response, on its connection. Undecoded."""
+
+    def read(self, timeout: Timeout) -> bytes | Failure:
+        """Some bytes; b"" at the end. timeout: `read`, the longest silence, and `total`, what is left in all."""
+        ...
+
+    async def read_async(self, timeout: Timeout) -> bytes | Failure:
+        """As `read`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; what was not read to its end is closed. More than once is once."""
+        ...
+
+
+class Receive(Effect["bytes | Failure"]):
+    """Some more bytes of a body that was left open."""
+
+    __slots__ = ("source", "timeout")
+
+    def __init__(self, source: BodySource, timeout: Timeout) -> None:
+        self.source = source
         self.timeout = timeout
 
 

@@ -13,7 +13,8 @@ from ..errors import AttemptTimeoutError, EgressRefusedError, Failure, PoolTimeo
 from ..messages import HttpRequest
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import split_url
-from .effects import Acquire, Outcome, Plan, Send
+from .effects import Acquire, Open, Outcome, Plan, Send
+from .streaming import OpenBody, OpenResponse
 
 if TYPE_CHECKING:
     from .call import Call
@@ -44,6 +45,8 @@ class Exchange:
         host_limit = self._keys.get(url.origin).connections
         host_place = host_limit.request()
         place = None
+        is_open = False
+        call.let_go()
         try:
             if not host_place.is_granted and not (yield from Acquire(host_place, _pool_wait(call))):
                 return _no_place(call, f"{host_limit.capacity} connections to {url.origin}")
@@ -54,11 +57,19 @@ class Exchange:
             if remaining is not None and remaining <= 0:
                 message = "the attempt's time was over before it could be sent"
                 return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
-            return (yield from Send(request, call.options.timeout.within(remaining)))
+            timeout = call.options.timeout.within(remaining)
+            if call.options.stream is None:
+                return (yield from Send(request, timeout))
+            outcome = yield from Open(request, timeout)
+            if isinstance(outcome, OpenResponse):
+                call.body = OpenBody(outcome, call, (host_place, place))
+                is_open = True  # the places are the body's from here on
+            return outcome
         finally:
-            host_place.release()
-            if place is not None:
-                place.release()
+            if not is_open:
+                host_place.release()
+                if place is not None:
+                    place.release()
 
 
 def _pool_wait(call: Call) -> float | None:

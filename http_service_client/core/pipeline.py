@@ -22,6 +22,7 @@ from .interceptors import InterceptorsLayer
 from .redirects import RedirectsLayer
 from .request_compression import RequestCompressionLayer
 from .retry import RetryLayer
+from .saving import SavingLayer
 
 __all__ = ["Handler", "Layer", "call_pipeline", "compose"]
 
@@ -52,6 +53,7 @@ def call_pipeline(
             DeadlineLayer(),  # refuse a call whose time has already passed
             retry,  # attempts, waits, budget
             CircuitBreakerLayer(),  # a permit for each attempt
+            SavingLayer(),  # of a download: its body, to the file
             interceptors,  # user code, then the request's final form
             AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
             redirects,  # hops

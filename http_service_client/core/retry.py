@@ -127,6 +127,7 @@ class RetryLayer:
                     RetryStopped(call.elapsed(), call.attempt, call.key, wait, left, call.remaining())
                 )
                 return outcome
+            call.let_go()
             cause, asked = describe(outcome), self._retry_after(outcome)
             call.record(
                 RetryScheduled(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.effects import Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
+from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 from .portal import Portal
@@ -24,7 +24,8 @@ T = TypeVar("T")
 class BlockingDriver:
     """Performs effects by blocking.
 
-    send: does one exchange on the wire.  sleep: waits for so many seconds.
+    send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
+    sleep: waits for so many seconds.
     portal: runs async user code; shared by all drivers of the process.
     """
 
@@ -33,9 +34,13 @@ class BlockingDriver:
         send: Callable[[HttpRequest, Timeout], Outcome],
         portal: Portal,
         sleep: Callable[[float], None] = time.sleep,
+        open: Callable[[HttpRequest, Timeout], Outcome] | None = None,
     ) -> None:
+        opened = open or send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
             Send: lambda effect: send(effect.request, effect.timeout),
+            Open: lambda effect: opened(effect.request, effect.timeout),
+            Receive: lambda effect: effect.source.read(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: lambda effect: wait_for_grant(effect),
             Invoke: lambda effect: _invoke(effect, portal),

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 
@@ -22,16 +22,21 @@ T = TypeVar("T")
 class TaskDriver:
     """Performs effects by awaiting.
 
-    send: does one exchange on the wire.  sleep: waits for so many seconds.
+    send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
+    sleep: waits for so many seconds.
     """
 
     def __init__(
         self,
         send: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
     ) -> None:
+        opened = open or send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Send: lambda effect: send(effect.request, effect.timeout),
+            Open: lambda effect: opened(effect.request, effect.timeout),
+            Receive: lambda effect: effect.source.read_async(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: _wait_for_grant,
             Invoke: _invoke,

@@ -19,6 +19,7 @@ from .media_types import decode_text, parse_content_type
 __all__ = ["Decoder", "accept_encoding", "decode_recorded", "decode_text", "parse_content_type"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
+_PIECE = 64 * 1024
 _SLICE = 16 * 1024  # how much is handed to a coding at a time; bounds what it copies between steps
 
 
@@ -44,21 +45,25 @@ class Decoder:
 
     def feed(self, data: bytes) -> bytes:
         """What these bytes decode to; maybe nothing yet."""
+        return b"".join(self.pieces(data)) if self._names else self._plain(data)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """As `feed`, in pieces of bounded size: for who does not want it all in memory. To be drawn to the end."""
         if not data:
-            return b""
+            return
         codings = self._codings
         if codings is None:
             codings = self._codings = self._make_codings()
         if not codings:
             self._count(0, len(data))
-            return data
-        return b"".join(
-            [
-                piece
-                for start in range(0, len(data), _SLICE)
-                for piece in self._run(codings, 0, data[start : start + _SLICE])
-            ]
-        )
+            yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+            return
+        for start in range(0, len(data), _SLICE):
+            yield from self._run(codings, 0, data[start : start + _SLICE])
+
+    def _plain(self, data: bytes) -> bytes:
+        self._count(0, len(data))
+        return data
 
     def finish(self) -> bytes:
         """Say that the body ends here. A coding that lacks its end is a DecodingError."""

@@ -13,7 +13,7 @@ import re
 import sys
 
 from ..errors import DecodingError
-from .media_types import _BYTE_ORDER_MARKS, _charset
+from .media_types import BYTE_ORDER_MARKS, charset_of
 
 __all__ = ["LineDecoder"]
 
@@ -32,10 +32,10 @@ class LineDecoder:
     __slots__ = ("_after_cr", "_head", "_length", "_limit", "_marks", "_pieces", "_text", "_unmarked")
 
     def __init__(self, charset: str | None, limit: int | None) -> None:
-        known = _charset(f"text/plain; charset={charset}") if charset else None
-        marks: tuple[tuple[bytes, str], ...] = _BYTE_ORDER_MARKS if known is None else ()
+        known = charset_of(f"text/plain; charset={charset}") if charset else None
+        marks: tuple[tuple[bytes, str], ...] = BYTE_ORDER_MARKS if known is None else ()
         if known in ("utf-16", "utf-32"):  # their incremental decoders refuse text without a mark
-            marks = tuple((mark, name) for mark, name in _BYTE_ORDER_MARKS if name == known)
+            marks = tuple((mark, name) for mark, name in BYTE_ORDER_MARKS if name == known)
             known = f"{known}-{sys.byteorder[0]}e"
         self._marks = marks
         self._unmarked = known or "utf-8"

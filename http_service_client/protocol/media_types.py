@@ -11,14 +11,14 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["decode_text", "parse_content_type"]
+__all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type"]
 
 # parameter = token "=" ( token / quoted-string ), read leniently                RFC 9110 5.6.6
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 # Longest first: the mark of UTF-32 LE starts with that of UTF-16 LE.
-_BYTE_ORDER_MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -47,9 +47,9 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
 
 def decode_text(content: bytes, content_type: str | None) -> str:
     """The content as text. Never raises."""
-    charset = _charset(content_type) if content_type else None
+    charset = charset_of(content_type) if content_type else None
     if charset is None:
-        marks = (name for mark, name in _BYTE_ORDER_MARKS if content.startswith(mark))
+        marks = (name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark))
         charset = next(marks, "utf-8")
     try:
         return content.decode(charset, "replace")
@@ -57,7 +57,8 @@ def decode_text(content: bytes, content_type: str | None) -> str:
         return content.decode("utf-8-sig", "replace")
 
 
-def _charset(content_type: str) -> str | None:
+def charset_of(content_type: str) -> str | None:
+    """The codec that a Content-Type names; None when it names none, or one that is unknown."""
     name = parse_content_type(content_type)[1].get("charset", "").strip("'\"")
     if not name or not name.isascii():
         return None

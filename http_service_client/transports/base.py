@@ -31,6 +31,9 @@ class BlockingTransport(Protocol):
         """Close every connection."""
         ...
 
+    # It may have `open_response(request, timeout)` too, which leaves the body of a success to be read: it
+    # then returns an `OpenResponse`. Without it, a streamed response comes whole from `send`.
+
 
 @runtime_checkable
 class AsyncTransport(Protocol):
@@ -43,6 +46,8 @@ class AsyncTransport(Protocol):
     async def close_async(self) -> None:
         """Close every connection."""
         ...
+
+    # And `open_response_async`, likewise.
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from ..core.effects import Outcome
+from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
@@ -57,6 +58,13 @@ class AiohttpTransport:
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
+        return await self._exchange(request, timeout)
+
+    async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """One exchange, a success's body left to be read."""
+        return await self._exchange(request, timeout, leaves_open=True)
+
+    async def _exchange(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
         if self._is_closed:
             return already_closed()
         proxy_url = self._settings.proxies.proxy_for(request.url)
@@ -78,6 +86,8 @@ class AiohttpTransport:
                     timeout=exchange.client_timeout,
                     **options,
                 )
+                if leaves_open and 200 <= answer.status <= 299:
+                    return _open_response(request, answer, exchange)
                 try:
                     content = await self._read(answer, exchange)
                 finally:
@@ -88,7 +98,7 @@ class AiohttpTransport:
             return _response(request, answer, content, exchange.elapsed())
         except HttpClientError as refused:
             return refusal_of(refused)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError) as failed:
+        except _ERRORS as failed:
             error = failed
         except RuntimeError:
             if session.closed:  # in this very moment
@@ -187,6 +197,53 @@ class AiohttpTransport:
                 held.abandon()
 
 
+class _OpenBody:
+    """The body of a response that was left open."""
+
+    def __init__(self, request: HttpRequest, answer: aiohttp.ClientResponse, connection: Any) -> None:
+        self._request = request
+        self._answer = answer
+        self._connection = connection
+        if connection is not None:  # a mock has none
+            # aiohttp's timer runs on while nobody reads; ours bounds each wait.
+            connection.read_timeout = None
+            connection._drop_timeout()
+
+    async def read_async(self, timeout: Timeout) -> bytes | Failure:
+        exchange = AsyncExchange(timeout, by_proxy=False)
+        exchange.connection = self._connection
+        error: BaseException
+        try:
+            with exchange:
+                if timeout.read is not None:
+                    exchange.arm("read", timeout.read)
+                data: bytes = await self._answer.content.readany()
+            if not data and exchange.died_of is not None and _ends_with_the_connection(self._answer):
+                raise exchange.died_of
+            return data
+        except _ERRORS as failed:
+            error = failed
+        except RuntimeError as failed:
+            if self._connection is None or self._connection.transport is not None:
+                raise
+            error = ConnectionResetError("closed in mid-body")  # by `close_async`
+            del failed
+        try:
+            phase, error = _builtin(exchange, error)
+            return failure_of(phase, error, self._request, timeout, exchange.is_over)
+        finally:
+            del error, exchange  # a traceback holds this frame
+
+    def read(self, timeout: Timeout) -> bytes | Failure:
+        raise NotImplementedError("a body of the asyncio transport is read in its task")
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError)
+
+
 class _LoopSession:
     """A session that closes when its loop shuts down.
 
@@ -252,6 +309,20 @@ def _body(body: Body, exchange: AsyncExchange) -> Any:
         return None
     direct = body.content is not None and len(body.content) <= _DIRECT_BODY
     return body.content if direct else exchange.upload(body.async_chunks())
+
+
+def _open_response(
+    request: HttpRequest, answer: aiohttp.ClientResponse, exchange: AsyncExchange
+) -> OpenResponse:
+    return OpenResponse(
+        answer.status,
+        source=_OpenBody(request, answer, exchange.connection),
+        headers=_fields(answer),
+        reason_phrase=_reason_phrase(answer),
+        url=request.url,
+        request=request,
+        elapsed=exchange.elapsed(),
+    )
 
 
 def _response(

@@ -179,6 +179,8 @@ class _MindfulProtocol(ResponseHandler):
         if self.died_of is None and isinstance(exc, HttpProcessingError):
             too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
             self.died_of = NotHttpError(TOO_LARGE if too_large else MALFORMED)
+            if self._payload is not None:  # aiohttp would leave its reader waiting
+                self._payload.set_exception(aiohttp.ClientPayloadError(MALFORMED))
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
 
     def connection_lost(self, exc: BaseException | None) -> None:

@@ -23,6 +23,7 @@ from requests.structures import CaseInsensitiveDict
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..core.effects import Outcome
+from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
@@ -76,6 +77,13 @@ class RequestsTransport:
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
+        return self._exchange(request, timeout)
+
+    def open_response(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """One exchange, a success's body left to be read."""
+        return self._exchange(request, timeout, leaves_open=True)
+
+    def _exchange(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
         if self._is_closed:
             return already_closed()
         started = time.monotonic()
@@ -101,6 +109,8 @@ class RequestsTransport:
                 cert=None,
                 proxies={} if proxy is None else {split_url(request.url).scheme: proxy},
             )
+            if leaves_open and 200 <= answer.status_code <= 299:
+                return _open_response(request, answer, time.monotonic() - started)
             with answer:
                 content = self._read(answer)
             return _response(request, answer, content, time.monotonic() - started)
@@ -108,14 +118,12 @@ class RequestsTransport:
             phase, error = failed.phase, failed.error
         except HttpClientError as refused:
             return refusal_of(refused)
-        except (NotHttpError, rex.RequestException, uex.HTTPError, OSError) as mocked_or_reading:
+        except _ERRORS as mocked_or_reading:
             error = mocked_or_reading
         try:
             if isinstance(error, BodySourceError):
                 return _source_failed(error.error)
-            phase, error = _builtin(phase, error)
-            is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
-            return failure_of(phase, error, request, timeout, is_over)
+            return _failed(phase, error, request, timeout, bounds)
         finally:
             del error  # its traceback holds this frame
 
@@ -131,6 +139,46 @@ class RequestsTransport:
             parts.append(decoder.feed(chunk))
         parts.append(decoder.finish())
         return b"".join(parts)
+
+
+class _OpenBody:
+    """The body of a response that was left open."""
+
+    def __init__(self, request: HttpRequest, answer: requests.Response) -> None:
+        self._request = request
+        self._answer = answer
+
+    def read(self, timeout: Timeout) -> bytes | Failure:
+        raw: Any = self._answer.raw
+        bounds = _bounds(timeout, time.monotonic())
+        if isinstance(raw, Answer):
+            raw.bound(bounds)
+        try:
+            data: bytes = raw.read(_CHUNK, decode_content=False)
+            return data
+        except _ERRORS as failed:
+            error: BaseException = failed
+        try:
+            return _failed(Phase.RECEIVE, error, self._request, timeout, bounds)
+        finally:
+            del error  # its traceback holds this frame
+
+    async def read_async(self, timeout: Timeout) -> bytes | Failure:
+        raise NotImplementedError("a body of the blocking transport is read by the blocking driver")
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+_ERRORS = (NotHttpError, rex.RequestException, uex.HTTPError, OSError)
+
+
+def _failed(
+    phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, bounds: ExchangeBounds
+) -> Failure:
+    phase, error = _builtin(phase, error)
+    is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
+    return failure_of(phase, error, request, timeout, is_over)
 
 
 def _bounds(timeout: Timeout, started: float) -> ExchangeBounds:
@@ -264,16 +312,32 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
 def _response(
     request: HttpRequest, answer: requests.Response, content: bytes, elapsed: float
 ) -> HttpResponse:
-    headers: Any = getattr(answer.raw, "headers", None) or answer.headers
     return HttpResponse(
         answer.status_code,
-        headers=headers if type(headers) is Headers else _mocked_fields(headers),
+        headers=_fields(answer),
         content=content,
         reason_phrase=answer.reason or "",
         url=request.url,
         request=request,
         elapsed=elapsed,
     )
+
+
+def _open_response(request: HttpRequest, answer: requests.Response, elapsed: float) -> OpenResponse:
+    return OpenResponse(
+        answer.status_code,
+        source=_OpenBody(request, answer),
+        headers=_fields(answer),
+        reason_phrase=answer.reason or "",
+        url=request.url,
+        request=request,
+        elapsed=elapsed,
+    )
+
+
+def _fields(answer: requests.Response) -> Headers | list[tuple[str, str]]:
+    headers: Any = getattr(answer.raw, "headers", None) or answer.headers
+    return headers if type(headers) is Headers else _mocked_fields(headers)
 
 
 def _mocked_fields(headers: Any) -> list[tuple[str, str]]:

@@ -389,6 +389,11 @@ class Answer:
         self._pool = pool
         self._let_go_if_complete()
 
+    def bound(self, bounds: ExchangeBounds) -> None:
+        """Take other bounds for the reads to come."""
+        if self._connection is not None:
+            self._connection.begin(bounds)
+
     def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
         """The next piece, however large; b"" at the end."""
         if self._connection is None:

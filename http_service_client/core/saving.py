@@ -1,0 +1,186 @@
+"""Saving a response's body: as it comes, and after a broken connection from where it stopped.
+
+Inside the circuit breaker and the retries, so a connection that breaks in mid-body is a failed attempt like
+any other: counted, waited for, within budget and deadline. The next attempt asks for the rest, if what there
+is can be told to be of the same version (see `protocol.ranges`), and else for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..errors import (
+    ChecksumError,
+    ConfigurationError,
+    Failure,
+    ProtocolError,
+    ResponseTooLargeError,
+    SentState,
+)
+from ..messages import HttpRequest, HttpResponse
+from ..protocol.ranges import (
+    IDENTITY,
+    Complete,
+    Continue,
+    Refuse,
+    Restart,
+    Validators,
+    judge_answer,
+    resume_headers,
+)
+from .effects import Invoke, Outcome, Plan
+from .streaming import OpenResponse
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .pipeline import Handler
+
+__all__ = ["Download", "SavingLayer", "Sink"]
+
+_BLOCK = 256 * 1024  # bytes handed to the sink at a time
+
+
+class Sink(Protocol):
+    """Where the bytes go. Its methods may block."""
+
+    received: int
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+
+    def rewind(self, offset: int) -> None:
+        """Forget what is beyond `offset`."""
+
+    def commit(self) -> str | None:
+        """It is complete; the reason when it is not what was asked for."""
+
+
+class SavingLayer:
+    """Has a download save the body; any other call passes through."""
+
+    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        stream = call.options.stream
+        if stream is None or stream.download is None:
+            return proceed(request, call)
+        return stream.download.attempt(request, call, proceed)
+
+
+class Download:
+    """Puts the body of a successful GET into a sink, over as many attempts as it takes.
+
+    run: calls a function that may block: on the spot, or in a thread when a loop must go on.
+    progress: called with the bytes there are and the total, None where it is unknown; plain or async.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        run: Callable[..., Any],
+        progress: Callable[[int, int | None], Any] | None = None,
+    ) -> None:
+        if progress is not None and not callable(progress):
+            raise ConfigurationError(f"progress must be a function of two numbers, or None, not {progress!r}")
+        self._sink = sink
+        self._run = run
+        self._progress = progress
+        self._validators = Validators()
+        self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
+
+    def attempt(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+        """One attempt: the response whose body is saved, or that is none to save; or a failure."""
+        sink = self._sink
+        while True:
+            tag, changed, date, total = self._validators
+            part = resume_headers(sink.received, tag, changed, date)
+            outcome = yield from proceed(_asking(request, part or IDENTITY), call)
+            if isinstance(outcome, Failure):
+                return outcome
+            verdict = judge_answer(outcome.status_code, outcome.headers, sink.received, self._validators)
+            if isinstance(verdict, Complete) and self._first is not None:
+                return (yield from self._commit(self._first))
+            if part is None and not isinstance(verdict, Restart):
+                verdict = Refuse("it sent a part of the file, though all of it was asked for")
+            if isinstance(verdict, Refuse) and outcome.status_code == 206:
+                call.let_go()
+                yield from self._rewind(0)
+                self._validators = Validators()
+                return Failure(
+                    ProtocolError, f"the download cannot go on: {verdict.reason}", SentState.ANSWERED
+                )
+            if isinstance(verdict, Refuse) or (part is None and outcome.status_code != 200):
+                call.let_go()
+                return outcome
+            if isinstance(verdict, Restart):
+                yield from self._rewind(0)
+                self._validators = Validators()
+                if not verdict.has_body:
+                    call.let_go()
+                    continue
+                total = _length(outcome)
+                self._first, self._validators = outcome, Validators.of(outcome.headers, total)
+            elif isinstance(verdict, Continue):
+                yield from self._rewind(verdict.offset)
+                total = verdict.total
+            failure = yield from self._save(outcome, call, total)
+            if failure is not None:
+                return failure
+            if total is None or sink.received >= total:
+                return (yield from self._commit(outcome))
+
+    def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
+        if not isinstance(response, OpenResponse) or call.body is None:
+            yield from self._write(response.content, total)  # of a transport that streams nothing
+            return None
+        assert call.options.stream is not None
+        limit = call.options.stream.max_size  # of the file, not of each part of it
+        block: list[bytes] = []
+        size = 0
+        while True:
+            piece = yield from call.body.next_piece()
+            if isinstance(piece, bytes):
+                block.append(piece)
+                size += len(piece)
+                if limit is not None and self._sink.received + size > limit:
+                    call.let_go()
+                    piece = _too_large(limit)
+            is_over = isinstance(piece, Failure) or not piece
+            if size and (is_over or size >= _BLOCK):
+                yield from self._write(b"".join(block), total)
+                block, size = [], 0
+            if is_over:
+                return piece if isinstance(piece, Failure) else None
+
+    def _write(self, data: bytes, total: int | None) -> Plan[None]:
+        yield from Invoke(self._run, self._sink.write, data)
+        if self._progress is not None:
+            yield from Invoke(self._progress, self._sink.received, total)
+
+    def _rewind(self, offset: int) -> Plan[None]:
+        if offset < self._sink.received:
+            yield from Invoke(self._run, self._sink.rewind, offset)
+
+    def _commit(self, response: HttpResponse) -> Plan[Outcome]:
+        problem = yield from Invoke(self._run, self._sink.commit)
+        if problem is not None:
+            return Failure(ChecksumError, problem, SentState.ANSWERED, details={"response": response})
+        return response
+
+
+def _asking(request: HttpRequest, headers: Any) -> HttpRequest:
+    asking = request.copy()
+    for name, value in headers.items():
+        asking.headers[name] = value
+    return asking
+
+
+def _too_large(limit: int) -> Failure:
+    message = f"the file is larger than max_response_size ({limit} bytes); raise it"
+    return Failure(ResponseTooLargeError, message, SentState.ANSWERED)
+
+
+def _length(response: HttpResponse) -> int | None:
+    """The length of the whole file, if no coding makes it another."""
+    length = response.headers.get("Content-Length", "")
+    is_plain = "Content-Encoding" not in response.headers
+    return int(length) if is_plain and length.isascii() and length.isdigit() else None

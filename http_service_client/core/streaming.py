@@ -1,0 +1,141 @@
+"""A response whose body is still to come: taken in pieces, decoded, within its bounds.
+
+The attempt's timeout holds until the headers are there. From then on each silence is bounded (by the
+read timeout, or else by the attempt's), and all of it by the deadline: who takes a long stream in good
+order is not cut, and a server that falls silent is. The places among the connections are held for
+as long as the body is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import DeadlineExceededError, Failure, HttpClientError, RequestTimeoutError, SentState
+from ..messages import HttpResponse
+from ..protocol.decoding import Decoder
+from .effects import BodySource, Plan, Receive
+from .timeouts import Timeout
+
+if TYPE_CHECKING:
+    from .call import Call
+    from .limits import Ticket
+    from .saving import Download
+
+__all__ = ["OpenBody", "OpenResponse", "StreamOptions"]
+
+
+class StreamOptions(NamedTuple):
+    """How a call wants its body: open.
+
+    max_size: decoded bytes, None for no limit.   decompress: whether to take the content codings off.
+    download: who saves it; None for the caller.
+    """
+
+    max_size: int | None
+    decompress: bool
+    download: Download | None = None
+
+
+class OpenResponse(HttpResponse):
+    """A response of which the head is here, and the body still to come from `source`."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, status_code: int, *, source: BodySource, **head: Any) -> None:
+        super().__init__(status_code, **head)
+        self.source = source
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error may carry it to another process, where its connection is not: the head goes alone.
+        head = {
+            "_headers": self.headers,
+            "reason_phrase": self.reason_phrase,
+            "url": self.url,
+            "request": self.request,
+        }
+        return HttpResponse, (self.status_code,), (None, head)
+
+
+class OpenBody:
+    """The body of a call's response. Take `next_piece` until it is empty, `close` it in any case.
+
+    is_complete: it has been read to its end.
+    """
+
+    def __init__(self, response: OpenResponse, call: Call, places: tuple[Ticket, ...]) -> None:
+        options = call.options.stream
+        assert options is not None
+        self._response = response
+        self._source = response.source
+        self._call = call
+        self._places = places
+        coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
+        self._decoder = Decoder(coding, options.max_size)
+        self._pieces: Iterator[bytes] = iter(())
+        self.is_complete = False
+
+    def next_piece(self) -> Plan[bytes | Failure]:
+        """The next piece, decoded, of at most some 64 KiB; b"" at the end. A failure closes it."""
+        while True:
+            try:
+                piece = next(self._pieces, None)
+                if piece:
+                    return piece
+                if piece is None and self.is_complete:
+                    return b""
+            except HttpClientError as error:
+                self.close()
+                return self._failed(type(error), str(error), SentState.ANSWERED)
+            if piece is None:
+                failure = yield from self._receive()
+                if failure is not None:
+                    self.close()
+                    return failure
+
+    def _receive(self) -> Plan[Failure | None]:
+        """Have more pieces, or the end."""
+        timeout, remaining = self._call.options.timeout, self._call.remaining()
+        if remaining is not None and remaining <= 0:
+            return self._cut()
+        silence = timeout.total if timeout.read is None else timeout.read
+        data = yield from Receive(self._source, Timeout(total=remaining, read=silence))
+        if isinstance(data, Failure):
+            return self._cut(data.cause) if self._is_over(data) else data
+        if data:
+            self._pieces = self._decoder.pieces(data)
+            return None
+        self.close()
+        try:
+            self._decoder.finish()
+        except HttpClientError as error:
+            return self._failed(type(error), str(error), SentState.ANSWERED)
+        self.is_complete = True
+        return None
+
+    def _is_over(self, failure: Failure) -> bool:
+        remaining = self._call.remaining()
+        is_timeout = issubclass(failure.error_type, RequestTimeoutError)
+        return is_timeout and remaining is not None and remaining <= _TIMER_SLACK
+
+    def _cut(self, cause: BaseException | None = None) -> Failure:
+        message = "the deadline passed while the body was being read"
+        return self._failed(DeadlineExceededError, message, SentState.ABANDONED, cause)
+
+    def _failed(
+        self,
+        error_type: type[HttpClientError],
+        message: str,
+        state: SentState,
+        cause: BaseException | None = None,
+    ) -> Failure:
+        return Failure(error_type, message, state, cause, {"response": self._response})
+
+    def close(self) -> None:
+        """Let go of the connection and the places. More than once is once."""
+        self._source.close()
+        for place in self._places:
+            place.release()
+
+
+_TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early

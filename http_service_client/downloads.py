@@ -1,0 +1,85 @@
+"""The file of a download while it grows: beside its place, and put there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from .errors import InvalidRequestError
+from .protocol.checksums import Checksum, parse_checksum
+
+__all__ = ["PartFile"]
+
+_BLOCK = 1024 * 1024
+
+
+class PartFile:
+    """A `core.saving.Sink` that renames its file to `path` when it is complete.
+
+    received: bytes that there are.
+
+    Raises InvalidRequestError for a path that cannot become a file, or a checksum that is none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], checksum: str | None) -> None:
+        self._path = _checked(path)
+        self._checksum: Checksum | None = None if checksum is None else parse_checksum(checksum)
+        self._hash = self._new_hash()
+        self.received = 0
+        self._part = self._path.with_name(f".{self._path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._file = open(self._part, "x+b")  # noqa: SIM115  # closed by `commit` or `__exit__`
+
+    def _new_hash(self) -> Any:
+        return None if self._checksum is None else self._checksum.new_hash()
+
+    def write(self, data: bytes) -> None:
+        """Add bytes."""
+        self._file.write(data)
+        if self._hash is not None:
+            self._hash.update(data)
+        self.received += len(data)
+
+    def rewind(self, offset: int) -> None:
+        """Forget what is beyond `offset`."""
+        self._file.seek(offset)
+        self._file.truncate()
+        self.received = offset
+        if self._hash is not None:
+            self._hash = self._new_hash()
+            self._file.seek(0)
+            while block := self._file.read(_BLOCK):
+                self._hash.update(block)
+
+    def commit(self) -> str | None:
+        """Put the file in its place, on the disk for good; or say why it must not be."""
+        if self._checksum is not None and self._hash.hexdigest() != self._checksum.digest:
+            found = f"{self._checksum.algorithm}:{self._hash.hexdigest()}"
+            return f"the file has the checksum {found}, not {self._checksum}; it was thrown away"
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        os.replace(self._part, self._path)
+        return None
+
+    def __enter__(self) -> PartFile:
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        """Remove what was not committed."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidRequestError(f"path must be a str or a Path, not {type(path).__name__}")
+    place = Path(path)
+    if place.is_dir() or not place.name:
+        raise InvalidRequestError(f"path {str(place)!r} is a folder; add the name of the file to write")
+    if not place.parent.is_dir():
+        raise InvalidRequestError(
+            f"path {str(place)!r}: there is no folder {str(place.parent)!r}; make it first"
+        )
+    return place

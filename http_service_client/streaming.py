@@ -1,0 +1,245 @@
+"""What `with client.stream(...)` gives: a response whose body is taken in pieces, lines or events.
+
+A response that is no success (2xx) has been read already, as by any other verb: `raise_for_status()` and
+`json()` work on it, and its connection is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .core.streaming import OpenResponse
+from .errors import Failure, HttpClientError, SentState, StreamError
+from .events import Timeline
+from .messages import HttpResponse
+from .protocol.event_stream import EventStreamDecoder, ServerSentEvent
+from .protocol.lines import LineDecoder
+from .protocol.media_types import parse_content_type
+
+if TYPE_CHECKING:
+    from .core.call import Call
+    from .core.streaming import OpenBody
+    from .drivers.blocking import BlockingDriver
+    from .drivers.tasks import TaskDriver
+
+__all__ = ["AsyncStreamedResponse", "StreamedResponse"]
+
+T = TypeVar("T")
+
+MAX_LENGTH = 1024 * 1024  # characters of a line or an event
+
+
+class _Streamed(HttpResponse):
+    """What the two worlds share."""
+
+    __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
+
+    def __init__(self, call: Call, response: HttpResponse) -> None:
+        is_open = isinstance(response, OpenResponse) and call.body is not None
+        super().__init__(
+            response.status_code,
+            headers=response.headers,
+            content=b"" if is_open else response.content,
+            reason_phrase=response.reason_phrase,
+            url=response.url,
+            request=response.request,
+            elapsed=response.elapsed,
+            history=response.history,
+        )
+        if not is_open:
+            call.let_go()
+        self._call = call
+        self._body = call.body
+        self._is_taken = self._is_finished = False
+        if is_open:
+            self._content: bytes | None = None
+        self.attempts = call.attempt
+        self.timeline = Timeline(call.events)
+
+    @property
+    def content(self) -> bytes:
+        """The decoded bytes, once `read` has been called. Raises StreamError before that."""
+        if self._content is None:
+            raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
+        return self._content
+
+    @content.setter
+    def content(self, value: bytes) -> None:
+        self._content = value
+
+    def close(self) -> None:
+        """Let go of the connection. What was not read is lost. More than once is once."""
+        self._call.let_go()
+        if not self._is_finished:
+            self._is_finished = True
+            self._call.finish(self)
+
+    def _take(self) -> bytes | None:
+        """Claim the body, which comes but once; what of it is here already."""
+        if self._content is None:
+            if self._is_taken:
+                raise StreamError("the body has been taken already; it comes but once")
+            if self._is_finished:
+                raise StreamError("the stream is closed; take its body inside the with block")
+            self._is_taken = True
+        return self._content
+
+    def _open_body(self) -> OpenBody:
+        if self._body is None or self._is_finished:
+            raise StreamError("the stream was closed before its end; take its body inside the with block")
+        return self._body
+
+    def _checked(self, piece: bytes | Failure) -> bytes:
+        """The piece; a failure ends the call, here and only here."""
+        if isinstance(piece, bytes):
+            return piece
+        self._is_finished = True
+        self._call.let_go()
+        self._call.admit(piece.sent_state)
+        error = self._call.finish(piece)
+        assert isinstance(error, HttpClientError)
+        error.response = self
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def _broken_off(self, error: BaseException) -> None:
+        """Cancelled, or interrupted, while it was read."""
+        self._call.let_go()
+        if not self._is_finished:
+            self._is_finished = True
+            self._call.break_off(error)
+
+    def _decoded(self, decode: Callable[..., list[T]], *data: bytes) -> list[T]:
+        try:
+            return decode(*data)
+        except HttpClientError as error:
+            failure = Failure(type(error), str(error), SentState.ANSWERED)
+        self._checked(failure)
+        return []
+
+    def _lines(self, max_length: int | None) -> LineDecoder:
+        _, parameters = parse_content_type(self.headers.get("Content-Type", ""))
+        return LineDecoder(parameters.get("charset"), max_length)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        head = {
+            "_headers": self.headers,
+            "reason_phrase": self.reason_phrase,
+            "url": self.url,
+            "request": self.request,
+            "timeline": self.timeline,
+            "content": self._content or b"",
+        }
+        return HttpResponse, (self.status_code,), (None, head)
+
+
+class StreamedResponse(_Streamed):
+    """A response whose body is still to come. Its `content` is there once `read` was called."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, call: Call, response: HttpResponse, driver: BlockingDriver) -> None:
+        super().__init__(call, response)
+        self._driver = driver
+
+    def iter_bytes(self) -> Iterator[bytes]:
+        """The decoded body, in pieces as they come, of at most some 64 KiB.
+
+        Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
+        DeadlineExceededError; StreamError when the body was taken before.
+        """
+        here = self._take()
+        if here is not None:
+            yield from filter(None, [here])
+            return
+        while piece := self._next():
+            yield piece
+
+    def _next(self) -> bytes:
+        body = self._open_body()
+        try:
+            piece = self._driver.run(body.next_piece())
+        except BaseException as error:
+            self._broken_off(error)
+            raise
+        return self._checked(piece)
+
+    def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[str]:
+        """The lines of the text, without their ends. max_length: characters of one, None for no limit.
+
+        Raises as `iter_bytes`; DecodingError for a line that is too long.
+        """
+        yield from self._items(self._lines(max_length))
+
+    def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
+        """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
+
+        Raises as `iter_bytes`; DecodingError for an event that is too large.
+        """
+        yield from self._items(EventStreamDecoder(max_length))
+
+    def _items(self, decoder: Any) -> Iterator[Any]:
+        for piece in self.iter_bytes():
+            yield from self._decoded(decoder.feed, piece)
+        yield from self._decoded(decoder.finish)
+
+    def read(self) -> bytes:
+        """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
+        if self._content is None:
+            self.content = b"".join(self.iter_bytes())
+        return self.content
+
+
+class AsyncStreamedResponse(_Streamed):
+    """As `StreamedResponse`, in an asyncio task."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, call: Call, response: HttpResponse, driver: TaskDriver) -> None:
+        super().__init__(call, response)
+        self._driver = driver
+
+    async def iter_bytes(self) -> AsyncIterator[bytes]:
+        """As `StreamedResponse.iter_bytes`."""
+        here = self._take()
+        if here is not None:
+            if here:
+                yield here
+            return
+        while piece := await self._next():
+            yield piece
+
+    async def _next(self) -> bytes:
+        body = self._open_body()
+        try:
+            piece = await self._driver.run(body.next_piece())
+        except BaseException as error:
+            self._broken_off(error)
+            raise
+        return self._checked(piece)
+
+    async def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
+        """As `StreamedResponse.iter_lines`."""
+        async for line in self._items(self._lines(max_length)):
+            yield line
+
+    async def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
+        """As `StreamedResponse.iter_events`."""
+        async for event in self._items(EventStreamDecoder(max_length)):
+            yield event
+
+    async def _items(self, decoder: Any) -> AsyncIterator[Any]:
+        async for piece in self.iter_bytes():
+            for item in self._decoded(decoder.feed, piece):
+                yield item
+        for item in self._decoded(decoder.finish):
+            yield item
+
+    async def read(self) -> bytes:
+        """As `StreamedResponse.read`."""
+        if self._content is None:
+            self.content = b"".join([piece async for piece in self.iter_bytes()])
+        return self.content
