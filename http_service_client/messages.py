@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .errors import HttpStatusError, ResponseValidationError, SentState
-from .protocol.bodies import UNSET, Body, encode_body
+from .protocol.bodies import UNSET, Body, encode_body, encode_json
 from .protocol.cookies import parse_set_cookie
 from .protocol.decoding import decode_text
 from .protocol.headers import Headers, build_headers
@@ -180,6 +180,9 @@ class HttpResponse:
     elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
     attempts: how many attempts the call took.  timeline: what happened in the call.
     data: the validated value when `response_type` was given, else None.
+
+    Made by hand, in a test or an interceptor: content may be text, or `json` takes its place.
+    TypeError for a status or a content that is none.
     """
 
     __slots__ = (
@@ -192,16 +195,24 @@ class HttpResponse:
         status_code: int,
         *,
         headers: Headers | Mapping[str, object] | Iterable[tuple[str, str]] = (),
-        content: bytes = b"",
+        content: bytes | str = b"",
+        json: Any = UNSET,
         reason_phrase: str = "",
         url: str = "",
         request: HttpRequest | None = None,
         elapsed: float = 0.0,
         history: tuple[HttpResponse, ...] = (),
     ) -> None:
+        if type(status_code) is not int or type(content) is not bytes:
+            status_code, content = _by_hand(status_code, content)
+        if json is not UNSET:
+            if content:
+                raise TypeError("pass content or json, not both")
+            content, headers = encode_json(json), build_headers(headers)
+            headers.setdefault("Content-Type", "application/json")
         self.status_code = status_code
         self._headers = headers
-        self.content = content
+        self.content: bytes = content
         self.reason_phrase = reason_phrase
         self.url = url
         self.request = request
@@ -294,6 +305,17 @@ class HttpResponse:
 
     def __repr__(self) -> str:
         return f"<HttpResponse [{self.status_code}]>"
+
+
+def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
+    """A status and a content that did not come from the wire."""
+    if not isinstance(status_code, int) or isinstance(status_code, bool):
+        raise TypeError(f"status_code must be an int such as 200, not {status_code!r}")
+    if isinstance(content, str):
+        content = content.encode()
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"content must be bytes or text, not {type(content).__name__}; pass data as json=")
+    return int(status_code), bytes(content)
 
 
 def _told(problem: Problem, reason_phrase: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -87,3 +88,40 @@ def test_links_lead_on(world: World) -> None:
     links = world.request(client, "GET", "https://api.example.com/v1/orders").links
     assert links["next"]["url"] == "https://api.example.com/v2/orders?page=2"
     assert links["up"]["url"] == "https://api.example.com/v2"
+
+
+# Made by hand.
+
+
+def test_a_response_made_by_hand_takes_text_and_json() -> None:
+    """As a test or an interceptor has them; the header is set unless it is given."""
+    assert HttpResponse(200, content="é").content == "é".encode()
+    assert HttpResponse(HTTPStatus.OK, content=bytearray(b"x")).text == "x"
+    made = HttpResponse(200, json={"é": [None]})
+    assert made.json() == {"é": [None]}
+    assert made.headers["Content-Type"] == "application/json"
+    assert HttpResponse(200, json=None).content == b"null"
+    own = HttpResponse(409, json={"title": "Sold out"}, headers={"content-type": "application/problem+json"})
+    assert own.headers.get_all("Content-Type") == ["application/problem+json"]
+    assert own.problem == Problem(title="Sold out")
+    assert pickle.loads(pickle.dumps(made)).json() == made.json()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"status_code": "200"}, "status_code must be an int such as 200, not '200'"),
+        ({"status_code": True}, "status_code must be an int such as 200, not True"),
+        (
+            {"status_code": 200, "content": {"a": 1}},
+            "content must be bytes or text, not dict; pass data as json=",
+        ),
+        ({"status_code": 200, "content": None}, "content must be bytes or text, not NoneType"),
+        ({"status_code": 200, "content": b"x", "json": 1}, "pass content or json, not both"),
+    ],
+)
+def test_what_is_no_response_is_told_at_once(arguments: dict[str, Any], told: str) -> None:
+    """And not where it is read, far from the test that made it."""
+    with pytest.raises(TypeError) as raised:
+        HttpResponse(**arguments)
+    assert told in str(raised.value)
