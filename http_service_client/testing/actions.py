@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as _json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Protocol
 
@@ -48,7 +48,7 @@ class Received:
     path: str
     headers: list[tuple[str, str]]
     body: bytes
-    raw: bytes
+    raw: bytes = field(repr=False)  # nothing that is not shown already
     connection: int
     at: float
 
