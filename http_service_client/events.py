@@ -3,15 +3,17 @@
 Records hold plain values only, never errors or responses: an error carries its timeline, so a
 record that held the error would be a reference cycle. URLs in records are redacted.
 
+Named tuples, since two of them are made in every call and a frozen dataclass costs four times as much.
+The last field is the kind's name.
+
 Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
 `attempt` is 1-based. `key` is what circuit and budget are kept per, such as ``https://api.example.com``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar
+from typing import NamedTuple
 
 from .errors import SentState
 
@@ -43,8 +45,7 @@ class StopReason(str, Enum):
     NESTED = "an enclosing retry policy is in charge"
 
 
-@dataclass(frozen=True)
-class AttemptFinished:
+class AttemptFinished(NamedTuple):
     """One attempt came to its end: a response, or an error.
 
     duration: of this attempt.  status_code / error: one of them is None.
@@ -60,7 +61,7 @@ class AttemptFinished:
     message: str
     sent_state: SentState
     answered_by: str | None = None
-    name: ClassVar[str] = "attempt_finished"
+    name: str = "attempt_finished"
 
     def __str__(self) -> str:
         what = (
@@ -72,8 +73,7 @@ class AttemptFinished:
         return f"attempt {self.attempt}: {what} (after {self.duration:.3f} s, {_words(self.sent_state)}{by})"
 
 
-@dataclass(frozen=True)
-class RedirectFollowed:
+class RedirectFollowed(NamedTuple):
     """A redirect was followed: one more exchange within the attempt."""
 
     at: float
@@ -82,28 +82,26 @@ class RedirectFollowed:
     status_code: int
     method: str
     url: str
-    name: ClassVar[str] = "redirect_followed"
+    name: str = "redirect_followed"
 
     def __str__(self) -> str:
         return f"attempt {self.attempt}: {self.status_code}, on to {self.method} {self.url}"
 
 
-@dataclass(frozen=True)
-class CodingRefused:
+class CodingRefused(NamedTuple):
     """The server answered a compressed body by 415; the plain one follows within the attempt."""
 
     at: float
     attempt: int
     key: str
     coding: str
-    name: ClassVar[str] = "coding_refused"
+    name: str = "coding_refused"
 
     def __str__(self) -> str:
         return f"attempt {self.attempt}: 415 to a body in {self.coding}, sent again as it is"
 
 
-@dataclass(frozen=True)
-class RetryScheduled:
+class RetryScheduled(NamedTuple):
     """The attempt will be followed by another, after `delay`.
 
     cause: what made it worth a retry.  retry_after: what the server asked for, or None.
@@ -118,15 +116,14 @@ class RetryScheduled:
     retry_after: float | None
     budget_left: float | None
     deadline_left: float | None
-    name: ClassVar[str] = "retry_scheduled"
+    name: str = "retry_scheduled"
 
     def __str__(self) -> str:
         asked = "" if self.retry_after is None else f", Retry-After asked for {self.retry_after:.3f} s"
         return f"retry in {self.delay:.3f} s because of {self.cause}{asked}{_left(self)}"
 
 
-@dataclass(frozen=True)
-class RetryStopped:
+class RetryStopped(NamedTuple):
     """The attempt failed and will not be followed by another."""
 
     at: float
@@ -135,14 +132,13 @@ class RetryStopped:
     reason: StopReason
     budget_left: float | None
     deadline_left: float | None
-    name: ClassVar[str] = "retry_stopped"
+    name: str = "retry_stopped"
 
     def __str__(self) -> str:
         return f"not retried: {self.reason.value}{_left(self)}"
 
 
-@dataclass(frozen=True)
-class CircuitRefused:
+class CircuitRefused(NamedTuple):
     """The circuit breaker refused an attempt; nothing was sent."""
 
     at: float
@@ -150,15 +146,14 @@ class CircuitRefused:
     key: str
     reason: str
     retry_after: float | None
-    name: ClassVar[str] = "circuit_refused"
+    name: str = "circuit_refused"
 
     def __str__(self) -> str:
         when = "" if self.retry_after is None else f"; a trial may pass in {self.retry_after:.3f} s"
         return f"attempt {self.attempt}: refused by the circuit of {self.key} ({self.reason}{when})"
 
 
-@dataclass(frozen=True)
-class CallFinished:
+class CallFinished(NamedTuple):
     """The call came to its end.
 
     error: the name of the error raised, or None.  sent_state: over all attempts.
@@ -173,7 +168,7 @@ class CallFinished:
     error: str | None
     sent_state: SentState
     deadline_left: float | None
-    name: ClassVar[str] = "call_finished"
+    name: str = "call_finished"
 
     def __str__(self) -> str:
         what = f"{self.status_code}" if self.error is None else self.error

@@ -36,7 +36,7 @@ from .protocol.bodies import UNSET
 from .protocol.cookies import cookie_header
 from .protocol.decoding import accept_encoding
 from .protocol.headers import Headers, build_headers
-from .protocol.urls import normalise_url, split_url
+from .protocol.urls import normalise_url, origin_of
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
@@ -134,7 +134,7 @@ class CallOpener:
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             request.headers["Idempotency-Key"] = str(uuid.uuid4())
-        key = split_url(request.url).origin
+        key = origin_of(request.url)
         state = self.keys.get(key)
         scope = current_scope()
         options = CallOptions(
@@ -160,6 +160,8 @@ class CallOpener:
 
     def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
         merged = self._headers.copy()
+        if headers is None and auth is None and not cookies:
+            return merged
         if isinstance(headers, Iterator):
             headers = list(headers)  # it is looked at twice
         given = build_headers(headers)

@@ -28,16 +28,18 @@ class AttemptTimeoutLayer:
     def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
         total, deadline_at = call.options.timeout.total, call.deadline_at
         call.ends_at = None if total is None else call.clock() + total
-        cut_by_deadline = deadline_at is not None and (call.ends_at is None or deadline_at < call.ends_at)
-        if cut_by_deadline:
-            call.ends_at = deadline_at
-        outcome = yield from proceed(request, call)
-        if not (cut_by_deadline and isinstance(outcome, Failure)):
-            return outcome
-        is_over = call.clock() >= deadline_at - _TIMER_SLACK  # type: ignore[operator]  # there is a deadline
-        if is_over and issubclass(outcome.error_type, RequestTimeoutError):
-            return _deadline_exceeded(outcome)
-        return outcome
+        if deadline_at is None or (call.ends_at is not None and call.ends_at <= deadline_at):
+            return proceed(request, call)
+        call.ends_at = deadline_at
+        return _within_deadline(request, call, proceed, deadline_at)
+
+
+def _within_deadline(request: HttpRequest, call: Call, proceed: Handler, deadline_at: float) -> Plan[Outcome]:
+    outcome = yield from proceed(request, call)
+    if isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
+        is_over = call.clock() >= deadline_at - _TIMER_SLACK
+        return _deadline_exceeded(outcome) if is_over else outcome
+    return outcome
 
 
 # Event loops and sockets may wake a clock tick early.

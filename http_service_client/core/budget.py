@@ -139,8 +139,9 @@ class RetryBudget:
     def _advance_locked(self) -> None:
         """Begin the buckets that are due, forgetting what they held a window ago."""
         before, self._tick = self._tick, self._tick_now()
-        passed = max(0, self._tick - before)
-        for _ in range(min(passed, _BUCKETS)):
+        if self._tick <= before:
+            return
+        for _ in range(min(self._tick - before, _BUCKETS)):
             self._bucket += 1
             self._calls[self._bucket % _BUCKETS] = self._retries[self._bucket % _BUCKETS] = 0
 

@@ -139,16 +139,11 @@ class Call(HttpContext):
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
+        request = self.request
+        url = redact_url(str(request.url))
         self.record(
             CallFinished(
-                at=self.elapsed(),
-                method=self.request.method,
-                url=redact_url(str(self.request.url)),
-                key=self.key,
-                attempts=self.attempt,
-                status_code=status_code,
-                error=error,
-                sent_state=self.sent_state,
-                deadline_left=self.remaining(),
+                self.elapsed(), request.method, url, self.key, self.attempt, status_code, error,
+                self.sent_state, self.remaining(),
             )
-        )
+        )  # fmt: skip

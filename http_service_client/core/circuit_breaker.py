@@ -78,6 +78,8 @@ class Permit:
 
     def release(self) -> None:
         """The call was given up (cancelled, never made): no evidence. A trial's place is free at once."""
+        if self._is_settled:  # as it mostly is, when a `finally` releases; it stays so
+            return
         breaker = self._breaker
         with breaker._lock:
             if breaker._counts_locked(self):

@@ -73,13 +73,16 @@ class RetryCondition:
 
     def holds_for(self, outcome: object) -> bool:
         """Whether this outcome is worth a retry."""
-        if isinstance(outcome, HttpResponse) and outcome.status_code in self.statuses:
-            return True
+        if isinstance(outcome, HttpResponse):
+            return outcome.status_code in self.statuses or self._is_asked_for(outcome)
         if isinstance(outcome, Failure):
             return self._names(outcome.error_type, outcome.cause)
         if isinstance(outcome, BaseException):
             return self._names(type(outcome), outcome.__cause__)
-        return self.predicate is not None and bool(self.predicate(outcome))
+        return self._is_asked_for(outcome)
+
+    def _is_asked_for(self, result: object) -> bool:
+        return self.predicate is not None and bool(self.predicate(result))
 
     def _names(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
         if issubclass(error_type, (TlsVerificationError, EgressRefusedError)):

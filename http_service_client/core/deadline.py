@@ -49,7 +49,12 @@ class DeadlineLayer:
 
     def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
         remaining = call.remaining()
-        if remaining is not None and remaining <= 0:
-            message = f"the deadline had passed {-remaining:.3f} s before the call began; nothing was sent"
-            return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
-        return (yield from proceed(request, call))
+        if remaining is None or remaining > 0:
+            return proceed(request, call)
+        return _too_late(-remaining)
+
+
+def _too_late(by: float) -> Plan[Outcome]:
+    yield from ()  # it asks for nothing
+    message = f"the deadline had passed {by:.3f} s before the call began; nothing was sent"
+    return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)

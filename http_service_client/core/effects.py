@@ -8,10 +8,11 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
     data    = yield from Receive(source, timeout)    some more of such a body    -> bytes | Failure
               yield from Sleep(seconds)              wait
     granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
-    value   = yield from Invoke(function, *args)     user code, plain or async   -> its value
+    value   = yield from Invoke(function, *args)     user code that may await    -> its value
 
 The rules of plans, each learned from a measured trap:
 
+- User code that is known to be plain is called by the plan itself: there is nothing to wait for.
 - Always `yield from`: a bare `Send(...)` is a no-op that nothing would notice.
 - Expected failures come back as values. Only bugs and cancellation are thrown into a plan.
 - Never yield while an exception is being handled, nor while cleaning up: an abandoned plan is closed,

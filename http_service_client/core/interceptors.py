@@ -9,8 +9,9 @@ about the server.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     DeadlineExceededError,
@@ -30,11 +31,24 @@ if TYPE_CHECKING:
 __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
 
 
-class Interceptor(NamedTuple):
+class Interceptor:
     """One method of an interceptor, plain or async, and the name to call it by in messages."""
 
-    name: str
-    function: Callable[..., Any]
+    __slots__ = ("_function", "_is_async", "name")
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self._function = function
+        self._is_async = inspect.iscoroutinefunction(function)
+
+    def run(self, subject: HttpRequest | HttpResponse, call: Call) -> Plan[Any]:
+        """What the method makes of the request or response."""
+        if self._is_async:
+            return (yield from Invoke(self._function, subject, call, timeout=call.remaining()))
+        result = self._function(subject, call)
+        if hasattr(result, "__await__"):
+            return (yield from Invoke(lambda: result, timeout=call.remaining()))
+        return result
 
 
 class InterceptorsLayer:
@@ -59,7 +73,7 @@ class InterceptorsLayer:
         call.answered_by = None
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
-            result = yield from Invoke(interceptor.function, request, call, timeout=call.remaining())
+            result = yield from interceptor.run(request, call)
             if isinstance(result, HttpRequest):
                 call.request = request = result
             elif isinstance(result, HttpResponse):
@@ -81,7 +95,7 @@ class InterceptorsLayer:
         if outcome.request is None:
             outcome.request = request
         for interceptor in self._response_interceptors:
-            result = yield from Invoke(interceptor.function, outcome, call, timeout=call.remaining())
+            result = yield from interceptor.run(outcome, call)
             if not isinstance(result, HttpResponse):
                 return _unusable(interceptor, result, "an HttpResponse", outcome)
             outcome = result

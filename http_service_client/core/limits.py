@@ -65,10 +65,11 @@ class Ticket:
 
     def release(self) -> None:
         """Give the place to the next in the queue, or leave the queue. More than once is once."""
-        leaver: Ticket | None = self
-        while leaver is not None:  # a loop, not a recursion: a thousand waiters may have died with their loop
-            heir = self._limit._leave(leaver)
-            leaver = None if heir is None or heir._is_told() else heir
+        heir = self._limit._leave(self)
+        while (
+            heir is not None and not heir._is_told()
+        ):  # no recursion: a thousand may have died with their loop
+            heir = self._limit._leave(heir)
 
     def _is_told(self) -> bool:
         """Tell the waiter of its grant; whether it could be told."""

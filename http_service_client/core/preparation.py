@@ -18,6 +18,7 @@ from ..protocol.urls import normalise_url, redact_url, split_url
 __all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
+_COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
 
 
@@ -59,6 +60,8 @@ class Preparation:
 
 def checked_method(method: object) -> str:
     """The method in upper case. Raises InvalidRequestError for what is no name."""
+    if type(method) is str and method in _COMMON:
+        return method
     if not isinstance(method, str) or _TOKEN(method) is None:
         shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
         raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")

@@ -77,7 +77,10 @@ class RetrySettings:
 
     def is_worth_it(self, outcome: object) -> bool:
         """Whether some condition holds."""
-        return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
+        for condition in self.retry_conditions or ():  # noqa: SIM110  # asked of every attempt: any() is half as fast
+            if condition.holds_for(outcome):
+                return True
+        return False
 
 
 class RetryLayer:

@@ -7,7 +7,6 @@ no per-operation timeout does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from dataclasses import replace as _replace
 
 from .checks import check_duration
 
@@ -45,4 +44,6 @@ class Timeout:
         if remaining is None or (self.total is not None and self.total <= remaining):
             return self
         connect = None if self.connect is None else min(self.connect, remaining)
-        return _replace(self, total=remaining, connect=connect)
+        cut = object.__new__(Timeout)  # each value is checked already; this happens at every attempt
+        cut.__dict__.update(self.__dict__, total=remaining, connect=connect)
+        return cut

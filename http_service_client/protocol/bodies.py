@@ -48,6 +48,8 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
 
     Raises InvalidRequestError when more than one kind is given, or one cannot be encoded.
     """
+    if (json is UNSET or json is None) and data is None and not files and content is None:
+        return EMPTY
     has_json = json is not UNSET and json is not None
     has_form = data is not None or bool(files)
     if has_json + has_form + (content is not None) > 1:
@@ -65,9 +67,7 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
         return encode_multipart(data, files)
     if data is not None:
         return _encode_data(data)
-    if content is not None:
-        return _encode_raw(content, "content")
-    return EMPTY
+    return _encode_raw(content, "content")
 
 
 def _encode_data(data: Any) -> Body:

@@ -28,6 +28,7 @@ __all__ = [
 
 # token = 1*tchar                                                       RFC 9110 5.6.2
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
+_TOKENS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*").fullmatch
 # field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
 # obs-text is any byte of %x80-FF: all that UTF-8 makes of text which it can express.
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
@@ -200,7 +201,13 @@ def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] |
 
 def validate_headers(headers: Headers) -> None:
     """Refuse what cannot stand in a header: a name that is no token, a control character in a value."""
-    for field in headers._fields.values():
+    fields = headers._fields
+    # Both grammars are about single characters, so all fields are valid when all of them in a row are.
+    names = "".join([field[0] for field in fields.values()])
+    values = "".join(["".join(field[1:]) for field in fields.values()])
+    if _TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
+        return
+    for field in fields.values():
         if _TOKEN(field[0]) is None:
             raise InvalidRequestError(
                 f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"

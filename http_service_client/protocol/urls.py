@@ -20,7 +20,7 @@ from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .values import field_pairs, query_text
 
-__all__ = ["Url", "normalise_url", "redact_url", "remove_dot_segments", "split_url"]
+__all__ = ["Url", "normalise_url", "origin_of", "redact_url", "remove_dot_segments", "split_url"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -98,11 +98,19 @@ def split_url(url: str) -> Url:
     return Url(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], target)
 
 
+@lru_cache(maxsize=1024)
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as `Url.origin`."""
+    return split_url(url).origin
+
+
 def redact_url(url: str) -> str:
     """The URL for a log or an error: user information and secret-like query values become ``***``.
 
     Takes any text and never fails; a URL that cannot be understood is still redacted.
     """
+    if "?" not in url and "@" not in url and "#" not in url:
+        return url
     if "@" in url:
         url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url, count=1)
     head, hash_sign, fragment = url.partition("#")

@@ -14,7 +14,6 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, NamedTuple, Protocol
 
@@ -41,6 +40,7 @@ class Late(NamedTuple):
 Scripted = HttpResponse | Failure | OSError | Late | Callable[[HttpRequest], Any]
 Script = Scripted | Sequence[Scripted]
 
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _WHILE_CONNECTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
 
@@ -49,8 +49,7 @@ def late(latency: float, outcome: Scripted) -> Late:
     return Late(latency, outcome)
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(NamedTuple):
     """One exchange: the request in its final form, its body's bytes, its timeout, and what came of it.
 
     content: b"" for a request that was never sent.
@@ -146,11 +145,11 @@ class ScriptedTransport:
                 scripted = scripted(request)
             else:
                 raise TypeError(f"a script is made of responses, failures and errors, not {scripted!r}")
-        bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
-        if bounds and latency > min(bounds):
-            is_over = min(bounds) == timeout.total
-            cut = failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over)
-            return min(bounds), cut
+        if latency:
+            bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
+            if bounds and latency > min(bounds):
+                is_over = min(bounds) == timeout.total
+                return min(bounds), failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over)
         if isinstance(scripted, HttpResponse):
             return latency, _answering(request, scripted, latency)
         if isinstance(scripted, OSError):
@@ -198,13 +197,11 @@ def _outcomes(key: str, script: Script) -> tuple[Scripted, ...]:
 
 def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:
     """The scripted response as a server would give it to this request."""
-    status = response.status_code
-    phrase = HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else ""
     return HttpResponse(
-        status,
+        response.status_code,
         headers=response.headers.copy(),
         content=b"" if request.method == "HEAD" else response.content,
-        reason_phrase=response.reason_phrase or phrase,
+        reason_phrase=response.reason_phrase or _PHRASES.get(response.status_code, ""),
         url=request.url,
         request=request,
         elapsed=latency,
