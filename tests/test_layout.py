@@ -78,8 +78,6 @@ THIRD_PARTY: dict[str, list[str]] = {
     "aiohttp": ["transports/over_aiohttp*", "integrations/aiohttp_middleware*", "testing/*", "cli/*"],
     "yarl": ["transports/over_aiohttp*", "integrations/aiohttp_middleware*"],
     "multidict": ["transports/over_aiohttp*", "integrations/aiohttp_middleware*"],
-    "socks": ["transports/over_requests*"],
-    "aiohttp_socks": ["transports/over_aiohttp*"],
     "certifi": ["transports/*"],
     "backoff": ["core/backoff*"],
     "idna": ["protocol/hosts*"],  # there wherever requests is, which depends on it

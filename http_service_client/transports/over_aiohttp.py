@@ -36,7 +36,7 @@ from .failures import (
 )
 from .http1 import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector
-from .proxies import HttpProxy, read_proxy
+from .proxies import HttpProxy, Proxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
 
@@ -73,7 +73,7 @@ class AiohttpTransport:
             return proxy
         options = self._options(request, proxy)
         session = await self._session()
-        exchange = AsyncExchange(timeout, by_proxy=proxy is not None)
+        exchange = AsyncExchange(timeout, proxy)
         token = EXCHANGE.set(exchange)
         error: BaseException
         try:
@@ -114,7 +114,7 @@ class AiohttpTransport:
         finally:
             del error, exchange  # a traceback holds this frame
 
-    def _options(self, request: HttpRequest, proxy: HttpProxy | None) -> dict[str, Any]:
+    def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.items())
         is_secure = request.url.startswith("https")
         options: dict[str, Any] = {"headers": headers}
@@ -127,14 +127,15 @@ class AiohttpTransport:
             absent = []
         if absent:  # asking it to add nothing costs more than giving it no occasion
             options["skip_auto_headers"] = absent
-        if is_secure or (proxy is not None and proxy.address.scheme == "https"):
+        http_proxy = proxy if isinstance(proxy, HttpProxy) else None  # the connector sees to others
+        if is_secure or (http_proxy is not None and http_proxy.address.scheme == "https"):
             options["ssl"] = self._settings.tls.context
-        if proxy is not None:
-            options["proxy"] = URL(proxy.address.origin, encoded=True)
+        if http_proxy is not None:
+            options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:
-                options["proxy_headers"] = CIMultiDict(proxy.fields)
+                options["proxy_headers"] = CIMultiDict(http_proxy.fields)
             else:
-                headers.extend(proxy.fields)
+                headers.extend(http_proxy.fields)
         return options
 
     async def _read(self, answer: aiohttp.ClientResponse, exchange: AsyncExchange) -> bytes:
@@ -241,7 +242,7 @@ class _OpenBody:
         self._answer.close()
 
 
-_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError)
+_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError, ProxyRefusedError)
 
 
 class _LoopSession:
@@ -370,6 +371,8 @@ def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, Base
     """The phase and the builtin error behind an error of aiohttp."""
     phase = exchange.phase
     root = innermost(error)
+    if isinstance(error, ProxyRefusedError):
+        return Phase.PROXY, error
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
     if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock

@@ -5,7 +5,8 @@ that arrived on an idle connection for the next response, and forgets what broke
 object cuts an exchange on time and knows in which phase; a connection that has anything to say before it
 is asked is closed; and each connection remembers what it died of.
 
-What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`, `_resolve_host`) are the seams
+What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`, `_resolve_host`,
+`_wrap_create_connection`, `_wrap_existing_connection`) are the seams
 of its connector that subclasses have always used; `tests/transports` fails when one of them goes.
 """
 
@@ -29,7 +30,9 @@ from ..core.timeouts import Timeout
 from .base import TransportSettings
 from .failures import NotHttpError, Phase
 from .http1 import MALFORMED, TOO_LARGE
-from .names import permitted, resolve_async
+from .names import address_text, permitted, resolve_async
+from .over_socks import connect_by_socks_async, destination
+from .proxies import Proxy, SocksProxy
 from .readiness import is_readable
 
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector"]
@@ -50,10 +53,10 @@ class AsyncExchange:
     is_over: whether the time for all of it has run out.
     source_error: what the source of the request's body raised, or None.
     connection: the aiohttp protocol in use, once there is one.
-    is_by_proxy: the first address to connect to is a proxy's.
+    proxy: by way of which it goes, or None.
     """
 
-    def __init__(self, timeout: Timeout, by_proxy: bool) -> None:
+    def __init__(self, timeout: Timeout, proxy: Proxy | None) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
         self._started = self._loop.time()
@@ -61,7 +64,7 @@ class AsyncExchange:
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
-        self.is_by_proxy = by_proxy
+        self.proxy = proxy
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
         self.source_error: Exception | None = None
@@ -82,7 +85,7 @@ class AsyncExchange:
 
     def connecting(self) -> None:
         """No idle connection was there: one is being made."""
-        self.phase = Phase.PROXY if self.is_by_proxy else Phase.CONNECT
+        self.phase = Phase.CONNECT if self.proxy is None else Phase.PROXY
         connect, total = self._timeout.connect, self._timeout.total
         if connect is not None and (total is None or connect < total):
             self.arm("connect", max(0.0, connect - self.elapsed()))
@@ -226,11 +229,36 @@ class CarefulConnector(aiohttp.TCPConnector):
         return await super()._create_connection(*arguments, **options)
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        """What the connection may go to; a proxy's own address is the operator's choice."""
-        found = await super()._resolve_host(host, port, traces)
+        """What may be connected to; a proxy's own address is the operator's choice."""
         exchange = EXCHANGE.get()
-        by_proxy = exchange is not None and exchange.is_by_proxy
-        return permitted(found, _address_of, host, port, None if by_proxy else self._egress)
+        proxy = None if exchange is None else exchange.proxy
+        if exchange is not None and isinstance(proxy, SocksProxy):
+            return [_resolved(host, port, await self._destination(host, port, exchange, proxy))]
+        found = await super()._resolve_host(host, port, traces)
+        return permitted(found, _address_of, host, port, self._egress if proxy is None else None)
+
+    async def _destination(self, host: str, port: int, exchange: AsyncExchange, proxy: SocksProxy) -> str:
+        """What the proxy is asked for: the name, or an address of it."""
+        if proxy.resolves:
+            return host
+        exchange.phase = Phase.CONNECT  # whatever goes wrong here is no fault of the proxy
+        found = await resolve_async(host, port)
+        exchange.phase = Phase.PROXY
+        return destination(permitted(found, address_text, host, port, self._egress))
+
+    async def _wrap_create_connection(self, *arguments: Any, **options: Any) -> Any:
+        """A connection to one of the addresses; by way of a SOCKS proxy, to the one that it is asked for."""
+        exchange = EXCHANGE.get()
+        proxy = None if exchange is None else exchange.proxy
+        if not isinstance(proxy, SocksProxy):
+            return await super()._wrap_create_connection(*arguments, **options)
+        host, port = options.pop("addr_infos")[0][4][:2]
+        sock = await connect_by_socks_async(proxy, host, port)
+        try:
+            return await self._wrap_existing_connection(*arguments, sock=sock, **options)
+        except BaseException:
+            sock.close()
+            raise
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
@@ -262,6 +290,13 @@ class CarefulConnector(aiohttp.TCPConnector):
         self._closed = True
 
 
+def _resolved(host: str, port: int, address: str) -> ResolveResult:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    return ResolveResult(
+        hostname=host, host=address, port=port, family=family, proto=socket.IPPROTO_TCP, flags=0
+    )
+
+
 def _address_of(found: ResolveResult) -> str:
     return found["host"]
 
@@ -290,12 +325,8 @@ class _Resolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host, host=address[0], port=address[1], family=kind, proto=protocol, flags=0
-            )
-            for kind, _, protocol, _, address in await resolve_async(host, port)
-        ]
+        found = await resolve_async(host, port)
+        return [_resolved(host, address[1], address[0]) for _, _, _, _, address in found]
 
     async def close(self) -> None:
         pass

@@ -43,7 +43,7 @@ from .failures import (
 )
 from .http1 import field_text
 from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, ReplacedPool
-from .proxies import read_proxy
+from .proxies import HttpProxy, read_proxy
 
 __all__ = ["RequestsTransport"]
 
@@ -51,7 +51,8 @@ _CHUNK = 65536
 _TIMER_SLACK = 0.005  # a socket may time out a clock tick early
 _MAX_POOLS = 256
 
-# vcrpy records by putting its own connection classes into these: as long as it does, they are used.
+# vcrpy records by putting its own connection classes into these: as long as it does, they are used. Nobody
+# else's are: they would resolve names without asking the egress policy.
 _URLLIB3_POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 # aiohttp, in the other world, says "Content-Length: 0" for every other method without a body.
@@ -235,7 +236,7 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
     ) -> Any:
         """The pool for a request. TLS is settled by the context, not per request."""
         url = split_url(request.url or "")
-        if _URLLIB3_POOLS[url.scheme].ConnectionCls.__module__ != "urllib3.connection":
+        if _URLLIB3_POOLS[url.scheme].ConnectionCls.__module__.startswith("vcr."):
             return ReplacedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
         proxy = proxies.get(url.scheme) if proxies else None
         pool = self._pools.get((url.origin, proxy))
@@ -278,7 +279,9 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         """The request target: absolute for a forwarding proxy (RFC 9112, 3.2.2)."""
         url = split_url(request.url or "")
-        return (request.url or "") if proxies and url.scheme == "http" else url.target
+        proxy = proxies.get(url.scheme) if proxies else None
+        is_forwarded = proxy is not None and isinstance(read_proxy(proxy), HttpProxy) and url.scheme == "http"
+        return (request.url or "") if is_forwarded else url.target
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -24,8 +24,9 @@ from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, Incoming, read_head, request_head
-from .names import address_text, permitted, resolve
-from .proxies import HttpProxy
+from .names import Address, address_text, permitted, resolve
+from .over_socks import destination, open_by_socks
+from .proxies import HttpProxy, Proxy, SocksProxy
 from .readiness import is_readable, wait_until_usable
 from .tls import TlsSettings
 
@@ -157,17 +158,24 @@ class Connection(Incoming):
 
 
 def connect(
-    url: Url, proxy: HttpProxy | None, tls: TlsSettings, egress: EgressPolicy | None, bounds: ExchangeBounds
+    url: Url, proxy: Proxy | None, tls: TlsSettings, egress: EgressPolicy | None, bounds: ExchangeBounds
 ) -> Connection:
     """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
-    first = url if proxy is None else proxy.address
     ends_at = bounds.connect_ends_at
-    sock: Any = _connect_to_any(first, ends_at, egress if proxy is None else None)
+    sock: Any
+    if isinstance(proxy, SocksProxy):
+        sock = _connect_by_socks(url, proxy, egress, ends_at)
+    elif proxy is None:
+        sock = _connect_to_any(_addresses(url, egress, ends_at), ends_at)
+    else:
+        sock = _connect_to_any(resolve(proxy.address.host, proxy.address.port, _left(ends_at)), ends_at)
     try:
-        if first.scheme == "https":
-            sock = _secured(sock, first.host, tls, ends_at)
-        if proxy is not None and url.scheme == "https":
-            _open_tunnel(Connection(sock, ends_at), url, proxy)
+        if isinstance(proxy, HttpProxy):
+            if proxy.address.scheme == "https":
+                sock = _secured(sock, proxy.address.host, tls, ends_at)
+            if url.scheme == "https":
+                _open_tunnel(Connection(sock, ends_at), url, proxy)
+        if url.scheme == "https":
             sock = _secured(sock, url.host, tls, ends_at)
         return Connection(sock, ends_at)
     except BaseException:
@@ -175,14 +183,35 @@ def connect(
         raise
 
 
-def _connect_to_any(url: Url, ends_at: float | None, egress: EgressPolicy | None) -> socket.socket:
+def _addresses(url: Url, egress: EgressPolicy | None, ends_at: float | None) -> list[Address]:
+    found = resolve(url.host, url.port, _left(ends_at))
+    return permitted(found, address_text, url.host, url.port, egress)
+
+
+def _connect_by_socks(
+    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, ends_at: float | None
+) -> socket.socket:
+    host = url.host
+    if not proxy.resolves:
+        try:
+            host = destination(_addresses(url, egress, ends_at))
+        except (OSError, UnicodeError) as error:  # of our own resolver, and not of the proxy
+            raise ExchangeError(Phase.CONNECT, error) from None
+    sock = _connect_to_any(resolve(proxy.host, proxy.port, _left(ends_at)), ends_at)
+    try:
+        open_by_socks(sock, proxy, host, url.port, lambda: _left(ends_at))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect_to_any(addresses: list[Address], ends_at: float | None) -> socket.socket:
     """Connect to the first address that answers.
 
     Each address gets an equal share of what is left, so that one that swallows packets does not
     use up the time of those behind it.
     """
-    found = resolve(url.host, url.port, _left(ends_at))
-    addresses = permitted(found, address_text, url.host, url.port, egress)
     error: OSError | None = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
         sock = socket.socket(family, kind, protocol)
@@ -231,7 +260,7 @@ class Pool:
     def __init__(
         self,
         url: Url,
-        proxy: HttpProxy | None,
+        proxy: Proxy | None,
         tls: TlsSettings,
         egress: EgressPolicy | None,
         keep_alive_timeout: float,
@@ -292,7 +321,7 @@ class Pool:
         fields = list(headers.items())
         if chunked:
             fields.append(("Transfer-Encoding", "chunked"))
-        if self._proxy is not None and self._url.scheme == "http":
+        if isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
             fields += self._proxy.fields
         return request_head(method, target, self._host, fields)
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from transports.faults import served
 
-__all__ = ["Proxy", "running_proxy"]
+__all__ = ["Proxy", "pump", "running_proxy"]
 
 
 class Proxy:
@@ -42,7 +42,7 @@ class Proxy:
                 host, _, port = target.rpartition(":")
                 with socket.create_connection((host, int(port))) as origin:
                     client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                    _pump(client, origin, is_over)
+                    pump(client, origin, is_over)
                 return
             url = urlsplit(target)
             with socket.create_connection((url.hostname or "", url.port or 80)) as origin:
@@ -64,7 +64,8 @@ def _read_head(sock: socket.socket) -> tuple[str, bytes]:
     return head.decode(), rest
 
 
-def _pump(left: socket.socket, right: socket.socket, is_over: threading.Event) -> None:
+def pump(left: socket.socket, right: socket.socket, is_over: threading.Event) -> None:
+    """Pass on what comes, both ways, until one side ends."""
     while not is_over.is_set():
         pending = [left] if isinstance(left, ssl.SSLSocket) and left.pending() else []
         ready = pending or select.select([left, right], [], [], 0.05)[0]

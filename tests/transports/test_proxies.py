@@ -167,13 +167,13 @@ def test_an_answer_of_a_forwarding_proxy_is_an_answer(
 
 
 @pytest.mark.parametrize(
-    "url", ["socks5://127.0.0.1:1080", "socks5h://u:secret@127.0.0.1:1", "ftp://127.0.0.1:1"]
+    "url", ["socks4://127.0.0.1:1080", "socks://u:secret@127.0.0.1:1", "ftp://127.0.0.1:1"]
 )
 def test_a_proxy_of_another_kind_is_told(world: World, client_by: ClientFor, url: str) -> None:
     """Nothing is sent to it in the wrong language."""
     caught = failing(world, client_by(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert "is not an HTTP proxy; use http://host:port" in caught.message
+    assert "is of a kind that is not known; use http://host:port" in caught.message
     assert "secret" not in caught.message
 
 
