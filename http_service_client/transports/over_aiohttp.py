@@ -211,7 +211,7 @@ class _OpenBody:
             connection._drop_timeout()
 
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        exchange = AsyncExchange(timeout, by_proxy=False)
+        exchange = AsyncExchange(timeout, proxy=None)
         exchange.connection = self._connection
         error: BaseException
         try:
