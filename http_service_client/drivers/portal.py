@@ -27,21 +27,28 @@ class Portal:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
+        self._thread: _PortalThread | None = None
 
     def run(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
         """What the awaitable returns; TIMED_OUT when it was cut after `timeout` seconds.
 
         It sees the caller's context variables. When the caller is interrupted, it is cancelled.
         """
-        if not isinstance(threading.current_thread(), _PortalThread):
+        thread: Any = threading.current_thread()
+        is_inside = isinstance(thread, _PortalThread)
+        if not is_inside and not (self._thread is not None and self._thread.is_blocked):
             return self._run(awaitable, timeout)
-        # Async user code on a portal made a blocking call that came back here. Waiting for its own loop,
-        # or for one that waits for it, would be waiting for ever. Another doorway, for this once.
+        # Async user code on a portal made a blocking call that came back here, on its own thread or by way of
+        # another (`asyncio.to_thread`). Waiting for its own loop, or for one that waits for it, would be
+        # waiting for ever. Another doorway, for this once.
         inner = Portal()
+        if is_inside:
+            thread.is_blocked = True
         try:
             return inner._run(awaitable, timeout)
         finally:
+            if is_inside:
+                thread.is_blocked = False
             inner.stop()
 
     def _run(self, awaitable: Awaitable[Any], timeout: float | None) -> Any:
@@ -52,14 +59,19 @@ class Portal:
         tasks: list[asyncio.Task[Any]] = []
         # On Python 3.10 create_task takes no context: the callback's own is what the task copies.
         context = contextvars.copy_context()
-        loop.call_soon_threadsafe(_begin, bounded(awaitable, timeout), future, tasks, context=context)
+        coroutine = bounded(_contained(awaitable), timeout)
+        loop.call_soon_threadsafe(_begin, coroutine, future, tasks, context=context)
         try:
-            return future.result()
+            answer = future.result()
+            if type(answer) is _Ending:
+                raise answer.error
+            return answer
         except BaseException:
             if not future.done():  # the caller was interrupted
                 loop.call_soon_threadsafe(_cancel, tasks)
             raise
         finally:
+            answer = None
             del future, tasks  # they hold the error, whose traceback holds this frame
 
     def stop(self) -> None:
@@ -95,7 +107,27 @@ _LEFT: list[Any] = []
 
 
 class _PortalThread(threading.Thread):
-    """Runs a portal's loop: code that must not wait for a portal."""
+    """Runs a portal's loop: code that must not wait for a portal.
+
+    is_blocked: a blocking call inside waits for another portal; until then the loop does nothing.
+    """
+
+    is_blocked = False
+
+
+class _Ending:
+    """What would end a loop if a task raised it: `SystemExit`, `KeyboardInterrupt`."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+async def _contained(awaitable: Awaitable[Any]) -> Any:
+    """What the awaitable returns. What is to end the caller must not end the loop, which others use too."""
+    try:
+        return await awaitable
+    except (KeyboardInterrupt, SystemExit) as error:
+        return _Ending(error)
 
 
 def _begin(coroutine: Coroutine[Any, Any, Any], future: Future[Any], tasks: list[asyncio.Task[Any]]) -> None:
