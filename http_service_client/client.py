@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random as _random
 import sys
 import warnings
@@ -16,51 +17,34 @@ from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from .assembly import cookie_jar, pipeline, transport_settings
 from .config import HttpClientConfig
 from .core.call import Call
 from .core.checks import check_count
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
-from .core.cookies import CookiesLayer
-from .core.exchange import Exchange
-from .core.interceptors import Interceptor, InterceptorsLayer
-from .core.keys import KeyRegistry
 from .core.limits import Limit
-from .core.pipeline import call_pipeline
-from .core.preparation import Preparation
-from .core.redirects import RedirectsLayer
-from .core.request_compression import RequestCompressionLayer
-from .core.retry import RetryLayer
 from .core.saving import Download
-from .core.scope import current_scope, enter_scope, leave_scope
 from .core.streaming import StreamOptions
 from .downloads import PartFile
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
-from .environment import read_logins, read_proxies
-from .errors import ClientClosedError, ConfigurationError, Failure, HttpStatusError
+from .errors import ClientClosedError, ConfigurationError
 from .events import Event
 from .messages import HttpResponse
 from .observability.collector import MetricsCollector
 from .observability.metrics import HttpMetrics
 from .opening import CallOpener
+from .performing import finish, opened, perform, perform_async, saved
 from .protocol.bodies import UNSET
 from .protocol.cookie_jar import CookieJar
-from .protocol.urls import redact_url
 from .streaming import AsyncStreamedResponse, StreamedResponse
-from .transports.base import TransportSettings
-from .transports.tls import TlsSettings
+from .verbs import Verbs
 from .worlds import Worlds, check_parts
 
 if TYPE_CHECKING:
-    import os
-
     from typing_extensions import Unpack
 
-    from .core.effects import Outcome
-    from .core.pipeline import Handler
-    from .drivers.blocking import BlockingDriver
-    from .drivers.tasks import TaskDriver
     from .opening import RequestOptions
 
 __all__ = ["HttpServiceClient"]
@@ -68,7 +52,7 @@ __all__ = ["HttpServiceClient"]
 _LOGGER = logging.getLogger("http_service_client")
 
 
-class HttpServiceClient:
+class HttpServiceClient(Verbs):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
     config: see `HttpClientConfig`; None for the defaults.
@@ -112,84 +96,14 @@ class HttpServiceClient:
         self._base_url = base_url
         self._open_call = CallOpener(config, base_url, clock, random, self._tell)
         keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
-        interceptors = _Interceptors(interceptor_factory)
-        self._jar = _jar(config.cookies)
-        self._pipeline = call_pipeline(
-            RetryLayer(random, clock.wall),
-            InterceptorsLayer(
-                [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
-                [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
-                Preparation(read_logins(config.netrc)),
-            ),
-            RedirectsLayer(config.sensitive),
-            _compression(config, keys),
-            None if self._jar is None else CookiesLayer(self._jar, clock.wall),
-            Exchange(keys, connections, config.egress_policy),
-        )
+        self._jar = cookie_jar(config.cookies)
+        self._pipeline = pipeline(config, keys, connections, self._jar, interceptor_factory, clock, random)
         self._worlds = Worlds(
-            _transport_settings(config),
+            transport_settings(config),
             transport,
             clock,
             lambda: [connections, *(s.connections for _, s in keys.items())],
         )
-
-    # Verbs. One keyword list for all of them: see `request`.
-
-    def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """GET a resource. Keywords as for `request`."""
-        return self.request("GET", url, **options)
-
-    def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """POST to a resource. Keywords as for `request`."""
-        return self.request("POST", url, **options)
-
-    def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """PUT a resource. Keywords as for `request`."""
-        return self.request("PUT", url, **options)
-
-    def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """PATCH a resource. Keywords as for `request`."""
-        return self.request("PATCH", url, **options)
-
-    def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """DELETE a resource. Keywords as for `request`."""
-        return self.request("DELETE", url, **options)
-
-    def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """Ask for a resource's headers. Keywords as for `request`."""
-        return self.request("HEAD", url, **options)
-
-    def options(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """Ask what a resource can do. Keywords as for `request`."""
-        return self.request("OPTIONS", url, **options)
-
-    async def get_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """GET a resource. Keywords as for `request`."""
-        return await self.request_async("GET", url, **options)
-
-    async def post_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """POST to a resource. Keywords as for `request`."""
-        return await self.request_async("POST", url, **options)
-
-    async def put_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """PUT a resource. Keywords as for `request`."""
-        return await self.request_async("PUT", url, **options)
-
-    async def patch_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """PATCH a resource. Keywords as for `request`."""
-        return await self.request_async("PATCH", url, **options)
-
-    async def delete_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """DELETE a resource. Keywords as for `request`."""
-        return await self.request_async("DELETE", url, **options)
-
-    async def head_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """Ask for a resource's headers. Keywords as for `request`."""
-        return await self.request_async("HEAD", url, **options)
-
-    async def options_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """Ask what a resource can do. Keywords as for `request`."""
-        return await self.request_async("OPTIONS", url, **options)
 
     # The two front ends.
 
@@ -215,14 +129,14 @@ class HttpServiceClient:
         driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
         call = self._begin(method, url, options)
         self._warn_inside_a_loop()
-        return _finish(call, _perform(driver, call, self._pipeline), options.get("response_type"))
+        return finish(call, perform(driver, call, self._pipeline), options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
         driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
         call = self._begin(method, url, options)
-        outcome = await _perform_async(driver, call, self._pipeline)
-        return _finish(call, outcome, options.get("response_type"))
+        outcome = await perform_async(driver, call, self._pipeline)
+        return finish(call, outcome, options.get("response_type"))
 
     @contextmanager
     def stream(
@@ -239,7 +153,7 @@ class HttpServiceClient:
         driver = self._worlds.blocking()
         call = self._begin(method, url, options, self._streaming(max_response_size, options))
         self._warn_inside_a_loop()
-        response = StreamedResponse(call, _opened(call, _perform(driver, call, self._pipeline)), driver)
+        response = StreamedResponse(call, opened(call, perform(driver, call, self._pipeline)), driver)
         try:
             yield response
         finally:
@@ -252,8 +166,8 @@ class HttpServiceClient:
         """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``."""
         driver = self._worlds.tasks()
         call = self._begin(method, url, options, self._streaming(max_response_size, options))
-        outcome = await _perform_async(driver, call, self._pipeline)
-        response = AsyncStreamedResponse(call, _opened(call, outcome), driver)
+        outcome = await perform_async(driver, call, self._pipeline)
+        response = AsyncStreamedResponse(call, opened(call, outcome), driver)
         try:
             yield response
         finally:
@@ -286,7 +200,7 @@ class HttpServiceClient:
             stream = self._streaming(max_response_size, options, Download(file, _at_once, progress))
             call = self._begin("GET", url, options, stream)
             self._warn_inside_a_loop()
-            return _saved(_finish(call, _perform(driver, call, self._pipeline), None))
+            return saved(finish(call, perform(driver, call, self._pipeline), None))
 
     async def download_async(
         self,
@@ -303,7 +217,7 @@ class HttpServiceClient:
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file, _in_a_thread(), progress))
             call = self._begin("GET", url, options, stream)
-            return _saved(_finish(call, await _perform_async(driver, call, self._pipeline), None))
+            return saved(finish(call, await perform_async(driver, call, self._pipeline), None))
 
     def _begin(
         self, method: str, url: str, options: RequestOptions, stream: StreamOptions | None = None
@@ -332,7 +246,7 @@ class HttpServiceClient:
             "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
         )
         level, frame = 2, sys._getframe(1)  # the caller's own line, whichever verb it is on
-        while frame.f_back is not None and frame.f_code.co_filename in (__file__, contextlib.__file__):
+        while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
             level, frame = level + 1, frame.f_back
         warnings.warn(message, RuntimeWarning, stacklevel=level)
 
@@ -403,48 +317,11 @@ class HttpServiceClient:
         return f"<HttpServiceClient{base}{' closed' if self._is_closed else ''}>"
 
 
-def _perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
-    _, token = enter_scope(call.options.retry is not None)
-    try:
-        return driver.run(pipeline(call.request, call))
-    except BaseException as error:
-        call.let_go()
-        call.break_off(error)
-        raise
-    finally:
-        leave_scope(token)
+def _is_ours(file: str) -> bool:
+    return os.path.dirname(file) == _HOME or file == contextlib.__file__
 
 
-async def _perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
-    _, token = enter_scope(call.options.retry is not None)
-    try:
-        return await driver.run(pipeline(call.request, call))
-    except BaseException as error:
-        call.let_go()
-        call.break_off(error)
-        raise
-    finally:
-        leave_scope(token)
-
-
-def _opened(call: Call, outcome: Outcome) -> HttpResponse:
-    """The response, its timeline left open; or raises the error."""
-    if isinstance(outcome, Failure):
-        call.let_go()
-        return _finish(call, outcome, None)
-    scope = current_scope()
-    if scope is not None:
-        scope.leave_outcome(outcome)
-    return outcome
-
-
-def _saved(response: HttpResponse) -> HttpResponse:
-    """The response to a download, if it was one of a file."""
-    response.raise_for_status()
-    if response.status_code not in (200, 206):
-        message = f"GET {redact_url(response.url)} answered {response.status_code}, which brings no file"
-        raise HttpStatusError(message, status_code=response.status_code, **response._evidence())
-    return response
+_HOME = os.path.dirname(__file__)
 
 
 def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -455,66 +332,3 @@ def _in_a_thread() -> Callable[..., Any]:
     from asyncio import to_thread
 
     return to_thread
-
-
-def _finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
-    """Close the timeline; return the response, or raise the error, here and only here."""
-    scope = current_scope()
-    if scope is not None:
-        scope.leave_outcome(outcome)
-    result = call.finish(outcome)
-    if isinstance(result, HttpResponse):
-        if response_type is not None and result.is_success:
-            from .validation import validated
-
-            result.data = validated(result, response_type)
-        return result
-    try:
-        raise result
-    finally:
-        del result  # its traceback holds this frame
-
-
-def _jar(wanted: bool | CookieJar) -> CookieJar | None:
-    """The jar that the configuration asks for, safe for threads."""
-    if wanted is False:
-        return None
-    jar = CookieJar() if wanted is True else wanted
-    jar.share(ForkSafeLock())
-    return jar
-
-
-def _compression(config: HttpClientConfig, keys: KeyRegistry) -> RequestCompressionLayer | None:
-    if not config.enable_request_compression:
-        return None
-    return RequestCompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
-
-
-def _transport_settings(config: HttpClientConfig) -> TransportSettings:
-    pool = config.pool
-    return TransportSettings(
-        max_connections_per_host=pool.max_connections_per_host,
-        keep_alive_timeout=pool.keep_alive_timeout,
-        keep_alive_max_requests=pool.keep_alive_max_requests,
-        max_response_size=config.max_response_size,
-        decompress=config.enable_response_decompression,
-        tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
-        proxies=read_proxies(config.trust_env_proxy_settings),
-        egress=config.egress_policy,
-    )
-
-
-class _Interceptors:
-    """One object of each interceptor class, however often it is listed."""
-
-    def __init__(self, factory: Callable[[type], Any] | None) -> None:
-        self._factory = factory or (lambda cls: cls())
-        self._made: dict[type, Any] = {}
-
-    def method(self, item: Any, name: str) -> Interceptor:
-        """The method of an interceptor given as a class or an object."""
-        if isinstance(item, type):
-            if item not in self._made:
-                self._made[item] = self._factory(item)
-            item = self._made[item]
-        return Interceptor(f"{type(item).__name__}.{name}", getattr(item, name))

@@ -61,7 +61,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "worlds": VOCABULARY | {"core", "drivers", "transports"},
     "streaming": VOCABULARY | {"core", "drivers"},
     "downloads": VOCABULARY | {"core"},
-    "client": MACHINERY | {"downloads", "environment", "opening", "streaming", "validation", "worlds"},
+    "performing": VOCABULARY | {"core", "validation"},
+    "verbs": set(),
+    "assembly": VOCABULARY | {"core", "config", "drivers", "environment", "transports"},
+    "client": MACHINERY
+    | {"assembly", "downloads", "opening", "performing", "streaming", "validation", "verbs", "worlds"},
     "integrations": MACHINERY | {"client"},
     "testing": MACHINERY | {"client"},
     "cli": MACHINERY | {"client", "testing"},  # the demo plays against the test kit's server

@@ -48,7 +48,7 @@ class Decoder:
         return b"".join(self.pieces(data)) if self._names else self._plain(data)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """As `feed`, in pieces of bounded size: for who does not want it all in memory. To be drawn to the end."""
+        """As `feed`, in pieces of bounded size: for whoever does not want it all in memory. To be drawn to the end."""
         if not data:
             return
         codings = self._codings

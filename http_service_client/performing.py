@@ -1,0 +1,84 @@
+"""From a call's plan to its response, or to the one error that is raised.
+
+The traceback that a caller sees ends here: a new error each time, with nothing of the layers in it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .core.scope import current_scope, enter_scope, leave_scope
+from .errors import Failure, HttpStatusError
+from .messages import HttpResponse
+from .protocol.urls import redact_url
+
+if TYPE_CHECKING:
+    from .core.call import Call
+    from .core.effects import Outcome
+    from .core.pipeline import Handler
+    from .drivers.blocking import BlockingDriver
+    from .drivers.tasks import TaskDriver
+
+__all__ = ["finish", "opened", "perform", "perform_async", "saved"]
+
+
+def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
+    _, token = enter_scope(call.options.retry is not None)
+    try:
+        return driver.run(pipeline(call.request, call))
+    except BaseException as error:
+        call.let_go()
+        call.break_off(error)
+        raise
+    finally:
+        leave_scope(token)
+
+
+async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
+    _, token = enter_scope(call.options.retry is not None)
+    try:
+        return await driver.run(pipeline(call.request, call))
+    except BaseException as error:
+        call.let_go()
+        call.break_off(error)
+        raise
+    finally:
+        leave_scope(token)
+
+
+def opened(call: Call, outcome: Outcome) -> HttpResponse:
+    """The response, its timeline left open; or raises the error."""
+    if isinstance(outcome, Failure):
+        call.let_go()
+        return finish(call, outcome, None)
+    scope = current_scope()
+    if scope is not None:
+        scope.leave_outcome(outcome)
+    return outcome
+
+
+def saved(response: HttpResponse) -> HttpResponse:
+    """The response to a download, if it was one of a file."""
+    response.raise_for_status()
+    if response.status_code not in (200, 206):
+        message = f"GET {redact_url(response.url)} answered {response.status_code}, which brings no file"
+        raise HttpStatusError(message, status_code=response.status_code, **response._evidence())
+    return response
+
+
+def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
+    """Close the timeline; return the response, or raise the error, here and only here."""
+    scope = current_scope()
+    if scope is not None:
+        scope.leave_outcome(outcome)
+    result = call.finish(outcome)
+    if isinstance(result, HttpResponse):
+        if response_type is not None and result.is_success:
+            from .validation import validated
+
+            result.data = validated(result, response_type)
+        return result
+    try:
+        raise result
+    finally:
+        del result  # its traceback holds this frame
