@@ -16,7 +16,7 @@ from ..errors import DecodingError, ResponseTooLargeError
 from .codings import Coding, accept_encoding, new_coding
 from .media_types import decode_text, parse_content_type
 
-__all__ = ["Decoder", "accept_encoding", "decode_recorded", "decode_text", "parse_content_type"]
+__all__ = ["Decoder", "accept_encoding", "decode_text", "is_encoded", "parse_content_type"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
 _PIECE = 64 * 1024
@@ -103,13 +103,13 @@ class Decoder:
             )
 
 
-def decode_recorded(content_encoding: str | None, content: bytes, limit: int | None) -> bytes:
-    """A recorded body, decoded. Cassettes keep the name of a coding that was taken off before they were written.
-
-    Raises ResponseTooLargeError.
-    """
+def is_encoded(content_encoding: str, content: bytes) -> bool:
+    """Whether the bytes are what they are said to be. A recorder may take a coding off and leave its name."""
+    decoder = Decoder(content_encoding, None)
     try:
-        decoder = Decoder(content_encoding, limit)
-        return decoder.feed(content) + decoder.finish()
+        for _ in decoder.pieces(content):
+            pass
+        decoder.finish()
     except DecodingError:
-        return Decoder(None, limit).feed(content)
+        return False
+    return True

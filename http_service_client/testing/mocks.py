@@ -12,8 +12,9 @@ __all__ = ["mend_aioresponses"]
 def mend_aioresponses() -> bool:
     """Let aioresponses make responses for the installed aiohttp. Once is enough, in ``conftest.py``.
 
-    aiohttp 3.14 wants a `stream_writer` for each response, which aioresponses 0.7.9 does not give: every
-    mocked response is a TypeError, under any client. Here its class of responses gets a default for it.
+    On aiohttp 3.14 every response of aioresponses 0.7.9 is a TypeError, under any client: it lacks the argument
+    `stream_writer`. One of more than 128 KiB is an AssertionError besides: its stream asks a parser, which is not
+    there, to pause. Here the class of its responses has a default, and its streams never ask.
 
     Returns whether aioresponses needs that: when it no longer does, this does nothing and the call may go.
     Raises ModuleNotFoundError where aioresponses is not installed.
@@ -22,6 +23,7 @@ def mend_aioresponses() -> bool:
     if _can_respond(core):
         return hasattr(core.ClientResponse, "is_mended")
     core.ClientResponse = _with_stream_writer(core.ClientResponse)
+    core.stream_reader_factory = _endless_stream
     return True
 
 
@@ -38,10 +40,18 @@ def _with_stream_writer(response_class: Any) -> Any:
     return MockedResponse
 
 
+def _endless_stream(loop: Any = None) -> Any:
+    """A stream that takes any number of bytes before it asks for a pause."""
+    import aiohttp
+    from aiohttp.base_protocol import BaseProtocol
+
+    return aiohttp.StreamReader(BaseProtocol(loop), 2**62, loop=loop)
+
+
 def _can_respond(core: Any) -> bool:
     url = core.URL("http://localhost")
     try:
-        core.RequestMatch(url)._build_response(url)
-    except TypeError:
+        core.RequestMatch(url)._build_response(url, body=bytes(1024 * 1024))
+    except (TypeError, AssertionError, AttributeError):
         return False
     return True

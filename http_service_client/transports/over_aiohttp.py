@@ -14,7 +14,8 @@ from socket import gaierror
 from typing import Any
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.base_protocol import BaseProtocol
+from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from ..core.effects import Outcome
@@ -23,7 +24,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
-from ..protocol.decoding import Decoder, decode_recorded
+from ..protocol.decoding import Decoder, is_encoded
 from .base import TransportSettings
 from .failures import (
     CutShortError,
@@ -86,10 +87,12 @@ class AiohttpTransport:
                     timeout=exchange.client_timeout,
                     **options,
                 )
+                if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
+                    await _tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:
                     return _open_response(request, answer, exchange)
                 try:
-                    content = await self._read(answer, exchange)
+                    content = await self._read(answer)
                 finally:
                     # Read to the end, it has gone back to the pool on its own; otherwise it must not.
                     answer.close()
@@ -138,13 +141,11 @@ class AiohttpTransport:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(self, answer: aiohttp.ClientResponse, exchange: AsyncExchange) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
         """The decoded body, read no further than the limit."""
         coding = None
         if self._settings.decompress:
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
-        if exchange.connection is None:  # it came from a mock
-            return decode_recorded(coding, await answer.read(), self._settings.max_response_size)
         decoder = Decoder(coding, self._settings.max_response_size)
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
         parts.append(decoder.finish())
@@ -340,9 +341,23 @@ def _response(
     )
 
 
+async def _tell_no_false_coding(answer: aiohttp.ClientResponse) -> None:
+    """vcrpy records what aiohttp may have decoded, and leaves the name of the coding where it was."""
+    content = await answer.read()
+    if not is_encoded(", ".join(answer.headers.getall("Content-Encoding")), content):
+        headers = CIMultiDict(answer.headers)
+        del headers["Content-Encoding"]
+        answer._cache["headers"] = CIMultiDictProxy(headers)  # whence `answer.headers` comes
+        answer._raw_headers = None  # type: ignore[assignment]  # `_fields` knows
+    loop = asyncio.get_running_loop()
+    answer.content = aiohttp.StreamReader(BaseProtocol(loop), max(2**16, len(content)), loop=loop)
+    answer.content.feed_data(content)
+    answer.content.feed_eof()
+
+
 def _fields(answer: aiohttp.ClientResponse) -> list[tuple[str, str]]:
     raw: tuple[tuple[bytes, bytes], ...] | None = answer.raw_headers
-    if raw is None:  # a response of vcrpy's, before its release 9
+    if raw is None:  # a mock's; vcrpy's before its release 9 always
         return [(str(name), value) for name, value in answer.headers.items()]
     return [(name.decode("ascii", "replace"), field_text(value)) for name, value in raw]
 

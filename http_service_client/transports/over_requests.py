@@ -7,7 +7,6 @@ place where the errors of requests and urllib3 are translated: mocks raise them,
 
 from __future__ import annotations
 
-import http.client
 import ssl
 import threading
 import time
@@ -28,7 +27,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import FORM, Body
-from ..protocol.decoding import Decoder, decode_recorded
+from ..protocol.decoding import Decoder
 from ..protocol.headers import Headers
 from ..protocol.urls import split_url
 from .base import TransportSettings
@@ -132,8 +131,6 @@ class RequestsTransport:
         """The decoded body, read no further than the limit."""
         raw: Any = answer.raw
         coding = answer.headers.get("Content-Encoding") if self._settings.decompress else None
-        if type(raw) is not Answer and isinstance(raw, http.client.HTTPResponse):  # vcrpy's
-            return decode_recorded(coding, raw.read(), self._settings.max_response_size)
         decoder = Decoder(coding, self._settings.max_response_size)
         parts = []
         while chunk := raw.read(_CHUNK, decode_content=False):

@@ -8,6 +8,7 @@ unchanged and says in which phase it happened. So what became of a request is kn
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import time
@@ -20,6 +21,7 @@ from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
 from ..messages import Headers
+from ..protocol.decoding import is_encoded
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
@@ -468,5 +470,10 @@ class ReplacedPool:
         self._pool = pool
 
     def urlopen(self, *arguments: Any, timeout: ExchangeBounds, **options: Any) -> Any:
-        """As urllib3's, whose response and errors these are."""
-        return self._pool.urlopen(*arguments, timeout=timeout.for_urllib3(), **options)
+        """As urllib3's, whose errors these are."""
+        answer: Any = self._pool.urlopen(*arguments, timeout=timeout.for_urllib3(), **options)
+        if isinstance(answer, http.client.HTTPResponse):  # vcrpy's; what it records, urllib3 has decoded
+            coding = answer.headers.get("Content-Encoding")
+            if coding and not is_encoded(coding, answer.data):  # type: ignore[attr-defined]  # its own
+                del answer.headers["Content-Encoding"]
+        return answer

@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aioresponses import CallbackResult, aioresponses, core
+from aioresponses import CallbackResult, aioresponses, compat, core
 from multidict import CIMultiDict
 
-from http_service_client.testing import mend_aioresponses
+from http_service_client.testing import mend_aioresponses, mocks
 from worlds import AsyncioWorld
 
 URL = "https://payments.test/charges"
@@ -21,6 +21,7 @@ URL = "https://payments.test/charges"
 def unmended(monkeypatch: pytest.MonkeyPatch) -> None:
     """aioresponses as it is installed."""
     monkeypatch.setattr(core, "ClientResponse", aiohttp.ClientResponse)
+    monkeypatch.setattr(core, "stream_reader_factory", compat.stream_reader_factory)
 
 
 @pytest.mark.usefixtures("unmended")
@@ -53,8 +54,17 @@ def test_a_release_that_needs_no_mending_is_left_alone(monkeypatch: pytest.Monke
             super().__init__(*arguments, stream_writer=SimpleNamespace(output_size=0), **options)
 
     monkeypatch.setattr(core, "ClientResponse", ThatCan)
+    monkeypatch.setattr(core, "stream_reader_factory", mocks._endless_stream)
     assert mend_aioresponses() is False
     assert core.ClientResponse is ThatCan
+
+
+@pytest.mark.parametrize("size", [0, 100_000, 1_000_000])
+def test_a_body_may_be_of_any_size(size: int) -> None:
+    """Unmended, more than 128 KiB is an AssertionError."""
+    with AsyncioWorld() as world, aioresponses() as mocked:
+        mocked.get(URL, body=bytes(size))
+        assert len(world.request(world.client(), "GET", URL).content) == size
 
 
 def test_plain_aiohttp_is_mended_too() -> None:

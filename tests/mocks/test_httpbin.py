@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import pytest
@@ -116,6 +117,35 @@ def test_cookies(world: World, httpbin: Any) -> None:
 def test_bodies_of_every_framing(world: World, httpbin_both: Any, path: str, size: int) -> None:
     """With a length, and ended by the connection."""
     assert len(world.request(_client(world, httpbin_both), "GET", path).content) == size
+
+
+@pytest.mark.parametrize(
+    ("path", "ends"),
+    [
+        ("/stream-bytes/100000?seed=1", b""),
+        ("/gzip", b"}\n"),
+        ("/drip?duration=0.2&numbytes=5&delay=0", b"*****"),
+    ],
+)
+def test_streams(world: World, httpbin_both: Any, path: str, ends: bytes) -> None:
+    """Piece by piece it is what it is as a whole."""
+    client = _client(world, httpbin_both)
+    with world.stream(client, "GET", path) as response:
+        pieces = list(response.iter_bytes())
+    assert b"".join(pieces).endswith(ends)
+    assert len(b"".join(pieces)) == len(world.request(client, "GET", path).content)
+
+
+def test_lines(world: World, httpbin: Any) -> None:
+    """One JSON document a line."""
+    with world.stream(_client(world, httpbin), "GET", "/stream/3") as response:
+        assert [json.loads(line)["id"] for line in response.iter_lines()] == [0, 1, 2]
+
+
+def test_downloads(world: World, httpbin: Any, tmp_path: Any) -> None:
+    """To a file."""
+    world.download(_client(world, httpbin), "/range/5000", tmp_path / "file")
+    assert (tmp_path / "file").stat().st_size == 5000
 
 
 def test_streamed_uploads(world: World, httpbin: Any, tmp_path: Any) -> None:

@@ -10,6 +10,7 @@ import gzip
 import socket
 import ssl
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -244,6 +245,28 @@ def test_a_compressed_body_is_decoded(library: Library, world: World) -> None:
     body = gzip.compress(b"packed")
     library.answers("GET", URL, body=body, headers={"Content-Encoding": "gzip"})
     assert world.request(world.client(), "GET", URL).content == b"packed"
+
+
+def test_a_mocked_body_can_be_streamed_and_downloaded(library: Library, world: World, tmp_path: Path) -> None:
+    """Piece by piece, decoded on the way; a download is asked for uncompressed."""
+    body = b"line\n" * 100_000
+    library.answers("GET", URL, body=gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    library.answers("GET", URL, body=body)
+    client, path = world.client(), tmp_path / "file"
+    with world.stream(client, "GET", URL) as response:
+        assert b"".join(response.iter_bytes()) == body
+    world.download(client, URL, path)
+    assert path.read_bytes() == body
+
+
+def test_a_mocked_stream_may_be_broken_off(library: Library, world: World) -> None:
+    """And the client works on."""
+    library.answers("GET", URL, body=b"x" * 100_000)
+    library.answers("GET", URL, json=[])
+    client = world.client()
+    with world.stream(client, "GET", URL) as response:
+        assert next(iter(response.iter_bytes()))
+    assert world.request(client, "GET", URL).json() == []
 
 
 @pytest.mark.parametrize("size", [10, 200_000])

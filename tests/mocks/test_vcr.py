@@ -63,6 +63,27 @@ def test_either_world_plays_what_the_other_recorded(
     assert expected == (b"plain" if body else b"")
 
 
+@pytest.mark.parametrize("recorder", WORLDS, ids=lambda kind: kind.name)
+def test_streams_and_downloads_are_recorded_and_played(
+    world: World, recorder: type[World], server: LoopbackServer, cassette: str, tmp_path: Path
+) -> None:
+    """Compressed, and by either world: what is on the cassette is what came."""
+    server.script("/", respond(200, body=gzip.compress(b"plain" * 999), headers={"Content-Encoding": "gzip"}))
+    path = tmp_path / "file"
+
+    def take(one: World) -> tuple[bytes, bytes]:
+        client = one.client()
+        with one.stream(client, "GET", server.url + "/?stream") as response:
+            streamed = b"".join(response.iter_bytes())
+        one.download(client, server.url + "/?download", path)
+        return streamed, path.read_bytes()
+
+    with vcr.use_cassette(cassette), recorder() as other:
+        assert take(other) == (b"plain" * 999, b"plain" * 999)
+    with vcr.use_cassette(cassette, record_mode="none"):
+        assert take(world) == (b"plain" * 999, b"plain" * 999)
+
+
 def test_cassettes_of_requests_are_played(world: World, server: LoopbackServer, cassette: str) -> None:
     """What a project recorded before it had this client."""
     server.script("/", respond(200, body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"}))
