@@ -7,6 +7,7 @@ a script, one for each request; after its end, and without one, every request is
 
 from __future__ import annotations
 
+import re
 import selectors
 import socket
 import threading
@@ -90,7 +91,8 @@ class Recorder:
     def named(self, text: str) -> str:
         """The text with the real addresses in place of ``http://here`` and ``http://there``."""
         for name, port in self.ports.items():
-            text = text.replace(f"http://{name}", f"http://127.0.0.1:{port}").replace(f":{name}", f":{port}")
+            text = re.sub(f"(?i)(http://){name}(?![a-z.])", rf"\g<1>127.0.0.1:{port}", text)
+            text = text.replace(f":{name}", f":{port}")
         return text
 
     def unnamed(self, raw: bytes) -> bytes:
@@ -149,17 +151,12 @@ class Recorder:
         return self._answer(sock, peer.parser, answer)
 
     def _answer(self, sock: socket.socket, parser: h11.Connection, answer: Answer) -> bool:
+        # h11 keeps the state and would not say everything that a server may; the bytes are our own.
+        parser.send(h11.Response(status_code=answer.status, headers=[]))
+        parser.send(h11.EndOfMessage())
         fields = [*answer.headers, ("Content-Length", str(len(answer.body)))]
-        sock.sendall(
-            b"".join(
-                parser.send(event) or b""
-                for event in (
-                    h11.Response(status_code=answer.status, headers=fields, reason=b"As scripted"),
-                    h11.Data(data=answer.body),
-                    h11.EndOfMessage(),
-                )
-            )
-        )
+        lines = [f"HTTP/1.1 {answer.status} As scripted", *(f"{name}: {value}" for name, value in fields)]
+        sock.sendall("\r\n".join([*lines, "", ""]).encode() + answer.body)
         if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
             return False
         parser.start_next_cycle()

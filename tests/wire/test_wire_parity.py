@@ -1,0 +1,51 @@
+"""Both front ends put the same bytes on the wire, and the right ones: one table, raw bytes, a strict parser."""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from wire import bodies, fields, forms, hops, targets
+from wire.recorder import Recorder
+from wire.rows import Row
+from wire.runner import Runner, all_names_are_loopback
+from worlds import AsyncioWorld, BlockingWorld
+
+ROWS = [*targets.ROWS, *fields.ROWS, *bodies.ROWS, *forms.ROWS, *hops.ROWS]
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[Recorder]:
+    with Recorder() as recorder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", all_names_are_loopback(socket.getaddrinfo))
+        yield recorder
+
+
+@pytest.fixture(scope="module")
+def runners(recorder: Recorder) -> Iterator[list[Runner]]:
+    """The two worlds."""
+    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
+        yield [Runner(blocking, recorder), Runner(tasks, recorder)]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.name))
+def test_both_worlds_send_the_same_and_the_right_bytes(row: Row, runners: list[Runner]) -> None:
+    """As the row says, to the byte; and h11 takes every request."""
+    (ends, requests), (ends_too, requests_too) = [runner.play(row) for runner in runners]
+    assert [request.raw for request in requests] == [request.raw for request in requests_too]
+    assert ends == ends_too
+    assert [request.refused for request in requests] == [None] * len(requests)
+    if isinstance(row.sends, str):
+        assert (ends, requests) == (row.sends, [])
+    else:
+        assert [request.raw for request in requests] == list(row.sends)
+        assert ends == row.ends
+
+
+def test_the_table_is_as_large_as_it_claims() -> None:
+    """And no row stands there twice."""
+    assert len(ROWS) >= 250
+    assert [name for name, count in Counter(row.name for row in ROWS).items() if count > 1] == []
