@@ -2,45 +2,47 @@
 
 No socket in here: whoever has one derives from `Incoming` and says how to receive.
 
-What is accepted and what is refused follows llhttp, the parser under aiohttp, for both worlds must see
-the same response in the same bytes. So a line may end without CR, but a chunk's may not; a folded line is
-joined; two Content-Lengths, a Content-Length beside a Transfer-Encoding, a field without a colon, bytes after
-the end are refused: each has been a way to smuggle one response into another (RFC 9112, 11.2).
+What is accepted and what is refused follows llhttp, the parser under aiohttp, state by state, for both
+worlds must see the same response in the same bytes. Its lenient ways (a line may end without CR, a folded
+field is joined) and its strict ones (a field without a colon, bytes after the end) are therefore ours. What
+it takes and should not is refused in `framing`, for both.
 """
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Iterable
 
 from .failures import CutShortError, NotHttpError
+from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, TOO_LARGE, field_text, is_chunked
+from .incoming import EndOfBytes, Incoming
 
-__all__ = [
-    "MALFORMED",
-    "MAX_FIELDS",
-    "MAX_FIELD_SIZE",
-    "TOO_LARGE",
-    "Body",
-    "Head",
-    "Incoming",
-    "field_text",
-    "read_head",
-    "request_head",
-]
+__all__ = ["Body", "Head", "read_head", "request_head"]
 
-MAX_FIELDS = 256  # in one head, or one trailer section
-MAX_FIELD_SIZE = 64 * 1024  # bytes of a field's name, its value, or a reason phrase
+_PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp knows all these
+_STATUS_LINE = re.compile(rb"%b%b ([0-9]{3})(?: ([^\r]*))?" % (_PROTOCOL, _VERSION)).fullmatch
+_STATUS_START = re.compile(
+    rb"\r?|H(?:T(?:TP?)?)?|R(?:T(?:SP?)?)?|I(?:CE?)?"
+    rb"|%b(?:[0-9]\.?)?|%b%b(?: (?:[0-9]{0,2}|[0-9]{3}(?: [^\r]*)?\r?))?" % (_PROTOCOL, _PROTOCOL, _VERSION)
+).fullmatch
 
-_STATUS_LINE = re.compile(rb"HTTP/(0\.9|1\.[01]|2\.0) ([0-9]{3})(?: ([^\x00\r]*))?").fullmatch
-_TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;.*)?").fullmatch
+_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
+_TOKEN = re.compile(rb"%b+" % _CHARACTER).fullmatch
+_FIELD_START = re.compile(rb"(?: ?%b+(?::(?:[ \t]*\r.*|[^\r]*\r?))?| ?\r?)" % _CHARACTER, re.DOTALL).fullmatch
+_FOLD_START = re.compile(rb"[ \t][^\r]*\r?").fullmatch
 
-_INTERIM = b"HTTP/1.1 1"
-
-MALFORMED = "it breaks the rules of HTTP"
-TOO_LARGE = "its headers are too large or too many"
+# chunk-ext (RFC 9112, 7.1.1) as llhttp takes it: a name may be empty, spaces may stand in quotes only.
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*'
+_EXTENSION = rb';%b*(?:=%b*(?:%b")?)?' % (_CHARACTER, _CHARACTER, _QUOTED)
+_CHUNK_LINE = re.compile(
+    rb"([0-9A-Fa-f]+)[ \t]*(?:\r\n|(\n)|(?:%b)+(?:(?<!;)\r\n|\n))" % _EXTENSION
+).fullmatch
+_CHUNK_START = re.compile(
+    rb"[0-9A-Fa-f]+[ \t]*(?:%b)*(?:;%b*=%b*%b\\?)?\r?" % (_EXTENSION, _CHARACTER, _CHARACTER, _QUOTED)
+).fullmatch
+_NO_START = re.compile(rb"").fullmatch
+_END_START = re.compile(rb"\r?").fullmatch
+_LARGEST_CHUNK = 2**64 - 1
 
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str]]) -> bytes:
@@ -52,105 +54,6 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
         else:
             lines.append(f"{name}: {value}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
-
-
-def field_text(value: bytes) -> str:
-    """A header value as UTF-8 where it is, else latin-1."""
-    try:
-        return value.decode("utf-8")
-    except UnicodeDecodeError:
-        return value.decode("latin-1")
-
-
-class EndOfBytes(Exception):
-    """The connection ended where a line was to come."""
-
-
-class Incoming(ABC):
-    """The bytes of one connection, as lines and as pieces.
-
-    receipts: how often some were received.
-    """
-
-    def __init__(self) -> None:
-        self.receipts = 0
-        self._data = b""
-        self._at = 0
-
-    @abstractmethod
-    def receive(self) -> bytes:
-        """At least one byte, or b"" when the other side has closed."""
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether all that was received has been taken."""
-        return self._at >= len(self._data)
-
-    @property
-    def is_junk(self) -> bool:
-        """Whether what is there begins with neither a response nor an empty line."""
-        rest = self._data[self._at :].lstrip(b"\r\n")
-        return bool(rest) and not rest.startswith(b"HTTP/")
-
-    def _receive(self) -> bytes:
-        self.receipts += 1
-        return self.receive()
-
-    def add(self, data: bytes) -> None:
-        """Put bytes behind those that are there, which were received in another way."""
-        self._data = self._data[self._at :] + data
-        self._at = 0
-
-    def peek(self) -> bytes:
-        """The bytes that are there, or else the next to come, left where they are; b"" at the end."""
-        if self.is_empty:
-            self.add(self._receive())
-        return self._data[self._at :]
-
-    @property
-    def may_be_interim(self) -> bool:
-        """Whether what is there, if anything, is (or may become) the head of an interim response."""
-        start = self._data[self._at : self._at + 10]
-        return start == _INTERIM[: len(start)]
-
-    def skip_interim_heads(self) -> None:
-        """Take complete heads of interim responses away."""
-        while len(self._data) - self._at > len(_INTERIM) and self.may_be_interim:
-            end = self._data.find(b"\r\n\r\n", self._at)
-            if end < 0:
-                return
-            self._at = end + 4
-
-    def line(self, *, strict: bool = False) -> bytes:
-        """The next line without its end. strict: it must end in CR LF.
-
-        Raises NotHttpError for a line that never ends, EndOfBytes.
-        """
-        end = self._data.find(b"\n", self._at)
-        while end < 0:
-            waiting = len(self._data) - self._at
-            if waiting > 2 * MAX_FIELD_SIZE:
-                raise NotHttpError(TOO_LARGE)
-            more = self._receive()
-            if not more:
-                raise EndOfBytes
-            self.add(more)
-            end = self._data.find(b"\n", waiting)
-        line = self._data[self._at : end]
-        self._at = end + 1
-        if line.endswith(b"\r"):
-            return line[:-1]
-        if strict:
-            raise NotHttpError(MALFORMED)
-        return line
-
-    def some(self, most: int | None = None) -> bytes:
-        """The bytes that are there, or else the next to come; at most so many. b"" at the end."""
-        data = self._data[self._at :] if not self.is_empty else self._receive()
-        self._data, self._at = b"", 0
-        if most is not None and len(data) > most:
-            data, self._data = data[:most], data[most:]
-        return data
 
 
 class Head:
@@ -166,25 +69,33 @@ class Head:
         self.status = status
         self.reason = reason
         self.fields = [(name.decode("ascii"), field_text(value)) for name, value in fields]
-        lengths, codings, options = [], b"", b""
-        for name, value in fields:
+        lengths, codings = [], []
+        for name, value in self.fields:
             key = name.lower()
-            if key == b"content-length":
+            if key == "content-length":
                 lengths.append(value)
-            elif key == b"transfer-encoding":
-                codings += b"," + value.lower()
-            elif key == b"connection":
-                options += b"," + value.lower()
-        if lengths and (len(lengths) > 1 or codings or not _LENGTH(lengths[0])):
-            raise NotHttpError(MALFORMED)
+            elif key == "transfer-encoding":
+                codings.append(value)
+            elif key == "sec-websocket-key1":
+                raise NotHttpError(MALFORMED)  # aiohttp refuses what the first drafts of WebSocket used
+        self.is_chunked = is_chunked(status, lengths, codings)
         self.length = int(lengths[0]) if lengths else None
-        self.is_chunked = codings.rpartition(b",")[2].strip() == b"chunked"
-        wishes = {option.strip() for option in options.split(b",")}
+        wishes = _wishes(fields)
         self.is_last = (
             b"close" in wishes
-            or (version in (b"0.9", b"1.0") and b"keep-alive" not in wishes)
+            or (version in (b"0.9", b"1.0", b"2.0") and b"keep-alive" not in wishes)
             or status == 101  # what follows is no longer HTTP
         )
+
+
+def _wishes(fields: list[tuple[bytes, bytes]]) -> set[bytes]:
+    """What the Connection fields name. llhttp takes Proxy-Connection for one of them."""
+    return {
+        option.strip(b" \t")
+        for name, value in fields
+        if name.lower() in (b"connection", b"proxy-connection")
+        for option in value.lower().split(b",")
+    }
 
 
 def read_head(incoming: Incoming) -> Head:
@@ -194,20 +105,22 @@ def read_head(incoming: Incoming) -> Head:
     """
     while True:
         head = _read_one_head(incoming)
-        if not 100 <= head.status < 200 or head.status == 101:
+        if head.status >= 200 or head.status == 101:
             return head
+        if head.is_last:
+            while incoming.peek():
+                if incoming.skip_blank_lines():
+                    raise NotHttpError(MALFORMED)  # nothing may follow what said that it was the last
 
 
 def _read_one_head(incoming: Incoming) -> Head:
     start = incoming.peek()
     if not start:
         raise ConnectionResetError("closed without an answer")
-    if not b"HTTP/".startswith(start.lstrip(b"\r\n")[:5]):
-        raise NotHttpError(MALFORMED)  # without waiting for the end of a line that may never come
     try:
-        line = incoming.line()
+        line = b""
         while not line:
-            line = incoming.line()
+            line = _plain(incoming.line(_STATUS_START))
         match = _STATUS_LINE(line)
         if match is None:
             raise NotHttpError(MALFORMED)
@@ -219,21 +132,60 @@ def _read_one_head(incoming: Incoming) -> Head:
         raise CutShortError from None
 
 
-def _read_fields(incoming: Incoming) -> list[tuple[bytes, bytes]]:
+def _plain(line: bytes) -> bytes:
+    """A line without its end."""
+    return line[:-2] if line.endswith(b"\r\n") else line[:-1]
+
+
+def _read_fields(
+    incoming: Incoming, most: int = MAX_FIELDS, is_trailer: bool = False
+) -> list[tuple[bytes, bytes]]:
+    """The fields up to the empty line; at most so many."""
     fields: list[tuple[bytes, bytes]] = []
-    while line := incoming.line():
+    raw = b""  # the last value, with the white space behind it
+    while line := _plain(ended := incoming.line(_is_field_start)):
         if line[0] in b" \t" and fields:  # folded (RFC 9112, 5.2)
             name, value = fields.pop()
-            value += line.rstrip(b" \t")
-        else:
-            name, colon, value = line.lstrip(b" \t").partition(b":")
-            value = value.strip(b" \t")
-            if not colon or not _TOKEN(name) or b"\0" in value or b"\r" in value:
+            if value and name.lower() in _FRAMING:
                 raise NotHttpError(MALFORMED)
+            raw = raw + line if value else line.lstrip(b" \t")
+        else:
+            if line[0] in b" " and not is_trailer:
+                line = line[1:]
+                if not line:
+                    break
+            name, colon, raw = line.partition(b":")
+            raw = raw.lstrip(b" \t")
+            if not colon or not _TOKEN(name):
+                raise NotHttpError(MALFORMED)
+            if raw.startswith(b"\r"):  # it ends an empty value, also without LF
+                incoming.step_back(len(raw) - 1 + len(ended) - len(_plain(ended)))
+                raw = b""
+        value = raw.rstrip(b" \t")
+        if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields):
+            raise NotHttpError(MALFORMED)
         fields.append((name, value))
-        if len(name) > MAX_FIELD_SIZE or len(value) > MAX_FIELD_SIZE or len(fields) > MAX_FIELDS:
+        if len(name) + len(raw) > MAX_FIELD_SIZE or len(fields) > most:
             raise NotHttpError(TOO_LARGE)
     return fields
+
+
+_FRAMING = (b"content-length", b"transfer-encoding")
+_LENGTH = re.compile(rb"[0-9]+[ \t]*").fullmatch
+
+
+def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
+    """Whether a field may stand behind these. What frames a body is told at once: the rest may never come."""
+    if key == b"content-length":
+        others = [name for name, value in fields if value and name.lower() in _FRAMING]
+        return not others and (not raw or _LENGTH(raw) is not None)  # an empty one may be folded
+    if key == b"transfer-encoding":
+        return b"\t" not in raw and not any(name.lower() == b"content-length" for name, _ in fields)
+    return True
+
+
+def _is_field_start(line: bytes) -> bool:
+    return (_FIELD_START(line) or _FOLD_START(line)) is not None
 
 
 class Body:
@@ -242,12 +194,13 @@ class Body:
     is_complete: it has been read to its end, and the connection stands before the next response.
     """
 
-    __slots__ = ("_head", "_incoming", "_is_chunked", "_left", "_receipts", "is_complete")
+    __slots__ = ("_head", "_incoming", "_is_chunked", "_left", "_method", "_receipts", "is_complete")
 
     def __init__(self, incoming: Incoming, head: Head, method: str) -> None:
         self._incoming = incoming
         self._receipts = incoming.receipts
         self._head = head
+        self._method = method
         self._left = head.length
         self._is_chunked = head.is_chunked
         self.is_complete = False
@@ -281,12 +234,20 @@ class Body:
 
     def _next_chunk(self) -> bool:
         try:
-            size = _CHUNK_SIZE(self._incoming.line(strict=True))
-            if size is None:
+            line = _CHUNK_LINE(self._incoming.line(_CHUNK_START))
+            if line is None or (size := int(line[1], 16)) > _LARGEST_CHUNK:
                 raise NotHttpError(MALFORMED)
-            self._left = int(size[1], 16)
-            if not self._left:
-                _read_fields(self._incoming)  # the trailers: nobody reads them, but they must be fields
+            if (
+                line[2] and self._incoming.line(_NO_START) != b"\n"
+            ):  # llhttp wants a second LF in place of the CR
+                raise NotHttpError(MALFORMED)
+            self._left = size
+            if not size:
+                # llhttp counts them with the fields of the head, the last one when the next message comes.
+                most = MAX_FIELDS + 1 - len(self._head.fields)
+                trailers = _read_fields(self._incoming, most, is_trailer=True)  # nobody reads them
+                if any(name.lower() == b"content-length" for name, _ in trailers):
+                    raise NotHttpError(MALFORMED)
                 self._complete()
         except EndOfBytes:
             raise CutShortError from None
@@ -294,15 +255,41 @@ class Body:
 
     def _expect_empty_line(self) -> None:
         try:
-            if self._incoming.line(strict=True):
+            if _plain(self._incoming.line(_END_START)):
                 raise NotHttpError(MALFORMED)
         except EndOfBytes:
             raise CutShortError from None
 
     def _complete(self) -> None:
-        if not self._incoming.is_empty and self._head.status != 101:
+        if self._head.status != 101 and (rest := self._incoming.skip_blank_lines()):
             # llhttp fails on what came in one piece with the head; after that, the response is out already.
-            if self._incoming.receipts == self._receipts and self._incoming.is_junk:
+            is_one_piece = self._incoming.receipts == self._receipts
+            if is_one_piece and (self._head.is_last or not _may_be_responses(rest, self._method)):
                 raise NotHttpError(MALFORMED)
             self._head.is_last = True
         self.is_complete = True
+
+
+class _Rest(Incoming):
+    """Bytes after which none will come."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__()
+        self.add(data)
+
+    def receive(self) -> bytes:
+        return b""
+
+
+def _may_be_responses(data: bytes, method: str) -> bool:
+    """Whether this is the start, or all, of one or more responses."""
+    rest = _Rest(data)
+    try:
+        body = Body(rest, read_head(rest), method)
+        while body.read():
+            pass
+    except (CutShortError, ConnectionResetError):
+        return True
+    except NotHttpError:
+        return False
+    return True

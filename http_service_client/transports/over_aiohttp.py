@@ -35,7 +35,7 @@ from .failures import (
     failure_of,
     refusal_of,
 )
-from .http1 import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
+from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector
 from .proxies import HttpProxy, Proxy, read_proxy
 
@@ -243,7 +243,7 @@ class _OpenBody:
         self._answer.close()
 
 
-_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError, ProxyRefusedError)
+_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError, NotHttpError, ProxyRefusedError)
 
 
 class _LoopSession:
@@ -369,7 +369,8 @@ def _reason_phrase(answer: aiohttp.ClientResponse) -> str:
 
 def _ends_with_the_connection(answer: aiohttp.ClientResponse) -> bool:
     """Whether the body has no end of its own (RFC 9112, 6.3)."""
-    return "Content-Length" not in answer.headers and "Transfer-Encoding" not in answer.headers
+    coding = answer.headers.get("Transfer-Encoding", "identity")
+    return "Content-Length" not in answer.headers and coding.lower() == "identity"
 
 
 def _source_failed(error: Exception) -> Failure:
@@ -404,7 +405,8 @@ def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, Base
     if isinstance(root, OSError):
         return phase, root
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        if not isinstance(error.message, str):  # it is what there was of a response
+        # With a message that is no text, it has what there was of a response.
+        if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
             return phase, CutShortError()
         return phase, ConnectionResetError("closed without an answer")
     if isinstance(error, aiohttp.ClientConnectionError):

@@ -1,9 +1,8 @@
 """aiohttp connections that are fit for use, and exchanges that keep to their time.
 
 aiohttp rounds long timeouts up to whole seconds, has no bound on an upload but the total one, takes bytes
-that arrived on an idle connection for the next response, and forgets what broke a connection. Here one
-object cuts an exchange on time and knows in which phase; a connection that has anything to say before it
-is asked is closed; and each connection remembers what it died of.
+that arrived on an idle connection for the next response. Here one object cuts an exchange on time and knows
+in which phase, and a connection that has anything to say before it is asked is closed.
 
 What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`, `_resolve_host`,
 `_wrap_create_connection`, `_wrap_existing_connection`) are the seams
@@ -23,17 +22,14 @@ from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from ..core.timeouts import Timeout
 from .base import TransportSettings
-from .failures import NotHttpError, Phase
-from .http1 import MALFORMED, TOO_LARGE
+from .failures import Phase
 from .names import address_text, permitted, resolve_async
+from .over_aiohttp_protocol import MindfulProtocol
 from .over_socks import connect_by_socks_async, destination
 from .proxies import Proxy, SocksProxy
-from .readiness import is_readable
 
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector"]
 
@@ -171,31 +167,6 @@ class Upload:
         return piece
 
 
-class _MindfulProtocol(ResponseHandler):
-    """aiohttp's protocol of one connection, which remembers how often it served and what it died of."""
-
-    served = 0
-    died_of: Exception | None = None
-
-    def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
-        """What is told to the reader of the response; a broken rule of HTTP is only told here."""
-        if self.died_of is None and isinstance(exc, HttpProcessingError):
-            too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
-            self.died_of = NotHttpError(TOO_LARGE if too_large else MALFORMED)
-            if self._payload is not None:  # aiohttp would leave its reader waiting
-                self._payload.set_exception(aiohttp.ClientPayloadError(MALFORMED))
-        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """asyncio's word that the connection is gone, and why: None for its orderly end."""
-        if self.died_of is None and isinstance(exc, OSError):
-            self.died_of = exc.with_traceback(None)
-        transport = self.transport
-        super().connection_lost(exc)
-        if transport is not None:
-            transport.close()  # Python 3.10 would warn that the TLS one was not
-
-
 class CarefulConnector(aiohttp.TCPConnector):
     """A connector that hands out only connections that are fit for another request.
 
@@ -212,14 +183,16 @@ class CarefulConnector(aiohttp.TCPConnector):
         )
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
-        self._factory = functools.partial(_MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
+        self._factory = functools.partial(MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """A connection; the exchange that asked for it learns that it has one."""
         connection = await super().connect(*arguments, **options)
         exchange = EXCHANGE.get()
+        protocol: Any = connection.protocol
+        protocol.is_idle = protocol.has_begun = False
         if exchange is not None:
-            exchange.connected(connection.protocol)
+            exchange.connected(protocol)
         return connection
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
@@ -262,10 +235,10 @@ class CarefulConnector(aiohttp.TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
-            protocol, _ = idle[-1]  # the one used last: the likeliest to be alive, and the others may rest
-            idle.pop()
-            if not protocol.should_close and not _has_something_to_say(protocol):
-                idle.appendleft((protocol, _))
+            latest = idle.pop()  # the one used last: the likeliest to be alive, and the others may rest
+            protocol: Any = latest[0]
+            if protocol.is_fit():
+                idle.appendleft(latest)
                 break
             protocol.abort()
             if not idle:
@@ -274,6 +247,7 @@ class CarefulConnector(aiohttp.TCPConnector):
 
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
         protocol.served += 1
+        protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
         if should_close:
             # At once: `close` would first flush an upload that stalls, and wait for TLS's farewell.
@@ -299,12 +273,6 @@ def _resolved(host: str, port: int, address: str) -> ResolveResult:
 
 def _address_of(found: ResolveResult) -> str:
     return found["host"]
-
-
-def _has_something_to_say(protocol: Any) -> bool:
-    """Whether an idle connection has bytes, or an end, that the event loop has not read yet."""
-    sock = protocol.transport.get_extra_info("socket") if protocol.transport is not None else None
-    return sock is None or sock.fileno() < 0 or is_readable(sock)
 
 
 def _free(transport: Any) -> None:

@@ -40,7 +40,7 @@ from .failures import (
     failure_of,
     refusal_of,
 )
-from .http1 import field_text
+from .framing import field_text
 from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, ReplacedPool
 from .proxies import HttpProxy, read_proxy
 

@@ -25,7 +25,8 @@ from ..protocol.decoding import is_encoded
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
-from .http1 import Body, Head, Incoming, read_head, request_head
+from .http1 import Body, Head, read_head, request_head
+from .incoming import Incoming
 from .names import Address, address_text, permitted, resolve
 from .over_socks import destination, open_by_socks
 from .proxies import HttpProxy, Proxy, SocksProxy

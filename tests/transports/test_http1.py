@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.transports.failures import CutShortError, NotHttpError
-from http_service_client.transports.http1 import Body, Incoming, read_head, request_head
+from http_service_client.transports.http1 import Body, read_head, request_head
+from http_service_client.transports.incoming import Incoming
 from transports.test_responses import CUT, READ, REFUSED
 
 

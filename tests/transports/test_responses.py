@@ -41,7 +41,7 @@ READ = {
     "chunks of HTTP/1.0": (
         b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", 200, b"hi",
     ),
-    "chunked is not the last coding": (OK + b"Transfer-Encoding: chunked, x\r\n\r\nhi", 200, b"hi"),
+    "the identity coding": (OK + b"Transfer-Encoding: Identity\r\n\r\nhi", 200, b"hi"),
     "a folded field": (OK + b"X: a\r\n b\r\n" + TWO, 200, b"hi"),
     "a field of control characters": (OK + b"X: a\x01\x7f\r\n" + TWO, 200, b"hi"),
     "a field of nearly 64 KiB": (OK + b"X: " + b"y" * 60_000 + b"\r\n" + TWO, 200, b"hi"),
@@ -89,6 +89,7 @@ REFUSED = {
     "chunks and a length": (
         OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", BROKEN,
     ),
+    "chunked is not the last coding": (OK + b"Transfer-Encoding: chunked, x\r\n\r\nhi", BROKEN),
     "a chunk size of words": (CHUNKED + b"two\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a chunk size in Python's hand": (CHUNKED + b"0x2\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a signed chunk size": (CHUNKED + b"+2\r\nhi\r\n0\r\n\r\n", BROKEN),

@@ -1,0 +1,53 @@
+"""What both worlds hold every response to: how large its head may be, and how its body may be framed.
+
+Two readers that see different ends of one response are how requests get smuggled (RFC 9112, 11.2). So each
+way to frame a body that could be read in two ways is refused, also where one of the parsers would take it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .failures import NotHttpError
+
+__all__ = ["MALFORMED", "MAX_FIELDS", "MAX_FIELD_SIZE", "TOO_LARGE", "field_text", "is_chunked"]
+
+MAX_FIELDS = 256  # in one response, trailers included
+MAX_FIELD_SIZE = 64 * 1024  # bytes of a field's name and value together, or of a reason phrase
+
+MALFORMED = "it breaks the rules of HTTP"
+TOO_LARGE = "its headers are too large or too many"
+
+_LENGTH = re.compile(r"[0-9]{1,18}").fullmatch
+
+
+def is_chunked(status: int, lengths: Sequence[str], codings: Sequence[str]) -> bool:
+    """Whether a response's body comes in chunks. Raises NotHttpError for a framing that is refused.
+
+    lengths, codings: the values of Content-Length and of Transfer-Encoding.
+
+        a status below 100                      is none (RFC 9110, 15)
+        more than one of either, or both        may be read in two ways (RFC 9112, 6.3)
+        a length that is no number              "
+        a transfer coding other than chunked    we asked for none, and take none off (RFC 9110, 10.1.4)
+        an interim response with a body         has none (RFC 9112, 6.3); llhttp reads it of 104 to 199
+    """
+    if status < 100 or len(lengths) + len(codings) > 1 or (lengths and not _LENGTH(lengths[0])):
+        raise NotHttpError(MALFORMED)
+    if 104 <= status < 200 and (codings or (lengths and int(lengths[0]))):
+        raise NotHttpError(MALFORMED)
+    if not codings:
+        return False
+    coding = codings[0].lower()
+    if coding not in ("chunked", "identity"):  # identity: the word of RFC 2616 for none
+        raise NotHttpError(MALFORMED)
+    return coding == "chunked"
+
+
+def field_text(value: bytes) -> str:
+    """A header value as UTF-8 where it is, else latin-1."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
