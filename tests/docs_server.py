@@ -9,6 +9,9 @@ this kind, so each host has its own circuit, as it would have in life. What it a
     GET    /busy/2              429 with Retry-After: 0 twice, then 200
     GET    /slow/0.2            200 after that many seconds (at most 5)
     GET    /redirect/2          two redirects, then 200
+    GET    /files/3000          a file of that many bytes, with an ETag; Range and If-Range are honoured
+    GET    /broken-file/3000    the same; the first answer for a path breaks off half-way
+    GET    /ticks/3             that many server-sent events
     GET    /echo/any/path       what came: method, path, query, headers, json
     GET    /orders              a list: what was posted there before, or two made-up ones
     GET    /orders/42           one: what was put or posted there, or a made-up one
@@ -112,6 +115,11 @@ class _Handler(BaseHTTPRequestHandler):
                 left = int(argument)
                 location = f"/redirect/{left - 1}" if left > 1 else "/echo/landed"
                 self._answer(302, None, {"Location": location})
+            case "files" | "broken-file":
+                self._serve_file(int(argument), is_broken=first == "broken-file" and self._hit() == 1)
+            case "ticks":
+                text = "".join(f"data: tick {n}\n\n" for n in range(1, int(argument) + 1))
+                self._send(200, text.encode(), {"Content-Type": "text/event-stream"})
             case "echo":
                 query = dict(parse_qsl(urlsplit(self.path).query))
                 headers = dict(self.headers.items())
@@ -153,6 +161,25 @@ class _Handler(BaseHTTPRequestHandler):
             else:
                 status, answer = 200, list(stored.values()) or [_made_up("1"), _made_up("2")]
         self._answer(status, answer)
+
+    def _serve_file(self, size: int, is_broken: bool) -> None:
+        content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+        tag, asked = '"v1"', self.headers.get("Range")
+        start = int(asked[6:-1]) if asked and self.headers.get("If-Range") == tag else 0
+        headers = {"ETag": tag, "Content-Type": "application/octet-stream"}
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        rest = content[start:]
+        self._send(206 if start else 200, rest, headers, cut=len(rest) // 2 if is_broken else None)
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:cut])
+        self.close_connection = cut is not None
 
     def _answer(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
         body = b"" if payload is None else json.dumps(payload).encode()
