@@ -25,6 +25,7 @@ from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder, is_encoded
+from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
     CutShortError,
@@ -119,6 +120,9 @@ class AiohttpTransport:
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.items())
+        url = split_url(request.url)
+        if url.host[-1] == "." and "Host" not in headers:  # aiohttp would take the dot off
+            headers["Host"] = url.origin.partition("://")[2]
         is_secure = request.url.startswith("https")
         options: dict[str, Any] = {"headers": headers}
         absent = [name for name in _ADDED_BY_AIOHTTP if name not in headers]

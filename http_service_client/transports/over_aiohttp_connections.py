@@ -233,6 +233,15 @@ class CarefulConnector(aiohttp.TCPConnector):
             sock.close()
             raise
 
+    def _update_proxy_auth_header_and_build_proxy_req(self, request: Any) -> Any:
+        """The request for a tunnel, as the other world makes it: Host with its port, and nothing of aiohttp's own."""
+        made = super()._update_proxy_auth_header_and_build_proxy_req(request)
+        if request.is_ssl():
+            for name in ("Accept", "Accept-Encoding", "User-Agent"):
+                made.headers.popall(name, None)
+            made.headers["Host"] = f"{request.url.host_subcomponent}:{request.url.port}"
+        return made
+
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
             latest = idle.pop()  # the one used last: the likeliest to be alive, and the others may rest

@@ -322,10 +322,10 @@ class Pool:
 
     def _head(self, method: str, target: str, headers: Mapping[str, str], chunked: bool) -> bytes:
         fields = list(headers.items())
-        if chunked:
-            fields.append(("Transfer-Encoding", "chunked"))
         if isinstance(self._proxy, HttpProxy) and self._url.scheme == "http":
             fields += self._proxy.fields
+        if chunked:
+            fields.append(("Transfer-Encoding", "chunked"))
         return request_head(method, target, self._host, fields)
 
     def _take(self) -> Connection | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import enum
+from pathlib import Path
 from typing import Any
 
 from http_service_client import Headers
-from wire.rows import STANDARD, Fresh, Row, request, sent
+from wire.rows import STANDARD, Fresh, Row, moved, request, sent
 
 __all__ = ["ROWS"]
 
@@ -129,6 +130,10 @@ BAD_COOKIES: list[tuple[str, Any]] = [
 ]
 
 
+NETRC = {"netrc": str(Path(__file__).with_name("logins.netrc"))}
+JOE = basic(b"joe:open sesame")
+
+
 def lines(row: str, options: dict[str, Any], extra: list[str]) -> Row:
     return Row(row, [sent("GET /", *extra)], call=options)
 
@@ -172,6 +177,25 @@ ROWS: list[Row] = [
         "a default User-Agent takes the place of ours",
         [request("GET /", "Host: here", *STANDARD[1:], "User-Agent: orders/2")],
         config={"default_headers": {"User-Agent": "orders/2"}},
+    ),
+    Row("netrc: a login for the host", [sent("GET /", JOE)], config=NETRC),
+    Row(
+        "netrc: none for another host",
+        [sent("GET /", host="api.test:here")],
+        url="http://api.test:here/",
+        config=NETRC,
+    ),
+    Row(
+        "netrc: the call's own login counts",
+        [sent("GET /", "Authorization: Bearer t")],
+        config=NETRC,
+        call={"auth": "t"},
+    ),
+    Row(
+        "netrc: a redirect to a stranger takes none along, and none from the file",
+        [sent("GET /", JOE), sent("GET /b", host="there")],
+        config=NETRC,
+        answers=[moved(302, "http://there/b")],
     ),
     Row(
         "auth, cookies and headers in their order",

@@ -122,9 +122,15 @@ REDIRECTS: list[Row] = [
     Row("304 is not followed", [sent("GET /")], answers=[moved(304, "/b")], ends=304),
     Row("a redirect without a Location", [sent("GET /")], answers=[Answer(302)], ends=302),
     Row(
-        "of two Locations the first",
-        [sent("GET /"), sent("GET /b")],
+        "of two Locations none",
+        [sent("GET /")],
         answers=[moved(302, "/b", ("Location", "/c"))],
+        ends="UnsafeRedirectError",
+    ),
+    Row(
+        "one Location said twice",
+        [sent("GET /"), sent("GET /b")],
+        answers=[moved(302, "/b", ("Location", "/b"))],
     ),
     Row(
         "redirects switched off",
@@ -294,7 +300,7 @@ PROXIED: list[Row] = [
     by_proxy("a dot at the end", "http://api.test./", "http://api.test./", "api.test."),
     Row(
         "proxy: its login comes last",
-        [sent("GET http://api.test/", "X: y", "Proxy-Authorization: Basic dXNlcjpwQHNz")],
+        [sent("GET http://api.test/", "X: y", "Proxy-Authorization: Basic dXNlcjpwQHNz", host="api.test")],
         url="http://api.test/",
         call={"headers": {"X": "y"}},
         environ=PROXY_LOGIN,
@@ -351,6 +357,14 @@ PROXIED: list[Row] = [
         url="https://[2001:db8::1]:8443/",
         environ={"HTTPS_PROXY": PROXY_LOGIN["HTTP_PROXY"]},
         answers=[Answer(407)],
+        ends="ProxyError",
+    ),
+    Row(
+        "proxy: a tunnel to a name with a dot at the end",
+        [request("CONNECT api.test.:443", "Host: api.test.:443")],
+        url="https://api.test./",
+        environ={"HTTPS_PROXY": "http://here"},
+        answers=[Answer(403)],
         ends="ProxyError",
     ),
     Row(

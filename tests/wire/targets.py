@@ -97,7 +97,7 @@ HOSTS: list[tuple[str, list[bytes] | str]] = [
     ("http://bücher.test:here/", [sent("GET /", host="xn--bcher-kva.test:here")]),
     ("http://XN--BCHER-KVA.test:here/", [sent("GET /", host="xn--bcher-kva.test:here")]),
     ("http://BÜCHER。test:here/", [sent("GET /", host="xn--bcher-kva.test:here")]),
-    ("http://ｅxample.test:here/", [sent("GET /", host="example.test:here")]),
+    ("http://\uff45xample.test:here/", [sent("GET /", host="example.test:here")]),
     *[
         (url, "InvalidRequestError")
         for url in (
