@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, TypeVar
 
+from .core.backoff import endless_waits
 from .core.checks import check_duration
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import (
@@ -267,7 +268,7 @@ class RetryPolicy(RetrySettings):
                 if not may_retry or attempt >= self.max_attempts or not self._is_worth(error, value, scope):
                     break
                 if delays is None:
-                    delays = self.backoff_strategy.delays(self.random)
+                    delays = endless_waits(self.backoff_strategy, self.random)
                 wait = self._wait(next(delays), error, value, scope)
                 if wait is None:
                     break

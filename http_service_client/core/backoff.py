@@ -37,6 +37,7 @@ __all__ = [
     "FibonacciBackoff",
     "Jitter",
     "LinearBackoff",
+    "endless_waits",
 ]
 
 
@@ -45,11 +46,25 @@ class BackoffStrategy(Protocol):
     """What a retry policy asks for its waits. Any object with this method will do."""
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """A fresh, endless run of waits in seconds, the n-th before the n-th retry.
+        """A fresh run of waits in seconds, the n-th before the n-th retry. Where it ends, its last wait repeats.
 
         random: gives floats in [0, 1).
         """
         ...
+
+
+def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Iterator[float]:
+    """The strategy's waits, without end: a run that ends goes on with its last one, as tenacity's `wait_chain` does.
+
+    Raises ConfigurationError for a run without any wait, or for one that is no number of seconds, 0 or more.
+    """
+    wait = None
+    for wait in strategy.delays(random):
+        check_number(f"a delay of {type(strategy).__name__}", wait, unit="of seconds ")
+        yield wait
+    if wait is None:
+        raise ConfigurationError(f"{type(strategy).__name__} gave no delay; let delays() yield at least one")
+    yield from itertools.repeat(wait)
 
 
 class Jitter(str, Enum):

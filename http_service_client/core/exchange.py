@@ -47,11 +47,15 @@ class Exchange:
         place = None
         is_open = False
         call.let_go()
+        waited = 0.0  # the pool timeout is for both places together
         try:
-            if not host_place.is_granted and not (yield from Acquire(host_place, _pool_wait(call))):
-                return _no_place(call, f"{host_limit.capacity} connections to {url.origin}")
+            if not host_place.is_granted:
+                began = call.clock()
+                if not (yield from Acquire(host_place, _pool_wait(call, waited))):
+                    return _no_place(call, f"{host_limit.capacity} connections to {url.origin}")
+                waited = call.clock() - began
             place = self._connections.request()
-            if not place.is_granted and not (yield from Acquire(place, _pool_wait(call))):
+            if not place.is_granted and not (yield from Acquire(place, _pool_wait(call, waited))):
                 return _no_place(call, f"{self._connections.capacity} connections of this client")
             remaining = None if call.ends_at is None else call.ends_at - call.clock()
             if remaining is not None and remaining <= 0:
@@ -72,10 +76,11 @@ class Exchange:
                     place.release()
 
 
-def _pool_wait(call: Call) -> float | None:
-    """How long to wait for a place: the pool timeout, or what is left of the attempt."""
+def _pool_wait(call: Call, waited: float) -> float | None:
+    """How long to wait for a place: what is left of the pool timeout, or of the attempt."""
+    pool = call.options.timeout.pool
     bounds = [
-        call.options.timeout.pool,
+        None if pool is None else max(0.0, pool - waited),
         None if call.ends_at is None else max(0.0, call.ends_at - call.clock()),
     ]
     return min((bound for bound in bounds if bound is not None), default=None)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
 from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
 from ..messages import HttpRequest, HttpResponse
-from .backoff import BackoffStrategy, ExponentialBackoff
+from .backoff import BackoffStrategy, ExponentialBackoff, endless_waits
 from .call import Call, worse
 from .checks import check_flag
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
@@ -117,7 +117,7 @@ class RetryLayer:
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 return outcome
             if delays is None:
-                delays = settings.backoff_strategy.delays(self._random)
+                delays = endless_waits(settings.backoff_strategy, self._random)
             wait = self._wait(request, call, outcome, delays) if is_worth_it else StopReason.NOT_RETRYABLE
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None:

@@ -22,10 +22,12 @@ from typing import Any
 import pytest
 
 from core.fakes import URL, Bench, Blocking, FrontEnd, Tasks, run_task
+from http_service_client import Timeout
 from http_service_client.core.budget import RetryBudget
 from http_service_client.core.circuit_breaker import CircuitBreaker
 from http_service_client.core.circuit_states import CircuitBreakerState
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
+from http_service_client.core.exchange import Exchange
 from http_service_client.core.limits import Limit, Ticket
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.tasks import TaskDriver
@@ -363,14 +365,28 @@ def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
         front_end, max_connections_per_host=1, retry_policy_config={"max_attempts": 2, "initial_delay": 0.0}
     )
     holder = bench.state.connections.request()
-    from http_service_client import Timeout
-
     error = bench.error(PoolTimeoutError, "POST", timeout=Timeout(pool=0.001))
     assert (error.sent_state, bench.sends) == (SentState.NEVER_SENT, 0)
     assert len([event for event in error.timeline if event.name == "attempt_finished"]) == 2
     assert bench.state.breaker.snapshot().failures == 0
     holder.release()
     assert bench.request("POST").status_code == 200
+
+
+def test_both_places_share_one_pool_timeout() -> None:
+    """Who waited for a place of the host waits for one of the client only for what is left."""
+    bench = Bench(Blocking(), max_connections=1, max_connections_per_host=1)
+    exchange = Exchange(bench.client._open_call.keys, bench.limits[0])
+    held = [bench.limits[0].request(), bench.state.connections.request()]
+    call = bench.client._open_call("GET", URL, timeout=Timeout(pool=10.0))
+    plan = exchange(call.request, call)
+    for_host: Any = next(plan)
+    bench.clock.now += 7.0
+    held.pop().release()
+    for_client: Any = plan.send(True)
+    plan.close()
+    assert (for_host.timeout, for_client.timeout) == (10.0, pytest.approx(3.0))
+    assert [limit.in_use for limit in bench.limits] == [1, 0]
 
 
 def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:

@@ -1083,3 +1083,44 @@ def test_events_of_a_retry(front_end: FrontEnd) -> None:
 def test_the_table_of_retryable_statuses_is_the_documented_one() -> None:
     """README, docs and code name the same seven."""
     assert {408, 425, 429, 500, 502, 503, 504} == RETRYABLE_STATUSES
+
+
+class Listed:
+    """A strategy of the user's own, whose delays come from a list."""
+
+    def __init__(self, *delays: Any) -> None:
+        self._delays = delays
+
+    def delays(self, random: Any) -> Any:
+        return iter(self._delays)
+
+
+def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> None:
+    """Who lists the first waits means the rest to be like the last."""
+    bench = Bench(
+        front_end, 503, retry_policy_config=RetryPolicy(max_attempts=5, backoff_strategy=Listed(1, 2.5))
+    )
+    assert bench.request().status_code == 503
+    assert bench.sleeps == [1, 2.5, 2.5, 2.5]
+
+
+@pytest.mark.parametrize("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
+def test_a_strategy_that_gives_no_sensible_delay_is_named(front_end: FrontEnd, delays: Any) -> None:
+    """A delay that cannot be waited for is a ConfigurationError; nothing is waited for, nothing kept."""
+    bench = Bench(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
+    assert "Listed" in str(bench.error(ConfigurationError))
+    assert (bench.sends, bench.sleeps) == (1, [])
+    assert all(limit.in_use == 0 for limit in bench.limits)
+
+
+def test_the_strategy_of_a_guarded_function_may_end_too(front_end: FrontEnd) -> None:
+    """`RetryPolicy.apply` reads the delays by the same rule."""
+    clock = FakeClock()
+    policy = RetryPolicy(max_attempts=4, backoff_strategy=Listed(1, 2), clock=clock)
+
+    def failing() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        front_end.run(policy.apply(front_end.function(failing)))
+    assert clock.sleeps == [1, 2, 2]
