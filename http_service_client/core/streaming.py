@@ -11,7 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import DeadlineExceededError, Failure, HttpClientError, RequestTimeoutError, SentState
+from ..errors import (
+    DeadlineExceededError,
+    Failure,
+    HttpClientError,
+    RequestTimeoutError,
+    SentState,
+    StreamError,
+)
 from ..messages import HttpResponse
 from ..protocol.decoding import Decoder
 from .effects import BodySource, Plan, Receive
@@ -46,15 +53,31 @@ class OpenResponse(HttpResponse):
         super().__init__(status_code, **head)
         self.source = source
 
+    @property
+    def content(self) -> bytes:
+        """It is not here. Raises StreamError."""
+        raise StreamError("this response is streamed: its body is not here; its status and headers are")
+
+    @content.setter
+    def content(self, value: bytes) -> None:
+        pass
+
+    def __copy__(self) -> OpenResponse:
+        twin = OpenResponse(self.status_code, source=self.source, **self._head())
+        twin.attempts, twin.timeline = self.attempts, self.timeline
+        return twin
+
+    def _head(self) -> dict[str, Any]:
+        names = ("headers", "reason_phrase", "url", "request", "elapsed", "history")
+        return {name: getattr(self, name) for name in names}
+
     def __reduce__(self) -> tuple[Any, ...]:
         # An error may carry it to another process, where its connection is not: the head goes alone.
-        head = {
-            "_headers": self.headers,
-            "reason_phrase": self.reason_phrase,
-            "url": self.url,
-            "request": self.request,
-        }
-        return HttpResponse, (self.status_code,), (None, head)
+        return _head_alone, (self.status_code, self._head())
+
+
+def _head_alone(status_code: int, head: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(status_code, **head)
 
 
 class OpenBody:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import pickle
 import threading
@@ -457,3 +458,20 @@ def test_closing_the_client_under_an_open_stream(world: World, server: LoopbackS
         world.close(client)
         response.read()
     assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_an_interceptor_sees_the_head_alone(world: World, server: LoopbackServer, big: bytes) -> None:
+    """Who looks for the body is told, not given an empty one; a copy is as good as the original."""
+    seen: list[Any] = []
+
+    def look(response: HttpResponse) -> HttpResponse:
+        with pytest.raises(StreamError, match="streamed"):
+            response.json()
+        seen.append(response.headers["Content-Length"])
+        return copy.copy(response)
+
+    client = world.client(response_interceptors=[_Answer(look)])
+    with world.stream(client, "GET", server.url + "/big") as response:
+        assert response.read() == big
+    assert seen == [str(len(big))]
+    assert places_in_use(client) == 0
