@@ -28,7 +28,7 @@ class PartFile:
         self._checksum: Checksum | None = None if checksum is None else parse_checksum(checksum)
         self._hash = self._new_hash()
         self.received = 0
-        self._part = self._path.with_name(f".{self._path.name[:100]}.{secrets.token_hex(4)}.part")
+        self._part = self._path.with_name(f".{self._path.name[:40]}.{secrets.token_hex(4)}.part")
         self._file = open(self._part, "x+b")  # noqa: SIM115  # closed by `commit` or `__exit__`
 
     def _new_hash(self) -> Any:
@@ -73,11 +73,13 @@ class PartFile:
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:
-    if not isinstance(path, (str, os.PathLike)):
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise InvalidRequestError(f"path must be a str or a Path, not {type(path).__name__}")
-    place = Path(path)
-    if place.is_dir() or not place.name:
-        raise InvalidRequestError(f"path {str(place)!r} is a folder; add the name of the file to write")
+    if not os.path.basename(path) or os.path.isdir(path):
+        raise InvalidRequestError(f"path {os.fspath(path)!r} is a folder; add the name of the file to write")
+    place = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    if place.exists() and not place.is_file():
+        raise InvalidRequestError(f"path {str(place)!r} is no regular file, and must not be replaced by one")
     if not place.parent.is_dir():
         raise InvalidRequestError(
             f"path {str(place)!r}: there is no folder {str(place.parent)!r}; make it first"

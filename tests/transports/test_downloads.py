@@ -223,13 +223,30 @@ def test_what_is_no_checksum(
     assert nothing_left(client, path)
 
 
-@pytest.mark.parametrize("place", ["", "missing/report.bin", 7])
+@pytest.mark.parametrize("place", ["", "missing/report.bin", "/dev/null", 7, b"/tmp/x"])
 def test_what_is_no_path(
     world: World, server: LoopbackServer, client: HttpServiceClient, tmp_path: Path, place: Any
 ) -> None:
     with pytest.raises(InvalidRequestError, match="path"):
-        world.download(client, server.url + "/file", place if place == 7 else tmp_path / place)
+        world.download(client, server.url + "/file", tmp_path / place if isinstance(place, str) else place)
     assert not server.requests
+
+
+def test_a_link_stays_a_link(
+    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+) -> None:
+    target = path.with_name("target.bin")
+    target.write_bytes(b"old")
+    path.symlink_to(target)
+    fetch(world, client, server, File(), path)
+    assert path.is_symlink()
+    assert target.read_bytes() == CONTENT
+
+
+def test_a_long_name(world: World, server: LoopbackServer, client: HttpServiceClient, path: Path) -> None:
+    long = path.with_name("\u00fc" * 120)
+    fetch(world, client, server, File(), long)
+    assert long.read_bytes() == CONTENT
 
 
 def test_the_size_limit_holds(world: World, server: LoopbackServer, path: Path) -> None:
