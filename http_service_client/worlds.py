@@ -107,6 +107,7 @@ class Worlds:
     def _leave_to_the_parent(self) -> None:
         _LEFT.append((self._blocking, self._tasks, self._over_requests, self._over_aiohttp))
         self._blocking = self._tasks = self._over_requests = self._over_aiohttp = None
+        self._settings.tls.begin_anew_in_child()
         for limit in self._limits():
             limit.vacate()  # the parent's threads and tasks hold them, and do not exist here
 

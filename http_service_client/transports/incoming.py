@@ -100,8 +100,11 @@ class Incoming(ABC):
 
     def some(self, most: int | None = None) -> bytes:
         """The bytes that are there, or else the next to come; at most so many. b"" at the end."""
-        data = self.rest if self._at < len(self._data) else self._receive()
-        self._data, self._at = b"", 0
-        if most is not None and len(data) > most:
-            data, self._data = data[:most], data[most:]
+        if self._at >= len(self._data):
+            self._data, self._at = self._receive(), 0
+        start, end = self._at, len(self._data)
+        if most is not None and start + most < end:  # what lies behind stays: it may be ten thousand chunks
+            self._at = start + most
+            return self._data[start : self._at]
+        data, self._data, self._at = self._data[start:], b"", 0
         return data

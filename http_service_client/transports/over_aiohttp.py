@@ -37,7 +37,7 @@ from .failures import (
     refusal_of,
 )
 from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
-from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector
+from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector, leave_exchange
 from .proxies import HttpProxy, Proxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
@@ -109,7 +109,7 @@ class AiohttpTransport:
                 return already_closed()
             raise
         finally:
-            EXCHANGE.reset(token)
+            leave_exchange(token)
         try:
             if exchange.source_error is not None:
                 return _source_failed(exchange.source_error)
@@ -156,12 +156,17 @@ class AiohttpTransport:
         return b"".join(parts)
 
     async def _session(self) -> aiohttp.ClientSession:
+        """The session of this loop; a closed one when the client was closed in this very moment."""
         loop = asyncio.get_running_loop()
         held = self._sessions.get(loop)
         if held is None:
             held = _LoopSession(_new_session(self._settings))
             with self._lock:
-                self._sessions[loop] = held
+                if not self._is_closed:
+                    self._sessions[loop] = held
+            if self._is_closed:
+                await held.session.close()
+                return held.session
             self._abandon_the_dead()
             await held.open()
         return held.session
@@ -181,10 +186,13 @@ class AiohttpTransport:
         self._abandon_the_dead()
         with self._lock:
             sessions, self._sessions = self._sessions, {}
+        running = asyncio._get_running_loop()
         for loop, held in sessions.items():
-            if loop.is_running():
-                loop.call_soon_threadsafe(_close_soon, loop, held)
-            elif asyncio._get_running_loop() is None:
+            if loop is running:
+                _close_soon(loop, held)  # begun at once, so that the end of `asyncio.run` waits for it
+            elif loop.is_running():
+                _tell_to_close(loop, held)
+            elif running is None:
                 loop.run_until_complete(held.close())
             # else: a loop at rest cannot run inside a running one; when it runs, or ends, the session is closed
 
@@ -276,6 +284,13 @@ class _LoopSession:
         self.session.detach()
         if connector is not None:
             connector.abandon()
+
+
+def _tell_to_close(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
+    try:
+        loop.call_soon_threadsafe(_close_soon, loop, held)
+    except RuntimeError:  # it was closed in this very moment
+        held.abandon()
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:

@@ -15,7 +15,7 @@ import asyncio
 import functools
 import socket
 from collections.abc import AsyncIterator
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from functools import lru_cache
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,7 @@ from .over_aiohttp_protocol import MindfulProtocol
 from .over_socks import connect_by_socks_async, destination
 from .proxies import Proxy, SocksProxy
 
-__all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector"]
+__all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector", "leave_exchange"]
 
 _PIECE = 64 * 1024
 
@@ -124,16 +124,23 @@ class AsyncExchange:
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
-        self._task = None  # a task holds its own frames
+        task, self._task = self._task, None  # a task holds its own frames
         if self._cut is None:
             return
-        task: Any = asyncio.current_task()
         others = hasattr(task, "uncancel") and task.uncancel() > self._cancels
         if not others and kind is asyncio.CancelledError:
             raise TimeoutError(self._cut) from None
 
 
 EXCHANGE: ContextVar[AsyncExchange | None] = ContextVar("http_service_client.exchange", default=None)
+
+
+def leave_exchange(token: Token[AsyncExchange | None]) -> None:
+    """No exchange is running here any more."""
+    try:
+        EXCHANGE.reset(token)
+    except ValueError:  # the coroutine is being closed from another context: its loop was closed under it
+        pass
 
 
 class Upload:

@@ -251,9 +251,9 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
             settings.keep_alive_timeout,
             settings.keep_alive_max_requests,
         )
-        if self._is_closed:  # under a call that was in flight
-            made.close()
         with self._lock:
+            if self._is_closed:  # under a call that was in flight
+                made.close()
             pool = self._pools.setdefault((url.origin, proxy), made)
             for other in self._pools.values():
                 other.drop_stale()  # here and not by a timer: who calls few hosts has few idle connections

@@ -108,7 +108,7 @@ class Connection(Incoming):
         data: bytes = self.sock.recv(_PIECE)
         return data
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send bytes; each part of them that the kernel takes has the time of a write."""
         view = memoryview(data)
         while view:
@@ -120,6 +120,10 @@ class Connection(Incoming):
 
         A server that refuses an upload says so and stops reading: who only wrote would wait for ever.
         """
+        if isinstance(self.sock, SSLTransport):  # it loses bytes where it may not wait
+            for chunk in chunks:
+                self.send(chunk)
+            return True
         self.sock.settimeout(0.0)
         for chunk in chunks:
             view = memoryview(chunk)
@@ -149,6 +153,8 @@ class Connection(Incoming):
     def is_fit(self, idle_at_most: float, requests_at_most: int) -> bool:
         """Whether it may serve another exchange: young, and silent since the last one."""
         if self.served >= requests_at_most or time.monotonic() - self.idle_since > idle_at_most:
+            return False
+        if isinstance(self.sock, SSLTransport) and self.sock.incoming.pending:  # it reads ahead
             return False
         return not is_readable(self.sock)  # closed by the server, or bytes that nobody asked for
 
@@ -217,7 +223,11 @@ def _connect_to_any(addresses: list[Address], ends_at: float | None) -> socket.s
     """
     error: OSError | None = None
     for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        sock = socket.socket(family, kind, protocol)
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as failed:  # an address of a family that this machine does not speak
+            error = failed
+            continue
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             left = _left(ends_at)
@@ -353,11 +363,11 @@ class Pool:
     def drop_stale(self) -> None:
         """Close the idle connections that nobody has used for their time."""
         oldest = time.monotonic() - self._kept_for
-        while self._idle and self._idle[0].idle_since < oldest:
-            try:
+        try:
+            while self._idle[0].idle_since < oldest:
                 self._idle.popleft().close()
-            except IndexError:
-                return
+        except IndexError:  # none is left; another thread may have taken it
+            return
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when it comes back."""

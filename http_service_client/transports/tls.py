@@ -39,6 +39,10 @@ class TlsSettings:
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
+    def begin_anew_in_child(self) -> None:
+        """In a forked child: another thread of the parent's may have held the lock, and does not exist here."""
+        self._lock = threading.Lock()
+
     @property
     def context(self) -> ssl.SSLContext:
         """The context, made once."""

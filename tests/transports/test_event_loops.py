@@ -281,25 +281,29 @@ def test_the_caller_s_cut_is_not_taken_for_ours(server: LoopbackServer, outer: s
     """wait_for and asyncio.timeout around a call end it as they end anything else."""
     if outer == "timeout" and sys.version_info < (3, 11):
         pytest.skip("asyncio.timeout came with Python 3.11")
-    server.script("/", stall())
+    server.script("/cut", stall())
+    server.script("/", respond(204))
 
     async def cut(client: HttpServiceClient) -> None:
-        call = client.get_async(server.url + "/", timeout=5)
+        call = client.get_async(server.url + "/cut", timeout=60)
         if outer == "wait_for":
-            await asyncio.wait_for(call, 0.05)
+            await asyncio.wait_for(call, 0.3)
         else:
-            async with asyncio.timeout(0.05):
+            async with asyncio.timeout(0.3):
                 await call
 
     async def calls() -> None:
         async with HttpServiceClient() as client:
+            await client.get_async(server.url + "/")  # the imports are no part of what is cut
             with pytest.raises(asyncio.TimeoutError) as caught:
                 await cut(client)
             assert not isinstance(caught.value, RequestTimeoutError)
             assert places_in_use(client) == 0
-            server.script("/", respond(204))
             assert (await client.get_async(server.url + "/")).status_code == 204
-        assert len({request.connection for request in server.requests}) == 2
+        # On a slow day the cut came before the request was sent: then there is nothing to have cut.
+        assert {request.connection for request in server.received("/cut")} <= {1}
+        if server.received("/cut"):
+            assert server.received("/")[-1].connection == 2
 
     asyncio.run(calls())
 

@@ -19,7 +19,7 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports import over_requests_connections
-from transports.faults import places_in_use
+from transports.faults import Certificates, places_in_use
 from worlds import World
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -149,6 +149,17 @@ def test_a_child_is_not_locked_out(server: LoopbackServer) -> None:
         server.refuse()  # the held calls end
         for thread in threads:
             thread.join(5)
+
+
+@needs_fork
+def test_a_child_makes_the_tls_context_that_the_parent_was_making(
+    tls_server: LoopbackServer, certificates: Certificates
+) -> None:
+    """A fork while another thread makes the context: the child does not wait for that thread."""
+    tls_server.script("/", respond(204))
+    client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
+    with client, client._worlds._settings.tls._lock:
+        assert in_a_child(lambda: client.get(tls_server.url + "/") and None) == 0
 
 
 # Interrupts.

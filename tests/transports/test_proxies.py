@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpServiceClient
-from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.testing.server import LoopbackServer, answer, raw, respond
 from transports.faults import Certificates, failing
 from transports.proxy_server import Proxy, running_proxy
 from worlds import AsyncioWorld, World
@@ -97,6 +98,36 @@ def test_a_proxy_may_speak_tls_itself(
         client = client_by(f"https://{proxy.address}")
         for _ in range(2):
             assert world.request(client, "GET", server.url + "/").text == "by tls"
+
+
+@pytest.fixture
+def tls_in_tls(world: World, certificates: Certificates, client_by: ClientFor) -> Iterator[HttpServiceClient]:
+    """A client that reaches https origins by way of an https proxy."""
+    if isinstance(world, AsyncioWorld) and sys.version_info < (3, 11):
+        pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
+    with running_proxy(certificates.server_context()) as proxy:
+        yield client_by(f"https://{proxy.address}")
+
+
+def test_a_large_upload_through_tls_in_tls(
+    world: World, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
+) -> None:
+    """What fills every buffer on its way arrives whole."""
+    tls_server.script("/", answer(lambda received: respond(200, body=str(len(received.body)))))
+    response = world.request(tls_in_tls, "POST", tls_server.url + "/", data=b"x" * 8_000_000)
+    assert response.text == "8000000"
+
+
+def test_poison_inside_two_layers_of_tls(
+    world: World, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
+) -> None:
+    """Bytes that nobody asked for are noticed, however deep they hide."""
+    poisoned = [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"]
+    tls_server.script("/", raw(*poisoned, close=False), respond(200, body="fine"))
+    world.request(tls_in_tls, "GET", tls_server.url + "/")
+    time.sleep(0.1)
+    assert world.request(tls_in_tls, "GET", tls_server.url + "/").text == "fine"
+    assert [request.connection for request in tls_server.requests] == [1, 2]
 
 
 def test_no_proxy_is_honoured(
