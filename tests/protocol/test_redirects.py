@@ -137,6 +137,8 @@ def test_http_may_go_up_to_https_as_another_origin() -> None:
     """An upgrade is followed, without credentials, as the origin differs."""
     hop = next_hop("GET", "http://h/", 301, "https://h/")
     assert hop == Hop("https://h/", "GET", True, False)
+    hop = next_hop("GET", "http://h:8443/", 301, "https://h:8443/")  # the same port is not the same origin
+    assert hop == Hop("https://h:8443/", "GET", True, False)
     assert next_hop("GET", "http://h/", 301, "http://h:80/x") == Hop("http://h/x", "GET", True, True)
 
 

@@ -140,6 +140,19 @@ def test_no_proxy_is_honoured(
     assert not proxy.heads
 
 
+def test_what_is_for_the_proxy_is_not_taken_to_a_host_without_one(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+) -> None:
+    """A redirect may leave the proxy behind, and then its credentials too."""
+    server.script("/", respond(302, headers={"Location": f"http://localhost:{server.port}/direct"}))
+    server.script("/direct", respond(200, body="direct"))
+    client = client_by(f"http://user:p%40ss@{proxy.address}", no_proxy="localhost")
+    assert world.request(client, "GET", server.url + "/").text == "direct"
+    assert len(proxy.heads) == 1
+    (request,) = server.received("/direct")
+    assert request.header("Proxy-Authorization") is None
+
+
 def test_the_environment_may_be_ignored(
     world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
 ) -> None:
