@@ -9,13 +9,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from .core.circuit_states import Refusal
 from .core.circuits import refused
 from .core.outcomes import is_failure, is_failure_type
-from .core.scope import Scope, enter_scope, leave_scope
+from .core.scope import Scope
 from .deadlines import deadline
 from .errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from .messages import HttpResponse
@@ -28,37 +27,34 @@ __all__ = ["Guard", "called_plainly", "circuit_breaker", "guarded", "is_interrup
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Guard:
-    """One guarded call: a permit, a scope and, with a timeout, a deadline."""
+class Guard(Scope):
+    """One guarded call, from being made to `settle`: a scope with a permit and, with a timeout, a deadline.
 
-    __slots__ = ("_deadline", "_permit", "_policy", "_scope", "_started", "_token", "result")
+    Raises CircuitOpenError.
+    """
+
+    __slots__ = ("_deadline", "_permit", "_policy", "_started")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
-        self._policy = policy
-        self.result: Any = None
-
-    def __enter__(self) -> Guard:
-        permit = self._policy.breaker.try_acquire()
+        permit = policy.breaker.try_acquire()
         if isinstance(permit, Refusal):
             _raise_refusal(permit)
+        Scope.__init__(self, retries=False)
         self._permit = permit
-        self._scope, self._token = enter_scope(retries=False)
-        timeout = self._policy.timeout
-        if timeout is not None:
-            self._started = self._policy._clock()
-            self._deadline = deadline(timeout, clock=self._policy._clock)
+        self._policy = policy
+        if policy.timeout is not None:
+            self._started = policy._clock()
+            self._deadline = deadline(policy.timeout, clock=policy._clock)
             self._deadline.__enter__()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        leave_scope(self._token)
-        failed = _evidence(error, self.result, self._scope)
-        timeout = self._policy.timeout
-        if timeout is not None:
+    def settle(self, error: BaseException | None, result: object = None) -> None:
+        """Tell the breaker what came of it: an error, or else a result."""
+        self.leave()
+        failed = _evidence(error, result, self)
+        policy = self._policy
+        if policy.timeout is not None:
             self._deadline.__exit__()
-            if not is_interruption(error) and self._policy._clock() - self._started >= timeout:
+            if not is_interruption(error) and policy._clock() - self._started >= policy.timeout:
                 failed = True
         if failed is None:
             self._permit.release()
@@ -135,7 +131,7 @@ def called_plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> A
     Its failure would come when the guard has gone, so this would guard nothing.
     """
     result = function(*args, **kwargs)
-    if inspect.isawaitable(result):
+    if hasattr(result, "__await__"):
         if inspect.iscoroutine(result):
             result.close()  # or Python would warn that nobody awaited it
         raise ConfigurationError(

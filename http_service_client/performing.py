@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .core.scope import current_scope, enter_scope, leave_scope
+from .core.scope import Scope, current_scope
 from .errors import Failure, HttpStatusError
 from .messages import HttpResponse
 from .protocol.urls import redact_url
@@ -23,7 +23,7 @@ __all__ = ["finish", "opened", "perform", "perform_async", "saved"]
 
 
 def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
-    _, token = enter_scope(call.options.retry is not None)
+    scope = Scope(call.options.retry is not None)
     try:
         return driver.run(pipeline(call.request, call))
     except BaseException as error:
@@ -31,11 +31,11 @@ def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
         call.break_off(error)
         raise
     finally:
-        leave_scope(token)
+        scope.leave()
 
 
 async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
-    _, token = enter_scope(call.options.retry is not None)
+    scope = Scope(call.options.retry is not None)
     try:
         return await driver.run(pipeline(call.request, call))
     except BaseException as error:
@@ -43,7 +43,7 @@ async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Ou
         call.break_off(error)
         raise
     finally:
-        leave_scope(token)
+        scope.leave()
 
 
 def opened(call: Call, outcome: Outcome) -> HttpResponse:

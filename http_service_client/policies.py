@@ -11,9 +11,9 @@ import random as _random
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .core.backoff import endless_waits
 from .core.checks import check_duration
@@ -28,7 +28,7 @@ from .core.deadline import AMBIENT_DEADLINE
 from .core.effects import Invoke, Plan, Sleep
 from .core.retry import RetrySettings
 from .core.retry_after import parse_retry_after
-from .core.scope import Scope, enter_scope, leave_scope
+from .core.scope import Scope
 from .drivers.blocking import BlockingDriver
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
@@ -36,6 +36,9 @@ from .drivers.portal import PORTAL
 from .errors import CircuitOpenError, ConfigurationError
 from .guarding import Guard, called_plainly, guarded, is_interruption
 from .messages import HttpResponse
+
+if TYPE_CHECKING:
+    from .drivers.tasks import TaskDriver
 
 __all__ = ["CircuitBreakerPolicy", "RetryPolicy"]
 
@@ -145,21 +148,28 @@ class CircuitBreakerPolicy:
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        with Guard(self) as guard:
+        guard = Guard(self)
+        try:
             result = called_plainly(function, *args, **kwargs)
-            guard.result = result
+        except BaseException as error:
+            guard.settle(error)
+            raise
+        guard.settle(None, result)
         return result
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        with Guard(self) as guard:
+        guard = Guard(self)
+        try:
             result = await function(*args, **kwargs)
-            guard.result = result
+        except BaseException as error:
+            guard.settle(error)
+            raise
+        guard.settle(None, result)
         return result
 
     def __enter__(self) -> CircuitBreakerPolicy:
         guard = Guard(self)
-        guard.__enter__()
         self._entered.set((*self._entered.get(), guard))
         self._open.append(guard)
         return self
@@ -175,7 +185,7 @@ class CircuitBreakerPolicy:
         guard = (entered or self._open)[-1]
         self._entered.set(tuple(entered[:-1]))
         self._open.remove(guard)
-        guard.__exit__(kind, error, traceback)
+        guard.settle(error)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
         return self.__enter__()
@@ -230,27 +240,41 @@ class RetryPolicy(RetrySettings):
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        driver = BlockingDriver(_no_send, PORTAL, self.clock.sleep)
-        scope, token = enter_scope(retries=True)
+        scope = Scope(retries=True)
         try:
-            return driver.run(
-                self._attempts(scope, functools.partial(called_plainly, function, *args, **kwargs))
-            )
+            return self._blocking.run(self._attempts(scope, called_plainly, (function, *args), kwargs))
         finally:
-            leave_scope(token)
+            scope.leave()
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
+        scope = Scope(retries=True)
+        try:
+            return await self._tasks.run(self._attempts(scope, function, args, kwargs, is_async=True))
+        finally:
+            scope.leave()
+
+    @functools.cached_property
+    def _blocking(self) -> BlockingDriver:
+        return BlockingDriver(_no_send, PORTAL, self.clock.sleep)
+
+    @functools.cached_property
+    def _tasks(self) -> TaskDriver:
         from .drivers.tasks import TaskDriver
 
-        driver = TaskDriver(_no_send_async, self.clock.sleep_async)
-        scope, token = enter_scope(retries=True)
-        try:
-            return await driver.run(self._attempts(scope, functools.partial(function, *args, **kwargs)))
-        finally:
-            leave_scope(token)
+        return TaskDriver(_no_send_async, self.clock.sleep_async)
 
-    def _attempts(self, scope: Scope, function: Callable[[], Any]) -> Plan[Any]:
+    def __getstate__(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # the drivers are made anew
+
+    def _attempts(
+        self,
+        scope: Scope,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        is_async: bool = False,
+    ) -> Plan[Any]:
         may_retry = self.nested or scope.outer is None or not scope.outer.retries
         delays: Iterator[float] | None = None
         attempt = 0
@@ -262,7 +286,10 @@ class RetryPolicy(RetrySettings):
                 error = None
                 scope.last_outcome = None
                 try:
-                    value = yield from Invoke(function)
+                    if is_async:
+                        value = yield from Invoke(functools.partial(function, *args, **kwargs))
+                    else:
+                        value = function(*args, **kwargs)
                 except Exception as failed:
                     error = failed
                 if not may_retry or attempt >= self.max_attempts or not self._is_worth(error, value, scope):

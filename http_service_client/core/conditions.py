@@ -18,6 +18,8 @@ __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
+_JUDGED = (HttpResponse, Failure, BaseException)  # anything else is for predicates alone
+
 ErrorTypes = tuple[type[BaseException], ...]
 
 
@@ -73,6 +75,8 @@ class RetryCondition:
 
     def holds_for(self, outcome: object) -> bool:
         """Whether this outcome is worth a retry."""
+        if self.predicate is None and not isinstance(outcome, _JUDGED):
+            return False
         if isinstance(outcome, HttpResponse):
             return outcome.status_code in self.statuses or self._is_asked_for(outcome)
         if isinstance(outcome, Failure):

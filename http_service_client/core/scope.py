@@ -17,23 +17,41 @@ if TYPE_CHECKING:
     from ..errors import Failure
     from ..messages import HttpResponse
 
-__all__ = ["Scope", "current_scope", "enter_scope", "leave_scope"]
+__all__ = ["Scope", "current_scope"]
+
+
+_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
+
+current_scope = _CURRENT.get
 
 
 class Scope:
-    """One guarded attempt, or one call.
+    """One guarded attempt, or one call: inside the current scope from being made until `leave()`.
 
     last_outcome: of the calls inside.
     is_over: it was left. A task that was started inside and outlives it is on its own from then on.
     """
 
-    __slots__ = ("_retries", "is_over", "last_outcome", "outer")
+    __slots__ = ("_retries", "_token", "is_over", "last_outcome", "outer")
 
-    def __init__(self, outer: Scope | None, retries: bool) -> None:
-        self.outer = outer
+    def __init__(self, retries: bool) -> None:
+        outer = _CURRENT.get()
+        while outer is not None and outer.is_over:  # a chain of tasks that start the next must not grow
+            outer = outer.outer
+        self.outer: Scope | None = outer
         self._retries = retries
-        self.is_over = False
+        self.is_over: bool = False
         self.last_outcome: HttpResponse | Failure | None = None
+        self._token: Token[Scope | None] | None = _CURRENT.set(self)
+
+    def leave(self) -> None:
+        """Back to the scope outside."""
+        self.is_over = True
+        token, self._token = self._token, None
+        try:
+            _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
+        except ValueError:
+            pass  # the coroutine is being closed from another context, whose scope is not ours to touch
 
     @property
     def retries(self) -> bool:
@@ -51,28 +69,3 @@ class Scope:
         while scope is not None:
             scope.last_outcome = outcome
             scope = scope.outer
-
-
-_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
-
-current_scope = _CURRENT.get
-
-
-def enter_scope(retries: bool) -> tuple[Scope, Token[Scope | None]]:
-    """A scope inside the current one, and the token to leave it with."""
-    outer = _CURRENT.get()
-    while outer is not None and outer.is_over:  # a chain of tasks that start the next must not grow
-        outer = outer.outer
-    scope = Scope(outer, retries)
-    return scope, _CURRENT.set(scope)
-
-
-def leave_scope(token: Token[Scope | None]) -> None:
-    """Back to the scope outside."""
-    scope = _CURRENT.get()
-    try:
-        _CURRENT.reset(token)
-    except ValueError:
-        return  # the coroutine is being closed from another context, whose scope is not ours to touch
-    if scope is not None:
-        scope.is_over = True

@@ -26,7 +26,7 @@ from core.fakes import (
 )
 from http_service_client.core.backoff import ConstantBackoff, ExponentialBackoff, LinearBackoff
 from http_service_client.core.conditions import DEFAULT_CONDITIONS, RETRYABLE_STATUSES, RetryCondition
-from http_service_client.core.scope import current_scope, enter_scope, leave_scope
+from http_service_client.core.scope import Scope, current_scope
 from http_service_client.deadlines import deadline
 from http_service_client.errors import (
     CircuitOpenError,
@@ -947,7 +947,8 @@ def test_a_chain_of_tasks_does_not_grow() -> None:
 
         async def generation(number: int) -> None:
             await asyncio.sleep(0)  # the one before has left its scope
-            depth, (scope, token) = 0, enter_scope(retries=False)
+            depth, mine = 0, Scope(retries=False)
+            scope = mine
             while scope.outer is not None:
                 depth, scope = depth + 1, scope.outer
             depths.append(depth)
@@ -955,7 +956,7 @@ def test_a_chain_of_tasks_does_not_grow() -> None:
                 follower.append(asyncio.create_task(generation(number + 1)))
             else:
                 done.set()
-            leave_scope(token)
+            mine.leave()
 
         follower = [asyncio.create_task(generation(0))]
         await done.wait()
