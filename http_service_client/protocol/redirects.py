@@ -76,12 +76,12 @@ class Hop(NamedTuple):
 def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | None:
     """The hop that a response asks for, or None when it is not a redirect to follow.
 
-    url: of the request that was answered. location: the header's value, as it came.
+    url: of the request that was answered. location: the header's value, as text (the transports read UTF-8 where it is, else latin-1).
     Raises UnsafeRedirectError when it must not be followed.
     """
     if status not in REDIRECT_CODES or not location:
         return None
-    reference = _repaired(location).strip(" \t")
+    reference = location.strip(" \t")
     if not reference:
         return None
     try:
@@ -115,26 +115,6 @@ def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENS
     if not hop.same_origin:
         dropped = dropped | CREDENTIAL_HEADERS | sensitive | {"host"}
     return headers.without(dropped)
-
-
-def _repaired(location: str) -> str:
-    """The text that the server meant. Bytes beyond ASCII are UTF-8 (as they almost always are) or latin-1.
-
-    They arrive decoded as latin-1 (http.client) or as UTF-8 with surrogate escapes (aiohttp).
-    """
-    if location.isascii():
-        return location
-    try:
-        raw = location.encode("latin-1")
-    except UnicodeEncodeError:
-        try:
-            raw = location.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise UnsafeRedirectError("the redirect's Location is not text; it cannot be followed") from None
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
 
 
 def _resolved(base: str, reference: str) -> str:

@@ -84,15 +84,15 @@ def test_without_a_location_there_is_nothing_to_follow(location: str | None) -> 
         ("/x?u=http://y", "https://api.example.com/x?u=http://y", True),
         ("a:b", None, None),
         ("./a:b", "https://api.example.com/a/a:b", True),
-        ("/caf\u00c3\u00a9", "https://api.example.com/caf%C3%A9", True),
+        ("/caf\u00c3\u00a9", "https://api.example.com/caf%C3%83%C2%A9", True),
         ("/caf\u00e9", "https://api.example.com/caf%C3%A9", True),
-        ("/caf\udce9", "https://api.example.com/caf%C3%A9", True),
+        ("/caf\udce9", None, None),
         ("/☃", "https://api.example.com/%E2%98%83", True),
-        ("//b\u00c3\u00bccher.example/", "https://xn--bcher-kva.example/", False),
+        ("//b\u00fccher.example/", "https://xn--bcher-kva.example/", False),
     ],
 )
 def test_a_location_is_resolved(location: str, url: str | None, same_origin: bool | None) -> None:
-    """RFC 3986 5.2; bytes beyond ASCII are UTF-8, whichever way the transport decoded them."""
+    """RFC 3986 5.2; text beyond ASCII is UTF-8, and is not guessed at a second time."""
     if url is None:
         with pytest.raises(UnsafeRedirectError):
             next_hop("GET", ASKED, 302, location)
@@ -123,7 +123,7 @@ def test_a_location_is_resolved(location: str, url: str | None, same_origin: boo
         ("/x\r\nX: y", "control"),
         ("https://h:99999/", "port"),
         ("https://[::1/", "IPv6"),
-        ("/\ud800", "not text"),
+        ("/\ud800", "surrogate"),
     ],
 )
 def test_a_server_cannot_lead_us_astray(location: str, says: str) -> None:

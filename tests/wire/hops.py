@@ -50,6 +50,8 @@ LOCATIONS = [
     ("http://here/a/b", "/e f", "/e%20f"),
     ("http://here/a/b", "/é", "/%C3%A9"),
     ("http://here/a/b", "/%c3%a9", "/%C3%A9"),
+    ("http://here/a/b", "/Ã©", "/%C3%83%C2%A9"),
+    ("http://here/a/b", "/\udce9", "/%C3%A9"),
     ("http://here/a/b", "/%zz", "/%25zz"),
     ("http://here/a/b", "/e;x=1?y='", "/e;x=1?y='"),
     ("http://here/a/b", "  /e  ", "/e"),

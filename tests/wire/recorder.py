@@ -2,7 +2,7 @@
 
 It listens at two addresses of loopback, so that there is another origin to be redirected to. h11 says where
 a request ends; what h11 refuses is written down with its reason, and answered by 400. The answers come from
-a script, one for each request; after its end, and without one, every request is answered by 200.
+a script, one for each request; after its end, and without one, every request is answered by 200, but CONNECT.
 """
 
 from __future__ import annotations
@@ -144,7 +144,9 @@ class Recorder:
         request, peer.request = peer.request, Recorded(peer.to)
         with self._lock:
             self._log.append(request)
-            answer = self._script.pop(0) if self._script else Answer()
+            # Behind a 200 to CONNECT no HTTP would come.
+            usual = Answer(403 if request.raw.startswith(b"CONNECT ") else 200)
+            answer = self._script.pop(0) if self._script else usual
         if request.refused:
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return False
@@ -156,7 +158,7 @@ class Recorder:
         parser.send(h11.EndOfMessage())
         fields = [*answer.headers, ("Content-Length", str(len(answer.body)))]
         lines = [f"HTTP/1.1 {answer.status} As scripted", *(f"{name}: {value}" for name, value in fields)]
-        sock.sendall("\r\n".join([*lines, "", ""]).encode() + answer.body)
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + answer.body)
         if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
             return False
         parser.start_next_cycle()

@@ -40,7 +40,10 @@ class Runner:
                 for answer in row.answers
             ]
         )
-        client = self._client(row)
+        try:
+            client = self._client(row)
+        except HttpClientError as error:
+            return type(error).__name__, []
         for method, url, call in row.calls:
             self._call(client, method, url, call)
         ends = self._call(client, row.method, row.url, row.call)
@@ -49,6 +52,12 @@ class Runner:
             each.raw = self._recorder.unnamed(_with_one_boundary(each.raw))
             each.body = _with_one_boundary(each.body)
         return ends, requests
+
+    def forget(self) -> None:
+        """Empty the jars of all clients."""
+        for client in self._clients.values():
+            if client.cookies is not None:
+                client.cookies.clear()
 
     def _call(self, client: HttpServiceClient, method: str, url: str, call: Mapping[str, Any]) -> int | str:
         made: list[Any] = []

@@ -1,0 +1,27 @@
+"""The recorder and the two worlds before it, for all tests of a module."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from wire.recorder import Recorder
+from wire.runner import Runner, all_names_are_loopback
+from worlds import AsyncioWorld, BlockingWorld
+
+
+@pytest.fixture(scope="module")
+def recorder() -> Iterator[Recorder]:
+    """The server; every host name leads to this machine meanwhile."""
+    with Recorder() as recorder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", all_names_are_loopback(socket.getaddrinfo))
+        yield recorder
+
+
+@pytest.fixture(scope="module")
+def runners(recorder: Recorder) -> Iterator[list[Runner]]:
+    """The two worlds."""
+    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
+        yield [Runner(blocking, recorder), Runner(tasks, recorder)]
