@@ -88,13 +88,12 @@ class HttpServiceClient(Verbs):
             )
         check_parts(transport, clock, random, on_event, interceptor_factory)
         self.config = config = config or HttpClientConfig()
-        self._on_event = on_event
         self._is_closed = False
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
-        self._open_call = CallOpener(config, base_url, clock, random, self._tell)
+        self._open_call = CallOpener(config, base_url, clock, random, _listener(self._collector, on_event))
         keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
         self._jar = cookie_jar(config.cookies)
         self._pipeline = pipeline(config, keys, connections, self._jar, interceptor_factory, clock, random)
@@ -252,15 +251,6 @@ class HttpServiceClient(Verbs):
 
     # What happened, and how things stand.
 
-    def _tell(self, event: Event | StateChange) -> None:
-        """Feed the metrics and the listener. A listener that fails must not fail the call."""
-        self._collector.collect(event)
-        if self._on_event is not None:
-            try:
-                self._on_event(event)
-            except Exception:
-                _LOGGER.exception("on_event failed on %s", type(event).__name__)
-
     @property
     def metrics(self) -> HttpMetrics:
         """What this client has counted and measured."""
@@ -332,3 +322,23 @@ def _in_a_thread() -> Callable[..., Any]:
     from asyncio import to_thread
 
     return to_thread
+
+
+def _listener(
+    collector: MetricsCollector, on_event: Callable[[Event | StateChange], None] | None
+) -> Callable[[Event | StateChange], None]:
+    """What feeds the metrics, and tells the user's listener, which must not fail the call.
+
+    It does not hold the client, so a client that nobody holds any more is freed at once, its sockets with it.
+    """
+    if on_event is None:
+        return collector.collect
+
+    def tell(event: Event | StateChange) -> None:
+        collector.collect(event)
+        try:
+            on_event(event)
+        except Exception:
+            _LOGGER.exception("on_event failed on %s", type(event).__name__)
+
+    return tell

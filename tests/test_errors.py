@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 import http_service_client
-from core.fakes import READ_TIMEOUT, RESET, URL, Bench, FrontEnd, short
-from http_service_client import errors
+from core.fakes import READ_TIMEOUT, RESET, URL, Bench, FakeTransport, FrontEnd, short
+from http_service_client import HttpServiceClient, errors
 from http_service_client.errors import (
     CircuitOpenError,
     ConfigurationError,
@@ -418,13 +418,12 @@ def test_no_secret_of_an_interceptor_s_mistake(front_end: FrontEnd) -> None:
 
 def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
     """What we log ourselves names the event, not the call."""
-    bench = Bench(front_end, 503)
 
     def fail(event: Any) -> None:
         raise RuntimeError("listener")
 
-    bench.client._on_event = fail
-    bench.request(url=f"{URL}?token={SECRET}", headers={"Authorization": SECRET})
+    client = HttpServiceClient(transport=FakeTransport(404), on_event=fail)
+    front_end.request(client, "GET", f"{URL}?token={SECRET}", headers={"Authorization": SECRET})
     assert "on_event failed" in caplog.text
     assert SECRET not in caplog.text
 

@@ -294,20 +294,22 @@ def _tell_to_close(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
 
 
 def _close_soon(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
-    # The loop keeps only a weak reference to a task; this one waits for nothing but its own sockets.
-    task = loop.create_task(held.close())
-    _CLOSING.add(task)
-    task.add_done_callback(_CLOSING.discard)
+    # The loop itself keeps weak references only. Both are kept until the session is closed: at its end the
+    # loop cancels a task that did not run yet, and closes the session by its shutdown.
+    _CLOSING[held.session] = (held, loop.create_task(held.close()))
 
 
-_CLOSING: set[asyncio.Task[None]] = set()
+_CLOSING: dict[aiohttp.ClientSession, tuple[_LoopSession, asyncio.Task[None]]] = {}
 
 
 async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        await session.close()
+        try:
+            await session.close()
+        finally:
+            _CLOSING.pop(session, None)
 
 
 def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:

@@ -37,8 +37,8 @@ from http_service_client.errors import Failure, SentState
 PACKAGE = str(Path(http_service_client.__file__).parent)
 TIMES = 1000
 
-# A client, its opener and its listener know each other, and live as long as the process: only calls
-# have to go without the collector. What is here outlives the check.
+# A client's opener and the state of its hosts know each other, and live as long as the process: only
+# calls have to go without the collector. What is here outlives the check.
 ALIVE: list[Any] = []
 
 
@@ -226,6 +226,20 @@ def test_guarded_functions_leave_no_cycle(front_end: FrontEnd, guard: str) -> No
         asyncio.run(main())
     assert len(kept) == TIMES
     assert [error() for error in kept if error() is not None] == []
+
+
+def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> None:
+    """Its sockets with it: left to the collector, a dead loop's would be found unclosed first."""
+    gc.collect()
+    gc.disable()
+    try:
+        bench = Bench(front_end, 503, **NO_WAIT)
+        bench.request()
+        freed = weakref.ref(bench.client)
+        del bench
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.usefixtures("no_reference_cycles")

@@ -15,6 +15,7 @@ import pytest
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
+from http_service_client.transports import over_aiohttp
 from transports.faults import Certificates, places_in_use
 from worlds import World
 
@@ -193,6 +194,24 @@ def test_with_closes(server: LoopbackServer) -> None:
         client.close()
     with pytest.raises(ClientClosedError):
         client.get(server.url + "/")
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_plain_with_inside_a_loop_leaves_nothing_behind(
+    server: LoopbackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An easy slip for `async with`: the loop may end before the session is closed, and then closes it itself."""
+    server.script("/", respond(204))
+
+    async def calls() -> None:
+        with HttpServiceClient() as client:
+            await two_calls(client, server.url + "/")
+
+    for _ in range(3):
+        asyncio.run(calls())
+        gc.collect()  # asyncio's "Task was destroyed but it is pending" comes when it is collected
+    assert caplog.messages == []
+    assert not over_aiohttp._CLOSING
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
