@@ -240,13 +240,13 @@ class CarefulConnector(aiohttp.TCPConnector):
             sock.close()
             raise
 
-    def _update_proxy_auth_header_and_build_proxy_req(self, request: Any) -> Any:
+    def _update_proxy_auth_header_and_build_proxy_req(self, req: Any) -> Any:
         """The request for a tunnel, as the other world makes it: Host with its port, and nothing of aiohttp's own."""
-        made = super()._update_proxy_auth_header_and_build_proxy_req(request)
-        if request.is_ssl():
+        made = super()._update_proxy_auth_header_and_build_proxy_req(req)
+        if req.is_ssl():
             for name in ("Accept", "Accept-Encoding", "User-Agent"):
                 made.headers.popall(name, None)
-            made.headers["Host"] = f"{request.url.host_subcomponent}:{request.url.port}"
+            made.headers["Host"] = f"{req.url.host_subcomponent}:{req.url.port}"
         return made
 
     async def _get(self, key: Any, traces: Any) -> Any:

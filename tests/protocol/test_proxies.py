@@ -69,11 +69,22 @@ def test_the_environment_names_the_proxy(environ: dict[str, str], url: str, prox
         ("fd00::/8", "http://[fe80::1]/", False),
         ("a:b:c:d, h:x, ???, 1.2.3.4/99, http://h", "http://h/", False),
         ("localhost", "http://127.0.0.1/", False),
+        ("10.0.0.0/8:8080", "http://10.1.2.3:8080/", True),
+        ("10.0.0.0/8:8080", "http://10.1.2.3/", False),
+        ("[fd00::/8]:8080", "http://[fd12::1]:8080/", True),
+        ("[fd00::/8]:8080", "http://[fd12::1]/", False),
+        ("*.example.com:8080", "http://a.example.com:8080/", True),
+        ("*.example.com:8080", "http://example.com:8080/", False),
+        ("*.example.com:8080", "http://a.example.com/", False),
+        (".example.com:8080", "http://a.example.com:8080/", True),
+        ("*:8080", "http://anything.example:8080/", True),
+        ("*:8080", "http://anything.example/", False),
+        ("example.com:443", "https://example.com/", True),
     ],
 )
 def test_no_proxy_names_the_exceptions(no_proxy: str, url: str, is_direct: bool) -> None:
     """Suffixes, ports, addresses and networks; garbage matches nothing."""
-    settings = ProxySettings.from_environ({"http_proxy": "http://p:1", "NO_PROXY": no_proxy})
+    settings = ProxySettings.from_environ({"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy})
     assert (settings.proxy_for(url) is None) is is_direct
 
 
