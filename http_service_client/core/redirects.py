@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from ..errors import Failure, HttpClientError, SentState, TooManyRedirectsError, UnsafeRedirectError
 from ..events import RedirectFollowed
 from ..messages import HttpRequest, HttpResponse
-from ..protocol.bodies import EMPTY
 from ..protocol.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
 from ..protocol.urls import redact_url
 from .call import Call, worse
@@ -81,7 +80,7 @@ class RedirectsLayer:
         following.method, following.url = hop.method, hop.url
         following.headers = headers_for_hop(request.headers, hop, self._sensitive)
         if not hop.keeps_body:
-            following.body = EMPTY
+            following.content = b""
         return following
 
 

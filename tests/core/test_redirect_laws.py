@@ -68,6 +68,13 @@ def test_each_attempt_is_judged_by_its_own_redirects(front_end: FrontEnd) -> Non
     assert states == ["refused", "never_sent", "answered"]
 
 
+def test_a_body_that_stayed_behind_is_no_longer_the_requests(front_end: FrontEnd) -> None:
+    """The request of the response is the GET that was sent, and looking at it does not give it a body."""
+    response = Bench(front_end, to(303), 200).request("POST", json={"amount": 5})
+    assert response.request is not None
+    assert (response.request.json, response.request.data, response.request.content) == (None, None, b"")
+
+
 def test_two_locations_are_not_followed(front_end: FrontEnd) -> None:
     """Which one is meant, and who wrote the other? Twice the same is once."""
     other = [("Location", "/b"), ("Location", "https://evil.test/")]
