@@ -146,7 +146,7 @@ class StreamedResponse(_Streamed):
         self._driver = driver
 
     def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in pieces as they come, of at most some 64 KiB.
+        """The decoded body, in pieces as they come.
 
         Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
         DeadlineExceededError; StreamError when the body was taken before.

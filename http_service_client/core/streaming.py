@@ -99,42 +99,45 @@ class OpenBody:
         self.is_complete = False
 
     def next_piece(self) -> Plan[bytes | Failure]:
-        """The next piece, decoded, of at most some 64 KiB; b"" at the end. A failure closes it."""
-        while True:
-            try:
+        """The next piece, decoded; b"" at the end. A failure closes it.
+
+        What is coded is decoded in pieces of at most some 64 KiB; what is not comes as it came.
+        """
+        try:
+            while True:
                 piece = next(self._pieces, None)
                 if piece:
                     return piece
-                if piece is None and self.is_complete:
+                if piece is not None:
+                    continue
+                if self.is_complete:
                     return b""
-            except HttpClientError as error:
-                self.close()
-                return self._failed(type(error), str(error), SentState.ANSWERED)
-            if piece is None:
-                failure = yield from self._receive()
-                if failure is not None:
+                data = yield from self._receive()
+                if isinstance(data, Failure):
                     self.close()
-                    return failure
+                    return data
+                if not data:
+                    self.close()
+                    self._decoder.finish()
+                    self.is_complete = True
+                elif self._decoder.is_plain:
+                    return self._decoder.feed(data)
+                else:
+                    self._pieces = self._decoder.pieces(data)
+        except HttpClientError as error:  # of the decoder
+            self.close()
+            return self._failed(type(error), str(error), SentState.ANSWERED)
 
-    def _receive(self) -> Plan[Failure | None]:
-        """Have more pieces, or the end."""
+    def _receive(self) -> Plan[bytes | Failure]:
+        """Some bytes from the wire, within the bounds."""
         timeout, remaining = self._call.options.timeout, self._call.remaining()
         if remaining is not None and remaining <= 0:
             return self._cut()
         silence = timeout.total if timeout.read is None else timeout.read
         data = yield from Receive(self._source, Timeout(total=remaining, read=silence))
-        if isinstance(data, Failure):
-            return self._cut(data.cause) if self._is_over(data) else data
-        if data:
-            self._pieces = self._decoder.pieces(data)
-            return None
-        self.close()
-        try:
-            self._decoder.finish()
-        except HttpClientError as error:
-            return self._failed(type(error), str(error), SentState.ANSWERED)
-        self.is_complete = True
-        return None
+        if isinstance(data, Failure) and self._is_over(data):
+            return self._cut(data.cause)
+        return data
 
     def _is_over(self, failure: Failure) -> bool:
         remaining = self._call.remaining()

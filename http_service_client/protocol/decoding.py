@@ -19,7 +19,6 @@ from .media_types import decode_text, parse_content_type
 __all__ = ["Decoder", "accept_encoding", "decode_text", "is_encoded", "parse_content_type"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
-_PIECE = 64 * 1024
 _SLICE = 16 * 1024  # how much is handed to a coding at a time; bounds what it copies between steps
 
 
@@ -43,6 +42,11 @@ class Decoder:
         self._codings: list[Coding] | None = None if self._names else []  # made when bytes come
         self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)  # bytes in, and out of each coding
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether there is no coding to take off."""
+        return not self._names
+
     def feed(self, data: bytes) -> bytes:
         """What these bytes decode to; maybe nothing yet."""
         return b"".join(self.pieces(data)) if self._names else self._plain(data)
@@ -55,8 +59,7 @@ class Decoder:
         if codings is None:
             codings = self._codings = self._make_codings()
         if not codings:
-            self._count(0, len(data))
-            yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+            yield self._plain(data)
             return
         for start in range(0, len(data), _SLICE):
             yield from self._run(codings, 0, data[start : start + _SLICE])

