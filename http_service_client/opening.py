@@ -171,7 +171,11 @@ class CallOpener:
             for name in Headers([(name, "") for name, value in pairs if value is None]):
                 merged.pop(name, None)
         if cookies:
-            merged["Cookie"] = cookie_header(cookies)
+            if "Cookie" in given:
+                raise InvalidRequestError("cookies and a Cookie header are both given; give one of them")
+            pairs = cookie_header(cookies)
+            if pairs:
+                merged["Cookie"] = pairs
         value = authorization(auth)
         if value is not None:
             if "Authorization" in given:

@@ -115,7 +115,7 @@ COOKIES: list[tuple[str, Any, list[str]]] = [
     ("one", {"a": "1"}, ["Cookie: a=1"]),
     ("several in order", {"b": "1", "a": 2, "c": True}, ["Cookie: b=1; a=2; c=true"]),
     ("None drops", {"a": None, "b": "1"}, ["Cookie: b=1"]),
-    ("only None", {"a": None}, ["Cookie: "]),
+    ("only None", {"a": None}, []),
     ("empty", {}, []),
     ("empty value", {"a": ""}, ["Cookie: a="]),
     ("quotes, spaces, equals", {"a": '"x y=z"'}, ['Cookie: a="x y=z"']),
@@ -155,6 +155,17 @@ ROWS: list[Row] = [
     ),
     *(lines(f"auth: {name}", {"auth": given}, extra) for name, given, extra in AUTH),
     *(Row(f"auth refused: {name}", "InvalidRequestError", call={"auth": given}) for name, given in BAD_AUTH),
+    Row(
+        "cookies refused: two",
+        "InvalidRequestError",
+        call={"cookies": {"a": "b"}, "headers": {"cookie": "c=d"}},
+    ),
+    Row(
+        "cookies of the call take the place of default ones",
+        [sent("GET /", "Cookie: c=d")],
+        config={"default_headers": {"Cookie": "a=b"}},
+        call={"cookies": {"c": "d"}},
+    ),
     Row("auth refused: two", "InvalidRequestError", call={"auth": "t", "headers": {"Authorization": "x"}}),
     *(lines(f"cookies: {name}", {"cookies": given}, extra) for name, given, extra in COOKIES),
     *(

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from wire import bodies, fields, forms, hops, targets
+from wire import attempts, bodies, fields, forms, hops, targets
 from wire.rows import Row
 from wire.runner import Runner
 
-ROWS = [*targets.ROWS, *fields.ROWS, *bodies.ROWS, *forms.ROWS, *hops.ROWS]
+ROWS = [*targets.ROWS, *fields.ROWS, *bodies.ROWS, *forms.ROWS, *hops.ROWS, *attempts.ROWS]
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: ascii(row.name))
