@@ -16,6 +16,7 @@ from http_service_client import ClientClosedError, HttpClientConfig, HttpService
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports import over_aiohttp
+from http_service_client.transports.over_aiohttp_connections import _free
 from transports.faults import Certificates, places_in_use
 from worlds import World
 
@@ -344,15 +345,28 @@ def test_both_cuts_at_once(server: LoopbackServer, ours: float) -> None:
     asyncio.run(calls())
 
 
-def test_uvloop_will_do(server: LoopbackServer) -> None:
-    """Another loop, where it is installed."""
+@pytest.mark.parametrize("ending", ["shut down", "closed"])
+def test_uvloop_will_do(server: LoopbackServer, ending: str) -> None:
+    """Another loop, where it is installed; closed without a shutdown too."""
     uvloop = pytest.importorskip("uvloop")
     server.script("/", respond(204))
-    loop = uvloop.new_event_loop()
     with HttpServiceClient() as client:
-        loop.run_until_complete(two_calls(client, server.url + "/"))
-        loop.run_until_complete(client.close_async())
-    loop.close()
+        for _ in range(2):
+            loop = uvloop.new_event_loop()
+            loop.run_until_complete(two_calls(client, server.url + "/"))
+            if ending == "shut down":
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
+    """What is freed when a loop is gone is asyncio's own; another loop's transports hold nothing of the kind."""
+
+    class Sealed:
+        __slots__ = ()
+
+    _free(Sealed())
 
 
 # Blocking verbs inside a loop.
