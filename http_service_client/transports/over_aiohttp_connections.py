@@ -295,7 +295,9 @@ def _free(transport: Any) -> None:
     """Close the socket of an asyncio transport whose loop is closed; it could not close it on its own."""
     if transport is None:
         return
-    if hasattr(transport, "_closed"):  # uvloop's has none of this, and needs none: its sockets end with the loop
+    if hasattr(
+        transport, "_closed"
+    ):  # uvloop's has none of this, and needs none: its sockets end with the loop
         transport._closed = True  # a TLS transport warns when it is collected
     inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
     sock = getattr(inner, "_sock", None)

@@ -8,7 +8,9 @@ unchanged and says in which phase it happened. So what became of a request is kn
 
 from __future__ import annotations
 
+import errno
 import http.client
+import os
 import socket
 import ssl
 import time
@@ -93,6 +95,7 @@ class Connection(Incoming):
         self.sock = sock
         self.served = 0
         self.idle_since = 0.0
+        self._pid = os.getpid()
         self._ends_at = ends_at
         self._read_within: float | None = None
         self._write_within: float | None = None
@@ -160,6 +163,16 @@ class Connection(Incoming):
 
     def close(self) -> None:
         """Close the socket."""
+        self.sock.close()
+
+    def abort(self) -> None:
+        """Close the socket in mid-response, and wake the thread that reads from it, if another one does."""
+        if os.getpid() == self._pid:  # a forked child must not end what its parent goes on with
+            sock = self.sock.socket if isinstance(self.sock, SSLTransport) else self.sock
+            try:
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which takes its state away
+            except OSError:  # the other side was first
+                pass
         self.sock.close()
 
 
@@ -442,9 +455,16 @@ class Answer:
             return b""
         try:
             piece = self._body.read()
+        except (OSError, NotHttpError):
+            if self._connection is None:
+                raise _closed_under_the_read() from None
+            self.close()
+            raise
         except BaseException:
             self.close()
             raise
+        if self._connection is None:  # what looks like the end of the body is none
+            raise _closed_under_the_read()
         self._let_go_if_complete()
         return piece
 
@@ -457,7 +477,7 @@ class Answer:
         """Close the connection, unless it went back to the pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.close()
+            connection.abort()
 
     def release_conn(self) -> None:
         """As `close`: what was not read to its end is of no use to anybody."""
@@ -488,3 +508,7 @@ class ReplacedPool:
             if coding and not is_encoded(coding, answer.data):  # type: ignore[attr-defined]  # its own
                 del answer.headers["Content-Encoding"]
         return answer
+
+
+def _closed_under_the_read() -> ConnectionAbortedError:
+    return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
+from http_service_client.errors import ConnectionLostError
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports import over_aiohttp
 from transports.faults import Certificates, failing, places_in_use
@@ -198,3 +201,38 @@ def test_an_idle_connection_taken_while_the_stale_ones_are_dropped(server: Loopb
         pool._idle = JustTaken()
         assert client.get(server.url.replace("127.0.0.1", "localhost") + "/").status_code == 204
         pool._idle = deque()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
+def test_closing_a_stream_wakes_who_reads_it(
+    world: World,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    length: bytes,
+    secure: bool,
+) -> None:
+    """A listener is stopped by another thread, or another task: at once, and it is not told that all has come."""
+    server = tls_server if secure else server
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nhalf", b"", every=20))
+    client = world.client(connection_pool=certificates.pool())
+    started = time.monotonic()
+
+    def listen() -> None:
+        with client.stream("GET", server.url + "/") as response:
+            for _ in response.iter_bytes():
+                threading.Timer(0.1, response.close).start()
+
+    async def listen_async() -> None:
+        async with client.stream_async("GET", server.url + "/") as response:
+            async for _ in response.iter_bytes():
+                asyncio.get_running_loop().call_later(0.1, response.close)
+
+    with pytest.raises(ConnectionLostError):
+        if isinstance(world, AsyncioWorld):
+            world._loop.run_until_complete(listen_async())
+        else:
+            listen()
+    assert time.monotonic() - started < 10
+    assert places_in_use(client) == 0
