@@ -120,6 +120,8 @@ class HttpServiceClient(Verbs):
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no breaker.
         idempotent: True vouches that processing the request twice does no harm; False that it does.
         response_type: any type that pydantic can validate; `response.data` is then of that type.
+        progress: called while the body is sent, with the bytes so far and the total (None if unknown), from 0
+            in each attempt. True draws a bar by tqdm (extra ``progress``).
 
         Raises InvalidRequestError before anything is sent when the request is wrong; CircuitOpenError when
         the circuit refuses; TransportError when no complete response came; ResponseValidationError when
@@ -178,7 +180,6 @@ class HttpServiceClient(Verbs):
         path: str | os.PathLike[str],
         *,
         checksum: str | None = None,
-        progress: Callable[[int, int | None], Any] | None = None,
         max_response_size: Any = UNSET,
         **options: Unpack[RequestOptions],
     ) -> HttpResponse:
@@ -188,7 +189,7 @@ class HttpServiceClient(Verbs):
         server can tell that the resource is still the same, and else begins anew.
 
         checksum: what the file must have, such as ``sha256:9f86d0...``.
-        progress: called with the bytes there are and the total, None where unknown; plain or async.
+        progress: called with the bytes there are and the total, None where unknown; plain or async. True: a bar.
         max_response_size, and further keywords: as for `stream`.
 
         Returns the response, its content left to the file. Raises as `request`; HttpStatusError when the
@@ -196,7 +197,7 @@ class HttpServiceClient(Verbs):
         """
         driver = self._worlds.blocking()
         with PartFile(path, checksum) as file:
-            stream = self._streaming(max_response_size, options, Download(file, _at_once, progress))
+            stream = self._streaming(max_response_size, options, Download(file, _at_once))
             call = self._begin("GET", url, options, stream)
             self._warn_inside_a_loop()
             return saved(finish(call, perform(driver, call, self._pipeline), None))
@@ -207,14 +208,13 @@ class HttpServiceClient(Verbs):
         path: str | os.PathLike[str],
         *,
         checksum: str | None = None,
-        progress: Callable[[int, int | None], Any] | None = None,
         max_response_size: Any = UNSET,
         **options: Unpack[RequestOptions],
     ) -> HttpResponse:
         """As `download`, in an asyncio task; the file is written in a thread."""
         driver = self._worlds.tasks()
         with PartFile(path, checksum) as file:
-            stream = self._streaming(max_response_size, options, Download(file, _in_a_thread(), progress))
+            stream = self._streaming(max_response_size, options, Download(file, _in_a_thread()))
             call = self._begin("GET", url, options, stream)
             return saved(finish(call, await perform_async(driver, call, self._pipeline), None))
 

@@ -20,6 +20,7 @@ from .protocol.decoding import decode_text
 from .protocol.headers import Headers, build_headers
 from .protocol.links import parse_links
 from .protocol.problems import Problem, parse_problem
+from .protocol.progress import Progress, told_body
 from .protocol.urls import redact_url
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class HttpRequest:
     json, data, files: the body as it was given; setting one re-encodes the body.
     content: the encoded bytes of the body (None for a streamed one), for signing.
     idempotent: True when the caller vouches that sending it twice does no harm; None: by its method.
+    progress: called while the body is sent, with the bytes so far and the total (None if unknown); or None.
 
     Raises InvalidRequestError for a body that cannot be encoded.
     """
@@ -53,6 +55,7 @@ class HttpRequest:
         "headers",
         "idempotent",
         "method",
+        "progress",
         "url",
     )
 
@@ -72,6 +75,7 @@ class HttpRequest:
         self.url = url
         self.headers = headers if type(headers) is Headers else build_headers(headers)
         self.idempotent = idempotent
+        self.progress: Progress | None = None
         self._json = json
         self._data = data
         self._files = files
@@ -135,6 +139,12 @@ class HttpRequest:
         self._body = value
 
     @property
+    def outgoing_body(self) -> Body:
+        """The body as a transport is to draw it: once for each sending, and its progress is told."""
+        body = self.body
+        return body if self.progress is None or body.length == 0 else told_body(body, self.progress)
+
+    @property
     def is_safe_to_repeat(self) -> bool:
         """Whether processing it twice does no more than once: by method, key, or the caller's word."""
         if self.idempotent is not None:
@@ -148,6 +158,7 @@ class HttpRequest:
         twin.url = self.url
         twin.headers = self.headers.copy()
         twin.idempotent = self.idempotent
+        twin.progress = self.progress
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
         twin._body = self._body

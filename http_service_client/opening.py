@@ -31,6 +31,7 @@ from .errors import ConfigurationError, InvalidRequestError
 from .events import Event
 from .messages import HttpRequest
 from .policies import CircuitBreakerPolicy, RetryPolicy
+from .progress import ProgressBar, checked_progress
 from .protocol.auth import authorization
 from .protocol.bodies import UNSET
 from .protocol.cookies import cookie_header
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
         circuit_breaker: CircuitBreakerPolicy | bool | None
         idempotent: bool | None
         response_type: Any
+        progress: Callable[[int, int | None], object] | bool | None
 
 
 __all__ = ["CallOpener"]
@@ -116,6 +118,7 @@ class CallOpener:
         circuit_breaker: Any = UNSET,
         idempotent: bool | None = None,
         response_type: Any = None,
+        progress: Any = None,
         _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
@@ -134,6 +137,10 @@ class CallOpener:
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             request.headers["Idempotency-Key"] = str(uuid.uuid4())
+        is_download = _stream is not None and _stream.download is not None
+        told = checked_progress(progress, may_be_async=is_download)
+        if not is_download:
+            request.progress = told
         key = origin_of(request.url)
         state = self.keys.get(key)
         scope = current_scope()
@@ -146,6 +153,8 @@ class CallOpener:
             is_nested=scope is not None and scope.retries,
             breaker=_breaker(circuit_breaker, state),
             stream=_stream,
+            progress=told,
+            at_the_end=told.close if isinstance(told, ProgressBar) else None,
         )
         if total_timeout is UNSET:
             total_timeout = config.total_timeout

@@ -57,7 +57,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": VOCABULARY | {"core", "policies"},
     "environment": {"errors", "protocol"},
     "validation": VOCABULARY,
-    "opening": VOCABULARY | {"core", "drivers", "policies", "config", "validation"},
+    "progress": {"errors", "protocol"},
+    "opening": VOCABULARY | {"core", "drivers", "policies", "config", "progress", "validation"},
     "worlds": VOCABULARY | {"core", "drivers", "transports"},
     "streaming": VOCABULARY | {"core", "drivers"},
     "downloads": VOCABULARY | {"core"},
@@ -95,6 +96,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "opentelemetry": ["observability/opentelemetry*"],
     "pytest": ["testing/*"],
     "aioresponses": ["testing/mocks*"],
+    "tqdm": ["progress*"],
 }
 
 # The core decides and never does: time, chance and the world come to it as arguments.

@@ -16,6 +16,7 @@ from ..messages import HttpContext, HttpRequest, HttpResponse
 from ..protocol.urls import redact_url
 
 if TYPE_CHECKING:
+    from ..protocol.progress import Progress
     from .circuit_breaker import CircuitBreaker
     from .effects import Outcome
     from .keys import KeyState
@@ -41,6 +42,8 @@ class CallOptions(NamedTuple):
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
     breaker: None for no circuit breaker.
     stream: how a success's body is to be left open, or None to have it whole.
+    progress: called with the bytes of a download and the total; plain or async.
+    at_the_end: called when the call is over, whatever came of it.
     """
 
     timeout: Timeout
@@ -49,6 +52,8 @@ class CallOptions(NamedTuple):
     is_nested: bool
     breaker: CircuitBreaker | None
     stream: StreamOptions | None = None
+    progress: Progress | None = None
+    at_the_end: Callable[[], None] | None = None
 
 
 class Call(HttpContext):
@@ -139,6 +144,8 @@ class Call(HttpContext):
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
+        if self.options.at_the_end is not None:
+            self.options.at_the_end()
         request = self.request
         url = redact_url(str(request.url))
         self.record(

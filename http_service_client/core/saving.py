@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import (
     ChecksumError,
-    ConfigurationError,
     Failure,
     ProtocolError,
     ResponseTooLargeError,
@@ -70,20 +69,11 @@ class Download:
     """Puts the body of a successful GET into a sink, over as many attempts as it takes.
 
     run: calls a function that may block: on the spot, or in a thread when a loop must go on.
-    progress: called with the bytes there are and the total, None where it is unknown; plain or async.
     """
 
-    def __init__(
-        self,
-        sink: Sink,
-        run: Callable[..., Any],
-        progress: Callable[[int, int | None], Any] | None = None,
-    ) -> None:
-        if progress is not None and not callable(progress):
-            raise ConfigurationError(f"progress must be a function of two numbers, or None, not {progress!r}")
+    def __init__(self, sink: Sink, run: Callable[..., Any]) -> None:
         self._sink = sink
         self._run = run
-        self._progress = progress
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
 
@@ -130,7 +120,7 @@ class Download:
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.body is None:
-            yield from self._write(response.content, total)  # of a transport that streams nothing
+            yield from self._write(response.content, call, total)  # of a transport that streams nothing
             return None
         assert call.options.stream is not None
         limit = call.options.stream.max_size  # of the file, not of each part of it
@@ -146,15 +136,15 @@ class Download:
                     piece = _too_large(limit)
             is_over = isinstance(piece, Failure) or not piece
             if size and (is_over or size >= _BLOCK):
-                yield from self._write(b"".join(block), total)
+                yield from self._write(b"".join(block), call, total)
                 block, size = [], 0
             if is_over:
                 return piece if isinstance(piece, Failure) else None
 
-    def _write(self, data: bytes, total: int | None) -> Plan[None]:
+    def _write(self, data: bytes, call: Call, total: int | None) -> Plan[None]:
         yield from Invoke(self._run, self._sink.write, data)
-        if self._progress is not None:
-            yield from Invoke(self._progress, self._sink.received, total)
+        if call.options.progress is not None:
+            yield from Invoke(call.options.progress, self._sink.received, total)
 
     def _rewind(self, offset: int) -> Plan[None]:
         if offset < self._sink.received:

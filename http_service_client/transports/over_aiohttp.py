@@ -83,7 +83,7 @@ class AiohttpTransport:
                 answer = await session._request(
                     request.method,
                     URL(request.url, encoded=True),
-                    data=_body(request.body, exchange),
+                    data=_body(request.outgoing_body, exchange),
                     allow_redirects=False,
                     timeout=exchange.client_timeout,
                     **options,

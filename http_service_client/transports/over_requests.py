@@ -297,7 +297,7 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     prepared.headers = CaseInsensitiveDict(request.headers.items())
     prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # what mocks look for
-    body: Body = request.body
+    body: Body = request.outgoing_body
     if body.length == 0:
         prepared.body = None
         if request.method not in _SILENT_WITHOUT_BODY:

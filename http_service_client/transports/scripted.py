@@ -101,9 +101,10 @@ class ScriptedTransport:
         """The next outcome of the script, on the calling thread."""
         latency, outcome = self._next(request, timeout)
         try:
-            content = request.body.content
+            body = request.outgoing_body
+            content = body.content
             if content is None:
-                content = b"" if _is_never_sent(outcome) else b"".join(request.body.chunks())
+                content = b"" if _is_never_sent(outcome) else b"".join(body.chunks())
         except HttpClientError as error:
             return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
         self._note(request, content, timeout, outcome)
@@ -114,10 +115,11 @@ class ScriptedTransport:
         """The next outcome of the script, in an asyncio task."""
         latency, outcome = self._next(request, timeout)
         try:
-            content = request.body.content
+            body = request.outgoing_body
+            content = body.content
             if content is None:
                 # Drawn only when sent, as a socket would: whether a stream is consumed decides on retries.
-                drawn = [] if _is_never_sent(outcome) else [c async for c in request.body.async_chunks()]
+                drawn = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
                 content = b"".join(drawn)
         except HttpClientError as error:
             return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
