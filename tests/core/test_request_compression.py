@@ -48,6 +48,14 @@ def test_a_415_is_followed_by_the_plain_body_within_the_attempt(front_end: Front
     assert it.names() == ["coding_refused", "attempt_finished", "call_finished"]
 
 
+@pytest.mark.parametrize("status", [400, 406, 413, 422, 501])
+def test_no_other_status_is_about_the_coding(front_end: FrontEnd, status: int) -> None:
+    """It is the call's answer."""
+    it = bench(front_end, status, **NO_RETRIES)
+    assert it.request("POST", data=LONG).status_code == status
+    assert sent(it) == [PACKED]
+
+
 def test_it_is_remembered_for_the_origin(front_end: FrontEnd) -> None:
     """The next call to it does not try again; another origin is another matter."""
     it = bench(front_end, takes_no_coding)

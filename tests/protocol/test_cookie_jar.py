@@ -39,6 +39,7 @@ def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
         ("https://a.example.com/", "k=v; Domain=example.com", "https://example.com/", "k=v"),
         ("https://a.example.com/", "k=v; domain=.EXAMPLE.com", "https://b.example.com/", "k=v"),
         ("https://a.example.com/", "k=v; Domain=example.com", "https://notexample.com/", ""),
+        ("https://notexample.com/", "k=v; Domain=example.com", "https://example.com/", ""),
         ("https://a.example.com/", "k=v; Domain=b.example.com", "https://b.example.com/", ""),
         ("https://example.com/", "k=v; Domain=a.example.com", "https://a.example.com/", ""),
         ("https://a.example.com/", "k=v; Domain=x; Domain=example.com", "https://example.com/", "k=v"),
@@ -215,6 +216,21 @@ def test_what_is_over_is_dropped_before_what_lives() -> None:
     jar.store("https://h.test/", ["new=1"], NOW + 2)
     assert "brief" not in {cookie.name for cookie in jar}
     assert len(jar) == 50
+
+
+def test_nothing_is_left_of_what_is_over() -> None:
+    """Not even the host's name, in a client that calls many hosts."""
+    jar = jar_with("https://h.test/", "k=v; Max-Age=1")
+    jar.header("https://h.test/", NOW + 2)
+    assert jar._domains == {}
+
+
+def test_clients_that_share_a_jar_share_its_lock() -> None:
+    """Two locks would guard nothing."""
+    jar, lock = CookieJar(), threading.RLock()
+    jar.share(lock)
+    jar.share(threading.RLock())
+    assert jar._lock is lock
 
 
 def test_threads_may_share_a_jar() -> None:
