@@ -38,6 +38,7 @@ from .failures import (
 )
 from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector, leave_exchange
+from .over_aiohttp_shortcut import Answer, send_on_idle
 from .proxies import HttpProxy, Proxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
@@ -73,21 +74,16 @@ class AiohttpTransport:
         proxy = None if proxy_url is None else read_proxy(proxy_url)
         if isinstance(proxy, Failure):
             return proxy
-        options = self._options(request, proxy)
         session = await self._session()
         exchange = AsyncExchange(timeout, proxy)
-        token = EXCHANGE.set(exchange)
         error: BaseException
         try:
             with exchange:
-                answer = await session._request(
-                    request.method,
-                    URL(request.url, encoded=True),
-                    data=_body(request.outgoing_body, exchange),
-                    allow_redirects=False,
-                    timeout=exchange.client_timeout,
-                    **options,
-                )
+                answer: Any = None
+                if proxy is None and request.progress is None and _is_short(request.body):
+                    answer = await send_on_idle(session, request, exchange)
+                if answer is None:
+                    answer = await self._request(session, request, exchange)
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
                     await _tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:
@@ -108,8 +104,6 @@ class AiohttpTransport:
             if session.closed:  # in this very moment
                 return already_closed()
             raise
-        finally:
-            leave_exchange(token)
         try:
             if exchange.source_error is not None:
                 return _source_failed(exchange.source_error)
@@ -117,6 +111,22 @@ class AiohttpTransport:
             return failure_of(phase, error, request, timeout, exchange.is_over)
         finally:
             del error, exchange  # a traceback holds this frame
+
+    async def _request(
+        self, session: aiohttp.ClientSession, request: HttpRequest, exchange: AsyncExchange
+    ) -> aiohttp.ClientResponse:
+        token = EXCHANGE.set(exchange)
+        try:
+            return await session._request(
+                request.method,
+                URL(request.url, encoded=True),
+                data=_body(request.outgoing_body, exchange),
+                allow_redirects=False,
+                timeout=exchange.client_timeout,
+                **self._options(request, exchange.proxy),
+            )
+        finally:
+            leave_exchange(token)
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.items())
@@ -145,12 +155,16 @@ class AiohttpTransport:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse | Answer) -> bytes:
         """The decoded body, read no further than the limit."""
         coding = None
         if self._settings.decompress:
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
+        if (
+            isinstance(answer, Answer) and answer.content.is_eof()
+        ):  # small ones come in one piece with the head
+            return decoder.feed(answer.content.read_nowait()) + decoder.finish()
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
         parts.append(decoder.finish())
         return b"".join(parts)
@@ -214,7 +228,9 @@ class AiohttpTransport:
 class _OpenBody:
     """The body of a response that was left open."""
 
-    def __init__(self, request: HttpRequest, answer: aiohttp.ClientResponse, connection: Any) -> None:
+    def __init__(
+        self, request: HttpRequest, answer: aiohttp.ClientResponse | Answer, connection: Any
+    ) -> None:
         self._request = request
         self._answer = answer
         self._connection = connection
@@ -330,12 +346,15 @@ def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
 def _body(body: Body, exchange: AsyncExchange) -> Any:
     if body.length == 0:
         return None
-    direct = body.content is not None and len(body.content) <= _DIRECT_BODY
-    return body.content if direct else exchange.upload(body.async_chunks())
+    return body.content if _is_short(body) else exchange.upload(body.async_chunks())
+
+
+def _is_short(body: Body) -> bool:
+    return body.content is not None and len(body.content) <= _DIRECT_BODY
 
 
 def _open_response(
-    request: HttpRequest, answer: aiohttp.ClientResponse, exchange: AsyncExchange
+    request: HttpRequest, answer: aiohttp.ClientResponse | Answer | Answer, exchange: AsyncExchange
 ) -> OpenResponse:
     return OpenResponse(
         answer.status,
@@ -349,7 +368,7 @@ def _open_response(
 
 
 def _response(
-    request: HttpRequest, answer: aiohttp.ClientResponse, content: bytes, elapsed: float
+    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, content: bytes, elapsed: float
 ) -> HttpResponse:
     return HttpResponse(
         answer.status,
@@ -376,19 +395,19 @@ async def _tell_no_false_coding(answer: aiohttp.ClientResponse) -> None:
     answer.content.feed_eof()
 
 
-def _fields(answer: aiohttp.ClientResponse) -> list[tuple[str, str]]:
+def _fields(answer: aiohttp.ClientResponse | Answer) -> list[tuple[str, str]]:
     raw: tuple[tuple[bytes, bytes], ...] | None = answer.raw_headers
     if raw is None:  # a mock's; vcrpy's before its release 9 always
         return [(str(name), value) for name, value in answer.headers.items()]
     return [(name.decode("ascii", "replace"), field_text(value)) for name, value in raw]
 
 
-def _reason_phrase(answer: aiohttp.ClientResponse) -> str:
+def _reason_phrase(answer: aiohttp.ClientResponse | Answer) -> str:
     reason = answer.reason or ""
     return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))
 
 
-def _ends_with_the_connection(answer: aiohttp.ClientResponse) -> bool:
+def _ends_with_the_connection(answer: aiohttp.ClientResponse | Answer) -> bool:
     """Whether the body has no end of its own (RFC 9112, 6.3)."""
     coding = answer.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in answer.headers and coding.lower() == "identity"

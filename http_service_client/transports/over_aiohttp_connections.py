@@ -24,6 +24,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.timeouts import Timeout
+from ..protocol.urls import Url
 from .base import TransportSettings
 from .failures import Phase
 from .names import address_text, permitted, resolve_async
@@ -34,6 +35,7 @@ from .proxies import Proxy, SocksProxy
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector", "leave_exchange"]
 
 _PIECE = 64 * 1024
+_MAX_ORIGINS = 1024
 
 
 @lru_cache(maxsize=64)
@@ -190,6 +192,9 @@ class CarefulConnector(aiohttp.TCPConnector):
         )
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
+        self._direct: dict[
+            tuple[str, int | None, bool], Any
+        ] = {}  # aiohttp's keys of connections without proxy
         self._factory = functools.partial(MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -200,6 +205,19 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.is_idle = protocol.has_begun = False
         if exchange is not None:
             exchange.connected(protocol)
+            if exchange.proxy is None and len(self._direct) < _MAX_ORIGINS:
+                key = connection._key
+                self._direct[key.host, key.port, key.is_ssl] = key
+        return connection
+
+    async def idle_connection(self, url: Url) -> Any:
+        """An idle connection to the origin, not by way of a proxy; None when there is none."""
+        key = self._direct.get((url.host, url.port, url.scheme == "https"))
+        if key is None or key not in self._conns:
+            return None
+        connection = await self._get(key, [])
+        if connection is not None:
+            connection.protocol.is_idle = connection.protocol.has_begun = False
         return connection
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:

@@ -1,0 +1,180 @@
+"""Past `ClientSession._request`: what follows on a kept connection is told from the first only by its cost."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+from unittest.mock import AsyncMock
+
+import aiohttp
+import pytest
+
+from http_service_client import HttpClientError, HttpServiceClient, Timeout
+from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
+from http_service_client.transports.over_aiohttp import AiohttpTransport
+from worlds import AsyncioWorld
+
+Asked = list[str]
+
+
+@pytest.fixture
+def asyncio_world() -> Any:
+    """The world with a shortcut."""
+    with AsyncioWorld() as world:
+        yield world
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The URLs for which `ClientSession._request` was called by the transport."""
+    urls: Asked = []
+    real = AiohttpTransport._request
+
+    async def noted(self: Any, session: Any, request: Any, exchange: Any) -> Any:
+        urls.append(request.url)
+        return await real(self, session, request, exchange)
+
+    monkeypatch.setattr(AiohttpTransport, "_request", noted)
+    return urls
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("GET", {}),
+        ("GET", {"params": {"q": "a b/ü"}, "headers": {"X-Name": "Zoë", "Accept": "text/plain"}}),
+        ("GET", {"headers": [("X-Many", "1"), ("X-Many", "2"), ("Host", "other.example.com")]}),
+        ("HEAD", {}),
+        ("OPTIONS", {}),
+        ("DELETE", {}),
+        ("POST", {}),
+        ("POST", {"json": {"a": "ü"}}),
+        ("PUT", {"data": b"\0" * 60_000, "headers": {"Content-Type": "x/y"}}),
+        ("PATCH", {"data": {"a": "1"}, "cookies": {"c": "1"}, "auth": ("user", "secret")}),
+    ],
+    ids=repr,
+)
+def test_the_same_goes_out(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, method: str, options: dict[str, Any]
+) -> None:
+    """Request line, header fields and body are the same, whether aiohttp made the request or we did."""
+    server.script("/", respond(200))
+    client = asyncio_world.client()
+    for _ in range(2):
+        asyncio_world.request(client, method, server.url + "/", **options)
+    first, second = server.requests
+    assert (first.connection, second.connection, len(asked)) == (1, 1, 1)
+    assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
+    assert sorted((name.lower(), value) for name, value in first.headers) == sorted(
+        (name.lower(), value) for name, value in second.headers
+    )
+
+
+def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str) -> tuple[Any, ...]:
+    """What a caller can tell of a call."""
+    try:
+        response = world.request(client, "GET", url, timeout=Timeout(total=5, read=0.3), retry_policy=None)
+    except HttpClientError as error:
+        return type(error), str(error), error.sent_state, type(error.__cause__)
+    return (
+        response.status_code,
+        response.reason_phrase,
+        response.headers.multi_items(),
+        response.content,
+        response.text,
+    )
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        respond(json={"a": 1}),
+        respond(404, body="ü", headers={"X-A": "ü"}),
+        respond(body="x" * 300_000),
+        respond(body="x" * 300_000, chunked=True),
+        respond(204),
+        raw(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 1\r\n\r\na"),
+        raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nnot http"),
+        raw(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
+        raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"),
+        raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+        hang_up(),
+        hang_up(b"HTTP/1.1 200 OK\r\nContent-"),
+        reset(),
+        reset(b"HTTP/1.1 200 OK\r\n\r\nabc"),
+        stall(),
+    ],
+    ids=repr,
+)
+def test_the_same_comes_in(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action
+) -> None:
+    """Response or error, its message and what it says of the request: the same."""
+    server.script("/", action, respond(204), action)
+    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/")
+    client = asyncio_world.client()
+    asyncio_world.request(client, "GET", server.url + "/")
+    asked.clear()
+    assert outcome(asyncio_world, client, server.url + "/") == by_aiohttp
+    assert asked == []
+
+
+def replaced(calls: Asked) -> Any:
+    """As aioresponses and vcrpy do it."""
+    return AsyncMock(side_effect=lambda method, url, **_: calls.append(str(url)))
+
+
+def wrapped(calls: Asked) -> Any:
+    """As tracers do it."""
+    real = aiohttp.ClientSession._request
+
+    @functools.wraps(real)
+    async def seen(self: Any, method: str, url: Any, **options: Any) -> Any:
+        calls.append(str(url))
+        return await real(self, method, url, **options)
+
+    return seen
+
+
+@pytest.mark.parametrize("hook", [replaced, wrapped])
+def test_who_hooks_in_late_sees_all(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
+) -> None:
+    """A mock or a tracer that comes when connections are there already misses nothing."""
+    server.script("/", respond(204))
+    client = asyncio_world.client()
+    asyncio_world.request(client, "GET", server.url + "/")
+    calls: Asked = []
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", hook(calls))
+    try:
+        asyncio_world.request(client, "GET", server.url + "/", retry_policy=None)
+    except AttributeError:
+        pass  # the mock's answer is none
+    assert calls == [server.url + "/"]
+
+
+def test_trace_configs_see_every_exchange(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What OpenTelemetry gives to each new session hears of the exchanges on kept connections too."""
+    begun: Asked = []
+    tracing = aiohttp.TraceConfig()
+
+    async def on_start(session: Any, context: Any, parameters: Any) -> None:
+        begun.append(parameters.method)
+
+    tracing.on_request_start.append(on_start)
+    real = aiohttp.ClientSession.__init__
+
+    def instrumented(self: Any, **options: Any) -> None:
+        real(self, trace_configs=[tracing], **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    server.script("/", respond(204))
+    client = asyncio_world.client()
+    for _ in range(2):
+        asyncio_world.request(client, "GET", server.url + "/")
+    assert begun == ["GET", "GET"]
