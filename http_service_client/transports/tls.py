@@ -61,6 +61,7 @@ class TlsSettings:
             import certifi  # a dependency of requests
 
             context.load_verify_locations(certifi.where())
+        context.set_alpn_protocols(["http/1.1"])  # RFC 7301: a server of another protocol is told from ours
         if not self._verify:
             warn_unverified()
             context.check_hostname = False
