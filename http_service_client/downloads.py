@@ -34,12 +34,13 @@ class PartFile:
     def _new_hash(self) -> Any:
         return None if self._checksum is None else self._checksum.new_hash()
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: list[bytes]) -> None:
         """Add bytes."""
-        self._file.write(data)
-        if self._hash is not None:
-            self._hash.update(data)
-        self.received += len(data)
+        for piece in pieces:
+            self._file.write(piece)
+            if self._hash is not None:
+                self._hash.update(piece)
+            self.received += len(piece)
 
     def rewind(self, offset: int) -> None:
         """Forget what is beyond `offset`."""

@@ -58,7 +58,7 @@ class _Streamed(HttpResponse):
         self.timeline = Timeline(call.events)
 
     @property
-    def content(self) -> bytes:
+    def content(self) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The decoded bytes, once `read` has been called. Raises StreamError before that."""
         if self._content is None:
             raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")

@@ -45,7 +45,7 @@ class Sink(Protocol):
 
     received: int
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: list[bytes]) -> None:
         """Add bytes."""
 
     def rewind(self, offset: int) -> None:
@@ -120,7 +120,7 @@ class Download:
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.body is None:
-            yield from self._write(response.content, call, total)  # of a transport that streams nothing
+            yield from self._write([response.content], call, total)  # of a transport that streams nothing
             return None
         assert call.options.stream is not None
         limit = call.options.stream.max_size  # of the file, not of each part of it
@@ -136,13 +136,13 @@ class Download:
                     piece = _too_large(limit)
             is_over = isinstance(piece, Failure) or not piece
             if size and (is_over or size >= _BLOCK):
-                yield from self._write(b"".join(block), call, total)
+                yield from self._write(block, call, total)
                 block, size = [], 0
             if is_over:
                 return piece if isinstance(piece, Failure) else None
 
-    def _write(self, data: bytes, call: Call, total: int | None) -> Plan[None]:
-        yield from Invoke(self._run, self._sink.write, data)
+    def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[None]:
+        yield from Invoke(self._run, self._sink.write, pieces)
         if call.options.progress is not None:
             yield from Invoke(call.options.progress, self._sink.received, total)
 

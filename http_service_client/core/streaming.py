@@ -54,7 +54,7 @@ class OpenResponse(HttpResponse):
         self.source = source
 
     @property
-    def content(self) -> bytes:
+    def content(self) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
         """It is not here. Raises StreamError."""
         raise StreamError("this response is streamed: its body is not here; its status and headers are")
 

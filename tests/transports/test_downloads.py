@@ -314,7 +314,7 @@ def test_a_full_disk(
 ) -> None:
     from http_service_client.downloads import PartFile
 
-    def full(self: PartFile, data: bytes) -> None:
+    def full(self: PartFile, pieces: list[bytes]) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(PartFile, "write", full)
