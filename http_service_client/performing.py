@@ -23,6 +23,7 @@ __all__ = ["finish", "opened", "perform", "perform_async", "saved"]
 
 
 def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
+    """Run the call's plan; whatever ends it in its midst leaves nothing open and is told in the timeline."""
     scope = Scope(call.options.retry is not None)
     try:
         return driver.run(pipeline(call.request, call))
@@ -35,6 +36,7 @@ def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
 
 
 async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
+    """As `perform`."""
     scope = Scope(call.options.retry is not None)
     try:
         return await driver.run(pipeline(call.request, call))
