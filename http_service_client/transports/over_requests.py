@@ -41,7 +41,7 @@ from .failures import (
     refusal_of,
 )
 from .framing import field_text
-from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, ReplacedPool
+from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, RecordedPool
 from .proxies import HttpProxy, read_proxy
 
 __all__ = ["RequestsTransport"]
@@ -234,7 +234,7 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
         """The pool for a request. TLS is settled by the context, not per request."""
         url = split_url(request.url or "")
         if _URLLIB3_POOLS[url.scheme].ConnectionCls.__module__.startswith("vcr."):
-            return ReplacedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
+            return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
         proxy = proxies.get(url.scheme) if proxies else None
         pool = self._pools.get((url.origin, proxy))
         return pool if pool is not None else self._add_pool(url, proxy)
@@ -287,6 +287,11 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
             for pool in self._pools.values():
                 pool.close()
         super().close()
+
+
+def _is_recorded(scheme: str) -> bool:
+    connections = _URLLIB3_POOLS[scheme].ConnectionCls
+    return connections.__module__ != "urllib3.connection" and hasattr(connections, "cassette")
 
 
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:

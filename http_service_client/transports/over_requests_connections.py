@@ -494,8 +494,8 @@ class Answer:
                 self._pool.put_back(connection)
 
 
-class ReplacedPool:
-    """A pool of urllib3's, whose connections somebody replaced (vcrpy, to record them) and who is to see the exchange."""
+class RecordedPool:
+    """A pool of urllib3's, whose connections vcrpy has replaced to record them, or to play a cassette."""
 
     def __init__(self, pool: Any) -> None:
         self._pool = pool
@@ -503,7 +503,7 @@ class ReplacedPool:
     def urlopen(self, *arguments: Any, timeout: ExchangeBounds, **options: Any) -> Any:
         """As urllib3's, whose errors these are."""
         answer: Any = self._pool.urlopen(*arguments, timeout=timeout.for_urllib3(), **options)
-        if isinstance(answer, http.client.HTTPResponse):  # vcrpy's; what it records, urllib3 has decoded
+        if isinstance(answer, http.client.HTTPResponse):  # what vcrpy records, urllib3 has decoded
             coding = answer.headers.get("Content-Encoding")
             if coding and not is_encoded(coding, answer.data):  # type: ignore[attr-defined]  # its own
                 del answer.headers["Content-Encoding"]

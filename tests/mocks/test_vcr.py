@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 import requests
+from urllib3.connection import HTTPConnection
+from urllib3.connectionpool import HTTPConnectionPool
 
 import http_service_client
 from http_service_client import ConnectionPoolConfig, HttpServiceClient, ResponseTooLargeError
@@ -273,3 +275,18 @@ def test_the_first_call_of_a_program_may_be_on_a_cassette(server: LoopbackServer
     )
     assert done.returncode == 0, done.stderr
     assert len(server.requests) == 2
+
+
+def test_connections_that_somebody_else_replaced_are_not_ours(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only vcrpy gets its way: other replacements must not take the client's bounds from it unseen."""
+
+    class Other(HTTPConnection):
+        def connect(self) -> None:
+            raise AssertionError("used")
+
+    monkeypatch.setattr(HTTPConnectionPool, "ConnectionCls", Other)
+    server.script("/", respond(204))
+    with HttpServiceClient() as client:
+        assert client.get(server.url + "/").status_code == 204
