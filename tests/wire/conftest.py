@@ -22,6 +22,10 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def runners(recorder: Recorder) -> Iterator[list[Runner]]:
-    """The two worlds."""
+    """The two worlds; that of asyncio on kept connections, and on a new one for each request."""
     with BlockingWorld() as blocking, AsyncioWorld() as tasks:
-        yield [Runner(blocking, recorder), Runner(tasks, recorder)]
+        yield [
+            Runner(blocking, recorder),
+            Runner(tasks, recorder),
+            Runner(tasks, recorder, keeps_connections=False),
+        ]

@@ -7,10 +7,11 @@ import os
 import re
 import socket
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
-from http_service_client import HttpServiceClient
+from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
 from wire.recorder import Recorded, Recorder
 from wire.rows import BOUNDARY, Fresh, Row
@@ -23,10 +24,15 @@ _BOUNDARY = re.compile(rb"boundary=([0-9a-f]{32})")
 
 
 class Runner:
-    """One world on the recorder, its clients kept for rows of the same settings."""
+    """One world on the recorder, its clients kept for rows of the same settings.
 
-    def __init__(self, world: World, recorder: Recorder) -> None:
+    keeps_connections: whether a request may go out on the connection of the one before. The asyncio world
+        writes its requests in two ways: on a new connection aiohttp does it, on a kept one we do.
+    """
+
+    def __init__(self, world: World, recorder: Recorder, keeps_connections: bool = True) -> None:
         self._world = world
+        self._keeps_connections = keeps_connections
         self._recorder = recorder
         self._clients: dict[str, HttpServiceClient] = {}
 
@@ -75,14 +81,18 @@ class Runner:
         # A jar is the memory of one row.
         key = row.name if "cookies" in row.config else repr((row.config, row.base_url, row.environ))
         if key not in self._clients:
-            settings = {"enable_circuit_breaker": False, "enable_retry_policy": False}
+            settings: dict[str, Any] = {"enable_circuit_breaker": False, "enable_retry_policy": False}
+            pool = row.config.get("connection_pool", ConnectionPoolConfig())
+            if not self._keeps_connections:
+                pool = replace(pool, keep_alive_max_requests=1)
+            settings |= {**row.config, "connection_pool": pool}
             base_url = None if row.base_url is None else self._named(row.base_url)
             environ = {name: self._named(value) for name, value in row.environ.items()}
             proxies = {name for name in os.environ if name.lower().endswith("_proxy")}
             with patch.dict(os.environ, environ):
-                for name in proxies:
+                for name in proxies - environ.keys():
                     del os.environ[name]
-                self._clients[key] = self._world.client(base_url=base_url, **{**settings, **row.config})
+                self._clients[key] = self._world.client(base_url=base_url, **settings)
         return self._clients[key]
 
     def _made(self, value: Any, made: list[Any]) -> Any:

@@ -73,9 +73,10 @@ json_values = st.recursive(
 
 def alike(runners: list[Runner], row: Row) -> None:
     """Play the row in both worlds. An exception that is none of ours comes out of here."""
-    (ends, requests), (ends_too, requests_too) = [runner.play(row) for runner in runners]
-    assert [request.raw for request in requests] == [request.raw for request in requests_too]
-    assert ends == ends_too
+    (ends, requests), *others = [runner.play(row) for runner in runners]
+    for ends_too, requests_too in others:
+        assert [request.raw for request in requests] == [request.raw for request in requests_too]
+        assert ends == ends_too
     assert [request.refused for request in requests] == [None] * len(requests)
 
 
