@@ -14,8 +14,7 @@ from socket import gaierror
 from typing import Any
 
 import aiohttp
-from aiohttp.base_protocol import BaseProtocol
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict
 from yarl import URL
 
 from ..core.effects import Outcome
@@ -24,7 +23,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
-from ..protocol.decoding import Decoder, is_encoded
+from ..protocol.decoding import Decoder
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
@@ -38,6 +37,7 @@ from .failures import (
 )
 from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector, leave_exchange
+from .over_aiohttp_mocked import tell_no_false_coding
 from .over_aiohttp_shortcut import Answer, send_on_idle
 from .proxies import HttpProxy, Proxy, read_proxy
 
@@ -85,7 +85,7 @@ class AiohttpTransport:
                 if answer is None:
                     answer = await self._request(session, request, exchange)
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
-                    await _tell_no_false_coding(answer)
+                    await tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:
                     return _open_response(request, answer, exchange)
                 try:
@@ -379,20 +379,6 @@ def _response(
         request=request,
         elapsed=elapsed,
     )
-
-
-async def _tell_no_false_coding(answer: aiohttp.ClientResponse) -> None:
-    """vcrpy records what aiohttp may have decoded, and leaves the name of the coding where it was."""
-    content = await answer.read()
-    if not is_encoded(", ".join(answer.headers.getall("Content-Encoding")), content):
-        headers = CIMultiDict(answer.headers)
-        del headers["Content-Encoding"]
-        answer._cache["headers"] = CIMultiDictProxy(headers)  # whence `answer.headers` comes
-        answer._raw_headers = None  # type: ignore[assignment]  # `_fields` knows
-    loop = asyncio.get_running_loop()
-    answer.content = aiohttp.StreamReader(BaseProtocol(loop), max(2**16, len(content)), loop=loop)
-    answer.content.feed_data(content)
-    answer.content.feed_eof()
 
 
 def _fields(answer: aiohttp.ClientResponse | Answer) -> list[tuple[str, str]]:

@@ -19,7 +19,6 @@ import requests.cookies
 import requests.exceptions as rex
 import urllib3.exceptions as uex
 from requests.structures import CaseInsensitiveDict
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ..core.effects import Outcome
 from ..core.streaming import OpenResponse
@@ -41,7 +40,8 @@ from .failures import (
     refusal_of,
 )
 from .framing import field_text
-from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool, RecordedPool
+from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool
+from .over_requests_recorded import RecordedPool, is_recorded
 from .proxies import HttpProxy, read_proxy
 
 __all__ = ["RequestsTransport"]
@@ -49,10 +49,6 @@ __all__ = ["RequestsTransport"]
 _CHUNK = 65536
 _TIMER_SLACK = 0.005  # a socket may time out a clock tick early
 _MAX_POOLS = 256
-
-# vcrpy records by putting its own connection classes into these: as long as it does, they are used. Nobody
-# else's are: they would resolve names without asking the egress policy.
-_URLLIB3_POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 # aiohttp, in the other world, says "Content-Length: 0" for every other method without a body.
 _SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -233,7 +229,7 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
     ) -> Any:
         """The pool for a request. TLS is settled by the context, not per request."""
         url = split_url(request.url or "")
-        if _URLLIB3_POOLS[url.scheme].ConnectionCls.__module__.startswith("vcr."):
+        if is_recorded(url.scheme):
             return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
         proxy = proxies.get(url.scheme) if proxies else None
         pool = self._pools.get((url.origin, proxy))
@@ -287,11 +283,6 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
             for pool in self._pools.values():
                 pool.close()
         super().close()
-
-
-def _is_recorded(scheme: str) -> bool:
-    connections = _URLLIB3_POOLS[scheme].ConnectionCls
-    return connections.__module__ != "urllib3.connection" and hasattr(connections, "cassette")
 
 
 def _prepared(request: HttpRequest) -> requests.PreparedRequest:

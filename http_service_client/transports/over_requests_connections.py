@@ -9,7 +9,6 @@ unchanged and says in which phase it happened. So what became of a request is kn
 from __future__ import annotations
 
 import errno
-import http.client
 import os
 import socket
 import ssl
@@ -23,7 +22,6 @@ from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
 from ..messages import Headers
-from ..protocol.decoding import is_encoded
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
@@ -68,10 +66,6 @@ class ExchangeBounds(Urllib3Timeout):
         self.connect_ends_at = connect_ends_at
         self.read_within = read_within
         self.write_within = write_within
-
-    def for_urllib3(self) -> Urllib3Timeout:
-        """The bounds as urllib3 can keep them: a time to connect, and one for each read."""
-        return Urllib3Timeout(connect=_left(self.connect_ends_at), read=_left(self.ends_at, self.read_within))
 
 
 def _left(ends_at: float | None, within: float | None = None) -> float | None:
@@ -492,22 +486,6 @@ class Answer:
             connection, self._connection = self._connection, None
             if connection is not None:
                 self._pool.put_back(connection)
-
-
-class RecordedPool:
-    """A pool of urllib3's, whose connections vcrpy has replaced to record them, or to play a cassette."""
-
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
-
-    def urlopen(self, *arguments: Any, timeout: ExchangeBounds, **options: Any) -> Any:
-        """As urllib3's, whose errors these are."""
-        answer: Any = self._pool.urlopen(*arguments, timeout=timeout.for_urllib3(), **options)
-        if isinstance(answer, http.client.HTTPResponse):  # what vcrpy records, urllib3 has decoded
-            coding = answer.headers.get("Content-Encoding")
-            if coding and not is_encoded(coding, answer.data):  # type: ignore[attr-defined]  # its own
-                del answer.headers["Content-Encoding"]
-        return answer
 
 
 def _closed_under_the_read() -> ConnectionAbortedError:
