@@ -22,10 +22,12 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def runners(recorder: Recorder) -> Iterator[list[Runner]]:
-    """The two worlds; that of asyncio on kept connections, and on a new one for each request."""
+    """The two worlds; that of asyncio on kept connections, and on a new one for each request; and streams."""
     with BlockingWorld() as blocking, AsyncioWorld() as tasks:
         yield [
             Runner(blocking, recorder),
             Runner(tasks, recorder),
             Runner(tasks, recorder, keeps_connections=False),
+            Runner(blocking, recorder, streams=True),
+            Runner(tasks, recorder, streams=True),
         ]

@@ -28,10 +28,14 @@ class Runner:
 
     keeps_connections: whether a request may go out on the connection of the one before. The asyncio world
         writes its requests in two ways: on a new connection aiohttp does it, on a kept one we do.
+    streams: whether the response is streamed.
     """
 
-    def __init__(self, world: World, recorder: Recorder, keeps_connections: bool = True) -> None:
+    def __init__(
+        self, world: World, recorder: Recorder, *, keeps_connections: bool = True, streams: bool = False
+    ) -> None:
         self._world = world
+        self._streams = streams
         self._keeps_connections = keeps_connections
         self._recorder = recorder
         self._clients: dict[str, HttpServiceClient] = {}
@@ -69,6 +73,10 @@ class Runner:
         made: list[Any] = []
         try:
             options = self._made(call, made)
+            if self._streams:
+                with self._world.stream(client, method, self._named(url), **options) as response:
+                    response.read()
+                    return int(response.status_code)
             return self._world.request(client, method, self._named(url), **options).status_code
         except HttpClientError as error:
             return type(error).__name__
