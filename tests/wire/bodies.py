@@ -69,6 +69,23 @@ class Pipe:
         return self._data.read(size)
 
 
+class Shrunk(io.BytesIO):
+    """A file that says that it is longer than it is."""
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return super().seek(offset, whence) + (5 if whence == io.SEEK_END else 0)
+
+    def tell(self) -> int:
+        return super().tell() + (5 if super().tell() == len(self.getvalue()) else 0)
+
+
+class Waiting:
+    """A non-blocking source."""
+
+    def read(self, size: int = -1) -> None:
+        return None
+
+
 def at(position: int, file: Any) -> Any:
     file.seek(position)
     return file
@@ -164,6 +181,11 @@ BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("NaN in a form", {"data": {"a": float("nan")}}),
     ("a closed file", {"data": Fresh(lambda: _closed())}),
     ("a text file", {"data": Fresh(lambda: io.TextIOWrapper(io.BytesIO(b"x")))}),
+    ("a number among the pieces", {"data": pieces(b"ab", 5)}),
+    ("a surrogate among the pieces", {"data": pieces("\ud800")}),
+    ("a file that has shrunk", {"data": Fresh(lambda: Shrunk(b"abc"))}),
+    ("a file that has nothing now", {"data": Fresh(lambda: Waiting())}),
+    ("bytes with json in files", {"data": {"a": {"b": 1}}, "files": {"f": b"x"}}),
     ("a length that lies", {"data": b"abc", "headers": {"Content-Length": "2"}}),
     ("a length for a stream", {"data": pieces(b"abc"), "headers": {"Content-Length": "3"}}),
 ]
