@@ -4,6 +4,7 @@ Each transport turns its library's errors into a phase and an error; what the ca
 decided here, so it is the same sentence whichever library was underneath.
 
     phase      error                                   failure                  what became of it
+    any        the library will not send it            InvalidRequestError      never sent
     PROXY,     certificate verification                TlsVerificationError     never sent
     CONNECT    other TLS error                         TlsError                 never sent
                timeout                                 ConnectTimeoutError      never sent
@@ -36,6 +37,7 @@ __all__ = [
     "NotHttpError",
     "Phase",
     "ProxyRefusedError",
+    "UnsendableError",
     "already_closed",
     "failure_of",
     "refusal_of",
@@ -63,6 +65,10 @@ class ProxyRefusedError(Exception):
     """The proxy answered, and made no connection; the message says what it answered."""
 
 
+class UnsendableError(Exception):
+    """The library below refused the request as it stands; the message says why. Only mocks get that far."""
+
+
 class BodySourceError(Exception):
     """The source of the request's body (a file, the caller's generator) raised `error`: no fault of the wire."""
 
@@ -83,6 +89,9 @@ def failure_of(
     is_over: whether the time for the whole exchange has run out.
     """
     error = _plain(error)
+    if isinstance(error, UnsendableError):
+        message = f"the request cannot be sent as it stands: {error}"
+        return _failure(errors.InvalidRequestError, message, SentState.NEVER_SENT, error)
     if isinstance(error, _ONLY_WHILE_CONNECTING) and phase is not Phase.PROXY:
         phase = Phase.CONNECT  # who raises it is a mock, which knows no phases
     if phase in (Phase.PROXY, Phase.CONNECT):
@@ -112,7 +121,7 @@ def already_closed() -> Failure:
 def _failure(
     error_type: type[errors.HttpClientError], message: str, state: SentState, error: BaseException
 ) -> Failure:
-    cause = None if isinstance(error, (NotHttpError, ProxyRefusedError)) else error
+    cause = None if isinstance(error, (NotHttpError, ProxyRefusedError, UnsendableError)) else error
     return Failure(error_type, message, state, cause)
 
 

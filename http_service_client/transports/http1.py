@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import partial
 
 from .failures import CutShortError, NotHttpError
 from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, TOO_LARGE, field_text, is_chunked
@@ -61,9 +62,10 @@ class Head:
 
     fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: …
     is_last: the connection is of no further use once this response is read.
+    is_final: nothing may stand behind it.
     """
 
-    __slots__ = ("fields", "is_chunked", "is_last", "length", "reason", "status")
+    __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "status")
 
     def __init__(self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]]) -> None:
         self.status = status
@@ -81,11 +83,10 @@ class Head:
         self.is_chunked = is_chunked(status, lengths, codings)
         self.length = int(lengths[0]) if lengths else None
         wishes = _wishes(fields)
-        self.is_last = (
-            b"close" in wishes
-            or (version in (b"0.9", b"1.0", b"2.0") and b"keep-alive" not in wishes)
-            or status == 101  # what follows is no longer HTTP
-        )
+        is_old = version in (b"0.9", b"1.0", b"2.0")  # the last as llhttp has it
+        self.is_final = b"keep-alive" not in wishes if is_old else b"close" in wishes
+        # What follows 101 is no longer HTTP.
+        self.is_last = self.is_final or b"close" in wishes or status == 101
 
 
 def _wishes(fields: list[tuple[bytes, bytes]]) -> set[bytes]:
@@ -107,7 +108,7 @@ def read_head(incoming: Incoming) -> Head:
         head = _read_one_head(incoming)
         if head.status >= 200 or head.status == 101:
             return head
-        if head.is_last:
+        if head.is_final:
             while incoming.peek():
                 if incoming.skip_blank_lines():
                     raise NotHttpError(MALFORMED)  # nothing may follow what said that it was the last
@@ -143,7 +144,8 @@ def _read_fields(
     """The fields up to the empty line; at most so many."""
     fields: list[tuple[bytes, bytes]] = []
     raw = b""  # the last value, with the white space behind it
-    while line := _plain(ended := incoming.line(_is_field_start)):
+    may_begin = partial(_may_begin, fields, is_trailer)
+    while line := _plain(ended := incoming.line(may_begin)):
         if line[0] in b" \t" and fields:  # folded (RFC 9112, 5.2)
             name, value = fields.pop()
             if value and name.lower() in _FRAMING:
@@ -162,7 +164,7 @@ def _read_fields(
                 incoming.step_back(len(raw) - 1 + len(ended) - len(_plain(ended)))
                 raw = b""
         value = raw.rstrip(b" \t")
-        if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields):
+        if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
             raise NotHttpError(MALFORMED)
         fields.append((name, value))
         if len(name) + len(raw) > MAX_FIELD_SIZE or len(fields) > most:
@@ -174,17 +176,22 @@ _FRAMING = (b"content-length", b"transfer-encoding")
 _LENGTH = re.compile(rb"[0-9]+[ \t]*").fullmatch
 
 
-def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]]) -> bool:
+def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_trailer: bool) -> bool:
     """Whether a field may stand behind these. What frames a body is told at once: the rest may never come."""
     if key == b"content-length":
-        others = [name for name, value in fields if value and name.lower() in _FRAMING]
-        return not others and (not raw or _LENGTH(raw) is not None)  # an empty one may be folded
+        is_first = not any(value and name.lower() in _FRAMING for name, value in fields)
+        is_number = _LENGTH(raw) is not None if raw else True  # an empty one may be folded
+        return is_first and is_number and not is_trailer
     if key == b"transfer-encoding":
         return b"\t" not in raw and not any(name.lower() == b"content-length" for name, _ in fields)
     return True
 
 
-def _is_field_start(line: bytes) -> bool:
+def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> bool:
+    """Whether a line may begin like this, behind these fields."""
+    name, colon, raw = line.removesuffix(b"\r").partition(b":")
+    if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
+        return False
     return (_FIELD_START(line) or _FOLD_START(line)) is not None
 
 
@@ -246,9 +253,7 @@ class Body:
                 # llhttp counts them with the fields of the head, the last one when the next message comes.
                 most = MAX_FIELDS + 1 - len(self._head.fields)
                 trailers = _read_fields(self._incoming, most, is_trailer=True)  # nobody reads them
-                if any(name.lower() == b"content-length" for name, _ in trailers):
-                    raise NotHttpError(MALFORMED)
-                self._complete()
+                self._complete(is_final=b"close" in _wishes(trailers))
         except EndOfBytes:
             raise CutShortError from None
         return bool(self._left)
@@ -260,11 +265,12 @@ class Body:
         except EndOfBytes:
             raise CutShortError from None
 
-    def _complete(self) -> None:
+    def _complete(self, is_final: bool = False) -> None:
         if self._head.status != 101 and (rest := self._incoming.skip_blank_lines()):
             # llhttp fails on what came in one piece with the head; after that, the response is out already.
             is_one_piece = self._incoming.receipts == self._receipts
-            if is_one_piece and (self._head.is_last or not _may_be_responses(rest, self._method)):
+            is_final = is_final or self._head.is_final
+            if is_one_piece and (is_final or not _may_be_responses(rest, self._method)):
                 raise NotHttpError(MALFORMED)
             self._head.is_last = True
         self.is_complete = True

@@ -8,12 +8,14 @@ This is the one place where aiohttp's errors are translated.
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
 from collections.abc import AsyncGenerator
 from socket import gaierror
 from typing import Any
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -31,6 +33,7 @@ from .failures import (
     NotHttpError,
     Phase,
     ProxyRefusedError,
+    UnsendableError,
     already_closed,
     failure_of,
     refusal_of,
@@ -271,7 +274,10 @@ class _OpenBody:
         self._answer.close()
 
 
-_ERRORS = (aiohttp.ClientError, asyncio.TimeoutError, OSError, UnicodeError, NotHttpError, ProxyRefusedError)
+_ERRORS = (
+    *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
+    *(NotHttpError, ProxyRefusedError),
+)
 
 
 class _LoopSession:
@@ -415,6 +421,10 @@ def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, Base
     root = innermost(error)
     if isinstance(error, ProxyRefusedError):
         return Phase.PROXY, error
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+        return phase, UnsendableError(str(error))
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return Phase.CONNECT, ssl.SSLCertVerificationError(str(error))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
     if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
@@ -435,8 +445,8 @@ def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, Base
         if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
             return phase, CutShortError()
         return phase, ConnectionResetError("closed without an answer")
-    if isinstance(error, aiohttp.ClientConnectionError):
-        return phase, ConnectionError(str(error))
     if isinstance(error, aiohttp.ClientPayloadError):
         return phase, CutShortError()
-    return phase, NotHttpError(MALFORMED)
+    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):
+        return phase, NotHttpError(MALFORMED)
+    return phase, ConnectionError(str(error))

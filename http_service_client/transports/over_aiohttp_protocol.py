@@ -4,7 +4,7 @@ It remembers how often it served and what it died of; it refuses the heads that 
 would take; it knows when something came that nobody asked for. A broken rule of HTTP in mid-body is told to
 the reader of the body, whom aiohttp would leave waiting.
 
-What is private to aiohttp here: `_parser`, `_payload`, `_skip_payload`, `_should_close`.
+What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`.
 """
 
 from __future__ import annotations
@@ -65,6 +65,7 @@ class MindfulProtocol(ResponseHandler):
         try:
             _check(message)
         except NotHttpError:
+            self._buffer.clear()  # one that stands before it in the same bytes falls with it, as where llhttp fails
             self.set_exception(HttpProcessingError(message=MALFORMED))
             return
         self.has_begun = False

@@ -7,7 +7,6 @@ place where the errors of requests and urllib3 are translated: mocks raise them,
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Iterable
@@ -16,14 +15,12 @@ from typing import Any
 import requests
 import requests.adapters
 import requests.cookies
-import requests.exceptions as rex
-import urllib3.exceptions as uex
 from requests.structures import CaseInsensitiveDict
 
 from ..core.effects import Outcome
 from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
-from ..errors import Failure, HttpClientError, innermost
+from ..errors import Failure, HttpClientError
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import FORM, Body
 from ..protocol.decoding import Decoder
@@ -32,8 +29,6 @@ from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
     BodySourceError,
-    CutShortError,
-    NotHttpError,
     Phase,
     already_closed,
     failure_of,
@@ -41,6 +36,7 @@ from .failures import (
 )
 from .framing import field_text
 from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool
+from .over_requests_errors import ERRORS, meaning
 from .over_requests_recorded import RecordedPool, is_recorded
 from .proxies import HttpProxy, read_proxy
 
@@ -114,7 +110,7 @@ class RequestsTransport:
             phase, error = failed.phase, failed.error
         except HttpClientError as refused:
             return refusal_of(refused)
-        except _ERRORS as mocked_or_reading:
+        except ERRORS as mocked_or_reading:
             error = mocked_or_reading
         try:
             if isinstance(error, BodySourceError):
@@ -150,7 +146,7 @@ class _OpenBody:
         try:
             data: bytes = raw.read(_CHUNK, decode_content=False)
             return data
-        except _ERRORS as failed:
+        except ERRORS as failed:
             error: BaseException = failed
         try:
             return _failed(Phase.RECEIVE, error, self._request, timeout, bounds)
@@ -164,13 +160,10 @@ class _OpenBody:
         self._answer.close()
 
 
-_ERRORS = (NotHttpError, rex.RequestException, uex.HTTPError, OSError)
-
-
 def _failed(
     phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, bounds: ExchangeBounds
 ) -> Failure:
-    phase, error = _builtin(phase, error)
+    phase, error = meaning(phase, error)
     is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
     return failure_of(phase, error, request, timeout, is_over)
 
@@ -349,33 +342,6 @@ def _text(value: str) -> str:
         return field_text(value.encode("latin-1"))
     except UnicodeError:
         return value
-
-
-def _builtin(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase and the builtin error behind an error of requests or urllib3.
-
-    Our own pools raise what the socket raised; the library's classes come from mocks.
-    """
-    if isinstance(error, NotHttpError):
-        return phase, error
-    root = innermost(error)
-    if isinstance(error, rex.ConnectTimeout):
-        phase = Phase.CONNECT
-    if isinstance(error, (rex.ProxyError, uex.ProxyError)):
-        phase = Phase.PROXY
-    if isinstance(error, (rex.SSLError, uex.SSLError)):
-        phase = Phase.CONNECT
-    if isinstance(root, (rex.SSLError, uex.SSLError)):
-        return phase, ssl.SSLError(str(root))
-    if isinstance(root, (rex.Timeout, uex.TimeoutError)):
-        return phase, TimeoutError(str(root))
-    if isinstance(root, (uex.IncompleteRead, rex.ChunkedEncodingError)):
-        return phase, CutShortError()
-    if isinstance(root, uex.HTTPError):
-        return phase, NotHttpError(str(root) or type(root).__name__)
-    if isinstance(root, rex.RequestException):
-        return phase, ConnectionError(str(root))
-    return phase, root
 
 
 _NO_RETRIES = requests.adapters.Retry(0, read=False)
