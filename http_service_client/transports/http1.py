@@ -23,7 +23,7 @@ __all__ = ["Body", "Head", "read_head", "request_head"]
 _PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp knows all these
 _STATUS_LINE = re.compile(rb"%b%b ([0-9]{3})(?: ([^\r]*))?" % (_PROTOCOL, _VERSION)).fullmatch
 _STATUS_START = re.compile(
-    rb"\r?|H(?:T(?:TP?)?)?|R(?:T(?:SP?)?)?|I(?:CE?)?"
+    rb"H(?:T(?:TP?)?)?|R(?:T(?:SP?)?)?|I(?:CE?)?"
     rb"|%b(?:[0-9]\.?)?|%b%b(?: (?:[0-9]{0,2}|[0-9]{3}(?: [^\r]*)?\r?))?" % (_PROTOCOL, _PROTOCOL, _VERSION)
 ).fullmatch
 
@@ -115,13 +115,13 @@ def read_head(incoming: Incoming) -> Head:
 
 
 def _read_one_head(incoming: Incoming) -> Head:
-    start = incoming.peek()
-    if not start:
+    if not incoming.peek():
         raise ConnectionResetError("closed without an answer")
     try:
-        line = b""
-        while not line:
-            line = _plain(incoming.line(_STATUS_START))
+        while not incoming.skip_blank_lines():
+            if not incoming.peek():
+                raise EndOfBytes
+        line = _plain(incoming.line(_STATUS_START))
         match = _STATUS_LINE(line)
         if match is None:
             raise NotHttpError(MALFORMED)
