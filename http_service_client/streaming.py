@@ -58,14 +58,14 @@ class _Streamed(HttpResponse):
         self.timeline = Timeline(call.events)
 
     @property
-    def content(self) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def content(self) -> bytes:
         """The decoded bytes, once `read` has been called. Raises StreamError before that."""
         if self._content is None:
             raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
         return self._content
 
     @content.setter
-    def content(self, value: bytes) -> None:
+    def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._content = value
 
     def close(self) -> None:

@@ -54,12 +54,12 @@ class OpenResponse(HttpResponse):
         self.source = source
 
     @property
-    def content(self) -> bytes:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def content(self) -> bytes:
         """It is not here. Raises StreamError."""
         raise StreamError("this response is streamed: its body is not here; its status and headers are")
 
     @content.setter
-    def content(self, value: bytes) -> None:
+    def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         pass
 
     def __copy__(self) -> OpenResponse:

@@ -345,6 +345,9 @@ def test_both_cuts_at_once(server: LoopbackServer, ours: float) -> None:
     asyncio.run(calls())
 
 
+@pytest.mark.filterwarnings(
+    "ignore:unclosed resource <TCPTransport:ResourceWarning"
+)  # as an error it hangs uvloop
 @pytest.mark.parametrize("ending", ["shut down", "closed"])
 def test_uvloop_will_do(server: LoopbackServer, ending: str) -> None:
     """Another loop, where it is installed; closed without a shutdown too."""
