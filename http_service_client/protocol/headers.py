@@ -22,6 +22,7 @@ __all__ = [
     "Headers",
     "build_headers",
     "check_framing",
+    "ends_connection",
     "redact_headers",
     "validate_headers",
 ]
@@ -245,6 +246,12 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
             f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "
             "leave it out; it is set from the body"
         )
+
+
+def ends_connection(headers: Mapping[str, str]) -> bool:
+    """Whether the sender of a request with these headers may send no other after it (RFC 9112 9.6)."""
+    wishes = headers.get("Connection")
+    return wishes is not None and "close" in [wish.strip(" \t") for wish in wishes.lower().split(",")]
 
 
 def redact_headers(

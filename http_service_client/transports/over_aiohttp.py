@@ -26,6 +26,7 @@ from ..errors import Failure, HttpClientError, innermost
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
+from ..protocol.headers import ends_connection
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
@@ -87,6 +88,8 @@ class AiohttpTransport:
                     answer = await send_on_idle(session, request, exchange)
                 if answer is None:
                     answer = await self._request(session, request, exchange)
+                if ends_connection(request.headers) and exchange.connection is not None:
+                    exchange.connection.force_close()
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
                     await tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:

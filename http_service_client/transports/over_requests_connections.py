@@ -23,6 +23,7 @@ from urllib3.util.ssltransport import SSLTransport
 
 from ..messages import Headers
 from ..protocol.egress import EgressPolicy
+from ..protocol.headers import ends_connection
 from ..protocol.urls import Url
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, read_head, request_head
@@ -321,7 +322,7 @@ class Pool:
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
             phase = Phase.RECEIVE
             head = read_head(connection)
-            head.is_last = head.is_last or not is_sent
+            head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
             return Answer(head, Body(connection, head, method), connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 import time
 
 import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
-from transports.faults import failing, places_in_use
+from transports.faults import failing, places_in_use, served
 from worlds import AsyncioWorld, World
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -38,6 +40,26 @@ def test_a_connection_is_used_again(world: World, server: LoopbackServer, action
     """A response that was read to its end leaves a connection for the next."""
     server.script("/", action)
     assert connections_for(world, server, world.client(), 3) == [1, 1, 1]
+
+
+@pytest.mark.parametrize("wish", ["close", "Close", "TE, close"])
+@pytest.mark.parametrize("length", [0, 300_000])
+def test_who_asks_for_the_end_of_a_connection_keeps_to_it(world: World, wish: str, length: int) -> None:
+    """No other request goes out on it, though the server leaves it open (RFC 9112, 9.6)."""
+    connections: list[list[bytes]] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        connections.append([])
+        while head := accepted.recv(65536):
+            connections[-1].append(head)
+            accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
+
+    with served(serve) as address:
+        client = world.client()
+        for headers in ({}, {"Connection": wish}, {}, {}):
+            world.request(client, "GET", f"http://{address}/", headers=headers)
+        world.close(client)
+    assert [len(requests) for requests in connections] == [2, 2]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
