@@ -1,0 +1,153 @@
+"""How much memory one response can cost: `python -m benchmarks.memory`. Each line is an interpreter of its own.
+
+A bomb of 200 MB under a limit of 10 MiB must grow the process by less than 40 MB; a stream of 1 GiB, read
+piece by piece, by less than 8 MB. Growth is that of the peak of resident memory, after a first call (Linux alone
+tells it).
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import socket
+import sys
+import threading
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from .processes import run
+from .server import running_server
+
+SIZE = 200_000_000
+LIMIT = 10 * 1024 * 1024
+STREAMED = 1024**3
+
+_CALL = """
+import asyncio, re
+from http_service_client import HttpClientConfig, HttpServiceClient, ResponseTooLargeError
+
+def peak():  # not ru_maxrss, which on Linux begins with that of the process that started this one
+    with open("/proc/self/status") as file:
+        return int(re.search("VmHWM: *([0-9]+) kB", file.read().replace("\t", " "))[1]) / 1e3
+
+config = HttpClientConfig(max_response_size={limit})
+
+base, path, world, size = {base!r}, {path!r}, {world!r}, {size!r}
+
+def blocking():
+    with HttpServiceClient(config) as client:
+        client.get(base + "/small")
+        before = peak()
+        if size is None:
+            try:
+                client.get(base + path)
+            except ResponseTooLargeError:
+                return peak() - before
+        else:
+            with client.stream("GET", base + path, max_response_size=None) as response:
+                if sum(len(piece) for piece in response.iter_bytes()) == size:
+                    return peak() - before
+        raise AssertionError("that was not to be")
+
+async def asynchronous():
+    async with HttpServiceClient(config) as client:
+        await client.get_async(base + "/small")
+        before = peak()
+        if size is None:
+            try:
+                await client.get_async(base + path)
+            except ResponseTooLargeError:
+                return peak() - before
+        else:
+            async with client.stream_async("GET", base + path, max_response_size=None) as response:
+                read = 0
+                async for piece in response.iter_bytes():
+                    read += len(piece)
+                if read == size:
+                    return peak() - before
+        raise AssertionError("that was not to be")
+
+print(blocking() if world == "blocking" else asyncio.run(asynchronous()))
+"""
+
+
+def bombs() -> dict[str, bytes]:
+    """Content codings, and 200 MB of zeros in each."""
+    zeros = bytes(SIZE)
+    packed = gzip.compress(zeros, mtime=0)
+    made = {"gzip": packed, "deflate": zlib.compress(zeros), "gzip, gzip": gzip.compress(packed, mtime=0)}
+    makers: dict[str, tuple[str, Callable[..., bytes]]] = {
+        "br": ("brotli", lambda module: bytes(module.compress(zeros, quality=5))),
+        "zstd": ("zstandard", lambda module: bytes(module.compress(zeros))),
+    }
+    for coding, (name, make) in makers.items():
+        try:
+            made[coding] = make(importlib.import_module(name))
+        except ImportError:
+            print(f"{coding} is left out: {name} is not installed")
+    return made
+
+
+@contextmanager
+def serving(bombs: dict[str, bytes]) -> Iterator[str]:
+    """A server with a bomb at /0, /1, and so on, and nothing anywhere else."""
+    answers = {
+        f"/{number}": b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
+        % (coding.encode(), len(body))
+        + body
+        for number, (coding, body) in enumerate(bombs.items())
+    }
+
+    def serve(accepted: socket.socket) -> None:
+        try:
+            while request := accepted.recv(65536):
+                path = request.split(b" ")[1].decode()
+                accepted.sendall(answers.get(path, b"HTTP/1.1 204 No Content\r\n\r\n"))
+        except OSError:  # the client has had enough
+            pass
+        finally:
+            accepted.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(accepted,), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=accept, daemon=True).start()
+        yield "http://{}:{}".format(*listener.getsockname())
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def growth(base: str, path: str, world: str, size: int | None = None) -> float:
+    """Megabytes by which the peak of a process grows. size: what is streamed; None for a bomb."""
+    return run(_CALL.format(base=base, path=path, world=world, size=size, limit=LIMIT))[0]
+
+
+def main() -> int:
+    """Measure, tell, and say by the exit code whether all stayed below."""
+    is_met = True
+
+    def tell(what: str, measure: Callable[[str], float], most: float) -> None:
+        nonlocal is_met
+        for world in ("blocking", "asyncio"):
+            grown = measure(world)
+            is_met = is_met and grown < most
+            print(f"{what:<32}{world:<10}{grown:7.1f} MB   below {most:.0f}", flush=True)
+
+    made = bombs()
+    with serving(made) as base:
+        for number, coding in enumerate(made):
+            tell(f"200 MB of {coding}", partial(growth, base, f"/{number}"), 40.0)
+    with running_server() as base:
+        tell("1 GiB streamed", partial(growth, base, f"/bytes/{STREAMED}", size=STREAMED), 8.0)
+    return 0 if is_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

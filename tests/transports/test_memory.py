@@ -1,0 +1,69 @@
+"""A bomb costs no more memory than the limit, in a process of its own; `benchmarks/memory.py` does it at full size."""
+
+from __future__ import annotations
+
+import gzip
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import pytest
+
+from http_service_client.testing.server import LoopbackServer, respond
+
+ZEROS = bytes(50_000_000)
+BOMBS = {
+    "gzip": gzip.compress(ZEROS, mtime=0),
+    "deflate": zlib.compress(ZEROS),
+    "gzip, gzip": gzip.compress(gzip.compress(ZEROS, mtime=0), mtime=0),
+}
+
+MEASURED = """
+import asyncio, re, sys
+from http_service_client import HttpClientConfig, HttpServiceClient, ResponseTooLargeError
+
+def peak():  # in kB; not ru_maxrss, which begins with that of the process that started this one
+    with open("/proc/self/status") as file:
+        return int(re.search(r"VmHWM:\\s*(\\d+) kB", file.read())[1])
+
+client = HttpServiceClient(HttpClientConfig(max_response_size=1_000_000))
+url = sys.argv[2]
+
+def blocking():
+    client.get(url + "/small")
+    before = peak()
+    for number in range(3):
+        try:
+            client.get(url + f"/{number}")
+        except ResponseTooLargeError:
+            print(peak() - before)
+    client.close()
+
+async def asynchronous():
+    await client.get_async(url + "/small")
+    before = peak()
+    for number in range(3):
+        try:
+            await client.get_async(url + f"/{number}")
+        except ResponseTooLargeError:
+            print(peak() - before)
+    await client.close_async()
+
+blocking() if sys.argv[1] == "blocking" else asyncio.run(asynchronous())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of one process")
+@pytest.mark.parametrize("name", ["blocking", "asyncio"])
+def test_a_bomb_costs_no_more_than_the_limit(server: LoopbackServer, name: str) -> None:
+    """Given three bombs of 50 MB and a limit of 1 MB, the process grows by less than 8 MB."""
+    server.script("/small", respond(204))
+    for number, (coding, body) in enumerate(BOMBS.items()):
+        server.script(f"/{number}", respond(body=body, headers={"Content-Encoding": coding}))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, name, server.url], stdout=subprocess.PIPE, text=True, check=True
+    )
+    grown = [int(line) for line in done.stdout.split()]
+    assert len(grown) == len(BOMBS), "each is refused"
+    assert max(grown) < 8000
