@@ -194,7 +194,12 @@ def _for(seconds: float | None) -> str:
 
 
 def _plain(error: BaseException) -> BaseException:
-    """The error with the system's own words: asyncio puts others in their place."""
+    """The error with the system's own words: asyncio puts others in their place.
+
+    An end of the connection is one, also where OpenSSL was about to read from it.
+    """
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return ConnectionResetError("closed without a word")
     if (
         isinstance(error, OSError)
         and error.errno is not None

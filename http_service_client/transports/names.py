@@ -113,9 +113,12 @@ def _begin(
 
 def _look_up(host: str, port: int) -> list[Address]:
     try:
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError:  # a label that is too long for IDNA
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known") from None
+        found = []
+    if not found:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    return found
 
 
 def _is_address(host: str) -> bool:

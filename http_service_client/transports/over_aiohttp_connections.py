@@ -25,6 +25,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.timeouts import Timeout
 from ..protocol.urls import Url
+from .addresses import connect_to_any_async
 from .base import TransportSettings
 from .failures import Phase
 from .names import address_text, permitted, resolve_async
@@ -87,6 +88,11 @@ class AsyncExchange:
         connect, total = self._timeout.connect, self._timeout.total
         if connect is not None and (total is None or connect < total):
             self.arm("connect", max(0.0, connect - self.elapsed()))
+
+    def time_to_connect(self) -> float | None:
+        """Seconds left for it."""
+        bounds = [each for each in (self._timeout.connect, self._timeout.total) if each is not None]
+        return max(0.0, min(bounds) - self.elapsed()) if bounds else None
 
     def connected(self, connection: Any) -> None:
         """A connection is there: what happens from now on may reach the server."""
@@ -244,14 +250,18 @@ class CarefulConnector(aiohttp.TCPConnector):
         exchange.phase = Phase.PROXY
         return destination(permitted(found, address_text, host, port, self._egress))
 
-    async def _wrap_create_connection(self, *arguments: Any, **options: Any) -> Any:
+    async def _wrap_create_connection(self, *arguments: Any, addr_infos: list[Any], **options: Any) -> Any:
         """A connection to one of the addresses; by way of a SOCKS proxy, to the one that it is asked for."""
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
-        if not isinstance(proxy, SocksProxy):
-            return await super()._wrap_create_connection(*arguments, **options)
-        host, port = options.pop("addr_infos")[0][4][:2]
-        sock = await connect_by_socks_async(proxy, host, port)
+        within = None if exchange is None else exchange.time_to_connect()
+        addresses = addr_infos[:]
+        addr_infos.clear()  # all of them are tried here: aiohttp need not begin anew with those that are left
+        if isinstance(proxy, SocksProxy):
+            host, port = addresses[0][4][:2]
+            sock = await connect_by_socks_async(proxy, host, port, within)
+        else:
+            sock = await connect_to_any_async(addresses, within)
         try:
             return await self._wrap_existing_connection(*arguments, sock=sock, **options)
         except BaseException:

@@ -25,6 +25,7 @@ from ..messages import Headers
 from ..protocol.egress import EgressPolicy
 from ..protocol.headers import ends_connection
 from ..protocol.urls import Url
+from .addresses import connect_to_any
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, read_head, request_head
 from .incoming import Incoming
@@ -224,34 +225,9 @@ def _connect_by_socks(
 
 
 def _connect_to_any(addresses: list[Address], ends_at: float | None) -> socket.socket:
-    """Connect to the first address that answers.
-
-    Each address gets an equal share of what is left, so that one that swallows packets does not
-    use up the time of those behind it.
-    """
-    error: OSError | None = None
-    for index, (family, kind, protocol, _, address) in enumerate(addresses):
-        try:
-            sock = socket.socket(family, kind, protocol)
-        except OSError as failed:  # an address of a family that this machine does not speak
-            error = failed
-            continue
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            left = _left(ends_at)
-            sock.settimeout(None if left is None else left / (len(addresses) - index))
-            sock.connect(address)
-            return sock
-        except OSError as failed:
-            sock.close()
-            error = failed
-        except BaseException:
-            sock.close()
-            raise
-    try:
-        raise error or OSError("the host name has no address")
-    finally:
-        error = None  # the traceback holds this frame
+    sock = connect_to_any(addresses, _left(ends_at))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def _secured(sock: Any, host: str, tls: TlsSettings, ends_at: float | None) -> Any:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Callable
 
 from ..protocol.socks import Dialogue, Step, ask_for_connection
+from .addresses import connect_to_any_async
 from .failures import ProxyRefusedError
 from .names import Address, address_text, resolve_async
 from .proxies import SocksProxy
@@ -44,33 +45,17 @@ def open_by_socks(
         step = _next_step(dialogue, answer)
 
 
-async def connect_by_socks_async(proxy: SocksProxy, host: str, port: int) -> socket.socket:
-    """A socket that the proxy has connected to the host; whoever awaits it bounds it."""
-    sock = await _connect_to_any(await resolve_async(proxy.host, proxy.port))
+async def connect_by_socks_async(
+    proxy: SocksProxy, host: str, port: int, within: float | None
+) -> socket.socket:
+    """A socket that the proxy has connected to the host; whoever awaits it ends it after so many seconds."""
+    sock = await connect_to_any_async(await resolve_async(proxy.host, proxy.port), within)
     try:
         await _open_async(sock, proxy, host, port)
     except BaseException:
         sock.close()
         raise
     return sock
-
-
-async def _connect_to_any(addresses: list[Address]) -> socket.socket:
-    loop = asyncio.get_running_loop()
-    for index, (family, kind, protocol, _, address) in enumerate(addresses, 1):
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.setblocking(False)
-            await loop.sock_connect(sock, address)
-            return sock
-        except OSError:
-            sock.close()
-            if index == len(addresses):
-                raise
-        except BaseException:
-            sock.close()
-            raise
-    raise OSError("the host name has no address")
 
 
 async def _open_async(sock: socket.socket, proxy: SocksProxy, host: str, port: int) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from collections.abc import Iterator
 
 import pytest
 
 from http_service_client.testing.server import LoopbackServer
-from transports.faults import Certificates, served
+from transports.faults import Certificates, served, swallowing
 
 
 @pytest.fixture
@@ -35,20 +33,8 @@ def tls_server(certificates: Certificates) -> Iterator[LoopbackServer]:
 @pytest.fixture
 def hole() -> Iterator[str]:
     """The host:port of a server with a full backlog: it neither accepts nor refuses."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        address = listener.getsockname()
-        fillers = []
-        for _ in range(4):
-            filler = socket.socket()
-            filler.setblocking(False)
-            filler.connect_ex(address)
-            fillers.append(filler)
-        time.sleep(0.02)
-        yield f"{address[0]}:{address[1]}"
-        for filler in fillers:
-            filler.close()
+    with swallowing() as address:
+        yield address
 
 
 @pytest.fixture

@@ -94,6 +94,58 @@ def served(
             thread.join(5)
 
 
+@contextmanager
+def swallowing() -> Iterator[str]:
+    """The host:port of a server with a full backlog: it neither accepts nor refuses."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            fillers.append(filler)
+        time.sleep(0.02)
+        yield f"{address[0]}:{address[1]}"
+        for filler in fillers:
+            filler.close()
+
+
+def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
+    """A TLS server whose every byte comes alone, the handshake's too when `step` is small."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def flush(drips: bool) -> None:
+            data = outgoing.read()
+            size = step if drips else len(data) or 1
+            for start in range(0, len(data), size):
+                accepted.sendall(data[start : start + size])
+                if drips and is_over.wait(pause):
+                    return
+
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                flush(drips=pause < 0.05)
+                data = accepted.recv(65536)
+                if not data or is_over.is_set():
+                    return
+                incoming.write(data)
+        flush(drips=pause < 0.05)
+        incoming.write(accepted.recv(65536))
+        tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+        flush(drips=True)
+
+    return serve
+
+
 class Caught:
     """An error, and how long it took to come."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 import threading
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
-from transports.faults import Certificates, failing, places_in_use, served
+from transports.faults import Certificates, dripping_tls, failing, places_in_use, served
 from worlds import World
 
 BIG = b"x" * 50_000_000
@@ -153,39 +152,6 @@ def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"no connection to https://{mute} within the time to connect"
     assert 0.15 < caught.seconds < 1.5
-
-
-def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
-    """A TLS server whose every byte comes alone, the handshake's too when `step` is small."""
-
-    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(incoming, outgoing, server_side=True)
-
-        def flush(drips: bool) -> None:
-            data = outgoing.read()
-            size = step if drips else len(data) or 1
-            for start in range(0, len(data), size):
-                accepted.sendall(data[start : start + size])
-                if drips and is_over.wait(pause):
-                    return
-
-        while True:
-            try:
-                tls.do_handshake()
-                break
-            except ssl.SSLWantReadError:
-                flush(drips=pause < 0.05)
-                data = accepted.recv(65536)
-                if not data or is_over.is_set():
-                    return
-                incoming.write(data)
-        flush(drips=pause < 0.05)
-        incoming.write(accepted.recv(65536))
-        tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
-        flush(drips=True)
-
-    return serve
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,118 @@
+"""Every fault × both worlds × GET, POST, POST with an idempotency key: see `table.py`.
+
+Each ends with the right error and sent-state, on time, without a second side effect, with all connections,
+places and permits back, and the client works afterwards. The calls of one row are made side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from faults.stage import KEY, MARGIN, Metronome, Played, Stage, play
+from faults.table import FAULTS, Fault
+from http_service_client import HttpServiceClient
+from http_service_client.testing import LoopbackServer  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # likewise
+from http_service_client.transports.over_requests import RequestsTransport  # noqa: F401  # likewise
+from transports.faults import Certificates
+from worlds import WORLDS, World
+
+REQUESTS = ("GET", "POST", "POST with key")
+DEADLINE = 0.3
+
+# With the default settings but for the wait; a single attempt; within a deadline.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "retries": {},
+    "alone": {"retry_policy": None},
+    "deadline": {"total_timeout": DEADLINE},
+}
+Scene = tuple[type[World], str, str]  # world, request, variant
+SCENES: list[Scene] = [
+    (kind, request, variant) for kind in WORLDS for request in REQUESTS for variant in VARIANTS
+]
+
+
+@pytest.fixture(scope="module")
+def played(
+    certificates: Certificates, strangers: Certificates, metronome: Metronome
+) -> Callable[[Fault], dict[Scene, Played]]:
+    """All scenes of a fault, played side by side when the first of them is asked for."""
+    stored: dict[str, dict[Scene, Played]] = {}
+
+    def play_one(fault: Fault, scene: Scene) -> Played:
+        kind, request, variant = scene
+
+        def act(world: World, client: HttpServiceClient, url: str, call_id: str) -> Any:
+            method, _, key = request.partition(" with ")
+            headers = {"X-Call": call_id} | ({KEY: f"order-{call_id}"} if key else {})
+            options: dict[str, Any] = {"timeout": 3.0, **fault.options, **VARIANTS[variant]}
+            if method == "POST":
+                options["data"] = fault.upload
+            return world.request(client, method, url, headers=headers, **options)
+
+        with Stage(certificates, strangers) as stage, kind() as world:
+            return play(
+                world, stage, fault.site, act, metronome, retry_policy_config={"initial_delay": 0.001}
+            )
+
+    def play_all(fault: Fault) -> dict[Scene, Played]:
+        if fault.name not in stored:
+            with ThreadPoolExecutor(len(SCENES)) as threads:
+                results = threads.map(lambda scene: play_one(fault, scene), SCENES)
+                stored[fault.name] = dict(zip(SCENES, results, strict=True))
+        return stored[fault.name]
+
+    return play_all
+
+
+def expected(fault: Fault, request: str) -> tuple[str, str, int, int]:
+    """Result, sent-state, attempts and requests taken, of a call that retries."""
+    *result, numbers = {"GET": fault.get, "POST": fault.post, "POST with key": fault.keyed}[request].split()
+    attempts, taken = map(int, numbers.split("/"))
+    return (result[0], "answered", attempts, taken) if result else (fault.error, fault.sent, attempts, taken)
+
+
+def shown(scene: Scene) -> str:
+    kind, request, variant = scene
+    return f"{kind.name}-{request.replace(' ', '_')}-{variant}"
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=shown)
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+def test_a_fault(played: Callable[[Fault], dict[Scene, Played]], fault: Fault, scene: Scene) -> None:
+    _, request, variant = scene
+    end = played(fault)[scene]
+    result, sent, attempts, taken = expected(fault, request)
+    if variant == "alone":
+        result, sent, attempts, taken = fault.error, fault.sent, 1, min(taken, 1)
+    found = (end.result, end.sent, end.attempts, len(end.seen))
+    if variant == "deadline":
+        # It may cut the call at any of its attempts; or stop before a wait, with what the last one came to.
+        assert end.result in (result, fault.error, "DeadlineExceededError"), end.message
+        assert end.attempts <= attempts
+        assert len(end.seen) <= taken
+        assert end.seconds <= min(DEADLINE, attempts * fault.seconds) + MARGIN
+    else:
+        assert found == (result, sent, attempts, taken), end.message
+        assert end.seconds <= attempts * fault.seconds + MARGIN
+    check_that_nothing_was_done_twice(fault, request, end)
+    assert end.left_over == []
+
+
+def check_that_nothing_was_done_twice(fault: Fault, request: str, end: Played) -> None:
+    """A POST is taken once, unless the server declines; with a key, any number of times with the same key."""
+    keys = {received.header(KEY) for received in end.seen}
+    if request == "POST":
+        assert len(end.seen) <= 1 or fault.is_declined
+        assert keys <= {None}
+    elif request == "POST with key":
+        assert len(keys) <= 1
+        assert None not in keys
+
+
+def test_the_matrix_is_as_large_as_promised() -> None:
+    assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
