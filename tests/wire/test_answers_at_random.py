@@ -22,7 +22,7 @@ from http_service_client.errors import HttpClientError, ProtocolError, RequestTi
 from http_service_client.protocol.decoding import Decoder
 from http_service_client.testing.server import LoopbackServer, raw
 from wire.answers_contents import BROTLI, GZIP, RAW_DEFLATE, ZLIB, ZSTD, coded
-from wire.test_response_parity import TABLES
+from wire.test_response_parity import TABLES, pytestmark  # noqa: F401  # the same aiohttp is needed
 from worlds import AsyncioWorld, BlockingWorld, World
 
 LIMIT = 3000
