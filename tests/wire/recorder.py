@@ -110,6 +110,7 @@ class Recorder:
                     sock: Any = key.fileobj
                     if isinstance(key.data, str):
                         accepted, _ = sock.accept()
+                        accepted.settimeout(5)
                         self._selector.register(accepted, selectors.EVENT_READ, _Peer(key.data))
                     elif isinstance(key.data, _Peer):
                         if not self._serve(sock, key.data):
@@ -129,6 +130,10 @@ class Recorder:
             peer.request.raw += data
             return self._read(sock, peer, data)
         except OSError:  # the client has gone
+            return False
+        except Exception as error:  # a mistake of ours: told where it is looked at, and the next is served
+            with self._lock:
+                self._log.append(Recorded(peer.to, peer.request.raw, refused=repr(error)))
             return False
 
     def _read(self, sock: socket.socket, peer: _Peer, data: bytes) -> bool:

@@ -19,6 +19,9 @@ from worlds import World
 
 __all__ = ["Runner", "Told", "all_names_are_loopback"]
 
+_PATIENCE = 10.0  # seconds; nothing here has a reason to wait
+_CLIENTS = 20  # kept open at once, for each holds connections
+
 Told = tuple["int | str", list[Recorded]]
 _BOUNDARY = re.compile(rb"boundary=([0-9a-f]{32})")
 
@@ -89,8 +92,12 @@ class Runner:
         # A jar is the memory of one row.
         key = row.name if "cookies" in row.config else repr((row.config, row.base_url, row.environ))
         if key not in self._clients:
+            while len(self._clients) >= _CLIENTS:
+                self._world.close(self._clients.pop(next(iter(self._clients))))
             settings: dict[str, Any] = {"enable_circuit_breaker": False, "enable_retry_policy": False}
-            pool = row.config.get("connection_pool", ConnectionPoolConfig())
+            pool = replace(
+                row.config.get("connection_pool", ConnectionPoolConfig()), request_timeout=_PATIENCE
+            )
             if not self._keeps_connections:
                 pool = replace(pool, keep_alive_max_requests=1)
             settings |= {**row.config, "connection_pool": pool}

@@ -78,6 +78,7 @@ def alike(runners: list[Runner], row: Row) -> None:
         assert [request.raw for request in requests] == [request.raw for request in requests_too]
         assert ends == ends_too
     assert [request.refused for request in requests] == [None] * len(requests)
+    assert "Timeout" not in str(ends)  # a request without an end is one that h11 waits for
 
 
 @quick
