@@ -468,6 +468,13 @@ def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, co
         assert sent.headers["Content-Length"] == str(len(bench.transport.bodies[0] or b""))
 
 
+def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the configuration is made, and not at the first long body."""
+    monkeypatch.setattr("http_service_client.config.may_compress", lambda coding: coding == "gzip")
+    with pytest.raises(ConfigurationError, match=r"request_coding .* 'zstd'; .* http-service-client\[zstd\]"):
+        HttpClientConfig(request_coding="zstd")
+
+
 def test_switches(front_end: FrontEnd) -> None:
     """Breaker, retries and budget are off when switched off."""
     bench = Bench(
