@@ -250,8 +250,9 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
 
 def ends_connection(headers: Mapping[str, str]) -> bool:
     """Whether the sender of a request with these headers may send no other after it (RFC 9112 9.6)."""
-    wishes = headers.get("Connection")
-    return wishes is not None and "close" in [wish.strip(" \t") for wish in wishes.lower().split(",")]
+    if "Connection" not in headers:
+        return False
+    return "close" in [wish.strip(" \t") for wish in headers["Connection"].lower().split(",")]
 
 
 def redact_headers(
