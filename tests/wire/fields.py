@@ -46,7 +46,7 @@ HEADERS: list[tuple[str, Any, list[str]]] = [
     ("C1 and no-break space", {"X-A": "a\x80\x9f\xa0b"}, ["X-A: a\x80\x9f\xa0b"]),
     ("every visible character", {"X-A": "".join(map(chr, range(33, 127)))}, ["X-A: " + "".join(map(chr, range(33, 127)))]),
     ("every character of a name", {"!#$%&'*+-.^_`|~09azAZ": "1"}, ["!#$%&'*+-.^_`|~09azAZ: 1"]),
-    ("a long value", {"X-A": "v" * 20_000}, ["X-A: " + "v" * 20_000]),
+    ("a long value", {"X-A": "v" * 300_000}, ["X-A: " + "v" * 300_000]),
     ("many", {f"X-{n}": str(n) for n in range(150)}, [f"X-{n}: {n}" for n in range(150)]),
     ("Host of one's own", {"Host": "virtual.test"}, []),
     ("Connection: close", {"Connection": "close"}, ["Connection: close"]),

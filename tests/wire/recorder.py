@@ -49,7 +49,9 @@ class _Peer:
     """One connection."""
 
     to: str
-    parser: h11.Connection = field(default_factory=lambda: h11.Connection(h11.SERVER))
+    parser: h11.Connection = field(
+        default_factory=lambda: h11.Connection(h11.SERVER, max_incomplete_event_size=2**21)
+    )
     request: Recorded = field(init=False)
 
     def __post_init__(self) -> None:

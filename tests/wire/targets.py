@@ -87,6 +87,7 @@ URLS: list[tuple[str, str]] = [
     ("http://here/a?[]{}|\\^", "/a?%5B%5D%7B%7D%7C%5C%5E"),
     ("http://here/a?&&=&", "/a?&&=&"),
     ("http://here/" + "a" * 3000, "/" + "a" * 3000),
+    ("http://here/long?" + "é" * 20_000, "/long?" + "%C3%A9" * 20_000),
 ]
 
 HOSTS: list[tuple[str, list[bytes] | str]] = [
