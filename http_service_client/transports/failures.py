@@ -41,6 +41,7 @@ __all__ = [
     "already_closed",
     "failure_of",
     "refusal_of",
+    "source_failed",
 ]
 
 
@@ -110,6 +111,16 @@ def refusal_of(error: errors.HttpClientError) -> Failure:
         return Failure(type(error), str(error), SentState.NEVER_SENT, details=vars(error))
     answered = isinstance(error, errors.ResponseError)
     return Failure(type(error), str(error), SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED)
+
+
+def source_failed(error: BaseException) -> Failure:
+    """Raises what the caller's generator raised; a failure for what is ours to say."""
+    if isinstance(error, errors.HttpClientError):
+        return refusal_of(error)
+    try:
+        raise error
+    finally:
+        del error
 
 
 def already_closed() -> Failure:

@@ -2,27 +2,20 @@
 
 What mocks and instrumentation hook into (`ClientSession._request`) is on the way; what aiohttp would
 decide on its own (redirects, cookies, a silent second try, header defaults, decoding) is switched off.
-This is the one place where aiohttp's errors are translated.
 """
 
 from __future__ import annotations
 
-import asyncio
-import ssl
-import threading
-from collections.abc import AsyncGenerator
-from socket import gaierror
 from typing import Any
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 from multidict import CIMultiDict
 from yarl import URL
 
 from ..core.effects import Outcome
 from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
-from ..errors import Failure, HttpClientError, innermost
+from ..errors import Failure, HttpClientError
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
@@ -30,18 +23,16 @@ from ..protocol.headers import ends_connection
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
-    CutShortError,
-    NotHttpError,
-    Phase,
-    ProxyRefusedError,
-    UnsendableError,
     already_closed,
     failure_of,
     refusal_of,
+    source_failed,
 )
-from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, field_text
-from .over_aiohttp_connections import EXCHANGE, AsyncExchange, CarefulConnector, leave_exchange
+from .framing import field_text
+from .over_aiohttp_connections import EXCHANGE, AsyncExchange, leave_exchange
+from .over_aiohttp_errors import ERRORS, builtin_of
 from .over_aiohttp_mocked import tell_no_false_coding
+from .over_aiohttp_sessions import LoopSessions
 from .over_aiohttp_shortcut import Answer, send_on_idle
 from .proxies import HttpProxy, Proxy, read_proxy
 
@@ -59,9 +50,7 @@ class AiohttpTransport:
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
-        self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
-        self._is_closed = False
-        self._lock = threading.Lock()  # loops live in threads; a forked child has a transport of its own
+        self._sessions = LoopSessions(settings)
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
@@ -72,13 +61,13 @@ class AiohttpTransport:
         return await self._exchange(request, timeout, leaves_open=True)
 
     async def _exchange(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
-        if self._is_closed:
+        if self._sessions.is_closed:
             return already_closed()
         proxy_url = self._settings.proxies.proxy_for(request.url)
         proxy = None if proxy_url is None else read_proxy(proxy_url)
         if isinstance(proxy, Failure):
             return proxy
-        session = await self._session()
+        session = await self._sessions.get()
         exchange = AsyncExchange(timeout, proxy)
         error: BaseException
         try:
@@ -104,7 +93,7 @@ class AiohttpTransport:
             return _response(request, answer, content, exchange.elapsed())
         except HttpClientError as refused:
             return refusal_of(refused)
-        except _ERRORS as failed:
+        except ERRORS as failed:
             error = failed
         except RuntimeError:
             if session.closed:  # in this very moment
@@ -112,8 +101,8 @@ class AiohttpTransport:
             raise
         try:
             if exchange.source_error is not None:
-                return _source_failed(exchange.source_error)
-            phase, error = _builtin(exchange, error)
+                return source_failed(exchange.source_error)
+            phase, error = builtin_of(exchange, error)
             return failure_of(phase, error, request, timeout, exchange.is_over)
         finally:
             del error, exchange  # a traceback holds this frame
@@ -175,60 +164,13 @@ class AiohttpTransport:
         parts.append(decoder.finish())
         return b"".join(parts)
 
-    async def _session(self) -> aiohttp.ClientSession:
-        """The session of this loop; a closed one when the client was closed in this very moment."""
-        loop = asyncio.get_running_loop()
-        held = self._sessions.get(loop)
-        if held is None:
-            held = _LoopSession(_new_session(self._settings))
-            with self._lock:
-                if not self._is_closed:
-                    self._sessions[loop] = held
-            if self._is_closed:
-                await held.session.close()
-                return held.session
-            self._abandon_the_dead()
-            await held.open()
-        return held.session
-
     async def close_async(self) -> None:
         """Close the session of this loop and, from here, those of the others."""
-        self._is_closed = True
-        with self._lock:
-            held = self._sessions.pop(asyncio.get_running_loop(), None)
-        self.close()
-        if held is not None:
-            await held.close()
+        await self._sessions.close_async()
 
     def close(self) -> None:
         """Close every session from outside its loop: at once where the loop rests, else on the loop."""
-        self._is_closed = True
-        self._abandon_the_dead()
-        with self._lock:
-            sessions, self._sessions = self._sessions, {}
-        running = asyncio._get_running_loop()
-        for loop, held in sessions.items():
-            if loop is running:
-                _close_soon(loop, held)  # begun at once, so that the end of `asyncio.run` waits for it
-            elif loop.is_running():
-                _tell_to_close(loop, held)
-            elif running is None:
-                loop.run_until_complete(held.close())
-            # else: a loop at rest cannot run inside a running one; when it runs, or ends, the session is closed
-
-    def _abandon_the_dead(self) -> None:
-        """Free the sockets of loops that were closed without a shutdown."""
-        with self._lock:
-            dead = [self._sessions.pop(loop) for loop in list(self._sessions) if loop.is_closed()]
-        for held in dead:
-            held.abandon()
-
-    def __del__(self) -> None:
-        # Nobody closed the client. The sessions of living loops are closed by these, those of dead ones here;
-        # without the lock, which a forked child may have inherited locked.
-        for loop, held in self._sessions.items():
-            if loop.is_closed():
-                held.abandon()
+        self._sessions.close()
 
 
 class _OpenBody:
@@ -257,7 +199,7 @@ class _OpenBody:
             if not data and exchange.died_of is not None and _ends_with_the_connection(self._answer):
                 raise exchange.died_of
             return data
-        except _ERRORS as failed:
+        except ERRORS as failed:
             error = failed
         except RuntimeError as failed:
             if self._connection is None or self._connection.transport is not None:
@@ -265,7 +207,7 @@ class _OpenBody:
             error = ConnectionResetError("closed in mid-body")  # by `close_async`
             del failed
         try:
-            phase, error = _builtin(exchange, error)
+            phase, error = builtin_of(exchange, error)
             return failure_of(phase, error, self._request, timeout, exchange.is_over)
         finally:
             del error, exchange  # a traceback holds this frame
@@ -275,81 +217,6 @@ class _OpenBody:
 
     def close(self) -> None:
         self._answer.close()
-
-
-_ERRORS = (
-    *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
-    *(NotHttpError, ProxyRefusedError),
-)
-
-
-class _LoopSession:
-    """A session that closes when its loop shuts down.
-
-    `asyncio.run`, pytest-asyncio and the web servers end a loop with `shutdown_asyncgens()`, which closes
-    every async generator begun on it. This one's cleanup closes the session. The same happens when the
-    client is collected unclosed.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self.session = session
-        self._lifetime = _close_at_the_end(session)
-
-    async def open(self) -> None:
-        """Begin the lifetime."""
-        await self._lifetime.__anext__()
-
-    async def close(self) -> None:
-        """Close the session now."""
-        await self._lifetime.aclose()
-
-    def abandon(self) -> None:
-        """The loop was closed without a shutdown: free the sockets without it."""
-        connector: Any = self.session.connector
-        self.session.detach()
-        if connector is not None:
-            connector.abandon()
-
-
-def _tell_to_close(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
-    try:
-        loop.call_soon_threadsafe(_close_soon, loop, held)
-    except RuntimeError:  # it was closed in this very moment
-        held.abandon()
-
-
-def _close_soon(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
-    # The loop itself keeps weak references only. Both are kept until the session is closed: at its end the
-    # loop cancels a task that did not run yet, and closes the session by its shutdown.
-    _CLOSING[held.session] = (held, loop.create_task(held.close()))
-
-
-_CLOSING: dict[aiohttp.ClientSession, tuple[_LoopSession, asyncio.Task[None]]] = {}
-
-
-async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
-    try:
-        yield
-    finally:
-        try:
-            await session.close()
-        finally:
-            _CLOSING.pop(session, None)
-
-
-def _new_session(settings: TransportSettings) -> aiohttp.ClientSession:
-    session = aiohttp.ClientSession(
-        connector=CarefulConnector(settings),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        raise_for_status=False,
-        max_line_size=MAX_FIELD_SIZE,
-        max_field_size=MAX_FIELD_SIZE,
-        max_headers=MAX_FIELDS,
-    )
-    session._retry_connection = False  # a second try is the core's to decide, never a silent one
-    return session
 
 
 def _body(body: Body, exchange: AsyncExchange) -> Any:
@@ -363,7 +230,7 @@ def _is_short(body: Body) -> bool:
 
 
 def _open_response(
-    request: HttpRequest, answer: aiohttp.ClientResponse | Answer | Answer, exchange: AsyncExchange
+    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange
 ) -> OpenResponse:
     return OpenResponse(
         answer.status,
@@ -406,50 +273,3 @@ def _ends_with_the_connection(answer: aiohttp.ClientResponse | Answer) -> bool:
     """Whether the body has no end of its own (RFC 9112, 6.3)."""
     coding = answer.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in answer.headers and coding.lower() == "identity"
-
-
-def _source_failed(error: Exception) -> Failure:
-    """Raises what the caller's generator raised; a failure for what is ours to say."""
-    if isinstance(error, HttpClientError):
-        return refusal_of(error)
-    try:
-        raise error
-    finally:
-        del error
-
-
-def _builtin(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase and the builtin error behind an error of aiohttp."""
-    phase = exchange.phase
-    root = innermost(error)
-    if isinstance(error, ProxyRefusedError):
-        return Phase.PROXY, error
-    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
-        return phase, UnsendableError(str(error))
-    if isinstance(error, aiohttp.ServerFingerprintMismatch):
-        return Phase.CONNECT, ssl.SSLCertVerificationError(str(error))
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
-    if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
-        return Phase.PROXY, root
-    # A mock knows no phases, but these happen in no other.
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) or isinstance(
-        root, (ConnectionRefusedError, gaierror)
-    ):
-        phase = phase if phase is Phase.PROXY else Phase.CONNECT
-    if isinstance(root, asyncio.TimeoutError):
-        return phase, TimeoutError(str(root))  # on Python 3.10 they are two classes
-    if exchange.died_of is not None:
-        return phase, exchange.died_of
-    if isinstance(root, OSError):
-        return phase, root
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        # With a message that is no text, it has what there was of a response.
-        if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
-            return phase, CutShortError()
-        return phase, ConnectionResetError("closed without an answer")
-    if isinstance(error, aiohttp.ClientPayloadError):
-        return phase, CutShortError()
-    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):
-        return phase, NotHttpError(MALFORMED)
-    return phase, ConnectionError(str(error))

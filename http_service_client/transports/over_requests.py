@@ -33,6 +33,7 @@ from .failures import (
     already_closed,
     failure_of,
     refusal_of,
+    source_failed,
 )
 from .framing import field_text
 from .over_requests_connections import Answer, ExchangeBounds, ExchangeError, Pool
@@ -114,7 +115,7 @@ class RequestsTransport:
             error = mocked_or_reading
         try:
             if isinstance(error, BodySourceError):
-                return _source_failed(error.error)
+                return source_failed(error.error)
             return _failed(phase, error, request, timeout, bounds)
         finally:
             del error  # its traceback holds this frame
@@ -174,16 +175,6 @@ def _bounds(timeout: Timeout, started: float) -> ExchangeBounds:
     if connect_ends_at is None or (ends_at is not None and ends_at < connect_ends_at):
         connect_ends_at = ends_at
     return ExchangeBounds(ends_at, connect_ends_at, timeout.read, timeout.write)
-
-
-def _source_failed(error: BaseException) -> Failure:
-    """Raises what the caller's generator raised; a failure for what is ours to say."""
-    if isinstance(error, HttpClientError):
-        return refusal_of(error)
-    try:
-        raise error
-    finally:
-        del error
 
 
 class _PlainSession(requests.Session):

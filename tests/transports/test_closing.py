@@ -16,7 +16,7 @@ import pytest
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.errors import ConnectionLostError
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
-from http_service_client.transports import over_aiohttp
+from http_service_client.transports import over_aiohttp_sessions
 from transports.faults import Certificates, failing, places_in_use
 from worlds import AsyncioWorld, World
 
@@ -123,18 +123,18 @@ def test_a_session_made_while_the_client_is_closed(
 ) -> None:
     """It is closed too, and the call says why it cannot be made."""
     server.script("/", respond(204))
-    make = over_aiohttp._new_session
+    make = over_aiohttp_sessions.new_session
 
     def make_late(settings: Any) -> Any:
         client.close()
         return make(settings)
 
-    monkeypatch.setattr(over_aiohttp, "_new_session", make_late)
+    monkeypatch.setattr(over_aiohttp_sessions, "new_session", make_late)
     with AsyncioWorld() as world:
         client = world.client()
         with pytest.raises(ClientClosedError):
             world.request(client, "GET", server.url + "/")
-        assert not client._worlds._over_aiohttp._sessions
+        assert not client._worlds._over_aiohttp._sessions._sessions
     assert not server.requests
 
 

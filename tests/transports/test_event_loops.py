@@ -15,7 +15,7 @@ import pytest
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
-from http_service_client.transports import over_aiohttp
+from http_service_client.transports import over_aiohttp_sessions
 from http_service_client.transports.over_aiohttp_connections import _free
 from transports.faults import Certificates, places_in_use
 from worlds import World
@@ -212,7 +212,7 @@ def test_a_plain_with_inside_a_loop_leaves_nothing_behind(
         asyncio.run(calls())
         gc.collect()  # asyncio's "Task was destroyed but it is pending" comes when it is collected
     assert caplog.messages == []
-    assert not over_aiohttp._CLOSING
+    assert not over_aiohttp_sessions._CLOSING
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
@@ -273,7 +273,7 @@ def test_cancelling_at_every_step(
                 assert places_in_use(client) == 0
                 response = await client.get_async(server.url + "/", params={"step": steps})
                 assert response.text == f"/?step={steps}" * 1000  # and not what was left on the wire
-                assert not client._worlds._over_aiohttp._sessions[
+                assert not client._worlds._over_aiohttp._sessions._sessions[
                     asyncio.get_running_loop()
                 ].session.connector._acquired
 
