@@ -6,14 +6,13 @@ the timeline, return or raise. What the plan decides is in `core/`; how it is pe
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import random as _random
 import sys
 import warnings
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +37,7 @@ from .opening import CallOpener
 from .performing import finish, opened, perform, perform_async, saved
 from .protocol.bodies import UNSET
 from .protocol.cookie_jar import CookieJar
-from .streaming import AsyncStreamedResponse, StreamedResponse
+from .streaming import AsyncStreamedResponse, AsyncStreamOpening, StreamedResponse, StreamOpening
 from .verbs import Verbs
 from .worlds import Worlds, check_parts
 
@@ -139,10 +138,9 @@ class HttpServiceClient(Verbs):
         outcome = await perform_async(driver, call, self._pipeline)
         return finish(call, outcome, options.get("response_type"))
 
-    @contextmanager
     def stream(
         self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
-    ) -> Iterator[StreamedResponse]:
+    ) -> StreamOpening:
         """Make a call and take the response's body as it comes: ``with client.stream("GET", url) as response``.
 
         max_response_size: decoded bytes, None for no limit; without it, the configuration's.
@@ -151,28 +149,27 @@ class HttpServiceClient(Verbs):
 
         Raises as `request`; see `StreamedResponse` for what reading raises.
         """
-        driver = self._worlds.blocking()
-        call = self._begin(method, url, options, self._streaming(max_response_size, options))
-        self._warn_inside_a_loop()
-        response = StreamedResponse(call, opened(call, perform(driver, call, self._pipeline)), driver)
-        try:
-            yield response
-        finally:
-            response.close()
+        return StreamOpening(partial(self._opened, method, url, max_response_size, options))
 
-    @asynccontextmanager
-    async def stream_async(
+    def stream_async(
         self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
-    ) -> AsyncIterator[AsyncStreamedResponse]:
+    ) -> AsyncStreamOpening:
         """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``."""
+        return AsyncStreamOpening(partial(self._opened_async, method, url, max_response_size, options))
+
+    def _opened(self, method: str, url: str, max_size: Any, options: RequestOptions) -> StreamedResponse:
+        driver = self._worlds.blocking()
+        call = self._begin(method, url, options, self._streaming(max_size, options))
+        self._warn_inside_a_loop()
+        return StreamedResponse(call, opened(call, perform(driver, call, self._pipeline)), driver)
+
+    async def _opened_async(
+        self, method: str, url: str, max_size: Any, options: RequestOptions
+    ) -> AsyncStreamedResponse:
         driver = self._worlds.tasks()
-        call = self._begin(method, url, options, self._streaming(max_response_size, options))
+        call = self._begin(method, url, options, self._streaming(max_size, options))
         outcome = await perform_async(driver, call, self._pipeline)
-        response = AsyncStreamedResponse(call, opened(call, outcome), driver)
-        try:
-            yield response
-        finally:
-            response.close()
+        return AsyncStreamedResponse(call, opened(call, outcome), driver)
 
     def download(
         self,
@@ -308,7 +305,7 @@ class HttpServiceClient(Verbs):
 
 
 def _is_ours(file: str) -> bool:
-    return os.path.dirname(file) == _HOME or file == contextlib.__file__
+    return os.path.dirname(file) == _HOME
 
 
 _HOME = os.path.dirname(__file__)

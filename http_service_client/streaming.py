@@ -6,10 +6,10 @@ A response that is no success (2xx) has been read already, as by any other verb:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from .core.streaming import OpenResponse
+from .core.streaming import OpenBody, OpenResponse, WholeBody
 from .errors import Failure, HttpClientError, SentState, StreamError
 from .events import Timeline
 from .messages import HttpResponse
@@ -19,11 +19,10 @@ from .protocol.media_types import parse_content_type
 
 if TYPE_CHECKING:
     from .core.call import Call
-    from .core.streaming import OpenBody
     from .drivers.blocking import BlockingDriver
     from .drivers.tasks import TaskDriver
 
-__all__ = ["AsyncStreamedResponse", "StreamedResponse"]
+__all__ = ["AsyncStreamOpening", "AsyncStreamedResponse", "StreamOpening", "StreamedResponse"]
 
 T = TypeVar("T")
 
@@ -36,23 +35,26 @@ class _Streamed(HttpResponse):
     __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
 
     def __init__(self, call: Call, response: HttpResponse) -> None:
-        is_open = isinstance(response, OpenResponse) and call.body is not None
+        self._body: OpenBody | WholeBody | None = None
+        if isinstance(response, OpenResponse) and call.body is not None:
+            self._body = call.body
+        elif response.is_success:
+            self._body = WholeBody(response.content)
         super().__init__(
             response.status_code,
             headers=response.headers,
-            content=b"" if is_open else response.content,
+            content=b"" if self._body is not None else response.content,
             reason_phrase=response.reason_phrase,
             url=response.url,
             request=response.request,
             elapsed=response.elapsed,
             history=response.history,
         )
-        if not is_open:
+        if not isinstance(self._body, OpenBody):
             call.let_go()
         self._call = call
-        self._body = call.body
         self._is_taken = self._is_finished = False
-        if is_open:
+        if self._body is not None:
             self._content: bytes | None = None
         self.attempts = call.attempt
         self.timeline = Timeline(call.events)
@@ -60,9 +62,13 @@ class _Streamed(HttpResponse):
     @property
     def content(self) -> bytes:
         """The decoded bytes, once `read` has been called. Raises StreamError before that."""
-        if self._content is None:
-            raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
-        return self._content
+        if self._content is not None:
+            return self._content
+        if self._is_taken:
+            raise StreamError("the body was taken in pieces, which are not kept; call read() for all of it")
+        if self._is_finished:
+            raise StreamError("the stream was closed unread; call read() inside the with block")
+        raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
 
     @content.setter
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -85,7 +91,7 @@ class _Streamed(HttpResponse):
             self._is_taken = True
         return self._content
 
-    def _open_body(self) -> OpenBody:
+    def _open_body(self) -> OpenBody | WholeBody:
         if self._body is None or self._is_finished:
             raise StreamError("the stream was closed before its end; take its body inside the with block")
         return self._body
@@ -123,6 +129,9 @@ class _Streamed(HttpResponse):
     def _lines(self, max_length: int | None) -> LineDecoder:
         _, parameters = parse_content_type(self.headers.get("Content-Type", ""))
         return LineDecoder(parameters.get("charset"), max_length)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}]>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         head = {
@@ -243,3 +252,68 @@ class AsyncStreamedResponse(_Streamed):
         if self._content is None:
             self.content = b"".join([piece async for piece in self.iter_bytes()])
         return self.content
+
+
+class _Opening:
+    """A stream that is not open yet. Every way to use it but the right one is told the right one."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:  # a type checker finds these mistakes by itself
+
+        def _refuse(self, *_: object) -> NoReturn:
+            raise TypeError(f"a stream is not open yet: {_RIGHT}")
+
+        __enter__ = __exit__ = __aenter__ = __aexit__ = __await__ = __iter__ = __aiter__ = _refuse
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(f"a stream that is not open has no {name!r}: {_RIGHT}")
+
+
+_RIGHT = (
+    "write 'with client.stream(...) as response', "
+    "or in asyncio 'async with client.stream_async(...) as response'"
+)
+
+
+class StreamOpening(_Opening):
+    """What `HttpServiceClient.stream` returns: `with` makes the call, and closes at its end what it opened."""
+
+    __slots__ = ("_open", "_response")
+
+    def __init__(self, open_stream: Callable[[], StreamedResponse]) -> None:
+        self._open = open_stream
+        self._response: StreamedResponse | None = None
+
+    def __enter__(self) -> StreamedResponse:
+        _check_unopened(self._response)
+        self._response = self._open()
+        return self._response
+
+    def __exit__(self, *about: object) -> None:
+        assert self._response is not None
+        self._response.close()
+
+
+class AsyncStreamOpening(_Opening):
+    """As `StreamOpening`, by `async with`."""
+
+    __slots__ = ("_open", "_response")
+
+    def __init__(self, open_stream: Callable[[], Awaitable[AsyncStreamedResponse]]) -> None:
+        self._open = open_stream
+        self._response: AsyncStreamedResponse | None = None
+
+    async def __aenter__(self) -> AsyncStreamedResponse:
+        _check_unopened(self._response)
+        self._response = await self._open()
+        return self._response
+
+    async def __aexit__(self, *about: object) -> None:
+        assert self._response is not None
+        self._response.close()
+
+
+def _check_unopened(response: HttpResponse | None) -> None:
+    if response is not None:
+        raise StreamError("this stream has been opened before; call client.stream() anew for each")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .limits import Ticket
     from .saving import Download
 
-__all__ = ["OpenBody", "OpenResponse", "StreamOptions"]
+__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody"]
 
 
 class StreamOptions(NamedTuple):
@@ -56,7 +56,9 @@ class OpenResponse(HttpResponse):
     @property
     def content(self) -> bytes:
         """It is not here. Raises StreamError."""
-        raise StreamError("this response is streamed: its body is not here; its status and headers are")
+        raise StreamError(
+            "only status and headers are here: the body is streamed, or in the file of its download"
+        )
 
     @content.setter
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -165,3 +167,16 @@ class OpenBody:
 
 
 _TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
+
+
+class WholeBody:
+    """As `OpenBody`, of a response that is here already: a test's script or an interceptor made it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
+
+    def next_piece(self) -> Plan[bytes | Failure]:
+        """All of it; b"" after that."""
+        piece, self._left = self._left, b""
+        return piece
+        yield  # a plan, as the other is
