@@ -71,32 +71,32 @@ class Head:
         self.status = status
         self.reason = reason
         self.fields = [(name.decode("ascii"), field_text(value)) for name, value in fields]
-        lengths, codings = [], []
+        lengths, codings, options = [], [], []
         for name, value in self.fields:
             key = name.lower()
             if key == "content-length":
                 lengths.append(value)
             elif key == "transfer-encoding":
                 codings.append(value)
+            elif key in _CONNECTION:
+                options.append(value)
             elif key == "sec-websocket-key1":
                 raise NotHttpError(MALFORMED)  # aiohttp refuses what the first drafts of WebSocket used
         self.is_chunked = is_chunked(status, lengths, codings)
         self.length = int(lengths[0]) if lengths else None
-        wishes = _wishes(fields)
+        wishes = _wishes(options)
         is_old = version in (b"0.9", b"1.0", b"2.0")  # the last as llhttp has it
-        self.is_final = b"keep-alive" not in wishes if is_old else b"close" in wishes
+        self.is_final = "keep-alive" not in wishes if is_old else "close" in wishes
         # What follows 101 is no longer HTTP.
-        self.is_last = self.is_final or b"close" in wishes or status == 101
+        self.is_last = self.is_final or "close" in wishes or status == 101
 
 
-def _wishes(fields: list[tuple[bytes, bytes]]) -> set[bytes]:
-    """What the Connection fields name. llhttp takes Proxy-Connection for one of them."""
-    return {
-        option.strip(b" \t")
-        for name, value in fields
-        if name.lower() in (b"connection", b"proxy-connection")
-        for option in value.lower().split(b",")
-    }
+_CONNECTION = ("connection", "proxy-connection")  # one and the same to llhttp
+
+
+def _wishes(values: list[str]) -> set[str]:
+    """The options that Connection fields name."""
+    return {option.strip(" \t").lower() for value in values for option in value.split(",")}
 
 
 def read_head(incoming: Incoming) -> Head:
@@ -115,12 +115,10 @@ def read_head(incoming: Incoming) -> Head:
 
 
 def _read_one_head(incoming: Incoming) -> Head:
-    if not incoming.peek():
-        raise ConnectionResetError("closed without an answer")
+    while not incoming.skip_blank_lines():
+        if not incoming.peek():
+            raise ConnectionResetError("closed without an answer")
     try:
-        while not incoming.skip_blank_lines():
-            if not incoming.peek():
-                raise EndOfBytes
         line = _plain(incoming.line(_STATUS_START))
         match = _STATUS_LINE(line)
         if match is None:
@@ -192,7 +190,7 @@ def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes)
     name, colon, raw = line.removesuffix(b"\r").partition(b":")
     if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
         return False
-    return (_FIELD_START(line) or _FOLD_START(line)) is not None
+    return bool(_FIELD_START(line) or (fields and _FOLD_START(line)))
 
 
 class Body:
@@ -253,7 +251,10 @@ class Body:
                 # llhttp counts them with the fields of the head, the last one when the next message comes.
                 most = MAX_FIELDS + 1 - len(self._head.fields)
                 trailers = _read_fields(self._incoming, most, is_trailer=True)  # nobody reads them
-                self._complete(is_final=b"close" in _wishes(trailers))
+                options = [
+                    field_text(value) for name, value in trailers if field_text(name).lower() in _CONNECTION
+                ]
+                self._complete(is_final="close" in _wishes(options))
         except EndOfBytes:
             raise CutShortError from None
         return bool(self._left)

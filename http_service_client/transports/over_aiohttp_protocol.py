@@ -54,7 +54,7 @@ class MindfulProtocol(ResponseHandler):
         """Bytes from the event loop; those that come while nobody asks make the connection unfit."""
         if data and self.is_idle:  # aiohttp calls it without data, to go on with what it has
             self.force_close()
-        self.has_begun = True
+        self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
         super().data_received(data)
 
     def feed_data(self, data: Any, size: int = 0) -> None:

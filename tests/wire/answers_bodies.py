@@ -146,7 +146,7 @@ LOST = "the connection to URL was lost (ConnectionResetError)"
 
 TRUNCATIONS = [
     refused("before anything", says=LOST, error="ConnectionLostError", ends=True),
-    refused("behind a blank line", b"\r\n", says=CUT, ends=True),
+    refused("behind a blank line", b"\r\n", says=LOST, error="ConnectionLostError", ends=True),
     refused("behind a byte", b"H", says=CUT, ends=True),
     refused("in the version", b"HTTP/1.", says=CUT, ends=True),
     refused("in the status", b"HTTP/1.1 20", says=CUT, ends=True),
