@@ -122,7 +122,7 @@ class _Streamed(HttpResponse):
         try:
             return decode(*data)
         except HttpClientError as error:
-            failure = Failure(type(error), str(error), SentState.ANSWERED)
+            failure = Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
         self._checked(failure)
         return []
 

@@ -16,6 +16,7 @@ from ..errors import (
     Failure,
     HttpClientError,
     RequestTimeoutError,
+    ResponseError,
     SentState,
     StreamError,
 )
@@ -128,7 +129,8 @@ class OpenBody:
                     self._pieces = self._decoder.pieces(data)
         except HttpClientError as error:  # of the decoder
             self.close()
-            return self._failed(type(error), str(error), SentState.ANSWERED)
+            state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
+            return self._failed(type(error), str(error), state)
 
     def _receive(self) -> Plan[bytes | Failure]:
         """Some bytes from the wire, within the bounds."""

@@ -37,6 +37,9 @@ from .tls import TlsSettings
 
 __all__ = ["Answer", "Connection", "ExchangeBounds", "ExchangeError", "Pool"]
 
+# Of TLS: before OpenSSL 3 a reset cannot be told from an end without farewell, which must pass for an end.
+_RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
+
 _PIECE = 64 * 1024  # bytes handed to the kernel, or asked of it, at a time
 
 
@@ -104,8 +107,16 @@ class Connection(Incoming):
     def receive(self) -> bytes:
         """Some bytes, within the bounds of the exchange."""
         self.sock.settimeout(_left(self._ends_at, self._read_within))
-        data: bytes = self.sock.recv(_PIECE)
-        return data
+        return self._receive_some()
+
+    def _receive_some(self) -> bytes:
+        try:
+            data: bytes = self.sock.recv(_PIECE)
+            return data
+        except ssl.SSLEOFError as error:
+            if error.reason == "UNEXPECTED_EOF_WHILE_READING":  # no farewell: many servers leave it out
+                return b""
+            raise  # a reset
 
     def send(self, data: bytes | memoryview) -> None:
         """Send bytes; each part of them that the kernel takes has the time of a write."""
@@ -142,7 +153,7 @@ class Connection(Incoming):
 
     def _is_answered(self) -> bool:
         try:
-            data = self.sock.recv(_PIECE)
+            data = self._receive_some()
         except (BlockingIOError, ssl.SSLWantReadError):  # nothing but a record of TLS's own
             return False
         self.add(data)
@@ -234,7 +245,9 @@ def _secured(sock: Any, host: str, tls: TlsSettings, ends_at: float | None) -> A
     sock.settimeout(_left(ends_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
         return SSLTransport(sock, tls.context, host.rstrip("."))
-    return tls.context.wrap_socket(sock, server_hostname=host.rstrip("."))
+    return tls.context.wrap_socket(
+        sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
+    )
 
 
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:

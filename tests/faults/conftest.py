@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.stage import Metronome, Stage, resolving
+from faults.stage import Metronome, resolving
 from transports.faults import Certificates
 
 
@@ -22,15 +22,8 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("strangers"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def metronome() -> Iterator[Metronome]:
     """Tells the client's own time from the machine's."""
     with Metronome() as metronome, resolving():
         yield metronome
-
-
-@pytest.fixture
-def stage(certificates: Certificates, strangers: Certificates, metronome: Metronome) -> Iterator[Stage]:
-    """Servers for one call."""
-    with Stage(certificates, strangers) as stage:
-        yield stage

@@ -23,6 +23,8 @@ from unittest import mock
 from http_service_client import HttpClientError, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
+from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_requests import RequestsTransport  # noqa: F401  # likewise
 from transports.faults import Certificates, places_in_use, served
 from worlds import World
 
@@ -275,9 +277,6 @@ def play(
         left_over.append(f"{places} places")
     if (settled := _settled(client) - settled_before) != made:
         left_over.append(f"{made - settled} permits")
-    seen: list[Received | Head] = []
-    if place.server is not None:
-        seen = [request for request in place.server.requests if request.header("X-Call") == call_id]
     healthy = place.healthy or stage.loopback(respond(204)).url.replace("/fault", "/healthy")
     if (status := world.request(client, "POST", healthy, retry_policy=None, timeout=20).status_code) != 204:
         left_over.append(f"the next call comes to {status}")
@@ -286,6 +285,10 @@ def play(
         left_over.append(f"{server.open_connections} connections")
     if places := places_in_use(client):
         left_over.append(f"{places} places after the next call")
+    # Last of all: by now even a server that the machine kept waiting has read what came.
+    seen: list[Received | Head] = []
+    if place.server is not None:
+        seen = [request for request in place.server.requests if request.header("X-Call") == call_id]
     outcome: Any = response if error is None else error
     return Played(
         type(error).__name__ if error is not None else str(response.status_code),

@@ -82,6 +82,7 @@ FAULTS = [
     Fault("handshake closed", sites.on_tls_port(sites.hangs_up), "ConnectError", "never_sent", "3/0", "3/0", "3/0"),
     Fault("client certificate refused (TLS 1.3)", sites.refuses_our_certificate(TLS_13), "TlsError", "never_sent", "3/0", "3/0", "3/0"),
     Fault("client certificate refused (TLS 1.2)", sites.refuses_our_certificate(TLS_12), "TlsError", "never_sent", "3/0", "3/0", "3/0"),
+    Fault("reset in a body without a length over TLS", sites.over_tls(reset(b"HTTP/1.1 200 OK\r\n\r\nhalf")), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("reset over TLS", sites.over_tls(reset()), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("truncated body over TLS", sites.over_tls(hang_up(sites.HEAD + b"half")), "ProtocolError", "maybe_processed", "3/3", "1/1", "3/3"),
     # Answers.

@@ -15,9 +15,6 @@ import pytest
 from faults.stage import KEY, MARGIN, Metronome, Played, Stage, play
 from faults.table import FAULTS, Fault
 from http_service_client import HttpServiceClient
-from http_service_client.testing import LoopbackServer  # noqa: F401  # its import takes a while
-from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # likewise
-from http_service_client.transports.over_requests import RequestsTransport  # noqa: F401  # likewise
 from transports.faults import Certificates
 from worlds import WORLDS, World
 
