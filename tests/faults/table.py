@@ -18,7 +18,7 @@ from faults.sites import Site, plays, used_before
 from http_service_client import Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
 
-BIG = b"x" * 50_000_000
+BIG = b"x" * 20_000_000
 SOON = Timeout(total=0.2)
 CONNECT_SOON = Timeout(total=3.0, connect=0.2)
 READ_SOON = Timeout(total=3.0, read=0.2)
