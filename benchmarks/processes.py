@@ -47,16 +47,19 @@ print(tracemalloc.get_traced_memory()[0] / 1e6)
 _CALLS = """
 import gc
 from http_service_client import HttpResponse, HttpServiceClient, NetworkError
-from http_service_client.testing import VirtualClock
+from http_service_client.drivers.clocks import SystemClock
 from benchmarks.clients import our_config, Forgetful
+
+class Impatient(SystemClock):
+    def sleep(self, seconds):
+        pass
 
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
-clock = VirtualClock()
 script = {"/works": HttpResponse(200, content=b"{}"), "/fails": ConnectionResetError()}
-client = HttpServiceClient(our_config(), transport=Forgetful(script, clock=clock), clock=clock)
+client = HttpServiceClient(our_config(), transport=Forgetful(script), clock=Impatient())
 
 def calls(number):
     for _ in range(number // 2):
@@ -72,6 +75,43 @@ before = resident()
 calls(100_000)
 gc.collect()
 print(max(0, resident() - before) / 1e6)
+"""
+
+_BODIES = """
+import asyncio, resource, tempfile
+from http_service_client import HttpServiceClient
+from benchmarks.clients import our_config
+from benchmarks.server import running_server
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+
+def blocking(size, file):
+    with HttpServiceClient(our_config()) as client:
+        with client.stream("GET", f"{base}/bytes/{size}", max_response_size=None) as response:
+            for piece in response.iter_bytes():
+                pass
+        file.seek(0)
+        client.post(base, data=file)
+
+async def in_tasks(size, file):
+    async with HttpServiceClient(our_config()) as client:
+        async with client.stream_async("GET", f"{base}/bytes/{size}", max_response_size=None) as response:
+            async for piece in response.iter_bytes():
+                pass
+        file.seek(0)
+        await client.post_async(base, data=file)
+
+with running_server() as base, tempfile.TemporaryFile() as small, tempfile.TemporaryFile() as large:
+    small.write(bytes(1_000_000))
+    for _ in range(100):
+        large.write(bytes(1_000_000))
+    blocking(1_000_000, small)
+    asyncio.run(in_tasks(1_000_000, small))
+    before = peak()
+    blocking(100_000_000, large)
+    asyncio.run(in_tasks(100_000_000, large))
+    print(peak() - before)
 """
 
 
@@ -94,6 +134,11 @@ def imports(base: str) -> Iterator[dict[str, Work]]:
 def memory_of_10_000_keys() -> float:
     """Megabytes that 10,000 hosts take, each with circuit, budget and limit."""
     return run(_KEYS)[0]
+
+
+def growth_over_100_mb_bodies() -> float:
+    """Megabytes by which 100 MB up and down, in both worlds, raise the peak of resident memory over 1 MB's."""
+    return run(_BODIES)[0]
 
 
 def growth_over_100_000_calls() -> float:

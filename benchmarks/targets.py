@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from . import clients, guards, processes
+from . import bodies, clients, guards, processes
 from .clients import OURS
 from .measuring import Work
 
@@ -65,6 +65,8 @@ FIELDS = {
     "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
     "threads": Field("GET + json() from 16 threads", clients.threads, 15, 1600, 0),
     "concurrent": Field("GET + json(), 1,000 at once", clients.concurrent, 15, 1000, 0),
+    "blocking bodies": Field("100 MB up and down", bodies.blocking, 9, 1, 0, "body"),
+    "async bodies": Field("100 MB up and down, async", bodies.asynchronous, 9, 1, 0, "body"),
     "imports": Field("An import in a fresh interpreter", processes.imports, 15, 1, 3, "import"),
 }
 
@@ -83,10 +85,17 @@ TARGETS = (
     Target("… async", "async guards", "our breaker", "purgatory", 1.0, 2.5),
     Target("16 threads on one client, calls a second, to requests", "threads", OURS, "requests", 1.5, kind="rate"),
     Target("1,000 async calls at once, calls a second, to aiohttp", "concurrent", OURS, "aiohttp", 0.95, kind="rate"),
+    Target("100 MB upload, to requests", "blocking bodies", "our upload", "requests upload", 1.05),
+    Target("100 MB download, to requests", "blocking bodies", "our download", "requests download", 1.05),
+    Target("100 MB upload, to aiohttp", "async bodies", "our upload", "aiohttp upload", 1.05),
+    Target("100 MB download, to aiohttp", "async bodies", "our download", "aiohttp download", 1.05),
     Target("import http_service_client, to import requests", "imports", OURS, "requests", 0.5, 0.7),
 )  # fmt: skip
 
 AMOUNTS = (
+    Amount(
+        "100 MB up and down, both worlds: growth of the peak, MB", processes.growth_over_100_mb_bodies, 8.0
+    ),
     Amount("10,000 keys with circuit and budget, MB", processes.memory_of_10_000_keys, 12.0),
     Amount("100,000 calls, half failing: growth, MB", processes.growth_over_100_000_calls, 2.0),
 )

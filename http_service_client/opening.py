@@ -66,6 +66,10 @@ __all__ = ["CallOpener"]
 
 _LOGGER = logging.getLogger("http_service_client")
 
+# Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
+# be more than half of the memory that a key takes.
+_LOCKS = 64
+
 Listener = Callable[["Event | StateChange"], None]
 
 
@@ -97,6 +101,7 @@ class CallOpener:
             }
         )
         _override(self._headers, config.headers)
+        self._locks = [ForkSafeLock() for _ in range(_LOCKS)]
         self.keys = KeyRegistry(self._new_state, lock=ForkSafeLock())
 
     def __call__(
@@ -209,6 +214,7 @@ class CallOpener:
 
     def _new_state(self, key: str) -> KeyState:
         config = self._config
+        lock = self._locks[hash(key) % _LOCKS]
         breaker = budget = None
         if config.circuit_breaker is not None:
             breaker = CircuitBreaker(
@@ -216,12 +222,12 @@ class CallOpener:
                 key=key,
                 clock=self._now,
                 random=self._random,
-                lock=ForkSafeLock(),
+                lock=lock,
                 on_change=self._on_change(config.circuit_breaker),
             )
         if config.budget is not None:
-            budget = RetryBudget(config.budget, clock=self._now, lock=ForkSafeLock())
-        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=ForkSafeLock()))
+            budget = RetryBudget(config.budget, clock=self._now, lock=lock)
+        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=lock))
 
     def _on_change(self, policy: CircuitBreakerPolicy) -> Callable[[StateChange], None]:
         """Tell the client's listener, and the policy's own."""

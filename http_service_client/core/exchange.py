@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import AttemptTimeoutError, EgressRefusedError, Failure, PoolTimeoutError, SentState
 from ..messages import HttpRequest
 from ..protocol.egress import EgressPolicy
-from ..protocol.urls import split_url
+from ..protocol.urls import origin_of, split_url
 from .effects import Acquire, Open, Outcome, Plan, Send
 from .streaming import OpenBody, OpenResponse
 
@@ -36,13 +36,13 @@ class Exchange:
         self._egress = egress
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        url = split_url(request.url)
         if self._egress is not None:
             try:
-                self._egress.check_url(url)
+                self._egress.check_url(split_url(request.url))
             except EgressRefusedError as refused:
                 return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
-        host_limit = self._keys.get(url.origin).connections
+        origin = origin_of(request.url)
+        host_limit = self._keys.get(origin).connections
         host_place = host_limit.request()
         place = None
         is_open = False
@@ -52,7 +52,7 @@ class Exchange:
             if not host_place.is_granted:
                 began = call.clock()
                 if not (yield from Acquire(host_place, _pool_wait(call, waited))):
-                    return _no_place(call, f"{host_limit.capacity} connections to {url.origin}")
+                    return _no_place(call, f"{host_limit.capacity} connections to {origin}")
                 waited = call.clock() - began
             place = self._connections.request()
             if not place.is_granted and not (yield from Acquire(place, _pool_wait(call, waited))):

@@ -43,7 +43,10 @@ class Timeout:
         """This timeout, cut to what is left of a deadline (seconds > 0, or None)."""
         if remaining is None or (self.total is not None and self.total <= remaining):
             return self
-        connect = None if self.connect is None else min(self.connect, remaining)
         cut = object.__new__(Timeout)  # each value is checked already; this happens at every attempt
-        cut.__dict__.update(self.__dict__, total=remaining, connect=connect)
+        bounds = cut.__dict__
+        bounds.update(self.__dict__)
+        bounds["total"] = remaining
+        if self.connect is not None and remaining < self.connect:
+            bounds["connect"] = remaining
         return cut

@@ -7,11 +7,11 @@ way to frame a body that could be read in two ways is refused, also where one of
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from .failures import NotHttpError
 
-__all__ = ["MALFORMED", "MAX_FIELDS", "MAX_FIELD_SIZE", "TOO_LARGE", "field_text", "is_chunked"]
+__all__ = ["MALFORMED", "MAX_FIELDS", "MAX_FIELD_SIZE", "TOO_LARGE", "RawFields", "field_text", "is_chunked"]
 
 MAX_FIELDS = 256  # in one response, trailers included
 MAX_FIELD_SIZE = 64 * 1024  # bytes of a field's name and value together, or of a reason phrase
@@ -43,6 +43,18 @@ def is_chunked(status: int, lengths: Sequence[str], codings: Sequence[str]) -> b
     if coding not in ("chunked", "identity"):  # identity: the word of RFC 2616 for none
         raise NotHttpError(MALFORMED)
     return coding == "chunked"
+
+
+class RawFields:
+    """The fields of a response as they came: made text when they are asked for, which most never are."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: Sequence[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter([(name.decode("ascii", "replace"), field_text(value)) for name, value in self._raw])
 
 
 def field_text(value: bytes) -> str:

@@ -6,6 +6,7 @@ decide on its own (redirects, cookies, a silent second try, header defaults, dec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
@@ -28,7 +29,7 @@ from .failures import (
     refusal_of,
     source_failed,
 )
-from .framing import field_text
+from .framing import RawFields, field_text
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, leave_exchange
 from .over_aiohttp_errors import ERRORS, builtin_of
 from .over_aiohttp_mocked import tell_no_false_coding
@@ -76,7 +77,18 @@ class AiohttpTransport:
                 if proxy is None and request.progress is None and _is_short(request.body):
                     answer = await send_on_idle(session, request, exchange)
                 if answer is None:
-                    answer = await self._request(session, request, exchange)
+                    token = EXCHANGE.set(exchange)
+                    try:
+                        answer = await session._request(
+                            request.method,
+                            URL(request.url, encoded=True),
+                            data=_body(request.outgoing_body, exchange),
+                            allow_redirects=False,
+                            timeout=exchange.client_timeout,
+                            **self._options(request, proxy),
+                        )
+                    finally:
+                        leave_exchange(token)
                 if ends_connection(request.headers) and exchange.connection is not None:
                     exchange.connection.force_close()
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
@@ -107,24 +119,8 @@ class AiohttpTransport:
         finally:
             del error, exchange  # a traceback holds this frame
 
-    async def _request(
-        self, session: aiohttp.ClientSession, request: HttpRequest, exchange: AsyncExchange
-    ) -> aiohttp.ClientResponse:
-        token = EXCHANGE.set(exchange)
-        try:
-            return await session._request(
-                request.method,
-                URL(request.url, encoded=True),
-                data=_body(request.outgoing_body, exchange),
-                allow_redirects=False,
-                timeout=exchange.client_timeout,
-                **self._options(request, exchange.proxy),
-            )
-        finally:
-            leave_exchange(token)
-
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
-        headers = CIMultiDict(request.headers.items())
+        headers = CIMultiDict(request.headers.pairs())
         url = split_url(request.url)
         if url.host[-1] == "." and "Host" not in headers:  # aiohttp would take the dot off
             headers["Host"] = url.origin.partition("://")[2]
@@ -156,10 +152,8 @@ class AiohttpTransport:
         if self._settings.decompress:
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
-        if (
-            isinstance(answer, Answer) and answer.content.is_eof()
-        ):  # small ones come in one piece with the head
-            return decoder.feed(answer.content.read_nowait()) + decoder.finish()
+        if isinstance(answer, Answer) and (content := answer.whole_content()) is not None:
+            return decoder.feed(content) + decoder.finish()
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
         parts.append(decoder.finish())
         return b"".join(parts)
@@ -257,11 +251,11 @@ def _response(
     )
 
 
-def _fields(answer: aiohttp.ClientResponse | Answer) -> list[tuple[str, str]]:
+def _fields(answer: aiohttp.ClientResponse | Answer) -> Iterable[tuple[str, str]]:
     raw: tuple[tuple[bytes, bytes], ...] | None = answer.raw_headers
     if raw is None:  # a mock's; vcrpy's before its release 9 always
         return [(str(name), value) for name, value in answer.headers.items()]
-    return [(name.decode("ascii", "replace"), field_text(value)) for name, value in raw]
+    return RawFields(raw)
 
 
 def _reason_phrase(answer: aiohttp.ClientResponse | Answer) -> str:

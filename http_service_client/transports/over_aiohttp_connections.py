@@ -122,8 +122,9 @@ class AsyncExchange:
     def __enter__(self) -> AsyncExchange:
         if hasattr(self._task, "cancelling"):  # Python 3.11
             self._cancels = self._task.cancelling()
-        if self._timeout.total is not None:
-            self.arm("total", self._timeout.total)
+        total = self._timeout.total
+        if total is not None:
+            self._handles["total"] = self._loop.call_at(self._started + total, self._cut_off, "total")
         return self
 
     def __exit__(
@@ -293,6 +294,9 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
+        if should_close and self._loop.is_closed():  # under a call, which is being collected
+            _free(protocol.transport)
+            return
         if should_close:
             # At once: `close` would first flush an upload that stalls, and wait for TLS's farewell.
             protocol.abort()

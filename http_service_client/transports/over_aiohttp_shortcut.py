@@ -5,8 +5,8 @@ the core has done by then, and it costs more than the exchange itself. It makes 
 there for whoever wants to see the calls (mocks, recorders, tracers). Where a connection waits and nobody has
 hooked in, the request is written to the connection, and aiohttp's parser reads the answer from it.
 
-What is private to aiohttp here: `_trace_configs`, `_middlewares`, and the protocol's `set_response_params`,
-`start_timeout` and `read`.
+What is private to aiohttp here: `_trace_configs` and `_middlewares` of the session, `set_response_params`,
+`start_timeout` and `read` of the protocol, `_buffer` of the body.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 import aiohttp.client
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from ..messages import HttpRequest
 from ..protocol.urls import split_url
@@ -51,6 +52,15 @@ class Answer:
         if connection is not None and not connection.protocol.upgraded:
             self._connection = None
             connection.release()
+
+    def whole_content(self) -> bytes | None:
+        """All of the body where it has come with the head, as small ones do."""
+        content = self.content
+        if content is EMPTY_PAYLOAD:
+            return b""
+        if not content.is_eof() or content.exception() is not None:
+            return None
+        return b"".join(content._buffer)  # to `read` it would wake the parser for more
 
     def close(self) -> None:
         """Close the connection, unless it went back to the pool."""
@@ -108,7 +118,7 @@ def _is_watched(session: aiohttp.ClientSession) -> bool:
 
 
 def _head(request: HttpRequest, target: str, host: str) -> bytes:
-    fields = list(request.headers.items())
+    fields = request.headers.pairs()
     if (
         request.body.length == 0
         and request.method not in _SILENT_WITHOUT_BODY

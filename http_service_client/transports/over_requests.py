@@ -274,7 +274,7 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     prepared = requests.PreparedRequest()
     prepared.method = request.method
     prepared.url = request.url
-    prepared.headers = CaseInsensitiveDict(request.headers.items())
+    prepared.headers = CaseInsensitiveDict(request.headers.pairs())
     prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # what mocks look for
     body: Body = request.outgoing_body

@@ -28,13 +28,13 @@ def asyncio_world() -> Any:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The URLs for which `ClientSession._request` was called by the transport."""
     urls: Asked = []
-    real = AiohttpTransport._request
+    real = AiohttpTransport._options
 
-    async def noted(self: Any, session: Any, request: Any, exchange: Any) -> Any:
+    def noted(self: Any, request: Any, proxy: Any) -> Any:
         urls.append(request.url)
-        return await real(self, session, request, exchange)
+        return real(self, request, proxy)
 
-    monkeypatch.setattr(AiohttpTransport, "_request", noted)
+    monkeypatch.setattr(AiohttpTransport, "_options", noted)
     return urls
 
 
