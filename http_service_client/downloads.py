@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ class PartFile:
         self.received = 0
         self._part = self._path.with_name(f".{self._path.name[:40]}.{secrets.token_hex(4)}.part")
         self._file = open(self._part, "x+b")  # noqa: SIM115  # closed by `commit` or `__exit__`
+        with suppress(OSError):  # there is none yet, or a file system without modes
+            shutil.copymode(self._path, self._part)  # what was private stays so
 
     def _new_hash(self) -> Any:
         return None if self._checksum is None else self._checksum.new_hash()
@@ -69,8 +73,12 @@ class PartFile:
 
     def __exit__(self, *about: object) -> None:
         """Remove what was not committed."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        try:
+            self._file.close()
+        except OSError:  # a full disk takes what is buffered no more than what came before, which told
+            pass
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 def _checked(path: str | os.PathLike[str]) -> Path:

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 __all__ = ["Download", "SavingLayer", "Sink"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
+_NOT_ASKED_FOR = Refuse("it sent a part of the file, though all of it was asked for")
+
+Verdict = Complete | Continue | Refuse | Restart
 
 
 class Sink(Protocol):
@@ -86,21 +89,16 @@ class Download:
             outcome = yield from proceed(_asking(request, part or IDENTITY), call)
             if isinstance(outcome, Failure):
                 return outcome
-            verdict = judge_answer(outcome.status_code, outcome.headers, sink.received, self._validators)
+            verdict: Verdict = _NOT_ASKED_FOR
+            if part is not None or outcome.status_code == 200:
+                verdict = judge_answer(outcome.status_code, outcome.headers, sink.received, self._validators)
             if isinstance(verdict, Complete) and self._first is not None:
                 return (yield from self._commit(self._first))
-            if part is None and not isinstance(verdict, Restart):
-                verdict = Refuse("it sent a part of the file, though all of it was asked for")
-            if isinstance(verdict, Refuse) and outcome.status_code == 206:
+            if isinstance(verdict, Refuse):
                 call.let_go()
-                yield from self._rewind(0)
-                self._validators = Validators()
-                return Failure(
-                    ProtocolError, f"the download cannot go on: {verdict.reason}", SentState.ANSWERED
-                )
-            if isinstance(verdict, Refuse) or (part is None and outcome.status_code != 200):
-                call.let_go()
-                return outcome
+                if outcome.status_code != 206:
+                    return outcome
+                return (yield from self._begin_anew(verdict.reason))
             if isinstance(verdict, Restart):
                 yield from self._rewind(0)
                 self._validators = Validators()
@@ -115,8 +113,18 @@ class Download:
             failure = yield from self._save(outcome, call, total)
             if failure is not None:
                 return failure
-            if total is None or sink.received >= total:
+            if isinstance(verdict, Continue) and sink.received != verdict.offset + verdict.length:
+                return (yield from self._begin_anew("it sent more or less than its Content-Range says"))
+            # A part of what has no known length may be followed by others: 416 says that there is no more.
+            is_whole = isinstance(verdict, Restart) if total is None else sink.received >= total
+            if is_whole:
                 return (yield from self._commit(outcome))
+
+    def _begin_anew(self, reason: str) -> Plan[Failure]:
+        """The server gave a part that is none of this file: the next attempt asks for all of it."""
+        yield from self._rewind(0)
+        self._validators = Validators()
+        return Failure(ProtocolError, f"the download cannot go on: {reason}", SentState.ANSWERED)
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.body is None:
@@ -144,7 +152,7 @@ class Download:
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[None]:
         yield from Invoke(self._run, self._sink.write, pieces)
         if call.options.progress is not None:
-            yield from Invoke(call.options.progress, self._sink.received, total)
+            yield from Invoke(call.options.progress, self._sink.received, total, timeout=call.remaining())
 
     def _rewind(self, offset: int) -> Plan[None]:
         if offset < self._sink.received:
@@ -153,6 +161,7 @@ class Download:
     def _commit(self, response: HttpResponse) -> Plan[Outcome]:
         problem = yield from Invoke(self._run, self._sink.commit)
         if problem is not None:
+            yield from self._rewind(0)
             return Failure(ChecksumError, problem, SentState.ANSWERED, details={"response": response})
         return response
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from pathlib import Path
@@ -11,12 +12,15 @@ import pytest
 
 from http_service_client import (
     ChecksumError,
+    ConstantBackoff,
     DeadlineExceededError,
     HttpServiceClient,
     HttpStatusError,
     InvalidRequestError,
     ProtocolError,
     ResponseTooLargeError,
+    RetryCondition,
+    RetryPolicy,
 )
 from http_service_client.testing import LoopbackServer, ScriptedTransport, answer, hang_up, respond, stall
 from http_service_client.testing.actions import Action, Received
@@ -25,6 +29,7 @@ from worlds import World
 
 CONTENT = bytes(range(251)) * 4000  # about 1 MB, and no power of two
 SHA = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
+AT_ONCE = ConstantBackoff(0.001, jitter="none")
 QUICK = {"retry_policy_config": {"max_attempts": 4, "initial_delay": 0.001}}
 
 
@@ -305,21 +310,63 @@ def test_a_progress_that_raises_ends_it(
     assert nothing_left(client, path)
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_full_disk(
     world: World,
     server: LoopbackServer,
     client: HttpServiceClient,
     path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    size: int,
 ) -> None:
-    from http_service_client.downloads import PartFile
+    """It may be told while bytes are written, or only when the buffer is: then once more when the file is closed."""
 
-    def full(self: PartFile, pieces: list[bytes]) -> None:
-        raise OSError(28, "No space left on device")
+    def open_full(place: Path, mode: str) -> Any:
+        place.touch()
+        return open("/dev/full", "r+b")
 
-    monkeypatch.setattr(PartFile, "write", full)
+    monkeypatch.setattr("http_service_client.downloads.open", open_full, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        fetch(world, client, server, File(), path)
+        fetch(world, client, server, File(b"x" * size), path)
+    assert nothing_left(client, path)
+
+
+def test_what_was_private_stays_private(
+    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+) -> None:
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    modes = []
+    fetch(
+        world, client, server, File(), path,
+        progress=lambda *_: modes.extend(each.stat().st_mode & 0o777 for each in path.parent.iterdir()),
+    )  # fmt: skip
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (CONTENT, 0o600)
+    assert set(modes) == {0o600}  # while it grew, too
+
+
+def test_a_damaged_file_is_not_gone_on_with(world: World, server: LoopbackServer, path: Path) -> None:
+    """Whoever retries a wrong checksum gets the file anew."""
+    damaged = RetryCondition.on_exceptions([ChecksumError])
+    policy = RetryPolicy(retry_conditions=[damaged], backoff_strategy=AT_ONCE)
+    file = File()
+    files = iter([File(b"?" + CONTENT[1:]), file])
+    fetch(
+        world, world.client(), server, lambda received: next(files)(received), path,
+        checksum=SHA, retry_policy=policy,
+    )  # fmt: skip
+    assert (path.read_bytes(), file.asked) == (CONTENT, [None])
+
+
+def test_an_async_progress_does_not_outlast_the_deadline(
+    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+) -> None:
+    async def hang(received: int, total: int | None) -> None:
+        await asyncio.sleep(30)
+
+    with pytest.raises(DeadlineExceededError):
+        fetch(world, client, server, File(), path, progress=hang, total_timeout=0.3)
     assert nothing_left(client, path)
 
 
