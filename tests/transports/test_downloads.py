@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -365,8 +366,10 @@ def test_an_async_progress_does_not_outlast_the_deadline(
     async def hang(received: int, total: int | None) -> None:
         await asyncio.sleep(30)
 
+    began = time.monotonic()
     with pytest.raises(DeadlineExceededError):
         fetch(world, client, server, File(), path, progress=hang, total_timeout=0.3)
+    assert time.monotonic() - began < 10
     assert nothing_left(client, path)
 
 
