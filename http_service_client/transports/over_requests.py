@@ -36,9 +36,9 @@ from .failures import (
     source_failed,
 )
 from .framing import field_text
-from .over_requests_connections import ExchangeBounds
+from .over_requests_connections import ExchangeBounds, ExchangeError
 from .over_requests_errors import ERRORS, meaning
-from .over_requests_pools import Answer, ExchangeError, Pool
+from .over_requests_pools import Answer, Pool
 from .over_requests_recorded import RecordedPool, is_recorded
 from .proxies import HttpProxy, read_proxy
 
