@@ -98,6 +98,8 @@ class OpenBody:
         self._places = places
         coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
         self._decoder = Decoder(coding, options.max_size)
+        timeout = call.options.timeout
+        self._silence = Timeout(read=timeout.total if timeout.read is None else timeout.read)
         self._pieces: Iterator[bytes] = iter(())
         self.is_complete = False
 
@@ -134,11 +136,10 @@ class OpenBody:
 
     def _receive(self) -> Plan[bytes | Failure]:
         """Some bytes from the wire, within the bounds."""
-        timeout, remaining = self._call.options.timeout, self._call.remaining()
+        remaining = self._call.remaining()
         if remaining is not None and remaining <= 0:
             return self._cut()
-        silence = timeout.total if timeout.read is None else timeout.read
-        data = yield from Receive(self._source, Timeout(total=remaining, read=silence))
+        data = yield from Receive(self._source, self._silence.within(remaining))
         if isinstance(data, Failure) and self._is_over(data):
             return self._cut(data.cause)
         return data
