@@ -257,6 +257,12 @@ _ELSEWHERE = {
     "content": "pass bytes as data",
     "stream": "use client.stream(method, url), or stream_async",
     "retries": "it is called retry_policy",
+    "query": "it is called params",
+    "body": "pass it as json, data or files",
+    "hooks": "use interceptors",
+    "raise_for_status": "call raise_for_status() on the response",
+    "max_response_size": "it is for stream and download; for the rest set it in HttpClientConfig",
+    "checksum": "it is for download",
 }
 
 

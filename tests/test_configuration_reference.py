@@ -10,6 +10,7 @@ import inspect
 import math
 import random
 import re
+import tempfile
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -45,6 +46,15 @@ def call(**keywords: object) -> None:
         client.get("https://api.example.com/", **keywords)
 
 
+def download(**keywords: object) -> None:
+    """A download with these keywords, that goes nowhere."""
+    with (
+        HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        client.download("https://api.example.com/", f"{folder}/file", **keywords)
+
+
 # Heading to what takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -67,6 +77,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
         )
     },
     "Keywords of a call": call,
+    "Keywords of a stream and a download": download,
     "Metrics": package.HttpMetrics,
 }
 
@@ -93,9 +104,11 @@ def rows_under(heading: str) -> list[Row]:
 
 def parameters(heading: str) -> dict[str, Any]:
     """The settings that the code takes, with their defaults."""
-    taker = CallOpener.__call__ if heading == "Keywords of a call" else TAKERS[heading]
+    taker = {call: CallOpener.__call__, download: HttpServiceClient.download}.get(
+        TAKERS[heading], TAKERS[heading]
+    )
     found = dict(inspect.signature(taker).parameters)
-    for name in ("self", "method", "url", "unknown", "_stream"):
+    for name in ("self", "method", "url", "path", "options", "unknown", "_stream"):
         found.pop(name, None)
     factories = {
         field.name: field.default_factory
@@ -132,6 +145,12 @@ def test_every_place_that_takes_settings_has_its_table() -> None:
 def test_the_table_has_every_setting_and_no_other_in_order(heading: str) -> None:
     """A field that is added, renamed or removed is so on the page too."""
     assert [row.name.strip("`") for row in rows_under(heading)] == list(parameters(heading))
+
+
+def test_a_stream_takes_nothing_that_a_download_does_not() -> None:
+    """So one table does for both."""
+    of_a_stream = set(inspect.signature(HttpServiceClient.stream).parameters) - {"method"}
+    assert of_a_stream <= set(inspect.signature(HttpServiceClient.download).parameters)
 
 
 @pytest.mark.parametrize(("heading", "row"), CASES)
