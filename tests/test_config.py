@@ -555,6 +555,11 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
     ({"headers": {"X": "\ud800"}}, InvalidRequestError, "UTF-8"),
     ({"headers": {"Content-Length": "5"}}, InvalidRequestError, "Content-Length"),
     ({"headers": {"Transfer-Encoding": "chunked"}}, InvalidRequestError, "Transfer-Encoding"),
+    (
+        {"files": {"f": b""}, "headers": {"Content-Type": "multipart/form-data"}},
+        InvalidRequestError,
+        "boundary",
+    ),
     ({"json": {"a": NAN}}, InvalidRequestError, "a"),
     ({"json": {"a": object()}}, InvalidRequestError, "a"),
     ({"json": {"a": {1, 2}}}, InvalidRequestError, "a"),

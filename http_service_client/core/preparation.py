@@ -51,8 +51,14 @@ class Preparation:
         check_framing(headers, body.length, has_body)
         if "Cookie" in headers:  # the one list that is not joined by commas (RFC 6265, 5.4)
             headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
-        if body.content_type is not None and "Content-Type" not in headers:
-            headers["Content-Type"] = body.content_type
+        if body.content_type is not None:
+            if "Content-Type" not in headers:
+                headers["Content-Type"] = body.content_type
+            elif body.content_type.startswith("multipart/") and headers["Content-Type"] != body.content_type:
+                raise InvalidRequestError(
+                    f"the Content-Type {headers['Content-Type']!r} lacks the boundary of the form; "
+                    "leave the header out, or set it to None in the call"
+                )
         validate_headers(headers)
         if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
             headers["Content-Length"] = str(body.length)

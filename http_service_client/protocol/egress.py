@@ -273,6 +273,8 @@ def _rule(name: str, entry: object) -> _Rule:
     """An entry, read. One that cannot be understood is an error: it would allow or deny nothing."""
     if not isinstance(entry, str):
         raise ConfigurationError(f"{name} must hold text, not {entry!r}")
+    if "://" in entry:
+        raise ConfigurationError(f"{name} has {entry!r}, which is a URL; write the host alone")
     host, port = entry, None
     # "::1" ends like a port, but more than one colon outside brackets is an address.
     if entry.count(":") == 1 or "]:" in entry:

@@ -82,12 +82,17 @@ _ONLY_WHILE_CONNECTING = (gaierror, ConnectionRefusedError, ssl.SSLCertVerificat
 
 
 def failure_of(
-    phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, is_over: bool
+    phase: Phase,
+    error: BaseException,
+    request: HttpRequest,
+    timeout: Timeout,
+    is_over: bool,
+    proxy: str | None = None,
 ) -> Failure:
     """The failure that a caller sees.
 
     error: builtin (socket, ssl and timeout errors), or one of this module.
-    is_over: whether the time for the whole exchange has run out.
+    is_over: whether the time for the whole exchange has run out.   proxy: its URL, if there is one.
     """
     error = _plain(error)
     if isinstance(error, UnsendableError):
@@ -96,7 +101,7 @@ def failure_of(
     if isinstance(error, _ONLY_WHILE_CONNECTING) and phase is not Phase.PROXY:
         phase = Phase.CONNECT  # who raises it is a mock, which knows no phases
     if phase in (Phase.PROXY, Phase.CONNECT):
-        error_type, message = _while_connecting(phase, error, split_url(request.url).origin)
+        error_type, message = _while_connecting(phase, error, split_url(request.url).origin, proxy)
         return _failure(error_type, message, SentState.NEVER_SENT, error)
     if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
         message = f"{split_url(request.url).origin} wants another client certificate ({_tls_reason(error)})"
@@ -137,7 +142,7 @@ def _failure(
 
 
 def _while_connecting(
-    phase: Phase, error: BaseException, origin: str
+    phase: Phase, error: BaseException, origin: str, proxy: str | None
 ) -> tuple[type[errors.HttpClientError], str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
@@ -152,7 +157,8 @@ def _while_connecting(
     if isinstance(error, TimeoutError):
         return errors.ConnectTimeoutError, f"no connection to {origin} within the time to connect"
     if phase is Phase.PROXY:
-        return errors.ProxyError, f"the proxy made no connection to {origin} ({_reason(error)})"
+        named = f" {redact_url(proxy)}" if proxy else ""
+        return errors.ProxyError, f"the proxy{named} made no connection to {origin} ({_reason(error)})"
     if isinstance(error, gaierror):
         return (
             errors.NameResolutionError,

@@ -115,7 +115,7 @@ class AiohttpTransport:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
             phase, error = builtin_of(exchange, error)
-            return failure_of(phase, error, request, timeout, exchange.is_over)
+            return failure_of(phase, error, request, timeout, exchange.is_over, proxy_url)
         finally:
             del error, exchange  # a traceback holds this frame
 

@@ -117,7 +117,7 @@ class RequestsTransport:
         try:
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
-            return _failed(phase, error, request, timeout, bounds)
+            return _failed(phase, error, request, timeout, bounds, proxy)
         finally:
             del error  # its traceback holds this frame
 
@@ -163,11 +163,16 @@ class _OpenBody:
 
 
 def _failed(
-    phase: Phase, error: BaseException, request: HttpRequest, timeout: Timeout, bounds: ExchangeBounds
+    phase: Phase,
+    error: BaseException,
+    request: HttpRequest,
+    timeout: Timeout,
+    bounds: ExchangeBounds,
+    proxy: str | None = None,
 ) -> Failure:
     phase, error = meaning(phase, error)
     is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
-    return failure_of(phase, error, request, timeout, is_over)
+    return failure_of(phase, error, request, timeout, is_over, proxy)
 
 
 def _bounds(timeout: Timeout, started: float) -> ExchangeBounds:

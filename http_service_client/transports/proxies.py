@@ -46,10 +46,10 @@ Proxy = HttpProxy | SocksProxy
 @lru_cache(maxsize=64)
 def read_proxy(proxy: str) -> Proxy | Failure:
     """The proxy of this URL, or the failure of all that should go through it: nothing is sent to it then."""
-    parts = urlsplit(proxy)
-    if parts.scheme not in _DEFAULT_PORTS:
-        return _unusable(proxy, "is of a kind that is not known")
     try:
+        parts = urlsplit(proxy)
+        if parts.scheme not in _DEFAULT_PORTS:
+            return _unusable(proxy, "is of a kind that is not known")
         port = parts.port or _DEFAULT_PORTS[parts.scheme]
         host = parts.hostname or ""
         host = normalise_host(f"[{host}]" if ":" in host else host).strip("[]")

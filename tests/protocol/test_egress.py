@@ -374,6 +374,12 @@ def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
         EgressPolicy(**settings)
 
 
+def test_a_url_in_the_place_of_a_host_is_told_so() -> None:
+    """And not that its port is wrong."""
+    with pytest.raises(ConfigurationError, match="is a URL; write the host alone"):
+        EgressPolicy(["https://api.example.com"])
+
+
 @given(st.text(max_size=30))
 @example("fe80::%1/64")
 def test_no_entry_is_a_foreign_exception(entry: str) -> None:

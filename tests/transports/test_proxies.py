@@ -180,7 +180,10 @@ def test_a_proxy_that_opens_no_tunnel(
     proxy.refusal = refusal
     caught = failing(world, client_by(f"http://{proxy.address}"), "POST", "https://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert caught.message == f"the proxy made no connection to https://service.test ({reason})"
+    assert (
+        caught.message
+        == f"the proxy http://{proxy.address} made no connection to https://service.test ({reason})"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -189,7 +192,8 @@ def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: s
     caught = failing(world, client_by("http://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
     assert caught.message == (
-        f"the proxy made no connection to {scheme}://service.test (ConnectionRefusedError: Connection refused)"
+        f"the proxy http://127.0.0.1:1 made no connection to {scheme}://service.test "
+        "(ConnectionRefusedError: Connection refused)"
     )
 
 
@@ -219,6 +223,14 @@ def test_a_proxy_of_another_kind_is_told(world: World, client_by: ClientFor, url
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert "is of a kind that is not known; use http://host:port" in caught.message
     assert "secret" not in caught.message
+
+
+@pytest.mark.parametrize("url", ["http://[::", "http://h:99999", "socks5://:80"])
+def test_what_is_no_url_of_a_proxy_is_told(world: World, client_by: ClientFor, url: str) -> None:
+    """And not by an error of the standard library's."""
+    caught = failing(world, client_by(url), "GET", "http://service.test/")
+    assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
+    assert f"{url} is not the URL of a proxy; use http://host:port" in caught.message
 
 
 def test_an_origin_behind_a_proxy_that_is_not_to_be_trusted(

@@ -148,7 +148,10 @@ def test_a_proxy_that_makes_no_connection(
     client = client_by(f"socks5h://u:secret@{socks.address}")
     caught = failing(world, client, "POST", "https://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert caught.message == f"the proxy made no connection to https://service.test ({reason})"
+    assert (
+        caught.message
+        == f"the proxy socks5h://***@{socks.address} made no connection to https://service.test ({reason})"
+    )
 
 
 def test_a_proxy_that_wants_a_login_where_there_is_none(
@@ -157,7 +160,10 @@ def test_a_proxy_that_wants_a_login_where_there_is_none(
     """The error says so."""
     socks.login = ("u", "secret")
     caught = failing(world, client_by(f"socks5h://{socks.address}"), "POST", "https://service.test/")
-    assert caught.message == "the proxy made no connection to https://service.test (it wants a login)"
+    assert (
+        caught.message
+        == f"the proxy socks5h://{socks.address} made no connection to https://service.test (it wants a login)"
+    )
 
 
 @pytest.mark.parametrize("bound", [b"\x03\x04here\x00\x00", b"\x04" + bytes(18)], ids=["name", "IPv6"])
