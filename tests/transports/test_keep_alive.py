@@ -112,7 +112,7 @@ def test_an_unfit_connection_is_not_used(world: World, server: LoopbackServer, a
     assert [request.connection for request in server.requests] == [1, 2]
 
 
-@pytest.mark.parametrize("junk", [POISON, b"H"], ids=["a response", "a byte"])
+@pytest.mark.parametrize("junk", [POISON, b"H", b"\r\n"], ids=["a response", "a byte", "a line end"])
 def test_poison_that_the_loop_has_read_is_noticed(server: LoopbackServer, junk: bytes) -> None:
     """aiohttp reads from idle connections: what it has read there is not the next response."""
     server.script("/", raw(NO_CONTENT, junk, every=0.02, close=False), respond(200, body="fine"))
@@ -124,6 +124,7 @@ def test_poison_that_the_loop_has_read_is_noticed(server: LoopbackServer, junk: 
             return (await client.get_async(server.url + "/")).text
 
     assert asyncio.run(calls()) == "fine"
+    assert [request.connection for request in server.requests] == [1, 2]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])

@@ -156,6 +156,7 @@ TRUNCATIONS = [
     refused("in a name", OK + b"Conte", says=CUT, ends=True),
     refused("behind a colon", OK + b"Content-Length:", says=CUT, ends=True),
     refused("in a value", OK + b"X: y", says=CUT, ends=True),
+    refused("in a value with NUL", OK + b"X: a\0b", says=CUT, ends=True),
     refused("behind a field", OK + CL + b"2\r\n", says=CUT, ends=True),
     refused("in the empty line", OK + CL + b"2\r\n\r", says=CUT, ends=True),
     refused("behind the head", OK + CL + b"2\r\n\r\n", says=CUT, ends=True),
