@@ -8,18 +8,22 @@ import sys
 from pathlib import Path
 
 from .measuring import take_turns
+from .plots import write_plots
 from .report import amounts, as_json, field_lines, verdicts
 from .server import running_server
 from .targets import FIELDS
 
 
 def main() -> int:
-    """Measure, tell, and say by the exit code whether all targets were met."""
+    """Measure, tell, and say by the exit code whether the targets were met: of the short form, gross ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="less of it, failing on gross regressions only")
     parser.add_argument("--only", choices=FIELDS, action="append", help="measure this field; may be repeated")
     parser.add_argument("--rounds", type=int, help="turns of each contender")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file")
+    parser.add_argument(
+        "--plots", type=Path, metavar="FOLDER", help="draw what was measured into this folder"
+    )
     chosen = parser.parse_args()
 
     samples = {}
@@ -39,6 +43,8 @@ def main() -> int:
     print("\n".join(map(str, judged)))
     if chosen.json:
         chosen.json.write_text(json.dumps(as_json(samples, judged), indent=1) + "\n")
+    if chosen.plots:
+        write_plots(chosen.plots, samples)
     return 0 if all(one.is_met for one in judged) else 1
 
 
