@@ -17,6 +17,7 @@ from .drivers.locks import ForkSafeLock
 from .environment import read_logins, read_proxies
 from .protocol.cookie_jar import CookieJar
 from .transports.base import TransportSettings
+from .transports.framing import HeadLimits
 from .transports.tls import TlsSettings
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
         proxies=read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
+        head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
     )
 
 

@@ -97,6 +97,8 @@ class HttpClientConfig:
     auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     max_response_size: decoded bytes, None for no limit.
+    max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
+        and value together.
     enable_request_compression: compress bodies from `compression_threshold` on; who answers that by 415 gets
         them as they are.   request_coding: "gzip", or "zstd" (Python 3.14, or the extra `zstd`).
     cookies: True for a jar of the client's own, or a `CookieJar`, which several clients may share. With one,
@@ -126,6 +128,8 @@ class HttpClientConfig:
     total_timeout: float | None = None
     auto_idempotency_key: bool = False
     max_response_size: int | None = 10 * 1024 * 1024
+    max_response_headers: int = 256
+    max_response_header_size: int = 64 * 1024
     enable_request_compression: bool = False
     request_coding: str = "gzip"
     enable_response_decompression: bool = True
@@ -152,6 +156,8 @@ class HttpClientConfig:
         ):  # fmt: skip
             check_flag(name, getattr(self, name))
         check_duration("total_timeout", self.total_timeout)
+        for name in ("max_response_headers", "max_response_header_size"):
+            check_count(name, getattr(self, name))
         check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
         if self.max_response_size is not None:
             check_count("max_response_size", self.max_response_size)

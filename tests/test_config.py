@@ -86,6 +86,8 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "total_timeout": DURATION,
         "auto_idempotency_key": FLAG,
         "max_response_size": COUNT,
+        "max_response_headers": COUNT,
+        "max_response_header_size": COUNT,
         "enable_request_compression": FLAG,
         "request_coding": ["br", "GZIP", "", None, 5, True, b"gzip", []],
         "enable_response_decompression": FLAG,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from ..core.effects import Outcome
@@ -10,6 +10,7 @@ from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 from ..protocol.egress import EgressPolicy
 from ..protocol.proxies import ProxySettings
+from .framing import HeadLimits
 from .tls import TlsSettings
 
 __all__ = ["AsyncTransport", "BlockingTransport", "TransportSettings"]
@@ -59,6 +60,7 @@ class TransportSettings:
     keep_alive_max_requests: requests after which one is retired.
     max_response_size: decoded bytes.  decompress: whether to decode the content codings.
     egress: judges the addresses that a name resolves to; None lets all pass.
+    head_limits: how large a response's head may be.
     """
 
     max_connections_per_host: int
@@ -69,3 +71,4 @@ class TransportSettings:
     tls: TlsSettings
     proxies: ProxySettings
     egress: EgressPolicy | None = None
+    head_limits: HeadLimits = field(default_factory=HeadLimits)

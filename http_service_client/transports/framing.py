@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from .failures import NotHttpError
 
-__all__ = ["MALFORMED", "MAX_FIELDS", "MAX_FIELD_SIZE", "TOO_LARGE", "RawFields", "field_text", "is_chunked"]
+__all__ = ["MALFORMED", "TOO_LARGE", "HeadLimits", "RawFields", "field_text", "is_chunked"]
 
-MAX_FIELDS = 256  # in one response, trailers included
-MAX_FIELD_SIZE = 64 * 1024  # bytes of a field's name and value together, or of a reason phrase
+
+class HeadLimits(NamedTuple):
+    """How large a response's head may be.
+
+    fields: in one response, trailers included.   size: bytes of a field's name and value together, or of a
+        reason phrase.
+    """
+
+    fields: int = 256
+    size: int = 64 * 1024
+
 
 MALFORMED = "it breaks the rules of HTTP"
 TOO_LARGE = "its headers are too large or too many"

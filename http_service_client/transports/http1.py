@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from functools import partial
 
 from .failures import CutShortError, NotHttpError
-from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS, TOO_LARGE, field_text, is_chunked
+from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
 from .incoming import EndOfBytes, Incoming
 
 __all__ = ["Body", "Head", "read_head", "request_head"]
@@ -124,9 +124,9 @@ def _read_one_head(incoming: Incoming) -> Head:
         if match is None:
             raise NotHttpError(MALFORMED)
         version, status, reason = match.groups(b"")
-        if len(reason) > MAX_FIELD_SIZE:
+        if len(reason) > incoming.limits.size:
             raise NotHttpError(TOO_LARGE)
-        return Head(version, int(status), field_text(reason), _read_fields(incoming))
+        return Head(version, int(status), field_text(reason), _read_fields(incoming, incoming.limits.fields))
     except EndOfBytes:
         raise CutShortError from None
 
@@ -136,9 +136,7 @@ def _plain(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
 
-def _read_fields(
-    incoming: Incoming, most: int = MAX_FIELDS, is_trailer: bool = False
-) -> list[tuple[bytes, bytes]]:
+def _read_fields(incoming: Incoming, most: int, is_trailer: bool = False) -> list[tuple[bytes, bytes]]:
     """The fields up to the empty line; at most so many."""
     fields: list[tuple[bytes, bytes]] = []
     raw = b""  # the last value, with the white space behind it
@@ -165,7 +163,7 @@ def _read_fields(
         if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
             raise NotHttpError(MALFORMED)
         fields.append((name, value))
-        if len(name) + len(raw) > MAX_FIELD_SIZE or len(fields) > most:
+        if len(name) + len(raw) > incoming.limits.size or len(fields) > most:
             raise NotHttpError(TOO_LARGE)
     return fields
 
@@ -249,7 +247,7 @@ class Body:
             self._left = size
             if not size:
                 # llhttp counts them with the fields of the head, the last one when the next message comes.
-                most = MAX_FIELDS + 1 - len(self._head.fields)
+                most = self._incoming.limits.fields + 1 - len(self._head.fields)
                 trailers = _read_fields(self._incoming, most, is_trailer=True)  # nobody reads them
                 options = [
                     field_text(value) for name, value in trailers if field_text(name).lower() in _CONNECTION

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from .failures import NotHttpError
-from .framing import MALFORMED, MAX_FIELD_SIZE, TOO_LARGE
+from .framing import MALFORMED, TOO_LARGE, HeadLimits
 
 __all__ = ["EndOfBytes", "Incoming"]
 
@@ -20,10 +20,11 @@ class EndOfBytes(Exception):
 class Incoming(ABC):
     """The bytes of one connection. Whoever has a socket derives from it and says how to receive.
 
-    receipts: how often some were received.
+    limits: of the heads that come.   receipts: how often some bytes were received.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it never changes
+        self.limits = limits
         self.receipts = 0
         self._data = b""
         self._at = 0
@@ -85,7 +86,7 @@ class Incoming(ABC):
         end = self._data.find(b"\n", self._at)
         while end < 0:
             waiting = len(self._data) - self._at
-            if waiting > 2 * MAX_FIELD_SIZE:
+            if waiting > 2 * self.limits.size:
                 raise NotHttpError(TOO_LARGE)
             if waiting and not is_start(self.rest):
                 raise NotHttpError(MALFORMED)

@@ -199,6 +199,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         )
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
+        self.limits = settings.head_limits
         self._direct: dict[
             tuple[str, int | None, bool], Any
         ] = {}  # aiohttp's keys of connections without proxy

@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 
 from .base import TransportSettings
-from .framing import MAX_FIELD_SIZE, MAX_FIELDS
 from .over_aiohttp_connections import CarefulConnector
 
 __all__ = ["LoopSessions"]
@@ -145,9 +144,9 @@ def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         raise_for_status=False,
-        max_line_size=MAX_FIELD_SIZE,
-        max_field_size=MAX_FIELD_SIZE,
-        max_headers=MAX_FIELDS,
+        max_line_size=settings.head_limits.size,
+        max_field_size=settings.head_limits.size,
+        max_headers=settings.head_limits.fields,
     )
     session._retry_connection = False  # a second try is the core's to decide, never a silent one
     return session

@@ -22,7 +22,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from ..messages import HttpRequest
 from ..protocol.urls import split_url
 from .failures import NotHttpError
-from .framing import MALFORMED, MAX_FIELD_SIZE, MAX_FIELDS
+from .framing import MALFORMED
 from .http1 import request_head
 from .over_aiohttp_connections import AsyncExchange, CarefulConnector
 
@@ -91,9 +91,9 @@ async def send_on_idle(
             read_until_eof=True,
             auto_decompress=False,
             read_timeout=exchange.client_timeout.sock_read,
-            max_line_size=MAX_FIELD_SIZE,
-            max_field_size=MAX_FIELD_SIZE,
-            max_headers=MAX_FIELDS,
+            max_line_size=connector.limits.size,
+            max_field_size=connector.limits.size,
+            max_headers=connector.limits.fields,
         )
         head = _head(request, url.target, url.origin.partition("://")[2])
         protocol.transport.write(head + (request.body.content or b""))

@@ -229,14 +229,7 @@ class _PooledAdapter(requests.adapters.HTTPAdapter):
         settings = self._transport_settings
         by_way_of = None if proxy is None else read_proxy(proxy)
         assert not isinstance(by_way_of, Failure)  # `send` has seen to it
-        made = Pool(
-            url,
-            by_way_of,
-            settings.tls,
-            settings.egress,
-            settings.keep_alive_timeout,
-            settings.keep_alive_max_requests,
-        )
+        made = Pool(url, by_way_of, settings)
         with self._lock:
             if self._is_closed:  # under a call that was in flight
                 made.close()

@@ -19,7 +19,9 @@ from urllib3.util.ssltransport import SSLTransport
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import Url
 from .addresses import connect_to_any
+from .base import TransportSettings
 from .failures import Phase, ProxyRefusedError
+from .framing import HeadLimits
 from .http1 import read_head, request_head
 from .incoming import Incoming
 from .names import Address, address_text, permitted, resolve
@@ -82,8 +84,8 @@ class Connection(Incoming):
     served: exchanges so far.   idle_since: instant at which the last one ended.
     """
 
-    def __init__(self, sock: Any, ends_at: float | None) -> None:
-        super().__init__()
+    def __init__(self, sock: Any, ends_at: float | None, limits: HeadLimits) -> None:
+        super().__init__(limits)
         self.sock = sock
         self.served = 0
         self.idle_since = 0.0
@@ -176,11 +178,10 @@ class Connection(Incoming):
         self.sock.close()
 
 
-def connect(
-    url: Url, proxy: Proxy | None, tls: TlsSettings, egress: EgressPolicy | None, bounds: ExchangeBounds
-) -> Connection:
+def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, bounds: ExchangeBounds) -> Connection:
     """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
     ends_at = bounds.connect_ends_at
+    tls, egress, limits = settings.tls, settings.egress, settings.head_limits
     sock: Any
     if isinstance(proxy, SocksProxy):
         sock = _connect_by_socks(url, proxy, egress, ends_at)
@@ -193,10 +194,10 @@ def connect(
             if proxy.address.scheme == "https":
                 sock = _secured(sock, proxy.address.host, tls, ends_at)
             if url.scheme == "https":
-                _open_tunnel(Connection(sock, ends_at), url, proxy)
+                _open_tunnel(Connection(sock, ends_at, limits), url, proxy)
         if url.scheme == "https":
             sock = _secured(sock, url.host, tls, ends_at)
-        return Connection(sock, ends_at)
+        return Connection(sock, ends_at, limits)
     except BaseException:
         sock.close()
         raise

@@ -16,14 +16,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ..messages import Headers
-from ..protocol.egress import EgressPolicy
 from ..protocol.headers import ends_connection
 from ..protocol.urls import Url
+from .base import TransportSettings
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, read_head, request_head
 from .over_requests_connections import Connection, ExchangeBounds, ExchangeError, connect
 from .proxies import HttpProxy, Proxy
-from .tls import TlsSettings
 
 __all__ = ["Answer", "Pool"]
 
@@ -36,22 +35,13 @@ class Pool:
     How many may be in use is the core's to decide; what came back is kept for its time.
     """
 
-    def __init__(
-        self,
-        url: Url,
-        proxy: Proxy | None,
-        tls: TlsSettings,
-        egress: EgressPolicy | None,
-        keep_alive_timeout: float,
-        keep_alive_max_requests: int,
-    ) -> None:
+    def __init__(self, url: Url, proxy: Proxy | None, settings: TransportSettings) -> None:
         self._url = url
         self._host = url.origin.partition("://")[2]
         self._proxy = proxy
-        self._tls = tls
-        self._egress = egress
-        self._kept_for = keep_alive_timeout
-        self._max_requests = keep_alive_max_requests
+        self._settings = settings
+        self._kept_for = settings.keep_alive_timeout
+        self._max_requests = settings.keep_alive_max_requests
         self._idle: deque[Connection] = deque()
         self._is_closed = False
         weakref.finalize(self, _close_all, self._idle)
@@ -74,7 +64,7 @@ class Pool:
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
-            connection = self._take() or connect(self._url, self._proxy, self._tls, self._egress, timeout)
+            connection = self._take() or connect(self._url, self._proxy, self._settings, timeout)
             connection.begin(timeout)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)

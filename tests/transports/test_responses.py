@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from http_service_client import ProtocolError
 from http_service_client.testing.server import LoopbackServer, raw, reset, respond
 from transports.faults import failing
 from worlds import World
@@ -186,3 +187,29 @@ def test_the_words_of_a_head(world: World, server: LoopbackServer) -> None:
     ]  # fmt: skip
     assert response.headers["Set-Cookie"] == "a=1, b=2"
     assert world.request(client, "GET", server.url + "/").reason_phrase == "Größe"
+
+
+@pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
+@pytest.mark.parametrize(
+    ("head", "is_taken"),
+    [
+        (b"X: y\r\n" * 9, True),
+        (b"X: y\r\n" * 10, False),
+        (b"Long: " + b"y" * 196 + b"\r\n", True),
+        (b"Long: " + b"y" * 197 + b"\r\n", False),
+    ],
+    ids=["as many as allowed", "one too many", "as long as allowed", "a byte too long"],
+)
+def test_the_head_s_limits_are_the_configuration_s(
+    world: World, server: LoopbackServer, head: bytes, is_taken: bool, is_kept: bool
+) -> None:
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"))
+    server.script("/before", respond(204))
+    client = world.client(max_response_headers=10, max_response_header_size=200, enable_retry_policy=False)
+    if is_kept:
+        world.request(client, "GET", server.url + "/before")
+    if is_taken:
+        assert world.request(client, "GET", server.url + "/").status_code == 200
+    else:
+        with pytest.raises(ProtocolError, match="too large or too many"):
+            world.request(client, "GET", server.url + "/")
