@@ -28,10 +28,13 @@ __all__ = ["Call", "CallOptions", "worse"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
+_LEAST = SentState.NEVER_SENT
 
 
 def worse(one: SentState, other: SentState) -> SentState:
     """The one by which the server may have done more."""
+    if one is _LEAST:  # as at first it is; a member of an enumeration takes long to be looked up
+        return other
     return max(one, other, key=_RANK.__getitem__)
 
 
