@@ -195,7 +195,9 @@ class Answer:
     def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
         """The next piece, however large; b"" at the end."""
         if self._connection is None:
-            return b""
+            if self._body.is_complete:
+                return b""
+            raise _closed_under_the_read()
         try:
             piece = self._body.read()
         except (OSError, NotHttpError):

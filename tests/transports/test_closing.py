@@ -15,6 +15,8 @@ import pytest
 
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.errors import ConnectionLostError
+from http_service_client.events import CallFinished
+from http_service_client.streaming import _Streamed
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports import over_aiohttp_sessions
 from transports.faults import Certificates, failing, places_in_use
@@ -235,4 +237,25 @@ def test_closing_a_stream_wakes_who_reads_it(
         else:
             listen()
     assert time.monotonic() - started < 10
+    assert places_in_use(client) == 0
+
+
+def test_a_stream_closed_in_between_is_not_read_to_its_end(
+    world: World, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing more to come is not the same as nobody there to ask. And the call ends but once."""
+    server.script("/", respond(200, body=b"x" * 5_000_000))
+    events: list[Any] = []
+    client = world.client(on_event=events.append)
+    open_body = _Streamed._open_body
+
+    def closed_meanwhile(response: Any) -> Any:
+        body = open_body(response)
+        response.close()
+        return body
+
+    monkeypatch.setattr(_Streamed, "_open_body", closed_meanwhile)
+    with world.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
+        response.read()
+    assert [type(event) for event in events].count(CallFinished) == 1
     assert places_in_use(client) == 0
