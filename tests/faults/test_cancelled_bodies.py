@@ -1,0 +1,185 @@
+"""A task that is cancelled at each of its waits while it streams or downloads, and in the very tick a wait ends.
+
+Whatever it was waiting for (a connection, the head, a piece, a write to the disk, the pause before a retry),
+it ends as cancelled; the connection, the places, the permit and the part file are gone, and the client works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from faults.stage import _settled
+from http_service_client import HttpClientConfig, HttpServiceClient
+from http_service_client.core.circuit_breaker import CircuitBreaker
+from http_service_client.core.circuit_states import Refusal
+from http_service_client.testing import LoopbackServer
+from http_service_client.testing.actions import Action, Received, answer, raw, respond
+from transports.faults import Certificates, places_in_use
+from transports.proxy_server import running_proxy
+
+CONTENT = bytes(range(256)) * 4
+PAUSE = 0.002  # seconds between the pieces, so that they are waited for
+MOST_WAITS = 80
+
+Scenario = Callable[[HttpServiceClient, str, Path], Coroutine[Any, Any, object]]
+
+
+def pieces(received: Received) -> Action:
+    """The file in pieces; a first answer breaks off, and the rest can be asked for."""
+    start = int((received.header("Range") or "bytes=0-")[6:-1])
+    status, rest = ("206 Partial Content", CONTENT[start:]) if start else ("200 OK", CONTENT)
+    head = f'HTTP/1.1 {status}\r\nETag: "1"\r\nContent-Length: {len(rest)}\r\n'
+    if start:
+        head += f"Content-Range: bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}\r\n"
+    breaks = received.header("X-Breaks") == "yes" and not start
+    sent = rest[: len(rest) // 2] if breaks else rest
+    parts = [sent[at : at + 300] for at in range(0, len(sent), 300)]
+    return raw(head.encode() + b"\r\n", *parts, every=PAUSE, close=breaks)
+
+
+async def stream(client: HttpServiceClient, url: str, path: Path) -> None:
+    async with client.stream_async("GET", url) as response:
+        async for _ in response.iter_bytes():
+            pass
+
+
+async def stream_lines(client: HttpServiceClient, url: str, path: Path) -> None:
+    async with client.stream_async("GET", url) as response:
+        async for _ in response.iter_lines():
+            await asyncio.sleep(0)
+
+
+async def read(client: HttpServiceClient, url: str, path: Path) -> None:
+    async with client.stream_async("GET", url) as response:
+        assert await response.read() == CONTENT
+
+
+async def download(client: HttpServiceClient, url: str, path: Path) -> None:
+    await client.download_async(url, path)
+
+
+async def download_again(client: HttpServiceClient, url: str, path: Path) -> None:
+    """It breaks off, and goes on with the second attempt."""
+    await client.download_async(url, path, headers={"X-Breaks": "yes"})
+
+
+SCENARIOS: list[Scenario] = [stream, stream_lines, read, download, download_again]
+
+
+class Interrupted:
+    """Awaits a coroutine, and has its task cancelled at the n-th wait of it.
+
+    as_it_ends: in the tick in which what is waited for is done, and before the task learns of it.
+    waits: how many there were so far.
+    """
+
+    def __init__(self, awaited: Coroutine[Any, Any, object], at: int, as_it_ends: bool) -> None:
+        self._awaited = awaited
+        self._at = at
+        self._as_it_ends = as_it_ends
+        self.waits = 0
+
+    def __await__(self) -> Generator[Any, Any, object]:
+        task = asyncio.current_task()
+        assert task is not None
+        error: BaseException | None = None
+        while True:
+            try:
+                future = self._awaited.send(None) if error is None else self._awaited.throw(error)
+            except StopIteration as stop:
+                return stop.value
+            self.waits += 1
+            if self.waits == self._at:
+                if self._as_it_ends and future is not None:
+                    future.add_done_callback(lambda _: task.cancel())
+                else:
+                    task.cancel()
+            try:
+                yield future
+                error = None
+            except BaseException as thrown:
+                error = thrown
+
+
+@pytest.fixture
+def permits(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every permit that a circuit gave."""
+    given: list[object] = []
+    real = CircuitBreaker.try_acquire
+
+    def counting(self: CircuitBreaker) -> Any:
+        permit = real(self)
+        if not isinstance(permit, Refusal):
+            given.append(permit)
+        return permit
+
+    monkeypatch.setattr(CircuitBreaker, "try_acquire", counting)
+    return given
+
+
+@pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
+@pytest.mark.parametrize("as_it_ends", [False, True], ids=["while it waits", "as it ends"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_cancelled_at_each_wait(
+    scenario: Scenario,
+    as_it_ends: bool,
+    way: str,
+    certificates: Certificates,
+    permits: list[object],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if way == "tunnel" and as_it_ends and sys.version_info < (3, 11):
+        pytest.skip("Python 3.10's start_tls forgets to close an object of its own, which warns of it")
+    config = HttpClientConfig(
+        retry_policy_config={"initial_delay": 0.001}, connection_pool=certificates.pool(max_connections=1)
+    )
+    path = tmp_path / "file"
+
+    async def main(server: LoopbackServer, at: int) -> bool:
+        permits.clear()
+        async with HttpServiceClient(config) as client:
+            interrupted = Interrupted(scenario(client, server.url + "/file", path), at, as_it_ends)
+
+            async def awaiting() -> None:
+                await interrupted
+
+            task = asyncio.create_task(awaiting())
+            with suppress(asyncio.CancelledError):
+                await task
+            was_reached = interrupted.waits >= at
+            assert task.cancelled() is was_reached
+            assert places_in_use(client) == 0
+            assert _settled(client) == len(permits)
+            assert (await client.get_async(server.url + "/healthy", timeout=20)).status_code == 204
+            is_clean = await asyncio.to_thread(server.wait_for, lambda: server.open_connections <= 1)
+            assert is_clean, f"{server.open_connections} connections are open"
+        return was_reached
+
+    with ExitStack() as stack:
+        tls = None if way == "plain" else certificates.server_context()
+        server = stack.enter_context(LoopbackServer(tls=tls))
+        if way == "tunnel":
+            proxy = stack.enter_context(running_proxy())
+            monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
+            monkeypatch.delenv("NO_PROXY", raising=False)
+        server.script("/file", answer(pieces))
+        server.script("/healthy", respond(204))
+        for at in range(1, MOST_WAITS):
+            was_reached = asyncio.run(main(server, at))
+            left = os.listdir(tmp_path)
+            assert left in ([], ["file"]), "the part file is there"
+            if left:
+                assert path.read_bytes() == CONTENT
+                path.unlink()
+            if not was_reached:
+                break
+        assert 3 < at < MOST_WAITS - 1
