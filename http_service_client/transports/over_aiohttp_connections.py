@@ -252,9 +252,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         exchange.phase = Phase.PROXY
         return destination(permitted(found, address_text, host, port, self._egress))
 
-    async def _wrap_create_connection(
-        self, factory: Any, *arguments: Any, addr_infos: list[Any], **options: Any
-    ) -> Any:
+    async def _wrap_create_connection(self, *arguments: Any, addr_infos: list[Any], **options: Any) -> Any:
         """A connection to one of the addresses; by way of a SOCKS proxy, to the one that it is asked for."""
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
@@ -266,9 +264,10 @@ class CarefulConnector(aiohttp.TCPConnector):
             sock = await connect_by_socks_async(proxy, host, port, within)
         else:
             sock = await connect_to_any_async(addresses, within)
-        protocol = factory()
+        make_protocol, *others = arguments
+        protocol = make_protocol()
         try:
-            return await self._wrap_existing_connection(lambda: protocol, *arguments, sock=sock, **options)
+            return await self._wrap_existing_connection(lambda: protocol, *others, sock=sock, **options)
         except BaseException:
             # Cancelled as the handshake ended, asyncio would say farewell at leisure, on a socket that is closed.
             protocol.abort()

@@ -6,8 +6,10 @@ places and permits back, and the client works afterwards. The calls of a row tha
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,3 +115,22 @@ def check_that_nothing_was_done_twice(fault: Fault, request: str, end: Played) -
 
 def test_the_matrix_is_as_large_as_promised() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 25
+
+
+def test_the_page_about_errors_says_the_same() -> None:
+    """docs/errors.md tells what each fault becomes: each row of it names faults of the matrix."""
+    page = (Path(__file__).resolve().parents[2] / "docs/errors.md").read_text(encoding="utf-8")
+    told = page.partition("## What each fault becomes\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (.+?) \| `(\w+)` \| `(\w+)` \| (\d, \d, \d) \|$", told, re.M)
+    shown = {name: row[1:] for row in rows for name in row[0].split("; ")}
+    expected = {
+        fault.name: (
+            fault.error,
+            fault.sent,
+            ", ".join(
+                column.split()[-1].partition("/")[0] for column in (fault.get, fault.post, fault.keyed)
+            ),
+        )
+        for fault in FAULTS
+    }
+    assert shown == expected
