@@ -144,6 +144,7 @@ class HttpServiceClient(Verbs):
         """Make a call and take the response's body as it comes: ``with client.stream("GET", url) as response``.
 
         max_response_size: decoded bytes, None for no limit; without it, the configuration's.
+
         Further keywords as for `request`, without response_type. The attempt's timeout holds until the headers
         are there; then it, or `Timeout.read`, bounds each silence, and `total_timeout` the whole.
 
@@ -187,7 +188,7 @@ class HttpServiceClient(Verbs):
 
         checksum: what the file must have, such as ``sha256:9f86d0...``.
         progress: called with the bytes there are and the total, None where unknown; plain or async. True: a bar.
-        max_response_size, and further keywords: as for `stream`.
+        max_response_size: as for `stream`, and so are further keywords.
 
         Returns the response, its content left to the file. Raises as `request`; HttpStatusError when the
         final status is no 200 or 206, ChecksumError, and OSError when the file cannot be written.

@@ -7,6 +7,7 @@ value and what to write instead. Nothing is silently ignored: a field that is ac
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
@@ -49,9 +50,9 @@ class ConnectionPoolConfig:
     keep_alive_timeout: float = 75.0
     keep_alive_max_requests: int = 1000
     ssl_verify: bool = True
-    ssl_cert_file: str | None = None
-    ssl_key_file: str | None = None
-    ssl_ca_file: str | None = None
+    ssl_cert_file: str | os.PathLike[str] | None = None
+    ssl_key_file: str | os.PathLike[str] | None = None
+    ssl_ca_file: str | os.PathLike[str] | None = None
     enable_compression: bool = True
     compression_threshold: int = 1024
 
@@ -139,7 +140,7 @@ class HttpClientConfig:
     default_headers: Mapping[str, str] = field(default_factory=dict)
     sensitive_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
-    netrc: bool | str = False
+    netrc: bool | str | os.PathLike[str] = False
 
     # Resolved from the above, for the client.
     pool: ConnectionPoolConfig = field(init=False, compare=False)
@@ -170,7 +171,7 @@ class HttpClientConfig:
             raise ConfigurationError(
                 f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
             )
-        if not (isinstance(self.netrc, bool) or (isinstance(self.netrc, str) and self.netrc)):
+        if not (isinstance(self.netrc, bool) or _is_path(self.netrc)):
             raise ConfigurationError(
                 f"netrc must be True, False or the path of a netrc file, not {self.netrc!r}"
             )
@@ -302,8 +303,13 @@ def _with_names(
 
 
 def _check_path(name: str, value: object) -> None:
-    if value is not None and not (isinstance(value, str) and value):
-        raise ConfigurationError(f"{name} must be the path of a PEM file as a str, or None, not {value!r}")
+    if value is not None and not _is_path(value):
+        raise ConfigurationError(f"{name} must be the path of a PEM file, or None, not {value!r}")
+
+
+def _is_path(value: object) -> bool:
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return isinstance(path, str) and path != ""
 
 
 def _check_interceptors(name: str, value: object) -> None:

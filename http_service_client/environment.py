@@ -16,7 +16,7 @@ def read_proxies(is_trusted: bool) -> ProxySettings:
     return ProxySettings.from_environ(os.environ if is_trusted else {})
 
 
-def read_logins(netrc: bool | str) -> NetrcEntries | None:
+def read_logins(netrc: bool | str | os.PathLike[str]) -> NetrcEntries | None:
     """The logins of a netrc file, or None for none.
 
     netrc: the file's path. True for the user's own: the one that the variable NETRC names, else ``~/.netrc``
@@ -26,7 +26,7 @@ def read_logins(netrc: bool | str) -> NetrcEntries | None:
     """
     if netrc is False:
         return None
-    path = _users_own() if netrc is True else netrc
+    path = _users_own() if netrc is True else os.fspath(netrc)
     if path is None:
         return None
     try:

@@ -28,14 +28,14 @@ class TlsSettings:
     def __init__(
         self,
         verify: bool = True,
-        cert_file: str | None = None,
-        key_file: str | None = None,
-        ca_file: str | None = None,
+        cert_file: str | os.PathLike[str] | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
     ) -> None:
         self._verify = verify
-        self._cert_file = cert_file
-        self._key_file = key_file
-        self._ca_file = ca_file
+        self._cert_file, self._key_file, self._ca_file = (
+            None if path is None else os.fspath(path) for path in (cert_file, key_file, ca_file)
+        )
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
@@ -70,9 +70,12 @@ class TlsSettings:
             try:
                 context.load_cert_chain(self._cert_file, self._key_file)
             except (OSError, ssl.SSLError) as error:
-                raise ConfigurationError(
-                    f"ssl_cert_file {self._cert_file!r} with ssl_key_file {self._key_file!r} cannot be used: {error}"
-                ) from None
+                problem = (
+                    f"ssl_cert_file {self._cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
+                )
+                if self._key_file is None and isinstance(error, ssl.SSLError):
+                    problem += ": it is no certificate, or it holds no key; give ssl_key_file"
+                raise ConfigurationError(f"{problem}: {error}") from None
         return context
 
 

@@ -24,7 +24,7 @@ def client_with(world: World, tmp_path: Path) -> Callable[..., HttpServiceClient
     def make(text: str = TEXT, **settings: Any) -> HttpServiceClient:
         path = tmp_path / "logins"
         path.write_text(text, encoding="utf-8")
-        return world.client(netrc=str(path), **settings)
+        return world.client(netrc=path, **settings)
 
     return make
 

@@ -68,9 +68,16 @@ def test_verification_off_warns_once(
     assert len([message for message in messages if message.startswith("ssl_verify=False")]) == 1
 
 
-def test_a_server_that_asks_gets_our_certificate(world: World, certificates: Certificates) -> None:
-    """Mutual TLS."""
-    own = certificates.pool(ssl_cert_file=certificates.client_cert, ssl_key_file=certificates.client_key)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_server_that_asks_gets_our_certificate(
+    world: World, certificates: Certificates, kind: type[Any]
+) -> None:
+    """Mutual TLS, the files as text or as paths."""
+    own = ConnectionPoolConfig(
+        ssl_ca_file=kind(certificates.ca_file),
+        ssl_cert_file=kind(certificates.client_cert),
+        ssl_key_file=kind(certificates.client_key),
+    )
     with LoopbackServer(tls=certificates.server_context(asks=True)) as server:
         server.script("/", respond(204))
         assert world.request(world.client(connection_pool=own), "GET", server.url + "/").status_code == 204
@@ -142,6 +149,13 @@ def test_a_file_that_is_none_is_a_wrong_setting(world: World, tmp_path: Path) ->
         client = world.client(connection_pool=ConnectionPoolConfig(**settings))
         with pytest.raises(ConfigurationError, match=field):
             world.request(client, "GET", "https://127.0.0.1:1/")
+
+
+def test_a_certificate_without_its_key_is_told_so(world: World, certificates: Certificates) -> None:
+    """OpenSSL says "PEM lib"."""
+    client = world.client(connection_pool=ConnectionPoolConfig(ssl_cert_file=certificates.client_cert))
+    with pytest.raises(ConfigurationError, match="it holds no key; give ssl_key_file"):
+        world.request(client, "GET", "https://127.0.0.1:1/")
 
 
 def test_the_context_is_made_once(
