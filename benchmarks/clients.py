@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,7 @@ import requests
 import requests.adapters
 import urllib3
 
-from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClient
+from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpResponse, HttpServiceClient
 from http_service_client.testing import ScriptedTransport
 
 from .measuring import Work
@@ -188,6 +189,34 @@ def scripted(base: str) -> Iterator[dict[str, Work]]:
             }
         finally:
             on_loop.close()
+
+
+@contextmanager
+def promises(base: str) -> Iterator[dict[str, Work]]:
+    """A call over the scripted transport with everything on, and with one promise less each time."""
+    url = "https://api.example.com/orders/42"
+    response = HttpResponse(200, content=json.dumps(ANSWER).encode())
+
+    class Waiting(Tenant):
+        async def intercept_request(self, request: Any, context: Any) -> Any:
+            return request
+
+    configs = {
+        "everything on": our_config(),
+        "no circuit breaker": our_config(enable_circuit_breaker=False),
+        "no retries": our_config(enable_retry_policy=False),
+        "no retry budget": our_config(enable_retry_budget=False),
+        "no timeout": our_config(connection_pool=ConnectionPoolConfig(request_timeout=None)),
+        "no interceptors": HttpClientConfig(),
+        "a deadline too": our_config(total_timeout=10.0),
+        "an async interceptor too": HttpClientConfig(
+            request_interceptors=[Tenant, Waiting], response_interceptors=[Slow]
+        ),
+    }
+    clients = {
+        name: HttpServiceClient(config, transport=Forgetful(response)) for name, config in configs.items()
+    }
+    yield {name: repeated(partial(client.get, url)) for name, client in clients.items()}
 
 
 class Forgetful(ScriptedTransport):

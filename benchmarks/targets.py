@@ -61,6 +61,7 @@ FIELDS = {
     "blocking": Field("Blocking GET + json()", clients.blocking, 21, 200, 5),
     "async": Field("Async GET + json()", clients.asynchronous, 21, 200, 5),
     "core": Field("A call over the scripted transport", clients.scripted, 21, 500, 5),
+    "promises": Field("A scripted call, by what is promised", clients.promises, 15, 500, 0),
     "plain guards": Field("Guarding a function that does nothing", guards.plain, 15, 2000, 5),
     "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
     "threads": Field("GET + json() from 16 threads", clients.threads, 15, 1600, 0),

@@ -107,9 +107,21 @@ async def _wait_for_grant(effect: Acquire) -> bool:
     """Wait until the ticket is granted, from whichever thread; False when that took too long."""
     loop = asyncio.get_running_loop()
     granted = loop.create_future()
-    effect.ticket.notify(lambda: loop.call_soon_threadsafe(_wake, granted))
+
+    def on_grant() -> None:
+        if asyncio._get_running_loop() is loop:  # to wake a loop from outside takes two system calls
+            _wake(granted)
+        else:
+            loop.call_soon_threadsafe(_wake, granted)
+
+    effect.ticket.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
-    await asyncio.wait([granted], timeout=effect.timeout)
+    timer = None if effect.timeout is None else loop.call_later(effect.timeout, _wake, granted)
+    try:
+        await granted
+    finally:
+        if timer is not None:
+            timer.cancel()
     return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
 
 
