@@ -11,7 +11,7 @@ import json as _json
 import textwrap
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .errors import HttpStatusError, ResponseValidationError, SentState
 from .protocol.bodies import UNSET, Body, encode_body, encode_json
@@ -305,6 +305,27 @@ class HttpResponse:
     def explain(self) -> str:
         """The story of the call as a person would tell it, one line an event."""
         return self.timeline.explain() if self.timeline is not None else f"{self!r}"
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> NoReturn:
+            kind = type(self)
+            remedy = f"; use {kind._ELSEWHERE[name]}" if name in kind._ELSEWHERE else ""
+            message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
+            raise AttributeError(message, name=name, obj=self)
+
+    _ELSEWHERE: ClassVar[Mapping[str, str]] = {  # what other clients call it
+        "ok": "is_success",
+        "is_error": "is_success",
+        "status": "status_code",
+        "reason": "reason_phrase",
+        **dict.fromkeys(("encoding", "charset"), "text, or content.decode(...)"),
+        **dict.fromkeys(("read", "aread"), "content, which is here"),
+        **dict.fromkeys(
+            ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
+            "client.stream(...) to take the body in pieces",
+        ),
+    }
 
     def _evidence(self) -> dict[str, Any]:
         return {

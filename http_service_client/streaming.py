@@ -74,6 +74,14 @@ class _Streamed(HttpResponse):
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._content = value
 
+    _ELSEWHERE = {
+        **HttpResponse._ELSEWHERE,
+        **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
+        **dict.fromkeys(("iter_text", "aiter_text", "aiter_lines"), "iter_lines()"),
+        "aread": "read()",
+        "aclose": "close()",
+    }
+
     def close(self) -> None:
         """Let go of the connection. What was not read is lost. More than once is once."""
         self._call.let_go()

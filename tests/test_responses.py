@@ -125,3 +125,16 @@ def test_what_is_no_response_is_told_at_once(arguments: dict[str, Any], told: st
     with pytest.raises(TypeError) as raised:
         HttpResponse(**arguments)
     assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("ok", "is_success"), ("status", "status_code"), ("iter_content", r"client\.stream")]
+)
+def test_a_name_of_another_client_s_is_told_ours(name: str, remedy: str) -> None:
+    """And it stays an AttributeError, so `hasattr` is false."""
+    response = HttpResponse(200)
+    with pytest.raises(
+        AttributeError, match=f"'HttpResponse' object has no attribute '{name}'; use {remedy}"
+    ):
+        getattr(response, name)
+    assert not hasattr(response, "nothing_like_it")

@@ -107,3 +107,12 @@ def test_the_repr_says_what_it_is(world: World) -> None:
     with world.stream(client, "GET", URL) as response:
         kind = "StreamedResponse" if world.name == "blocking" else "AsyncStreamedResponse"
         assert repr(getattr(response, "_response", response)) == f"<{kind} [200]>"
+
+
+def test_a_name_of_another_client_s_is_told_ours(world: World) -> None:
+    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
+    with (
+        world.stream(client, "GET", URL) as response,
+        pytest.raises(AttributeError, match=r"'iter_content'; use iter_bytes\(\)"),
+    ):
+        response.iter_content()
