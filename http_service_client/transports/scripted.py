@@ -168,7 +168,8 @@ class ScriptedTransport:
                     outcomes, index = self._scripts[key], self._played[key]
                     self._played[key] += 1
                     return outcomes[min(index, len(outcomes) - 1)]
-        raise LookupError(f"nothing is scripted for {request.method} {url.origin}{path}")
+        known = ", ".join(map(repr, self._scripts))
+        raise LookupError(f"nothing is scripted for {request.method} {url.origin}{path}, only for {known}")
 
     def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
         content = b"" if _is_never_sent(outcome) else content
