@@ -81,9 +81,9 @@ class TlsSettings:
 
 def _system_has_authorities() -> bool:
     paths = ssl.get_default_verify_paths()
-    return bool(
-        (paths.cafile and os.path.exists(paths.cafile)) or (paths.capath and os.path.isdir(paths.capath))
-    )
+    if paths.cafile and os.path.exists(paths.cafile):
+        return True
+    return bool(paths.capath and os.path.isdir(paths.capath) and os.listdir(paths.capath))
 
 
 _warned = False

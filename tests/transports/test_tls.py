@@ -172,3 +172,26 @@ def test_the_context_is_made_once(
     for _ in range(3):
         failing(world, client, "GET", tls_server.url + "/")
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("folder", ["missing", "empty"])
+def test_where_the_system_has_no_authorities_certifi_s_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
+) -> None:
+    """As in a slim container."""
+    nowhere = tmp_path / "certificates"
+    if folder == "empty":
+        nowhere.mkdir()
+    paths = ssl.get_default_verify_paths()._replace(cafile=None, capath=str(nowhere))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
+    assert tls.TlsSettings().context.cert_store_stats()["x509_ca"] > 50
+
+
+def test_where_the_system_has_authorities_they_alone_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, certificates: Certificates
+) -> None:
+    paths = ssl.get_default_verify_paths()._replace(cafile=certificates.ca_file)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
+    assert tls.TlsSettings().context.cert_store_stats()["x509_ca"] == 0
