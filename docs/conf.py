@@ -33,6 +33,8 @@ myst_heading_anchors = 3  # so that pages may link to each other's headings
 html_theme = "furo"
 html_title = f"http-service-client {version}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 default_role = "code"  # in docstrings, single backticks are code
 autodoc_member_order = "bysource"

@@ -185,7 +185,7 @@ def test_a_script_may_be_for_each_url() -> None:
     assert client.get(URL).status_code == 201
     assert client.get("https://other.example.com/charges").status_code == 202
     with pytest.raises(
-        LookupError, match="nothing is scripted for GET https://other.*, only for 'https://api"
+        LookupError, match=r"nothing is scripted for GET https://other.*, only for 'https://api"
     ):
         client.get("https://other.example.com/else")
     assert scripted({**script, "*": HttpResponse(203)})[0].get("https://a.example/b").status_code == 203
