@@ -9,6 +9,7 @@ from ..messages import HttpRequest, HttpResponse
 from ..protocol.compression import compress
 from ..protocol.urls import split_url
 from .effects import Outcome, Plan
+from .outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:
     from .call import Call
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from .pipeline import Handler
 
 __all__ = ["RequestCompressionLayer"]
+
+_TELLS_NOTHING = FAILURE_STATUSES | {415}  # of the coding, when it is the answer to the plain body
 
 
 class RequestCompressionLayer:
@@ -42,7 +45,7 @@ class RequestCompressionLayer:
             return outcome
         call.record(CodingRefused(call.elapsed(), call.attempt, call.key, self._coding))
         outcome = yield from proceed(request, call)
-        if isinstance(outcome, HttpResponse) and outcome.status_code != 415:
+        if isinstance(outcome, HttpResponse) and outcome.status_code not in _TELLS_NOTHING:
             origin.refuses_codings = True
         return outcome
 

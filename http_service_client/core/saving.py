@@ -115,9 +115,9 @@ class Download:
                 return failure
             if isinstance(verdict, Continue) and sink.received != verdict.offset + verdict.length:
                 return (yield from self._begin_anew("it sent more or less than its Content-Range says"))
-            # A part of what has no known length may be followed by others: 416 says that there is no more.
-            is_whole = isinstance(verdict, Restart) if total is None else sink.received >= total
-            if is_whole:
+            # The transport has seen to it that a body is whole. A part may be followed by others: where the
+            # length is not known, 416 says that there is no more.
+            if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
                 return (yield from self._commit(outcome))
 
     def _begin_anew(self, reason: str) -> Plan[Failure]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -72,10 +73,12 @@ def test_a_415_to_both_is_about_the_content(front_end: FrontEnd) -> None:
     assert sent(it) == [PACKED, PLAIN, PACKED]
 
 
-def test_a_failure_of_the_second_try_teaches_nothing(front_end: FrontEnd) -> None:
-    """It is the attempt's outcome."""
-    it = bench(front_end, 415, RESET, 200, **NO_RETRIES)
-    it.error(ConnectionLostError, "POST", data=LONG)
+@pytest.mark.parametrize("failure", [RESET, 503, 429])
+def test_a_failure_of_the_second_try_teaches_nothing(front_end: FrontEnd, failure: Any) -> None:
+    """It is the attempt's outcome: an overloaded server has not looked at the plain body either."""
+    it = bench(front_end, 415, failure, 200, **NO_RETRIES)
+    with suppress(ConnectionLostError):
+        assert it.request("POST", data=LONG).status_code == failure
     it.request("POST", data=LONG)
     assert sent(it) == [PACKED, PLAIN, PACKED]
 

@@ -379,3 +379,13 @@ def test_over_a_scripted_transport(world: World, path: Path) -> None:
     client = world.client(transport=ScriptedTransport([HttpResponse(200, content=b"abc")]))
     world.download(client, "https://files.example.com/a", path)
     assert path.read_bytes() == b"abc"
+
+
+def test_a_mock_with_a_length_of_its_own(world: World, path: Path) -> None:
+    """Recorders take codings off and leave Content-Length as it was. It is not asked for again and again."""
+    from http_service_client import HttpResponse
+
+    recorded = HttpResponse(200, headers={"Content-Length": "100"}, content=b"abc")
+    client = world.client(transport=ScriptedTransport([recorded]))
+    world.download(client, "https://files.example.com/a", path)
+    assert path.read_bytes() == b"abc"
