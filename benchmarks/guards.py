@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,12 +35,19 @@ def _tenacity(function: Any) -> Any:
     )(function)
 
 
+def _both(function: Any, breaker: pybreaker.CircuitBreaker) -> Any:
+    """Each attempt asks the breaker. An async function has to be tenacity's first: else it would await nothing."""
+    if inspect.iscoroutinefunction(function):
+        return breaker(_tenacity(function))
+    return _tenacity(breaker(function))
+
+
 def _guarded(function: Any) -> dict[str, Any]:
     """The function under each policy."""
     breaker = pybreaker.CircuitBreaker(fail_max=5, reset_timeout=60)
     return {
         OURS: RetryPolicy().apply(CircuitBreakerPolicy().apply(function)),
-        "tenacity + pybreaker": _tenacity(breaker(function)),
+        "tenacity + pybreaker": _both(function, breaker),
         "tenacity": _tenacity(function),
         "stamina": stamina.retry(on=ConnectionError, attempts=3)(function),
         "backoff": backoff.on_exception(backoff.expo, ConnectionError, max_tries=3)(function),

@@ -66,7 +66,7 @@ class TaskDriver:
 async def _invoke(effect: Invoke) -> Any:
     value = effect.function(*effect.arguments)
     if hasattr(value, "__await__"):
-        return await bounded(value, effect.timeout)
+        return await (value if effect.timeout is None else bounded(value, effect.timeout))
     return value
 
 
