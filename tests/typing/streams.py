@@ -1,0 +1,28 @@
+"""What a stream gives is known to type checkers, and so is the wrong keyword. Checked by mypy and pyright, not run."""
+
+from typing_extensions import assert_type
+
+from http_service_client import AsyncStreamedResponse, HttpServiceClient, StreamedResponse
+
+
+def blocking(client: HttpServiceClient) -> bytes:
+    with client.stream("GET", "/") as response:
+        assert_type(response, StreamedResponse)
+        for line in response.iter_lines():
+            assert_type(line, str)
+        return response.read()  # and nothing is asked for behind the block, which swallows no error
+
+
+async def awaited(client: HttpServiceClient) -> bytes:
+    async with client.stream_async("GET", "/") as response:
+        assert_type(response, AsyncStreamedResponse)
+        async for line in response.iter_lines():
+            assert_type(line, str)
+        return await response.read()
+
+
+async def mixed_up(client: HttpServiceClient) -> None:
+    async with client.stream("GET", "/"):  # type: ignore[attr-defined]  # this is what is tested
+        pass
+    with client.stream_async("GET", "/"):  # type: ignore[attr-defined]  # so is this
+        pass
