@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from http_service_client import HttpClientError, HttpServiceClient
+from http_service_client import HttpClientError, HttpResponse, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
 from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
@@ -263,11 +263,11 @@ def play(
     settled_before = _settled(client)
     call_id = uuid.uuid4().hex
     started = time.monotonic()
-    error: HttpClientError | None = None
+    error: Exception | None = None
     try:
         response = act(world, client, place.url, call_id)
         ended = time.monotonic()
-    except HttpClientError as failed:
+    except Exception as failed:  # one that is none of ours is a finding, and is shown as the result
         ended = time.monotonic()
         error, response = failed, None
     made = sum(getattr(event, "name", "") == "attempt_finished" for event in attempts)
@@ -292,7 +292,7 @@ def play(
     outcome: Any = response if error is None else error
     return Played(
         type(error).__name__ if error is not None else str(response.status_code),
-        outcome.sent_state.value,
+        outcome.sent_state.value if isinstance(outcome, (HttpClientError, HttpResponse)) else "foreign",
         made,
         seen,
         ended - started - metronome.stood_still(started, ended),
