@@ -142,9 +142,11 @@ class _OpenBody:
 
     def read(self, timeout: Timeout) -> bytes | Failure:
         raw: Any = self._answer.raw
-        bounds = _bounds(timeout, time.monotonic())
+        started = time.monotonic()
+        bounds = _bounds(timeout, started)
         if isinstance(raw, Answer):
-            raw.bound(bounds)
+            # Bytes that frame the body are none of it: who drips only these is silent.
+            raw.bound(_bounds(timeout.within(timeout.read), started))
         try:
             data: bytes = raw.read(_CHUNK, decode_content=False)
             return data

@@ -255,6 +255,22 @@ def test_silence_is_bounded(world: World, server: LoopbackServer) -> None:
     assert places_in_use(client) == 0
 
 
+def test_bytes_that_are_none_of_the_body_do_not_break_the_silence(
+    world: World, server: LoopbackServer
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n5;"
+    server.script("/", raw(head, *[b"x"] * 100, every=0.05))
+    client = world.client()
+    started = time.monotonic()
+    with (
+        pytest.raises(ReadTimeoutError),
+        world.stream(client, "GET", server.url + "/", timeout=Timeout(read=0.3)) as response,
+    ):
+        response.read()
+    assert time.monotonic() - started < 3.0
+    assert places_in_use(client) == 0
+
+
 def test_without_a_read_timeout_the_attempt_s_bounds_each_silence(
     world: World, server: LoopbackServer
 ) -> None:
