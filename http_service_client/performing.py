@@ -28,7 +28,6 @@ def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
     try:
         return driver.run(pipeline(call.request, call))
     except BaseException as error:
-        call.let_go()
         call.break_off(error)
         raise
     finally:
@@ -41,7 +40,6 @@ async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Ou
     try:
         return await driver.run(pipeline(call.request, call))
     except BaseException as error:
-        call.let_go()
         call.break_off(error)
         raise
     finally:
@@ -51,7 +49,6 @@ async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Ou
 def opened(call: Call, outcome: Outcome) -> HttpResponse:
     """The response, its timeline left open; or raises the error."""
     if isinstance(outcome, Failure):
-        call.let_go()
         return finish(call, outcome, None)
     scope = current_scope()
     if scope is not None:

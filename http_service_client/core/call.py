@@ -147,6 +147,7 @@ class Call(HttpContext):
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
+        self.let_go()
         if self.events and isinstance(self.events[-1], CallFinished):
             return  # a stream was closed under its reader
         if self.options.at_the_end is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from http_service_client import HttpServiceClient, ProtocolError
+from http_service_client import HttpContext, HttpResponse, HttpServiceClient, InterceptorError, ProtocolError
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action, Received
 from transports.faults import places_in_use
@@ -99,3 +100,26 @@ def test_parts_of_an_unknown_whole_are_asked_for_until_there_is_no_more(fetched:
     answers = Answers(cut_off(STRONG), part(100, 149, "*"), part(150, 199, "*"), end)
     assert fetched(answers) == WHOLE
     assert answers.asked == [None, "bytes=100-", "bytes=150-", "bytes=200-"]
+
+
+class Replaces:
+    def intercept_response(self, response: HttpResponse, context: HttpContext) -> HttpResponse:
+        return HttpResponse(response.status_code, content=b"replaced")
+
+
+class Spoils:
+    def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:
+        return "no response"
+
+
+@pytest.mark.parametrize("interceptor", [Replaces, Spoils])
+def test_a_response_that_an_interceptor_did_away_with_is_let_go(
+    world: World, server: LoopbackServer, tmp_path: Path, interceptor: type
+) -> None:
+    server.script("/file", respond(body=b"x" * 3_000_000))
+    client = world.client(response_interceptors=[interceptor])
+    with suppress(InterceptorError):
+        world.download(client, server.url + "/file", tmp_path / "file")
+        assert (tmp_path / "file").read_bytes() == b"replaced"
+    assert places_in_use(client) == 0
+    assert server.wait_for(lambda: server.open_connections == 0)
