@@ -1,6 +1,7 @@
 """One exchange over aiohttp: `ClientSession._request`, one session for each event loop.
 
-What mocks and instrumentation hook into (`ClientSession._request`) is on the way; what aiohttp would
+What mocks and instrumentation hook into (`ClientSession._request`) is on the way of all that they are to
+see; `over_aiohttp_shortcut` is for where nobody looks. What aiohttp would
 decide on its own (redirects, cookies, a silent second try, header defaults, decoding) is switched off.
 """
 
