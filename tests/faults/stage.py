@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from http_service_client import HttpClientError, HttpResponse, HttpServiceClient
+from http_service_client import HttpClientError, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
 from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
@@ -97,7 +97,7 @@ class Talk:
 
     def read_late(self) -> None:
         """Read nothing for longer than anybody's patience; then all there is, to see the client hang up."""
-        if not self.is_over.wait(0.5):
+        if not self.is_over.wait(0.8):
             while self.socket.recv(1 << 20):
                 pass
 
@@ -289,10 +289,11 @@ def play(
     seen: list[Received | Head] = []
     if place.server is not None:
         seen = [request for request in place.server.requests if request.header("X-Call") == call_id]
+    is_foreign = error is not None and not isinstance(error, HttpClientError)
     outcome: Any = response if error is None else error
     return Played(
         type(error).__name__ if error is not None else str(response.status_code),
-        outcome.sent_state.value if isinstance(outcome, (HttpClientError, HttpResponse)) else "foreign",
+        "foreign" if is_foreign else outcome.sent_state.value,
         made,
         seen,
         ended - started - metronome.stood_still(started, ended),

@@ -110,7 +110,7 @@ FAULTS = [
     Fault("503", plays(respond(503)), "503", "answered", "3/3", "1/1", "3/3"),
     Fault("503 with Retry-After", plays(respond(503, headers={"Retry-After": "0"})), "503", "refused", "3/3", "3/3", "3/3", is_declined=True),
     # Uploads.
-    Fault("upload stalls", sites.serves(sites.stalls_upload), "AttemptTimeoutError", "maybe_processed", "3/3", "1/1", "3/3", **waits(SOON), upload=BIG),
+    Fault("upload stalls", sites.serves(sites.stalls_upload), "AttemptTimeoutError", "maybe_processed", "3/3", "1/1", "3/3", **waits(Timeout(total=0.4), 0.4), upload=BIG),
     Fault("upload reset", sites.serves(sites.resets_upload), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3", seconds=0.05, upload=BIG),
     Fault("upload answered early, then closed", sites.serves(sites.answers_early("closes")), "413", "answered", "1/1", "1/1", "1/1", upload=BIG),
     Fault("upload answered early, then not read", sites.serves(sites.answers_early("stalls")), "413", "answered", "1/1", "1/1", "1/1", upload=BIG),

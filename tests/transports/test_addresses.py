@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client.transports import addresses as module
 from http_service_client.transports.addresses import _in_turn, connect_to_any, connect_to_any_async
 from transports.faults import swallowing
 
@@ -98,6 +99,29 @@ def test_when_all_fail_the_last_says_why(connect: Connect, refusing: Any) -> Non
     nowhere = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 9))
     with pytest.raises(ConnectionRefusedError):
         connect([nowhere, refusing], 5.0)
+
+
+def test_of_two_that_answer_in_one_tick_one_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On an event loop, both may be connected before anybody is told."""
+    made: list[socket.socket] = []
+
+    async def main() -> socket.socket:
+        both = asyncio.Event()
+
+        async def connected(_: Any) -> socket.socket:
+            sock = socket.socket()
+            made.append(sock)
+            if len(made) == 2:
+                both.set()
+            await both.wait()
+            return sock
+
+        monkeypatch.setattr(module, "_connect", connected)
+        monkeypatch.setattr(module, "_PAUSE", 0.0)
+        return await connect_to_any_async([address(1), address(2)], None)
+
+    with asyncio.run(main()) as winner:
+        assert [sock.fileno() == -1 for sock in made if sock is not winner] == [True]
 
 
 def test_the_families_take_turns() -> None:
