@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..errors import (
     ChecksumError,
     Failure,
+    InvalidRequestError,
     ProtocolError,
     ResponseTooLargeError,
     SentState,
@@ -83,6 +84,9 @@ class Download:
     def attempt(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
         """One attempt: the response whose body is saved, or that is none to save; or a failure."""
         sink = self._sink
+        if "Range" in request.headers or "If-Range" in request.headers:
+            message = "a download asks for ranges on its own; leave Range and If-Range out, or use stream()"
+            return Failure(InvalidRequestError, message, SentState.NEVER_SENT)
         while True:
             tag, changed, date, total = self._validators
             part = resume_headers(sink.received, tag, changed, date)

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpContext, HttpResponse, HttpServiceClient, InterceptorError, ProtocolError
+from http_service_client import (
+    HttpContext,
+    HttpResponse,
+    HttpServiceClient,
+    InterceptorError,
+    InvalidRequestError,
+    ProtocolError,
+)
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action, Received
 from transports.faults import places_in_use
@@ -100,6 +107,15 @@ def test_parts_of_an_unknown_whole_are_asked_for_until_there_is_no_more(fetched:
     answers = Answers(cut_off(STRONG), part(100, 149, "*"), part(150, 199, "*"), end)
     assert fetched(answers) == WHOLE
     assert answers.asked == [None, "bytes=100-", "bytes=150-", "bytes=200-"]
+
+
+@pytest.mark.parametrize("name", ["Range", "If-Range"])
+def test_ranges_are_the_download_s_own(
+    world: World, server: LoopbackServer, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(InvalidRequestError, match="leave Range and If-Range out"):
+        world.download(world.client(), server.url + "/", tmp_path / "file", headers={name: "bytes=0-9"})
+    assert (list(tmp_path.iterdir()), server.requests) == ([], [])
 
 
 class Replaces:
