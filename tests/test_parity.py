@@ -307,7 +307,7 @@ SLOW = [
     Row("POST stalled is not repeated", [STALLS, OK], "AttemptTimeoutError", 1, call={**JSON, "timeout": 0.1}, then=answer(sent_state="maybe_processed")),
     Row("a read that stalls", [STALLS], "ReadTimeoutError", 1, call={**ONCE, "timeout": Timeout(total=5.0, read=0.1)}),
     Row("a dripped body beyond the timeout", [does(drip("x" * 100, 0.03))], "AttemptTimeoutError", 1, call={**ONCE, "timeout": 0.15}),
-    Row("a dripped head beyond the timeout", [wire(b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 9, every=0.03)], "AttemptTimeoutError", 1, call={**ONCE, "timeout": 0.15}),
+    Row("a dripped head beyond the timeout", [wire(b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 9, every=0.15)], "AttemptTimeoutError", 1, call={**ONCE, "timeout": 0.6}),
     Row("a body that stalls", [wire(CUT, b"late", every=5.0)], "ReadTimeoutError", 1, call={**ONCE, "timeout": Timeout(total=5.0, read=0.1)}),
     Row("an upload that stalls", [does(stall_reading())], "AttemptTimeoutError", 1, call={"method": "PUT", "data": bytes(20_000_000), **ONCE, "timeout": 0.2}),
     Row("the deadline cuts a healthy attempt", [STALLS], "DeadlineExceededError", 1, call={"total_timeout": 0.1}, live=True, then=answer(sent_state="abandoned")),

@@ -54,14 +54,14 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: Loopbac
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
     client = world.client()
-    caught = failing(world, client, "POST", server.url + "/slow", timeout=0.3, **options)
+    caught = failing(world, client, "POST", server.url + "/slow", timeout=0.5, **options)
     assert (caught.type, caught.sent, caught.cause) == (
         "AttemptTimeoutError",
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow did not answer in full within 0.3 s"
-    assert 0.25 < caught.seconds < 1.5
+    assert caught.message == f"{server.url}/slow did not answer in full within 0.5 s"
+    assert 0.45 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
 
@@ -70,21 +70,19 @@ def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: st
     """A server that falls silent is given up, long before the attempt's time is over."""
     server.script("/slow", STALLS[name][0])
     client = world.client()
-    caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.2))
+    caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
-    assert caught.message == f"{server.url}/slow stopped sending for 0.2 s"
-    assert 0.15 < caught.seconds < 1.5
+    assert caught.message == f"{server.url}/slow stopped sending for 0.4 s"
+    assert 0.35 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
 
 def test_read_lets_a_slow_server_talk(world: World, server: LoopbackServer) -> None:
     """A server that goes on sending may take longer than the longest silence allowed."""
-    server.script("/slow", drip("z" * 20, 0.02))
-    response = world.request(
-        world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.25)
-    )
+    server.script("/slow", drip("z" * 20, 0.05))
+    response = world.request(world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8))
     assert response.text == "z" * 20
-    assert response.elapsed > 0.25
+    assert response.elapsed > 0.8
 
 
 @pytest.mark.parametrize("body", [BIG, pieces], ids=["bytes", "pieces"])
@@ -101,7 +99,7 @@ def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServ
         "TimeoutError",
     )
     assert caught.message == f"{server.url}/slow stopped taking the request for 0.2 s"
-    assert 0.15 < caught.seconds < 2.0
+    assert 0.15 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
 
@@ -136,14 +134,14 @@ def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"no connection to http://{hole} within the time to connect"
-    assert 0.15 < caught.seconds < 1.5
+    assert 0.15 < caught.seconds < 3.0
 
 
 def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
     """The attempt's time is shorter than that to connect; still nothing was sent."""
     caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 1.5
+    assert caught.seconds < 3.0
 
 
 def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
@@ -151,7 +149,7 @@ def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"no connection to https://{mute} within the time to connect"
-    assert 0.15 < caught.seconds < 1.5
+    assert 0.15 < caught.seconds < 3.0
 
 
 @pytest.mark.parametrize(
@@ -167,7 +165,7 @@ def test_dripped_tls_is_cut(
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
         caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
     assert (caught.type, caught.sent) == (error, sent)
-    assert caught.seconds < 2.0
+    assert caught.seconds < 3.0
 
 
 def test_addresses_share_the_time_to_connect(
@@ -180,7 +178,7 @@ def test_addresses_share_the_time_to_connect(
     client = world.client(connection_timeout=1.0)
     response = world.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
-    assert response.elapsed < 0.9
+    assert response.elapsed < 2.0
 
 
 def test_dead_addresses_do_not_multiply_the_time_to_connect(
@@ -191,7 +189,7 @@ def test_dead_addresses_do_not_multiply_the_time_to_connect(
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
     caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 1.5
+    assert caught.seconds < 3.0
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
@@ -217,7 +215,7 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 1.5
+    assert caught.seconds < 3.0
 
 
 def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
