@@ -170,7 +170,9 @@ class Connection(Incoming):
     def abort(self) -> None:
         """Close the socket in mid-response, and wake the thread that reads from it, if another one does."""
         if os.getpid() == self._pid:  # a forked child must not end what its parent goes on with
-            sock = self.sock.socket if isinstance(self.sock, SSLTransport) else self.sock
+            sock: Any = self.sock
+            if isinstance(sock, SSLTransport):
+                sock = sock.socket.sock  # type: ignore[attr-defined]  # an _OuterSocket
             try:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which takes its state away
             except OSError:  # the other side was first
@@ -232,10 +234,38 @@ def _connect_to_any(addresses: list[Address], ends_at: float | None) -> socket.s
     return sock
 
 
+class _OuterSocket:
+    """The TLS socket to a proxy, under TLS to the origin: what is one step up there takes many down here.
+
+    So a timeout that is set is that of all steps until the next one is set, and not of each.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket, ends_at: float | None) -> None:
+        self.sock = sock
+        self._ends_at = ends_at
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
+
+    def recv(self, amount: int) -> bytes:
+        self.sock.settimeout(_left(self._ends_at))
+        return self.sock.recv(amount)
+
+    def sendall(self, data: bytes) -> None:
+        self.sock.settimeout(_left(self._ends_at))
+        self.sock.sendall(data)
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+
 def _secured(sock: Any, host: str, tls: TlsSettings, ends_at: float | None) -> Any:
     sock.settimeout(_left(ends_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(sock, tls.context, host.rstrip("."))
+        return SSLTransport(_OuterSocket(sock, ends_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
     return tls.context.wrap_socket(
         sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
     )

@@ -314,6 +314,46 @@ def says(answer: bytes, *, then_holds: bool = False) -> Serve:
     return serve
 
 
+def proxy_is(make: Callable[[Stage], ssl.SSLContext]) -> Site:
+    """A proxy that speaks TLS itself."""
+
+    def site(stage: Stage) -> Place:
+        context = make(stage)
+
+        def serve(talk: Talk) -> None:
+            with context.wrap_socket(talk.socket, server_side=True) as secured:
+                secured.recv(65536)
+
+        return proxy_does(serve, "http", "https")(stage)
+
+    return site
+
+
+def drips_handshake_in_a_tunnel(stage: Stage) -> Place:
+    drip = dripping_tls(stage.certificates.server_context(), 1, 0.01)
+
+    def serve(talk: Talk) -> None:
+        talk.socket.recv(65536)
+        talk.socket.sendall(TUNNEL)
+        drip(talk.socket, talk.is_over)
+
+    return proxy_does(serve)(stage)
+
+
+def drips_handshake_in_a_secure_tunnel(stage: Stage) -> Place:
+    """TLS in TLS."""
+    drip = dripping_tls(stage.certificates.server_context("service.test"), 1, 0.01)
+    own = stage.certificates.server_context()
+
+    def serve(talk: Talk) -> None:
+        with own.wrap_socket(talk.socket, server_side=True) as secured:
+            secured.recv(65536)
+            secured.sendall(TUNNEL)
+            drip(secured, talk.is_over)
+
+    return proxy_does(serve, "https", "https")(stage)
+
+
 def proxy_refused(stage: Stage) -> Place:
     return by_proxy(refused(stage).url.split("/")[2])
 
