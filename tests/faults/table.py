@@ -62,7 +62,7 @@ FAULTS = [
     Fault("connection refused", sites.refused, "ConnectError", "never_sent", "3/0", "3/0", "3/0"),
     Fault("connection swallowed", sites.swallowed, "ConnectTimeoutError", "never_sent", "3/0", "3/0", "3/0", **waits(CONNECT_SOON)),
     Fault("first of two addresses refuses", sites.addresses("refused", "alive"), "204", "answered", "1/1", "1/1", "1/1"),
-    Fault("first of two addresses swallows", sites.addresses("swallowed", "alive"), "204", "answered", "1/1", "1/1", "1/1", **waits(Timeout(3.0, connect=0.6), 0.3)),
+    Fault("first of two addresses swallows", sites.addresses("swallowed", "alive"), "204", "answered", "1/1", "1/1", "1/1", **waits(Timeout(6.0, connect=2.0), 1.0)),
     Fault("all addresses refuse", sites.addresses("refused", "refused"), "ConnectError", "never_sent", "3/0", "3/0", "3/0"),
     Fault("all addresses swallow", sites.addresses("swallowed", "swallowed", "swallowed"), "ConnectTimeoutError", "never_sent", "3/0", "3/0", "3/0", **waits(CONNECT_SOON)),
     Fault("a swallowing address, then a refusing one", sites.addresses("swallowed", "refused"), "ConnectTimeoutError", "never_sent", "3/0", "3/0", "3/0", **waits(CONNECT_SOON)),

@@ -29,7 +29,7 @@ OPEN_END = b"HTTP/1.1 200 OK\r\n\r\n"
 BAD_GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\nnot gzip.."
 TAGGED = b'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: 1000\r\n\r\n'
 DEADLINE = 0.3
-SILENCE = Timeout(total=3.0, read=0.4)
+SILENCE = Timeout(total=6.0, read=1.0)
 
 
 class BodyFault(NamedTuple):
@@ -68,9 +68,9 @@ FAULTS = [
     BodyFault("reset over TLS", sites.over_tls(reset(sites.HEAD + b"half")), "ConnectionLostError", "maybe_processed", "1/1", "1/1", "1/1", "3/3"),
     BodyFault("reset in a body without a length over TLS", sites.over_tls(reset(OPEN_END + b"half")), "ConnectionLostError", "maybe_processed", "1/1", "1/1", "1/1", "3/3"),
     BodyFault("closed in the body over TLS", sites.over_tls(hang_up(sites.HEAD + b"half")), "ProtocolError", "maybe_processed", "1/1", "1/1", "1/1", "3/3"),
-    BodyFault("silent behind the head", plays(raw(sites.HEAD, close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 0.4)),
-    BodyFault("silent in the body", plays(raw(sites.HEAD + b"half", close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 0.4)),
-    BodyFault("silent in a chunk", plays(raw(sites.CHUNKED + b"5\r\nab", close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 0.4)),
+    BodyFault("silent behind the head", plays(raw(sites.HEAD, close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 1.0)),
+    BodyFault("silent in the body", plays(raw(sites.HEAD + b"half", close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 1.0)),
+    BodyFault("silent in a chunk", plays(raw(sites.CHUNKED + b"5\r\nab", close=False)), "ReadTimeoutError", "maybe_processed", "1/1", "1/1", "1/1", "3/3", **waits(SILENCE, 1.0)),
     BodyFault("body dripped", plays(drip(b"x" * 500, 0.01)), "DeadlineExceededError", "abandoned", "1/1", "1/1", "1/1", "1/1", **within(0.25)),
     BodyFault("chunks dripped", plays(raw(sites.CHUNKED, *[b"1\r\nx\r\n"] * 500, every=0.01)), "DeadlineExceededError", "abandoned", "1/1", "1/1", "1/1", "1/1", **within(0.25)),
     BodyFault("truncated gzip", plays(raw(sites.CUT_GZIP, close=False)), "DecodingError", "maybe_processed", "1/1", "1/1", "1/1", "3/3"),
