@@ -7,6 +7,7 @@ decide on its own (redirects, cookies, a silent second try, header defaults, dec
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,7 +18,7 @@ from yarl import URL
 from ..core.effects import Outcome
 from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
-from ..errors import Failure, HttpClientError
+from ..errors import Failure, HttpClientError, ProxyError, SentState
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
@@ -47,6 +48,18 @@ _TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or withou
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
 
 
+def _speaks_tls(proxy: Proxy | None) -> bool:
+    return isinstance(proxy, HttpProxy) and proxy.address.scheme == "https"
+
+
+def _no_tls_in_tls(request: HttpRequest) -> Failure:
+    origin = split_url(request.url).origin
+    message = (
+        f"{origin} cannot be reached: asyncio does TLS within TLS from Python 3.11 on; use an http:// proxy"
+    )
+    return Failure(ProxyError, message, SentState.NEVER_SENT)
+
+
 class AiohttpTransport:
     """One session for each running loop, closed with it."""
 
@@ -69,6 +82,8 @@ class AiohttpTransport:
         proxy = None if proxy_url is None else read_proxy(proxy_url)
         if isinstance(proxy, Failure):
             return proxy
+        if sys.version_info < (3, 11) and request.url.startswith("https") and _speaks_tls(proxy):
+            return _no_tls_in_tls(request)
         session = await self._sessions.get()
         exchange = AsyncExchange(timeout, proxy)
         error: BaseException

@@ -240,3 +240,12 @@ def test_an_origin_behind_a_proxy_that_is_not_to_be_trusted(
     with LoopbackServer(tls=certificates.server_context("other.test")) as server:
         caught = failing(world, client_by(f"http://{proxy.address}"), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="asyncio can do it")
+def test_asyncio_without_tls_in_tls(world: World, client_by: ClientFor) -> None:
+    """It says so before it connects to anybody."""
+    if isinstance(world, AsyncioWorld):
+        caught = failing(world, client_by("https://127.0.0.1:1"), "GET", "https://service.test/")
+        assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
+        assert "from Python 3.11 on" in caught.message
