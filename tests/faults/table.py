@@ -19,10 +19,10 @@ from http_service_client import Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
 
 BIG = b"x" * 20_000_000
-SOON = Timeout(total=0.2)
-CONNECT_SOON = Timeout(total=3.0, connect=0.2)
-READ_SOON = Timeout(total=3.0, read=0.2)
-WRITE_SOON = Timeout(total=3.0, write=0.2)
+SOON = Timeout(total=0.5)
+CONNECT_SOON = Timeout(total=3.0, connect=0.5)
+READ_SOON = Timeout(total=3.0, read=0.5)
+WRITE_SOON = Timeout(total=3.0, write=0.5)
 
 
 class Fault(NamedTuple):
@@ -48,7 +48,7 @@ class Fault(NamedTuple):
         return self.name
 
 
-def waits(timeout: Timeout, seconds: float = 0.2) -> dict[str, Any]:
+def waits(timeout: Timeout, seconds: float = 0.5) -> dict[str, Any]:
     return {"seconds": seconds, "options": {"timeout": timeout}}
 
 
