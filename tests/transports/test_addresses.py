@@ -82,9 +82,9 @@ def test_one_that_is_silent_costs_little(connect: Connect, alive: Any, silent: A
 
 def test_each_has_its_turn_in_a_short_time(connect: Connect, alive: Any, silent: Any) -> None:
     started = time.monotonic()
-    with connect([silent, silent, silent, alive], 0.4) as sock:
+    with connect([silent, silent, silent, alive], 1.6) as sock:
         assert sock.getpeername() == alive[4]
-    assert time.monotonic() - started < 0.4
+    assert time.monotonic() - started < 1.6
 
 
 def test_a_slow_one_may_still_answer(connect: Connect, silent: Any, refusing: Any) -> None:
