@@ -197,7 +197,9 @@ class Body:
     is_complete: it has been read to its end, and the connection stands before the next response.
     """
 
-    __slots__ = ("_head", "_incoming", "_is_chunked", "_left", "_method", "_receipts", "is_complete")
+    __slots__ = (
+        "_head", "_incoming", "_is_chunked", "_left", "_method", "_owes_line", "_receipts", "is_complete",
+    )  # fmt: skip
 
     def __init__(self, incoming: Incoming, head: Head, method: str) -> None:
         self._incoming = incoming
@@ -206,6 +208,7 @@ class Body:
         self._method = method
         self._left = head.length
         self._is_chunked = head.is_chunked
+        self._owes_line = False  # the end of a chunk, which may come with the next one only
         self.is_complete = False
         if method == "HEAD" or head.status in (204, 304) or head.status < 200:
             self._left, self._is_chunked = 0, False
@@ -229,13 +232,18 @@ class Body:
         if self._left is not None:
             self._left -= len(piece)
             if not self._left:
-                if self._is_chunked:
-                    self._expect_empty_line()
-                else:
+                if not self._is_chunked:
                     self._complete()
+                elif self._incoming.is_drained:
+                    self._owes_line = True
+                else:
+                    self._expect_empty_line()
         return piece
 
     def _next_chunk(self) -> bool:
+        if self._owes_line:
+            self._owes_line = False
+            self._expect_empty_line()
         try:
             line = _CHUNK_LINE(self._incoming.line(_CHUNK_START))
             if line is None or (size := int(line[1], 16)) > _LARGEST_CHUNK:

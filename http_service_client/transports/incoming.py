@@ -38,6 +38,11 @@ class Incoming(ABC):
         """What was received and not taken yet."""
         return self._data[self._at :]
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that was received has been taken."""
+        return self._at >= len(self._data)
+
     def _receive(self) -> bytes:
         self.receipts += 1
         return self.receive()

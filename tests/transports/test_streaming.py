@@ -255,6 +255,19 @@ def test_silence_is_bounded(world: World, server: LoopbackServer) -> None:
     assert places_in_use(client) == 0
 
 
+def test_a_chunk_is_there_before_its_end_comes_with_the_next_one(
+    world: World, server: LoopbackServer
+) -> None:
+    """Some servers write the CR LF behind a chunk in front of the next: an event must not wait for that."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.script("/", raw(head + b"5\r\nfirst", b"\r\n6\r\nsecond", b"\r\n0\r\n\r\n", every=1.0))
+    with world.stream(world.client(), "GET", server.url + "/") as response:
+        started, pieces = time.monotonic(), response.iter_bytes()
+        assert next(pieces) == b"first"
+        assert time.monotonic() - started < 0.8
+        assert list(pieces) == [b"second"]
+
+
 def test_bytes_that_are_none_of_the_body_do_not_break_the_silence(
     world: World, server: LoopbackServer
 ) -> None:
