@@ -37,7 +37,8 @@ from .opening import CallOpener
 from .performing import finish, opened, perform, perform_async, saved
 from .protocol.bodies import UNSET
 from .protocol.cookie_jar import CookieJar
-from .streaming import AsyncStreamedResponse, AsyncStreamOpening, StreamedResponse, StreamOpening
+from .stream_openings import AsyncStreamOpening, StreamOpening
+from .streaming import AsyncStreamedResponse, StreamedResponse
 from .verbs import Verbs
 from .worlds import Worlds, check_parts
 

@@ -6,8 +6,9 @@ A response that is no success (2xx) has been read already, as by any other verb:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from .core.streaming import OpenBody, OpenResponse, WholeBody
 from .errors import Failure, HttpClientError, SentState, StreamError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from .drivers.blocking import BlockingDriver
     from .drivers.tasks import TaskDriver
 
-__all__ = ["AsyncStreamOpening", "AsyncStreamedResponse", "StreamOpening", "StreamedResponse"]
+__all__ = ["AsyncStreamedResponse", "StreamedResponse"]
 
 T = TypeVar("T")
 
@@ -168,12 +169,7 @@ class StreamedResponse(_Streamed):
         Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
         DeadlineExceededError; StreamError when the body was taken before.
         """
-        here = self._take()
-        if here is not None:
-            yield from filter(None, [here])
-            return
-        while piece := self._next():
-            yield piece
+        return _Items(self, _AsTheyCome())
 
     def _next(self) -> bytes:
         body = self._open_body()
@@ -189,19 +185,14 @@ class StreamedResponse(_Streamed):
 
         Raises as `iter_bytes`; DecodingError for a line that is too long.
         """
-        yield from self._items(self._lines(max_length))
+        return _Items(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
         """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for an event that is too large.
         """
-        yield from self._items(EventStreamDecoder(max_length))
-
-    def _items(self, decoder: Any) -> Iterator[Any]:
-        for piece in self.iter_bytes():
-            yield from self._decoded(decoder.feed, piece)
-        yield from self._decoded(decoder.finish)
+        return _Items(self, EventStreamDecoder(max_length))
 
     def read(self) -> bytes:
         """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
@@ -219,15 +210,9 @@ class AsyncStreamedResponse(_Streamed):
         super().__init__(call, response)
         self._driver = driver
 
-    async def iter_bytes(self) -> AsyncIterator[bytes]:
-        """As `StreamedResponse.iter_bytes`."""
-        here = self._take()
-        if here is not None:
-            if here:
-                yield here
-            return
-        while piece := await self._next():
-            yield piece
+    def iter_bytes(self) -> AsyncIterator[bytes]:
+        """As `StreamedResponse.iter_bytes`, for `async for`."""
+        return _AsyncItems(self, _AsTheyCome())
 
     async def _next(self) -> bytes:
         body = self._open_body()
@@ -238,22 +223,13 @@ class AsyncStreamedResponse(_Streamed):
             raise
         return self._checked(piece)
 
-    async def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
-        """As `StreamedResponse.iter_lines`."""
-        async for line in self._items(self._lines(max_length)):
-            yield line
+    def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
+        """As `StreamedResponse.iter_lines`, for `async for`."""
+        return _AsyncItems(self, self._lines(max_length))
 
-    async def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
-        """As `StreamedResponse.iter_events`."""
-        async for event in self._items(EventStreamDecoder(max_length)):
-            yield event
-
-    async def _items(self, decoder: Any) -> AsyncIterator[Any]:
-        async for piece in self.iter_bytes():
-            for item in self._decoded(decoder.feed, piece):
-                yield item
-        for item in self._decoded(decoder.finish):
-            yield item
+    def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
+        """As `StreamedResponse.iter_events`, for `async for`."""
+        return _AsyncItems(self, EventStreamDecoder(max_length))
 
     async def read(self) -> bytes:
         """As `StreamedResponse.read`."""
@@ -262,66 +238,63 @@ class AsyncStreamedResponse(_Streamed):
         return self.content
 
 
-class _Opening:
-    """A stream that is not open yet. Every way to use it but the right one is told the right one."""
-
-    __slots__ = ()
-
-    if not TYPE_CHECKING:  # a type checker finds these mistakes by itself
-
-        def _refuse(self, *_: object) -> NoReturn:
-            raise TypeError(f"a stream is not open yet: {_RIGHT}")
-
-        __enter__ = __exit__ = __aenter__ = __aexit__ = __await__ = __iter__ = __aiter__ = _refuse
-
-        def __getattr__(self, name: str) -> NoReturn:
-            raise AttributeError(f"a stream that is not open has no {name!r}: {_RIGHT}")
+class _Decoder(Protocol[T]):
+    def feed(self, data: bytes) -> list[T]: ...
+    def finish(self) -> list[T]: ...
 
 
-_RIGHT = (
-    "write 'with client.stream(...) as response', "
-    "or in asyncio 'async with client.stream_async(...) as response'"
-)
+class _AsTheyCome:
+    """No decoder: pieces are what the pieces hold."""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        return [data]
+
+    def finish(self) -> list[bytes]:
+        return []
 
 
-class StreamOpening(_Opening):
-    """What `HttpServiceClient.stream` returns: `with` makes the call, and closes at its end what it opened."""
+class _Taken(Generic[T]):
+    """Pieces, lines or events of a body. No generator: one ends with the error that it raises, and whoever
+    went on behind a timeout of his own would take that for the end of the body."""
 
-    __slots__ = ("_open", "_response")
+    def __init__(self, response: Any, decoder: _Decoder[T]) -> None:
+        self._response = response
+        self._decoder = decoder
+        self._ready: deque[T] = deque()
+        self._is_over = False
+        here = response._take()
+        if here is not None:
+            if here:
+                self._add(here)
+            self._add(b"")
 
-    def __init__(self, open_stream: Callable[[], StreamedResponse]) -> None:
-        self._open = open_stream
-        self._response: StreamedResponse | None = None
-
-    def __enter__(self) -> StreamedResponse:
-        _check_unopened(self._response)
-        self._response = self._open()
-        return self._response
-
-    def __exit__(self, *about: object) -> None:
-        assert self._response is not None
-        self._response.close()
-
-
-class AsyncStreamOpening(_Opening):
-    """As `StreamOpening`, by `async with`."""
-
-    __slots__ = ("_open", "_response")
-
-    def __init__(self, open_stream: Callable[[], Awaitable[AsyncStreamedResponse]]) -> None:
-        self._open = open_stream
-        self._response: AsyncStreamedResponse | None = None
-
-    async def __aenter__(self) -> AsyncStreamedResponse:
-        _check_unopened(self._response)
-        self._response = await self._open()
-        return self._response
-
-    async def __aexit__(self, *about: object) -> None:
-        assert self._response is not None
-        self._response.close()
+    def _add(self, piece: bytes) -> None:
+        if piece:
+            self._ready.extend(self._response._decoded(self._decoder.feed, piece))
+        else:
+            self._ready.extend(self._response._decoded(self._decoder.finish))
+            self._is_over = True
 
 
-def _check_unopened(response: HttpResponse | None) -> None:
-    if response is not None:
-        raise StreamError("this stream has been opened before; call client.stream() anew for each")
+class _Items(_Taken[T]):
+    def __iter__(self) -> _Items[T]:
+        return self
+
+    def __next__(self) -> T:
+        while not self._ready:
+            if self._is_over:
+                raise StopIteration
+            self._add(self._response._next())
+        return self._ready.popleft()
+
+
+class _AsyncItems(_Taken[T]):
+    def __aiter__(self) -> _AsyncItems[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._ready:
+            if self._is_over:
+                raise StopAsyncIteration
+            self._add(await self._response._next())
+        return self._ready.popleft()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import gzip
 import pickle
@@ -19,6 +20,7 @@ from http_service_client import (
     DecodingError,
     HttpClientError,
     HttpResponse,
+    HttpServiceClient,
     ReadTimeoutError,
     ResponseTooLargeError,
     ServerSentEvent,
@@ -503,3 +505,29 @@ def test_an_interceptor_sees_the_head_alone(world: World, server: LoopbackServer
         assert response.read() == big
     assert seen == [str(len(big))]
     assert places_in_use(client) == 0
+
+
+def test_after_an_error_there_is_no_end(server: LoopbackServer) -> None:
+    """Whoever goes on behind an error must not take it for the end of the body."""
+    server.script("/", raw(HEAD % 10 + b"12345", close=False))
+    silence = Timeout(read=0.2)
+    with HttpServiceClient() as client, client.stream("GET", server.url + "/", timeout=silence) as response:
+        pieces = response.iter_bytes()
+        assert next(pieces) == b"12345"
+        with pytest.raises(ReadTimeoutError):
+            next(pieces)
+        with pytest.raises(StreamError, match="before its end"):
+            next(pieces)
+
+
+@pytest.mark.asyncio
+async def test_a_timeout_of_the_caller_s_own_is_no_end(server: LoopbackServer) -> None:
+    """A cancelled read closes the stream; an async generator would just be over."""
+    server.script("/", raw(HEAD % 10 + b"12345", close=False))
+    async with HttpServiceClient() as client, client.stream_async("GET", server.url + "/") as response:
+        pieces = response.iter_bytes()
+        assert await pieces.__anext__() == b"12345"
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(pieces.__anext__(), 0.1)
+        with pytest.raises(StreamError, match="before its end"):
+            await pieces.__anext__()
