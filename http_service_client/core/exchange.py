@@ -87,5 +87,7 @@ def _pool_wait(call: Call, waited: float) -> float | None:
 
 
 def _no_place(call: Call, which: str) -> Failure:
-    message = f"all {which} were in use for the whole pool timeout; raise the limit, or find what holds them"
+    message = (
+        f"all {which} were in use as long as the call could wait; raise the limit, or find what holds them"
+    )
     return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

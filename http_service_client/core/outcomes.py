@@ -12,7 +12,14 @@ a bad request, an unsafe redirect, a refusal     none: the server is not to blam
 
 from __future__ import annotations
 
-from ..errors import DeadlineExceededError, HttpClientError, PoolTimeoutError, SentState, TransportError
+from ..errors import (
+    AttemptTimeoutError,
+    DeadlineExceededError,
+    HttpClientError,
+    PoolTimeoutError,
+    SentState,
+    TransportError,
+)
 from ..messages import HttpResponse
 from .effects import Outcome
 
@@ -26,6 +33,8 @@ def is_failure(outcome: Outcome) -> bool | None:
     if isinstance(outcome, HttpResponse):
         return outcome.status_code in FAILURE_STATUSES
     if outcome.sent_state is SentState.ABANDONED:
+        return None
+    if outcome.error_type is AttemptTimeoutError and outcome.sent_state is SentState.NEVER_SENT:
         return None
     return is_failure_type(outcome.error_type)
 

@@ -139,6 +139,7 @@ def test_every_attempt_asks_the_breaker_anew(front_end: FrontEnd) -> None:
         (RESET, (0, 1, 0)),
         (SLOW, (0, 1, 0)),
         (failure(PoolTimeoutError, SentState.NEVER_SENT), (0, 0, 1)),
+        (failure(AttemptTimeoutError, SentState.NEVER_SENT), (0, 0, 1)),
         (failure(DeadlineExceededError, SentState.ABANDONED), (0, 0, 1)),
         (failure(ReadTimeoutError, SentState.ABANDONED), (0, 0, 1)),
         ((302, {"Location": "ftp://elsewhere/"}), (0, 0, 1)),
