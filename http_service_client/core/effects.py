@@ -84,15 +84,11 @@ class Open(Send):
 
 
 class BodySource(Protocol):
-    """The body of a response, on its connection. Undecoded."""
+    """The body of a response, on its connection. Undecoded.
 
-    def read(self, timeout: Timeout) -> bytes | Failure:
-        """Some bytes; b"" at the end. timeout: `read`, the longest silence, and `total`, what is left in all."""
-        ...
-
-    async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        """As `read`."""
-        ...
+    One of the blocking world has `read(timeout)`, one of asyncio `await read_async(timeout)`: some bytes, b""
+    at the end, or a Failure. timeout: `read`, the longest silence, and `total`, what is left in all.
+    """
 
     def close(self) -> None:
         """Let go of the connection; what was not read to its end is closed. More than once is once."""

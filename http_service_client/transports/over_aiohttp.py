@@ -222,9 +222,6 @@ class _OpenBody:
         finally:
             del error, exchange  # a traceback holds this frame
 
-    def read(self, timeout: Timeout) -> bytes | Failure:
-        raise NotImplementedError("a body of the asyncio transport is read in its task")
-
     def close(self) -> None:
         self._answer.close()
 

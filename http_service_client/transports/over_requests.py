@@ -157,9 +157,6 @@ class _OpenBody:
         finally:
             del error  # its traceback holds this frame
 
-    async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        raise NotImplementedError("a body of the blocking transport is read by the blocking driver")
-
     def close(self) -> None:
         self._answer.close()
 
