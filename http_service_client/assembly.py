@@ -73,7 +73,6 @@ def _compression(config: HttpClientConfig, keys: KeyRegistry) -> RequestCompress
 def transport_settings(config: HttpClientConfig) -> TransportSettings:
     pool = config.pool
     return TransportSettings(
-        max_connections_per_host=pool.max_connections_per_host,
         keep_alive_timeout=pool.keep_alive_timeout,
         keep_alive_max_requests=pool.keep_alive_max_requests,
         max_response_size=config.max_response_size,

@@ -55,15 +55,13 @@ class AsyncTransport(Protocol):
 class TransportSettings:
     """What both transports are told, once.
 
-    max_connections_per_host: how many idle connections to keep for one host; how many may be in use is
-        the core's to decide.  keep_alive_timeout: seconds after which an idle one is closed.
+    keep_alive_timeout: seconds after which an idle connection is closed.
     keep_alive_max_requests: requests after which one is retired.
     max_response_size: decoded bytes.  decompress: whether to decode the content codings.
     egress: judges the addresses that a name resolves to; None lets all pass.
     head_limits: how large a response's head may be.
     """
 
-    max_connections_per_host: int
     keep_alive_timeout: float
     keep_alive_max_requests: int
     max_response_size: int | None

@@ -103,7 +103,6 @@ class Rerouted:
 
     def __init__(self, address: str | None, longest: float | None = None) -> None:
         settings = TransportSettings(
-            max_connections_per_host=20,
             keep_alive_timeout=75.0,
             keep_alive_max_requests=1000,
             max_response_size=10 * 1024 * 1024,
