@@ -13,6 +13,7 @@ from .core.preparation import Preparation
 from .core.redirects import RedirectsLayer
 from .core.request_compression import RequestCompressionLayer
 from .core.retry import RetryLayer
+from .core.saving import SavingLayer
 from .drivers.locks import ForkSafeLock
 from .environment import read_logins, read_proxies
 from .protocol.cookie_jar import CookieJar
@@ -27,10 +28,10 @@ if TYPE_CHECKING:
     from .core.pipeline import Handler
     from .drivers.clocks import Clock
 
-__all__ = ["cookie_jar", "pipeline", "transport_settings"]
+__all__ = ["cookie_jar", "pipelines", "transport_settings"]
 
 
-def pipeline(
+def pipelines(
     config: HttpClientConfig,
     keys: KeyRegistry,
     connections: Limit,
@@ -38,11 +39,11 @@ def pipeline(
     interceptor_factory: Callable[[type], Any] | None,
     clock: Clock,
     random: Callable[[], float],
-) -> Handler:
-    """The layers of each call."""
+) -> tuple[Handler, Handler]:
+    """The layers of each call, and those of each download."""
     interceptors = _Interceptors(interceptor_factory)
-    return call_pipeline(
-        RetryLayer(random, clock.wall),
+    retry = RetryLayer(random, clock.wall)
+    inner = (
         InterceptorsLayer(
             [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
             [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
@@ -53,6 +54,7 @@ def pipeline(
         None if jar is None else CookiesLayer(jar, clock.wall),
         Exchange(keys, connections, config.egress_policy),
     )
+    return call_pipeline(retry, None, *inner), call_pipeline(retry, SavingLayer(), *inner)
 
 
 def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:

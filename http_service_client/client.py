@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .assembly import cookie_jar, pipeline, transport_settings
+from .assembly import cookie_jar, pipelines, transport_settings
 from .config import HttpClientConfig
 from .core.call import Call
 from .core.checks import check_count
@@ -34,7 +34,7 @@ from .messages import HttpResponse
 from .observability.collector import MetricsCollector
 from .observability.metrics import HttpMetrics
 from .opening import CallOpener
-from .performing import finish, opened, perform, perform_async, saved
+from .performing import finish, opened, saved
 from .protocol.bodies import UNSET
 from .protocol.cookie_jar import CookieJar
 from .stream_openings import AsyncStreamOpening, StreamOpening
@@ -96,7 +96,9 @@ class HttpServiceClient(Verbs):
         self._open_call = CallOpener(config, base_url, clock, random, _listener(self._collector, on_event))
         keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
         self._jar = cookie_jar(config.cookies)
-        self._pipeline = pipeline(config, keys, connections, self._jar, interceptor_factory, clock, random)
+        self._pipeline, self._download_pipeline = pipelines(
+            config, keys, connections, self._jar, interceptor_factory, clock, random
+        )
         self._worlds = Worlds(
             transport_settings(config),
             transport,
@@ -130,13 +132,14 @@ class HttpServiceClient(Verbs):
         driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
         call = self._begin(method, url, options)
         self._warn_inside_a_loop()
-        return finish(call, perform(driver, call, self._pipeline), options.get("response_type"))
+        outcome = driver.run(self._pipeline(call.request, call))
+        return finish(call, outcome, options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
         driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
         call = self._begin(method, url, options)
-        outcome = await perform_async(driver, call, self._pipeline)
+        outcome = await driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     def stream(
@@ -163,14 +166,14 @@ class HttpServiceClient(Verbs):
         driver = self._worlds.blocking()
         call = self._begin(method, url, options, self._streaming(max_size, options))
         self._warn_inside_a_loop()
-        return StreamedResponse(call, opened(call, perform(driver, call, self._pipeline)), driver)
+        return StreamedResponse(call, opened(call, driver.run(self._pipeline(call.request, call))), driver)
 
     async def _opened_async(
         self, method: str, url: str, max_size: Any, options: RequestOptions
     ) -> AsyncStreamedResponse:
         driver = self._worlds.tasks()
         call = self._begin(method, url, options, self._streaming(max_size, options))
-        outcome = await perform_async(driver, call, self._pipeline)
+        outcome = await driver.run(self._pipeline(call.request, call))
         return AsyncStreamedResponse(call, opened(call, outcome), driver)
 
     def download(
@@ -199,7 +202,8 @@ class HttpServiceClient(Verbs):
             stream = self._streaming(max_response_size, options, Download(file, _at_once))
             call = self._begin("GET", url, options, stream)
             self._warn_inside_a_loop()
-            return saved(finish(call, perform(driver, call, self._pipeline), None))
+            outcome = driver.run(self._download_pipeline(call.request, call))
+            return saved(finish(call, outcome, None))
 
     async def download_async(
         self,
@@ -215,7 +219,8 @@ class HttpServiceClient(Verbs):
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file, _in_a_thread()))
             call = self._begin("GET", url, options, stream)
-            return saved(finish(call, await perform_async(driver, call, self._pipeline), None))
+            outcome = await driver.run(self._download_pipeline(call.request, call))
+            return saved(finish(call, outcome, None))
 
     def _begin(
         self, method: str, url: str, options: RequestOptions, stream: StreamOptions | None = None

@@ -1,4 +1,4 @@
-"""From a call's plan to its response, or to the one error that is raised.
+"""From a call's outcome to its response, or to the one error that is raised.
 
 The traceback that a caller sees ends here: a new error each time, with nothing of the layers in it.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .core.scope import Scope, current_scope
 from .errors import Failure, HttpStatusError
 from .messages import HttpResponse
 from .protocol.urls import redact_url
@@ -15,45 +14,13 @@ from .protocol.urls import redact_url
 if TYPE_CHECKING:
     from .core.call import Call
     from .core.effects import Outcome
-    from .core.pipeline import Handler
-    from .drivers.blocking import BlockingDriver
-    from .drivers.tasks import TaskDriver
 
-__all__ = ["finish", "opened", "perform", "perform_async", "saved"]
-
-
-def perform(driver: BlockingDriver, call: Call, pipeline: Handler) -> Outcome:
-    """Run the call's plan; whatever ends it in its midst leaves nothing open and is told in the timeline."""
-    scope = Scope(call.options.retry is not None)
-    try:
-        return driver.run(pipeline(call.request, call))
-    except BaseException as error:
-        call.break_off(error)
-        raise
-    finally:
-        scope.leave()
-
-
-async def perform_async(driver: TaskDriver, call: Call, pipeline: Handler) -> Outcome:
-    """As `perform`."""
-    scope = Scope(call.options.retry is not None)
-    try:
-        return await driver.run(pipeline(call.request, call))
-    except BaseException as error:
-        call.break_off(error)
-        raise
-    finally:
-        scope.leave()
+__all__ = ["finish", "opened", "saved"]
 
 
 def opened(call: Call, outcome: Outcome) -> HttpResponse:
     """The response, its timeline left open; or raises the error."""
-    if isinstance(outcome, Failure):
-        return finish(call, outcome, None)
-    scope = current_scope()
-    if scope is not None:
-        scope.leave_outcome(outcome)
-    return outcome
+    return finish(call, outcome, None) if isinstance(outcome, Failure) else outcome
 
 
 def saved(response: HttpResponse) -> HttpResponse:
@@ -67,9 +34,6 @@ def saved(response: HttpResponse) -> HttpResponse:
 
 def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
     """Close the timeline; return the response, or raise the error, here and only here."""
-    scope = current_scope()
-    if scope is not None:
-        scope.leave_outcome(outcome)
     result = call.finish(outcome)
     if isinstance(result, HttpResponse):
         if response_type is not None and result.is_success:

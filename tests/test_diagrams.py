@@ -21,6 +21,7 @@ from http_service_client.core.interceptors import InterceptorsLayer
 from http_service_client.core.redirects import RedirectsLayer
 from http_service_client.core.request_compression import RequestCompressionLayer
 from http_service_client.core.retry import RetryLayer
+from http_service_client.core.saving import SavingLayer
 
 EXTENSION = Path(__file__).resolve().parent.parent / "docs/_ext/diagrams.py"
 
@@ -60,6 +61,7 @@ class TestThePipeline:
         monkeypatch.setattr(pipeline, "compose", record)
         given = (
             RetryLayer,
+            SavingLayer,
             InterceptorsLayer,
             RedirectsLayer,
             RequestCompressionLayer,

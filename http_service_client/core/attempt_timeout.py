@@ -25,16 +25,16 @@ class AttemptTimeoutLayer:
     limit, and no evidence about the server, so it is told apart from an attempt that timed out.
     """
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         total, deadline_at = call.options.timeout.total, call.deadline_at
         call.ends_at = None if total is None else call.clock() + total
         if deadline_at is None or (call.ends_at is not None and call.ends_at <= deadline_at):
             return proceed(request, call)
         call.ends_at = deadline_at
-        return _within_deadline(request, call, proceed, deadline_at)
+        return _within_deadline(proceed, request, call, deadline_at)
 
 
-def _within_deadline(request: HttpRequest, call: Call, proceed: Handler, deadline_at: float) -> Plan[Outcome]:
+def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadline_at: float) -> Plan[Outcome]:
     outcome = yield from proceed(request, call)
     if isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
         is_over = call.clock() >= deadline_at - _TIMER_SLACK

@@ -25,7 +25,7 @@ class CircuitBreakerLayer:
     permit, so a cancelled trial gives its place to the next caller.
     """
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         breaker = call.options.breaker
         if breaker is None:
             return (yield from proceed(request, call))

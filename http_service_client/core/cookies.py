@@ -27,7 +27,7 @@ class CookiesLayer:
         self._jar = jar
         self._wall = wall
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         own = request.headers.get("Cookie", "")
         stored = self._jar.header(request.url, self._wall(), besides=cookie_names(own))
         if stored:

@@ -8,17 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from ..errors import DeadlineExceededError, Failure, SentState
-from ..messages import HttpRequest
-from .effects import Outcome, Plan
-
-if TYPE_CHECKING:
-    from .call import Call
-    from .pipeline import Handler
-
-__all__ = ["AMBIENT_DEADLINE", "Deadline", "DeadlineLayer", "earliest"]
+__all__ = ["AMBIENT_DEADLINE", "Deadline", "earliest"]
 
 
 class Deadline(NamedTuple):
@@ -42,19 +34,3 @@ def earliest(total_timeout: float | None, clock: Callable[[], float]) -> float |
         return None if total_timeout is None else clock() + total_timeout
     left = ambient.remaining()
     return clock() + (left if total_timeout is None else min(left, total_timeout))
-
-
-class DeadlineLayer:
-    """Refuses a call whose deadline has passed before it began."""
-
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
-        remaining = call.remaining()
-        if remaining is None or remaining > 0:
-            return proceed(request, call)
-        return _too_late(-remaining)
-
-
-def _too_late(by: float) -> Plan[Outcome]:
-    yield from ()  # it asks for nothing
-    message = f"the deadline had passed {by:.3f} s before the call began; nothing was sent"
-    return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)

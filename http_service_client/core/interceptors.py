@@ -68,7 +68,7 @@ class InterceptorsLayer:
         self._response_interceptors = tuple(response_interceptors)
         self._prepare = prepare
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         call.request = request = request.copy()
         call.answered_by = None
         outcome: Outcome | None = None

@@ -1,6 +1,6 @@
 """The table of contents of a call: its layers, outermost first.
 
-A **layer** is a generator function `(request, call, proceed) -> Plan[Outcome]` around a **handler**
+A **layer** is a generator function `(proceed, request, call) -> Plan[Outcome]` around a **handler**
 `(request, call) -> Plan[Outcome]`. It may answer without proceeding, proceed several times, or change
 what it passes on; it holds what it holds in a `finally`, and knows nothing of its neighbours.
 """
@@ -8,6 +8,7 @@ what it passes on; it holds what it holds in a `finally`, and knows nothing of i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from ..messages import HttpRequest
@@ -15,7 +16,6 @@ from .attempt_timeout import AttemptTimeoutLayer
 from .call import Call
 from .circuits import CircuitBreakerLayer
 from .cookies import CookiesLayer
-from .deadline import DeadlineLayer
 from .effects import Outcome, Plan
 from .exchange import Exchange
 from .interceptors import InterceptorsLayer
@@ -23,6 +23,7 @@ from .redirects import RedirectsLayer
 from .request_compression import RequestCompressionLayer
 from .retry import RetryLayer
 from .saving import SavingLayer
+from .whole_call import WholeCallLayer
 
 __all__ = ["Handler", "Layer", "call_pipeline", "compose"]
 
@@ -32,11 +33,12 @@ Handler = Callable[[HttpRequest, Call], Plan[Outcome]]
 class Layer(Protocol):
     """One concern of a call."""
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]: ...
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]: ...
 
 
 def call_pipeline(
     retry: RetryLayer,
+    saving: SavingLayer | None,
     interceptors: InterceptorsLayer,
     redirects: RedirectsLayer,
     compression: RequestCompressionLayer | None,
@@ -50,10 +52,10 @@ def call_pipeline(
     """
     return compose(
         [
-            DeadlineLayer(),  # refuse a call whose time has already passed
+            WholeCallLayer(),  # from its first step to whatever ends it
             retry,  # attempts, waits, budget
             CircuitBreakerLayer(),  # a permit for each attempt
-            SavingLayer(),  # of a download: its body, to the file
+            saving,  # of a download: its body, to the file
             interceptors,  # user code, then the request's final form
             AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
             redirects,  # hops
@@ -65,12 +67,11 @@ def call_pipeline(
 
 
 def compose(layers: Sequence[Layer | None], handler: Handler) -> Handler:
-    """`handler` with the layers around it, the first one outermost."""
+    """`handler` with the layers around it, the first one outermost.
+
+    A bound method in a `partial` is entered without a step of Python's own in between.
+    """
     for layer in reversed(layers):
         if layer is not None:
-            handler = _around(layer, handler)
+            handler = partial(layer.__call__, handler)
     return handler
-
-
-def _around(layer: Layer, proceed: Handler) -> Handler:
-    return lambda request, call: layer(request, call, proceed)

@@ -24,7 +24,7 @@ class RedirectsLayer:
     def __init__(self, sensitive_headers: frozenset[str]) -> None:
         self._sensitive = sensitive_headers
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         history: list[HttpResponse] = []
         while True:
             outcome = yield from proceed(request, call)

@@ -35,7 +35,7 @@ class RequestCompressionLayer:
         self._threshold = threshold
         self._coding = coding
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         origin = self._keys.get(split_url(request.url).origin)
         packed = None if origin.refuses_codings else self._packed(request)
         if packed is None:

@@ -93,7 +93,7 @@ class RetryLayer:
         self._random = random
         self._wall_clock = wall_clock
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         budget = call.origin.budget
         if budget is not None:
             budget.record_call()

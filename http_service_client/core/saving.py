@@ -60,13 +60,13 @@ class Sink(Protocol):
 
 
 class SavingLayer:
-    """Has a download save the body; any other call passes through."""
+    """Has a download save the body of each attempt."""
 
-    def __call__(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         stream = call.options.stream
-        if stream is None or stream.download is None:
-            return proceed(request, call)
-        return stream.download.attempt(request, call, proceed)
+        assert stream is not None
+        assert stream.download is not None  # this layer is in the pipeline of downloads alone
+        return stream.download.attempt(proceed, request, call)
 
 
 class Download:
@@ -81,7 +81,7 @@ class Download:
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
 
-    def attempt(self, request: HttpRequest, call: Call, proceed: Handler) -> Plan[Outcome]:
+    def attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         """One attempt: the response whose body is saved, or that is none to save; or a failure."""
         sink = self._sink
         if "Range" in request.headers or "If-Range" in request.headers:

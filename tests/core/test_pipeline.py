@@ -39,7 +39,7 @@ def test_the_first_layer_is_the_outermost() -> None:
     story: list[str] = []
 
     def layer(name: str) -> Any:
-        def around(request: Any, call: Any, proceed: Any) -> Any:
+        def around(proceed: Any, request: Any, call: Any) -> Any:
             story.append(f"into {name}")
             outcome = yield from proceed(request, call)
             story.append(f"out of {name}")
@@ -63,7 +63,7 @@ def test_the_layers_of_a_call_in_their_order() -> None:
     """The order is a promise: the documentation draws it, and each of the tests below rests on it."""
     source = inspect.getsource(pipeline.call_pipeline)
     names = [
-        "DeadlineLayer",
+        "WholeCallLayer",
         "retry,",
         "CircuitBreakerLayer",
         "interceptors,",
