@@ -212,7 +212,8 @@ def doings(tree: ast.Module, file: str) -> list[str]:
     ]
 
 
-EFFECTS = {"Send", "Sleep", "Acquire", "Invoke"}
+EFFECTS = {"Send", "Open", "Receive", "Sleep", "Acquire", "Invoke"}
+YIELDED = {"Send", "Open"}  # by themselves: `core.effects` says why
 
 
 def plan_makers(trees: dict[str, ast.Module]) -> set[str]:
@@ -243,7 +244,9 @@ def forgotten_yield_from(tree: ast.Module, file: str, makers: set[str]) -> list[
     def visit(node: ast.AST, is_generator: bool) -> None:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Call) and called(child) in makers:
-                driven = isinstance(node, ast.YieldFrom)
+                driven = isinstance(node, ast.YieldFrom) or (
+                    isinstance(node, ast.Yield) and called(child) in YIELDED
+                )
                 handed_on = isinstance(node, (ast.Return, ast.Lambda)) and not is_generator
                 if not (driven or handed_on):
                     found.append(f"{file}:{child.lineno} {ast.unparse(child)} without yield from")

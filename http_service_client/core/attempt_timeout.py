@@ -26,11 +26,12 @@ class AttemptTimeoutLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        total, deadline_at = call.options.timeout.total, call.deadline_at
+        call.exchange_timeout = timeout = call.options.timeout
+        total, deadline_at = timeout.total, call.deadline_at
         call.ends_at = None if total is None else call.clock() + total
         if deadline_at is None or (call.ends_at is not None and call.ends_at <= deadline_at):
             return proceed(request, call)
-        call.ends_at = deadline_at
+        call.ends_at, call.exchange_timeout = deadline_at, None
         return _within_deadline(proceed, request, call, deadline_at)
 
 

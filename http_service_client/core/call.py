@@ -64,6 +64,8 @@ class Call(HttpContext):
 
     origin: the state kept for the call's key.  clock: monotonic seconds.
     ends_at: the instant by which the running attempt must be over, or None.
+    exchange_timeout: what the next exchange may take, as long as it begins at once; None when something has
+        taken of the attempt's time, so that it is what is left until `ends_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered the running attempt without the network.
     redirected: what the redirects of the running attempt say that became of its request.
@@ -72,8 +74,8 @@ class Call(HttpContext):
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "body", "clock", "ends_at", "events", "listener", "options", "origin", "redirected", "response",
-        "sent_state", "started_at",
+        "answered_by", "blocked_until", "body", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
+        "redirected", "response", "sent_state", "started_at",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +97,7 @@ class Call(HttpContext):
         self.listener = listener
         self.events: list[Event] = []
         self.ends_at: float | None = None
+        self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
         self.redirected = SentState.NEVER_SENT

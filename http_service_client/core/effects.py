@@ -3,7 +3,7 @@
 A **plan** is a generator. It yields **effects** and is sent their answers, so the same plan runs on a
 thread, in an asyncio task or in virtual time: a **driver** performs each effect in its own way.
 
-    answer  = yield from Send(request, timeout)      one exchange on the wire    -> Outcome
+    answer  = yield Send(request, timeout)           one exchange on the wire    -> Outcome
     answer  = yield from Open(request, timeout)      one, its body left to come  -> Outcome
     data    = yield from Receive(source, timeout)    some more of such a body    -> bytes | Failure
               yield from Sleep(seconds)              wait
@@ -13,7 +13,9 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
 The rules of plans, each learned from a measured trap:
 
 - User code that is known to be plain is called by the plan itself: there is nothing to wait for.
-- Always `yield from`: a bare `Send(...)` is a no-op that nothing would notice.
+- Always `yield from`: a bare `Sleep(...)` is a no-op that nothing would notice, and a type checker knows the
+  answer. `Send` and `Open`, which are in every call, are yielded themselves, for half of the time; the type of
+  their answer is written beside them.
 - Expected failures come back as values. Only bugs and cancellation are thrown into a plan.
 - Never yield while an exception is being handled, nor while cleaning up: an abandoned plan is closed,
   and a generator that yields during `close()` is a RuntimeError. What is held is given back by a

@@ -7,6 +7,7 @@ two calls cannot wait for each other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..errors import AttemptTimeoutError, EgressRefusedError, Failure, PoolTimeoutError, SentState
@@ -43,37 +44,44 @@ class Exchange:
                 return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
         origin = origin_of(request.url)
         host_limit = self._keys.get(origin).connections
-        host_place = host_limit.request()
-        place = None
+        held: list[Callable[[], None]] = []  # what gives back each place
         is_open = False
-        call.let_go()
+        if call.body is not None:
+            call.let_go()
         waited = 0.0  # the pool timeout is for both places together
         try:
-            if not host_place.is_granted:
+            for limit in (host_limit, self._connections):
+                if limit.try_enter():
+                    held.append(limit.leave)
+                    continue
                 began = call.clock()
-                if not (yield from Acquire(host_place, _pool_wait(call, waited))):
-                    return _no_place(call, f"{host_limit.capacity} connections to {origin}")
-                waited = call.clock() - began
-            place = self._connections.request()
-            if not place.is_granted and not (yield from Acquire(place, _pool_wait(call, waited))):
-                return _no_place(call, f"{self._connections.capacity} connections of this client")
-            remaining = None if call.ends_at is None else call.ends_at - call.clock()
-            if remaining is not None and remaining <= 0:
-                message = "the attempt's time was over before it could be sent"
-                return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
-            timeout = call.options.timeout.within(remaining)
+                ticket = limit.request()
+                held.append(ticket.release)
+                if not ticket.is_granted and not (yield from Acquire(ticket, _pool_wait(call, waited))):
+                    whose = f"to {origin}" if limit is host_limit else "of this client"
+                    return _no_place(f"{limit.capacity} connections {whose}")
+                waited += call.clock() - began
+                call.exchange_timeout = None
+            timeout, call.exchange_timeout = call.exchange_timeout, None
+            if timeout is None:
+                remaining = None if call.ends_at is None else call.ends_at - call.clock()
+                if remaining is not None and remaining <= 0:
+                    message = "the attempt's time was over before it could be sent"
+                    return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
+                timeout = call.options.timeout.within(remaining)
+            outcome: Outcome
             if call.options.stream is None:
-                return (yield from Send(request, timeout))
-            outcome = yield from Open(request, timeout)
+                outcome = yield Send(request, timeout)
+                return outcome
+            outcome = yield Open(request, timeout)
             if isinstance(outcome, OpenResponse):
-                call.body = OpenBody(outcome, call, (host_place, place))
+                call.body = OpenBody(outcome, call, held)
                 is_open = True  # the places are the body's from here on
             return outcome
         finally:
             if not is_open:
-                host_place.release()
-                if place is not None:
-                    place.release()
+                for give_back in held:
+                    give_back()
 
 
 def _pool_wait(call: Call, waited: float) -> float | None:
@@ -86,7 +94,7 @@ def _pool_wait(call: Call, waited: float) -> float | None:
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
-def _no_place(call: Call, which: str) -> Failure:
+def _no_place(which: str) -> Failure:
     message = (
         f"all {which} were in use as long as the call could wait; raise the limit, or find what holds them"
     )

@@ -1,8 +1,8 @@
 """A limit on how much happens at once: so many places, and a fair queue for them.
 
-Theory. Places are held, not rented: each is either free, or in the hands of one ticket. A free place
-goes to who comes; a released one goes straight to the first in the queue, without being free in between,
-so that nobody can slip past the waiting. A ticket goes through
+Theory. Places are held, not rented: each is either free, or in the hands of one holder. A free place goes to
+who comes (`try_enter`); one that is given back (`leave`) goes straight to the first in the queue, without being
+free in between, so that nobody can slip past the waiting. Who waits has a ticket, which goes through
 
     waiting → granted → released        waiting → released        (and never back)
 
@@ -66,6 +66,12 @@ class Ticket:
     def release(self) -> None:
         """Give the place to the next in the queue, or leave the queue. More than once is once."""
         heir = self._limit._leave(self)
+        if heir is not None:
+            heir._inherit()
+
+    def _inherit(self) -> None:
+        """Tell the waiter of its grant; a place whose new owner is beyond reach goes on to the next."""
+        heir: Ticket | None = self
         while (
             heir is not None and not heir._is_told()
         ):  # no recursion: a thousand may have died with their loop
@@ -105,6 +111,23 @@ class Limit:
         # would have to search; a plain dict grows slow when its front is taken away again and again.)
         self._queue: OrderedDict[Ticket, None] = OrderedDict()
 
+    def try_enter(self) -> bool:
+        """Take a place if one is free, without a ticket. Whoever has it calls `leave()`, once."""
+        with self._lock:
+            if self._in_use < self._capacity:  # then nobody waits: places freed go to the queue first
+                self._in_use += 1
+                return True
+            return False
+
+    def leave(self) -> None:
+        """Give back the place of a `try_enter`: to the first in the queue, or it is free."""
+        with self._lock:
+            if not self._queue:
+                self._in_use -= 1
+                return
+            heir = self._heir_locked()
+        heir._inherit()
+
     def request(self, on_grant: Callable[[], object] | None = None) -> Ticket:
         """A ticket that is granted at once if a place is free, and waits in the queue otherwise.
 
@@ -116,7 +139,7 @@ class Limit:
         To try without waiting, `release()` a ticket that is not granted.
         """
         with self._lock:
-            if self._in_use < self._capacity:  # then nobody waits: places freed go to the queue first
+            if self._in_use < self._capacity:
                 self._in_use += 1
                 return Ticket(self, _GRANTED)
             ticket = Ticket(self, _WAITING, on_grant)
@@ -161,8 +184,12 @@ class Limit:
                 ticket._on_grant = None  # it holds the waiter's frame
             elif stage is _GRANTED:
                 if self._queue:
-                    heir, _ = self._queue.popitem(last=False)
-                    heir._stage = _GRANTED
-                    return heir
+                    return self._heir_locked()
                 self._in_use -= 1
         return None
+
+    def _heir_locked(self) -> Ticket:
+        """The first in the queue, which holds the place from now on, and must be told."""
+        heir, _ = self._queue.popitem(last=False)
+        heir._stage = _GRANTED
+        return heir

@@ -40,6 +40,7 @@ class RequestCompressionLayer:
         packed = None if origin.refuses_codings else self._packed(request)
         if packed is None:
             return (yield from proceed(request, call))
+        call.exchange_timeout = None  # a large body is not compressed at once
         outcome = yield from proceed(packed, call)
         if not isinstance(outcome, HttpResponse) or outcome.status_code != 415:
             return outcome

@@ -8,7 +8,7 @@ as long as the body is open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import (
@@ -27,7 +27,6 @@ from .timeouts import Timeout
 
 if TYPE_CHECKING:
     from .call import Call
-    from .limits import Ticket
     from .saving import Download
 
 __all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody"]
@@ -86,10 +85,11 @@ def _head_alone(status_code: int, head: dict[str, Any]) -> HttpResponse:
 class OpenBody:
     """The body of a call's response. Take `next_piece` until it is empty, `close` it in any case.
 
+    places: what gives back each place among the connections.
     is_complete: it has been read to its end.
     """
 
-    def __init__(self, response: OpenResponse, call: Call, places: tuple[Ticket, ...]) -> None:
+    def __init__(self, response: OpenResponse, call: Call, places: list[Callable[[], None]]) -> None:
         options = call.options.stream
         assert options is not None
         self._response = response
@@ -165,8 +165,9 @@ class OpenBody:
     def close(self) -> None:
         """Let go of the connection and the places. More than once is once."""
         self._source.close()
-        for place in self._places:
-            place.release()
+        while self._places:
+            give_back = self._places.pop()
+            give_back()
 
 
 _TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early

@@ -37,8 +37,8 @@ class BlockingDriver:
         open: Callable[[HttpRequest, Timeout], Outcome] | None = None,
     ) -> None:
         opened = open or send
+        self._send = send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
-            Send: lambda effect: send(effect.request, effect.timeout),
             Open: lambda effect: opened(effect.request, effect.timeout),
             Receive: lambda effect: effect.source.read(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
@@ -48,12 +48,14 @@ class BlockingDriver:
 
     def run(self, plan: Plan[T]) -> T:
         """The plan's result. Whatever an effect raises is thrown into the plan."""
-        perform = self._perform
         try:
             effect = next(plan)
             while True:
                 try:
-                    answer = perform[type(effect)](effect)
+                    if type(effect) is Send:  # as it nearly always is
+                        answer = self._send(effect.request, effect.timeout)
+                    else:
+                        answer = self._perform[type(effect)](effect)
                 except BaseException as error:
                     effect = plan.throw(error)
                 else:

@@ -33,8 +33,8 @@ class TaskDriver:
         open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
     ) -> None:
         opened = open or send
+        self._send = send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
-            Send: lambda effect: send(effect.request, effect.timeout),
             Open: lambda effect: opened(effect.request, effect.timeout),
             Receive: lambda effect: effect.source.read_async(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
@@ -44,12 +44,14 @@ class TaskDriver:
 
     async def run(self, plan: Plan[T]) -> T:
         """The plan's result. Whatever an effect raises, cancellation included, is thrown into the plan."""
-        perform = self._perform
         try:
             effect = next(plan)
             while True:
                 try:
-                    answer = await perform[type(effect)](effect)
+                    if type(effect) is Send:  # as it nearly always is
+                        answer = await self._send(effect.request, effect.timeout)
+                    else:
+                        answer = await self._perform[type(effect)](effect)
                 except BaseException as error:
                     effect = plan.throw(error)
                 else:

@@ -111,35 +111,38 @@ class Scenario:
 Perform = Callable[[Any], Any]
 
 
-def play_blocking(scenario: Scenario, interfere: Callable[[int, Perform, Effect[Any]], Any]) -> None:
-    """Make the call, each effect performed by `interfere`, which may perform it for real or not."""
-    driver = scenario.bench.client._worlds.blocking()
-    for kind, perform in list(driver._perform.items()):
+Interfere = Callable[[int, Perform, Effect[Any]], Any]
 
-        def wrapped(effect: Effect[Any], perform: Perform = perform) -> Any:
+
+def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
+    """Have each effect of the driver performed by `interfere`, which may perform it for real or not."""
+
+    def around(perform: Perform) -> Perform:
+        def wrapped(effect: Effect[Any]) -> Any:
             at = len(scenario.seen)
             scenario.seen.append(type(effect))
             if isinstance(effect, Acquire):
                 scenario.let_go(effect.ticket)
             return interfere(at, perform, effect)
 
-        driver._perform[kind] = wrapped
+        return wrapped
+
+    for kind, perform in list(driver._perform.items()):
+        driver._perform[kind] = around(perform)
+    send = driver._send
+    perform_send = around(lambda effect: send(effect.request, effect.timeout))
+    driver._send = lambda request, timeout: perform_send(Send(request, timeout))
+
+
+def play_blocking(scenario: Scenario, interfere: Interfere) -> None:
+    """Make the call, each effect performed by `interfere`."""
+    interpose(scenario.bench.client._worlds.blocking(), scenario, interfere)
     scenario.bench.client.get(URL, timeout=None)
 
 
-def play_task(scenario: Scenario, interfere: Callable[[int, Perform, Effect[Any]], Any]) -> Any:
+def play_task(scenario: Scenario, interfere: Interfere) -> Any:
     """The coroutine of the call, as `play_blocking`."""
-    driver = scenario.bench.client._worlds.tasks()
-    for kind, perform in list(driver._perform.items()):
-
-        def wrapped(effect: Effect[Any], perform: Perform = perform) -> Any:
-            at = len(scenario.seen)
-            scenario.seen.append(type(effect))
-            if isinstance(effect, Acquire):
-                scenario.let_go(effect.ticket)
-            return interfere(at, perform, effect)
-
-        driver._perform[kind] = wrapped
+    interpose(scenario.bench.client._worlds.tasks(), scenario, interfere)
     return scenario.bench.client.get_async(URL, timeout=None)
 
 
@@ -387,6 +390,20 @@ def test_both_places_share_one_pool_timeout() -> None:
     plan.close()
     assert (for_host.timeout, for_client.timeout) == (10.0, pytest.approx(3.0))
     assert [limit.in_use for limit in bench.limits] == [1, 0]
+
+
+def test_a_wait_for_a_place_is_of_the_attempts_time() -> None:
+    """The exchange behind it is allowed what is left."""
+    bench = Bench(Blocking(), max_connections_per_host=1)
+    holder = bench.state.connections.request()
+    call = bench.client._open_call("GET", URL, timeout=10.0)
+    plan = bench.client._pipeline(call.request, call)
+    assert isinstance(next(plan), Acquire)
+    bench.clock.now += 4.0
+    holder.release()
+    send: Any = plan.send(True)
+    plan.close()
+    assert (type(send), send.timeout.total) == (Send, 6.0)
 
 
 def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:

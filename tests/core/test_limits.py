@@ -51,6 +51,33 @@ def test_a_free_place_is_granted_at_once() -> None:
     assert told == []
 
 
+def test_a_place_without_a_ticket() -> None:
+    """Who need not wait enters and leaves; who cannot enter holds nothing, and is not in the queue."""
+    limit = limit_of(1)
+    assert limit.try_enter()
+    assert not limit.try_enter()
+    assert (limit.in_use, limit.waiting) == (1, 0)
+    limit.leave()
+    assert (limit.in_use, limit.waiting) == (0, 0)
+    assert limit.try_enter()
+
+
+def test_who_leaves_gives_the_place_to_the_first_in_the_queue() -> None:
+    """Without its being free in between; a waiter that is beyond reach is passed over."""
+    limit, told = limit_of(1), []
+
+    def unreachable() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    assert limit.try_enter()
+    limit.request(unreachable)
+    first = limit.request(lambda: told.append(limit.try_enter()))
+    second = limit.request()
+    limit.leave()
+    assert (first.is_granted, second.is_granted, told) == (True, False, [False])
+    assert (limit.in_use, limit.waiting) == (1, 1)
+
+
 def test_waiters_are_served_in_the_order_they_came() -> None:
     """First come, first served, and each told once."""
     limit, told = limit_of(1), []
@@ -211,6 +238,25 @@ def test_a_request_is_decided_under_the_lock() -> None:
     assert (limit.in_use, limit.waiting) == (1, 1)
 
 
+def test_an_entry_is_decided_under_the_lock() -> None:
+    """Another caller takes the last place just before: there is none."""
+    lock = LockWithQueue()
+    limit = Limit(1, lock=lock)
+    lock.first = limit.request
+    assert not limit.try_enter()
+    assert limit.in_use == 1
+
+
+def test_a_leave_is_decided_under_the_lock() -> None:
+    """Another caller queues just before: the place is its own."""
+    lock = LockWithQueue()
+    limit = Limit(1, lock=lock)
+    assert limit.try_enter()
+    lock.first = limit.request
+    limit.leave()
+    assert (limit.in_use, limit.waiting) == (1, 0)
+
+
 def test_a_release_is_decided_under_the_lock() -> None:
     """The waiter is granted just before its cancel: the place goes on to the next."""
     lock = LockWithQueue()
@@ -240,16 +286,19 @@ def test_threads_never_hold_more_places_than_there_are() -> None:
 
     def work() -> None:
         for _ in range(300):
-            granted = threading.Event()
-            ticket = limit.request(granted.set)
-            if not ticket.is_granted:
-                granted.wait()
+            give_back = limit.leave
+            if not limit.try_enter():
+                granted = threading.Event()
+                ticket = limit.request(granted.set)
+                give_back = ticket.release
+                if not ticket.is_granted:
+                    granted.wait()
             with guard:
                 holding[0] += 1
                 most[0] = max(most[0], holding[0])
             with guard:
                 holding[0] -= 1
-            ticket.release()
+            give_back()
 
     run_all([threading.Thread(target=work) for _ in range(16)])
     assert most[0] <= 3

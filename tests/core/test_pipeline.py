@@ -27,7 +27,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core import pipeline
-from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
+from http_service_client.core.effects import Acquire, Effect, Invoke, Open, Send, Sleep
 from http_service_client.core.pipeline import compose
 from http_service_client.messages import HttpRequest, HttpResponse
 
@@ -76,12 +76,21 @@ def test_the_layers_of_a_call_in_their_order() -> None:
     assert places == sorted(places)
 
 
-EFFECTS = {kind.__name__ for kind in (Acquire, Invoke, Send, Sleep)}
+EFFECTS = {kind.__name__ for kind in (Acquire, Invoke, Open, Send, Sleep)}
+YIELDED = {Open.__name__, Send.__name__}
 
 
 def bare_effects(tree: ast.AST) -> Iterator[int]:
-    """Lines where an effect is made and not `yield from`ed at once."""
+    """Lines where an effect is made and not `yield from`ed at once; a Send may be yielded with its type."""
     awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.YieldFrom)}
+    awaited |= {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Yield)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Name)
+        and node.value.func.id in YIELDED
+    }
     for node in ast.walk(tree):
         is_effect = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in EFFECTS
         if is_effect and id(node) not in awaited:

@@ -11,8 +11,9 @@ import pytest
 
 from core.fakes import RESET, Bench, FrontEnd
 from http_service_client import ConnectionLostError, ConnectionPoolConfig, HttpResponse
+from http_service_client.core import request_compression
 from http_service_client.messages import HttpRequest
-from http_service_client.protocol.compression import may_compress
+from http_service_client.protocol.compression import compress, may_compress
 
 LONG = b"order " * 500
 NO_RETRIES = {"enable_retry_policy": False}
@@ -47,6 +48,21 @@ def test_a_415_is_followed_by_the_plain_body_within_the_attempt(front_end: Front
     assert sent(it) == [PACKED, PLAIN]
     assert "415 to a body in gzip, sent again as it is" in response.explain()
     assert it.names() == ["coding_refused", "attempt_finished", "call_finished"]
+
+
+def test_what_compressing_takes_is_of_the_attempts_time(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large body is not compressed at once."""
+    it = bench(front_end)
+
+    def slowly(*arguments: Any) -> Any:
+        it.clock.now += 2.0
+        return compress(*arguments)
+
+    monkeypatch.setattr(request_compression, "compress", slowly)
+    it.request("POST", data=LONG, timeout=5.0)
+    assert [timeout.total for timeout in it.transport.timeouts] == [3.0]
 
 
 @pytest.mark.parametrize("status", [400, 406, 413, 422, 501])
