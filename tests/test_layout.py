@@ -350,6 +350,9 @@ class TestTheChecksThemselves:
         [
             ("outcome = yield from proceed(request)", True),
             ("return (yield from Send(request, 1.0))", True),
+            ("outcome = yield Send(request, 1.0)", True),
+            ("Send(request, 1.0); yield", False),
+            ("yield proceed(request)", False),
             ("outcome = proceed(request)", False),
             ("Sleep(1.0)", False),
             ("yield Sleep(1.0)", False),

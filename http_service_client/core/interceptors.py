@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..errors import (
@@ -30,50 +31,61 @@ if TYPE_CHECKING:
 
 __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
 
+_MESSAGES = (HttpRequest, HttpResponse)  # of such a result nothing is awaited
+
 
 class Interceptor:
-    """One method of an interceptor, plain or async, and the name to call it by in messages."""
+    """One method of an interceptor, and the name to call it by in messages.
 
-    __slots__ = ("_function", "_is_async", "name")
+    call: the method, for a message and the call's context; of an async one, the question for its answer.
+    """
+
+    __slots__ = ("call", "name")
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
-        self._function = function
-        self._is_async = inspect.iscoroutinefunction(function)
+        self.call = partial(_asking, function) if inspect.iscoroutinefunction(function) else function
 
-    def run(self, subject: HttpRequest | HttpResponse, call: Call) -> Plan[Any]:
-        """What the method makes of the request or response."""
-        if self._is_async:
-            return (yield from Invoke(self._function, subject, call, timeout=call.remaining()))
-        result = self._function(subject, call)
-        if hasattr(result, "__await__"):
-            return (yield from Invoke(lambda: result, timeout=call.remaining()))
-        return result
+
+def _asking(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
+    return Invoke(function, subject, call, timeout=call.remaining())
+
+
+def _settled(result: Any, call: Call) -> Plan[Any]:
+    """What an interceptor's result comes to: that of an async one is still to be asked for or awaited."""
+    if isinstance(result, Invoke):
+        return (yield from result)
+    if hasattr(result, "__await__"):
+        return (yield from Invoke(lambda: result, timeout=call.remaining()))
+    return result
 
 
 class InterceptorsLayer:
     """Runs the chain and puts the request into its final form.
 
-    prepare: brings a request into the form that goes on the wire, in place; raises
-        InvalidRequestError.
+    prepare: brings a request into the form that goes on the wire, in place, given the one that was opened too;
+        raises InvalidRequestError.
     """
 
     def __init__(
         self,
         request_interceptors: Sequence[Interceptor],
         response_interceptors: Sequence[Interceptor],
-        prepare: Callable[[HttpRequest], None],
+        prepare: Callable[[HttpRequest, HttpRequest], None],
     ) -> None:
         self._request_interceptors = tuple(request_interceptors)
         self._response_interceptors = tuple(response_interceptors)
         self._prepare = prepare
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.request = request = request.copy()
+        opened = request
+        call.request = request = opened.copy()
         call.answered_by = None
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
-            result = yield from interceptor.run(request, call)
+            result = interceptor.call(request, call)
+            if not isinstance(result, _MESSAGES):
+                result = yield from _settled(result, call)
             if isinstance(result, HttpRequest):
                 call.request = request = result
             elif isinstance(result, HttpResponse):
@@ -86,7 +98,7 @@ class InterceptorsLayer:
                 )
         if outcome is None:
             try:
-                self._prepare(request)
+                self._prepare(request, opened)
             except InvalidRequestError as error:
                 return Failure(InvalidRequestError, str(error), SentState.NEVER_SENT)
             outcome = yield from proceed(request, call)
@@ -95,7 +107,9 @@ class InterceptorsLayer:
         if outcome.request is None:
             outcome.request = request
         for interceptor in self._response_interceptors:
-            result = yield from interceptor.run(outcome, call)
+            result = interceptor.call(outcome, call)
+            if not isinstance(result, _MESSAGES):
+                result = yield from _settled(result, call)
             if not isinstance(result, HttpResponse):
                 return _unusable(interceptor, result, "an HttpResponse", outcome)
             outcome = result

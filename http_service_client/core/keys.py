@@ -42,18 +42,18 @@ class KeyRegistry:
 
     make: makes the state of a new key.  lock: guards creation; look-ups take no lock.
     max_keys: how many keys are kept before those at rest are evicted, oldest first.
+
+    get: the state of a key. It is the dictionary's own look-up, as there are two in every call.
     """
+
+    get: Callable[[str], KeyState]
 
     def __init__(self, make: Callable[[str], KeyState], lock: object, max_keys: int = 20_000) -> None:
         self._make = make
         self._lock = lock
         self._max_keys = max_keys
-        self._states: dict[str, KeyState] = {}
-
-    def get(self, key: str) -> KeyState:
-        """The state of a key."""
-        state = self._states.get(key)
-        return state if state is not None else self._add(key)
+        self._states = _MadeWhenMissing(self._add)
+        self.get = self._states.__getitem__
 
     def items(self) -> list[tuple[str, KeyState]]:
         """All keys and their states, oldest first."""
@@ -74,3 +74,15 @@ class KeyRegistry:
         at_rest = [key for key, state in self._states.items() if state.is_at_rest()]
         for key in at_rest[: max(1, self._max_keys // 8)]:
             del self._states[key]
+
+
+class _MadeWhenMissing(dict[str, KeyState]):
+    """A dictionary that has what is missing made; `make` puts it in."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[str], KeyState]) -> None:
+        self._make = make
+
+    def __missing__(self, key: str) -> KeyState:
+        return self._make(key)

@@ -32,12 +32,17 @@ class Preparation:
     def __init__(self, logins: NetrcEntries | None = None) -> None:
         self._logins = logins
 
-    def __call__(self, request: HttpRequest) -> None:
-        """Finish the request in place. Raises InvalidRequestError."""
-        if not isinstance(request.url, str):
-            raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
-        request.url = normalise_url(request.url)
-        request.method = checked_method(request.method)
+    def __call__(self, request: HttpRequest, opened: HttpRequest) -> None:
+        """Finish the request in place; what it has in common with the one that was opened is in order.
+
+        Raises InvalidRequestError.
+        """
+        if request.url is not opened.url:
+            if not isinstance(request.url, str):
+                raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
+            request.url = normalise_url(request.url)
+        if request.method is not opened.method:
+            request.method = checked_method(request.method)
         if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
             request.headers = build_headers(request.headers)
         headers, body = request.headers, request.body
@@ -49,7 +54,7 @@ class Preparation:
         if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
             raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
         check_framing(headers, body.length, has_body)
-        if "Cookie" in headers:  # the one list that is not joined by commas (RFC 6265, 5.4)
+        if "cookie" in headers._fields:  # the one list that is not joined by commas (RFC 6265, 5.4)
             headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
         if body.content_type is not None:
             if "Content-Type" not in headers:

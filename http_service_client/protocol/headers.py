@@ -211,8 +211,10 @@ def validate_headers(headers: Headers) -> None:
     """Refuse what cannot stand in a header: a name that is no token, a control character in a value."""
     fields = headers._fields
     # Both grammars are about single characters, so all fields are valid when all of them in a row are.
-    names = "".join([field[0] for field in fields.values()])
-    values = "".join(["".join(field[1:]) for field in fields.values()])
+    names = values = ""
+    for field in fields.values():
+        names += field[0]
+        values += field[1] if len(field) == 2 else "".join(field[1:])
     if _TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
         return
     for field in fields.values():

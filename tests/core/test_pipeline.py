@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import inspect
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import http_service_client.core
 from core.fakes import ORIGIN, RESET, SLOW, URL, Bench, FakeClock, FrontEnd, failure, short
 from http_service_client import (
     AttemptTimeoutError,
@@ -27,11 +23,9 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core import pipeline
-from http_service_client.core.effects import Acquire, Effect, Invoke, Open, Send, Sleep
+from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.pipeline import compose
 from http_service_client.messages import HttpRequest, HttpResponse
-
-CORE = Path(http_service_client.core.__file__).parent
 
 
 def test_the_first_layer_is_the_outermost() -> None:
@@ -74,39 +68,6 @@ def test_the_layers_of_a_call_in_their_order() -> None:
     ]
     places = [source.rindex(name) for name in names]
     assert places == sorted(places)
-
-
-EFFECTS = {kind.__name__ for kind in (Acquire, Invoke, Open, Send, Sleep)}
-YIELDED = {Open.__name__, Send.__name__}
-
-
-def bare_effects(tree: ast.AST) -> Iterator[int]:
-    """Lines where an effect is made and not `yield from`ed at once; a Send may be yielded with its type."""
-    awaited = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.YieldFrom)}
-    awaited |= {
-        id(node.value)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Yield)
-        and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Name)
-        and node.value.func.id in YIELDED
-    }
-    for node in ast.walk(tree):
-        is_effect = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in EFFECTS
-        if is_effect and id(node) not in awaited:
-            yield node.lineno  # type: ignore[attr-defined]  # a call
-
-
-@pytest.mark.parametrize("file", sorted(path.name for path in CORE.glob("*.py")))
-def test_no_yield_from_is_forgotten(file: str) -> None:
-    """A bare `Send(...)` is a no-op that nobody would notice."""
-    assert list(bare_effects(ast.parse((CORE / file).read_text()))) == []
-
-
-def test_the_check_above_notices() -> None:
-    """It finds both the no-op and the effect that is only passed on."""
-    source = "def f():\n    Sleep(1)\n    x = Send(r, t)\n    yield Acquire(t, 1)\n    yield from Invoke(f)\n"
-    assert list(bare_effects(ast.parse(source))) == [2, 3, 4]
 
 
 @pytest.mark.parametrize("kind", [Acquire, Invoke, Send, Sleep])
