@@ -22,21 +22,24 @@ from ..errors import Failure, HttpClientError, ProxyError, SentState
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
-from ..protocol.headers import ends_connection
+from ..protocol.headers import Headers, ends_connection
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
+    Phase,
     already_closed,
     failure_of,
     refusal_of,
     source_failed,
 )
 from .framing import RawFields, field_text
+from .over_aiohttp_alarms import TIMED_OUT
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, leave_exchange
 from .over_aiohttp_errors import ERRORS, builtin_of
 from .over_aiohttp_mocked import tell_no_false_coding
-from .over_aiohttp_sessions import LoopSessions
-from .over_aiohttp_shortcut import Answer, send_on_idle
+from .over_aiohttp_protocol import MindfulProtocol
+from .over_aiohttp_sessions import LoopSession, LoopSessions
+from .over_aiohttp_shortcut import Answer, is_watched, read_answer, request_bytes
 from .proxies import HttpProxy, Proxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
@@ -69,13 +72,67 @@ class AiohttpTransport:
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
-        return await self._exchange(request, timeout)
+        idle = self._idle_connection(request)
+        if idle is None or timeout.read is not None or not _has_plain_answer(request):
+            return await self._exchange(request, timeout, idle)
+        held, protocol = idle
+        started = held.loop.time()
+        try:
+            asked = protocol.ask(request_bytes(request))
+            due = {} if timeout.total is None else held.alarms.set(started + timeout.total, asked)
+            try:
+                answer = await asked
+            finally:
+                due.pop(asked, None)
+        except BaseException:
+            held.connector.take_back(protocol, should_close=True)
+            raise
+        if answer is None:
+            return await self._exchange(request, timeout, idle, started)
+        if answer is TIMED_OUT:
+            held.connector.take_back(protocol, should_close=True)
+            return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over=True)
+        held.connector.take_back(protocol)
+        head, content = answer
+        if head.is_encoded and self._settings.decompress:
+            try:
+                decoder = Decoder(Headers(head)["Content-Encoding"], self._settings.max_response_size)
+                content = decoder.feed(content) + decoder.finish()
+            except HttpClientError as refused:
+                return refusal_of(refused)
+        return HttpResponse(
+            head.status,
+            headers=head,
+            content=content,
+            reason_phrase=head.reason,
+            url=request.url,
+            request=request,
+            elapsed=held.loop.time() - started,
+        )
 
     async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange, a success's body left to be read."""
-        return await self._exchange(request, timeout, leaves_open=True)
+        return await self._exchange(request, timeout, self._idle_connection(request), leaves_open=True)
 
-    async def _exchange(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
+    def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, MindfulProtocol] | None:
+        """One for this request, lent; None where there is none, or `ClientSession._request` has to be asked."""
+        held = self._sessions.here()
+        if held is None or request.progress is not None or not _is_short(request.body):
+            return None
+        if self._settings.proxies.proxy_for(request.url) is not None or is_watched(held.session):
+            return None
+        protocol = held.connector.lend(split_url(request.url))
+        return None if protocol is None else (held, protocol)
+
+    async def _exchange(
+        self,
+        request: HttpRequest,
+        timeout: Timeout,
+        idle: tuple[LoopSession, MindfulProtocol] | None = None,
+        started: float | None = None,
+        leaves_open: bool = False,
+    ) -> Outcome:
+        """idle: a connection that was lent.   started: when the request was written to it, if it was."""
         if self._sessions.is_closed:
             return already_closed()
         proxy_url = self._settings.proxies.proxy_for(request.url)
@@ -85,14 +142,16 @@ class AiohttpTransport:
         if sys.version_info < (3, 11) and request.url.startswith("https") and _speaks_tls(proxy):
             return _no_tls_in_tls(request)
         session = await self._sessions.get()
-        exchange = AsyncExchange(timeout, proxy)
+        exchange = AsyncExchange(timeout, proxy, started)
         error: BaseException
         try:
             with exchange:
-                answer: Any = None
-                if proxy is None and request.progress is None and _is_short(request.body):
-                    answer = await send_on_idle(session, request, exchange)
-                if answer is None:
+                answer: Any
+                if idle is not None:
+                    held, exchange.connection = idle
+                    unsent = request if started is None else None
+                    answer = await read_answer(held.connector, exchange.connection, unsent, timeout.read)
+                else:
                     token = EXCHANGE.set(exchange)
                     try:
                         answer = await session._request(
@@ -168,8 +227,6 @@ class AiohttpTransport:
         if self._settings.decompress:
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
-        if isinstance(answer, Answer) and (content := answer.whole_content()) is not None:
-            return decoder.feed(content) + decoder.finish()
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
         parts.append(decoder.finish())
         return b"".join(parts)
@@ -230,6 +287,11 @@ def _body(body: Body, exchange: AsyncExchange) -> Any:
     if body.length == 0:
         return None
     return body.content if _is_short(body) else exchange.upload(body.async_chunks())
+
+
+def _has_plain_answer(request: HttpRequest) -> bool:
+    """Whether the answer's head, if it is plain, says how long the answer is, and the connection lives on."""
+    return request.method != "HEAD" and "Connection" not in request.headers
 
 
 def _is_short(body: Body) -> bool:

@@ -17,6 +17,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextvars import ContextVar, Token
 from functools import lru_cache
+from time import monotonic
 from types import TracebackType
 from typing import Any
 
@@ -52,13 +53,13 @@ class AsyncExchange:
     is_over: whether the time for all of it has run out.
     source_error: what the source of the request's body raised, or None.
     connection: the aiohttp protocol in use, once there is one.
-    proxy: by way of which it goes, or None.
+    proxy: by way of which it goes, or None.   started: the loop's time when it began; None: it begins now.
     """
 
-    def __init__(self, timeout: Timeout, proxy: Proxy | None) -> None:
+    def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         self._task: Any = asyncio.current_task()
-        self._started = self._loop.time()
+        self._started = self._loop.time() if started is None else started
         self._timeout = timeout
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
@@ -197,13 +198,15 @@ class CarefulConnector(aiohttp.TCPConnector):
             resolver=_Resolver(),
             ttl_dns_cache=0,  # simultaneous look-ups share one; the answer is not kept, as in the other world
         )
+        self._idle_at_most = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
-        self.limits = settings.head_limits
         self._direct: dict[
             tuple[str, int | None, bool], Any
         ] = {}  # aiohttp's keys of connections without proxy
-        self._factory = functools.partial(MindfulProtocol, loop=self._loop)  # type: ignore[assignment]  # a subclass
+        self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
+            MindfulProtocol, self._loop, settings.head_limits, settings.max_response_size
+        )
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
         """A connection; the exchange that asked for it learns that it has one."""
@@ -218,15 +221,29 @@ class CarefulConnector(aiohttp.TCPConnector):
                 self._direct[key.host, key.port, key.is_ssl] = key
         return connection
 
-    async def idle_connection(self, url: Url) -> Any:
-        """An idle connection to the origin, not by way of a proxy; None when there is none."""
+    def lend(self, url: Url) -> MindfulProtocol | None:
+        """An idle connection to the origin, not by way of a proxy, until `take_back`; None when there is none."""
         key = self._direct.get((url.host, url.port, url.scheme == "https"))
-        if key is None or key not in self._conns:
+        idle: Any = None if key is None else self._conns.get(key)
+        if key is None or not idle:
             return None
-        connection = await self._get(key, [])
-        if connection is not None:
-            connection.protocol.is_idle = connection.protocol.has_begun = False
-        return connection
+        oldest = monotonic() - self._idle_at_most
+        while idle:
+            # The one used last: the likeliest to be alive, and the others may rest.
+            protocol, since = idle.pop()
+            if not idle:
+                del self._conns[key]
+            if since >= oldest and protocol.is_fit():
+                self._acquired.add(protocol)
+                protocol.key = key
+                protocol.is_idle = protocol.has_begun = False
+                return protocol  # type: ignore[no-any-return]  # made by this connector's factory
+            protocol.abort()
+        return None
+
+    def take_back(self, protocol: MindfulProtocol, *, should_close: bool = False) -> None:
+        """The exchange on a connection that was lent is over.   should_close: it did not come to its end."""
+        self._release(protocol.key, protocol, should_close=should_close)
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
         exchange = EXCHANGE.get()
@@ -285,7 +302,7 @@ class CarefulConnector(aiohttp.TCPConnector):
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
-            latest = idle.pop()  # the one used last: the likeliest to be alive, and the others may rest
+            latest = idle.pop()  # as in `lend`
             protocol: Any = latest[0]
             if protocol.is_fit():
                 idle.appendleft(latest)
@@ -299,6 +316,10 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
+        if not should_close and self._cleanup_handle is not None and not self._closed:
+            self._acquired.discard(protocol)
+            self._conns[key].append((protocol, monotonic()))
+            return
         if should_close and self._loop.is_closed():  # under a call, which is being collected
             _free(protocol.transport)
             return

@@ -4,22 +4,35 @@ It remembers how often it served and what it died of; it refuses the heads that 
 would take; it knows when something came that nobody asked for. A broken rule of HTTP in mid-body is told to
 the reader of the body, whom aiohttp would leave waiting.
 
+A response that is plain and wanted whole is read here, past aiohttp's parser and its stream of the body
+(`ask`); what has come of any other is handed to them as it came.
+
 What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from .failures import NotHttpError
-from .framing import MALFORMED, TOO_LARGE, is_chunked
-from .readiness import is_readable
+from .framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
+from .plain import PlainHead, read_plain_head
+from .readiness import readiness_of
 
-__all__ = ["MindfulProtocol"]
+__all__ = ["MindfulProtocol", "WholeAnswer"]
+
+
+class WholeAnswer(NamedTuple):
+    """A plain response, and its body as it came."""
+
+    head: PlainHead
+    content: bytes
 
 
 class MindfulProtocol(ResponseHandler):
@@ -27,12 +40,73 @@ class MindfulProtocol(ResponseHandler):
 
     served: exchanges so far.   is_idle: nobody asks anything of it.   died_of: what it ended with, where that
     was more than its orderly end.   has_begun: a response, or a part of one, has come to this exchange.
+    key: the connector's, of those that would do as well.
     """
 
     served = 0
     is_idle = False
     has_begun = False
+    key: Any = None
     died_of: Exception | None = None
+    _asked: asyncio.Future[Any] | None = None  # for a whole answer
+    _head: PlainHead | None = None  # of the answer, once it is there
+    _pieces: list[bytes]  # of the answer, head included
+    _left = 0  # bytes of it to come
+    _is_readable: Callable[[], object] | None = None  # its socket, once that was asked
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: HeadLimits, most: int | None) -> None:
+        super().__init__(loop)
+        self._limits = limits
+        self._most = most  # bytes of a body
+
+    def ask(self, request: bytes) -> asyncio.Future[Any]:
+        """Send a request that is not HEAD.
+
+        The future's result is the WholeAnswer, or None when it is aiohttp that reads the response.
+        """
+        self._parser = self._head = None
+        self._pieces = []
+        self._asked = asked = self._loop.create_future()
+        self.transport.write(request)  # type: ignore[union-attr]  # it was fit a moment ago
+        return asked
+
+    def begin_parsing(self, is_head: bool = False, read_timeout: float | None = None) -> None:
+        """Have aiohttp read the response.   read_timeout: seconds of silence."""
+        self.set_response_params(
+            skip_payload=is_head,
+            read_until_eof=True,
+            auto_decompress=False,
+            read_timeout=read_timeout,
+            max_line_size=self._limits.size,
+            max_field_size=self._limits.size,
+            max_headers=self._limits.fields,
+        )
+
+    def _receive_whole(self, data: bytes) -> None:
+        self._pieces.append(data)
+        head = self._head
+        if head is None:
+            self._head = head = read_plain_head(data, self._limits)
+            if head is None or (self._most is not None and head.length > self._most):
+                self._leave_to_aiohttp()
+                return
+            self._left = head.size + head.length
+        self._left -= len(data)
+        if self._left < 0:
+            self._leave_to_aiohttp()
+        elif not self._left and self._asked is not None:
+            asked, self._asked = self._asked, None
+            content = b"".join(self._pieces)[head.size :]
+            if not asked.done():
+                asked.set_result(WholeAnswer(head, content))
+
+    def _leave_to_aiohttp(self) -> None:
+        asked, self._asked = self._asked, None
+        self.begin_parsing()
+        for piece in self._pieces:
+            self.data_received(piece)
+        if asked is not None and not asked.done():
+            asked.set_result(None)
 
     def is_fit(self) -> bool:
         """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
@@ -47,13 +121,22 @@ class MindfulProtocol(ResponseHandler):
 
     def _has_something_to_say(self) -> bool:
         # Bytes, or an end, that the event loop has not read yet.
-        sock = self.transport.get_extra_info("socket") if self.transport is not None else None
-        return sock is None or sock.fileno() < 0 or is_readable(sock)
+        if self.transport is None or self.transport.is_closing():
+            return True
+        if self._is_readable is None:
+            sock = self.transport.get_extra_info("socket")
+            if sock is None or sock.fileno() < 0:
+                return True
+            self._is_readable = readiness_of(sock)
+        return bool(self._is_readable())
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the event loop; those that come while nobody asks make the connection unfit."""
         if data and self.is_idle:  # aiohttp calls it without data, to go on with what it has
             self.force_close()
+        if self._asked is not None:
+            self._receive_whole(data)
+            return
         self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
         super().data_received(data)
 
@@ -93,6 +176,8 @@ class MindfulProtocol(ResponseHandler):
         """asyncio's word that the connection is gone, and why: None for its orderly end."""
         if self.died_of is None and isinstance(exc, OSError):
             self.died_of = exc.with_traceback(None)
+        if self._asked is not None:
+            self._leave_to_aiohttp()
         transport = self.transport
         super().connection_lost(exc)
         if transport is not None:

@@ -10,9 +10,10 @@ from typing import Any
 import aiohttp
 
 from .base import TransportSettings
+from .over_aiohttp_alarms import Alarms
 from .over_aiohttp_connections import CarefulConnector
 
-__all__ = ["LoopSessions"]
+__all__ = ["LoopSession", "LoopSessions"]
 
 
 class LoopSessions:
@@ -23,16 +24,20 @@ class LoopSessions:
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
-        self._sessions: dict[asyncio.AbstractEventLoop, _LoopSession] = {}
+        self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = threading.Lock()  # loops live in threads; a forked child has a transport of its own
         self.is_closed = False
+
+    def here(self) -> LoopSession | None:
+        """That of this loop, where it was opened and the client is not closed."""
+        return None if self.is_closed else self._sessions.get(asyncio.get_running_loop())
 
     async def get(self) -> aiohttp.ClientSession:
         """The session of this loop; a closed one when the client was closed in this very moment."""
         loop = asyncio.get_running_loop()
         held = self._sessions.get(loop)
         if held is None:
-            held = _LoopSession(new_session(self._settings))
+            held = LoopSession(new_session(self._settings))
             with self._lock:
                 if not self.is_closed:
                     self._sessions[loop] = held
@@ -83,16 +88,21 @@ class LoopSessions:
                 held.abandon()
 
 
-class _LoopSession:
+class LoopSession:
     """A session that closes when its loop shuts down.
 
     `asyncio.run`, pytest-asyncio and the web servers end a loop with `shutdown_asyncgens()`, which closes
     every async generator begun on it. This one's cleanup closes the session. The same happens when the
     client is collected unclosed.
+
+    alarms: the ends of the exchanges' time.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
+        self.connector: Any = session.connector
+        self.loop = asyncio.get_running_loop()
+        self.alarms = Alarms(self.loop)
         self._lifetime = _close_at_the_end(session)
 
     async def open(self) -> None:
@@ -105,26 +115,24 @@ class _LoopSession:
 
     def abandon(self) -> None:
         """The loop was closed without a shutdown: free the sockets without it."""
-        connector: Any = self.session.connector
         self.session.detach()
-        if connector is not None:
-            connector.abandon()
+        self.connector.abandon()
 
 
-def _tell_to_close(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
+def _tell_to_close(loop: asyncio.AbstractEventLoop, held: LoopSession) -> None:
     try:
         loop.call_soon_threadsafe(_close_soon, loop, held)
     except RuntimeError:  # it was closed in this very moment
         held.abandon()
 
 
-def _close_soon(loop: asyncio.AbstractEventLoop, held: _LoopSession) -> None:
+def _close_soon(loop: asyncio.AbstractEventLoop, held: LoopSession) -> None:
     # The loop itself keeps weak references only. Both are kept until the session is closed: at its end the
     # loop cancels a task that did not run yet, and closes the session by its shutdown.
     _CLOSING[held.session] = (held, loop.create_task(held.close()))
 
 
-_CLOSING: dict[aiohttp.ClientSession, tuple[_LoopSession, asyncio.Task[None]]] = {}
+_CLOSING: dict[aiohttp.ClientSession, tuple[LoopSession, asyncio.Task[None]]] = {}
 
 
 async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:

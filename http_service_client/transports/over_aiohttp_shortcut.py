@@ -3,10 +3,10 @@
 `ClientSession._request` merges headers, jars cookies, looks for credentials, proxies and redirects: all that
 the core has done by then, and it costs more than the exchange itself. It makes the connections, and it is
 there for whoever wants to see the calls (mocks, recorders, tracers). Where a connection waits and nobody has
-hooked in, the request is written to the connection, and aiohttp's parser reads the answer from it.
+hooked in, the request is written to the connection, and the answer is read from it.
 
-What is private to aiohttp here: `_trace_configs` and `_middlewares` of the session, `set_response_params`,
-`start_timeout` and `read` of the protocol, `_buffer` of the body.
+What is private to aiohttp here: `_trace_configs` and `_middlewares` of the session, `start_timeout` and `read`
+of the protocol.
 """
 
 from __future__ import annotations
@@ -17,112 +17,96 @@ from typing import Any
 import aiohttp
 import aiohttp.client
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
 
 from ..messages import HttpRequest
 from ..protocol.urls import split_url
 from .failures import NotHttpError
 from .framing import MALFORMED
 from .http1 import request_head
-from .over_aiohttp_connections import AsyncExchange, CarefulConnector
+from .over_aiohttp_connections import CarefulConnector
+from .over_aiohttp_protocol import MindfulProtocol
 
-__all__ = ["Answer", "send_on_idle"]
+__all__ = ["Answer", "is_watched", "read_answer", "request_bytes"]
 
 # aiohttp, too, says "Content-Length: 0" for every other method without a body.
 _SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_CLIENT = vars(aiohttp.client)
+
+
+def is_watched(session: aiohttp.ClientSession) -> bool:
+    """Whether somebody wants to see what goes through `ClientSession._request`, or has taken its place."""
+    current = aiohttp.ClientSession._request
+    is_aiohttps = type(current) is FunctionType and current.__globals__ is _CLIENT
+    return not is_aiohttps or bool(session._trace_configs or session._middlewares)
+
+
+def request_bytes(request: HttpRequest) -> bytes:
+    """The request, whose body is there, as it goes on the wire."""
+    url = split_url(request.url)
+    fields, content = request.headers.pairs(), request.body.content
+    if not content and request.method not in _SILENT_WITHOUT_BODY and "Content-Length" not in request.headers:
+        fields.append(("Content-Length", "0"))
+    head = request_head(request.method, url.target, url.origin.partition("://")[2], fields)
+    return head + content if content else head
 
 
 class Answer:
     """A response: as much of `aiohttp.ClientResponse` as the transport makes use of."""
 
-    __slots__ = ("_connection", "content", "headers", "raw_headers", "reason", "status")
+    __slots__ = ("_connector", "_protocol", "content", "headers", "raw_headers", "reason", "status")
 
-    def __init__(self, message: Any, content: aiohttp.StreamReader, connection: Any) -> None:
+    def __init__(
+        self,
+        message: Any,
+        content: aiohttp.StreamReader,
+        connector: CarefulConnector,
+        protocol: MindfulProtocol,
+    ) -> None:
         self.status: int = message.code
         self.reason: str = message.reason
         self.headers = message.headers
         self.raw_headers = message.raw_headers
         self.content = content
-        self._connection = connection
+        self._connector = connector
+        self._protocol: MindfulProtocol | None = protocol
         content.on_eof(self._let_go)
 
     def _let_go(self) -> None:
         """Read to its end: the connection goes back to the pool, unless it has left HTTP."""
-        connection = self._connection
-        if connection is not None and not connection.protocol.upgraded:
-            self._connection = None
-            connection.release()
-
-    def whole_content(self) -> bytes | None:
-        """All of the body where it has come with the head, as small ones do."""
-        content = self.content
-        if content is EMPTY_PAYLOAD:
-            return b""
-        if not content.is_eof() or content.exception() is not None:
-            return None
-        return b"".join(content._buffer)  # to `read` it would wake the parser for more
+        protocol = self._protocol
+        if protocol is not None and not protocol.upgraded:
+            self._protocol = None
+            self._connector.take_back(protocol)
 
     def close(self) -> None:
         """Close the connection, unless it went back to the pool."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        protocol, self._protocol = self._protocol, None
+        if protocol is not None:
+            self._connector.take_back(protocol, should_close=True)
 
 
-async def send_on_idle(
-    session: aiohttp.ClientSession, request: HttpRequest, exchange: AsyncExchange
-) -> Answer | None:
-    """The response, up to its head; None where `ClientSession._request` has to be asked.
+async def read_answer(
+    connector: CarefulConnector,
+    protocol: MindfulProtocol,
+    unsent: HttpRequest | None,
+    read_timeout: float | None,
+) -> Answer:
+    """The response that aiohttp reads, up to its head; after sending the request, if that was not done.
 
-    The request has a body that is there, and no proxy. Raises what aiohttp raises, and NotHttpError.
+    read_timeout: seconds of silence.   Raises what aiohttp raises, and NotHttpError.
     """
-    connector = session.connector
-    if _is_watched(session) or not isinstance(connector, CarefulConnector):
-        return None
-    url = split_url(request.url)
-    connection = await connector.idle_connection(url)
-    if connection is None:
-        return None
-    protocol = connection.protocol
-    exchange.connected(protocol)
     try:
-        protocol.set_response_params(
-            skip_payload=request.method == "HEAD",
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=exchange.client_timeout.sock_read,
-            max_line_size=connector.limits.size,
-            max_field_size=connector.limits.size,
-            max_headers=connector.limits.fields,
-        )
-        head = _head(request, url.target, url.origin.partition("://")[2])
-        protocol.transport.write(head + (request.body.content or b""))
-        protocol.start_timeout()
+        if unsent is not None:
+            protocol.begin_parsing(unsent.method == "HEAD", read_timeout)
+            protocol.transport.write(request_bytes(unsent))  # type: ignore[union-attr]  # it was fit a moment ago
+            protocol.start_timeout()
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                return Answer(message, content, connection)
+                return Answer(message, content, connector, protocol)
     except HttpProcessingError:
-        connection.close()
+        connector.take_back(protocol, should_close=True)
         raise protocol.died_of or NotHttpError(MALFORMED) from None
     except BaseException:
-        connection.close()
+        connector.take_back(protocol, should_close=True)
         raise
-
-
-def _is_watched(session: aiohttp.ClientSession) -> bool:
-    """Whether somebody wants to see what goes through `ClientSession._request`, or has taken its place."""
-    current = aiohttp.ClientSession._request
-    is_aiohttps = type(current) is FunctionType and current.__globals__ is vars(aiohttp.client)
-    return not is_aiohttps or bool(session._trace_configs or session._middlewares)
-
-
-def _head(request: HttpRequest, target: str, host: str) -> bytes:
-    fields = request.headers.pairs()
-    if (
-        request.body.length == 0
-        and request.method not in _SILENT_WITHOUT_BODY
-        and "Content-Length" not in request.headers
-    ):
-        fields.append(("Content-Length", "0"))
-    return request_head(request.method, target, host, fields)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from typing import Any
 from unittest.mock import AsyncMock
@@ -9,7 +10,13 @@ from unittest.mock import AsyncMock
 import aiohttp
 import pytest
 
-from http_service_client import HttpClientError, HttpServiceClient, Timeout
+from http_service_client import (
+    AttemptTimeoutError,
+    HttpClientError,
+    HttpServiceClient,
+    ResponseTooLargeError,
+    Timeout,
+)
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import AiohttpTransport
 from worlds import AsyncioWorld
@@ -70,10 +77,10 @@ def test_the_same_goes_out(
     )
 
 
-def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str) -> tuple[Any, ...]:
+def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: Timeout) -> tuple[Any, ...]:
     """What a caller can tell of a call."""
     try:
-        response = world.request(client, "GET", url, timeout=Timeout(total=5, read=0.3), retry_policy=None)
+        response = world.request(client, "GET", url, timeout=timeout, retry_policy=None)
     except HttpClientError as error:
         return type(error), str(error), error.sent_state, type(error.__cause__)
     return (
@@ -105,20 +112,27 @@ def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str) -> tuple[A
         hang_up(b"HTTP/1.1 200 OK\r\nContent-"),
         reset(),
         reset(b"HTTP/1.1 200 OK\r\n\r\nabc"),
+        hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        reset(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
         stall(),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", close=False),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"in ", b"pieces!", every=0.01),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"too ", b"many pieces", every=0.01),
+        raw(b"HTTP/1.1 200 OK\r\nContent-", b"Length: 2\r\n\r\nok", every=0.01),
     ],
     ids=repr,
 )
+@pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
 def test_the_same_comes_in(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action
+    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action, timeout: Timeout
 ) -> None:
     """Response or error, its message and what it says of the request: the same."""
     server.script("/", action, respond(204), action)
-    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/")
+    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/", timeout)
     client = asyncio_world.client()
     asyncio_world.request(client, "GET", server.url + "/")
     asked.clear()
-    assert outcome(asyncio_world, client, server.url + "/") == by_aiohttp
+    assert outcome(asyncio_world, client, server.url + "/", timeout) == by_aiohttp
     assert asked == []
 
 
@@ -178,3 +192,38 @@ def test_trace_configs_see_every_exchange(
     for _ in range(2):
         asyncio_world.request(client, "GET", server.url + "/")
     assert begun == ["GET", "GET"]
+
+
+def test_a_plain_answer_that_is_too_large_is_not_waited_for(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """It is refused when there is more of it than may be, whatever length its head promises."""
+    client = asyncio_world.client(max_response_size=1000)
+    endless = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1001, close=False)
+    server.script("/", respond(204), endless)
+    asyncio_world.request(client, "GET", server.url + "/")
+    kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
+    assert kind is ResponseTooLargeError
+    assert [request.connection for request in server.requests] == [1, 1]
+
+
+@pytest.mark.parametrize("ends_by", ["its time", "cancellation"])
+def test_an_exchange_that_is_given_up_closes_its_connection(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, ends_by: str
+) -> None:
+    """At once: an answer that comes late must not be taken for the next one's."""
+
+    async def give_up() -> None:
+        await client.get_async(server.url + "/")
+        call = asyncio.ensure_future(client.get_async(server.url + "/", timeout=0.1, retry_policy=None))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == 2)
+        if ends_by == "cancellation":
+            call.cancel()
+        with pytest.raises((AttemptTimeoutError, asyncio.CancelledError)):
+            await call
+        assert await asyncio.to_thread(server.wait_for, lambda: server.open_connections == 0)
+
+    server.script("/", respond(204), stall())
+    client = asyncio_world.client()
+    asyncio_world._loop.run_until_complete(give_up())
+    assert [request.connection for request in server.requests] == [1, 1]
