@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 from .assembly import cookie_jar, pipelines, transport_settings
 from .config import HttpClientConfig
-from .core.call import Call
 from .core.checks import check_count
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
@@ -28,7 +27,7 @@ from .core.streaming import StreamOptions
 from .downloads import PartFile
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
-from .errors import ClientClosedError, ConfigurationError
+from .errors import ConfigurationError
 from .events import Event
 from .messages import HttpResponse
 from .observability.collector import MetricsCollector
@@ -88,7 +87,6 @@ class HttpServiceClient(Verbs):
             )
         check_parts(transport, clock, random, on_event, interceptor_factory)
         self.config = config = config or HttpClientConfig()
-        self._is_closed = False
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
@@ -130,7 +128,7 @@ class HttpServiceClient(Verbs):
         a 2xx response is not of the `response_type`. Every error carries the timeline.
         """
         driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
-        call = self._begin(method, url, options)
+        call = self._open_call(method, url, **options)
         self._warn_inside_a_loop()
         outcome = driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
@@ -138,7 +136,7 @@ class HttpServiceClient(Verbs):
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
         driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
-        call = self._begin(method, url, options)
+        call = self._open_call(method, url, **options)
         outcome = await driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
@@ -164,7 +162,7 @@ class HttpServiceClient(Verbs):
 
     def _opened(self, method: str, url: str, max_size: Any, options: RequestOptions) -> StreamedResponse:
         driver = self._worlds.blocking()
-        call = self._begin(method, url, options, self._streaming(max_size, options))
+        call = self._open_call(method, url, _stream=self._streaming(max_size, options), **options)
         self._warn_inside_a_loop()
         return StreamedResponse(call, opened(call, driver.run(self._pipeline(call.request, call))), driver)
 
@@ -172,7 +170,7 @@ class HttpServiceClient(Verbs):
         self, method: str, url: str, max_size: Any, options: RequestOptions
     ) -> AsyncStreamedResponse:
         driver = self._worlds.tasks()
-        call = self._begin(method, url, options, self._streaming(max_size, options))
+        call = self._open_call(method, url, _stream=self._streaming(max_size, options), **options)
         outcome = await driver.run(self._pipeline(call.request, call))
         return AsyncStreamedResponse(call, opened(call, outcome), driver)
 
@@ -200,7 +198,7 @@ class HttpServiceClient(Verbs):
         driver = self._worlds.blocking()
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file, _at_once))
-            call = self._begin("GET", url, options, stream)
+            call = self._open_call("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
             outcome = driver.run(self._download_pipeline(call.request, call))
             return saved(finish(call, outcome, None))
@@ -218,16 +216,9 @@ class HttpServiceClient(Verbs):
         driver = self._worlds.tasks()
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file, _in_a_thread()))
-            call = self._begin("GET", url, options, stream)
+            call = self._open_call("GET", url, _stream=stream, **options)
             outcome = await driver.run(self._download_pipeline(call.request, call))
             return saved(finish(call, outcome, None))
-
-    def _begin(
-        self, method: str, url: str, options: RequestOptions, stream: StreamOptions | None = None
-    ) -> Call:
-        if self._is_closed:
-            raise ClientClosedError("this HttpServiceClient was closed; make a new one")
-        return self._open_call(method, url, _stream=stream, **options)
 
     def _streaming(
         self, max_size: Any, options: RequestOptions, download: Download | None = None
@@ -282,12 +273,12 @@ class HttpServiceClient(Verbs):
 
     def close(self) -> None:
         """Close every connection, of both worlds. A second time does nothing."""
-        self._is_closed = True
+        self._open_call.is_closed = True
         self._worlds.close()
 
     async def close_async(self) -> None:
         """Close every connection, of both worlds. A second time does nothing."""
-        self._is_closed = True
+        self._open_call.is_closed = True
         await self._worlds.close_async()
 
     def __enter__(self) -> HttpServiceClient:
@@ -308,7 +299,7 @@ class HttpServiceClient(Verbs):
 
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""
-        return f"<HttpServiceClient{base}{' closed' if self._is_closed else ''}>"
+        return f"<HttpServiceClient{base}{' closed' if self._open_call.is_closed else ''}>"
 
 
 def _is_ours(file: str) -> bool:

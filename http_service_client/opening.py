@@ -15,7 +15,7 @@ from ._version import __version__
 from .config import HttpClientConfig
 from .core.budget import RetryBudget
 from .core.call import Call, CallOptions
-from .core.checks import check_duration, did_you_mean
+from .core.checks import check_duration, check_flag, did_you_mean
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
 from .core.deadline import earliest
@@ -27,7 +27,7 @@ from .core.streaming import StreamOptions
 from .core.timeouts import Timeout
 from .drivers.clocks import Clock
 from .drivers.locks import ForkSafeLock
-from .errors import ConfigurationError, InvalidRequestError
+from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from .events import Event
 from .messages import HttpRequest
 from .policies import CircuitBreakerPolicy, RetryPolicy
@@ -77,6 +77,7 @@ class CallOpener:
     """Makes calls for one client, and keeps the state that they share.
 
     listener: told of each event of each call and each change of a circuit.
+    is_closed: set to True, it makes no more.
     """
 
     def __init__(
@@ -92,7 +93,10 @@ class CallOpener:
         self._now = clock.monotonic
         self._random = random
         self._listener = listener
-        self._timeout = config.timeout
+        self._options = CallOptions(
+            config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
+        )
+        self.is_closed = False
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
@@ -127,40 +131,50 @@ class CallOpener:
         _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
-        """The call. Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword."""
+        """The call.
+
+        Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
+        """
+        if self.is_closed:
+            raise ClientClosedError("this HttpServiceClient was closed; make a new one")
         if unknown:
             raise TypeError(_about_keyword(next(iter(unknown))))
+        if idempotent is not None and type(idempotent) is not bool:
+            raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
         config = self._config
         request = HttpRequest(
             checked_method(method),
             normalise_url(url, params, self._base_url),
-            headers=self._merged(headers, cookies, auth),
+            headers=self._headers.copy()
+            if headers is None and cookies is None and auth is None
+            else self._merged(headers, cookies, auth),
             json=json,
             data=data,
             files=files,
-            idempotent=_checked_flag("idempotent", idempotent, optional=True),
+            idempotent=idempotent,
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             request.headers["Idempotency-Key"] = str(uuid.uuid4())
-        is_download = _stream is not None and _stream.download is not None
-        told = checked_progress(progress, may_be_async=is_download)
-        if not is_download:
-            request.progress = told
         key = origin_of(request.url)
         state = self.keys.get(key)
-        scope = current_scope()
-        options = CallOptions(
-            timeout=self._chosen_timeout(timeout, circuit_breaker),
-            max_redirects=config.allowed_redirect_count
-            if _checked_flag("allow_redirects", allow_redirects)
-            else 0,
-            retry=_chosen("retry_policy", retry_policy, config.retry, RetryPolicy),
-            is_nested=scope is not None and scope.retries,
-            breaker=_breaker(circuit_breaker, state),
-            stream=_stream,
-            progress=told,
-            at_the_end=told.close if isinstance(told, ProgressBar) else None,
-        )
+        breaker = state.breaker
+        if circuit_breaker is not UNSET:
+            breaker = _chosen_breaker(circuit_breaker, breaker)
+        options = self._options
+        if (
+            timeout is not UNSET
+            or allow_redirects is not True
+            or retry_policy is not UNSET
+            or circuit_breaker is not UNSET
+            or progress is not None
+            or _stream is not None
+            or current_scope() is not None
+        ):
+            options = self._resolved(
+                timeout, allow_redirects, retry_policy, circuit_breaker, progress, _stream
+            )
+            if _stream is None or _stream.download is None:
+                request.progress = options.progress
         if total_timeout is UNSET:
             total_timeout = config.total_timeout
         else:
@@ -170,12 +184,33 @@ class CallOpener:
 
             type_adapter(response_type)
         deadline_at = earliest(total_timeout, self._now)
-        return Call(request, key, state, options, self._now, deadline_at, self._listener)
+        return Call(request, key, state, breaker, options, self._now, deadline_at, self._listener)
+
+    def _resolved(
+        self,
+        timeout: Any,
+        allow_redirects: bool,
+        retry_policy: Any,
+        circuit_breaker: Any,
+        progress: Any,
+        stream: StreamOptions | None,
+    ) -> CallOptions:
+        """The options of a call that has some of its own, or is made inside another."""
+        check_flag("allow_redirects", allow_redirects)
+        scope = current_scope()
+        told = checked_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        return CallOptions(
+            timeout=self._chosen_timeout(timeout, circuit_breaker),
+            max_redirects=self._options.max_redirects if allow_redirects else 0,
+            retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
+            is_nested=scope is not None and scope.retries,
+            stream=stream,
+            progress=told,
+            at_the_end=told.close if isinstance(told, ProgressBar) else None,
+        )
 
     def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
         merged = self._headers.copy()
-        if headers is None and auth is None and not cookies:
-            return merged
         if isinstance(headers, Iterator):
             headers = list(headers)  # it is looked at twice
         given = build_headers(headers)
@@ -200,7 +235,7 @@ class CallOpener:
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
         """The call's own timeout or the client's; never more than a breaker given for this call allows."""
         if given is UNSET:
-            timeout = self._timeout
+            timeout = self._options.timeout
         elif isinstance(given, Timeout):
             timeout = given
         elif isinstance(given, tuple):
@@ -209,7 +244,9 @@ class CallOpener:
             )
         else:
             check_duration("timeout", given)
-            timeout = Timeout(total=given, connect=self._timeout.connect, pool=self._timeout.pool)
+            timeout = Timeout(
+                total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
+            )
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
 
     def _new_state(self, key: str) -> KeyState:
@@ -280,14 +317,6 @@ def _override(headers: Headers, given: Headers) -> None:
             headers.add(name, value)
 
 
-def _checked_flag(name: str, value: Any, optional: bool = False) -> Any:
-    if type(value) is not bool and not (optional and value is None):
-        raise ConfigurationError(
-            f"{name} must be True{', False or None' if optional else ' or False'}, not {value!r}"
-        )
-    return value
-
-
 def _checked_base_url(base_url: str | None) -> str | None:
     if base_url is None:
         return None
@@ -311,8 +340,6 @@ def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
     return given
 
 
-def _breaker(given: Any, state: KeyState) -> CircuitBreaker | None:
-    if given is UNSET:
-        return state.breaker
-    chosen = _chosen("circuit_breaker", given, state.breaker, CircuitBreakerPolicy)
+def _chosen_breaker(given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
+    chosen = _chosen("circuit_breaker", given, default, CircuitBreakerPolicy)
     return chosen.breaker if isinstance(chosen, CircuitBreakerPolicy) else chosen

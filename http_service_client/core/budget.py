@@ -104,7 +104,9 @@ class RetryBudget:
     def record_call(self) -> None:
         """A call begins. Its retries and hedges are not calls."""
         with self._lock:
-            self._advance_locked()
+            tick = math.floor(self._clock() * _BUCKETS / self._settings.window)
+            if tick != self._tick:  # most calls come in the tick of the one before
+                self._advance_locked(tick)
             self._calls[self._bucket % _BUCKETS] += 1
 
     def try_withdraw(self) -> Withdrawal | None:
@@ -125,7 +127,7 @@ class RetryBudget:
         return f"<RetryBudget with {self.balance} left>"
 
     def _balance_locked(self) -> int:
-        self._advance_locked()
+        self._advance_locked(self._tick_now())
         return max(0, self._settings.allowed(sum(self._calls)) - sum(self._retries))
 
     def _refund(self, withdrawal: Withdrawal) -> None:
@@ -136,12 +138,10 @@ class RetryBudget:
             if self._bucket - withdrawal._bucket < _BUCKETS:
                 self._retries[withdrawal._bucket % _BUCKETS] -= 1
 
-    def _advance_locked(self) -> None:
+    def _advance_locked(self, tick: int) -> None:
         """Begin the buckets that are due, forgetting what they held a window ago."""
-        before, self._tick = self._tick, self._tick_now()
-        if self._tick <= before:
-            return
-        for _ in range(min(self._tick - before, _BUCKETS)):
+        before, self._tick = self._tick, tick
+        for _ in range(min(tick - before, _BUCKETS)):  # of a clock that stepped back, none
             self._bucket += 1
             self._calls[self._bucket % _BUCKETS] = self._retries[self._bucket % _BUCKETS] = 0
 

@@ -28,13 +28,11 @@ __all__ = ["Call", "CallOptions", "worse"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
-_LEAST = SentState.NEVER_SENT
+_LEAST = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
 
 
 def worse(one: SentState, other: SentState) -> SentState:
     """The one by which the server may have done more."""
-    if one is _LEAST:  # as at first it is; a member of an enumeration takes long to be looked up
-        return other
     return max(one, other, key=_RANK.__getitem__)
 
 
@@ -43,7 +41,6 @@ class CallOptions(NamedTuple):
 
     timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
-    breaker: None for no circuit breaker.
     stream: how a success's body is to be left open, or None to have it whole.
     progress: called with the bytes of a download and the total; plain or async.
     at_the_end: called when the call is over, whatever came of it.
@@ -53,7 +50,6 @@ class CallOptions(NamedTuple):
     max_redirects: int
     retry: RetrySettings | None
     is_nested: bool
-    breaker: CircuitBreaker | None
     stream: StreamOptions | None = None
     progress: Progress | None = None
     at_the_end: Callable[[], None] | None = None
@@ -63,6 +59,7 @@ class Call(HttpContext):
     """One user request on its way through the layers.
 
     origin: the state kept for the call's key.  clock: monotonic seconds.
+    breaker: asked before each attempt; None for no circuit breaker.
     ends_at: the instant by which the running attempt must be over, or None.
     exchange_timeout: what the next exchange may take, as long as it begins at once; None when something has
         taken of the attempt's time, so that it is what is left until `ends_at`.
@@ -74,7 +71,7 @@ class Call(HttpContext):
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "body", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
+        "answered_by", "blocked_until", "body", "breaker", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
         "redirected", "response", "sent_state", "started_at",
     )  # fmt: skip
 
@@ -83,13 +80,18 @@ class Call(HttpContext):
         request: HttpRequest,
         key: str,
         origin: KeyState,
+        breaker: CircuitBreaker | None,
         options: CallOptions,
         clock: Callable[[], float],
         deadline_at: float | None = None,
         listener: Callable[[Event], None] | None = None,
     ) -> None:
-        super().__init__(request, key)
+        self.request = request  # and what HttpContext has: without a step of its own, as it is in every call
+        self.key = key
+        self.attempt = 0
+        self._correlation_id = None
         self.origin = origin
+        self.breaker = breaker
         self.options = options
         self.clock = clock
         self.started_at = clock()
@@ -100,10 +102,10 @@ class Call(HttpContext):
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
-        self.redirected = SentState.NEVER_SENT
+        self.redirected = _LEAST
         self.body: OpenBody | None = None
         self.response: HttpResponse | None = None
-        self.sent_state = SentState.NEVER_SENT
+        self.sent_state = _LEAST
 
     def elapsed(self) -> float:
         """Seconds since the call began."""
@@ -121,7 +123,8 @@ class Call(HttpContext):
 
     def admit(self, state: SentState) -> None:
         """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
-        self.sent_state = worse(self.sent_state, state)
+        before = self.sent_state
+        self.sent_state = state if before is _LEAST else worse(before, state)
 
     def let_go(self) -> None:
         """Close a body that nobody will read: its response was discarded."""
@@ -150,16 +153,17 @@ class Call(HttpContext):
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
-        self.let_go()
+        if self.body is not None:
+            self.let_go()
         if self.events and isinstance(self.events[-1], CallFinished):
             return  # a stream was closed under its reader
         if self.options.at_the_end is not None:
             self.options.at_the_end()
-        request = self.request
-        url = redact_url(str(request.url))
+        request, now = self.request, self.clock()
         self.record(
             CallFinished(
-                self.elapsed(), request.method, url, self.key, self.attempt, status_code, error,
-                self.sent_state, self.remaining(),
+                now - self.started_at, request.method, redact_url(str(request.url)), self.key, self.attempt,
+                status_code, error, self.sent_state,
+                None if self.deadline_at is None else self.deadline_at - now,
             )
         )  # fmt: skip

@@ -26,7 +26,7 @@ class CircuitBreakerLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        breaker = call.options.breaker
+        breaker = call.breaker
         if breaker is None:
             return (yield from proceed(request, call))
         permit = breaker.try_acquire()

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from .pipeline import Handler
 
 __all__ = ["RetryLayer", "RetrySettings"]
+
+_NEVER_SENT = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,23 @@ class RetrySettings:
 
     def is_worth_it(self, outcome: object) -> bool:
         """Whether some condition holds."""
-        for condition in self.retry_conditions or ():  # noqa: SIM110  # asked of every attempt: any() is half as fast
-            if condition.holds_for(outcome):
-                return True
-        return False
+        if not isinstance(outcome, HttpResponse):
+            return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
+        if outcome.status_code in self._statuses:
+            return True
+        # Asked of every attempt: of most settings, this is an empty tuple.
+        return bool(self._judges) and any(condition.holds_for(outcome) for condition in self._judges)
+
+    @cached_property
+    def _statuses(self) -> frozenset[int]:
+        """The statuses for which some condition holds, whatever else there is to a response."""
+        return frozenset[int]().union(*(condition.statuses for condition in self.retry_conditions or ()))
+
+    @cached_property
+    def _judges(self) -> tuple[RetryCondition, ...]:
+        """The conditions that look at more of a response than its status."""
+        conditions = self.retry_conditions or ()
+        return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
 
 
 class RetryLayer:
@@ -103,14 +119,14 @@ class RetryLayer:
         withdrawal: Withdrawal | None = None
         while True:
             call.attempt += 1
-            call.redirected = SentState.NEVER_SENT
-            started = call.elapsed()
+            call.redirected = _NEVER_SENT
+            began_at = call.clock()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
                 if withdrawal is not None:
                     withdrawal.refund()  # the retry was not made after all
                 return self._refused(call, outcome, last)
-            self._record_attempt(call, outcome, started)
+            _record_attempt(call, outcome, began_at)
             if settings is None:
                 return outcome
             is_worth_it = settings.is_worth_it(outcome)
@@ -194,20 +210,22 @@ class RetryLayer:
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
 
-    def _record_attempt(self, call: Call, outcome: Outcome, started: float) -> None:
-        at = call.elapsed()
-        state = _sent_state(call, outcome)
-        call.admit(state)
-        if isinstance(outcome, HttpResponse):
-            call.response = outcome
-            status, error, message = outcome.status_code, None, outcome.reason_phrase
-        else:
-            status, error, message = None, outcome.error_type.__name__, outcome.message
-        call.record(
-            AttemptFinished(
-                at, call.attempt, call.key, at - started, status, error, message, state, call.answered_by
-            )
+
+def _record_attempt(call: Call, outcome: Outcome, began_at: float) -> None:
+    now = call.clock()
+    state = _sent_state(call, outcome)
+    call.admit(state)
+    if isinstance(outcome, HttpResponse):
+        call.response = outcome
+        status, error, message = outcome.status_code, None, outcome.reason_phrase
+    else:
+        status, error, message = None, outcome.error_type.__name__, outcome.message
+    call.record(
+        AttemptFinished(
+            now - call.started_at, call.attempt, call.key, now - began_at, status, error, message, state,
+            call.answered_by,
         )
+    )  # fmt: skip
 
 
 def _sent_state(call: Call, outcome: Outcome) -> SentState:
@@ -217,5 +235,6 @@ def _sent_state(call: Call, outcome: Outcome) -> SentState:
     processed, even if the connection for the GET behind it is refused.
     """
     if call.answered_by is not None:
-        return SentState.NEVER_SENT
-    return worse(call.redirected, outcome.sent_state)
+        return _NEVER_SENT
+    state = outcome.sent_state
+    return state if call.redirected is _NEVER_SENT else worse(call.redirected, state)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import pickle
 import random
 import statistics
 from collections.abc import AsyncIterator
@@ -545,6 +546,37 @@ def test_one_condition_is_enough(front_end: FrontEnd) -> None:
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_timeout(), RetryCondition.on_status_codes([418])])
     bench = Bench(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
     assert bench.request().attempts == 3
+
+
+@pytest.mark.parametrize(("status", "is_repeated"), [(202, True), (409, True), (503, True), (404, False)])
+def test_one_condition_of_several_is_enough(front_end: FrontEnd, status: int, is_repeated: bool) -> None:
+    """Statuses, a predicate, and one that has both are asked together."""
+    both = RetryCondition("both", statuses=frozenset({409}), predicate=lambda response: False)
+    accepted = RetryCondition.on_result(lambda response: response.status_code == 202)
+    policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503]), both, accepted])
+    bench = Bench(front_end, status, 200, retry_policy_config=policy)
+    assert bench.request().attempts == 1 + is_repeated
+
+
+def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
+    """A subclass decides by itself."""
+
+    class OnEmptyBodies(RetryCondition):
+        def holds_for(self, outcome: object) -> bool:
+            return isinstance(outcome, HttpResponse) and not outcome.content
+
+    policy = RetryPolicy(3, EXACT, [OnEmptyBodies("an empty body")])
+    bench = Bench(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
+    assert bench.request().attempts == 3
+
+
+def test_a_policy_that_has_judged_can_be_pickled() -> None:
+    """What it remembers of its conditions is made anew."""
+    policy = RetryPolicy(retry_conditions=[RetryCondition.on_status_codes([503])])
+    assert policy.is_worth_it(HttpResponse(503))
+    twin = pickle.loads(pickle.dumps(policy))
+    assert twin == policy
+    assert [twin.is_worth_it(HttpResponse(status)) for status in (503, 500)] == [True, False]
 
 
 @pytest.mark.parametrize(
