@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .errors import HttpStatusError, ResponseValidationError, SentState
-from .protocol.bodies import UNSET, Body, encode_body, encode_json
+from .protocol.bodies import EMPTY, UNSET, Body, encode_body, encode_json
 from .protocol.cookies import parse_set_cookie
 from .protocol.decoding import decode_text
 from .protocol.headers import Headers, build_headers
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Headers", "HttpContext", "HttpRequest", "HttpResponse"]
 
+_ANSWERED = SentState.ANSWERED  # a member of an enumeration takes long to be looked up
 IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
 _MOST_WORDS = 300  # characters of a problem in an error message; all of it is in `problem`
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
@@ -80,7 +81,8 @@ class HttpRequest:
         self._data = data
         self._files = files
         self._own_json = self._own_data = True
-        self._body: Body | None = encode_body(json, data, files, content)
+        has_body = not (json is None and data is None and files is None and content is None)
+        self._body: Body | None = encode_body(json, data, files, content) if has_body else EMPTY
 
     @property
     def json(self) -> Any:
@@ -141,7 +143,7 @@ class HttpRequest:
     @property
     def outgoing_body(self) -> Body:
         """The body as a transport is to draw it: once for each sending, and its progress is told."""
-        body = self.body
+        body = self._body if self._body is not None else self.body
         return body if self.progress is None or body.length == 0 else told_body(body, self.progress)
 
     @property
@@ -274,7 +276,7 @@ class HttpResponse:
         status = self.status_code
         if status in (425, 429) or (status == 503 and "Retry-After" in self.headers):
             return SentState.REFUSED
-        return SentState.ANSWERED
+        return _ANSWERED
 
     @property
     def cookies(self) -> dict[str, str]:

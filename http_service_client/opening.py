@@ -18,7 +18,7 @@ from .core.call import Call, CallOptions
 from .core.checks import check_duration, check_flag, did_you_mean
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
-from .core.deadline import earliest
+from .core.deadline import AMBIENT_DEADLINE, earliest
 from .core.keys import KeyRegistry, KeyState
 from .core.limits import Limit
 from .core.preparation import checked_method
@@ -183,7 +183,9 @@ class CallOpener:
             from .validation import type_adapter
 
             type_adapter(response_type)
-        deadline_at = earliest(total_timeout, self._now)
+        deadline_at = None
+        if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
+            deadline_at = earliest(total_timeout, self._now)
         return Call(request, key, state, breaker, options, self._now, deadline_at, self._listener)
 
     def _resolved(

@@ -26,9 +26,8 @@ class WholeCallLayer:
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         scope = Scope(call.options.retry is not None)
         try:
-            remaining = call.remaining()
-            if remaining is not None and remaining <= 0:
-                outcome = _too_late(-remaining)
+            if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
+                outcome = _too_late(late)
             else:
                 outcome = yield from proceed(request, call)
         except BaseException as error:

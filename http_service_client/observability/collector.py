@@ -121,8 +121,11 @@ class MetricsCollector:
                 errors.value += 1
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        outcome = event.status_code if event.error is None else event.error
-        self._count(("http_attempts_total", event.key, outcome))
+        key = ("http_attempts_total", event.key, event.status_code if event.error is None else event.error)
+        counter = self._counters.get(key) or self._resolve_counter(key)
+        with self._metrics._lock:  # as `_count` does it
+            self._counted["http_attempts_total"] += 1
+            counter.value += 1
         if event.attempt > 1:
             self._count(("http_retries_total", event.key))
 
@@ -140,15 +143,17 @@ class MetricsCollector:
 
     def _count(self, key: tuple[Any, ...]) -> None:
         """Raise a counter by one. `key` is its name and the values of its labels."""
-        counter = self._counters.get(key)
-        if counter is None:
-            with self._metrics._lock:
-                counter = self._resolve(key)
-                if len(self._counters) < self._metrics._max_series:
-                    self._counters[key] = counter
+        counter = self._counters.get(key) or self._resolve_counter(key)
         with self._metrics._lock:
             self._counted[key[0]] += 1
             counter.value += 1
+
+    def _resolve_counter(self, key: tuple[Any, ...]) -> _Number:
+        with self._metrics._lock:
+            counter = self._resolve(key)
+            if len(self._counters) < self._metrics._max_series:
+                self._counters[key] = counter
+        return counter
 
     def _resolve_call(self, key: tuple[str, str, object]) -> tuple[_Number, _Distribution, _Number | None]:
         service, method, outcome = key

@@ -21,7 +21,7 @@ from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, SentState
 from ..messages import HttpRequest, HttpResponse
-from ..protocol.urls import split_url
+from ..protocol.urls import origin_of, split_url
 from .failures import Phase, failure_of
 
 __all__ = ["Late", "ScriptedTransport", "Sent", "late"]
@@ -62,7 +62,7 @@ class Sent(NamedTuple):
 
 
 class Time(Protocol):
-    """What lets time pass: a `testing.VirtualClock`, or the machine."""
+    """What lets time pass, such as a `testing.VirtualClock`."""
 
     def elapse(self, seconds: float) -> None: ...
     async def elapse_async(self, seconds: float) -> None: ...
@@ -82,7 +82,7 @@ class ScriptedTransport:
         scripts = script if isinstance(script, Mapping) else {"*": script}
         self._scripts = {key: _outcomes(key, given) for key, given in scripts.items()}
         self._played = dict.fromkeys(self._scripts, 0)
-        self._time = clock or _MachineTime()
+        self._clock = clock
         self._lock = threading.Lock()
         self._sent: list[Sent] = []
 
@@ -108,7 +108,10 @@ class ScriptedTransport:
         except HttpClientError as error:
             return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
         self._note(request, content, timeout, outcome)
-        self._time.elapse(latency)
+        if self._clock is not None:
+            self._clock.elapse(latency)
+        elif latency > 0:
+            time.sleep(latency)
         return outcome
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
@@ -124,7 +127,12 @@ class ScriptedTransport:
         except HttpClientError as error:
             return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
         self._note(request, content, timeout, outcome)
-        await self._time.elapse_async(latency)
+        if self._clock is not None:
+            await self._clock.elapse_async(latency)
+        elif latency > 0:
+            import asyncio
+
+            await asyncio.sleep(latency)
         return outcome
 
     def close(self) -> None:
@@ -160,33 +168,21 @@ class ScriptedTransport:
         return latency, scripted
 
     def _entry(self, request: HttpRequest) -> Scripted:
-        url = split_url(request.url)
-        path = url.target.partition("?")[0]
+        origin, path = origin_of(request.url), split_url(request.url).target.partition("?")[0]
         with self._lock:
-            for key in (f"{url.origin}{path}", path, "*"):
+            for key in (f"{origin}{path}", path, "*"):
                 if key in self._scripts:
                     outcomes, index = self._scripts[key], self._played[key]
                     self._played[key] += 1
                     return outcomes[min(index, len(outcomes) - 1)]
         known = ", ".join(map(repr, self._scripts))
-        raise LookupError(f"nothing is scripted for {request.method} {url.origin}{path}, only for {known}")
+        raise LookupError(f"nothing is scripted for {request.method} {origin}{path}, only for {known}")
 
     def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
-        content = b"" if _is_never_sent(outcome) else content
+        if content and _is_never_sent(outcome):
+            content = b""
         with self._lock:
             self._sent.append(Sent(request.copy(), content, timeout, outcome))
-
-
-class _MachineTime:
-    def elapse(self, seconds: float) -> None:
-        if seconds > 0:
-            time.sleep(seconds)
-
-    async def elapse_async(self, seconds: float) -> None:
-        import asyncio
-
-        if seconds > 0:
-            await asyncio.sleep(seconds)
 
 
 def _outcomes(key: str, script: Script) -> tuple[Scripted, ...]:
