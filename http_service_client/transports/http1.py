@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import partial
+from itertools import product
 
 from .failures import CutShortError, NotHttpError
 from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
@@ -48,13 +49,17 @@ _LARGEST_CHUNK = 2**64 - 1
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str]]) -> bytes:
     """The head of a request. Host comes first, as RFC 9112, 3.2 wants it; a field of that name takes its place."""
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {host}"]
-    for name, value in fields:
-        if name.lower() == "host":
-            lines[1] = f"{name}: {value}"
-        else:
-            lines.append(f"{name}: {value}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+    first = f"Host: {host}\r\n"
+    lines = [f"{name}: {value}\r\n" for name, value in fields]
+    for line in lines:
+        if line[:5] in _HOST:
+            first = line
+            lines.remove(line)
+            break
+    return f"{method} {target} HTTP/1.1\r\n{first}{''.join(lines)}\r\n".encode()
+
+
+_HOST = frozenset(map("".join, product("hH", "oO", "sS", "tT", ":")))  # in any case
 
 
 class Head:

@@ -64,7 +64,7 @@ class MindfulProtocol(ResponseHandler):
 
         The future's result is the WholeAnswer, or None when it is aiohttp that reads the response.
         """
-        self._parser = self._head = None
+        self._parser = self._payload = self._head = None
         self._pieces = []
         self._asked = asked = self._loop.create_future()
         self.transport.write(request)  # type: ignore[union-attr]  # it was fit a moment ago
@@ -110,7 +110,16 @@ class MindfulProtocol(ResponseHandler):
 
     def is_fit(self) -> bool:
         """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
-        return not (self.should_close or self._has_begun_another() or self._has_something_to_say())
+        transport = self.transport
+        if transport is None or transport.is_closing() or self.should_close or self._has_begun_another():
+            return False
+        # Bytes, or an end, that the event loop has not read yet make it unfit.
+        if self._is_readable is None:
+            sock = transport.get_extra_info("socket")
+            if sock is None or sock.fileno() < 0:
+                return False
+            self._is_readable = readiness_of(sock)
+        return not self._is_readable()
 
     def _has_begun_another(self) -> bool:
         # The parser, which the next exchange replaces, holds half of a response that nobody asked for.
@@ -118,17 +127,6 @@ class MindfulProtocol(ResponseHandler):
             return self._parser is not None and self._parser.feed_eof() is not None
         except Exception:  # whatever it is, it is no end of a response
             return True
-
-    def _has_something_to_say(self) -> bool:
-        # Bytes, or an end, that the event loop has not read yet.
-        if self.transport is None or self.transport.is_closing():
-            return True
-        if self._is_readable is None:
-            sock = self.transport.get_extra_info("socket")
-            if sock is None or sock.fileno() < 0:
-                return True
-            self._is_readable = readiness_of(sock)
-        return bool(self._is_readable())
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the event loop; those that come while nobody asks make the connection unfit."""

@@ -11,6 +11,7 @@ of the protocol.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -42,12 +43,17 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
 
 def request_bytes(request: HttpRequest) -> bytes:
     """The request, whose body is there, as it goes on the wire."""
-    url = split_url(request.url)
-    fields, content = request.headers.pairs(), request.body.content
+    fields, content = request.headers.pairs(), request.content
     if not content and request.method not in _SILENT_WITHOUT_BODY and "Content-Length" not in request.headers:
         fields.append(("Content-Length", "0"))
-    head = request_head(request.method, url.target, url.origin.partition("://")[2], fields)
+    head = request_head(request.method, *_target_and_host(request.url), fields)
     return head + content if content else head
+
+
+@lru_cache(maxsize=1024)
+def _target_and_host(url: str) -> tuple[str, str]:
+    parts = split_url(url)
+    return parts.target, parts.origin.partition("://")[2]
 
 
 class Answer:
