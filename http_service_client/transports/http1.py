@@ -18,6 +18,7 @@ from itertools import product
 from .failures import CutShortError, NotHttpError
 from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
 from .incoming import EndOfBytes, Incoming
+from .plain import read_plain_head
 
 __all__ = ["Body", "Head", "read_head", "request_head"]
 
@@ -110,13 +111,25 @@ def read_head(incoming: Incoming) -> Head:
     Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends instead.
     """
     while True:
-        head = _read_one_head(incoming)
+        head = _plain_head(incoming) or _read_one_head(incoming)
         if head.status >= 200 or head.status == 101:
             return head
         if head.is_final:
             while incoming.peek():
                 if incoming.skip_blank_lines():
                     raise NotHttpError(MALFORMED)  # nothing may follow what said that it was the last
+
+
+def _plain_head(incoming: Incoming) -> Head | None:
+    """The head that nearly all responses have, where it is there in one piece."""
+    plain = read_plain_head(incoming.peek(), incoming.limits)
+    if plain is None:
+        return None
+    incoming.take(plain.size)
+    head = Head.__new__(Head)
+    head.status, head.reason, head.fields, head.length = plain.status, plain.reason, list(plain), plain.length
+    head.is_chunked = head.is_final = head.is_last = False
+    return head
 
 
 def _read_one_head(incoming: Incoming) -> Head:

@@ -52,6 +52,10 @@ class Incoming(ABC):
         self._data = self._data[self._at :] + data
         self._at = 0
 
+    def take(self, count: int) -> None:
+        """Pass over so many bytes that were peeked at."""
+        self._at += count
+
     def step_back(self, count: int) -> None:
         """Put the last bytes of a line back."""
         self._at -= count

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.transports.framing import HeadLimits
-from http_service_client.transports.http1 import read_head
+from http_service_client.transports.http1 import _read_one_head
 from http_service_client.transports.incoming import Incoming
 from http_service_client.transports.plain import PlainHead, read_plain_head
 from wire.test_answers_at_random import ANSWERS, bent
@@ -55,7 +55,7 @@ def by_aiohttp(data: bytes) -> Any:
 
 def check(data: bytes, plain: PlainHead) -> None:
     """Both parsers see the same head, and a body of that length on a connection that lives on."""
-    ours, theirs = read_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
+    ours, theirs = _read_one_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
     assert (ours.status, ours.reason, ours.fields) == (plain.status, plain.reason, list(plain))
     assert (ours.length, ours.is_chunked, ours.is_last) == (plain.length, False, False)
     names = [(name, value.encode()) for name, value in plain]
