@@ -8,47 +8,70 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
+from .core.backoff import endless_waits
+from .core.circuit_breaker import CircuitBreaker, Permit
 from .core.circuit_states import Refusal
 from .core.circuits import refused
+from .core.deadline import AMBIENT_DEADLINE
 from .core.outcomes import is_failure, is_failure_type
+from .core.retry_after import parse_retry_after
 from .core.scope import Scope
 from .deadlines import deadline
 from .errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from .messages import HttpResponse
 
 if TYPE_CHECKING:
-    from .policies import CircuitBreakerPolicy
+    from .policies import CircuitBreakerPolicy, RetryPolicy
 
-__all__ = ["Guard", "called_plainly", "circuit_breaker", "guarded", "is_interruption", "retry_policy"]
+__all__ = [
+    "Guard",
+    "breaking",
+    "breaking_async",
+    "circuit_breaker",
+    "guarded",
+    "retry_policy",
+    "retrying",
+    "retrying_async",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Guard(Scope):
-    """One guarded call, from being made to `settle`: a scope with a permit and, with a timeout, a deadline.
+    """One call under a circuit breaker, from being made until it `returned` or `raised`.
 
-    Raises CircuitOpenError.
+    A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
-    __slots__ = ("_deadline", "_permit", "_policy", "_started")
+    __slots__ = ("_admission", "_deadline", "_policy", "_started")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
-        permit = policy.breaker.try_acquire()
-        if isinstance(permit, Refusal):
-            _raise_refusal(permit)
-        Scope.__init__(self, retries=False)
-        self._permit = permit
+        free_pass = policy.breaker.free_pass
+        self._admission = _permit(policy.breaker) if free_pass is None else free_pass
         self._policy = policy
+        Scope.__init__(self, retries=False)
         if policy.timeout is not None:
             self._started = policy._clock()
             self._deadline = deadline(policy.timeout, clock=policy._clock)
             self._deadline.__enter__()
 
-    def settle(self, error: BaseException | None, result: object = None) -> None:
-        """Tell the breaker what came of it: an error, or else a result."""
+    def returned(self, result: object) -> None:
+        """Tell the breaker of a result."""
+        admission, timeout = self._admission, self._policy.timeout
+        if isinstance(admission, Permit) or timeout is not None or isinstance(result, HttpResponse):
+            self._settle(None, result)
+        else:  # as nearly always: nothing to look into
+            self.leave()
+            self._policy.breaker.record_success(admission)
+
+    def raised(self, error: BaseException) -> None:
+        """Tell the breaker of an error."""
+        self._settle(error, None)
+
+    def _settle(self, error: BaseException | None, result: object) -> None:
         self.leave()
         failed = _evidence(error, result, self)
         policy = self._policy
@@ -56,12 +79,15 @@ class Guard(Scope):
             self._deadline.__exit__()
             if not is_interruption(error) and policy._clock() - self._started >= policy.timeout:
                 failed = True
+        permit = self._admission
+        if not isinstance(permit, Permit):
+            permit = Permit(policy.breaker, permit)
         if failed is None:
-            self._permit.release()
+            permit.release()
         elif failed:
-            self._permit.record_failure()
+            permit.record_failure()
         else:
-            self._permit.record_success()
+            permit.record_success()
 
 
 def is_interruption(error: BaseException | None) -> bool:
@@ -91,53 +117,170 @@ def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | 
     return True if last is None else is_failure(last)
 
 
-def _raise_refusal(refusal: Refusal) -> NoReturn:
-    failure = refused(refusal)
-    raise CircuitOpenError(failure.message, **failure.details)
+def _permit(breaker: CircuitBreaker) -> Permit:
+    answer = breaker.try_acquire()
+    if isinstance(answer, Refusal):
+        failure = refused(answer)
+        raise CircuitOpenError(failure.message, **failure.details)
+    return answer
 
 
-def guarded(function: F, call: Callable[..., Any], call_async: Callable[..., Awaitable[Any]]) -> F:
-    """The function with its name and signature, called through a policy."""
+class Attempts(Scope):
+    """One call under a retry policy, from being made until `leave()`: how often, and when again."""
+
+    __slots__ = ("_delays", "_made", "_policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        Scope.__init__(self, retries=True)
+        self._policy = policy
+        self._made = 0
+        self._delays: Iterator[float] | None = None
+
+    def wait_after(self, error: BaseException | None, value: object = None) -> float | None:
+        """Seconds until the next attempt; None when what this one came to is the end of it."""
+        policy = self._policy
+        self._made += 1
+        if self._made >= policy.max_attempts or self._is_nested() or not self._is_worth_it(error, value):
+            return None
+        if self._delays is None:
+            self._delays = endless_waits(policy.backoff_strategy, policy.random)
+        delay = next(self._delays)
+        behind = value if error is None else self.last_outcome
+        if isinstance(behind, HttpResponse):
+            asked = parse_retry_after(behind.headers.get("Retry-After"), policy.clock.wall())
+            cap = getattr(policy.backoff_strategy, "max_delay", None)
+            if asked is not None:
+                if cap is not None and asked > cap:
+                    return None
+                delay = max(delay, asked)
+        ambient = AMBIENT_DEADLINE.get()
+        return None if ambient is not None and delay >= ambient.remaining() else delay
+
+    def _is_nested(self) -> bool:
+        return self.outer is not None and self.outer.retries and not self._policy.nested
+
+    def _is_worth_it(self, error: BaseException | None, value: object) -> bool:
+        if error is None:
+            return self._policy.is_worth_it(value)
+        if isinstance(error, CircuitOpenError) or is_interruption(error):
+            return False
+        last = self.last_outcome
+        return self._policy.is_worth_it(error) or (last is not None and self._policy.is_worth_it(last))
+
+
+def breaking(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain function, each call of it under the circuit breaker."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        guard = Guard(policy)
+        try:
+            result = function(*args, **kwargs)
+            if hasattr(result, "__await__"):
+                _refuse_awaitable(function, result)
+        except BaseException as error:
+            guard.raised(error)
+            raise
+        guard.returned(result)
+        return result
+
+    return guarded
+
+
+def breaking_async(
+    policy: CircuitBreakerPolicy, function: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """The async function, as `breaking`."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        guard = Guard(policy)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            guard.raised(error)
+            raise
+        guard.returned(result)
+        return result
+
+    return guarded
+
+
+def retrying(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain function, each call of it under the retry policy."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        attempts = Attempts(policy)
+        try:
+            while True:
+                try:
+                    result = function(*args, **kwargs)
+                    if hasattr(result, "__await__"):
+                        _refuse_awaitable(function, result)
+                except Exception as error:
+                    wait = attempts.wait_after(error)
+                    if wait is None:
+                        raise
+                else:
+                    wait = attempts.wait_after(None, result)
+                    if wait is None:
+                        return result
+                policy.clock.sleep(wait)
+                attempts.last_outcome = None
+        finally:
+            attempts.leave()
+
+    return guarded
+
+
+def retrying_async(
+    policy: RetryPolicy, function: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """The async function, as `retrying`."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        attempts = Attempts(policy)
+        try:
+            while True:
+                try:
+                    result = await function(*args, **kwargs)
+                except Exception as error:
+                    wait = attempts.wait_after(error)
+                    if wait is None:
+                        raise
+                else:
+                    wait = attempts.wait_after(None, result)
+                    if wait is None:
+                        return result
+                await policy.clock.sleep_async(wait)
+                attempts.last_outcome = None
+        finally:
+            attempts.leave()
+
+    return guarded
+
+
+def _refuse_awaitable(function: Callable[..., Any], result: object) -> NoReturn:
+    """A plain function's result is still to be awaited: it would fail when the guard has gone."""
+    if inspect.iscoroutine(result):
+        result.close()  # or Python would warn that nobody awaited it
+    raise ConfigurationError(f"{function!r} returned an awaitable; make it `async def` to have it guarded")
+
+
+def guarded(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
+    """The function with its name and signature, and a guard around it: one of the two, by its kind."""
     if isinstance(function, (classmethod, staticmethod)):
         wrapper: Any = type(function)
-        return wrapper(guarded(function.__func__, call, call_async))  # type: ignore[no-any-return]  # of the same kind
+        return wrapper(guarded(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
     if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):
         raise ConfigurationError(f"a policy guards functions that return, not the generator {function!r}")
-    if _is(inspect.iscoroutinefunction, function):
-
-        @functools.wraps(function)
-        async def guarded_async(*args: Any, **kwargs: Any) -> Any:
-            return await call_async(function, *args, **kwargs)
-
-        return guarded_async  # type: ignore[return-value]  # the same signature, by functools.wraps
-
-    @functools.wraps(function)
-    def call_guarded(*args: Any, **kwargs: Any) -> Any:
-        return call(function, *args, **kwargs)
-
-    return call_guarded  # type: ignore[return-value]  # the same signature, by functools.wraps
+    suited = guard_async if _is(inspect.iscoroutinefunction, function) else guard
+    return functools.wraps(function)(suited(function))  # type: ignore[return-value]  # the same signature
 
 
 def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
     """Whether it holds for the function, or for what is called when the object is."""
     return question(function) or question(type(function).__call__)
-
-
-def called_plainly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """What a plain function returns, unless that is still to be awaited.
-
-    Its failure would come when the guard has gone, so this would guard nothing.
-    """
-    result = function(*args, **kwargs)
-    if hasattr(result, "__await__"):
-        if inspect.iscoroutine(result):
-            result.close()  # or Python would warn that nobody awaited it
-        raise ConfigurationError(
-            f"{function!r} returned an awaitable; make it `async def` to have it guarded"
-        )
-    return result
 
 
 class _PolicyOnSelf:
@@ -154,13 +297,16 @@ class _PolicyOnSelf:
     def apply(self, method: F) -> F:
         """The method, guarded by the policy that `self` holds under this name."""
 
-        def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            return self._policy(args).call(function, *args, **kwargs)
+        def guard(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *args, **kwargs: self._policy(args).call(function, *args, **kwargs)
 
-        async def call_async(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            return await self._policy(args).call_async(function, *args, **kwargs)
+        def guard_async(function: Callable[..., Any]) -> Callable[..., Any]:
+            async def guarded(*args: Any, **kwargs: Any) -> Any:
+                return await self._policy(args).call_async(function, *args, **kwargs)
 
-        return guarded(method, call, call_async)
+            return guarded
+
+        return guarded(method, guard, guard_async)
 
     def _policy(self, args: tuple[Any, ...]) -> Any:
         if not args:

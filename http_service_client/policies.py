@@ -6,16 +6,15 @@ function by `.apply`: plain and `async def`, functions and methods, by the same 
 
 from __future__ import annotations
 
-import functools
 import random as _random
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-from .core.backoff import endless_waits
 from .core.checks import check_duration
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import (
@@ -24,21 +23,11 @@ from .core.circuit_states import (
     CircuitBreakerState,
     StateChange,
 )
-from .core.deadline import AMBIENT_DEADLINE
-from .core.effects import Invoke, Plan, Sleep
 from .core.retry import RetrySettings
-from .core.retry_after import parse_retry_after
-from .core.scope import Scope
-from .drivers.blocking import BlockingDriver
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
-from .drivers.portal import PORTAL
-from .errors import CircuitOpenError, ConfigurationError
-from .guarding import Guard, called_plainly, guarded, is_interruption
-from .messages import HttpResponse
-
-if TYPE_CHECKING:
-    from .drivers.tasks import TaskDriver
+from .errors import ConfigurationError
+from .guarding import Guard, breaking, breaking_async, guarded, retrying, retrying_async
 
 __all__ = ["CircuitBreakerPolicy", "RetryPolicy"]
 
@@ -144,29 +133,15 @@ class CircuitBreakerPolicy:
 
     def apply(self, function: F) -> F:
         """The function, guarded: refused by `CircuitOpenError` while the circuit is open."""
-        return guarded(function, self.call, self.call_async)
+        return guarded(function, partial(breaking, self), partial(breaking_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        guard = Guard(self)
-        try:
-            result = called_plainly(function, *args, **kwargs)
-        except BaseException as error:
-            guard.settle(error)
-            raise
-        guard.settle(None, result)
-        return result
+        return breaking(self, function)(*args, **kwargs)
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        guard = Guard(self)
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            guard.settle(error)
-            raise
-        guard.settle(None, result)
-        return result
+        return await breaking_async(self, function)(*args, **kwargs)
 
     def __enter__(self) -> CircuitBreakerPolicy:
         guard = Guard(self)
@@ -185,7 +160,10 @@ class CircuitBreakerPolicy:
         guard = (entered or self._open)[-1]
         self._entered.set(tuple(entered[:-1]))
         self._open.remove(guard)
-        guard.settle(error)
+        if error is None:
+            guard.returned(None)
+        else:
+            guard.raised(error)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
         return self.__enter__()
@@ -198,14 +176,6 @@ class CircuitBreakerPolicy:
     def __repr__(self) -> str:
         name = f"{self.name!r} " if self.name else ""
         return f"<CircuitBreakerPolicy {name}{self.state.value}>"
-
-
-async def _no_send_async(*_: Any) -> Any:
-    raise AssertionError("a guarded function sends nothing itself")
-
-
-def _no_send(*_: Any) -> Any:
-    raise AssertionError("a guarded function sends nothing itself")
 
 
 @dataclass(frozen=True)
@@ -236,93 +206,12 @@ class RetryPolicy(RetrySettings):
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds; the last result or error is what comes out."""
-        return guarded(function, self.call, self.call_async)
+        return guarded(function, partial(retrying, self), partial(retrying_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        scope = Scope(retries=True)
-        try:
-            return self._blocking.run(self._attempts(scope, called_plainly, (function, *args), kwargs))
-        finally:
-            scope.leave()
+        return retrying(self, function)(*args, **kwargs)
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        scope = Scope(retries=True)
-        try:
-            return await self._tasks.run(self._attempts(scope, function, args, kwargs, is_async=True))
-        finally:
-            scope.leave()
-
-    @functools.cached_property
-    def _blocking(self) -> BlockingDriver:
-        return BlockingDriver(_no_send, PORTAL, self.clock.sleep)
-
-    @functools.cached_property
-    def _tasks(self) -> TaskDriver:
-        from .drivers.tasks import TaskDriver
-
-        return TaskDriver(_no_send_async, self.clock.sleep_async)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}  # the drivers are made anew
-
-    def _attempts(
-        self,
-        scope: Scope,
-        function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        is_async: bool = False,
-    ) -> Plan[Any]:
-        may_retry = self.nested or scope.outer is None or not scope.outer.retries
-        delays: Iterator[float] | None = None
-        attempt = 0
-        value: Any = None
-        error: BaseException | None = None
-        try:
-            while True:
-                attempt += 1
-                error = None
-                scope.last_outcome = None
-                try:
-                    if is_async:
-                        value = yield from Invoke(functools.partial(function, *args, **kwargs))
-                    else:
-                        value = function(*args, **kwargs)
-                except Exception as failed:
-                    error = failed
-                if not may_retry or attempt >= self.max_attempts or not self._is_worth(error, value, scope):
-                    break
-                if delays is None:
-                    delays = endless_waits(self.backoff_strategy, self.random)
-                wait = self._wait(next(delays), error, value, scope)
-                if wait is None:
-                    break
-                yield from Sleep(wait)
-            if error is not None:
-                raise error
-            return value
-        finally:
-            error = None  # its traceback holds this frame
-
-    def _is_worth(self, error: BaseException | None, value: Any, scope: Scope) -> bool:
-        if error is None:
-            return self.is_worth_it(value)
-        if isinstance(error, CircuitOpenError) or is_interruption(error):
-            return False
-        last = scope.last_outcome
-        return self.is_worth_it(error) or (last is not None and self.is_worth_it(last))
-
-    def _wait(self, delay: float, error: BaseException | None, value: Any, scope: Scope) -> float | None:
-        """Seconds to wait, or None when the wait is not to be begun."""
-        behind = value if error is None else scope.last_outcome
-        if isinstance(behind, HttpResponse):
-            asked = parse_retry_after(behind.headers.get("Retry-After"), self.clock.wall())
-            cap = getattr(self.backoff_strategy, "max_delay", None)
-            if asked is not None:
-                if cap is not None and asked > cap:
-                    return None
-                delay = max(delay, asked)
-        ambient = AMBIENT_DEADLINE.get()
-        return None if ambient is not None and delay >= ambient.remaining() else delay
+        return await retrying_async(self, function)(*args, **kwargs)

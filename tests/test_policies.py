@@ -548,6 +548,30 @@ def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> Non
     assert len(calls) == 2
 
 
+def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
+    """A task of the first attempt gets its 503 while the second one is waited for: not the second one's."""
+    bench = Bench(Tasks(), 503, enable_retry_policy=False)
+    clock, calls, stragglers = FakeClock(), [], []
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.gather(*stragglers)
+
+    clock.sleep_async = sleep  # type: ignore[method-assign]
+
+    async def function() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            stragglers.append(asyncio.create_task(bench.client.get_async(URL)))
+            raise ConnectionError
+        raise PaymentError
+
+    conditions = [RetryCondition.on_status_codes([503]), RetryCondition.on_exceptions([ConnectionError])]
+    policy = RetryPolicy(5, ConstantBackoff(1.0), conditions, clock=clock)
+    with pytest.raises(PaymentError):
+        run_task(policy.apply(function)())
+    assert (len(calls), bench.sends) == (2, 1)
+
+
 @pytest.mark.parametrize("how", ["task", "gather", "to_thread"])
 def test_a_call_made_elsewhere_is_seen(how: str) -> None:
     """In a child task, in several, or in a thread that carries the context."""
@@ -712,6 +736,58 @@ def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
         assert policy.state is CLOSED
 
     run_task(main())
+
+
+@pytest.mark.parametrize("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)
+def test_what_comes_after_the_circuit_has_opened_is_late(front_end: FrontEnd, result: Any) -> None:
+    """Whatever it is: it says nothing about the time since."""
+    policy = breaking()
+
+    def body() -> Any:
+        policy.isolate()
+        policy.reset()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    function = policy.apply(front_end.function(body))
+    if isinstance(result, Exception):
+        with pytest.raises(PaymentError):
+            front_end.run(function)
+    else:
+        assert front_end.run(function) is result
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.late) == (0, 0, 1)
+    assert policy.state is CLOSED
+
+
+def test_trials_of_guarded_functions_close_the_circuit(front_end: FrontEnd) -> None:
+    """One failed and two successful ones, each settled at once."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=2, clock=clock.monotonic)
+    function = policy.apply(front_end.function(Failing(2)))
+    states = []
+    for _ in range(2):
+        with pytest.raises(PaymentError):
+            front_end.run(function)
+        states.append(policy.state)
+        clock.now += 5.0
+    for _ in range(3):
+        front_end.run(function)
+        states.append(policy.state)
+    assert states == [OPEN, OPEN, HALF_OPEN, CLOSED, CLOSED]
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (3, 2)
+
+
+@pytest.mark.parametrize("make", [retrying, breaking])
+def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
+    """`call` and `call_async` are what `apply` makes, for once."""
+    policy, body = make(), Mock(return_value="done")
+    call = policy.call if front_end.name == "blocking" else policy.call_async
+    assert front_end.run(call, front_end.function(body), 1) == "done"
+    body.assert_called_once_with(1)
+    if isinstance(policy, CircuitBreakerPolicy):
+        assert policy.snapshot().successes == 1
 
 
 # The timeout field.

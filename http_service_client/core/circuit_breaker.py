@@ -30,6 +30,7 @@ randomness and the lock are arguments.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -109,10 +110,10 @@ class CircuitBreaker:
 
     __slots__ = (
         *("_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
-        *("_state", "_is_isolated", "_generation", "_free_pass"),
+        *("_state", "_is_isolated", "_generation", "free_pass"),
         *("_consecutive_failures", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
         *("_trial", "_lease_ends_at", "_trial_successes"),
-        *("_successes", "_failures", "_abandoned", "_late", "_refused"),
+        *("_unlocked_successes", "_successes", "_failures", "_abandoned", "_late", "_refused"),
     )
 
     def __init__(
@@ -136,8 +137,8 @@ class CircuitBreaker:
         self._is_isolated = False
         self._generation = 0
         # The generation that anyone may join, or None when one has to ask. Being a single reference, it
-        # is read without the lock: at worst the permit is of a span that just ended, and settles late.
-        self._free_pass: int | None = 0
+        # is read without the lock: at worst the call is of a span that just ended, and its result late.
+        self.free_pass: int | None = 0
 
         self._consecutive_failures = 0
         self._recovery = float(settings.recovery_timeout)  # as grown, before jitter
@@ -149,6 +150,8 @@ class CircuitBreaker:
         self._lease_ends_at = 0.0
         self._trial_successes = 0
 
+        # The successes are the sum of two: a step of an iterator is atomic, with the GIL and without it.
+        self._unlocked_successes = itertools.count()
         self._successes = self._failures = self._abandoned = self._late = self._refused = 0
 
     # ---- asking
@@ -159,7 +162,7 @@ class CircuitBreaker:
         In metrics-only mode always a permit: where another breaker would refuse, its result is
         counted and moves nothing, so the states are those that a real breaker would go through.
         """
-        generation = self._free_pass
+        generation = self.free_pass
         if generation is not None:
             return Permit(self, generation)
         with self._lock:
@@ -172,6 +175,15 @@ class CircuitBreaker:
                     answer.release()
                 raise
         return answer
+
+    def record_success(self, generation: int) -> None:
+        """What `Permit.record_success` does, for a call that joined by the `free_pass` and made no permit."""
+        # With no failures in a row there is nothing to change but a count, and so nothing to lock. They are
+        # looked at first: as no generation comes back, the caller's, if it goes on now, went on then.
+        if not self._consecutive_failures and generation == self.free_pass:
+            next(self._unlocked_successes)
+        else:
+            Permit(self, generation).record_success()
 
     @property
     def key(self) -> str:
@@ -214,7 +226,7 @@ class CircuitBreaker:
                 generation=self._generation,
                 consecutive_failures=self._consecutive_failures,
                 trial_successes=self._trial_successes,
-                successes=self._successes,
+                successes=self._successes_locked(),
                 failures=self._failures,
                 abandoned=self._abandoned,
                 late=self._late,
@@ -326,7 +338,7 @@ class CircuitBreaker:
         """The only place where the state changes: a new generation begins."""
         old, self._state = self._state, new
         self._generation += 1
-        self._free_pass = self._generation if new is _CLOSED else None
+        self.free_pass = self._generation if new is _CLOSED else None
         self._is_isolated = is_isolated
         self._trial = None
         self._trial_successes = 0
@@ -339,6 +351,11 @@ class CircuitBreaker:
             self._recovers_at = now + self._open_for
         open_for = self._open_for if new is _OPEN and not is_isolated else None
         return StateChange(self._key, old, new, reason, now, self._generation, open_for)
+
+    def _successes_locked(self) -> int:
+        total = self._successes + next(self._unlocked_successes)
+        self._successes -= 1  # to read the iterator is to advance it
+        return total
 
     def _retry_after_locked(self, now: float) -> float | None:
         if self._is_isolated:

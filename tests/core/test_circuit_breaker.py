@@ -120,6 +120,21 @@ def test_a_success_ends_the_row_of_failures() -> None:
     assert circuit.snapshot().consecutive_failures == 2
 
 
+def test_a_success_without_a_permit_ends_the_row_as_well() -> None:
+    """A call that joined by the free pass settles as one with a permit would; when its time is over, late."""
+    circuit = Circuit(failure_threshold=3)
+    circuit.fail(2)
+    circuit.record_success(0)
+    assert circuit.snapshot().consecutive_failures == 0
+    circuit.record_success(0)
+    circuit.fail(3)
+    circuit.record_success(0)
+    assert circuit.free_pass is None
+    circuit.reset()
+    circuit.record_success(0)
+    assert (circuit.snapshot().successes, circuit.snapshot().late) == (2, 2)
+
+
 def test_an_abandoned_call_is_neither_success_nor_failure() -> None:
     """`release` leaves the row of failures as it is."""
     circuit = Circuit(failure_threshold=3)
@@ -604,6 +619,10 @@ def test_nothing_changes_without_the_lock() -> None:
     """Whatever is written is written under the lock: races are too rare for a test to wait for."""
     circuit = GuardedCircuit(failure_threshold=2, success_threshold=1)
     circuit.succeed()
+    circuit.record_success(0)
+    circuit.fail()
+    circuit.record_success(0)
+    circuit.snapshot()
     circuit.permit().release()
     circuit.fail(2)
     circuit.refusal()
@@ -735,6 +754,24 @@ def test_the_counts_of_sixteen_threads_add_up() -> None:
     assert [change.generation for change in in_order] == list(range(1, len(changes) + 1))
     assert all(before.new is after.old for before, after in itertools.pairwise(in_order))
     assert in_order[-1].new is circuit.state
+
+
+def test_successes_without_a_permit_add_up() -> None:
+    """16 threads that count without the lock, one that reads meanwhile, and failures that need it."""
+    circuit = Circuit(failure_threshold=10**6)
+    seen = [0]
+
+    def work(number: int) -> None:
+        for turn in range(10_000):
+            circuit.record_success(0)
+            if number == 0 and turn % 10 == 0:
+                circuit.fail()
+                seen.append(circuit.snapshot().successes)
+
+    in_threads(16, work)
+    assert [circuit.snapshot().successes for _ in range(3)] == [160_000] * 3
+    assert seen == sorted(seen)
+    assert circuit.snapshot().failures == 1000
 
 
 # ---- settings, names, reprs

@@ -130,6 +130,7 @@ class BreakerMachine(RuleBasedStateMachine):
         self.model = Model(settings, dice)
         self.changes: list[StateChange] = []
         self.calls: list[tuple[Permit, Call]] = []
+        self.joined: list[tuple[int, Call]] = []
         self.breaker = CircuitBreaker(
             settings,
             clock=lambda: self.now,
@@ -165,6 +166,22 @@ class BreakerMachine(RuleBasedStateMachine):
         permit, call = self.calls[at]
         SETTLE[result](permit)
         self.model.settle(call, result, self.now)
+
+    @rule()
+    def join(self) -> None:
+        generation = self.breaker.free_pass
+        assert (generation is not None) == (self.model.states[-1] is CLOSED)
+        if generation is not None:
+            expected = self.model.acquire(self.now)
+            assert isinstance(expected, Call)
+            self.joined.append((generation, expected))
+
+    @precondition(lambda self: self.joined)
+    @rule(data=st.data())
+    def a_joined_call_succeeds(self, data: st.DataObject) -> None:
+        generation, call = self.joined.pop(data.draw(st.integers(0, len(self.joined) - 1)))
+        self.breaker.record_success(generation)
+        self.model.settle(call, "success", self.now)
 
     @precondition(lambda self: self.calls)
     @rule(result=st.sampled_from(["success", "failure", "abandoned"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import io
 import pickle
 import random
@@ -948,6 +949,13 @@ def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd)
     assert breaker.snapshot().failures == 3
 
 
+def test_a_breaker_alone_is_in_charge_of_no_retries(front_end: FrontEnd) -> None:
+    """A client's calls inside of it make all their attempts."""
+    bench = Bench(front_end, 503, **NO_BREAKER)
+    front_end.run(CircuitBreakerPolicy().apply(front_end.calling(bench.client)))
+    assert bench.sends == 3
+
+
 def test_scopes_are_left(front_end: FrontEnd) -> None:
     """After calls and guarded functions, whatever came of them, nobody is in charge."""
     bench = Bench(front_end, RESET, **NO_BREAKER)
@@ -1043,18 +1051,18 @@ def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
     assert clock.sleeps == [9.0]
 
 
-@pytest.mark.parametrize(("asked", "sleeps"), [("60", [60.0]), ("61", [])])
+@pytest.mark.parametrize(("asked", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
 def test_a_guarded_function_does_not_wait_beyond_max_delay(
     front_end: FrontEnd, asked: str, sleeps: list[float]
 ) -> None:
-    """A Retry-After that is longer ends it: the last response is what comes out."""
+    """A Retry-After that is longer ends it: the last response is what comes out. A shorter one shortens nothing."""
     clock = FakeClock()
     answer = HttpResponse(503, headers={"Retry-After": asked})
     front_end.run(RetryPolicy(2, EXACT, clock=clock).apply(front_end.function(lambda: answer)))
     assert clock.sleeps == sleeps
 
 
-@pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.5, 2)])
+@pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.0, 1), (1.5, 2)])
 def test_a_guarded_function_keeps_to_the_deadline(front_end: FrontEnd, total: float, calls: int) -> None:
     """A wait across the ambient deadline is not begun."""
     clock = FakeClock()
@@ -1069,6 +1077,22 @@ def test_a_guarded_function_keeps_to_the_deadline(front_end: FrontEnd, total: fl
     with deadline(total, clock=clock.monotonic), pytest.raises(ConnectionError):
         front_end.run(guarded)
     assert count == calls
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), concurrent.futures.CancelledError()], ids=repr)
+def test_a_cancelled_function_is_not_repeated(front_end: FrontEnd, error: BaseException) -> None:
+    """Whoever cancelled it wants an end, even where any exception is worth a retry."""
+    count = 0
+
+    def body() -> None:
+        nonlocal count
+        count += 1
+        raise error
+
+    guarded = policy_of(retry_conditions=[RetryCondition.on_exceptions([Exception])])
+    with pytest.raises(type(error)):
+        front_end.run(guarded.apply(front_end.function(body)))
+    assert count == 1
 
 
 def test_a_guarded_function_stops_at_an_open_circuit(front_end: FrontEnd) -> None:
