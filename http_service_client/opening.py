@@ -36,7 +36,7 @@ from .protocol.auth import authorization
 from .protocol.bodies import UNSET
 from .protocol.cookies import cookie_header
 from .protocol.decoding import accept_encoding
-from .protocol.headers import Headers, build_headers
+from .protocol.headers import Headers, build_headers, validate_for_good
 from .protocol.urls import normalise_url, origin_of
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ class CallOpener:
             }
         )
         _override(self._headers, config.headers)
+        validate_for_good(self._headers)
         self._locks = [ForkSafeLock() for _ in range(_LOCKS)]
         self.keys = KeyRegistry(self._new_state, lock=ForkSafeLock())
 

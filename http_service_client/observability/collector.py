@@ -7,21 +7,12 @@ needs of `HttpMetrics` is resolved when it first comes, and kept.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from ..core.circuit_states import StateChange
 from ..errors import ConfigurationError
+from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
 from .metrics import HttpMetrics, _Distribution, _key, _Number
-
-if TYPE_CHECKING:
-    from ..core.circuit_states import StateChange
-    from ..events import (
-        AttemptFinished,
-        CallFinished,
-        CircuitRefused,
-        Event,
-        RedirectFollowed,
-        RetryStopped,
-    )
 
 __all__ = ["MetricsCollector"]
 
@@ -83,7 +74,7 @@ class MetricsCollector:
 
     def collect(self, event: Event | StateChange) -> None:
         """Count an event. Events of a kind that is not known here are passed over."""
-        count = _COUNT.get(type(event).__name__)
+        count = _COUNT.get(type(event))
         if count is not None:
             count(self, event)
 
@@ -180,13 +171,12 @@ class MetricsCollector:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
 
 
-# By the name of the class: a state change is the core's, which is not imported from here.
 # A retry is counted when it is made, by its attempt, and not when it is scheduled: the circuit may stop it.
-_COUNT: dict[str, Callable[[MetricsCollector, Any], None]] = {
-    "CallFinished": MetricsCollector._call_finished,
-    "AttemptFinished": MetricsCollector._attempt_finished,
-    "RetryStopped": MetricsCollector._retry_stopped,
-    "RedirectFollowed": MetricsCollector._redirect_followed,
-    "CircuitRefused": MetricsCollector._circuit_refused,
-    "StateChange": MetricsCollector._state_change,
+_COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
+    CallFinished: MetricsCollector._call_finished,
+    AttemptFinished: MetricsCollector._attempt_finished,
+    RetryStopped: MetricsCollector._retry_stopped,
+    RedirectFollowed: MetricsCollector._redirect_followed,
+    CircuitRefused: MetricsCollector._circuit_refused,
+    StateChange: MetricsCollector._state_change,
 }

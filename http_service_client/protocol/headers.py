@@ -24,6 +24,7 @@ __all__ = [
     "check_framing",
     "ends_connection",
     "redact_headers",
+    "validate_for_good",
     "validate_headers",
 ]
 
@@ -213,8 +214,9 @@ def validate_headers(headers: Headers) -> None:
     # Both grammars are about single characters, so all fields are valid when all of them in a row are.
     names = values = ""
     for field in fields.values():
-        names += field[0]
-        values += field[1] if len(field) == 2 else "".join(field[1:])
+        if type(field) is not _Valid:
+            names += field[0]
+            values += field[1] if len(field) == 2 else "".join(field[1:])
     if _TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
         return
     for field in fields.values():
@@ -225,6 +227,18 @@ def validate_headers(headers: Headers) -> None:
         for value in field[1:]:
             if _VALUE(value) is None:
                 raise _bad_value(field[0], value)
+
+
+def validate_for_good(headers: Headers) -> None:
+    """As `validate_headers`, and neither these fields nor their copies are looked at again."""
+    validate_headers(headers)
+    headers._fields = {key: _Valid(field) for key, field in headers._fields.items()}
+
+
+class _Valid(tuple[str, ...]):
+    """A field that has been validated. A tuple does not change, and a new value makes a plain one."""
+
+    __slots__ = ()
 
 
 def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:

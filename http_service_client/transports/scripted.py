@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
+from itertools import chain, repeat
 from typing import Any, NamedTuple, Protocol
 
 from ..core.effects import Outcome
@@ -80,17 +80,14 @@ class ScriptedTransport:
 
     def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
         scripts = script if isinstance(script, Mapping) else {"*": script}
-        self._scripts = {key: _outcomes(key, given) for key, given in scripts.items()}
-        self._played = dict.fromkeys(self._scripts, 0)
+        self._scripts = {key: _played(key, given) for key, given in scripts.items()}
         self._clock = clock
-        self._lock = threading.Lock()
         self._sent: list[Sent] = []
 
     @property
     def sent(self) -> list[Sent]:
         """Every exchange so far, those that never reached a server included."""
-        with self._lock:
-            return list(self._sent)
+        return list(self._sent)
 
     @property
     def requests(self) -> list[HttpRequest]:
@@ -169,29 +166,26 @@ class ScriptedTransport:
 
     def _entry(self, request: HttpRequest) -> Scripted:
         origin, path = origin_of(request.url), split_url(request.url).target.partition("?")[0]
-        with self._lock:
-            for key in (f"{origin}{path}", path, "*"):
-                if key in self._scripts:
-                    outcomes, index = self._scripts[key], self._played[key]
-                    self._played[key] += 1
-                    return outcomes[min(index, len(outcomes) - 1)]
+        for key in (f"{origin}{path}", path, "*"):
+            if key in self._scripts:
+                return next(self._scripts[key])
         known = ", ".join(map(repr, self._scripts))
         raise LookupError(f"nothing is scripted for {request.method} {origin}{path}, only for {known}")
 
     def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
         if content and _is_never_sent(outcome):
             content = b""
-        with self._lock:
-            self._sent.append(Sent(request.copy(), content, timeout, outcome))
+        self._sent.append(Sent(request.copy(), content, timeout, outcome))
 
 
-def _outcomes(key: str, script: Script) -> tuple[Scripted, ...]:
+def _played(key: str, script: Script) -> Iterator[Scripted]:
+    """The outcomes one by one, and the last one for ever; an iterator of itertools, so threads may share it."""
     # A Late is a tuple, but one outcome.
     several = isinstance(script, Sequence) and not isinstance(script, Late)
-    outcomes = tuple(script) if several else (script,)  # type: ignore[arg-type]  # narrowed by `several`
+    outcomes: tuple[Scripted, ...] = tuple(script) if several else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `several`
     if not outcomes:
         raise ValueError(f"the script of {key!r} needs at least one outcome, such as HttpResponse(200)")
-    return outcomes  # type: ignore[return-value]  # narrowed by `several`
+    return chain(outcomes, repeat(outcomes[-1]))
 
 
 def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:

@@ -19,6 +19,7 @@ from http_service_client.protocol.headers import (
     build_headers,
     check_framing,
     redact_headers,
+    validate_for_good,
     validate_headers,
 )
 
@@ -232,6 +233,33 @@ def test_a_host_is_one_host(host: str) -> None:
         check_framing(Headers({"Host": host}), 0, False)
     with pytest.raises(InvalidRequestError, match="one host"):
         check_framing(Headers([("Host", "a"), ("host", "a")]), 0, False)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda headers: headers.add("X-Good", "line\nbreak"),
+        lambda headers: headers.__setitem__("x-good", "line\nbreak"),
+        lambda headers: headers.__setitem__("X-Other", "line\nbreak"),
+        lambda headers: headers.__setitem__("X Other", "fine"),
+    ],
+)
+def test_what_was_validated_for_good_is_looked_at_again_when_it_is_changed(change: Any) -> None:
+    """A copy of what is in order is in order; what is written on it is not, before it has been looked at."""
+    headers = Headers({"X-Good": "yes"})
+    validate_for_good(headers)
+    twin = headers.copy()
+    validate_headers(twin)
+    change(twin)
+    with pytest.raises(InvalidRequestError):
+        validate_headers(twin)
+    validate_headers(headers)
+
+
+def test_what_is_wrong_is_not_validated_for_good() -> None:
+    """It is refused as ever."""
+    with pytest.raises(InvalidRequestError):
+        validate_for_good(Headers({"X-Bad": "line\nbreak"}))
 
 
 def test_redaction_knows_its_names_in_lower_case() -> None:
