@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "events": {"errors", "protocol", "messages"},
     "core": VOCABULARY,
     "drivers": VOCABULARY | {"core"},
-    "transports": VOCABULARY | {"core"},
+    "transports": VOCABULARY | {"core", "drivers"},
     "observability": VOCABULARY | {"core", "drivers"},
     "deadlines": VOCABULARY | {"core"},
     "guarding": VOCABULARY | {"core", "deadlines"},

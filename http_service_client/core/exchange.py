@@ -87,11 +87,11 @@ class Exchange:
 def _pool_wait(call: Call, waited: float) -> float | None:
     """How long to wait for a place: what is left of the pool timeout, or of the attempt."""
     pool = call.options.timeout.pool
-    bounds = [
-        None if pool is None else max(0.0, pool - waited),
-        None if call.ends_at is None else max(0.0, call.ends_at - call.clock()),
-    ]
-    return min((bound for bound in bounds if bound is not None), default=None)
+    left = None if call.ends_at is None else max(0.0, call.ends_at - call.clock())
+    if pool is None:
+        return left
+    pool = max(0.0, pool - waited)
+    return pool if left is None else min(pool, left)
 
 
 def _no_place(which: str) -> Failure:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
+from .alarms import Alarms, alarms_of
 
 __all__ = ["TaskDriver", "bounded"]
 
@@ -34,11 +35,12 @@ class TaskDriver:
     ) -> None:
         opened = open or send
         self._send = send
+        alarms: dict[asyncio.AbstractEventLoop, Alarms] = {}
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: opened(effect.request, effect.timeout),
             Receive: lambda effect: effect.source.read_async(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
-            Acquire: _wait_for_grant,
+            Acquire: lambda effect: _wait_for_grant(effect, alarms),
             Invoke: _invoke,
         }
 
@@ -105,9 +107,10 @@ async def _end(task: asyncio.Future[Any]) -> None:
         task.exception()  # or asyncio would log that nobody asked for it
 
 
-async def _wait_for_grant(effect: Acquire) -> bool:
+async def _wait_for_grant(effect: Acquire, known: dict[asyncio.AbstractEventLoop, Alarms]) -> bool:
     """Wait until the ticket is granted, from whichever thread; False when that took too long."""
-    loop = asyncio.get_running_loop()
+    alarms = alarms_of(known)
+    loop = alarms.loop
     granted = loop.create_future()
 
     def on_grant() -> None:
@@ -118,12 +121,11 @@ async def _wait_for_grant(effect: Acquire) -> bool:
 
     effect.ticket.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
-    timer = None if effect.timeout is None else loop.call_later(effect.timeout, _wake, granted)
+    due = {} if effect.timeout is None else alarms.set(loop.time() + effect.timeout, granted)
     try:
         await granted
     finally:
-        if timer is not None:
-            timer.cancel()
+        due.pop(granted, None)
     return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
 
 

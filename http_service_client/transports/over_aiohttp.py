@@ -15,7 +15,7 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ..core.effects import Outcome
+from ..core.effects import TIMED_OUT, Outcome
 from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, ProxyError, SentState
@@ -33,7 +33,6 @@ from .failures import (
     source_failed,
 )
 from .framing import RawFields, field_text
-from .over_aiohttp_alarms import TIMED_OUT
 from .over_aiohttp_connections import EXCHANGE, AsyncExchange, leave_exchange
 from .over_aiohttp_errors import ERRORS, builtin_of
 from .over_aiohttp_mocked import tell_no_false_coding

@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
+from ..drivers.alarms import Alarms
 from .base import TransportSettings
-from .over_aiohttp_alarms import Alarms
 from .over_aiohttp_connections import CarefulConnector
 
 __all__ = ["LoopSession", "LoopSessions"]

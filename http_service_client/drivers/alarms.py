@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-__all__ = ["TIMED_OUT", "Alarms"]
+from ..core.effects import TIMED_OUT
 
-TIMED_OUT: Any = object()  # what a waiter is set to, when its time is over
+__all__ = ["Alarms", "alarms_of"]
 
 Waiter = asyncio.Future[Any]
 
@@ -21,7 +21,7 @@ class Alarms:
     """The ends of the waits on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._by_second: dict[int, dict[Waiter, float]] = {}
 
     def set(self, at: float, waiter: Waiter) -> dict[Waiter, float]:
@@ -30,15 +30,27 @@ class Alarms:
         waiting = self._by_second.get(second)
         if waiting is None:
             waiting = self._by_second[second] = {}
-            self._loop.call_at(second, self._begin, second)
+            self.loop.call_at(second, self._begin, second)
         waiting[waiter] = at
         return waiting
 
     def _begin(self, second: int) -> None:
         for waiter, at in self._by_second.pop(second).items():
-            self._loop.call_at(at, _ring, waiter)
+            self.loop.call_at(at, _ring, waiter)
 
 
 def _ring(waiter: Waiter) -> None:
     if not waiter.done():
         waiter.set_result(TIMED_OUT)
+
+
+def alarms_of(known: dict[asyncio.AbstractEventLoop, Alarms]) -> Alarms:
+    """Those of the running loop, made where they are not known; those of closed loops are forgotten then."""
+    loop = asyncio.get_running_loop()
+    alarms = known.get(loop)
+    if alarms is None:
+        for other in list(known):
+            if other.is_closed():
+                known.pop(other, None)  # another thread may be at it, too
+        alarms = known[loop] = Alarms(loop)
+    return alarms

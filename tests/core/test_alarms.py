@@ -11,7 +11,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.transports.over_aiohttp_alarms import TIMED_OUT, Alarms
+from http_service_client.core.effects import TIMED_OUT
+from http_service_client.drivers.alarms import Alarms, alarms_of
 
 
 class HandMadeLoop:
@@ -107,3 +108,15 @@ def test_on_a_real_loop() -> None:
     told, after = asyncio.run(wait())
     assert told is TIMED_OUT
     assert 0.049 <= after < 5
+
+
+def test_each_loop_has_its_own_and_closed_ones_are_forgotten() -> None:
+    """A program that runs one loop after the other keeps none of them."""
+    known: dict[asyncio.AbstractEventLoop, Alarms] = {}
+
+    async def twice() -> bool:
+        return alarms_of(known) is alarms_of(known)
+
+    for _ in range(3):
+        assert asyncio.run(twice())
+    assert len(known) == 1
