@@ -46,8 +46,6 @@ class Exchange:
         host_limit = self._keys.get(origin).connections
         held: list[Callable[[], None]] = []  # what gives back each place
         is_open = False
-        if call.body is not None:
-            call.let_go()
         waited = 0.0  # the pool timeout is for both places together
         try:
             for limit in (host_limit, self._connections):

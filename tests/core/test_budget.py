@@ -166,6 +166,16 @@ def test_a_clock_that_steps_back_mints_nothing_and_breaks_nothing(step: float) -
     assert budget.balance == 10
 
 
+def test_a_call_after_the_clock_stepped_back_is_forgotten_a_window_later() -> None:
+    """Time goes on from there, also for calls alone."""
+    budget = Budget(ratio=1.0, min_per_second=0.0, window=10.0)
+    budget.call(1)
+    budget.now -= 60.0
+    budget.call(1)
+    budget.now += 11.0
+    assert budget.balance == 0
+
+
 def test_the_balance_is_never_negative() -> None:
     """Calls may be forgotten before the retries that they paid for."""
     budget = Budget(ratio=1.0, min_per_second=0.0)

@@ -288,6 +288,15 @@ def test_progress(world: World, server: LoopbackServer, client: HttpServiceClien
     assert [at for at, _ in told] == sorted({at for at, _ in told})
 
 
+def test_progress_is_of_the_file_and_not_of_the_question(
+    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+) -> None:
+    """A download may send a body; it tells of what comes."""
+    told: list[tuple[int, int | None]] = []
+    fetch(world, client, server, File(b"abc"), path, json={"q": "x" * 50}, progress=lambda *at: told.append(at))
+    assert told == [(3, 3)]
+
+
 def test_an_async_progress(
     world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
