@@ -81,6 +81,7 @@ class ScriptedTransport:
     def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
         scripts = script if isinstance(script, Mapping) else {"*": script}
         self._scripts = {key: _played(key, given) for key, given in scripts.items()}
+        self._for_all = self._scripts["*"] if set(self._scripts) == {"*"} else None
         self._clock = clock
         self._sent: list[Sent] = []
 
@@ -143,7 +144,7 @@ class ScriptedTransport:
 
     def _next(self, request: HttpRequest, timeout: Timeout) -> tuple[float, Outcome]:
         """How long it takes, and what comes of it."""
-        latency, scripted = 0.0, self._entry(request)
+        latency, scripted = 0.0, next(self._for_all or self._script_for(request))
         while not isinstance(scripted, (HttpResponse, Failure, OSError)):
             if isinstance(scripted, Late):
                 latency += scripted.latency
@@ -164,11 +165,11 @@ class ScriptedTransport:
             return latency, failure_of(phase, scripted, request, timeout, False)
         return latency, scripted
 
-    def _entry(self, request: HttpRequest) -> Scripted:
+    def _script_for(self, request: HttpRequest) -> Iterator[Scripted]:
         origin, path = origin_of(request.url), split_url(request.url).target.partition("?")[0]
         for key in (f"{origin}{path}", path, "*"):
             if key in self._scripts:
-                return next(self._scripts[key])
+                return self._scripts[key]
         known = ", ".join(map(repr, self._scripts))
         raise LookupError(f"nothing is scripted for {request.method} {origin}{path}, only for {known}")
 
