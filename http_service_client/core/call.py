@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import Failure, HttpClientError, SentState
-from ..events import CallFinished, Event, Timeline
+from ..events import AttemptFinished, CallFinished, Event, Timeline
 from ..messages import HttpContext, HttpRequest, HttpResponse
 from ..protocol.urls import redact_url
 
@@ -65,14 +65,14 @@ class Call(HttpContext):
         taken of the attempt's time, so that it is what is left until `ends_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered the running attempt without the network.
-    redirected: what the redirects of the running attempt say that became of its request.
+    attempt_state: what is known to have become of the running attempt's request.  sent_state: over all attempts.
     response: the last one that came, or None.
     body: that of the running attempt's response, when it is to be streamed.
     """
 
     __slots__ = (
-        "answered_by", "blocked_until", "body", "breaker", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
-        "redirected", "response", "sent_state", "started_at",
+        "answered_by", "attempt_state", "blocked_until", "body", "breaker", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
+        "response", "sent_state", "started_at",
     )  # fmt: skip
 
     def __init__(
@@ -102,7 +102,7 @@ class Call(HttpContext):
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
-        self.redirected = _LEAST
+        self.attempt_state = _LEAST
         self.body: OpenBody | None = None
         self.response: HttpResponse | None = None
         self.sent_state = _LEAST
@@ -120,6 +120,29 @@ class Call(HttpContext):
         self.events.append(event)
         if self.listener is not None:
             self.listener(event)
+
+    def record_attempt(self, outcome: Outcome, began_at: float) -> None:
+        """Tell of an attempt that came to its end.
+
+        After a redirect, the outcome is that of its last hop. A POST that was answered by 303 has been
+        processed, even if the connection for the GET behind it is refused.
+        """
+        now = self.clock()
+        if self.answered_by is None:  # what an interceptor answered was never sent
+            state = outcome.sent_state
+            self.attempt_state = state if self.attempt_state is _LEAST else worse(self.attempt_state, state)
+        self.admit(self.attempt_state)
+        if isinstance(outcome, HttpResponse):
+            self.response = outcome
+            status, error, message = outcome.status_code, None, outcome.reason_phrase
+        else:
+            status, error, message = None, outcome.error_type.__name__, outcome.message
+        self.record(
+            AttemptFinished(
+                now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
+                self.attempt_state, self.answered_by,
+            )
+        )  # fmt: skip
 
     def admit(self, state: SentState) -> None:
         """Remember what an attempt may have done: the call's state is the worst of its attempts'."""

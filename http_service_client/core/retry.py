@@ -24,10 +24,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ..errors import CircuitOpenError, ConfigurationError, Failure, SentState
-from ..events import AttemptFinished, RetryScheduled, RetryStopped, StopReason
+from ..events import RetryScheduled, RetryStopped, StopReason
 from ..messages import HttpRequest, HttpResponse
 from .backoff import BackoffStrategy, ExponentialBackoff, endless_waits
-from .call import Call, worse
+from .call import Call
 from .checks import check_flag
 from .conditions import DEFAULT_CONDITIONS, RetryCondition
 from .effects import Outcome, Plan, Sleep
@@ -119,14 +119,14 @@ class RetryLayer:
         withdrawal: Withdrawal | None = None
         while True:
             call.attempt += 1
-            call.redirected = _NEVER_SENT
+            call.attempt_state = _NEVER_SENT
             began_at = call.clock()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
                 if withdrawal is not None:
                     withdrawal.refund()  # the retry was not made after all
                 return self._refused(call, outcome, last)
-            _record_attempt(call, outcome, began_at)
+            call.record_attempt(outcome, began_at)
             if settings is None:
                 return outcome
             is_worth_it = settings.is_worth_it(outcome)
@@ -173,7 +173,7 @@ class RetryLayer:
             return StopReason.EXHAUSTED
         if options.is_nested and not settings.nested:
             return StopReason.NESTED
-        untouched = _sent_state(call, outcome) in (SentState.NEVER_SENT, SentState.REFUSED)
+        untouched = call.attempt_state in (SentState.NEVER_SENT, SentState.REFUSED)
         if not untouched and not call.request.is_safe_to_repeat:
             return StopReason.NOT_SAFE
         if not request.body.may_send:
@@ -209,32 +209,3 @@ class RetryLayer:
             )
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
-
-
-def _record_attempt(call: Call, outcome: Outcome, began_at: float) -> None:
-    now = call.clock()
-    state = _sent_state(call, outcome)
-    call.admit(state)
-    if isinstance(outcome, HttpResponse):
-        call.response = outcome
-        status, error, message = outcome.status_code, None, outcome.reason_phrase
-    else:
-        status, error, message = None, outcome.error_type.__name__, outcome.message
-    call.record(
-        AttemptFinished(
-            now - call.started_at, call.attempt, call.key, now - began_at, status, error, message, state,
-            call.answered_by,
-        )
-    )  # fmt: skip
-
-
-def _sent_state(call: Call, outcome: Outcome) -> SentState:
-    """What became of the attempt's request: what an interceptor answered was never sent.
-
-    After a redirect, the outcome is that of its last hop. A POST that was answered by 303 has been
-    processed, even if the connection for the GET behind it is refused.
-    """
-    if call.answered_by is not None:
-        return _NEVER_SENT
-    state = outcome.sent_state
-    return state if call.redirected is _NEVER_SENT else worse(call.redirected, state)

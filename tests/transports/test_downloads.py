@@ -293,7 +293,9 @@ def test_progress_is_of_the_file_and_not_of_the_question(
 ) -> None:
     """A download may send a body; it tells of what comes."""
     told: list[tuple[int, int | None]] = []
-    fetch(world, client, server, File(b"abc"), path, json={"q": "x" * 50}, progress=lambda *at: told.append(at))
+    fetch(
+        world, client, server, File(b"abc"), path, json={"q": "x" * 50}, progress=lambda *at: told.append(at)
+    )
     assert told == [(3, 3)]
 
 
