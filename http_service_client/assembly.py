@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .core.budget import RetryBudget
+from .core.circuit_breaker import CircuitBreaker
 from .core.cookies import CookiesLayer
 from .core.exchange import Exchange
 from .core.interceptors import Interceptor, InterceptorsLayer
+from .core.keys import KeyRegistry, KeyState
+from .core.limits import Limit
 from .core.pipeline import call_pipeline
 from .core.preparation import Preparation
 from .core.redirects import RedirectsLayer
@@ -23,12 +28,62 @@ from .transports.tls import TlsSettings
 
 if TYPE_CHECKING:
     from .config import HttpClientConfig
-    from .core.keys import KeyRegistry
-    from .core.limits import Limit
+    from .core.circuit_states import StateChange
     from .core.pipeline import Handler
     from .drivers.clocks import Clock
+    from .policies import CircuitBreakerPolicy
 
-__all__ = ["cookie_jar", "pipelines", "transport_settings"]
+__all__ = ["cookie_jar", "key_registry", "pipelines", "transport_settings"]
+
+_LOGGER = logging.getLogger("http_service_client")
+
+# Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
+# be more than half of the memory that a key takes.
+_LOCKS = 64
+
+Listener = Callable[["StateChange"], None]
+
+
+def key_registry(
+    config: HttpClientConfig, clock: Clock, random: Callable[[], float], listener: Listener
+) -> KeyRegistry:
+    """What a client keeps for each key, made as it comes; `listener` is told of each change of a circuit."""
+    locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
+    on_change = None if config.circuit_breaker is None else _on_change(config.circuit_breaker, listener)
+
+    def new_state(key: str) -> KeyState:
+        lock = locks[hash(key) % _LOCKS]
+        breaker = budget = None
+        if config.circuit_breaker is not None:
+            breaker = CircuitBreaker(
+                config.circuit_breaker.settings,
+                key=key,
+                clock=now,
+                random=random,
+                lock=lock,
+                on_change=on_change,
+            )
+        if config.budget is not None:
+            budget = RetryBudget(config.budget, clock=now, lock=lock)
+        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=lock))
+
+    return KeyRegistry(new_state, lock=ForkSafeLock())
+
+
+def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
+    """Tell the client's listener, and the policy's own."""
+    own = policy.on_change
+    if own is None:
+        return listener
+
+    def tell_both(change: StateChange) -> None:
+        listener(change)
+        try:
+            own(change)
+        except Exception:  # as with `on_event`: who listens must not fail the call
+            _LOGGER.exception("on_change failed on %s", change.key)
+
+    return tell_both
 
 
 def pipelines(

@@ -16,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from .assembly import cookie_jar, pipelines, transport_settings
+from .assembly import cookie_jar, key_registry, pipelines, transport_settings
 from .config import HttpClientConfig
 from .core.checks import check_count
 from .core.circuit_breaker import CircuitBreaker
@@ -91,8 +91,10 @@ class HttpServiceClient(Verbs):
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
-        self._open_call = CallOpener(config, base_url, clock, random, _listener(self._collector, on_event))
-        keys, connections = self._open_call.keys, Limit(config.pool.max_connections, lock=ForkSafeLock())
+        listener = _listener(self._collector, on_event)
+        keys = key_registry(config, clock, random, listener)
+        connections = Limit(config.pool.max_connections, lock=ForkSafeLock())
+        self._open_call = CallOpener(config, base_url, keys, clock, listener)
         self._jar = cookie_jar(config.cookies)
         self._pipeline, self._download_pipeline = pipelines(
             config, keys, connections, self._jar, interceptor_factory, clock, random

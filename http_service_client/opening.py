@@ -6,27 +6,22 @@ Everything that can be wrong with the asking is found here, before anything is s
 from __future__ import annotations
 
 import inspect
-import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .config import HttpClientConfig
-from .core.budget import RetryBudget
 from .core.call import Call, CallOptions
 from .core.checks import check_duration, check_flag, did_you_mean
 from .core.circuit_breaker import CircuitBreaker
-from .core.circuit_states import StateChange
 from .core.deadline import AMBIENT_DEADLINE, earliest
-from .core.keys import KeyRegistry, KeyState
-from .core.limits import Limit
+from .core.keys import KeyRegistry
 from .core.preparation import checked_method
 from .core.scope import current_scope
 from .core.streaming import StreamOptions
 from .core.timeouts import Timeout
 from .drivers.clocks import Clock
-from .drivers.locks import ForkSafeLock
 from .errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from .events import Event
 from .messages import HttpRequest
@@ -64,19 +59,11 @@ if TYPE_CHECKING:
 
 __all__ = ["CallOpener"]
 
-_LOGGER = logging.getLogger("http_service_client")
-
-# Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
-# be more than half of the memory that a key takes.
-_LOCKS = 64
-
-Listener = Callable[["Event | StateChange"], None]
-
 
 class CallOpener:
-    """Makes calls for one client, and keeps the state that they share.
+    """Makes calls for one client.
 
-    listener: told of each event of each call and each change of a circuit.
+    keys: the state that calls share.   listener: told of each event of each call.
     is_closed: set to True, it makes no more.
     """
 
@@ -84,14 +71,14 @@ class CallOpener:
         self,
         config: HttpClientConfig,
         base_url: str | None,
+        keys: KeyRegistry,
         clock: Clock,
-        random: Callable[[], float],
-        listener: Listener,
+        listener: Callable[[Event], None],
     ) -> None:
         self._config = config
         self._base_url = _checked_base_url(base_url)
+        self.keys = keys
         self._now = clock.monotonic
-        self._random = random
         self._listener = listener
         self._options = CallOptions(
             config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
@@ -106,8 +93,6 @@ class CallOpener:
         )
         _override(self._headers, config.headers)
         validate_for_good(self._headers)
-        self._locks = [ForkSafeLock() for _ in range(_LOCKS)]
-        self.keys = KeyRegistry(self._new_state, lock=ForkSafeLock())
 
     def __call__(
         self,
@@ -251,38 +236,6 @@ class CallOpener:
                 total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
             )
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
-
-    def _new_state(self, key: str) -> KeyState:
-        config = self._config
-        lock = self._locks[hash(key) % _LOCKS]
-        breaker = budget = None
-        if config.circuit_breaker is not None:
-            breaker = CircuitBreaker(
-                config.circuit_breaker.settings,
-                key=key,
-                clock=self._now,
-                random=self._random,
-                lock=lock,
-                on_change=self._on_change(config.circuit_breaker),
-            )
-        if config.budget is not None:
-            budget = RetryBudget(config.budget, clock=self._now, lock=lock)
-        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=lock))
-
-    def _on_change(self, policy: CircuitBreakerPolicy) -> Callable[[StateChange], None]:
-        """Tell the client's listener, and the policy's own."""
-        own, listener = policy.on_change, self._listener
-        if own is None:
-            return listener
-
-        def tell_both(change: StateChange) -> None:
-            listener(change)
-            try:
-                own(change)
-            except Exception:  # as with `on_event`: who listens must not fail the call
-                _LOGGER.exception("on_change failed on %s", change.key)
-
-        return tell_both
 
 
 # What other clients call it.
