@@ -97,13 +97,15 @@ class MindfulProtocol(ResponseHandler):
         elif not self._left and self._asked is not None:
             asked, self._asked = self._asked, None
             content = b"".join(self._pieces)[head.size :]
+            self._pieces.clear()
             if not asked.done():
                 asked.set_result(WholeAnswer(head, content))
 
     def _leave_to_aiohttp(self) -> None:
         asked, self._asked = self._asked, None
+        pieces, self._pieces = self._pieces, []
         self.begin_parsing()
-        for piece in self._pieces:
+        for piece in pieces:
             self.data_received(piece)
         if asked is not None and not asked.done():
             asked.set_result(None)
