@@ -135,7 +135,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         max_response_size=config.max_response_size,
         decompress=config.enable_response_decompression,
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
-        proxies=read_proxies(config.trust_env_proxy_settings),
+        proxies=config.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
     )

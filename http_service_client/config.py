@@ -16,12 +16,15 @@ from .core.backoff import ExponentialBackoff
 from .core.budget import RetryBudgetSettings
 from .core.checks import check_count, check_duration, check_flag, did_you_mean
 from .core.timeouts import Timeout
-from .errors import ConfigurationError, InvalidRequestError
+from .errors import ConfigurationError, Failure, InvalidRequestError
 from .policies import CircuitBreakerPolicy, RetryPolicy
 from .protocol.compression import REQUEST_CODINGS, may_compress
 from .protocol.cookie_jar import CookieJar
 from .protocol.egress import EgressPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, redact_headers, validate_headers
+from .protocol.proxies import ProxySettings, unreadable_exceptions
+from .protocol.proxy_urls import read_proxy
+from .protocol.urls import redact_url
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -107,6 +110,8 @@ class HttpClientConfig:
     enable_response_decompression: False hands out the bytes as they came.
     allowed_redirect_count: redirects followed; 0 returns the redirect itself.
     trust_env_proxy_settings: use HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, read once.
+    proxy: the URL of the proxy for all calls, or a mapping of "http", "https", "all" and "no", which say what the
+        variables of these names say. The environment's are not read then.
     default_headers: sent with each request that does not set them itself.
     sensitive_headers: further header names that a redirect never takes to another origin.
     egress_policy: where calls and their redirects may go; None for anywhere.
@@ -137,6 +142,7 @@ class HttpClientConfig:
     allowed_redirect_count: int = 10
     cookies: bool | CookieJar = False
     trust_env_proxy_settings: bool = True
+    proxy: str | Mapping[str, str] | None = None
     default_headers: Mapping[str, str] = field(default_factory=dict)
     sensitive_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
@@ -149,6 +155,7 @@ class HttpClientConfig:
     budget: RetryBudgetSettings | None = field(init=False, compare=False)
     headers: Headers = field(init=False, compare=False)
     sensitive: frozenset[str] = field(init=False, compare=False)
+    proxies: ProxySettings | None = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in (
@@ -183,6 +190,7 @@ class HttpClientConfig:
         self._resolve("budget", budget if self.enable_retry_budget else None)
         self._resolve("headers", _checked_headers(self.default_headers))
         self._resolve("sensitive", _checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
+        self._resolve("proxies", None if self.proxy is None else _checked_proxies(self.proxy))
 
     @property
     def timeout(self) -> Timeout:
@@ -196,9 +204,10 @@ class HttpClientConfig:
         return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
 
     def __repr__(self) -> str:
-        """What was set, with the secrets among the default headers redacted."""
+        """What was set, with the secrets among the default headers and in the proxies' URLs redacted."""
         given = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         given["default_headers"] = redact_headers(self.headers, self.sensitive)
+        given["proxy"] = _redacted(self.proxy)
         said = (f"{name}={value!r}" for name, value in given.items() if value != _DEFAULTS[name])
         return f"HttpClientConfig({', '.join(said)})"
 
@@ -354,3 +363,37 @@ def _checked_names(names: object) -> frozenset[str]:
             ) from None
         checked.update(known.lower() for known in header)
     return frozenset(checked)
+
+
+_PROXIES = ("http", "https", "all", "no")
+
+
+def _checked_proxies(proxy: Any) -> ProxySettings:
+    """The proxies of a setting, by the rules for the environment's variables."""
+    named = {"all": proxy} if isinstance(proxy, str) else proxy
+    if not isinstance(named, Mapping) or not all(isinstance(value, str) for value in named.values()):
+        raise ConfigurationError(
+            "proxy must be a URL such as 'http://host:3128', or a mapping of "
+            f"{', '.join(_PROXIES)} to text, not of type {type(proxy).__name__}"
+        )
+    for name, value in named.items():
+        if name not in _PROXIES:
+            raise ConfigurationError(f"proxy names {name!r}; it may name {', '.join(_PROXIES)}")
+        if not value.strip():
+            raise ConfigurationError(f"proxy is empty for {name!r}; leave it out, or give {{}} for no proxy")
+    for entry in unreadable_exceptions(named.get("no", "")):
+        raise ConfigurationError(
+            f"proxy cannot read the exception {entry!r}; write a domain, address or network"
+        )
+    proxies = ProxySettings.from_environ({f"{name}_proxy": value for name, value in named.items()})
+    for url in (proxies.http, proxies.https):
+        unusable = None if url is None else read_proxy(url)
+        if isinstance(unusable, Failure):
+            raise ConfigurationError(f"proxy: {unusable.message}")
+    return proxies
+
+
+def _redacted(proxy: Any) -> Any:
+    if isinstance(proxy, Mapping):
+        return {name: redact_url(url) for name, url in proxy.items()}
+    return proxy if proxy is None else redact_url(proxy)

@@ -97,6 +97,20 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "default_headers": [5, "X: y", ["X"], {"X": "a\nb"}, {"X Y": "a"}, {"X": object()}, {5: "a"}],
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
+        "proxy": [
+            *(
+                5,
+                True,
+                b"http://p:1",
+                ["http://p:1"],
+                "",
+                {"https": " "},
+                {"ftp": "http://p:1"},
+                {"http": None},
+            ),
+            *("ftp://p:1", "http://", "http://p:port", {"https": "quic://p:1"}),
+            {"all": "http://p:1", "no": "localhost, a b:c:d:e/999"},
+        ],
         "egress_policy": [5, True, "deny", {"allow_private": True}, EgressPolicy],
     },
     RetryBudgetSettings: {
@@ -134,7 +148,7 @@ def test_a_wrong_value_is_named(kind: Any, field: str, value: Any) -> None:
     if field == "default_headers":  # it may be a secret: the header is named, never its value
         assert "a\nb" not in message
         assert not re.search("object at", message)
-    elif not isinstance(value, type) and field not in ("connection_pool",) and "_config" not in field:
+    elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)
         assert shown in message or repr(value) in message
     assert any(word in message for word in (" must be ", " must have ", "; ", "which has no method")), message
@@ -425,6 +439,19 @@ def test_secrets_in_headers_are_not_in_the_repr() -> None:
     config = HttpClientConfig(default_headers=headers, sensitive_headers=["x-shop"])
     assert "s3cret" not in repr(config)
     assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).headers)
+
+
+@pytest.mark.parametrize(
+    "proxy", ["http://user:s3cret@proxy:3128", {"https": "http://user:s3cret@proxy:3128"}]
+)
+def test_secrets_in_proxies_are_not_in_the_repr(proxy: Any) -> None:
+    """Which proxy it is, can be seen."""
+    config = HttpClientConfig(proxy=proxy)
+    assert "proxy:3128" in repr(config)
+    assert "s3cret" not in repr(config)
+    with pytest.raises(ConfigurationError) as raised:
+        HttpClientConfig(proxy="quic://user:s3cret@proxy:3128")
+    assert "s3cret" not in str(raised.value)
 
 
 # What is accepted has an effect. (Pool, TLS and size fields: tests/transports; interceptors, timeouts and

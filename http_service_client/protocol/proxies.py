@@ -1,4 +1,4 @@
-"""Which proxy a URL goes through, from the environment, decided once for both transports.
+"""Which proxy a URL goes through, by the environment or in its words, decided once for both transports.
 
 There is no RFC; the rules are curl's, as far as requests and Go agree: http_proxy, https_proxy by the
 URL's scheme, then all_proxy, and no_proxy as a list of exceptions. Lower case wins over upper case.
@@ -24,7 +24,7 @@ from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .urls import Url, redact_url, split_url
 
-__all__ = ["NoProxyEntry", "ProxySettings"]
+__all__ = ["NoProxyEntry", "ProxySettings", "unreadable_exceptions"]
 
 _PORT_SUFFIX = re.compile(r"(.+):([0-9]{1,5})").fullmatch
 
@@ -67,8 +67,7 @@ class ProxySettings:
         anything = _variable(environ, "all_proxy")
         http = _variable(environ, "http_proxy", upper_too="REQUEST_METHOD" not in environ)
         https = _variable(environ, "https_proxy")
-        listed = _variable(environ, "no_proxy") or ""
-        entries = [_read_entry(entry) for entry in re.split(r"[\s,]+", listed) if entry]
+        entries = [_read_entry(entry) for entry in _listed(_variable(environ, "no_proxy") or "")]
         return cls(
             http=_with_scheme(http or anything),
             https=_with_scheme(https or anything),
@@ -93,6 +92,15 @@ class ProxySettings:
     def __repr__(self) -> str:
         http, https = (redact_url(proxy) if proxy else None for proxy in (self.http, self.https))
         return f"ProxySettings(http={http!r}, https={https!r}, no_proxy={len(self.no_proxy)})"
+
+
+def unreadable_exceptions(no_proxy: str) -> list[str]:
+    """The entries of such a list that cannot be understood, and are passed over."""
+    return [entry for entry in _listed(no_proxy) if _read_entry(entry) is None]
+
+
+def _listed(no_proxy: str) -> list[str]:
+    return [entry for entry in re.split(r"[\s,]+", no_proxy) if entry]
 
 
 def _variable(environ: Mapping[str, str], name: str, *, upper_too: bool = True) -> str | None:

@@ -23,6 +23,7 @@ from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
 from ..protocol.decoding import Decoder
 from ..protocol.headers import Headers, ends_connection
+from ..protocol.proxy_urls import HttpProxy, Proxy, read_proxy
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
@@ -39,7 +40,6 @@ from .over_aiohttp_mocked import tell_no_false_coding
 from .over_aiohttp_protocol import MindfulProtocol
 from .over_aiohttp_sessions import LoopSession, LoopSessions
 from .over_aiohttp_shortcut import Answer, is_watched, read_answer, request_bytes
-from .proxies import HttpProxy, Proxy, read_proxy
 
 __all__ = ["AiohttpTransport"]
 

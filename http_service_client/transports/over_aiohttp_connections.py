@@ -25,6 +25,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from ..core.timeouts import Timeout
+from ..protocol.proxy_urls import Proxy, SocksProxy
 from ..protocol.urls import Url
 from .addresses import connect_to_any_async
 from .base import TransportSettings
@@ -32,7 +33,6 @@ from .failures import Phase
 from .names import address_text, permitted, resolve_async
 from .over_aiohttp_protocol import MindfulProtocol
 from .over_socks import connect_by_socks_async, destination
-from .proxies import Proxy, SocksProxy
 
 __all__ = ["EXCHANGE", "AsyncExchange", "CarefulConnector", "leave_exchange"]
 

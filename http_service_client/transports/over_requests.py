@@ -25,6 +25,7 @@ from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import FORM, Body
 from ..protocol.decoding import Decoder
 from ..protocol.headers import Headers
+from ..protocol.proxy_urls import HttpProxy, read_proxy
 from ..protocol.urls import split_url
 from .base import TransportSettings
 from .failures import (
@@ -40,7 +41,6 @@ from .over_requests_connections import ExchangeBounds, ExchangeError
 from .over_requests_errors import ERRORS, meaning
 from .over_requests_pools import Answer, Pool
 from .over_requests_recorded import RecordedPool, is_recorded
-from .proxies import HttpProxy, read_proxy
 
 __all__ = ["RequestsTransport"]
 

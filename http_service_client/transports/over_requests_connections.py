@@ -17,6 +17,7 @@ from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
 from ..protocol.egress import EgressPolicy
+from ..protocol.proxy_urls import HttpProxy, Proxy, SocksProxy
 from ..protocol.urls import Url
 from .addresses import connect_to_any
 from .base import TransportSettings
@@ -26,7 +27,6 @@ from .http1 import read_head, request_head
 from .incoming import Incoming
 from .names import Address, address_text, permitted, resolve
 from .over_socks import destination, open_by_socks
-from .proxies import HttpProxy, Proxy, SocksProxy
 from .readiness import is_readable, wait_until_usable
 from .tls import TlsSettings
 

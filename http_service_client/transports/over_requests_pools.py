@@ -17,12 +17,12 @@ from typing import Any
 
 from ..messages import Headers
 from ..protocol.headers import ends_connection
+from ..protocol.proxy_urls import HttpProxy, Proxy
 from ..protocol.urls import Url
 from .base import TransportSettings
 from .failures import BodySourceError, NotHttpError, Phase, ProxyRefusedError
 from .http1 import Body, Head, read_head, request_head
 from .over_requests_connections import Connection, ExchangeBounds, ExchangeError, connect
-from .proxies import HttpProxy, Proxy
 
 __all__ = ["Answer", "Pool"]
 

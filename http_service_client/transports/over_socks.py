@@ -6,11 +6,11 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+from ..protocol.proxy_urls import SocksProxy
 from ..protocol.socks import Dialogue, Step, ask_for_connection
 from .addresses import connect_to_any_async
 from .failures import ProxyRefusedError
 from .names import Address, address_text, resolve_async
-from .proxies import SocksProxy
 
 __all__ = ["connect_by_socks_async", "destination", "open_by_socks"]
 

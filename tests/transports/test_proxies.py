@@ -163,6 +163,33 @@ def test_the_environment_may_be_ignored(
     assert not proxy.heads
 
 
+@pytest.mark.parametrize("form", ["a URL", "by name"])
+def test_a_client_has_a_proxy_of_its_own(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor, form: str
+) -> None:
+    """`proxy` in the configuration takes the environment's place, its exceptions too."""
+    server.script("/", respond(204))
+    url = f"http://user:p%40ss@{proxy.address}"
+    own: Any = url if form == "a URL" else {"http": url, "no": "example.com"}
+    client = client_by("http://127.0.0.1:9", no_proxy="127.0.0.1", proxy=own)
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+    (head,) = proxy.heads
+    assert lines_of(head)["proxy-authorization"] == BASIC
+
+
+@pytest.mark.parametrize(
+    "own", [{}, {"https": "http://127.0.0.1:9"}, {"all": "http://127.0.0.1:9", "no": "127.0.0.0/8"}]
+)
+def test_what_the_own_proxy_is_not_for_goes_direct(
+    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor, own: dict[str, str]
+) -> None:
+    """Another scheme, an exception, or no proxy at all: the environment's is not asked then."""
+    server.script("/", respond(204))
+    client = client_by(f"http://{proxy.address}", proxy=own)
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert not proxy.heads
+
+
 @pytest.mark.parametrize(
     ("refusal", "reason"),
     [

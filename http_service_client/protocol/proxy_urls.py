@@ -1,4 +1,4 @@
-"""The proxy of one exchange: where it listens, and how we show it who we are. The choice is `protocol.proxies`'."""
+"""What the URL of a proxy says: where it listens, and how we show it who we are. Which one it is, `proxies` decides."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from ..errors import Failure, InvalidRequestError, ProxyError, SentState
-from ..protocol.auth import basic
-from ..protocol.hosts import normalise_host
-from ..protocol.socks import Login
-from ..protocol.urls import Url, redact_url
+from .auth import basic
+from .hosts import normalise_host
+from .socks import Login
+from .urls import Url, redact_url
 
 __all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy"]
 
