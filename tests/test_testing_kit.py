@@ -212,6 +212,29 @@ def test_a_late_outcome_is_cut_where_a_wire_would_be(timeout: Any, error: type[E
     assert len(transport.requests) == 2
 
 
+def test_without_a_clock_a_late_outcome_takes_its_time() -> None:
+    """The machine's, in both worlds."""
+    client = HttpServiceClient(transport=ScriptedTransport(late(0.03, HttpResponse(200))))
+    for call in (lambda: client.get(URL), lambda: asyncio.run(client.get_async(URL))):
+        started = time.monotonic()
+        assert call().elapsed == 0.03
+        assert time.monotonic() - started > 0.025
+
+
+def test_threads_share_a_script() -> None:
+    """Each outcome is given out once, the last one as often as it takes."""
+    outcomes = [HttpResponse(200, content=str(number).encode()) for number in range(400)]
+    transport = ScriptedTransport([*outcomes, HttpResponse(204)])
+    client = HttpServiceClient(transport=transport)
+    threads = [threading.Thread(target=lambda: [client.get(URL) for _ in range(60)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    given = [sent.outcome.content for sent in transport.sent]  # type: ignore[union-attr]  # responses all
+    assert sorted(given) == sorted([each.content for each in outcomes] + [b""] * 80)
+
+
 def test_the_deadline_cuts_a_late_outcome_in_virtual_time() -> None:
     """The call's own deadline is told apart from the attempt's timeout, as over sockets."""
     client, _ = scripted(late(9.0, HttpResponse(200)))
