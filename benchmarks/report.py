@@ -35,15 +35,15 @@ class Verdict(NamedTuple):
 
 def verdicts(samples: dict[str, Samples], *, quick: bool) -> list[Verdict]:
     """The targets whose fields were measured; those of the short form are told by its limits."""
-    return [
-        _verdict(target, samples[target.field], target.quick if quick else target.limit)
-        for target in TARGETS
-        if target.field in samples
-    ]
+    return [_verdict(target, samples[target.field], quick) for target in TARGETS if target.field in samples]
 
 
-def _verdict(target: Target, samples: Samples, limit: float | None) -> Verdict:
+def _verdict(target: Target, samples: Samples, quick: bool) -> Verdict:
+    limit = target.quick if quick else target.limit
     assert limit is not None
+    if target.kind == "µs" and not quick:
+        spread = Spread(*(1e6 * seconds for seconds in times(samples, target.ours, "cpu")))
+        return Verdict(f"{target.what}, µs", spread, limit, spread.median <= limit)
     if target.kind == "rate":  # theirs to ours, as the rate is the inverse of the time
         spread = ratios(samples, target.theirs, target.ours, "wall")
         return Verdict(target.what, spread, limit, spread.median >= limit, at_least=True)

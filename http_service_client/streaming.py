@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from .core.checks import check_count
 from .core.streaming import OpenBody, OpenResponse, WholeBody
 from .errors import Failure, HttpClientError, SentState, StreamError
 from .events import Timeline
@@ -163,13 +164,14 @@ class StreamedResponse(_Streamed):
         super().__init__(call, response)
         self._driver = driver
 
-    def iter_bytes(self) -> Iterator[bytes]:
-        """The decoded body, in pieces as they come.
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The decoded body, in pieces as they come; or of `chunk_size` bytes each, the last one of what is left.
 
         Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
-        DeadlineExceededError; StreamError when the body was taken before.
+        DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
+        that is no whole number of 1 or more.
         """
-        return _Items(self, _AsTheyCome())
+        return _Items(self, _pieces(chunk_size))
 
     def _next(self) -> bytes:
         body = self._open_body()
@@ -210,9 +212,9 @@ class AsyncStreamedResponse(_Streamed):
         super().__init__(call, response)
         self._driver = driver
 
-    def iter_bytes(self) -> AsyncIterator[bytes]:
+    def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `StreamedResponse.iter_bytes`, for `async for`."""
-        return _AsyncItems(self, _AsTheyCome())
+        return _AsyncItems(self, _pieces(chunk_size))
 
     async def _next(self) -> bytes:
         body = self._open_body()
@@ -251,6 +253,36 @@ class _AsTheyCome:
 
     def finish(self) -> list[bytes]:
         return []
+
+
+class _OfOneSize:
+    """Pieces of so many bytes, whatever they come in. What is held back is joined once for each piece."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: list[bytes] = []
+        self._length = 0
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._held.append(data)
+        self._length += len(data)
+        if self._length < self._size:
+            return []
+        whole = b"".join(self._held)
+        self._length = len(whole) % self._size
+        end = len(whole) - self._length
+        self._held = [whole[end:]]
+        return [whole[at : at + self._size] for at in range(0, end, self._size)]
+
+    def finish(self) -> list[bytes]:
+        return [b"".join(self._held)] if self._length else []
+
+
+def _pieces(size: int | None) -> _AsTheyCome | _OfOneSize:
+    if size is None:
+        return _AsTheyCome()
+    check_count("chunk_size", size)
+    return _OfOneSize(size)
 
 
 class _Taken(Generic[T]):

@@ -145,8 +145,8 @@ class _Drawn:
         content: bytes = self._wait(self._response.read())
         return content
 
-    def iter_bytes(self) -> Iterator[bytes]:
-        return self._draw(self._response.iter_bytes())
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        return self._draw(self._response.iter_bytes(chunk_size))
 
     def iter_lines(self, **options: Any) -> Iterator[str]:
         return self._draw(self._response.iter_lines(**options))

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    ConfigurationError,
     ConnectionLostError,
     ConnectionPoolConfig,
     DeadlineExceededError,
@@ -53,6 +54,26 @@ def test_a_body_comes_in_pieces(world: World, server: LoopbackServer, big: bytes
         pieces = list(response.iter_bytes())
     assert b"".join(pieces) == big
     assert len(pieces) > 1
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 100])
+def test_pieces_of_one_size(world: World, server: LoopbackServer, size: int) -> None:
+    """However they come: each of that size, the last one of what is left."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n"
+    server.script("/", raw(head, b"ab", b"cdefg", b"h", b"ij", every=0.01, close=False))
+    with world.stream(world.client(), "GET", server.url + "/") as response:
+        pieces = list(response.iter_bytes(size))
+    assert pieces == [b"abcdefghij"[at : at + size] for at in range(0, 10, size)]
+
+
+def test_a_size_that_is_none_takes_nothing(world: World, server: LoopbackServer) -> None:
+    """It is told at once, and the body is still there."""
+    server.script("/", respond(body=b"abc"))
+    with world.stream(world.client(), "GET", server.url + "/") as response:
+        for wrong in (0, -1, 1.5, True, "8"):
+            with pytest.raises(ConfigurationError, match="chunk_size"):
+                next(iter(response.iter_bytes(wrong)))  # type: ignore[arg-type]
+        assert response.read() == b"abc"
 
 
 def test_read_takes_all_of_it(world: World, server: LoopbackServer) -> None:
