@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
 
-_MESSAGES = (HttpRequest, HttpResponse)  # of such a result nothing is awaited
-
 
 class Interceptor:
     """One method of an interceptor, and the name to call it by in messages.
@@ -55,7 +53,7 @@ def _settled(result: Any, call: Call) -> Plan[Any]:
     """What an interceptor's result comes to: that of an async one is still to be asked for or awaited."""
     if isinstance(result, Invoke):
         return (yield from result)
-    if hasattr(result, "__await__"):
+    if not isinstance(result, HttpResponse) and hasattr(result, "__await__"):
         return (yield from Invoke(lambda: result, timeout=call.remaining()))
     return result
 
@@ -84,18 +82,16 @@ class InterceptorsLayer:
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
             result = interceptor.call(request, call)
-            if not isinstance(result, _MESSAGES):
+            if not isinstance(result, HttpRequest):
                 result = yield from _settled(result, call)
-            if isinstance(result, HttpRequest):
-                call.request = request = result
-            elif isinstance(result, HttpResponse):
-                # A cache may give one object to many calls; what a call writes on it is its own.
-                call.answered_by, outcome = interceptor.name, copy.copy(result)
-                break
-            else:
-                return _unusable(
-                    interceptor, result, "the request, or an HttpResponse to answer without the network"
-                )
+                if isinstance(result, HttpResponse):
+                    # A cache may give one object to many calls; what a call writes on it is its own.
+                    call.answered_by, outcome = interceptor.name, copy.copy(result)
+                    break
+                if not isinstance(result, HttpRequest):
+                    expected = "the request, or an HttpResponse to answer without the network"
+                    return _unusable(interceptor, result, expected)
+            call.request = request = result
         if outcome is None:
             try:
                 self._prepare(request, opened)
@@ -108,10 +104,10 @@ class InterceptorsLayer:
             outcome.request = request
         for interceptor in self._response_interceptors:
             result = interceptor.call(outcome, call)
-            if not isinstance(result, _MESSAGES):
-                result = yield from _settled(result, call)
             if not isinstance(result, HttpResponse):
-                return _unusable(interceptor, result, "an HttpResponse", outcome)
+                result = yield from _settled(result, call)
+                if not isinstance(result, HttpResponse):
+                    return _unusable(interceptor, result, "an HttpResponse", outcome)
             outcome = result
         return outcome
 
