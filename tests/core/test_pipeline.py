@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from core.fakes import ORIGIN, RESET, SLOW, URL, Bench, FakeClock, FrontEnd, failure, short
+from core.fakes import ORIGIN, RESET, SLOW, URL, Bench, Blocking, FakeClock, FrontEnd, failure, short
 from http_service_client import (
     AttemptTimeoutError,
     CircuitBreakerPolicy,
@@ -25,7 +25,7 @@ from http_service_client import (
 from http_service_client.core import pipeline
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.pipeline import compose
-from http_service_client.messages import HttpRequest, HttpResponse
+from http_service_client.messages import HttpContext, HttpRequest, HttpResponse
 
 
 def test_the_first_layer_is_the_outermost() -> None:
@@ -60,6 +60,7 @@ def test_the_layers_of_a_call_in_their_order() -> None:
         "WholeCallLayer",
         "retry,",
         "CircuitBreakerLayer",
+        "saving,",
         "interceptors,",
         "AttemptTimeoutLayer",
         "redirects,",
@@ -330,6 +331,12 @@ def test_nothing_happens_after_the_deadline(front_end: FrontEnd) -> None:
     assert asked == []
     snapshot = bench.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 0)
+
+
+def test_a_call_has_what_every_context_has() -> None:
+    """It sets the fields of `HttpContext` itself, and must not forget one."""
+    call = Bench(Blocking()).client._open_call("GET", URL)
+    assert [name for name in HttpContext.__slots__ if not hasattr(call, name)] == []
 
 
 def test_a_response_knows_its_story(front_end: FrontEnd) -> None:
