@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from .measuring import take_turns
+from .page import update_page
 from .plots import write_plots
 from .report import amounts, as_json, field_lines, verdicts
 from .server import running_server
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--only", choices=FIELDS, action="append", help="measure this field; may be repeated")
     parser.add_argument("--rounds", type=int, help="turns of each contender")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write it into the tables of this page")
     parser.add_argument(
         "--plots", type=Path, metavar="FOLDER", help="draw what was measured into this folder"
     )
@@ -43,6 +45,8 @@ def main() -> int:
     print("\n".join(map(str, judged)))
     if chosen.json:
         chosen.json.write_text(json.dumps(as_json(samples, judged), indent=1) + "\n")
+    if chosen.page:
+        update_page(chosen.page, as_json(samples, judged))
     if chosen.plots:
         write_plots(chosen.plots, samples)
     return 0 if all(one.is_met for one in judged) else 1

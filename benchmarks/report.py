@@ -90,7 +90,8 @@ def as_json(samples: dict[str, Samples], judged: list[Verdict]) -> dict[str, Any
             for field, found in samples.items()
         },
         "targets": [
-            {"what": one.what, **one.spread._asdict(), "limit": one.limit, "is_met": one.is_met}
+            {"what": one.what, **one.spread._asdict()}
+            | {"limit": one.limit, "at_least": one.at_least, "is_met": one.is_met}
             for one in judged
         ],
     }
@@ -103,4 +104,4 @@ def _machine() -> dict[str, Any]:
         lines = cpuinfo.read_text().splitlines()
         names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         model = f"{len(names)} × {names[0]}" if names else model
-    return {"processor": model, "system": f"{platform.system()} {platform.release()}"}
+    return {"processor": model, "system": f"{platform.system()} {platform.release().partition('-')[0]}"}

@@ -1,0 +1,99 @@
+"""What was measured, as the tables of a page of the documentation: `docs/performance.md` is kept by it.
+
+A line ``<!-- targets -->``, ``<!-- versions -->`` or one that names a field, such as ``<!-- async -->``, stands
+before what is replaced: everything from there to the next empty line.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+__all__ = ["update_page", "with_tables"]
+
+_OURS = "http_service_client"
+_MARKED = re.compile(r"<!-- ([a-z ]+) -->\n(?:.+\n)*")
+
+
+def update_page(page: Path, measured: dict[str, Any]) -> None:
+    """Put what was measured into the page."""
+    page.write_text(with_tables(page.read_text("utf-8"), measured), "utf-8")
+
+
+def with_tables(text: str, measured: dict[str, Any]) -> str:
+    """The text with all that is marked written anew; what was not measured stays as it is."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == "targets":
+            lines = _targets(measured["targets"])
+        elif name == "versions":
+            lines = [_versions(measured)]
+        elif name == "promises" and name in measured["fields"]:
+            lines = _promises(measured["fields"][name])
+        elif name in measured["fields"]:
+            lines = _field(name, measured["fields"][name])
+        else:
+            return match[0]
+        return "\n".join([f"<!-- {name} -->", *lines, ""])
+
+    return _MARKED.sub(table, text)
+
+
+def _targets(targets: list[dict[str, Any]]) -> list[str]:
+    lines = ["| ratio, ours to theirs | measured | quartiles | target | |", "|---|---:|---:|---:|---|"]
+    for one in targets:
+        figure = _figure(one["median"]) if one["median"] >= 10 else f"{one['median']:.3f}"
+        spread = "" if one["low"] == one["high"] else f"{one['low']:.3f} – {one['high']:.3f}"
+        sign = "≥" if one["at_least"] else "≤"
+        verdict = "met" if one["is_met"] else "**missed**"
+        shown = figure if one["is_met"] else f"**{figure}**"
+        lines.append(f"| {one['what']} | {shown} | {spread} | {sign} {one['limit']:g} | {verdict} |")
+    return lines
+
+
+def _field(name: str, contenders: dict[str, Any]) -> list[str]:
+    is_guard = name.endswith("guards")
+    lines = [
+        f"| {'around it' if is_guard else 'client'} | CPU, µs | quartiles | wall, µs |",
+        "|---|---:|---:|---:|",
+    ]
+    for contender, times in sorted(contenders.items(), key=lambda item: item[1]["cpu"]["median"]):
+        label = "our retry and breaker" if is_guard and contender == _OURS else contender
+        if label.startswith("our ") or contender == _OURS:
+            label = f"**{label}**"
+        cpu = {key: _figure(1e6 * seconds) for key, seconds in times["cpu"].items()}
+        wall = _figure(1e6 * times["wall"]["median"])
+        lines.append(f"| {label} | {cpu['median']} | {cpu['low']} – {cpu['high']} | {wall} |")
+    return lines
+
+
+def _promises(contenders: dict[str, Any]) -> list[str]:
+    """What each costs: what a call takes less without it, or more with it."""
+    lines = ["| promise | cost, µs |", "|---|---:|"]
+    all_of_it = contenders["everything on"]["cpu"]["median"]
+    for contender, times in contenders.items():
+        without, with_it = contender.removeprefix("no "), contender.removesuffix(" too")
+        cost = 1e6 * (all_of_it - times["cpu"]["median"])
+        if without != contender:
+            lines.append(f"| {without} | {cost:.1f} |")
+        elif with_it != contender:
+            lines.append(f"| {with_it} | {_figure(-cost) if -cost >= 10 else f'{-cost:.1f}'} |")
+    return lines
+
+
+def _versions(measured: dict[str, Any]) -> str:
+    versions = dict(measured["versions"])
+    python = versions.pop("python")
+    versions.pop("http-service-client")
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    machine = measured["machine"]
+    return f"The machine: {machine['processor']}, {machine['system']}; Python {python}, {named}."
+
+
+def _figure(value: float) -> str:
+    """Three digits."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
