@@ -80,11 +80,12 @@ class RetrySettings:
 
     def is_worth_it(self, outcome: object) -> bool:
         """Whether some condition holds."""
-        if not isinstance(outcome, HttpResponse):
+        if isinstance(outcome, HttpResponse):
+            if outcome.status_code in self._statuses:
+                return True
+        elif isinstance(outcome, (Failure, BaseException)):
             return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
-        if outcome.status_code in self._statuses:
-            return True
-        # Asked of every attempt: of most settings, this is an empty tuple.
+        # Asked of every attempt that went well: of most settings, this is an empty tuple.
         return bool(self._judges) and any(condition.holds_for(outcome) for condition in self._judges)
 
     @cached_property
@@ -94,7 +95,7 @@ class RetrySettings:
 
     @cached_property
     def _judges(self) -> tuple[RetryCondition, ...]:
-        """The conditions that look at more of a response than its status."""
+        """The conditions that look at more than the status of a response, or at what a function returned."""
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
 
