@@ -55,7 +55,8 @@ class Exchange:
                 began = call.clock()
                 ticket = limit.request()
                 held.append(ticket.release)
-                if not ticket.is_granted and not (yield from Acquire(ticket, _pool_wait(call, waited))):
+                is_granted: bool = ticket.is_granted or (yield Acquire(ticket, _pool_wait(call, waited)))
+                if not is_granted:
                     whose = f"to {origin}" if limit is host_limit else "of this client"
                     return _no_place(f"{limit.capacity} connections {whose}")
                 waited += call.clock() - began

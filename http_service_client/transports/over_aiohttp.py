@@ -72,7 +72,8 @@ class AiohttpTransport:
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
         idle = self._idle_connection(request)
-        if idle is None or timeout.read is not None or not _has_plain_answer(request):
+        # Another than these has an answer that is read to its end in another way.
+        if idle is None or timeout.read or request.method == "HEAD" or "Connection" in request.headers:
             return await self._exchange(request, timeout, idle)
         held, protocol = idle
         started = held.loop.time()
@@ -116,7 +117,7 @@ class AiohttpTransport:
     def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, MindfulProtocol] | None:
         """One for this request, lent; None where there is none, or `ClientSession._request` has to be asked."""
         held = self._sessions.here()
-        if held is None or request.progress is not None or not _is_short(request.body):
+        if held is None or request.progress is not None or not _is_short(request.body.content):
             return None
         if self._settings.proxies.proxy_for(request.url) is not None or is_watched(held.session):
             return None
@@ -285,16 +286,11 @@ class _OpenBody:
 def _body(body: Body, exchange: AsyncExchange) -> Any:
     if body.length == 0:
         return None
-    return body.content if _is_short(body) else exchange.upload(body.async_chunks())
+    return body.content if _is_short(body.content) else exchange.upload(body.async_chunks())
 
 
-def _has_plain_answer(request: HttpRequest) -> bool:
-    """Whether the answer's head, if it is plain, says how long the answer is, and the connection lives on."""
-    return request.method != "HEAD" and "Connection" not in request.headers
-
-
-def _is_short(body: Body) -> bool:
-    return body.content is not None and len(body.content) <= _DIRECT_BODY
+def _is_short(content: bytes | None) -> bool:
+    return content is not None and len(content) <= _DIRECT_BODY
 
 
 def _open_response(

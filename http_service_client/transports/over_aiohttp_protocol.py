@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -25,14 +25,7 @@ from .framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from .plain import PlainHead, read_plain_head
 from .readiness import readiness_of
 
-__all__ = ["MindfulProtocol", "WholeAnswer"]
-
-
-class WholeAnswer(NamedTuple):
-    """A plain response, and its body as it came."""
-
-    head: PlainHead
-    content: bytes
+__all__ = ["MindfulProtocol"]
 
 
 class MindfulProtocol(ResponseHandler):
@@ -62,7 +55,7 @@ class MindfulProtocol(ResponseHandler):
     def ask(self, request: bytes) -> asyncio.Future[Any]:
         """Send a request that is not HEAD.
 
-        The future's result is the WholeAnswer, or None when it is aiohttp that reads the response.
+        The future's result is the PlainHead and the body as it came, or None when aiohttp reads the response.
         """
         self._parser = self._payload = self._head = None
         self._pieces = []
@@ -99,7 +92,7 @@ class MindfulProtocol(ResponseHandler):
             content = b"".join(self._pieces)[head.size :]
             self._pieces.clear()
             if not asked.done():
-                asked.set_result(WholeAnswer(head, content))
+                asked.set_result((head, content))
 
     def _leave_to_aiohttp(self) -> None:
         asked, self._asked = self._asked, None
@@ -113,7 +106,9 @@ class MindfulProtocol(ResponseHandler):
     def is_fit(self) -> bool:
         """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
         transport = self.transport
-        if transport is None or transport.is_closing() or self.should_close or self._has_begun_another():
+        if transport is None or transport.is_closing() or self.should_close:
+            return False
+        if self._parser is not None and _holds_half_a_response(self._parser):
             return False
         # Bytes, or an end, that the event loop has not read yet make it unfit.
         if self._is_readable is None:
@@ -122,13 +117,6 @@ class MindfulProtocol(ResponseHandler):
                 return False
             self._is_readable = readiness_of(sock)
         return not self._is_readable()
-
-    def _has_begun_another(self) -> bool:
-        # The parser, which the next exchange replaces, holds half of a response that nobody asked for.
-        try:
-            return self._parser is not None and self._parser.feed_eof() is not None
-        except Exception:  # whatever it is, it is no end of a response
-            return True
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the event loop; those that come while nobody asks make the connection unfit."""
@@ -182,6 +170,14 @@ class MindfulProtocol(ResponseHandler):
         super().connection_lost(exc)
         if transport is not None:
             transport.close()  # Python 3.10 would warn that the TLS one was not
+
+
+def _holds_half_a_response(parser: Any) -> bool:
+    """Whether something has begun that nobody asked for; the next exchange would replace the parser."""
+    try:
+        return parser.feed_eof() is not None
+    except Exception:  # whatever it is, it is no end of a response
+        return True
 
 
 def _check(message: Any) -> None:

@@ -43,7 +43,7 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
 
 def request_bytes(request: HttpRequest) -> bytes:
     """The request, whose body is there, as it goes on the wire."""
-    fields, content = request.headers.pairs(), request.content
+    fields, content = request.headers.pairs(), request.body.content
     if not content and request.method not in _SILENT_WITHOUT_BODY and "Content-Length" not in request.headers:
         fields.append(("Content-Length", "0"))
     head = request_head(request.method, *_target_and_host(request.url), fields)
