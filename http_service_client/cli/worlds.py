@@ -142,7 +142,13 @@ class TaskWorld(World):
 
     def submit(self, plan: Plan) -> Future[None]:
         """As a task, when one of the places is free."""
-        return asyncio.run_coroutine_threadsafe(self._perform(plan), self._loop)
+        done: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._begin, plan, done)
+        return done
+
+    def _begin(self, plan: Plan, done: Future[None]) -> None:
+        # On the loop's thread, for Ctrl-C strikes the main one: a coroutine made there might never be awaited.
+        self._loop.create_task(self._perform(plan)).add_done_callback(partial(_hand_over, done))
 
     async def _perform(self, plan: Plan) -> None:
         async with self._places:
@@ -161,3 +167,13 @@ class TaskWorld(World):
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.client.close_async()
         await self._loop.shutdown_asyncgens()
+
+
+def _hand_over(done: Future[None], task: asyncio.Task[None]) -> None:
+    """Give a task's end to whoever waits for it on another thread."""
+    if task.cancelled():
+        done.cancel()
+    elif (error := task.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(None)
