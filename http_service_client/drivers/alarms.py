@@ -2,19 +2,23 @@
 
 A timer of asyncio costs as much as all else that a short wait does: a handle, a context, a place in a heap, and
 all of it again when it is taken back. So a wait is noted under the second of the clock in which its time is
-over, and is given a timer of its own only if it is still there when that second comes.
+over, and is given a timer of its own only if it is still there when that second comes, or when it is a minute old:
+a second that is noted takes its memory until it comes.
 """
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
+from weakref import ref
 
 from ..core.effects import TIMED_OUT
 
 __all__ = ["Alarms", "alarms_of"]
 
 Waiter = asyncio.Future[Any]
+
+_FURTHEST = 60.0  # seconds ahead that are noted
 
 
 class Alarms:
@@ -24,23 +28,27 @@ class Alarms:
         self.loop = loop
         self._by_second: dict[int, dict[Waiter, float]] = {}
 
-    def set(self, at: float, waiter: Waiter) -> dict[Waiter, float]:
-        """Have the waiter told TIMED_OUT at this time of the loop, unless it is taken out of the result before."""
-        second = int(at)
+    def set(self, now: float, seconds: float, waiter: Waiter) -> dict[Waiter, float]:
+        """Have the waiter told TIMED_OUT after so many seconds, unless it is taken out of the result before.
+
+        now: the time of the loop.
+        """
+        second = int(now + min(seconds, _FURTHEST))
         waiting = self._by_second.get(second)
         if waiting is None:
             waiting = self._by_second[second] = {}
             self.loop.call_at(second, self._begin, second)
-        waiting[waiter] = at
+        waiting[waiter] = now + seconds
         return waiting
 
     def _begin(self, second: int) -> None:
         for waiter, at in self._by_second.pop(second).items():
-            self.loop.call_at(at, _ring, waiter)
+            self.loop.call_at(at, _ring, ref(waiter))  # nobody takes this back: it must not keep an answer
 
 
-def _ring(waiter: Waiter) -> None:
-    if not waiter.done():
+def _ring(reference: ref[Waiter]) -> None:
+    waiter = reference()
+    if waiter is not None and not waiter.done():
         waiter.set_result(TIMED_OUT)
 
 

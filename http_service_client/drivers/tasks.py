@@ -121,7 +121,7 @@ async def _wait_for_grant(effect: Acquire, known: dict[asyncio.AbstractEventLoop
 
     effect.ticket.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
-    due = {} if effect.timeout is None else alarms.set(loop.time() + effect.timeout, granted)
+    due = {} if effect.timeout is None else alarms.set(loop.time(), effect.timeout, granted)
     try:
         await granted
     finally:

@@ -79,7 +79,7 @@ class AiohttpTransport:
         started = held.loop.time()
         try:
             asked = protocol.ask(request_bytes(request))
-            due = {} if timeout.total is None else held.alarms.set(started + timeout.total, asked)
+            due = {} if timeout.total is None else held.alarms.set(started, timeout.total, asked)
             try:
                 answer = await asked
             finally:
@@ -133,7 +133,7 @@ class AiohttpTransport:
         leaves_open: bool = False,
     ) -> Outcome:
         """idle: a connection that was lent.   started: when the request was written to it, if it was."""
-        if self._sessions.is_closed:
+        if self._sessions.is_closed and started is None:
             return already_closed()
         proxy_url = self._settings.proxies.proxy_for(request.url)
         proxy = None if proxy_url is None else read_proxy(proxy_url)
@@ -141,7 +141,7 @@ class AiohttpTransport:
             return proxy
         if sys.version_info < (3, 11) and request.url.startswith("https") and _speaks_tls(proxy):
             return _no_tls_in_tls(request)
-        session = await self._sessions.get()
+        session = await self._sessions.get() if idle is None else idle[0].session
         exchange = AsyncExchange(timeout, proxy, started)
         error: BaseException
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import weakref
 from collections.abc import Callable
 from itertools import count
 from typing import Any
@@ -51,7 +52,9 @@ class Waiter:
         self.told_at = self._loop.now
 
 
-WAITS = st.lists(st.tuples(st.floats(0, 5), st.floats(0.001, 40), st.floats(0, 50)), min_size=1, max_size=20)
+WAITS = st.lists(
+    st.tuples(st.floats(0, 5), st.floats(0.001, 400), st.floats(0, 500)), min_size=1, max_size=20
+)
 
 
 @given(WAITS)
@@ -69,7 +72,7 @@ def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, fl
         loop.go_on_until(then)
         waiter: Any = waiters[index]
         if not is_end:
-            due[index] = alarms.set(then + waits[index][1], waiter)
+            due[index] = alarms.set(then, waits[index][1], waiter)
         elif not waiter.done():
             due[index].pop(waiter, None)
             waiter.told_at = -1.0  # its result is here
@@ -89,10 +92,35 @@ def test_waits_that_end_in_time_share_a_timer() -> None:
     for number in range(10_000):
         loop.go_on_until(number / 10_000)
         waiter: Any = Waiter(loop)
-        due = alarms.set(loop.now + 30, waiter)
+        due = alarms.set(loop.now, 30, waiter)
         due.pop(waiter)
         assert not due
     assert loop.timers == 1
+
+
+def test_waits_with_an_hour_to_go_leave_no_more_than_a_minute_of_seconds() -> None:
+    """One call a second, each with an hour to go: what is noted of those that are over is soon forgotten."""
+    loop: Any = HandMadeLoop()
+    alarms = Alarms(loop)
+    for number in range(1000):
+        loop.go_on_until(number)
+        waiter: Any = Waiter(loop)
+        alarms.set(loop.now, 3600, waiter).pop(waiter)
+    assert len(alarms._by_second) <= 61
+    assert len(loop._due) <= 61
+
+
+def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> None:
+    """A wait of less than a second has a timer of its own, which does not hold the result."""
+
+    loop: Any = HandMadeLoop()
+    waiter: Any = Waiter(loop)
+    due = Alarms(loop).set(loop.now, 0.9, waiter)
+    loop.go_on_until(0.1)
+    due.pop(waiter)
+    seen = weakref.ref(waiter)
+    del waiter
+    assert seen() is None
 
 
 def test_on_a_real_loop() -> None:
@@ -102,7 +130,7 @@ def test_on_a_real_loop() -> None:
         loop = asyncio.get_running_loop()
         alarms, waiter = Alarms(loop), loop.create_future()
         began = loop.time()
-        alarms.set(began + 0.05, waiter)
+        alarms.set(began, 0.05, waiter)
         return await waiter, loop.time() - began
 
     told, after = asyncio.run(wait())

@@ -12,9 +12,11 @@ import pytest
 
 from http_service_client import (
     AttemptTimeoutError,
+    ConnectionLostError,
     HttpClientError,
     HttpServiceClient,
     ResponseTooLargeError,
+    SentState,
     Timeout,
 )
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
@@ -227,3 +229,29 @@ def test_an_exchange_that_is_given_up_closes_its_connection(
     client = asyncio_world.client()
     asyncio_world._loop.run_until_complete(give_up())
     assert [request.connection for request in server.requests] == [1, 1]
+
+
+def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_closed(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """The server may have done what it was asked for: on a kept connection no less than on the first."""
+
+    async def close_under_a_call(is_kept: bool) -> tuple[type, SentState, str]:
+        client = asyncio_world.client()
+        if is_kept:
+            await client.get_async(server.url + "/first")
+        before = len(server.requests)
+        call = asyncio.ensure_future(client.post_async(server.url + "/", retry_policy=None))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) > before)
+        await client.close_async()
+        with pytest.raises(HttpClientError) as caught:
+            await call
+        return type(caught.value), caught.value.sent_state, str(caught.value)
+
+    server.script("/first", respond(204))
+    server.script("/", stall())
+    fresh, kept = (
+        asyncio_world._loop.run_until_complete(close_under_a_call(is_kept)) for is_kept in (False, True)
+    )
+    assert kept == fresh
+    assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
