@@ -18,6 +18,7 @@ from .messages import HttpResponse
 from .protocol.event_stream import EventStreamDecoder, ServerSentEvent
 from .protocol.lines import LineDecoder
 from .protocol.media_types import parse_content_type
+from .protocol.urls import redact_url
 
 if TYPE_CHECKING:
     from .core.call import Call
@@ -83,6 +84,12 @@ class _Streamed(HttpResponse):
         "aread": "read()",
         "aclose": "close()",
     }
+
+    def explain(self) -> str:
+        """The story of the call as a person would tell it, up to now."""
+        story = super().explain()
+        request = self._call.request
+        return story if self._is_finished else f"{request.method} {redact_url(request.url)}\n{story}"
 
     def close(self) -> None:
         """Let go of the connection. What was not read is lost. More than once is once."""

@@ -391,10 +391,14 @@ def test_a_broken_body_is_no_whole_one(world: World, server: LoopbackServer, act
 def test_the_timeline_ends_with_the_stream(world: World, server: LoopbackServer, big: bytes) -> None:
     events: list[Any] = []
     client = world.client(on_event=events.append)
-    with world.stream(client, "GET", server.url + "/big") as response:
+    with world.stream(client, "GET", server.url + "/big?token=s3cret") as response:
         assert not any(isinstance(event, CallFinished) for event in events)
+        first, attempt = response.explain().splitlines()
+        assert first == f"GET {server.url}/big?token=***"
+        assert "attempt 1: 200" in attempt
     assert [type(event).__name__ for event in events][-1] == "CallFinished"
     assert sum(isinstance(event, CallFinished) for event in events) == 1
+    assert response.explain().startswith(f"{first}\n")
     assert "done: 200" in response.explain()
 
 
