@@ -91,11 +91,15 @@ class RetrySettings:
     @cached_property
     def _statuses(self) -> frozenset[int]:
         """The statuses for which some condition holds, whatever else there is to a response."""
-        return frozenset[int]().union(*(condition.statuses for condition in self.retry_conditions or ()))
+        conditions = self.retry_conditions or ()
+        return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
 
     @cached_property
     def _judges(self) -> tuple[RetryCondition, ...]:
-        """The conditions that look at more than the status of a response, or at what a function returned."""
+        """The conditions that look at more than the status of a response, or at what a function returned.
+
+        One of a user's own class is asked in any case: it may hold for less than its statuses, too.
+        """
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
 

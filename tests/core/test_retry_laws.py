@@ -571,8 +571,25 @@ def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
     assert bench.request().attempts == 3
 
 
+@pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("PUT", 1)])
+def test_a_condition_of_ones_own_kind_may_hold_for_less(
+    front_end: FrontEnd, method: str, attempts: int
+) -> None:
+    """Its statuses are its own affair."""
+
+    class OfGets(RetryCondition):
+        def holds_for(self, outcome: object) -> bool:
+            assert isinstance(outcome, HttpResponse)
+            assert outcome.request is not None
+            return super().holds_for(outcome) and outcome.request.method == "GET"
+
+    policy = RetryPolicy(2, EXACT, [OfGets("503 to a GET", statuses=frozenset({503}))])
+    bench = Bench(front_end, 503, retry_policy_config=policy)
+    assert bench.request(method).attempts == attempts
+
+
 def test_a_policy_that_has_judged_can_be_pickled() -> None:
-    """What it remembers of its conditions is made anew."""
+    """What it remembers of its conditions is right there, too."""
     policy = RetryPolicy(retry_conditions=[RetryCondition.on_status_codes([503])])
     assert policy.is_worth_it(HttpResponse(503))
     twin = pickle.loads(pickle.dumps(policy))
