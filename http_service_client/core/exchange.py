@@ -15,7 +15,7 @@ from ..messages import HttpRequest
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import origin_of, split_url
 from .effects import Acquire, Open, Outcome, Plan, Send
-from .streaming import OpenBody, OpenResponse
+from .streaming import OpenBody, OpenResponse, give_back_all
 
 if TYPE_CHECKING:
     from .call import Call
@@ -79,8 +79,7 @@ class Exchange:
             return outcome
         finally:
             if not is_open:
-                for give_back in held:
-                    give_back()
+                give_back_all(held)
 
 
 def _pool_wait(call: Call, waited: float) -> float | None:

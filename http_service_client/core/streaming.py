@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .saving import Download
 
-__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody"]
+__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody", "give_back_all"]
 
 
 class StreamOptions(NamedTuple):
@@ -165,9 +165,17 @@ class OpenBody:
     def close(self) -> None:
         """Let go of the connection and the places. More than once is once."""
         self._source.close()
-        while self._places:
-            give_back = self._places.pop()
-            give_back()
+        give_back_all(self._places)
+
+
+def give_back_all(places: list[Callable[[], None]]) -> None:
+    """Call each once, and take it out: another thread may be at it, too, or what interrupts this one."""
+    while True:
+        try:
+            give_back = places.pop()
+        except IndexError:
+            return
+        give_back()
 
 
 _TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
