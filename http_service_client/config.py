@@ -23,8 +23,7 @@ from .protocol.cookie_jar import CookieJar
 from .protocol.egress import EgressPolicy
 from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, redact_headers, validate_headers
 from .protocol.proxies import ProxySettings, unreadable_exceptions
-from .protocol.proxy_urls import read_proxy
-from .protocol.urls import redact_url
+from .protocol.proxy_urls import read_proxy, redact_proxy
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -378,12 +377,14 @@ def _checked_proxies(proxy: Any) -> ProxySettings:
         )
     for name, value in named.items():
         if name not in _PROXIES:
-            raise ConfigurationError(f"proxy names {name!r}; it may name {', '.join(_PROXIES)}")
+            raise ConfigurationError(
+                f"proxy names {redact_proxy(str(name))!r}; it may name {', '.join(_PROXIES)}"
+            )
         if not value.strip():
             raise ConfigurationError(f"proxy is empty for {name!r}; leave it out, or give {{}} for no proxy")
     for entry in unreadable_exceptions(named.get("no", "")):
         raise ConfigurationError(
-            f"proxy cannot read the exception {entry!r}; write a domain, address or network"
+            f"proxy cannot read the exception {redact_proxy(entry)!r}; write a domain, address or network"
         )
     proxies = ProxySettings.from_environ({f"{name}_proxy": value for name, value in named.items()})
     for url in (proxies.http, proxies.https):
@@ -395,5 +396,5 @@ def _checked_proxies(proxy: Any) -> ProxySettings:
 
 def _redacted(proxy: Any) -> Any:
     if isinstance(proxy, Mapping):
-        return {name: redact_url(url) for name, url in proxy.items()}
-    return proxy if proxy is None else redact_url(proxy)
+        return {name: redact_proxy(url) for name, url in proxy.items()}
+    return proxy if proxy is None else redact_proxy(proxy)

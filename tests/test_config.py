@@ -454,6 +454,22 @@ def test_secrets_in_proxies_are_not_in_the_repr(proxy: Any) -> None:
     assert "s3cret" not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://user:a/s3cret@proxy:3128", "user:a#s3cret@proxy:3128", "http://user:a?s3cret@proxy:3128"),
+        *("//user:s3cret@proxy:3128", "http://user:s3cret@proxy:1,http://user:s3cret@proxy:2"),
+        {"http://user:s3cret@proxy": "http"},
+        {"no": "http://user:s3cret@proxy"},
+    ],
+)
+def test_a_proxy_that_is_none_is_refused_without_its_secret(proxy: Any) -> None:
+    """A password that should have been escaped, above all."""
+    with pytest.raises(ConfigurationError, match="^proxy") as raised:
+        HttpClientConfig(proxy=proxy)
+    assert "s3cret" not in str(raised.value)
+
+
 # What is accepted has an effect. (Pool, TLS and size fields: tests/transports; interceptors, timeouts and
 # retries: tests/core.)
 

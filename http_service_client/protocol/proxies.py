@@ -22,7 +22,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from ..errors import InvalidRequestError
 from .hosts import normalise_host
-from .urls import Url, redact_url, split_url
+from .proxy_urls import redact_proxy
+from .urls import Url, split_url
 
 __all__ = ["NoProxyEntry", "ProxySettings", "unreadable_exceptions"]
 
@@ -90,7 +91,7 @@ class ProxySettings:
         return proxy
 
     def __repr__(self) -> str:
-        http, https = (redact_url(proxy) if proxy else None for proxy in (self.http, self.https))
+        http, https = (redact_proxy(proxy) if proxy else None for proxy in (self.http, self.https))
         return f"ProxySettings(http={http!r}, https={https!r}, no_proxy={len(self.no_proxy)})"
 
 

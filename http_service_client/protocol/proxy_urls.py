@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -12,7 +13,7 @@ from .hosts import normalise_host
 from .socks import Login
 from .urls import Url, redact_url
 
-__all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy"]
+__all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy", "redact_proxy"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
@@ -73,5 +74,10 @@ def _octets(text: str) -> bytes:
 
 def _unusable(proxy: str, problem: str) -> Failure:
     remedy = "use http://host:port, https://, socks5:// or socks5h://, or exclude the host by NO_PROXY"
-    message = f"{redact_url(proxy)} {problem}; {remedy}"
+    message = f"{redact_proxy(proxy)} {problem}; {remedy}"
     return Failure(ProxyError, message, SentState.NEVER_SENT)
+
+
+def redact_proxy(proxy: str) -> str:
+    """As `redact_url`, and up to the last "@": a password may hold what it should have escaped."""
+    return redact_url(re.sub(r"^([^/?#@]*//)?.*@", r"\1***@", proxy, count=1, flags=re.DOTALL))
