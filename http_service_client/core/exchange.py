@@ -55,8 +55,7 @@ class Exchange:
                 began = call.clock()
                 ticket = limit.request()
                 held.append(ticket.release)
-                is_granted: bool = ticket.is_granted or (yield Acquire(ticket, _pool_wait(call, waited)))
-                if not is_granted:
+                if not (ticket.is_granted or (yield from Acquire(ticket, _pool_wait(call, waited)))):
                     whose = f"to {origin}" if limit is host_limit else "of this client"
                     return _no_place(f"{limit.capacity} connections {whose}")
                 waited += call.clock() - began
