@@ -465,7 +465,7 @@ def test_secrets_in_proxies_are_not_in_the_repr(proxy: Any) -> None:
 )
 def test_a_proxy_that_is_none_is_refused_without_its_secret(proxy: Any) -> None:
     """A password that should have been escaped, above all."""
-    with pytest.raises(ConfigurationError, match="^proxy") as raised:
+    with pytest.raises(ConfigurationError, match=r"^proxy") as raised:
         HttpClientConfig(proxy=proxy)
     assert "s3cret" not in str(raised.value)
 
