@@ -9,6 +9,7 @@ a second that is noted takes its memory until it comes.
 from __future__ import annotations
 
 import asyncio
+from contextvars import Context
 from typing import Any
 from weakref import ref
 
@@ -37,7 +38,8 @@ class Alarms:
         waiting = self._by_second.get(second)
         if waiting is None:
             waiting = self._by_second[second] = {}
-            self.loop.call_at(second, self._begin, second)
+            # In a context of its own: that of the call which came first would be kept until then.
+            self.loop.call_at(second, self._begin, second, context=Context())
         waiting[waiter] = now + seconds
         return waiting
 

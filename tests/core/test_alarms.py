@@ -6,6 +6,7 @@ import asyncio
 import heapq
 import weakref
 from collections.abc import Callable
+from contextvars import Context, ContextVar
 from itertools import count
 from typing import Any
 
@@ -25,7 +26,9 @@ class HandMadeLoop:
         self._due: list[tuple[float, int, Callable[..., Any], tuple[Any, ...]]] = []
         self._number = count()
 
-    def call_at(self, at: float, function: Callable[..., Any], *arguments: Any) -> None:
+    def call_at(
+        self, at: float, function: Callable[..., Any], *arguments: Any, context: Context | None = None
+    ) -> None:
         self.timers += 1
         heapq.heappush(self._due, (at, next(self._number), function, arguments))
 
@@ -121,6 +124,29 @@ def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> Non
     seen = weakref.ref(waiter)
     del waiter
     assert seen() is None
+
+
+def test_a_wait_does_not_keep_the_context_of_its_task() -> None:
+    """What a service keeps in context variables for a request may go when that request is over."""
+
+    class Kept:
+        pass
+
+    variable: ContextVar[Kept] = ContextVar("variable")
+
+    async def wait(alarms: Alarms) -> weakref.ref[Kept]:
+        kept = Kept()
+        variable.set(kept)
+        waiter = alarms.loop.create_future()
+        alarms.set(alarms.loop.time(), 30, waiter).pop(waiter)
+        return weakref.ref(kept)
+
+    async def main() -> bool:
+        seen = await asyncio.create_task(wait(Alarms(asyncio.get_running_loop())))
+        await asyncio.sleep(0)
+        return seen() is None
+
+    assert asyncio.run(main())
 
 
 def test_on_a_real_loop() -> None:
