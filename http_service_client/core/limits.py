@@ -123,7 +123,8 @@ class Limit:
         """Give back the place of a `try_enter`: to the first in the queue, or it is free."""
         with self._lock:
             if not self._queue:
-                self._in_use -= 1
+                if self._in_use:  # see `vacate`
+                    self._in_use -= 1
                 return
             heir = self._heir_locked()
         heir._inherit()
@@ -162,7 +163,10 @@ class Limit:
         return len(self._queue)
 
     def vacate(self) -> None:
-        """Free every place and forget the queue: for a forked child, where who held them does not exist."""
+        """Free every place and forget the queue: for a forked child, where who held them does not exist.
+
+        What the child inherited, such as an open stream, may still give its place back: that is free already.
+        """
         with self._lock:
             self._in_use = 0
             self._queue.clear()
@@ -185,7 +189,8 @@ class Limit:
             elif stage is _GRANTED:
                 if self._queue:
                     return self._heir_locked()
-                self._in_use -= 1
+                if self._in_use:  # see `vacate`
+                    self._in_use -= 1
         return None
 
     def _heir_locked(self) -> Ticket:

@@ -247,6 +247,18 @@ def test_an_entry_is_decided_under_the_lock() -> None:
     assert limit.in_use == 1
 
 
+def test_a_place_that_was_vacated_is_not_given_back_once_more() -> None:
+    """A forked child that closes a stream of its parent's has no more places for that than there are."""
+    limit = limit_of(2)
+    assert limit.try_enter()
+    ticket = limit.request()
+    limit.vacate()
+    assert limit.in_use == 0
+    limit.leave()
+    ticket.release()
+    assert limit.in_use == 0
+
+
 def test_a_leave_is_decided_under_the_lock() -> None:
     """Another caller queues just before: the place is its own."""
     lock = LockWithQueue()
