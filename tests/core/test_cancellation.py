@@ -29,8 +29,9 @@ from http_service_client.core.circuit_states import CircuitBreakerState
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.exchange import Exchange
 from http_service_client.core.limits import Limit, Ticket
+from http_service_client.drivers.alarms import Alarms
 from http_service_client.drivers.blocking import BlockingDriver
-from http_service_client.drivers.tasks import TaskDriver
+from http_service_client.drivers.tasks import TaskDriver, _wait_for_grant
 from http_service_client.errors import PoolTimeoutError, SentState
 
 # The effects of the rich call, in order.
@@ -294,6 +295,28 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
 
     run_task(main())
     assert (limit.in_use, limit.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_wait_that_has_ended_leaves_nothing_behind_until_its_time_is_over(is_cancelled: bool) -> None:
+    """A thousand waits a second, each with ten seconds to go, would be ten thousand of them kept."""
+    limit = Limit(1, lock=threading.Lock())
+
+    async def main() -> list[Any]:
+        known: dict[asyncio.AbstractEventLoop, Alarms] = {}
+        holder = limit.request()
+        task = asyncio.create_task(_wait_for_grant(wait_for(limit, 10.0), known))
+        await asyncio.sleep(0)
+        (alarms,) = known.values()
+        assert any(alarms._by_second.values())
+        if is_cancelled:
+            task.cancel()
+        else:
+            holder.release()
+        await asyncio.wait([task], timeout=5)
+        return [waiter for waiting in alarms._by_second.values() for waiter in waiting]
+
+    assert run_task(main()) == []
 
 
 def test_a_grant_from_another_thread_wakes_the_task() -> None:

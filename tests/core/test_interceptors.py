@@ -374,6 +374,20 @@ def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None
     assert bench.state.breaker.snapshot().failures == 0
 
 
+def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> None:
+    """So an unsafe request may be made after it; one that a server answered by 503 may not."""
+    answers = [HttpResponse(503)]
+    bench = Bench(
+        front_end,
+        *(503, 200),
+        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+    )
+    response = bench.request("POST")
+    assert (response.status_code, response.attempts, bench.sends) == (503, 2, 1)
+    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    assert [event.sent_state for event in finished] == [SentState.NEVER_SENT, SentState.ANSWERED]
+
+
 def test_replacing_request_and_response(front_end: FrontEnd) -> None:
     """Another object may be returned for either."""
     bench = Bench(
