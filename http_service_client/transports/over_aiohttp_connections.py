@@ -316,6 +316,10 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
+        if not should_close and _has_unsent(protocol.transport):
+            should_close = (
+                True  # answered too early: the rest may never be taken, and a farewell would wait for it
+            )
         if not should_close and self._cleanup_handle is not None and not self._closed:
             self._acquired.discard(protocol)
             self._conns[key].append((protocol, monotonic()))
@@ -357,11 +361,21 @@ def _free(transport: Any) -> None:
         transport, "_closed"
     ):  # uvloop's has none of this, and needs none: its sockets end with the loop
         transport._closed = True  # a TLS transport warns when it is collected
-    inner = getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
+    inner = _under_tls(transport)
     sock = getattr(inner, "_sock", None)
     if sock is not None:
         sock.close()
         inner._sock = None
+
+
+def _has_unsent(transport: Any) -> bool:
+    inner = _under_tls(transport)
+    return inner is not None and inner.get_write_buffer_size() > 0
+
+
+def _under_tls(transport: Any) -> Any:
+    """The transport that asyncio's TLS writes to, if there is one still; without TLS, or on uvloop, the same."""
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
 
 
 class _Resolver(AbstractResolver):

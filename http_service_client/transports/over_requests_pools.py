@@ -148,8 +148,7 @@ def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool
         if isinstance(body, str):  # a form
             body = body.encode("ascii")
         if isinstance(body, bytes) and len(body) <= _PIECE:
-            connection.send(head + body)
-            return True
+            return connection.send_unless_answered([head + body])
         connection.send(head)
         return connection.send_unless_answered(_framed([body] if isinstance(body, bytes) else body, chunked))
     except (BrokenPipeError, ConnectionResetError):

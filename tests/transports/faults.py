@@ -47,9 +47,14 @@ class Certificates:
 
 @contextmanager
 def served(
-    serve: Callable[[socket.socket, threading.Event], object], tls: ssl.SSLContext | None = None
+    serve: Callable[[socket.socket, threading.Event], object],
+    tls: ssl.SSLContext | None = None,
+    takes: int | None = None,
 ) -> Iterator[str]:
-    """A server that gives each connection to `serve`, on a thread of its own; yields host:port."""
+    """A server that gives each connection to `serve`, on a thread of its own; yields host:port.
+
+    takes: about so many bytes that wait to be read; None: as many as the system takes.
+    """
     is_over = threading.Event()
     threads: list[threading.Thread] = []
     connections: list[socket.socket] = []
@@ -76,6 +81,8 @@ def served(
             thread.start()
 
     listener = socket.create_server(("127.0.0.1", 0))
+    if takes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
     acceptor = threading.Thread(target=accept, daemon=True)
     acceptor.start()
     host, port = listener.getsockname()

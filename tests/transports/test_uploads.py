@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.transports import over_aiohttp_connections, over_requests_connections
 from transports.faults import failing, served
 from worlds import AsyncioWorld, BlockingWorld, World
 
@@ -153,6 +155,61 @@ def test_an_early_answer_is_heard(world: World, then: str, interim: bytes) -> No
         )
         assert (response.status_code, response.text) == (413, "too much")
         assert response.elapsed < 3
+
+
+@pytest.fixture
+def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system takes few bytes for us at once, as it does where the network is slow."""
+    at_once, in_time = over_requests_connections.connect_to_any, over_aiohttp_connections.connect_to_any_async
+
+    def made(*about: Any) -> socket.socket:
+        return small(at_once(*about))
+
+    async def made_async(*about: Any) -> socket.socket:
+        return small(await in_time(*about))
+
+    def small(sock: socket.socket) -> socket.socket:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        return sock
+
+    monkeypatch.setattr(over_requests_connections, "connect_to_any", made)
+    monkeypatch.setattr(over_aiohttp_connections, "connect_to_any_async", made_async)
+
+
+@pytest.mark.usefixtures("small_buffers")
+@pytest.mark.parametrize("used_before", [0, 1])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_connection_that_was_answered_too_early_is_not_used_again(
+    world: World, certificates: Any, used_before: int, secure: bool
+) -> None:
+    """What is left of the body may never be taken: the next request would wait behind it, and `close` too."""
+    connections: list[list[bytes]] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        answered: list[bytes] = []
+        connections.append(answered)
+        while len(answered) <= used_before:
+            received = b""
+            while b"\r\n\r\n" not in received:
+                if not (data := accepted.recv(64)):
+                    return
+                received += data
+            accepted.sendall(REFUSAL)
+            answered.append(received)
+        is_over.wait(10)
+
+    tls = certificates.server_context() if secure else None
+    with served(serve, tls, takes=4096) as address:
+        client = world.client(connection_pool=certificates.pool())
+        url = f"http{'s' * secure}://{address}/"
+        bodies = [None] * used_before + [b"x" * 60_000, None]
+        for body in bodies:
+            response = world.request(client, "POST", url, data=body, timeout=2, retry_policy=None)
+            assert response.status_code == 413
+        started = time.monotonic()
+        world.close(client)
+        assert time.monotonic() - started < 2
+    assert [len(answered) for answered in connections] == [used_before + 1, 1]
 
 
 def test_interim_answers_do_not_stop_an_upload(world: World) -> None:
