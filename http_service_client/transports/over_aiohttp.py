@@ -1,8 +1,10 @@
 """One exchange over aiohttp: `ClientSession._request`, one session for each event loop.
 
 What mocks and instrumentation hook into (`ClientSession._request`) is on the way of all that they are to
-see; `over_aiohttp_shortcut` is for where nobody looks. What aiohttp would
-decide on its own (redirects, cookies, a silent second try, header defaults, decoding) is switched off.
+see; where a connection waits and nobody looks, the request goes past it (`over_aiohttp_shortcut`). What aiohttp
+would decide on its own (redirects, cookies, a silent second try, header defaults, decoding) is switched off.
+
+What is private to aiohttp here: `_request` of the session, `_drop_timeout` of the protocol.
 """
 
 from __future__ import annotations
@@ -44,7 +46,6 @@ from .over_aiohttp_shortcut import Answer, is_watched, read_answer, request_byte
 __all__ = ["AiohttpTransport"]
 
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body goes out in pieces, each of which may stall
-
 
 _TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
 _ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")

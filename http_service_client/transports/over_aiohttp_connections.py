@@ -4,9 +4,10 @@ aiohttp rounds long timeouts up to whole seconds, has no bound on an upload but 
 that arrived on an idle connection for the next response. Here one object cuts an exchange on time and knows
 in which phase, and a connection that has anything to say before it is asked is closed.
 
-What is private to aiohttp here (`_get`, `_release`, `_conns`, `_factory`, `_create_connection`, `_resolve_host`,
-`_wrap_create_connection`, `_wrap_existing_connection`) are the seams
-of its connector that subclasses have always used; `tests/transports` fails when one of them goes.
+What is private to aiohttp here: `_get`, `_release`, `_conns`, `_acquired`, `_cleanup_handle`, `_closed`, `_factory`,
+`_create_connection`, `_resolve_host`, `_wrap_create_connection`, `_wrap_existing_connection` and
+`_update_proxy_auth_header_and_build_proxy_req` of its connector, and `_key` of a connection. They are the seams that
+subclasses have always used; `tests/transports` fails when one of them goes.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class PlainHead:
 def read_plain_head(data: bytes, limits: HeadLimits) -> PlainHead | None:
     """The head that these first bytes of a response begin with; None where it is not all there, or not plain.
 
-    The request was not HEAD.
+    The answer to HEAD has no body, whatever the length says.
     """
     match = _HEAD(data)
     if match is None:

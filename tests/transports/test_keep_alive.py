@@ -175,13 +175,20 @@ def test_a_discarded_response_frees_its_connection(world: World, server: Loopbac
 
 def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
     """What we override in aiohttp exists, and is called: a version that renames it fails here."""
-    from aiohttp import TCPConnector
+    from aiohttp import ClientSession, TCPConnector
     from aiohttp.client_proto import ResponseHandler
 
     for owner, names in {
-        TCPConnector: ("connect", "_create_connection", "_get", "_release"),
-        ResponseHandler: ("set_exception", "connection_lost", "abort", "should_close"),
-    }.items():
+        ClientSession: ("_request",),
+        TCPConnector: (
+            "connect", "_create_connection", "_get", "_release", "_resolve_host", "_wrap_create_connection",
+            "_wrap_existing_connection", "_update_proxy_auth_header_and_build_proxy_req",
+        ),
+        ResponseHandler: (
+            "set_exception", "connection_lost", "abort", "should_close", "set_response_params", "start_timeout",
+            "read", "read_timeout", "_drop_timeout", "upgraded",
+        ),
+    }.items():  # fmt: skip
         assert all(hasattr(owner, name) for name in names)
     server.script("/", respond(204))
     with AsyncioWorld() as world:
@@ -191,3 +198,17 @@ def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
         connector = session.session.connector
         ((protocol, _),) = next(iter(connector._conns.values()))
         assert protocol.served == 1
+        for seam, names in {
+            session.session: ("_trace_configs", "_middlewares", "_retry_connection"),
+            connector: ("_conns", "_acquired", "_cleanup_handle", "_closed", "_factory", "_loop"),
+            protocol: ("_buffer", "_parser", "_payload", "_skip_payload", "_should_close", "_loop"),
+        }.items():
+            assert all(_is_theirs(seam, name) for name in names)
+
+
+def _is_theirs(seam: object, name: str) -> bool:
+    """Whether the attribute is there, and aiohttp's own code knows it."""
+    import inspect
+
+    aiohttps = [kind for kind in type(seam).__mro__ if kind.__module__.startswith("aiohttp.")]
+    return hasattr(seam, name) and any(name in inspect.getsource(kind) for kind in aiohttps)
