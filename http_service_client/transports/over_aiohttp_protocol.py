@@ -88,14 +88,14 @@ class MindfulProtocol(ResponseHandler):
         if self._left < 0:
             self._leave_to_aiohttp()
         elif not self._left and self._asked is not None:
-            asked, self._asked = self._asked, None
+            asked, self._asked, self._head = self._asked, None, None
             content = b"".join(self._pieces)[head.size :]
             self._pieces.clear()
             if not asked.done():
                 asked.set_result((head, content))
 
     def _leave_to_aiohttp(self) -> None:
-        asked, self._asked = self._asked, None
+        asked, self._asked, self._head = self._asked, None, None
         pieces, self._pieces = self._pieces, []
         self.begin_parsing()
         for piece in pieces:

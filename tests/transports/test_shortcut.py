@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -21,6 +22,7 @@ from http_service_client import (
 )
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import AiohttpTransport
+from http_service_client.transports.plain import PlainHead
 from worlds import AsyncioWorld
 
 Asked = list[str]
@@ -255,3 +257,17 @@ def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_clo
     )
     assert kept == fresh
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
+
+
+def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """An idle connection does not hold the head of what it brought last."""
+    server.script("/", respond(body="x" * 1000))
+    client = asyncio_world.client()
+    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, PlainHead)}
+    for _ in range(2):
+        asyncio_world.request(client, "GET", server.url + "/")
+    assert [request.connection for request in server.requests] == [1, 1]
+    held = [thing for thing in gc.get_objects() if isinstance(thing, PlainHead)]
+    assert [thing for thing in held if id(thing) not in before] == []
