@@ -656,9 +656,13 @@ def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
 # Time.
 
 
+@pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("side", ["request", "response"])
-def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str) -> None:
-    """A rate limiter that would wait for an hour is cancelled on time, cleans up, and is named."""
+def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, is_async: bool) -> None:
+    """A rate limiter that would wait for an hour is cancelled on time, cleans up, and is named.
+
+    Also one by a plain method, which returns what is to be awaited.
+    """
     story: list[str] = []
 
     async def intercept(message: Any, context: Any) -> Any:
@@ -669,7 +673,8 @@ def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str) 
             story.append("cleaned up")
 
     make = on_request if side == "request" else on_response
-    bench = Bench(front_end, **{f"{side}_interceptors": [make(intercept)]})
+    method = intercept if is_async else lambda message, context: intercept(message, context)
+    bench = Bench(front_end, **{f"{side}_interceptors": [make(method)]})
     began = time.monotonic()
     error = bench.error(DeadlineExceededError, total_timeout=0.02)
     assert time.monotonic() - began < 10
