@@ -15,7 +15,7 @@ from ..messages import HttpRequest
 from ..protocol.egress import EgressPolicy
 from ..protocol.urls import origin_of, split_url
 from .effects import Acquire, Open, Outcome, Plan, Send
-from .streaming import OpenBody, OpenResponse, give_back_all
+from .streaming import OpenBody, OpenResponse
 
 if TYPE_CHECKING:
     from .call import Call
@@ -78,7 +78,8 @@ class Exchange:
             return outcome
         finally:
             if not is_open:
-                give_back_all(held)
+                while held:  # one by one, for an interrupt may come between an open body and `is_open`
+                    held.pop()()
 
 
 def _pool_wait(call: Call, waited: float) -> float | None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from .call import Call
     from .saving import Download
 
-__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody", "give_back_all"]
+__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody"]
 
 
 class StreamOptions(NamedTuple):
@@ -165,17 +165,12 @@ class OpenBody:
     def close(self) -> None:
         """Let go of the connection and the places. More than once is once."""
         self._source.close()
-        give_back_all(self._places)
-
-
-def give_back_all(places: list[Callable[[], None]]) -> None:
-    """Call each once, and take it out: another thread may be at it, too, or what interrupts this one."""
-    while True:
-        try:
-            give_back = places.pop()
-        except IndexError:
-            return
-        give_back()
+        while True:
+            try:
+                give_back = self._places.pop()
+            except IndexError:  # not asked before: another thread may be closing it, too
+                return
+            give_back()
 
 
 _TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
