@@ -79,7 +79,7 @@ class Exchange:
         finally:
             if not is_open:
                 while held:  # one by one, for an interrupt may come between an open body and `is_open`
-                    held.pop()()
+                    held.pop(0)()
 
 
 def _pool_wait(call: Call, waited: float) -> float | None:
