@@ -73,8 +73,9 @@ class AiohttpTransport:
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
         idle = self._idle_connection(request)
-        # Another than these has an answer that is read to its end in another way.
-        if idle is None or timeout.read or request.method == "HEAD" or "Connection" in request.headers:
+        # These are bounded in other ways, too, or have an answer that is read to its end in another way.
+        is_bounded = timeout.read or timeout.write
+        if idle is None or is_bounded or request.method == "HEAD" or "Connection" in request.headers:
             return await self._exchange(request, timeout, idle)
         held, protocol = idle
         started = held.loop.time()
@@ -149,9 +150,10 @@ class AiohttpTransport:
             with exchange:
                 answer: Any
                 if idle is not None:
-                    held, exchange.connection = idle
+                    held, protocol = idle
+                    exchange.connected(protocol)
                     unsent = request if started is None else None
-                    answer = await read_answer(held.connector, exchange.connection, unsent, timeout.read)
+                    answer = await read_answer(held.connector, protocol, unsent, timeout.read)
                 else:
                     token = EXCHANGE.set(exchange)
                     try:
@@ -165,6 +167,7 @@ class AiohttpTransport:
                         )
                     finally:
                         leave_exchange(token)
+                exchange.answered()
                 if ends_connection(request.headers) and exchange.connection is not None:
                     exchange.connection.force_close()
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's

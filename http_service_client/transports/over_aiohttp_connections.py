@@ -65,6 +65,7 @@ class AsyncExchange:
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
+        self._uploads = False
         self.proxy = proxy
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
@@ -101,6 +102,27 @@ class AsyncExchange:
         self.disarm("connect")
         self.connection = connection
         self.phase = Phase.RECEIVE
+        if not self._uploads:
+            self.request_is_out()
+
+    def request_is_out(self) -> None:
+        """All of the request has been given to the transport: what it still has must go on getting less."""
+        if self._timeout.write is not None:
+            self._watch_the_rest(self._timeout.write, self._loop.time(), 0)
+
+    def _watch_the_rest(self, most: float, since: float, before: int) -> None:
+        left, now = _unsent(getattr(self.connection, "transport", None)), self._loop.time()
+        if not left or left != before:
+            since = now
+        elif now - since >= most:
+            self.phase = Phase.SEND
+            self._cut_off("write")
+            return
+        self._handles["write"] = self._loop.call_later(most / 4, self._watch_the_rest, most, since, left)
+
+    def answered(self) -> None:
+        """The head of the response is there: the rest of the request is of no interest any more."""
+        self.disarm("write")
 
     def arm(self, bound: str, seconds: float) -> None:
         """Cut the exchange in so many seconds, unless `disarm` comes first."""
@@ -114,6 +136,7 @@ class AsyncExchange:
 
     def upload(self, chunks: AsyncIterator[bytes]) -> Upload:
         """The chunks of a body, with a bound on how long the server may refuse to take the next."""
+        self._uploads = True
         return Upload(self, chunks, self._timeout.write)
 
     def _cut_off(self, bound: str) -> None:
@@ -175,6 +198,7 @@ class Upload:
                 self._chunk = memoryview(await self._chunks.__anext__())
             except StopAsyncIteration:
                 self._exchange.phase = Phase.RECEIVE
+                self._exchange.request_is_out()
                 raise
             except Exception as error:
                 self._exchange.source_error = error
@@ -317,7 +341,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
-        if not should_close and _has_unsent(protocol.transport):
+        if not should_close and _unsent(protocol.transport):
             should_close = (
                 True  # answered too early: the rest may never be taken, and a farewell would wait for it
             )
@@ -369,9 +393,10 @@ def _free(transport: Any) -> None:
         inner._sock = None
 
 
-def _has_unsent(transport: Any) -> bool:
+def _unsent(transport: Any) -> int:
+    """Bytes that the system has not taken yet."""
     inner = _under_tls(transport)
-    return inner is not None and inner.get_write_buffer_size() > 0
+    return 0 if inner is None else inner.get_write_buffer_size()
 
 
 def _under_tls(transport: Any) -> Any:

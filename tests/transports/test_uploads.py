@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports import over_aiohttp_connections, over_requests_connections
 from transports.faults import failing, served
@@ -210,6 +211,54 @@ def test_a_connection_that_was_answered_too_early_is_not_used_again(
         world.close(client)
         assert time.monotonic() - started < 2
     assert [len(answered) for answered in connections] == [used_before + 1, 1]
+
+
+@pytest.mark.usefixtures("small_buffers")
+@pytest.mark.parametrize("used_before", [0, 1])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("size", [60_000, 90_000])
+def test_the_end_of_a_body_may_stall_no_longer_than_the_rest(
+    world: World, certificates: Any, used_before: int, secure: bool, size: int
+) -> None:
+    """`Timeout.write` holds for a short body, and for what is left in our own buffers of a long one."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        for _ in range(used_before):
+            while b"\r\n\r\n" not in accepted.recv(65536):
+                pass
+            accepted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+        is_over.wait(10)
+
+    tls = certificates.server_context() if secure else None
+    with served(serve, tls, takes=4096) as address:
+        client = world.client(connection_pool=certificates.pool())
+        url = f"http{'s' * secure}://{address}/"
+        for _ in range(used_before):
+            assert world.request(client, "GET", url).status_code == 204
+        timeout = Timeout(total=20, write=0.3)
+        caught = failing(world, client, "POST", url, data=b"x" * size, timeout=timeout)
+        assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
+        assert 0.25 < caught.seconds < 5
+        world.close(client)
+
+
+def test_a_slow_server_may_take_a_short_body_in_its_own_time(world: World, small_buffers: None) -> None:
+    """As long as it takes some: all of it may last longer than the longest stall."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        left = 60_000
+        while left > 0:
+            left -= len(accepted.recv(6_000))
+            is_over.wait(0.06)
+        accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        accepted.recv(1)
+
+    with served(serve, takes=4096) as address:
+        timeout = Timeout(total=20, write=0.4)
+        response = world.request(
+            world.client(), "POST", f"http://{address}/", data=b"x" * 60_000, timeout=timeout
+        )
+    assert response.status_code == 204
 
 
 def test_interim_answers_do_not_stop_an_upload(world: World) -> None:
