@@ -189,12 +189,14 @@ def breaking(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Call
 def breaking_async(
     policy: CircuitBreakerPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `breaking`."""
+    """The async function, as `breaking`; one that returns a plain value will do as well."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         guard = Guard(policy)
         try:
-            result = await function(*args, **kwargs)
+            result = function(*args, **kwargs)
+            if hasattr(result, "__await__"):
+                result = await result
         except BaseException as error:
             guard.raised(error)
             raise
@@ -234,14 +236,16 @@ def retrying(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[...,
 def retrying_async(
     policy: RetryPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `retrying`."""
+    """The async function, as `retrying`; one that returns a plain value will do as well."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         attempts = Attempts(policy)
         try:
             while True:
                 try:
-                    result = await function(*args, **kwargs)
+                    result = function(*args, **kwargs)
+                    if hasattr(result, "__await__"):
+                        result = await result
                 except Exception as error:
                     wait = attempts.wait_after(error)
                     if wait is None:

@@ -311,6 +311,8 @@ class HttpResponse:
     if not TYPE_CHECKING:  # a type checker knows what there is
 
         def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):  # asked by the machinery, and often: for "__await__", say
+                raise AttributeError(name, name=name, obj=self)
             kind = type(self)
             remedy = f"; use {kind._ELSEWHERE[name]}" if name in kind._ELSEWHERE else ""
             message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"

@@ -108,7 +108,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
                 {"ftp": "http://p:1"},
                 {"http": None},
             ),
-            *("ftp://p:1", "http://", "http://p:port", {"https": "quic://p:1"}),
+            *("ftp://p:1", "http://", "http://p:port", "http://p:0", {"https": "quic://p:1"}),
             {"all": "http://p:1", "no": "localhost, a b:c:d:e/999"},
         ],
         "egress_policy": [5, True, "deny", {"allow_private": True}, EgressPolicy],

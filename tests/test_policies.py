@@ -1091,3 +1091,16 @@ def test_blocking_guards_never_touch_asyncio() -> None:
     guarded()
     assert threads == [threading.current_thread()]
     assert isinstance(Blocking(), FrontEnd)
+
+
+@pytest.mark.parametrize("policy", [RetryPolicy(), CircuitBreakerPolicy()], ids=["retry", "circuit"])
+def test_call_async_takes_a_function_that_need_not_be_awaited(policy: Any) -> None:
+    """It is called once, and its value is the result: to fail would have it run again."""
+    calls: list[int] = []
+
+    def plain() -> str:
+        calls.append(1)
+        return "value"
+
+    assert asyncio.run(policy.call_async(plain)) == "value"
+    assert calls == [1]

@@ -51,7 +51,9 @@ def read_proxy(proxy: str) -> Proxy | Failure:
         parts = urlsplit(proxy)
         if parts.scheme not in _DEFAULT_PORTS:
             return _unusable(proxy, "is of a kind that is not known")
-        port = parts.port or _DEFAULT_PORTS[parts.scheme]
+        port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
+        if not port:
+            return _unusable(proxy, "has no port that can be connected to")
         host = parts.hostname or ""
         host = normalise_host(f"[{host}]" if ":" in host else host).strip("[]")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")

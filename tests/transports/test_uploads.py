@@ -242,6 +242,27 @@ def test_the_end_of_a_body_may_stall_no_longer_than_the_rest(
         world.close(client)
 
 
+def test_an_answer_may_take_its_time_when_the_rest_of_the_request_is_refused(
+    world: World, small_buffers: None
+) -> None:
+    """`Timeout.write` is for who waits to send; the response's body has bounds of its own."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.sendall(REFUSAL[:-3])
+        is_over.wait(0.8)
+        accepted.sendall(REFUSAL[-3:])
+        is_over.wait(5)
+
+    with served(serve, takes=4096) as address:
+        client, timeout = world.client(), Timeout(total=20, write=0.3)
+        response = world.request(
+            client, "POST", f"http://{address}/", data=b"x" * 60_000, timeout=timeout, retry_policy=None
+        )
+        assert (response.status_code, response.text) == (413, "too much")
+        world.close(client)
+
+
 def test_a_slow_server_may_take_a_short_body_in_its_own_time(world: World, small_buffers: None) -> None:
     """As long as it takes some: all of it may last longer than the longest stall."""
 
