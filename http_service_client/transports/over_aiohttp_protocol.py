@@ -89,10 +89,10 @@ class MindfulProtocol(ResponseHandler):
             self._leave_to_aiohttp()
         elif not self._left and self._asked is not None:
             asked, self._asked, self._head = self._asked, None, None
-            content = b"".join(self._pieces)[head.size :]
-            self._pieces.clear()
+            pieces, self._pieces = self._pieces, []
+            pieces[0] = pieces[0][head.size :]
             if not asked.done():
-                asked.set_result((head, content))
+                asked.set_result((head, b"".join(pieces)))
 
     def _leave_to_aiohttp(self) -> None:
         asked, self._asked, self._head = self._asked, None, None
