@@ -20,6 +20,7 @@ from yarl import URL
 from ..core.effects import TIMED_OUT, Outcome
 from ..core.streaming import OpenResponse
 from ..core.timeouts import Timeout
+from ..drivers.alarms import Alarms
 from ..errors import Failure, HttpClientError, ProxyError, SentState
 from ..messages import HttpRequest, HttpResponse
 from ..protocol.bodies import Body
@@ -45,6 +46,7 @@ from .over_aiohttp_shortcut import Answer, is_watched, read_answer, request_byte
 
 __all__ = ["AiohttpTransport"]
 
+_FOR_EVER = 1e9  # seconds
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body goes out in pieces, each of which may stall
 
 _TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
@@ -143,14 +145,15 @@ class AiohttpTransport:
             return proxy
         if sys.version_info < (3, 11) and request.url.startswith("https") and _speaks_tls(proxy):
             return _no_tls_in_tls(request)
-        session = await self._sessions.get() if idle is None else idle[0].session
+        held = await self._sessions.get() if idle is None else idle[0]
+        session = held.session
         exchange = AsyncExchange(timeout, proxy, started)
         error: BaseException
         try:
             with exchange:
                 answer: Any
                 if idle is not None:
-                    held, protocol = idle
+                    _, protocol = idle
                     exchange.connected(protocol)
                     unsent = request if started is None else None
                     answer = await read_answer(held.connector, protocol, unsent, timeout.read)
@@ -173,7 +176,7 @@ class AiohttpTransport:
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
                     await tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:
-                    return _open_response(request, answer, exchange)
+                    return _open_response(request, answer, exchange, held.alarms)
                 try:
                     content = await self._read(answer)
                 finally:
@@ -248,43 +251,60 @@ class _OpenBody:
     """The body of a response that was left open."""
 
     def __init__(
-        self, request: HttpRequest, answer: aiohttp.ClientResponse | Answer, connection: Any
+        self, request: HttpRequest, answer: aiohttp.ClientResponse | Answer, connection: Any, alarms: Alarms
     ) -> None:
         self._request = request
         self._answer = answer
         self._connection = connection
+        self._alarms = alarms
         if connection is not None:  # a mock has none
             # aiohttp's timer runs on while nobody reads; ours bounds each wait.
             connection.read_timeout = None
             connection._drop_timeout()
 
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        exchange = AsyncExchange(timeout, proxy=None)
-        exchange.connection = self._connection
+        content, protocol = self._answer.content, self._connection
         error: BaseException
+        is_over = False
+        ends_at: float | None = None  # of the wait, however often something comes that is none of the body
         try:
-            with exchange:
-                if timeout.read is not None:
-                    exchange.arm("read", timeout.read)
-                data: bytes = await self._answer.content.readany()
-            if not data and exchange.died_of is not None and _ends_with_the_connection(self._answer):
-                raise exchange.died_of
+            if protocol is None:
+                return await content.readany()
+            while not content.is_eof() and not content._buffer and content.exception() is None:
+                if protocol.transport is None:
+                    raise ConnectionResetError("closed in mid-body")  # by `close_async`
+                now = self._alarms.loop.time()
+                ends_at = now + _most(timeout) if ends_at is None else ends_at
+                waiter = protocol.next_data()
+                due = self._alarms.set(now, ends_at - now, waiter)
+                try:
+                    told = await waiter
+                finally:
+                    due.pop(waiter, None)
+                if told is TIMED_OUT:
+                    is_over = timeout.total == _most(timeout)
+                    raise TimeoutError
+            data: bytes = content.read_nowait()
+            if not data and protocol.died_of is not None and _ends_with_the_connection(self._answer):
+                raise protocol.died_of
             return data
         except ERRORS as failed:
             error = failed
-        except RuntimeError as failed:
-            if self._connection is None or self._connection.transport is not None:
-                raise
-            error = ConnectionResetError("closed in mid-body")  # by `close_async`
-            del failed
         try:
+            exchange = AsyncExchange(timeout, proxy=None)
+            exchange.connection = protocol
             phase, error = builtin_of(exchange, error)
-            return failure_of(phase, error, self._request, timeout, exchange.is_over)
+            return failure_of(phase, error, self._request, timeout, is_over)
         finally:
-            del error, exchange  # a traceback holds this frame
+            del error  # a traceback holds this frame
 
     def close(self) -> None:
         self._answer.close()
+
+
+def _most(timeout: Timeout) -> float:
+    """Seconds that a silence may last."""
+    return min([bound for bound in (timeout.read, timeout.total) if bound is not None], default=_FOR_EVER)
 
 
 def _body(body: Body, exchange: AsyncExchange) -> Any:
@@ -298,11 +318,11 @@ def _is_short(content: bytes | None) -> bool:
 
 
 def _open_response(
-    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange
+    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange, alarms: Alarms
 ) -> OpenResponse:
     return OpenResponse(
         answer.status,
-        source=_OpenBody(request, answer, exchange.connection),
+        source=_OpenBody(request, answer, exchange.connection, alarms),
         headers=_fields(answer),
         reason_phrase=_reason_phrase(answer),
         url=request.url,

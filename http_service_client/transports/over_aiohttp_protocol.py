@@ -45,6 +45,7 @@ class MindfulProtocol(ResponseHandler):
     _head: PlainHead | None = None  # of the answer, once it is there
     _pieces: list[bytes]  # of the answer, head included
     _left = 0  # bytes of it to come
+    _data: asyncio.Future[Any] | None = None  # for more of a body
     _is_readable: Callable[[], object] | None = None  # its socket, once that was asked
 
     def __init__(self, loop: asyncio.AbstractEventLoop, limits: HeadLimits, most: int | None) -> None:
@@ -103,6 +104,18 @@ class MindfulProtocol(ResponseHandler):
         if asked is not None and not asked.done():
             asked.set_result(None)
 
+    def next_data(self) -> asyncio.Future[Any]:
+        """Done when something has come, or the connection is gone. RuntimeError while somebody waits already."""
+        if self._data is not None and not self._data.done():
+            raise RuntimeError("another task waits for this body already; have one of them read it")
+        self._data = data = self._loop.create_future()
+        return data
+
+    def _tell_of_data(self) -> None:
+        data, self._data = self._data, None
+        if data is not None and not data.done():
+            data.set_result(None)
+
     def is_fit(self) -> bool:
         """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
         transport = self.transport
@@ -127,6 +140,7 @@ class MindfulProtocol(ResponseHandler):
             return
         self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
         super().data_received(data)
+        self._tell_of_data()
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of a response, on its way to whoever waits for it: refused where both worlds refuse it."""
@@ -168,6 +182,7 @@ class MindfulProtocol(ResponseHandler):
             self._leave_to_aiohttp()
         transport = self.transport
         super().connection_lost(exc)
+        self._tell_of_data()
         if transport is not None:
             transport.close()  # Python 3.10 would warn that the TLS one was not
 

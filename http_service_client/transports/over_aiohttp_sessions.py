@@ -32,7 +32,7 @@ class LoopSessions:
         """That of this loop, where it was opened and the client is not closed."""
         return None if self.is_closed else self._sessions.get(asyncio.get_running_loop())
 
-    async def get(self) -> aiohttp.ClientSession:
+    async def get(self) -> LoopSession:
         """The session of this loop; a closed one when the client was closed in this very moment."""
         loop = asyncio.get_running_loop()
         held = self._sessions.get(loop)
@@ -43,10 +43,10 @@ class LoopSessions:
                     self._sessions[loop] = held
             if self.is_closed:
                 await held.session.close()
-                return held.session
+                return held
             self._abandon_the_dead()
             await held.open()
-        return held.session
+        return held
 
     async def close_async(self) -> None:
         """Close the session of this loop and, from here, those of the others."""

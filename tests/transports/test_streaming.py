@@ -561,3 +561,20 @@ async def test_a_timeout_of_the_caller_s_own_is_no_end(server: LoopbackServer) -
             await asyncio.wait_for(pieces.__anext__(), 0.1)
         with pytest.raises(StreamError, match="before its end"):
             await pieces.__anext__()
+
+
+def test_two_tasks_that_read_one_body_are_told(server: LoopbackServer) -> None:
+    """A program that does is wrong: its stream is closed, and neither of the two waits on."""
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", close=False))
+
+    async def read_twice() -> None:
+        async with HttpServiceClient() as client, client.stream_async("GET", server.url + "/") as response:
+            pieces = response.iter_bytes()
+            first = asyncio.ensure_future(pieces.__anext__())
+            await asyncio.sleep(0.01)
+            with pytest.raises(RuntimeError, match="another task"):
+                await pieces.__anext__()
+            with pytest.raises(ConnectionLostError):
+                await asyncio.wait_for(first, 5)
+
+    asyncio.run(read_twice())
