@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Headers", "HttpContext", "HttpRequest", "HttpResponse"]
 
 _ANSWERED = SentState.ANSWERED  # a member of an enumeration takes long to be looked up
+_decode_json = _json.JSONDecoder().decode
+
 IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
 _MOST_WORDS = 300  # characters of a problem in an error message; all of it is in `problem`
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
@@ -255,8 +257,13 @@ class HttpResponse:
 
         Raises ResponseValidationError when it is not JSON, or empty.
         """
+        content = self.content
         try:
-            return _json.loads(self.content)
+            if (
+                type(content) is bytes and content[:4].isascii() and 0 not in content[:4]
+            ):  # UTF-8 (RFC 8259, 8.1)
+                return _decode_json(content.decode("utf-8", "surrogatepass"))
+            return _json.loads(content)
         except (ValueError, RecursionError) as error:
             problem = str(error) if self.content else "the body is empty"
             message = f"the response of {redact_url(self.url)} ({self.status_code}) is not JSON: {problem}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, HttpStatusError, Problem
+from http_service_client import HttpResponse, HttpStatusError, Problem, ResponseValidationError
 from http_service_client.testing import ScriptedTransport
 from worlds import World
 
@@ -138,3 +138,23 @@ def test_a_name_of_another_client_s_is_told_ours(name: str, remedy: str) -> None
     ):
         getattr(response, name)
     assert not hasattr(response, "nothing_like_it")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a": 1}', b' "x"', b"12", b"NaN", '"ü"'.encode(), b'"\xed\xa0\x80"', "\ufeff{}".encode(),
+        '{"a": "ü"}'.encode("utf-16"), '{"a": 1}'.encode("utf-16-le"), '{"a": 1}'.encode("utf-32-be"),
+        b"", b"nul", b"1\0", b'["\xff"]', b"{", "\ufeff".encode() * 2,
+    ],
+)  # fmt: skip
+def test_json_is_read_as_the_standard_library_reads_it(content: bytes) -> None:
+    """In any encoding of Unicode, with a byte order mark or without; what it refuses is refused."""
+    response = HttpResponse(200, content=content)
+    try:
+        expected = repr(json.loads(content))
+    except ValueError:
+        with pytest.raises(ResponseValidationError):
+            response.json()
+    else:
+        assert repr(response.json()) == expected

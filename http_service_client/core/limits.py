@@ -72,22 +72,16 @@ class Ticket:
     def _inherit(self) -> None:
         """Tell the waiter of its grant; a place whose new owner is beyond reach goes on to the next."""
         heir: Ticket | None = self
-        while (
-            heir is not None and not heir._is_told()
-        ):  # no recursion: a thousand may have died with their loop
-            heir = self._limit._leave(heir)
-
-    def _is_told(self) -> bool:
-        """Tell the waiter of its grant; whether it could be told."""
-        on_grant, self._on_grant = self._on_grant, None
-        try:
-            if on_grant is not None:
-                on_grant()
-        except Exception:
-            # The waiter is beyond reach: its event loop is closed, say. The error is none of the releaser's
-            # making or business. The place must not be lost with the waiter: it goes to the next.
-            return False
-        return True
+        while heir is not None:  # no recursion: a thousand may have died with their loop
+            on_grant, heir._on_grant = heir._on_grant, None
+            try:
+                if on_grant is not None:
+                    on_grant()
+                return
+            except Exception:
+                # The waiter is beyond reach: its event loop is closed, say. The error is none of the releaser's
+                # making or business. The place must not be lost with the waiter: it goes to the next.
+                heir = self._limit._leave(heir)
 
     def __repr__(self) -> str:
         return f"<Ticket {self._stage.value} of {self._limit!r}>"

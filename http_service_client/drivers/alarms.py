@@ -15,7 +15,7 @@ from weakref import ref
 
 from ..core.effects import TIMED_OUT
 
-__all__ = ["Alarms", "alarms_of"]
+__all__ = ["Alarms", "new_alarms"]
 
 Waiter = asyncio.Future[Any]
 
@@ -54,13 +54,11 @@ def _ring(reference: ref[Waiter]) -> None:
         waiter.set_result(TIMED_OUT)
 
 
-def alarms_of(known: dict[asyncio.AbstractEventLoop, Alarms]) -> Alarms:
-    """Those of the running loop, made where they are not known; those of closed loops are forgotten then."""
+def new_alarms(known: dict[asyncio.AbstractEventLoop, Alarms]) -> Alarms:
+    """Those of the running loop, known from now on; those of closed loops are forgotten."""
+    for loop in list(known):
+        if loop.is_closed():
+            known.pop(loop, None)  # another thread may be at it, too
     loop = asyncio.get_running_loop()
-    alarms = known.get(loop)
-    if alarms is None:
-        for other in list(known):
-            if other.is_closed():
-                known.pop(other, None)  # another thread may be at it, too
-        alarms = known[loop] = Alarms(loop)
+    alarms = known[loop] = Alarms(loop)
     return alarms

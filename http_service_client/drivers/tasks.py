@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
-from .alarms import Alarms, alarms_of
+from .alarms import Alarms, new_alarms
 
 __all__ = ["TaskDriver", "bounded"]
 
@@ -40,7 +41,7 @@ class TaskDriver:
             Open: lambda effect: opened(effect.request, effect.timeout),
             Receive: lambda effect: effect.source.read_async(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
-            Acquire: lambda effect: _wait_for_grant(effect, alarms),
+            Acquire: partial(_wait_for_grant, alarms),
             Invoke: _invoke,
         }
 
@@ -107,20 +108,20 @@ async def _end(task: asyncio.Future[Any]) -> None:
         task.exception()  # or asyncio would log that nobody asked for it
 
 
-async def _wait_for_grant(effect: Acquire, known: dict[asyncio.AbstractEventLoop, Alarms]) -> bool:
+async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, Alarms], effect: Acquire) -> bool:
     """Wait until the ticket is granted, from whichever thread; False when that took too long."""
-    alarms = alarms_of(known)
-    loop = alarms.loop
+    loop = asyncio.get_running_loop()
     granted = loop.create_future()
 
     def on_grant() -> None:
-        if asyncio._get_running_loop() is loop:  # to wake a loop from outside takes two system calls
-            _wake(granted)
-        else:
+        if asyncio._get_running_loop() is not loop:  # to wake a loop from outside takes two system calls
             loop.call_soon_threadsafe(_wake, granted)
+        elif not granted.done():
+            granted.set_result(None)
 
     effect.ticket.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
+    alarms = known.get(loop) or new_alarms(known)
     due = {} if effect.timeout is None else alarms.set(loop.time(), effect.timeout, granted)
     try:
         await granted

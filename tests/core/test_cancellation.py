@@ -305,7 +305,7 @@ def test_a_wait_that_has_ended_leaves_nothing_behind_until_its_time_is_over(is_c
     async def main() -> list[Any]:
         known: dict[asyncio.AbstractEventLoop, Alarms] = {}
         holder = limit.request()
-        task = asyncio.create_task(_wait_for_grant(wait_for(limit, 10.0), known))
+        task = asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0)))
         await asyncio.sleep(0)
         (alarms,) = known.values()
         assert any(alarms._by_second.values())
