@@ -66,8 +66,8 @@ FIELDS = {
     "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
     "threads": Field("GET + json() from 16 threads", clients.threads, 15, 1600, 0),
     "concurrent": Field("GET + json(), 1,000 at once", clients.concurrent, 15, 1000, 0),
-    "blocking bodies": Field("100 MB up and down", bodies.blocking, 9, 1, 0, "body"),
-    "async bodies": Field("100 MB up and down, async", bodies.asynchronous, 9, 1, 0, "body"),
+    "blocking bodies": Field("100 MB up and down", bodies.blocking, 25, 1, 0, "body"),
+    "async bodies": Field("100 MB up and down, async", bodies.asynchronous, 25, 1, 0, "body"),
     "imports": Field("An import in a fresh interpreter", processes.imports, 15, 1, 3, "import"),
 }
 
