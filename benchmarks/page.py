@@ -77,7 +77,7 @@ def _promises(contenders: dict[str, Any]) -> list[str]:
         without, with_it = contender.removeprefix("no "), contender.removesuffix(" too")
         cost = 1e6 * (all_of_it - times["cpu"]["median"])
         if without != contender:
-            lines.append(f"| {without} | {cost:.1f} |")
+            lines.append(f"| {without} | {max(cost, 0.0):.1f} |")
         elif with_it != contender:
             lines.append(f"| {with_it} | {_figure(-cost) if -cost >= 10 else f'{-cost:.1f}'} |")
     return lines
