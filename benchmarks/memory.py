@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import gzip
 import importlib
-import socket
 import sys
-import threading
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+
+from http_service_client.testing import LoopbackServer, respond
 
 from .processes import run
 from .server import running_server
@@ -93,35 +93,11 @@ def bombs() -> dict[str, bytes]:
 @contextmanager
 def serving(bombs: dict[str, bytes]) -> Iterator[str]:
     """A server with a bomb at /0, /1, and so on, and nothing anywhere else."""
-    answers = {
-        f"/{number}": b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n"
-        % (coding.encode(), len(body))
-        + body
-        for number, (coding, body) in enumerate(bombs.items())
-    }
-
-    def serve(accepted: socket.socket) -> None:
-        try:
-            while request := accepted.recv(65536):
-                path = request.split(b" ")[1].decode()
-                accepted.sendall(answers.get(path, b"HTTP/1.1 204 No Content\r\n\r\n"))
-        except OSError:  # the client has had enough
-            pass
-        finally:
-            accepted.close()
-
-    def accept() -> None:
-        while True:
-            try:
-                accepted, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=serve, args=(accepted,), daemon=True).start()
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threading.Thread(target=accept, daemon=True).start()
-        yield "http://{}:{}".format(*listener.getsockname())
-        listener.shutdown(socket.SHUT_RDWR)
+    with LoopbackServer() as server:
+        server.script("*", respond(204))
+        for number, (coding, body) in enumerate(bombs.items()):
+            server.script(f"/{number}", respond(headers={"Content-Encoding": coding}, body=body))
+        yield server.url
 
 
 def growth(base: str, path: str, world: str, size: int | None = None) -> float:

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from .errors import HttpStatusError, ResponseValidationError, SentState
-from .protocol.bodies import EMPTY, UNSET, Body, encode_body, encode_json
+from .protocol.bodies import UNSET, Body, encode_body, encode_json
 from .protocol.cookies import parse_set_cookie
 from .protocol.decoding import decode_text
 from .protocol.headers import Headers, build_headers
@@ -83,8 +83,7 @@ class HttpRequest:
         self._data = data
         self._files = files
         self._own_json = self._own_data = True
-        has_body = not (json is None and data is None and files is None and content is None)
-        self._body: Body | None = encode_body(json, data, files, content) if has_body else EMPTY
+        self._body: Body | None = encode_body(json, data, files, content)
 
     @property
     def json(self) -> Any:
@@ -145,7 +144,7 @@ class HttpRequest:
     @property
     def outgoing_body(self) -> Body:
         """The body as a transport is to draw it: once for each sending, and its progress is told."""
-        body = self._body if self._body is not None else self.body
+        body = self.body
         return body if self.progress is None or body.length == 0 else told_body(body, self.progress)
 
     @property

@@ -112,11 +112,8 @@ class MetricsCollector:
                 errors.value += 1
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        key = ("http_attempts_total", event.key, event.status_code if event.error is None else event.error)
-        counter = self._counters.get(key) or self._resolve_counter(key)
-        with self._metrics._lock:  # as `_count` does it
-            self._counted["http_attempts_total"] += 1
-            counter.value += 1
+        outcome = event.status_code if event.error is None else event.error
+        self._count(("http_attempts_total", event.key, outcome))
         if event.attempt > 1:
             self._count(("http_retries_total", event.key))
 

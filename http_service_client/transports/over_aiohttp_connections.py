@@ -65,7 +65,7 @@ class AsyncExchange:
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
-        self._uploads = False
+        self._uploads = self._is_answered = False
         self.proxy = proxy
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
@@ -107,7 +107,7 @@ class AsyncExchange:
 
     def request_is_out(self) -> None:
         """All of the request has been given to the transport: what it still has must go on getting less."""
-        if self._timeout.write is not None:
+        if self._timeout.write is not None and not self._is_answered:
             self._watch_the_rest(self._timeout.write, self._loop.time(), 0)
 
     def _watch_the_rest(self, most: float, since: float, before: int) -> None:
@@ -122,10 +122,13 @@ class AsyncExchange:
 
     def answered(self) -> None:
         """The head of the response is there: the rest of the request is of no interest any more."""
+        self._is_answered = True
         self.disarm("write")
 
     def arm(self, bound: str, seconds: float) -> None:
         """Cut the exchange in so many seconds, unless `disarm` comes first."""
+        if self._is_answered:  # what is still being sent, aiohttp sends in the background
+            return
         self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
 
     def disarm(self, bound: str) -> None:

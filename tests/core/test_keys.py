@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from core.fakes import FakeClock
+from core.fakes import FakeClock, LockWithQueue
 from http_service_client.core.circuit_breaker import CircuitBreaker, Permit
 from http_service_client.core.circuit_states import CircuitBreakerSettings
 from http_service_client.core.keys import KeyRegistry, KeyState
 from http_service_client.core.limits import Limit
 
 
-class Lock:
-    """A lock that another caller gets first, when the test says so."""
-
-    first: Callable[[], object] | None = None
-
-    def __enter__(self) -> None:
-        first, self.first = self.first, None
-        if first is not None:
-            first()
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def registry_of(max_keys: int, lock: Lock | None = None) -> KeyRegistry:
+def registry_of(max_keys: int, lock: LockWithQueue | None = None) -> KeyRegistry:
     def make(key: str) -> KeyState:
         settings, clock = CircuitBreakerSettings(), FakeClock()
-        breaker = CircuitBreaker(settings, clock=clock.monotonic, random=lambda: 0.0, lock=Lock())
-        return KeyState(breaker, None, Limit(1, lock=Lock()))
+        breaker = CircuitBreaker(settings, clock=clock.monotonic, random=lambda: 0.0, lock=LockWithQueue())
+        return KeyState(breaker, None, Limit(1, lock=LockWithQueue()))
 
-    return KeyRegistry(make, lock or Lock(), max_keys)
+    return KeyRegistry(make, lock or LockWithQueue(), max_keys)
 
 
 def known(registry: KeyRegistry) -> list[str]:
@@ -49,7 +33,7 @@ def test_a_key_has_one_state() -> None:
 
 def test_two_that_ask_at_once_get_one_state() -> None:
     """Or each would have a circuit, and a limit, of its own."""
-    lock = Lock()
+    lock = LockWithQueue()
     registry = registry_of(10, lock)
     got: list[KeyState] = []
     lock.first = lambda: got.append(registry.get("a"))

@@ -6,7 +6,7 @@ import asyncio
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from core.fakes import LockWithQueue
 from http_service_client.core.limits import Limit, Ticket
 from http_service_client.errors import ConfigurationError
 
@@ -212,21 +213,6 @@ def test_reprs_tell_the_state() -> None:
 
 
 # ---- threads and loops
-
-
-class LockWithQueue:
-    """A lock that another caller gets first, when the test says so. Races without waiting for luck."""
-
-    def __init__(self) -> None:
-        self.first: Callable[[], object] | None = None
-
-    def __enter__(self) -> None:
-        first, self.first = self.first, None
-        if first is not None:
-            first()
-
-    def __exit__(self, *_: object) -> None:
-        pass
 
 
 def test_a_request_is_decided_under_the_lock() -> None:

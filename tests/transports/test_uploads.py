@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -242,14 +243,22 @@ def test_the_end_of_a_body_may_stall_no_longer_than_the_rest(
         world.close(client)
 
 
+@pytest.mark.parametrize("size", [60_000, 3_000_000])
 def test_an_answer_may_take_its_time_when_the_rest_of_the_request_is_refused(
-    world: World, small_buffers: None
+    world: World, small_buffers: None, size: int
 ) -> None:
     """`Timeout.write` is for who waits to send; the response's body has bounds of its own."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         accepted.recv(1000)
         accepted.sendall(REFUSAL[:-3])
+        is_over.wait(0.1)
+        if size > 60_000:  # it takes some more, where there is more, and then nothing
+            taken = 0
+            accepted.settimeout(0.2)
+            with suppress(TimeoutError):
+                while taken < 200_000:
+                    taken += len(accepted.recv(65536))
         is_over.wait(0.8)
         accepted.sendall(REFUSAL[-3:])
         is_over.wait(5)
@@ -257,7 +266,7 @@ def test_an_answer_may_take_its_time_when_the_rest_of_the_request_is_refused(
     with served(serve, takes=4096) as address:
         client, timeout = world.client(), Timeout(total=20, write=0.3)
         response = world.request(
-            client, "POST", f"http://{address}/", data=b"x" * 60_000, timeout=timeout, retry_policy=None
+            client, "POST", f"http://{address}/", data=b"x" * size, timeout=timeout, retry_policy=None
         )
         assert (response.status_code, response.text) == (413, "too much")
         world.close(client)
