@@ -143,7 +143,6 @@ class _OpenBody:
     def read(self, timeout: Timeout) -> bytes | Failure:
         raw: Any = self._answer.raw
         started = time.monotonic()
-        bounds = _bounds(timeout, started)
         if isinstance(raw, Answer):
             # Bytes that frame the body are none of it: who drips only these is silent.
             raw.bound(_bounds(timeout.within(timeout.read), started))
@@ -153,7 +152,7 @@ class _OpenBody:
         except ERRORS as failed:
             error: BaseException = failed
         try:
-            return _failed(Phase.RECEIVE, error, self._request, timeout, bounds)
+            return _failed(Phase.RECEIVE, error, self._request, timeout, _bounds(timeout, started))
         finally:
             del error  # its traceback holds this frame
 
