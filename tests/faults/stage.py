@@ -45,6 +45,10 @@ __all__ = [
 # Seconds that a call may take beyond its timeouts, plus those for which the machine itself stood still.
 MARGIN = 0.3
 
+# Seconds for which the machine may stand still during a call: beyond, the call says nothing about the client.
+_STILL = 0.15
+_PLAYS = 4  # at most, until it did not
+
 KEY = "Idempotency-Key"
 
 
@@ -212,6 +216,7 @@ class Played:
 
     result: the status, or the name of the error.   sent: its sent-state.   attempts: how many were made.
     seen: the requests that the server took.   seconds: how long it took, without those of the machine.
+    stood_still: seconds for which the machine did.
     left_over: what was still taken afterwards; empty when all is well.
     """
 
@@ -220,6 +225,7 @@ class Played:
     attempts: int
     seen: list[Received | Head]
     seconds: float
+    stood_still: float
     left_over: list[str]
     message: str
 
@@ -251,10 +257,25 @@ def play(
     metronome: Metronome,
     **settings: Any,
 ) -> Played:
-    """Set the site up, make the call, and look around afterwards.
+    """Set the site up, make the call, and look around afterwards; anew where the machine stood still meanwhile.
 
     act: makes the call, given the world, the client, the URL and an id for the request to carry.
     """
+    for _ in range(_PLAYS):
+        played = _play_once(world, stage, site, act, metronome, **settings)
+        if played.stood_still <= _STILL:
+            break
+    return played
+
+
+def _play_once(
+    world: World,
+    stage: Stage,
+    site: Callable[[Stage], Place],
+    act: Callable[[World, HttpServiceClient, str, str], Any],
+    metronome: Metronome,
+    **settings: Any,
+) -> Played:
     place = site(stage)
     attempts: list[Any] = []
     client = make_client(world, stage, place, on_event=attempts.append, **settings)
@@ -289,6 +310,7 @@ def play(
     seen: list[Received | Head] = []
     if place.server is not None:
         seen = [request for request in place.server.requests if request.header("X-Call") == call_id]
+    stood_still = metronome.stood_still(started, ended)
     is_foreign = error is not None and not isinstance(error, HttpClientError)
     outcome: Any = response if error is None else error
     return Played(
@@ -296,7 +318,8 @@ def play(
         "foreign" if is_foreign else outcome.sent_state.value,
         made,
         seen,
-        ended - started - metronome.stood_still(started, ended),
+        ended - started - stood_still,
+        stood_still,
         left_over,
         str(error or ""),
     )
