@@ -46,22 +46,23 @@ class Guard(Scope):
     A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
-    __slots__ = ("_admission", "_deadline", "_policy", "_started")
+    __slots__ = ("_admission", "_deadline", "_policy", "_started", "_timeout")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         free_pass = policy.breaker.free_pass
         self._admission = _permit(policy.breaker) if free_pass is None else free_pass
         self._policy = policy
         Scope.__init__(self, retries=False)
-        if policy.timeout is not None:
+        self._timeout = policy.timeout  # as it is now: it may be changed under this call
+        if self._timeout is not None:
             self._started = policy._clock()
-            self._deadline = deadline(policy.timeout, clock=policy._clock)
+            self._deadline = deadline(self._timeout, clock=policy._clock)
             self._deadline.__enter__()
 
     def returned(self, result: object) -> None:
         """Tell the breaker of a result."""
-        admission, timeout = self._admission, self._policy.timeout
-        if isinstance(admission, Permit) or timeout is not None or isinstance(result, HttpResponse):
+        admission = self._admission
+        if isinstance(admission, Permit) or self._timeout is not None or isinstance(result, HttpResponse):
             self._settle(None, result)
         else:  # as nearly always: nothing to look into
             self.leave()
@@ -75,9 +76,9 @@ class Guard(Scope):
         self.leave()
         failed = _evidence(error, result, self)
         policy = self._policy
-        if policy.timeout is not None:
+        if self._timeout is not None:
             self._deadline.__exit__()
-            if not is_interruption(error) and policy._clock() - self._started >= policy.timeout:
+            if not is_interruption(error) and policy._clock() - self._started >= self._timeout:
                 failed = True
         permit = self._admission
         if not isinstance(permit, Permit):

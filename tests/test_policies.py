@@ -839,6 +839,21 @@ def test_a_call_that_took_too_long_is_a_failure(
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
 
 
+def test_a_timeout_that_is_changed_holds_from_the_next_call_on() -> None:
+    clock = FakeClock()
+    policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
+
+    def slow(timeout: float | None) -> None:
+        policy.timeout = timeout
+        clock.now += 3.0
+
+    guarded = policy.apply(slow)
+    guarded(None)
+    guarded(9.0)
+    guarded(9.0)
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (2, 1)
+
+
 # As context managers.
 
 
