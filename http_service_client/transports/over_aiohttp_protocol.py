@@ -5,7 +5,8 @@ would take; it knows when something came that nobody asked for. A broken rule of
 the reader of the body, whom aiohttp would leave waiting.
 
 A response that is plain and wanted whole is read here, past aiohttp's parser and its stream of the body
-(`ask`); what has come of any other is handed to them as it came.
+(`ask`); what has come of any other is handed to them as it came. Where the body's length is known, what is left
+of it behind the head goes past the parser, which would copy it (`_RestOfBody`).
 
 What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`.
 """
@@ -18,7 +19,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, HttpProcessingError, LineTooLong
 
 from .failures import NotHttpError
 from .framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
@@ -45,6 +46,7 @@ class MindfulProtocol(ResponseHandler):
     _head: PlainHead | None = None  # of the answer, once it is there
     _pieces: list[bytes]  # of the answer, head included
     _left = 0  # bytes of it to come
+    _length: int | None = None  # of the body whose head has just come
     _data: asyncio.Future[Any] | None = None  # for more of a body
     _is_readable: Callable[[], object] | None = None  # its socket, once that was asked
 
@@ -140,7 +142,15 @@ class MindfulProtocol(ResponseHandler):
             return
         self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
         super().data_received(data)
+        if self._length is not None:
+            self._read_past_the_parser()
         self._tell_of_data()
+
+    def _read_past_the_parser(self) -> None:
+        length, self._length = self._length, None
+        payload = self._payload
+        if length and payload is not None and not payload.is_eof() and not self._reading_paused:
+            self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # as much of one
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of a response, on its way to whoever waits for it: refused where both worlds refuse it."""
@@ -154,6 +164,7 @@ class MindfulProtocol(ResponseHandler):
             self.set_exception(HttpProcessingError(message=MALFORMED))
             return
         self.has_begun = False
+        self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
         if message.code == 101:  # what follows is no longer HTTP
             self.force_close()
         elif message.version.minor == 0 or self._skip_payload:
@@ -185,6 +196,38 @@ class MindfulProtocol(ResponseHandler):
         self._tell_of_data()
         if transport is not None:
             transport.close()  # Python 3.10 would warn that the TLS one was not
+
+
+class _RestOfBody:
+    """In the place of aiohttp's parser: what is left of a body of so many bytes, handed on as it comes."""
+
+    def __init__(self, payload: aiohttp.StreamReader, left: int) -> None:
+        self._payload = payload
+        self._left = left
+
+    def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
+        """The messages that begin here (none), whether the connection leaves HTTP, and what is behind that.
+
+        Raises BadHttpMessage for anything behind the body, which is whole by then.
+        """
+        is_too_much = len(data) > self._left
+        if self._left and data:
+            piece = data[: self._left] if is_too_much else data
+            self._left -= len(piece)
+            self._payload.feed_data(piece)
+            if not self._left:
+                self._payload.feed_eof()
+        if is_too_much:
+            raise BadHttpMessage("something came behind the response")
+        return (), False, b""
+
+    def feed_eof(self) -> None:
+        """The connection is gone. Raises ContentLengthError in mid-body."""
+        if self._left:
+            raise ContentLengthError("the connection ended before the body did")
+
+    def pause_reading(self) -> None:
+        """Nothing is held back here: the transport rests."""
 
 
 def _holds_half_a_response(parser: Any) -> bool:
