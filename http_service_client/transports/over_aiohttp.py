@@ -4,7 +4,7 @@ What mocks and instrumentation hook into (`ClientSession._request`) is on the wa
 see; where a connection waits and nobody looks, the request goes past it (`over_aiohttp_shortcut`). What aiohttp
 would decide on its own (redirects, cookies, a silent second try, header defaults, decoding) is switched off.
 
-What is private to aiohttp here: `_request` of the session, `_drop_timeout` of the protocol.
+What is private to aiohttp here: `_request` of the session.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from .failures import (
     source_failed,
 )
 from .framing import RawFields, field_text
-from .over_aiohttp_connections import EXCHANGE, AsyncExchange, leave_exchange
+from .over_aiohttp_bodies import AsyncBodySource, ends_with_the_connection
 from .over_aiohttp_errors import ERRORS, builtin_of
+from .over_aiohttp_exchange import EXCHANGE, AsyncExchange, leave_exchange
 from .over_aiohttp_mocked import tell_no_false_coding
 from .over_aiohttp_protocol import MindfulProtocol
 from .over_aiohttp_sessions import LoopSession, LoopSessions
@@ -46,7 +47,6 @@ from .over_aiohttp_shortcut import Answer, is_watched, read_answer, request_byte
 
 __all__ = ["AiohttpTransport"]
 
-_FOR_EVER = 1e9  # seconds
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body goes out in pieces, each of which may stall
 
 _TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
@@ -182,7 +182,7 @@ class AiohttpTransport:
                 finally:
                     # Read to the end, it has gone back to the pool on its own; otherwise it must not.
                     answer.close()
-                if exchange.died_of is not None and _ends_with_the_connection(answer):
+                if exchange.died_of is not None and ends_with_the_connection(answer):
                     raise exchange.died_of  # aiohttp takes a reset for the end of such a body
             return _response(request, answer, content, exchange.elapsed())
         except HttpClientError as refused:
@@ -247,66 +247,6 @@ class AiohttpTransport:
         self._sessions.close()
 
 
-class _OpenBody:
-    """The body of a response that was left open."""
-
-    def __init__(
-        self, request: HttpRequest, answer: aiohttp.ClientResponse | Answer, connection: Any, alarms: Alarms
-    ) -> None:
-        self._request = request
-        self._answer = answer
-        self._connection = connection
-        self._alarms = alarms
-        if connection is not None:  # a mock has none
-            # aiohttp's timer runs on while nobody reads; ours bounds each wait.
-            connection.read_timeout = None
-            connection._drop_timeout()
-
-    async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        content, protocol = self._answer.content, self._connection
-        error: BaseException
-        is_over = False
-        ends_at: float | None = None  # of the wait, however often something comes that is none of the body
-        try:
-            if protocol is None:
-                return await content.readany()
-            while not content.is_eof() and not content._buffer and content.exception() is None:
-                if protocol.transport is None:
-                    raise ConnectionResetError("closed in mid-body")  # by `close_async`
-                now = self._alarms.loop.time()
-                ends_at = now + _most(timeout) if ends_at is None else ends_at
-                waiter = protocol.next_data()
-                due = self._alarms.set(now, ends_at - now, waiter)
-                try:
-                    told = await waiter
-                finally:
-                    due.pop(waiter, None)
-                if told is TIMED_OUT:
-                    is_over = timeout.total == _most(timeout)
-                    raise TimeoutError
-            data: bytes = content.read_nowait()
-            if not data and protocol.died_of is not None and _ends_with_the_connection(self._answer):
-                raise protocol.died_of
-            return data
-        except ERRORS as failed:
-            error = failed
-        try:
-            exchange = AsyncExchange(timeout, proxy=None)
-            exchange.connection = protocol
-            phase, error = builtin_of(exchange, error)
-            return failure_of(phase, error, self._request, timeout, is_over)
-        finally:
-            del error  # a traceback holds this frame
-
-    def close(self) -> None:
-        self._answer.close()
-
-
-def _most(timeout: Timeout) -> float:
-    """Seconds that a silence may last."""
-    return min([bound for bound in (timeout.read, timeout.total) if bound is not None], default=_FOR_EVER)
-
-
 def _body(body: Body, exchange: AsyncExchange) -> Any:
     if body.length == 0:
         return None
@@ -322,7 +262,7 @@ def _open_response(
 ) -> OpenResponse:
     return OpenResponse(
         answer.status,
-        source=_OpenBody(request, answer, exchange.connection, alarms),
+        source=AsyncBodySource(request, answer, exchange.connection, alarms),
         headers=_fields(answer),
         reason_phrase=_reason_phrase(answer),
         url=request.url,
@@ -355,9 +295,3 @@ def _fields(answer: aiohttp.ClientResponse | Answer) -> Iterable[tuple[str, str]
 def _reason_phrase(answer: aiohttp.ClientResponse | Answer) -> str:
     reason = answer.reason or ""
     return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))
-
-
-def _ends_with_the_connection(answer: aiohttp.ClientResponse | Answer) -> bool:
-    """Whether the body has no end of its own (RFC 9112, 6.3)."""
-    coding = answer.headers.get("Transfer-Encoding", "identity")
-    return "Content-Length" not in answer.headers and coding.lower() == "identity"

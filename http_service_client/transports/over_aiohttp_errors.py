@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ..errors import innermost
 from .failures import CutShortError, NotHttpError, Phase, ProxyRefusedError, UnsendableError
 from .framing import MALFORMED
-from .over_aiohttp_connections import AsyncExchange
+from .over_aiohttp_exchange import AsyncExchange
 
 __all__ = ["ERRORS", "builtin_of"]
 
