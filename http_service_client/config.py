@@ -6,24 +6,32 @@ value and what to write instead. Nothing is silently ignored: a field that is ac
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
+from .config_checks import (
+    check_coding,
+    check_interceptors,
+    check_path,
+    checked_arguments,
+    checked_headers,
+    checked_names,
+    checked_proxies,
+    is_path,
+    redacted_proxy,
+)
 from .core.backoff import ExponentialBackoff
 from .core.budget import RetryBudgetSettings
-from .core.checks import check_count, check_duration, check_flag, did_you_mean
+from .core.checks import check_count, check_duration, check_flag
 from .core.timeouts import Timeout
-from .errors import ConfigurationError, Failure, InvalidRequestError
+from .errors import ConfigurationError
 from .policies import CircuitBreakerPolicy, RetryPolicy
-from .protocol.compression import REQUEST_CODINGS, may_compress
 from .protocol.cookie_jar import CookieJar
 from .protocol.egress import EgressPolicy
-from .protocol.headers import SENSITIVE_HEADERS, Headers, build_headers, redact_headers, validate_headers
-from .protocol.proxies import ProxySettings, unreadable_exceptions
-from .protocol.proxy_urls import read_proxy, redact_proxy
+from .protocol.headers import SENSITIVE_HEADERS, Headers, redact_headers
+from .protocol.proxies import ProxySettings
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -68,7 +76,7 @@ class ConnectionPoolConfig:
         for name in ("ssl_verify", "enable_compression"):
             check_flag(name, getattr(self, name))
         for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):
-            _check_path(name, getattr(self, name))
+            check_path(name, getattr(self, name))
         if self.ssl_key_file is not None and self.ssl_cert_file is None:
             raise ConfigurationError(
                 f"ssl_key_file {self.ssl_key_file!r} is of no use without ssl_cert_file; give both"
@@ -169,15 +177,15 @@ class HttpClientConfig:
         if self.max_response_size is not None:
             check_count("max_response_size", self.max_response_size)
         for name in ("request_interceptors", "response_interceptors"):
-            _check_interceptors(name, getattr(self, name))
-        _check_coding(self.request_coding)
+            check_interceptors(name, getattr(self, name))
+        check_coding(self.request_coding)
         if not isinstance(self.cookies, (bool, CookieJar)):
             raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
         if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
             raise ConfigurationError(
                 f"egress_policy must be an EgressPolicy or None, not {self.egress_policy!r}"
             )
-        if not (isinstance(self.netrc, bool) or _is_path(self.netrc)):
+        if not (isinstance(self.netrc, bool) or is_path(self.netrc)):
             raise ConfigurationError(
                 f"netrc must be True, False or the path of a netrc file, not {self.netrc!r}"
             )
@@ -187,9 +195,9 @@ class HttpClientConfig:
         self._resolve("circuit_breaker", breaker if self.enable_circuit_breaker else None)
         self._resolve("retry", retry if self.enable_retry_policy else None)
         self._resolve("budget", budget if self.enable_retry_budget else None)
-        self._resolve("headers", _checked_headers(self.default_headers))
-        self._resolve("sensitive", _checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
-        self._resolve("proxies", None if self.proxy is None else _checked_proxies(self.proxy))
+        self._resolve("headers", checked_headers(self.default_headers))
+        self._resolve("sensitive", checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
+        self._resolve("proxies", None if self.proxy is None else checked_proxies(self.proxy))
 
     @property
     def timeout(self) -> Timeout:
@@ -206,7 +214,7 @@ class HttpClientConfig:
         """What was set, with the secrets among the default headers and in the proxies' URLs redacted."""
         given = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
         given["default_headers"] = redact_headers(self.headers, self.sensitive)
-        given["proxy"] = _redacted(self.proxy)
+        given["proxy"] = redacted_proxy(self.proxy)
         said = (f"{name}={value!r}" for name, value in given.items() if value != _DEFAULTS[name])
         return f"HttpClientConfig({', '.join(said)})"
 
@@ -236,13 +244,15 @@ class HttpClientConfig:
         given = self.circuit_breaker_config
         if isinstance(given, CircuitBreakerPolicy):
             return given
-        return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
+        return CircuitBreakerPolicy(
+            **checked_arguments("circuit_breaker_config", given, CircuitBreakerPolicy)
+        )
 
     def _retry(self) -> RetryPolicy:
         given = self.retry_policy_config
         if isinstance(given, RetryPolicy):
             return given
-        arguments = _arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
+        arguments = checked_arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
         backoff = {
             item.name: arguments.pop(item.name)
             for item in fields(ExponentialBackoff)
@@ -259,7 +269,7 @@ class HttpClientConfig:
         given = self.retry_budget_config
         if isinstance(given, RetryBudgetSettings):
             return given
-        return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
+        return RetryBudgetSettings(**checked_arguments("retry_budget_config", given, RetryBudgetSettings))
 
 
 _DEFAULTS = {
@@ -267,30 +277,6 @@ _DEFAULTS = {
     for item in fields(HttpClientConfig)
     if item.init
 }
-
-# A client has its own time and chance, and names its circuits by their keys.
-_THE_CLIENTS_OWN = frozenset({"clock", "name", "random"})
-
-
-def _arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
-    """A mapping of keyword arguments, each known to one of the takers."""
-    if given is None:
-        return {}
-    if not isinstance(given, Mapping):
-        raise ConfigurationError(
-            f"{name} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}"
-        )
-    known = [
-        name
-        for taker in takers
-        for name in inspect.signature(taker).parameters
-        if name not in _THE_CLIENTS_OWN
-    ]
-    for key in given:
-        if key not in known:
-            hint = did_you_mean(key, known) or f"known keys: {', '.join(known)}"
-            raise ConfigurationError(f"{name} has the unknown key {key!r}; {hint}")
-    return dict(given)
 
 
 def _with_names(
@@ -308,93 +294,3 @@ def _with_names(
                     "use None for no limit", f"for no limit, set {pooled}=None in connection_pool"
                 )
         raise ConfigurationError(message) from None
-
-
-def _check_path(name: str, value: object) -> None:
-    if value is not None and not _is_path(value):
-        raise ConfigurationError(f"{name} must be the path of a PEM file, or None, not {value!r}")
-
-
-def _is_path(value: object) -> bool:
-    path = os.fspath(value) if isinstance(value, os.PathLike) else value
-    return isinstance(path, str) and path != ""
-
-
-def _check_interceptors(name: str, value: object) -> None:
-    method = "intercept_" + name.split("_", 1)[0]
-    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
-        raise ConfigurationError(f"{name} must be a list of interceptor classes or objects, not {value!r}")
-    for item in value:
-        if not callable(getattr(item, method, None)):
-            shown = item.__name__ if isinstance(item, type) else repr(item)
-            raise ConfigurationError(f"{name} has {shown}, which has no method {method}")
-
-
-def _check_coding(value: object) -> None:
-    if value not in REQUEST_CODINGS:
-        raise ConfigurationError(f"request_coding must be 'gzip' or 'zstd', not {value!r}")
-    if not may_compress(str(value)):
-        raise ConfigurationError(
-            f"request_coding must be 'gzip' here, not {value!r}; for zstd install http-service-client[zstd]"
-        )
-
-
-def _checked_headers(given: object) -> Headers:
-    try:
-        headers = build_headers(given)  # type: ignore[arg-type]  # whatever was given, it says what is wrong
-        validate_headers(headers)
-    except ValueError as error:
-        raise ConfigurationError(f"default_headers: {error}") from None
-    return headers
-
-
-def _checked_names(names: object) -> frozenset[str]:
-    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
-        raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
-    checked: set[str] = set()
-    for name in names:
-        try:
-            header = Headers([(name, "")])
-            validate_headers(header)
-        except InvalidRequestError:
-            raise ConfigurationError(
-                f"sensitive_headers must be a list of header names, and {name!r} is none"
-            ) from None
-        checked.update(known.lower() for known in header)
-    return frozenset(checked)
-
-
-_PROXIES = ("http", "https", "all", "no")
-
-
-def _checked_proxies(proxy: Any) -> ProxySettings:
-    """The proxies of a setting, by the rules for the environment's variables."""
-    named = {"all": proxy} if isinstance(proxy, str) else proxy
-    if not isinstance(named, Mapping) or not all(isinstance(value, str) for value in named.values()):
-        raise ConfigurationError(
-            "proxy must be a URL such as 'http://host:3128', or a mapping of "
-            f"{', '.join(_PROXIES)} to text, not of type {type(proxy).__name__}"
-        )
-    for name, value in named.items():
-        if name not in _PROXIES:
-            raise ConfigurationError(
-                f"proxy names {redact_proxy(str(name))!r}; it may name {', '.join(_PROXIES)}"
-            )
-        if not value.strip():
-            raise ConfigurationError(f"proxy is empty for {name!r}; leave it out, or give {{}} for no proxy")
-    for entry in unreadable_exceptions(named.get("no", "")):
-        raise ConfigurationError(
-            f"proxy cannot read the exception {redact_proxy(entry)!r}; write a domain, address or network"
-        )
-    proxies = ProxySettings.from_environ({f"{name}_proxy": value for name, value in named.items()})
-    for url in (proxies.http, proxies.https):
-        unusable = None if url is None else read_proxy(url)
-        if isinstance(unusable, Failure):
-            raise ConfigurationError(f"proxy: {unusable.message}")
-    return proxies
-
-
-def _redacted(proxy: Any) -> Any:
-    if isinstance(proxy, Mapping):
-        return {name: redact_proxy(url) for name, url in proxy.items()}
-    return proxy if proxy is None else redact_proxy(proxy)

@@ -515,7 +515,7 @@ def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, co
 
 def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made, and not at the first long body."""
-    monkeypatch.setattr("http_service_client.config.may_compress", lambda coding: coding == "gzip")
+    monkeypatch.setattr("http_service_client.config_checks.may_compress", lambda coding: coding == "gzip")
     with pytest.raises(ConfigurationError, match=r"request_coding .* 'zstd'; .* http-service-client\[zstd\]"):
         HttpClientConfig(request_coding="zstd")
 

@@ -12,7 +12,8 @@ from typing import Any
 from ..core.circuit_states import StateChange
 from ..errors import ConfigurationError
 from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
-from .metrics import HttpMetrics, _Distribution, _key, _Number
+from .metrics import HttpMetrics
+from .series import Distribution, Number, series_key
 
 __all__ = ["MetricsCollector"]
 
@@ -57,8 +58,8 @@ class MetricsCollector:
             raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
         self._metrics = metrics = HttpMetrics() if metrics is None else metrics
         # What was resolved before: all that a further event of the same kind needs.
-        self._calls: dict[tuple[str, str, object], tuple[_Number, _Distribution, _Number | None]] = {}
-        self._counters: dict[tuple[object, ...], _Number] = {}
+        self._calls: dict[tuple[str, str, object], tuple[Number, Distribution, Number | None]] = {}
+        self._counters: dict[tuple[object, ...], Number] = {}
         # The collector's own sums: `metrics` may be fed by others, too.
         self._seconds = 0.0
         self._counted = dict.fromkeys(_LABELS, 0)
@@ -136,33 +137,33 @@ class MetricsCollector:
             self._counted[key[0]] += 1
             counter.value += 1
 
-    def _resolve_counter(self, key: tuple[Any, ...]) -> _Number:
+    def _resolve_counter(self, key: tuple[Any, ...]) -> Number:
         with self._metrics._lock:
             counter = self._resolve(key)
             if len(self._counters) < self._metrics._max_series:
                 self._counters[key] = counter
         return counter
 
-    def _resolve_call(self, key: tuple[str, str, object]) -> tuple[_Number, _Distribution, _Number | None]:
+    def _resolve_call(self, key: tuple[str, str, object]) -> tuple[Number, Distribution, Number | None]:
         service, method, outcome = key
         is_error = not isinstance(outcome, int) or outcome >= 400
         with self._metrics._lock:
             resolved = (
                 self._resolve(("http_requests_total", *key)),
-                self._metrics._histogram(_DURATION).at(_key({"service": service, "method": method})),
+                self._metrics._histogram(_DURATION).at(series_key({"service": service, "method": method})),
                 self._resolve(("http_errors_total", service, outcome)) if is_error else None,
             )
             if len(self._calls) < self._metrics._max_series:
                 self._calls[key] = resolved
         return resolved
 
-    def _resolve(self, key: tuple[Any, ...]) -> _Number:
+    def _resolve(self, key: tuple[Any, ...]) -> Number:
         name, *values = key
         labels = {
             ("status_code" if isinstance(value, int) else "error") if label == "outcome" else label: value
             for label, value in zip(_LABELS[name], values, strict=True)
         }
-        return self._metrics._counter(name).at(_key(labels))
+        return self._metrics._counter(name).at(series_key(labels))
 
     def __repr__(self) -> str:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"

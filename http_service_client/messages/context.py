@@ -1,0 +1,45 @@
+"""What is known of a call while it lives."""
+
+from __future__ import annotations
+
+import uuid
+
+from .request import HttpRequest
+
+__all__ = ["HttpContext"]
+
+
+class HttpContext:
+    """What the layers and the interceptors know of one call. Lives as long as the call.
+
+    correlation_id: a fresh id, made when first asked for; set it to use your own.
+    request: the request of the running attempt, as the interceptors left it.
+    attempt: the 1-based number of the running attempt.
+    key: what circuit and budget are kept per, such as ``https://api.example.com``.
+    deadline_at: the instant on the client's clock by which the call must be over, or None.
+
+    Interceptors may set any further attribute.
+    """
+
+    __slots__ = ("__dict__", "_correlation_id", "attempt", "deadline_at", "key", "request")
+
+    def __init__(self, request: HttpRequest, key: str = "") -> None:
+        self.request = request
+        self.key = key
+        self.attempt = 0
+        self.deadline_at: float | None = None
+        self._correlation_id: str | None = None
+
+    @property
+    def correlation_id(self) -> str:
+        """An id for this call, the same over its attempts."""
+        if self._correlation_id is None:
+            self._correlation_id = str(uuid.uuid4())
+        return self._correlation_id
+
+    @correlation_id.setter
+    def correlation_id(self, value: str) -> None:
+        self._correlation_id = value
+
+    def __repr__(self) -> str:
+        return f"<HttpContext attempt {self.attempt} of {self.request!r}>"

@@ -1,0 +1,180 @@
+"""The numbers of a metric: one series for each set of labels, and the samples that are taken of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from itertools import accumulate
+from typing import Generic, TypeVar
+
+from ..errors import ConfigurationError
+
+__all__ = [
+    "METRIC_NAME", "Counter", "Distribution", "Gauge", "Histogram", "HistogramSample", "Labels", "Metric",
+    "MetricsSnapshot", "Number", "Sample", "check_name", "histogram_samples", "number_samples", "series_key",
+]  # fmt: skip
+
+Labels = tuple[tuple[str, str], ...]  # sorted by name
+
+_OVERFLOW: Labels = (("overflow", "true"),)
+METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
+_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus keeps names in __ to itself
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A counter or gauge as of one instant. `dict(sample.labels)` makes a mapping of the labels."""
+
+    name: str
+    labels: Labels
+    value: float
+
+
+@dataclass(frozen=True)
+class HistogramSample:
+    """A histogram as of one instant.
+
+    buckets: pairs of an upper bound and how many values were not above it; the last bound is infinite.
+    """
+
+    name: str
+    labels: Labels
+    count: int
+    sum: float
+    min: float
+    max: float
+    buckets: tuple[tuple[float, int], ...]
+
+    @property
+    def mean(self) -> float:
+        """The mean of the values."""
+        return self.sum / self.count
+
+
+@dataclass(frozen=True)
+class MetricsSnapshot:
+    """All metrics as of one instant: plain values that can be compared, hashed and pickled."""
+
+    counters: tuple[Sample, ...]
+    gauges: tuple[Sample, ...]
+    histograms: tuple[HistogramSample, ...]
+
+
+class Number:
+    """The state of a counter or a gauge."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value: float = 0
+
+
+class Distribution:
+    """The state of a histogram. Call `observe` with the lock held."""
+
+    __slots__ = ("bounds", "buckets", "count", "max", "min", "sum")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.buckets = [0] * (len(bounds) + 1)
+        self.count = 0
+        self.sum = 0.0
+        self.min = math.inf
+        self.max = -math.inf
+
+    def observe(self, value: float) -> None:
+        self.buckets[bisect_left(self.bounds, value)] += 1
+        self.count += 1
+        self.sum += value
+        if value < self.min:
+            self.min = value
+        if value > self.max:
+            self.max = value
+
+
+State = TypeVar("State")
+
+
+class Metric(Generic[State]):
+    """The series of one name. Call its methods with the lock held."""
+
+    __slots__ = ("_max_series", "_new_state", "kind", "name", "series")
+
+    def __init__(self, name: str, kind: str, new_state: Callable[[], State], max_series: int) -> None:
+        self.name = name
+        self.kind = kind
+        self.series: dict[Labels, State] = {}
+        self._new_state = new_state
+        self._max_series = max_series
+
+    def at(self, labels: Labels) -> State:
+        """The series of these labels, made when it is not there yet."""
+        state = self.series.get(labels)
+        if state is None:
+            for label, _ in labels:
+                check_name("a label name", label, _LABEL_NAME)
+            if len(self.series) >= self._max_series:
+                labels = _OVERFLOW
+            state = self.series.setdefault(labels, self._new_state())
+        return state
+
+    def containing(self, labels: Labels) -> Iterator[State]:
+        """The series whose labels contain these."""
+        wanted = set(labels)
+        return (state for found, state in list(self.series.items()) if wanted.issubset(found))
+
+
+Counter = Metric[Number]
+Gauge = Metric[Number]
+Histogram = Metric[Distribution]
+
+
+def number_samples(metrics: Iterable[Metric[Number]]) -> tuple[Sample, ...]:
+    return tuple(
+        Sample(metric.name, labels, number.value)
+        for metric in metrics
+        for labels, number in list(metric.series.items())
+    )
+
+
+def histogram_samples(metrics: Iterable[Histogram]) -> tuple[HistogramSample, ...]:
+    return tuple(
+        HistogramSample(
+            metric.name, labels, one.count, one.sum, one.min, one.max,
+            tuple(zip((*one.bounds, math.inf), accumulate(one.buckets), strict=True)),
+        )
+        for metric in metrics
+        for labels, one in list(metric.series.items())
+        if one.count
+    )  # fmt: skip
+
+
+def series_key(labels: Mapping[str, object] | None) -> Labels:
+    """Labels as a series is found by: sorted, the values as text. Names are checked when a series is made."""
+    if not labels:
+        return ()
+    if not isinstance(labels, Mapping):
+        raise ConfigurationError(
+            f"labels must be a mapping such as {{'service': 'x'}} or None, not {labels!r}"
+        )
+    try:
+        return tuple(sorted([(name, _text(value)) for name, value in labels.items()]))
+    except TypeError:
+        raise ConfigurationError(f"label names must be text, not those of {labels!r}") from None
+
+
+def _text(value: object) -> str:
+    if type(value) is str:
+        return value
+    return str(value.value if isinstance(value, Enum) else value)
+
+
+def check_name(what: str, name: object, grammar: re.Pattern[str]) -> None:
+    if not isinstance(name, str) or grammar.fullmatch(name) is None:
+        raise ConfigurationError(
+            f"{what} must be letters, digits and underscores, such as 'status_code', not {name!r}"
+        )
