@@ -178,7 +178,7 @@ class StreamedResponse(_Streamed):
         DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
         that is no whole number of 1 or more.
         """
-        return _Items(self, _pieces(chunk_size))
+        return _Pieces(self) if chunk_size is None else _Items(self, _of_one_size(chunk_size))
 
     def _next(self) -> bytes:
         body = self._open_body()
@@ -221,7 +221,7 @@ class AsyncStreamedResponse(_Streamed):
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `StreamedResponse.iter_bytes`, for `async for`."""
-        return _AsyncItems(self, _pieces(chunk_size))
+        return _AsyncPieces(self) if chunk_size is None else _AsyncItems(self, _of_one_size(chunk_size))
 
     async def _next(self) -> bytes:
         body = self._open_body()
@@ -252,16 +252,6 @@ class _Decoder(Protocol[T]):
     def finish(self) -> list[T]: ...
 
 
-class _AsTheyCome:
-    """No decoder: pieces are what the pieces hold."""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        return [data]
-
-    def finish(self) -> list[bytes]:
-        return []
-
-
 class _OfOneSize:
     """Pieces of so many bytes, whatever they come in. What is held back is joined once for each piece."""
 
@@ -285,16 +275,53 @@ class _OfOneSize:
         return [b"".join(self._held)] if self._length else []
 
 
-def _pieces(size: int | None) -> _AsTheyCome | _OfOneSize:
-    if size is None:
-        return _AsTheyCome()
+def _of_one_size(size: int) -> _OfOneSize:
     check_count("chunk_size", size)
     return _OfOneSize(size)
 
 
+# No generators: one ends with the error that it raises, and whoever went on behind a timeout of his own would
+# take that for the end of the body.
+
+
+class _Whole:
+    """The pieces of a body as they come."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._here: bytes | None = response._take()  # all that is left to give, once it is known
+
+    def _rest(self) -> bytes:
+        rest, self._here = self._here, b""
+        return rest or b""
+
+
+class _Pieces(_Whole):
+    def __iter__(self) -> _Pieces:
+        return self
+
+    def __next__(self) -> bytes:
+        piece: bytes = self._response._next() if self._here is None else self._rest()
+        if not piece:
+            self._here = b""
+            raise StopIteration
+        return piece
+
+
+class _AsyncPieces(_Whole):
+    def __aiter__(self) -> _AsyncPieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece: bytes = await self._response._next() if self._here is None else self._rest()
+        if not piece:
+            self._here = b""
+            raise StopAsyncIteration
+        return piece
+
+
 class _Taken(Generic[T]):
-    """Pieces, lines or events of a body. No generator: one ends with the error that it raises, and whoever
-    went on behind a timeout of his own would take that for the end of the body."""
+    """Lines, events or pieces of one size of a body."""
 
     def __init__(self, response: Any, decoder: _Decoder[T]) -> None:
         self._response = response

@@ -4,8 +4,8 @@ A **plan** is a generator. It yields **effects** and is sent their answers, so t
 thread, in an asyncio task or in virtual time: a **driver** performs each effect in its own way.
 
     answer  = yield Send(request, timeout)           one exchange on the wire    -> Outcome
-    answer  = yield from Open(request, timeout)      one, its body left to come  -> Outcome
-    data    = yield from Receive(source, timeout)    some more of such a body    -> bytes | Failure
+    answer  = yield Open(request, timeout)           one, its body left to come  -> Outcome
+    data    = yield Receive(source, timeout)         some more of such a body    -> bytes | Failure
               yield from Sleep(seconds)              wait
     granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
@@ -14,8 +14,8 @@ The rules of plans, each learned from a measured trap:
 
 - User code that is known to be plain is called by the plan itself: there is nothing to wait for.
 - Always `yield from`: a bare `Sleep(...)` is a no-op that nothing would notice, and a type checker knows the
-  answer. `Send` and `Open`, which are in every call, are yielded themselves, for half of the time; the type of
-  their answer is written beside them.
+  answer. `Send`, `Open` and `Receive`, which are in every call or come for every piece of a body, are yielded
+  themselves, for half of the time; the type of their answer is written beside them.
 - Expected failures come back as values. Only bugs and cancellation are thrown into a plan.
 - Never yield while an exception is being handled, nor while cleaning up: an abandoned plan is closed,
   and a generator that yields during `close()` is a RuntimeError. What is held is given back by a

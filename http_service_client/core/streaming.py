@@ -110,17 +110,19 @@ class OpenBody:
         """
         try:
             while True:
-                piece = next(self._pieces, None)
-                if piece:
-                    return piece
-                if piece is not None:
-                    continue
+                for piece in self._pieces:
+                    if piece:
+                        return piece
                 if self.is_complete:
                     return b""
-                data = yield from self._receive()
+                remaining = self._call.remaining()
+                if remaining is not None and remaining <= 0:
+                    self.close()
+                    return self._cut()
+                data: bytes | Failure = yield Receive(self._source, self._silence.within(remaining))
                 if isinstance(data, Failure):
                     self.close()
-                    return data
+                    return self._cut(data.cause) if self._is_over(data) else data
                 if not data:
                     self.close()
                     self._decoder.finish()
@@ -133,16 +135,6 @@ class OpenBody:
             self.close()
             state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
             return self._failed(type(error), str(error), state)
-
-    def _receive(self) -> Plan[bytes | Failure]:
-        """Some bytes from the wire, within the bounds."""
-        remaining = self._call.remaining()
-        if remaining is not None and remaining <= 0:
-            return self._cut()
-        data = yield from Receive(self._source, self._silence.within(remaining))
-        if isinstance(data, Failure) and self._is_over(data):
-            return self._cut(data.cause)
-        return data
 
     def _is_over(self, failure: Failure) -> bool:
         remaining = self._call.remaining()

@@ -81,7 +81,10 @@ class AsyncBodySource:
 
 def _most(timeout: Timeout) -> float:
     """Seconds that a silence may last."""
-    return min([bound for bound in (timeout.read, timeout.total) if bound is not None], default=_FOR_EVER)
+    read, total = timeout.read, timeout.total
+    if read is None or total is None:
+        return read or total or _FOR_EVER
+    return min(read, total)
 
 
 def ends_with_the_connection(answer: aiohttp.ClientResponse | Answer) -> bool:

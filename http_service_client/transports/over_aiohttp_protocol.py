@@ -115,7 +115,7 @@ class MindfulProtocol(ResponseHandler):
 
     def _tell_of_data(self) -> None:
         data, self._data = self._data, None
-        if data is not None and not data.done():
+        if data is not None and not data.done():  # given up
             data.set_result(None)
 
     def is_fit(self) -> bool:
@@ -144,13 +144,19 @@ class MindfulProtocol(ResponseHandler):
         super().data_received(data)
         if self._length is not None:
             self._read_past_the_parser()
-        self._tell_of_data()
+        if self._data is not None:
+            self._tell_of_data()
 
     def _read_past_the_parser(self) -> None:
         length, self._length = self._length, None
         payload = self._payload
         if length and payload is not None and not payload.is_eof() and not self._reading_paused:
             self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # as much of one
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Have the transport go on reading; aiohttp asks for it at every piece that is taken."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
         """The head of a response, on its way to whoever waits for it: refused where both worlds refuse it."""
@@ -193,7 +199,8 @@ class MindfulProtocol(ResponseHandler):
             self._leave_to_aiohttp()
         transport = self.transport
         super().connection_lost(exc)
-        self._tell_of_data()
+        if self._data is not None:
+            self._tell_of_data()
         if transport is not None:
             transport.close()  # Python 3.10 would warn that the TLS one was not
 

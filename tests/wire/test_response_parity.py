@@ -93,13 +93,17 @@ def test_an_answer_is_read_alike(
     """What a caller is told, and whether the next request comes on the same connection."""
     if row.needs and row.needs not in accept_encoding():
         pytest.skip(f"no library for {row.needs} here")
-    server.script("/", raw(*row.pieces, every=0.01, close=row.ends))
     server.script("/next", respond(204))
-    assert told(world, client, row.method, server.url + "/") == row.outcome
+    for pause in (0.01, 0.5):  # pieces that a busy machine delivers at once are one piece
+        server.script("/", raw(*row.pieces, every=pause, close=row.ends))
+        outcome = told(world, client, row.method, server.url + "/")
+        if outcome == row.outcome or len(row.pieces) == 1:
+            break
+    assert outcome == row.outcome
     if row.ends:
         assert server.wait_for(lambda: server.open_connections == 0)
     elif len(row.pieces) > 1:  # what is on its way arrives
-        time.sleep(0.02 if row.is_used_again is not False else 0.2)
+        time.sleep(2 * pause if row.is_used_again is not False else 0.2 + pause)
     assert told(world, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
     first, second = server.requests[-2:]
     assert (first.path, second.path) == ("/", "/next")
