@@ -20,6 +20,8 @@ import http_service_client
 from core.fakes import FRONT_ENDS, FrontEnd
 from worlds import WORLDS, World
 
+pytest_plugins = ["metronome"]
+
 # No deadline: a shared machine stalls for longer than any of our functions takes.
 hypothesis.settings.register_profile("local", deadline=None)
 # The same examples on each run: a red build must be red again when it is repeated.

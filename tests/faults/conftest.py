@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.stage import Metronome, resolving
+from faults.stage import resolving
+from metronome import Metronome
 from transports.faults import Certificates
 
 

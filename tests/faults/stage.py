@@ -25,13 +25,13 @@ from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
 from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
 from http_service_client.transports.over_requests import RequestsTransport  # noqa: F401  # likewise
+from metronome import Metronome
 from transports.faults import Certificates, places_in_use, served
 from worlds import World
 
 __all__ = [
     "KEY",
     "MARGIN",
-    "Metronome",
     "Place",
     "Played",
     "Serve",
@@ -177,37 +177,6 @@ class Stage(ExitStack):
         """A server on raw sockets."""
         server = RawServer(serve)
         return Place(f"{scheme}://{self.enter_context(served(server.serve))}/fault", server)
-
-
-class Metronome:
-    """Knows for how long the machine, or another thread of this process, kept everybody waiting."""
-
-    _BEAT = 0.01
-
-    def __init__(self) -> None:
-        self._late: list[tuple[float, float]] = []
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _run(self) -> None:
-        while not self._is_over.is_set():
-            started = time.monotonic()
-            time.sleep(self._BEAT)
-            late = time.monotonic() - started - self._BEAT
-            if late > self._BEAT:
-                self._late.append((started, late))
-
-    def stood_still(self, started: float, ended: float) -> float:
-        """Seconds between these instants."""
-        return sum(late for at, late in list(self._late) if started - late <= at <= ended)
-
-    def __enter__(self) -> Metronome:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *about: object) -> None:
-        self._is_over.set()
-        self._thread.join()
 
 
 @dataclass

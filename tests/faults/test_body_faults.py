@@ -18,10 +18,11 @@ import pytest
 
 from faults import sites
 from faults.sites import Site, plays
-from faults.stage import KEY, MARGIN, Metronome, Played, Stage, play
+from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import SOON, waits
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
+from metronome import Metronome
 from transports.faults import Certificates
 from worlds import WORLDS, World
 

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from faults.stage import KEY, MARGIN, Metronome, Played, Stage, play
+from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import FAULTS, Fault
 from http_service_client import HttpServiceClient
+from metronome import Metronome
 from transports.faults import Certificates
 from worlds import WORLDS, AsyncioWorld, World
 
