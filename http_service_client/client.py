@@ -199,7 +199,7 @@ class HttpServiceClient(Verbs):
         """
         driver = self._worlds.blocking()
         with PartFile(path, checksum) as file:
-            stream = self._streaming(max_response_size, options, Download(file, _at_once))
+            stream = self._streaming(max_response_size, options, Download(file))
             call = self._open_call("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
             outcome = driver.run(self._download_pipeline(call.request, call))
@@ -217,7 +217,7 @@ class HttpServiceClient(Verbs):
         """As `download`, in an asyncio task; the file is written in a thread."""
         driver = self._worlds.tasks()
         with PartFile(path, checksum) as file:
-            stream = self._streaming(max_response_size, options, Download(file, _in_a_thread()))
+            stream = self._streaming(max_response_size, options, Download(file))
             call = self._open_call("GET", url, _stream=stream, **options)
             outcome = await driver.run(self._download_pipeline(call.request, call))
             return saved(finish(call, outcome, None))
@@ -309,16 +309,6 @@ def _is_ours(file: str) -> bool:
 
 
 _HOME = os.path.dirname(__file__)
-
-
-def _at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments)
-
-
-def _in_a_thread() -> Callable[..., Any]:
-    from asyncio import to_thread
-
-    return to_thread
 
 
 def _listener(

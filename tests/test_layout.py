@@ -213,7 +213,7 @@ def doings(tree: ast.Module, file: str) -> list[str]:
     ]
 
 
-EFFECTS = {"Send", "Open", "Receive", "Sleep", "Acquire", "Invoke"}
+EFFECTS = {"Send", "Open", "Receive", "Sleep", "Acquire", "Invoke", "Work"}
 YIELDED = {"Send", "Open", "Receive"}  # by themselves: `core.effects` says why
 
 

@@ -9,6 +9,7 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
               yield from Sleep(seconds)              wait
     granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
+    value   = yield from Work(function, *args)       ours that takes its time    -> its value
 
 The rules of plans, each learned from a measured trap:
 
@@ -48,6 +49,7 @@ __all__ = [
     "Receive",
     "Send",
     "Sleep",
+    "Work",
 ]
 
 T = TypeVar("T")
@@ -139,3 +141,13 @@ class Invoke(Effect[Any]):
         self.function = function
         self.arguments = arguments
         self.timeout = timeout
+
+
+class Work(Effect[Any]):
+    """Call a plain function of ours that takes its time (a disk, a compression): in a thread where a loop goes on."""
+
+    __slots__ = ("arguments", "function")
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.function = function
+        self.arguments = arguments

@@ -7,7 +7,6 @@ is can be told to be of the same version (see `protocol.ranges`), and else for a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..errors import (
@@ -29,7 +28,7 @@ from ..protocol.ranges import (
     judge_answer,
     resume_headers,
 )
-from .effects import Invoke, Outcome, Plan
+from .effects import Invoke, Outcome, Plan, Work
 from .streaming import OpenResponse
 
 if TYPE_CHECKING:
@@ -70,14 +69,10 @@ class SavingLayer:
 
 
 class Download:
-    """Puts the body of a successful GET into a sink, over as many attempts as it takes.
+    """Puts the body of a successful GET into a sink, over as many attempts as it takes."""
 
-    run: calls a function that may block: on the spot, or in a thread when a loop must go on.
-    """
-
-    def __init__(self, sink: Sink, run: Callable[..., Any]) -> None:
+    def __init__(self, sink: Sink) -> None:
         self._sink = sink
-        self._run = run
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
 
@@ -154,16 +149,16 @@ class Download:
                 return piece if isinstance(piece, Failure) else None
 
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[None]:
-        yield from Invoke(self._run, self._sink.write, pieces)
+        yield from Work(self._sink.write, pieces)
         if call.options.progress is not None:
             yield from Invoke(call.options.progress, self._sink.received, total, timeout=call.remaining())
 
     def _rewind(self, offset: int) -> Plan[None]:
         if offset < self._sink.received:
-            yield from Invoke(self._run, self._sink.rewind, offset)
+            yield from Work(self._sink.rewind, offset)
 
     def _commit(self, response: HttpResponse) -> Plan[Outcome]:
-        problem = yield from Invoke(self._run, self._sink.commit)
+        problem = yield from Work(self._sink.commit)
         if problem is not None:
             yield from self._rewind(0)
             return Failure(ChecksumError, problem, SentState.ANSWERED, details={"response": response})

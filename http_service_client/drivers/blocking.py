@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
+from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 from .portal import Portal
@@ -44,6 +44,7 @@ class BlockingDriver:
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: lambda effect: wait_for_grant(effect),
             Invoke: lambda effect: _invoke(effect, portal),
+            Work: lambda effect: effect.function(*effect.arguments),
         }
 
     def run(self, plan: Plan[T]) -> T:

@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Work
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 
@@ -147,6 +147,8 @@ class Simulator:
             return effect.timeout, False
         if isinstance(effect, Invoke):
             return 0.0, run.context.run(_call, effect)
+        if isinstance(effect, Work):
+            return 0.0, effect.function(*effect.arguments)
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
 from ..core.timeouts import Timeout
 from ..messages import HttpRequest
 from .alarms import Alarms, new_alarms
@@ -43,6 +43,7 @@ class TaskDriver:
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: partial(_wait_for_grant, alarms),
             Invoke: _invoke,
+            Work: lambda effect: asyncio.to_thread(effect.function, *effect.arguments),
         }
 
     async def run(self, plan: Plan[T]) -> T:

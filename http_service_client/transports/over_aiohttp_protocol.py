@@ -28,6 +28,8 @@ from .readiness import readiness_of
 
 __all__ = ["MindfulProtocol"]
 
+_DECODED_AT_ONCE = 64 * 1024  # bytes as they come; to decode more would stop the loop for milliseconds
+
 
 class MindfulProtocol(ResponseHandler):
     """One connection.
@@ -83,7 +85,7 @@ class MindfulProtocol(ResponseHandler):
         head = self._head
         if head is None:
             self._head = head = read_plain_head(data, self._limits)
-            if head is None or (self._most is not None and head.length > self._most):
+            if head is None or not self._is_read_here(head):
                 self._leave_to_aiohttp()
                 return
             self._left = head.size + head.length
@@ -96,6 +98,11 @@ class MindfulProtocol(ResponseHandler):
             pieces[0] = pieces[0][head.size :]
             if not asked.done():
                 asked.set_result((head, b"".join(pieces)))
+
+    def _is_read_here(self, head: PlainHead) -> bool:
+        """A body that is too large, or that takes its time to be decoded, is taken in pieces."""
+        is_long = head.is_encoded and head.length > _DECODED_AT_ONCE
+        return not is_long and (self._most is None or head.length <= self._most)
 
     def _leave_to_aiohttp(self) -> None:
         asked, self._asked, self._head = self._asked, None, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from contextlib import suppress
 from typing import Any
 
@@ -63,6 +64,25 @@ def test_what_compressing_takes_is_of_the_attempts_time(
     monkeypatch.setattr(request_compression, "compress", slowly)
     it.request("POST", data=LONG, timeout=5.0)
     assert [timeout.total for timeout in it.transport.timeouts] == [3.0]
+
+
+@pytest.mark.parametrize(("size", "stops_the_loop"), [(64 * 1024, True), (64 * 1024 + 1, False)])
+def test_a_long_body_is_compressed_beside_the_loop(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, size: int, stops_the_loop: bool
+) -> None:
+    """In a thread of its own, where there is a loop that others need."""
+    threads: list[threading.Thread] = []
+
+    def noted(*arguments: Any) -> Any:
+        threads.append(threading.current_thread())
+        return compress(*arguments)
+
+    monkeypatch.setattr(request_compression, "compress", noted)
+    it = bench(front_end)
+    it.request("POST", data=bytes(size))
+    assert [encoding for encoding, _, _ in sent(it)] == ["gzip"]
+    is_here = threads == [threading.current_thread()]
+    assert is_here is (stops_the_loop or front_end.name == "blocking")
 
 
 @pytest.mark.parametrize("status", [400, 406, 413, 422, 501])

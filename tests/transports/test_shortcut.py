@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import gzip
+import random
 from typing import Any
 from unittest.mock import AsyncMock
 
@@ -20,6 +22,7 @@ from http_service_client import (
     SentState,
     Timeout,
 )
+from http_service_client.protocol.decoding import Decoder
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import AiohttpTransport
 from http_service_client.transports.plain import PlainHead
@@ -209,6 +212,28 @@ def test_a_plain_answer_that_is_too_large_is_not_waited_for(
     kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
     assert kind is ResponseTooLargeError
     assert [request.connection for request in server.requests] == [1, 1]
+
+
+def test_a_long_answer_is_decoded_as_it_comes(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short one at once: decoding stops the loop."""
+    fed: list[int] = []
+    real = Decoder.feed
+
+    def noted(self: Any, data: bytes) -> bytes:
+        fed.append(len(data))
+        return real(self, data)
+
+    monkeypatch.setattr(Decoder, "feed", noted)
+    client = asyncio_world.client()
+    for length in (60_000, 4_000_000):
+        body = gzip.compress(random.Random(1).randbytes(length))
+        server.script("/", respond(204), respond(body=body, headers={"Content-Encoding": "gzip"}))
+        asyncio_world.request(client, "GET", server.url + "/")
+        assert len(asyncio_world.request(client, "GET", server.url + "/").content) == length
+    assert fed[0] > 60_000
+    assert max(fed[1:]) <= 1024 * 1024
 
 
 @pytest.mark.parametrize("ends_by", ["its time", "cancellation"])
