@@ -11,6 +11,7 @@ The jar knows neither clock nor threads: the time is an argument, and who shares
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
@@ -29,6 +30,7 @@ _MAX_ATTRIBUTE = 1024
 _MAX_AGE = 400 * 24 * 3600  # seconds; no cookie lives longer                                     6265bis 5.5
 _MAX_PER_DOMAIN = 50
 _MAX_COOKIES = 3000
+_Key = tuple[str, str, str]  # domain, path, name
 _NO_LOCK = nullcontext()
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
 _SECONDS = re.compile(r"-?[0-9]+").fullmatch
@@ -65,9 +67,10 @@ class CookieJar:
     """
 
     def __init__(self) -> None:
-        # domain -> (path, name) -> cookie, in the order of their first setting
-        self._domains: dict[str, dict[tuple[str, str], Cookie]] = {}
-        self._count = 0
+        # In the order of their first setting: all, and those of each domain.
+        self._all: dict[_Key, Cookie] = {}
+        self._domains: dict[str, dict[_Key, Cookie]] = {}
+        self._next_end = math.inf  # none of them expires before this instant
         self._lock: Any = _NO_LOCK
 
     def share(self, lock: object) -> None:
@@ -127,21 +130,21 @@ class CookieJar:
     def clear(self) -> None:
         """Forget all cookies."""
         with self._lock:
+            self._all.clear()
             self._domains.clear()
-            self._count = 0
 
     def __iter__(self) -> Iterator[Cookie]:
         with self._lock:
-            return iter([cookie for cookies in self._domains.values() for cookie in cookies.values()])
+            return iter(list(self._all.values()))
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._all)
 
     def __bool__(self) -> bool:
         return True
 
     def __repr__(self) -> str:
-        return f"<CookieJar {self._count} cookies>"
+        return f"<CookieJar {len(self)} cookies>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {"cookies": list(self)}
@@ -163,27 +166,34 @@ class CookieJar:
 
     def _shadows_a_secure_one_locked(self, cookie: Cookie) -> bool:
         """Whether plain http would write over, or hide, a cookie that https set (6265bis 5.7, step 15)."""
+        below = f".{cookie.domain}"
         return any(
             known.is_secure and known.name == cookie.name and _path_matches(cookie.path, known.path)
-            for known in self
-            if _is_below(known.domain, cookie.domain) or _is_below(cookie.domain, known.domain)
+            for domain, cookies in self._domains.items()
+            if domain.endswith(below) or _is_below(cookie.domain, domain)
+            for known in cookies.values()
         )
 
     def _insert_locked(self, cookie: Cookie, now: float) -> None:
         cookies = self._domains.setdefault(cookie.domain, {})
-        key = (cookie.path, cookie.name)
-        self._count += key not in cookies
-        cookies[key] = cookie
+        cookies[_key(cookie)] = self._all[_key(cookie)] = cookie
+        if cookie.expires_at is not None:
+            self._next_end = min(self._next_end, cookie.expires_at)
         if len(cookies) > _MAX_PER_DOMAIN:
-            self._drop_one_locked([cookies], now)
-        if self._count > _MAX_COOKIES:
-            self._drop_one_locked(list(self._domains.values()), now)
+            self._drop_one_locked(cookies, now)
+        if len(self._all) > _MAX_COOKIES:
+            self._drop_one_locked(self._all, now)
 
-    def _drop_one_locked(self, among: list[dict[tuple[str, str], Cookie]], now: float) -> None:
-        """An expired one, or the one that has been there for longest."""
-        cookies = [cookie for each in among for cookie in each.values()]
-        dead = (c for c in cookies if c.expires_at is not None and c.expires_at <= now)
-        self._drop_locked(next(dead, cookies[0]))
+    def _drop_one_locked(self, among: dict[_Key, Cookie], now: float) -> None:
+        """The expired ones, or else the one that has been there for longest."""
+        before = len(among)
+        if self._next_end <= now:
+            for cookie in list(self._all.values()):
+                self._is_alive_locked(cookie, now)
+            ends = [cookie.expires_at for cookie in self._all.values() if cookie.expires_at is not None]
+            self._next_end = min(ends, default=math.inf)
+        if len(among) == before:
+            self._drop_locked(next(iter(among.values())))
 
     def _is_alive_locked(self, cookie: Cookie, now: float) -> bool:
         if cookie.expires_at is None or cookie.expires_at > now:
@@ -193,9 +203,14 @@ class CookieJar:
 
     def _drop_locked(self, cookie: Cookie) -> None:
         cookies = self._domains.get(cookie.domain, {})
-        self._count -= cookies.pop((cookie.path, cookie.name), None) is not None
+        cookies.pop(_key(cookie), None)
+        self._all.pop(_key(cookie), None)
         if not cookies:
             self._domains.pop(cookie.domain, None)
+
+
+def _key(cookie: Cookie) -> _Key:
+    return cookie.domain, cookie.path, cookie.name
 
 
 def _read(line: str, origin: Url, now: float) -> Cookie | None:
@@ -259,7 +274,7 @@ def _is_registry(domain: str) -> bool:
 
 def _is_below(host: str, domain: str) -> bool:
     """Whether the host is the domain or in it (5.1.3)."""
-    return host == domain or host.endswith(f".{domain}")
+    return host.endswith(domain) and (host == domain or host[-len(domain) - 1] == ".")
 
 
 def _domains_of(host: str) -> Iterator[str]:

@@ -210,6 +210,19 @@ def test_a_jar_is_bounded() -> None:
     assert len(jar) == len(list(jar)) == 3000
 
 
+def test_of_all_the_one_set_longest_ago_is_dropped() -> None:
+    """Not the youngest of the host that was there first."""
+    jar = CookieJar()
+    for number in range(2999):
+        jar.store(f"https://h{number}.test/", ["k=v"], NOW)
+    jar.store("https://h0.test/", ["late=1"], NOW)
+    for number in range(2):
+        jar.store(f"https://new{number}.test/", ["k=v"], NOW)
+    assert jar.header("https://h0.test/", NOW) == "late=1"
+    assert jar.header("https://h1.test/", NOW) == ""
+    assert jar.header("https://h2.test/", NOW) == "k=v"
+
+
 def test_what_is_over_is_dropped_before_what_lives() -> None:
     """However old the living."""
     jar = jar_with("https://h.test/", *(f"k{number}=v" for number in range(49)), "brief=1; Max-Age=1")
