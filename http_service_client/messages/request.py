@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..errors import InvalidRequestError
 from ..protocol.bodies import UNSET, Body, encode_body
 from ..protocol.headers import Headers, build_headers
 from ..protocol.progress import Progress, told_body
@@ -120,6 +121,11 @@ class HttpRequest:
 
     @body.setter
     def body(self, value: Body) -> None:
+        if not isinstance(value, Body):  # as in other clients
+            raise InvalidRequestError(
+                f"request.body is what the client encodes, not of type {type(value).__name__}; "
+                "set request.content, data, json or files"
+            )
         self._body = value
 
     @property

@@ -35,6 +35,8 @@ def basic(user: str | bytes, password: str | bytes) -> str:
 
 def bearer(token: str) -> str:
     """The header value for a bearer token."""
+    if token == "":
+        raise InvalidRequestError("the token in auth is empty; leave auth out, or check where it comes from")
     if not isinstance(token, str) or _TOKEN(token) is None:
         raise InvalidRequestError(
             "the token in auth must be visible ASCII text without white space; strip the line break, if any"

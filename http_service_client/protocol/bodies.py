@@ -53,11 +53,13 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
     has_json = json is not UNSET and json is not None
     has_form = data is not None or bool(files)
     if has_json + has_form + (content is not None) > 1:
-        given = [
-            name
-            for name, it in (("json", json), ("data", data), ("files", files), ("content", content))
-            if it
-        ]
+        kinds = (
+            ("json", has_json),
+            ("data", data is not None),
+            ("files", bool(files)),
+            ("content", content is not None),
+        )
+        given = [name for name, is_given in kinds if is_given]
         raise InvalidRequestError(
             f"a request has one body, but {' and '.join(given)} were given; pass one of them"
         )

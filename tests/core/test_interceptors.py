@@ -403,6 +403,13 @@ def test_replacing_request_and_response(front_end: FrontEnd) -> None:
     assert sent.headers["Content-Type"] == "application/json"
 
 
+def test_a_body_of_bytes_is_content(front_end: FrontEnd) -> None:
+    """`body` is what requests calls it; here the attribute of that name is the encoded body."""
+    bench = Bench(front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))])
+    with pytest.raises(InvalidRequestError, match="not of type bytes; set request"):
+        bench.request()
+
+
 @dataclass
 class Order:
     amount: int

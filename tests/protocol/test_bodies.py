@@ -89,11 +89,12 @@ def test_a_body_in_memory_is_whole_and_replayable(
         {"data": b"x", "content": b"x"},
         {"files": {"a": b"x"}, "content": b"x"},
         {"json": 1, "data": b"x", "content": b"x"},
+        {"json": {}, "data": b""},
     ],
 )
 def test_a_request_has_one_body(arguments: dict[str, Any]) -> None:
     """Two would have to be guessed between."""
-    with pytest.raises(InvalidRequestError, match="one body"):
+    with pytest.raises(InvalidRequestError, match=f"one body, but {' and '.join(arguments)} were given"):
         encode_body(**arguments)
 
 

@@ -200,6 +200,12 @@ def test_other_auth_is_refused_and_not_shown(auth: Any) -> None:
     assert re.search("s3|cret", str(caught.value).replace("secret", "")) is None
 
 
+def test_an_empty_token_is_called_so() -> None:
+    """It comes from a variable that nobody set, and has no line break to strip."""
+    with pytest.raises(InvalidRequestError, match="the token in auth is empty"):
+        bearer("")
+
+
 def test_the_two_schemes_by_name() -> None:
     """What `authorization` chooses between."""
     assert (basic("u", "p"), bearer("t")) == ("Basic dTpw", "Bearer t")
