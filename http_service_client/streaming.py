@@ -144,8 +144,13 @@ class _Streamed(HttpResponse):
         return []
 
     def _lines(self, max_length: int | None) -> LineDecoder:
+        _check_length(max_length)
         _, parameters = parse_content_type(self.headers.get("Content-Type", ""))
         return LineDecoder(parameters.get("charset"), max_length)
+
+    def _events(self, max_length: int | None) -> EventStreamDecoder:
+        _check_length(max_length)
+        return EventStreamDecoder(max_length)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code}]>"
@@ -201,7 +206,7 @@ class StreamedResponse(_Streamed):
 
         Raises as `iter_bytes`; DecodingError for an event that is too large.
         """
-        return _Items(self, EventStreamDecoder(max_length))
+        return _Items(self, self._events(max_length))
 
     def read(self) -> bytes:
         """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
@@ -238,7 +243,7 @@ class AsyncStreamedResponse(_Streamed):
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
         """As `StreamedResponse.iter_events`, for `async for`."""
-        return _AsyncItems(self, EventStreamDecoder(max_length))
+        return _AsyncItems(self, self._events(max_length))
 
     async def read(self) -> bytes:
         """As `StreamedResponse.read`."""
@@ -273,6 +278,11 @@ class _OfOneSize:
 
     def finish(self) -> list[bytes]:
         return [b"".join(self._held)] if self._length else []
+
+
+def _check_length(max_length: int | None) -> None:
+    if max_length is not None:
+        check_count("max_length", max_length)
 
 
 def _of_one_size(size: int) -> _OfOneSize:

@@ -76,6 +76,17 @@ def test_a_size_that_is_none_takes_nothing(world: World, server: LoopbackServer)
         assert response.read() == b"abc"
 
 
+@pytest.mark.parametrize("method", ["iter_lines", "iter_events"])
+def test_a_length_that_is_none_takes_nothing(world: World, server: LoopbackServer, method: str) -> None:
+    """It is told at once, and not taken for a line that is too long."""
+    server.script("/", respond(body=b"abc"))
+    with world.stream(world.client(), "GET", server.url + "/") as response:
+        for wrong in (0, -1, 1.5, True, "8"):
+            with pytest.raises(ConfigurationError, match="max_length must be a whole number"):
+                next(iter(getattr(response, method)(max_length=wrong)))
+        assert response.read() == b"abc"
+
+
 def test_read_takes_all_of_it(world: World, server: LoopbackServer) -> None:
     server.script("/", respond(json={"a": 1}))
     with world.stream(world.client(), "GET", server.url + "/") as response:
