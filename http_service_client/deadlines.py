@@ -27,10 +27,15 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         self._seconds = seconds
         self._clock = clock
         self._token: Token[Deadline | None] | None = None
-        self._at = 0.0
+        self._at: float | None = None
 
     def remaining(self) -> float:
-        """Seconds left inside the block; negative when the deadline has passed."""
+        """Seconds left inside the block; negative when the deadline has passed.
+
+        Raises RuntimeError before the block is entered: the time does not run yet.
+        """
+        if self._at is None:
+            raise RuntimeError("this deadline has not begun; enter it first: `with deadline(2.0) as limit:`")
         return self._at - self._clock()
 
     def __enter__(self) -> deadline:

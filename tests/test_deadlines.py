@@ -76,6 +76,12 @@ def test_remaining_counts_down() -> None:
         assert inner.remaining() == 1.0
 
 
+def test_before_the_block_nothing_remains_to_be_counted() -> None:
+    """The time runs from entering it; any number would be wrong."""
+    with pytest.raises(RuntimeError, match="has not begun"):
+        deadline(2.0).remaining()
+
+
 def test_one_object_may_bound_one_block_after_another() -> None:
     """Each block begins anew."""
     clock = FakeClock()
