@@ -242,6 +242,19 @@ def test_the_deadline_cuts_a_late_outcome_in_virtual_time() -> None:
         client.get(URL, total_timeout=4.0)
 
 
+@pytest.mark.parametrize("latency", [-1, "1", None, float("nan")])
+def test_a_latency_that_is_no_time_is_a_mistake(latency: Any) -> None:
+    """Where it is written, not in the call that it would delay."""
+    with pytest.raises(ValueError, match="latency must be a finite number of seconds of 0 or more"):
+        late(latency, HttpResponse(200))
+
+
+def test_a_status_that_is_no_number_is_a_mistake() -> None:
+    """Where it is written; the server would hang up in the midst of its answer."""
+    with pytest.raises(TypeError, match="status must be an int such as 200, not '200'"):
+        kit.respond("200")  # type: ignore[arg-type]
+
+
 def test_a_script_of_nothing_is_a_mistake() -> None:
     """An empty script and what is no outcome are refused, by name."""
     with pytest.raises(ValueError, match=r"HttpResponse\(200\)"):

@@ -217,6 +217,8 @@ def respond(
     json: the body, in place of `body`.  reason: None for the usual phrase.
     delay: seconds before the first byte.  close: hang up afterwards.  chunked: in chunks.
     """
+    if not isinstance(status, int):
+        raise TypeError(f"status must be an int such as 200, not {status!r}")
     content, pairs = _content(body, json, headers)
     return _Respond(status, pairs, content, _reason(status, reason), delay, close, chunked)
 

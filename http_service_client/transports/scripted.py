@@ -17,6 +17,7 @@ from http import HTTPStatus
 from itertools import chain, repeat
 from typing import Any, NamedTuple, Protocol
 
+from ..core.checks import check_number
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..errors import Failure, HttpClientError, SentState
@@ -45,7 +46,11 @@ _WHILE_CONNECTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerific
 
 
 def late(latency: float, outcome: Scripted) -> Late:
-    """The outcome, after so many seconds; the timeout's failure where that is longer than it allows."""
+    """The outcome, after so many seconds; the timeout's failure where that is longer than it allows.
+
+    Raises ConfigurationError (a ValueError) for a latency that is no number of seconds of 0 or more.
+    """
+    check_number("latency", latency, unit="of seconds ")
     return Late(latency, outcome)
 
 
