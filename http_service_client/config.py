@@ -229,8 +229,11 @@ class HttpClientConfig:
         if self.connection_pool is None:
             return _with_names(ConnectionPoolConfig, said, {pooled: top for top, pooled in _SHARED.items()})
         if not isinstance(self.connection_pool, ConnectionPoolConfig):
+            remedy = (
+                "; write ConnectionPoolConfig(**settings)" if isinstance(self.connection_pool, dict) else ""
+            )
             raise ConfigurationError(
-                f"connection_pool must be a ConnectionPoolConfig, not {type(self.connection_pool).__name__}"
+                f"connection_pool must be a ConnectionPoolConfig, not {type(self.connection_pool).__name__}{remedy}"
             )
         for top, pooled in _SHARED.items():
             here, there = getattr(self, top), getattr(self.connection_pool, pooled)

@@ -15,7 +15,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .core.checks import check_duration
+from .core.checks import check_duration, check_function
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import (
     CircuitBreakerSettings,
@@ -79,8 +79,7 @@ class CircuitBreakerPolicy:
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
         for field_name, value in (("clock", clock), ("on_change", on_change or print)):
-            if not callable(value):
-                raise ConfigurationError(f"{field_name} must be a function, not {value!r}")
+            check_function(field_name, value)
         self.settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
             recovery_timeout=recovery_timeout,
@@ -199,8 +198,7 @@ class RetryPolicy(RetrySettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not callable(self.random):
-            raise ConfigurationError(f"random must be a function, not {self.random!r}")
+        check_function("random", self.random)
         if not isinstance(self.clock, Clock):
             raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
 

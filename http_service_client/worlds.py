@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from .core.checks import check_function
 from .core.limits import Limit
 from .drivers.clocks import Clock
 from .drivers.locks import ForkSafeLock
@@ -137,5 +138,5 @@ def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, intercep
         )
     functions = {"random": random, "on_event": on_event, "interceptor_factory": interceptor_factory}
     for name, function in functions.items():
-        if function is not None and not callable(function):
-            raise ConfigurationError(f"{name} must be a function, not {function!r}")
+        if function is not None:
+            check_function(name, function)

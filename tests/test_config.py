@@ -217,6 +217,12 @@ def test_a_client_wants_a_config(value: Any) -> None:
         HttpServiceClient(value)
 
 
+def test_a_mapping_for_the_pool_is_told_its_class() -> None:
+    """The other parts of a configuration may be mappings; this one may not."""
+    with pytest.raises(ConfigurationError, match=r"not dict; write ConnectionPoolConfig\(\*\*settings\)$"):
+        HttpClientConfig(connection_pool={"max_connections": 5})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("value", "remedy"),
     [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
@@ -238,6 +244,7 @@ def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy:
         ("clock", time),
         ("random", 3),
         ("on_event", "print"),
+        ("on_event", asyncio.sleep),
         ("interceptor_factory", {}),
     ],
     ids=short,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import sys
 from collections.abc import Iterable
 
 from ..errors import ConfigurationError
 
-__all__ = ["check_count", "check_duration", "check_flag", "check_number", "did_you_mean"]
+__all__ = ["check_count", "check_duration", "check_flag", "check_function", "check_number", "did_you_mean"]
 
 
 def check_duration(field: str, value: object, *, optional: bool = True) -> None:
@@ -45,6 +46,16 @@ def check_flag(field: str, value: object) -> None:
     """Raise ConfigurationError unless `value` is True or False."""
     if type(value) is not bool:
         raise ConfigurationError(f"{field} must be True or False, not {value!r}")
+
+
+def check_function(field: str, value: object) -> None:
+    """Raise ConfigurationError unless `value` can be called, and does its work then: what is async would not."""
+    if not callable(value):
+        raise ConfigurationError(f"{field} must be a function, not {value!r}")
+    if any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
+        raise ConfigurationError(
+            f"{field} must be a plain function, as nobody awaits it, not the async {value!r}"
+        )
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:

@@ -66,9 +66,10 @@ class RetrySettings:
             raise ConfigurationError(
                 f"max_attempts must be a whole number >= 1 (the first attempt included), not {self.max_attempts!r}"
             )
-        if not callable(getattr(self.backoff_strategy, "delays", None)):
+        strategy = self.backoff_strategy
+        if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
             raise ConfigurationError(
-                f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {self.backoff_strategy!r}"
+                f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {strategy!r}"
             )
         check_flag("nested", self.nested)
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
