@@ -12,13 +12,14 @@ import random as _random
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from .assembly import cookie_jar, key_registry, pipelines, transport_settings
-from .config import HttpClientConfig
-from .core.checks import check_count
+from .config import ELSEWHERE, HttpClientConfig
+from .core.checks import check_count, knows_keywords
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
 from .core.limits import Limit
@@ -51,6 +52,7 @@ __all__ = ["HttpServiceClient"]
 _LOGGER = logging.getLogger("http_service_client")
 
 
+@knows_keywords(ELSEWHERE | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
 class HttpServiceClient(Verbs):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 

@@ -24,7 +24,7 @@ from .config_checks import (
 )
 from .core.backoff import ExponentialBackoff
 from .core.budget import RetryBudgetSettings
-from .core.checks import check_count, check_duration, check_flag
+from .core.checks import check_count, check_duration, check_flag, knows_keywords
 from .core.timeouts import Timeout
 from .errors import ConfigurationError
 from .policies import CircuitBreakerPolicy, RetryPolicy
@@ -92,6 +92,23 @@ _SHARED = {
 }
 
 
+# What other clients call it, and what is set in another place.
+ELSEWHERE = {
+    **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
+    **dict.fromkeys(("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"),
+    "verify": "set ssl_verify in ConnectionPoolConfig",
+    "cert": "set ssl_cert_file in ConnectionPoolConfig",
+    "timeout": "set base_timeout in HttpClientConfig",
+    "headers": "set default_headers in HttpClientConfig",
+    "proxies": "set proxy in HttpClientConfig",
+    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
+    "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
+    "auth": "pass it with each call, or set Authorization in default_headers",
+    "base_url": "pass it to HttpServiceClient",
+}
+
+
+@knows_keywords(ELSEWHERE)
 @dataclass(frozen=True, repr=False)
 class HttpClientConfig:
     """Everything a client can be told. Durations in seconds, sizes in bytes.

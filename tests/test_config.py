@@ -235,6 +235,29 @@ def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy:
 
 
 @pytest.mark.parametrize(
+    ("kind", "keyword", "remedy"),
+    [
+        (HttpServiceClient, "timeout", "; set base_timeout in HttpClientConfig"),
+        (HttpServiceClient, "total_timeout", "; set it in HttpClientConfig"),
+        (HttpServiceClient, "max_connections", "; set it in HttpClientConfig"),
+        (HttpServiceClient, "ssl_verify", "; set it in ConnectionPoolConfig"),
+        (HttpServiceClient, "base_ulr", "; did you mean 'base_url'?"),
+        (HttpClientConfig, "ssl_verify", "; set it in ConnectionPoolConfig"),
+        (HttpClientConfig, "max_retries", "; set max_attempts in retry_policy_config"),
+        (HttpClientConfig, "headers", "; set default_headers in HttpClientConfig"),
+        (HttpClientConfig, "base_url", "; pass it to HttpServiceClient"),
+        (HttpClientConfig, "total_timout", "; did you mean 'total_timeout'?"),
+        (HttpClientConfig, "xyzzy", ""),
+    ],
+)
+def test_an_unknown_setting_is_told_its_place(kind: Any, keyword: str, remedy: str) -> None:
+    """A misspelt name, another library's, one of another class, and one that nobody knows."""
+    with pytest.raises(TypeError) as raised:
+        kind(**{keyword: 1})
+    assert str(raised.value) == f"{kind.__name__} takes no keyword {keyword!r}{remedy}"
+
+
+@pytest.mark.parametrize(
     ("part", "value"),
     [
         ("transport", 3),

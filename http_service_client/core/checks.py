@@ -6,11 +6,23 @@ import difflib
 import inspect
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ["check_count", "check_duration", "check_flag", "check_function", "check_number", "did_you_mean"]
+__all__ = [
+    "check_count",
+    "check_duration",
+    "check_flag",
+    "check_function",
+    "check_number",
+    "did_you_mean",
+    "knows_keywords",
+]
+
+Class = TypeVar("Class", bound=type)
 
 
 def check_duration(field: str, value: object, *, optional: bool = True) -> None:
@@ -62,6 +74,29 @@ def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     """The known name that this one may be a misspelling of, as a question; None when none is near."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else None
+
+
+def knows_keywords(elsewhere: Mapping[str, str]) -> Callable[[Class], Class]:
+    """A class that tells who misspells a keyword of it, or means another library's, what to write instead.
+
+    elsewhere: what to do, by the keywords of others. Raises TypeError, as Python does.
+    """
+
+    def knowing(kind: Class) -> Class:
+        init: Any = kind.__init__  # type: ignore[misc]  # that of this very class
+        known = frozenset(inspect.signature(init).parameters)
+
+        @wraps(init)
+        def knowing_init(self: object, *values: Any, **named: Any) -> None:
+            for name in named.keys() - known:
+                remedy = elsewhere.get(name) or did_you_mean(name, sorted(known - {"self"}))
+                raise TypeError(f"{kind.__name__} takes no keyword {name!r}{f'; {remedy}' if remedy else ''}")
+            init(self, *values, **named)
+
+        kind.__init__ = knowing_init  # type: ignore[misc]
+        return kind
+
+    return knowing
 
 
 def _is_finite(value: object) -> bool:
