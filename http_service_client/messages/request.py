@@ -136,11 +136,14 @@ class HttpRequest:
 
     @property
     def is_safe_to_repeat(self) -> bool:
-        """Whether processing it twice does no more than once: by method, key, or the caller's word."""
+        """Whether processing it twice does no more than once: by method, key, or the caller's word.
+
+        An empty key, as of a variable that nobody set, is none: no server knows a repeat by it.
+        """
         if self.idempotent is not None:
             return self.idempotent
         return self.method in _IDEMPOTENT_METHODS or any(
-            name in self.headers for name in _IDEMPOTENCY_HEADERS
+            self.headers.get(name, "").strip() for name in _IDEMPOTENCY_HEADERS
         )
 
     def copy(self) -> HttpRequest:

@@ -170,6 +170,8 @@ def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_
         ("POST", {"headers": {"x-idempotency-key": "k1"}}, True),
         ("PATCH", {"headers": {"idempotency-KEY": "k1"}}, True),
         ("POST", {"headers": {"Idempotency-Key": None}}, False),
+        ("POST", {"headers": {"Idempotency-Key": ""}}, False),
+        ("POST", {"headers": {"X-Idempotency-Key": " "}}, False),
         ("POST", {"idempotent": True}, True),
         ("POST", {"idempotent": None}, False),
         ("POST", {"idempotent": False}, False),
@@ -202,6 +204,13 @@ def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
     assert len(keys) == 1
     bench.request("PATCH")
     assert bench.transport.sent[-1].headers["Idempotency-Key"] not in keys
+
+
+def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) -> None:
+    """An empty key says nothing to the server."""
+    bench = Bench(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert bench.request("POST", headers={"idempotency-key": ""}).attempts == 2
+    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in bench.transport.sent)
 
 
 @pytest.mark.parametrize(
