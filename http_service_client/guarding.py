@@ -80,15 +80,7 @@ class Guard(Scope):
             self._deadline.__exit__()
             if not is_interruption(error) and policy._clock() - self._started >= self._timeout:
                 failed = True
-        permit = self._admission
-        if not isinstance(permit, Permit):
-            permit = Permit(policy.breaker, permit)
-        if failed is None:
-            permit.release()
-        elif failed:
-            permit.record_failure()
-        else:
-            permit.record_success()
+        policy.breaker.settle(self._admission, failed)
 
 
 def is_interruption(error: BaseException | None) -> bool:

@@ -185,6 +185,19 @@ class CircuitBreaker:
         else:
             Permit(self, generation).record_success()
 
+    def settle(self, admission: Permit | int, failed: bool | None) -> None:
+        """Tell what a call showed that has a permit, or joined by the `free_pass`.   failed: None for no evidence."""
+        if failed is False and isinstance(admission, int):
+            self.record_success(admission)
+            return
+        permit = Permit(self, admission) if isinstance(admission, int) else admission
+        if failed is None:
+            permit.release()
+        elif failed:
+            permit.record_failure()
+        else:
+            permit.record_success()
+
     @property
     def key(self) -> str:
         """The circuit's name."""

@@ -29,26 +29,22 @@ class CircuitBreakerLayer:
         breaker = call.breaker
         if breaker is None:
             return (yield from proceed(request, call))
-        permit = breaker.try_acquire()
-        if isinstance(permit, Refusal):
-            call.record(
-                CircuitRefused(
-                    call.elapsed(), call.attempt, permit.key or call.key, permit.reason, permit.retry_after
-                )
-            )
-            return refused(permit)
+        free_pass = breaker.free_pass
+        admission = breaker.try_acquire() if free_pass is None else free_pass
+        if isinstance(admission, Refusal):
+            key, why = admission.key or call.key, admission.reason
+            call.record(CircuitRefused(call.elapsed(), call.attempt, key, why, admission.retry_after))
+            return refused(admission)
+        failed: bool | None = None
         try:
             outcome = yield from proceed(request, call)
             failed = is_failure(outcome) if call.answered_by is None else None
-            if failed is False:
-                permit.record_success()
-            elif failed:
-                permit.record_failure()
-                wait = None if breaker.is_metrics_only else breaker.retry_after
-                call.blocked_until = None if wait is None else call.clock() + wait
-            return outcome
         finally:
-            permit.release()
+            breaker.settle(admission, failed)
+        if failed:
+            wait = None if breaker.is_metrics_only else breaker.retry_after
+            call.blocked_until = None if wait is None else call.clock() + wait
+        return outcome
 
 
 def refused(refusal: Refusal) -> Failure:
