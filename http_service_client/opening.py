@@ -98,6 +98,7 @@ class CallOpener:
         self,
         method: str,
         url: str,
+        /,
         *,
         params: Any = None,
         headers: Any = None,
@@ -256,11 +257,13 @@ _ELSEWHERE = {
     "raise_for_status": "call raise_for_status() on the response",
     "max_response_size": "it is for stream and download; for the rest set it in HttpClientConfig",
     "checksum": "it is for download",
+    "method": "a download is a GET; use stream(method, url) for another",
 }
 
 
 def _about_keyword(name: str) -> str:
-    known = inspect.signature(CallOpener.__call__).parameters
+    parameters = inspect.signature(CallOpener.__call__).parameters.values()
+    known = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
     remedy = _ELSEWHERE.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
     return f"a call takes no keyword {name!r}; {remedy}"
 

@@ -726,6 +726,7 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
         ("checksum", "it is for download"),
         ("max_response_size", "it is for stream and download; for the rest set it in HttpClientConfig"),
         ("x", "see HttpServiceClient.request"),
+        ("streaming", "see HttpServiceClient.request"),  # not our own _stream
     ],
 )
 def test_an_unknown_keyword_is_told_what_to_write(keyword: str, remedy: str) -> None:
@@ -733,6 +734,14 @@ def test_an_unknown_keyword_is_told_what_to_write(keyword: str, remedy: str) -> 
     with pytest.raises(TypeError) as raised:
         HttpServiceClient().get(URL, **{keyword: 1})
     assert str(raised.value) == f"a call takes no keyword {keyword!r}; {remedy}"
+
+
+def test_a_download_has_no_method(tmp_path: Path) -> None:
+    """It is told by the keyword's name, not by the arguments of what opens a call."""
+    with pytest.raises(
+        TypeError, match=r"^a call takes no keyword 'method'; a download is a GET; use stream"
+    ):
+        HttpServiceClient().download(URL, tmp_path / "file", method="POST")  # type: ignore[call-arg]
 
 
 def test_an_async_body_in_a_blocking_call_is_refused() -> None:
