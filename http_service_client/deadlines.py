@@ -16,7 +16,8 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     """Every call inside is over within so many seconds, waits and retries included.
 
     seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
-    Works in plain and async code alike, and in tasks started inside.
+    Works in plain and async code alike, in tasks started inside, and in `asyncio.to_thread`; in a thread pool
+    only by ``pool.submit(contextvars.copy_context().run, ...)``.
 
     One object bounds one block at a time; RuntimeError for a second one inside.
     Raises ConfigurationError for a duration that is not a positive, finite number.
