@@ -18,8 +18,7 @@ import pytest
 
 from faults.stage import _settled
 from http_service_client import HttpClientConfig, HttpServiceClient
-from http_service_client.core.circuit_breaker import CircuitBreaker
-from http_service_client.core.circuit_states import Refusal
+from http_service_client.core.circuits import CircuitBreakerLayer
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing.actions import Action, Received, answer, raw, respond
 from transports.faults import Certificates, places_in_use
@@ -110,19 +109,20 @@ class Interrupted:
 
 
 @pytest.fixture
-def permits(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Every permit that a circuit gave."""
-    given: list[object] = []
-    real = CircuitBreaker.try_acquire
+def admitted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Every attempt that a circuit let pass, with a permit or by the free pass."""
+    passed: list[object] = []
+    real = CircuitBreakerLayer.__call__
 
-    def counting(self: CircuitBreaker) -> Any:
-        permit = real(self)
-        if not isinstance(permit, Refusal):
-            given.append(permit)
-        return permit
+    def counting(self: CircuitBreakerLayer, proceed: Any, request: Any, call: Any) -> Any:
+        def beyond(request: Any, call: Any) -> Any:
+            passed.append(request)
+            return (yield from proceed(request, call))
 
-    monkeypatch.setattr(CircuitBreaker, "try_acquire", counting)
-    return given
+        return (yield from real(self, beyond, request, call))
+
+    monkeypatch.setattr(CircuitBreakerLayer, "__call__", counting)
+    return passed
 
 
 @pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
@@ -133,7 +133,7 @@ def test_cancelled_at_each_wait(
     as_it_ends: bool,
     way: str,
     certificates: Certificates,
-    permits: list[object],
+    admitted: list[object],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -145,7 +145,7 @@ def test_cancelled_at_each_wait(
     path = tmp_path / "file"
 
     async def main(server: LoopbackServer, at: int) -> bool:
-        permits.clear()
+        admitted.clear()
         async with HttpServiceClient(config) as client:
             interrupted = Interrupted(scenario(client, server.url + "/file", path), at, as_it_ends)
 
@@ -158,7 +158,7 @@ def test_cancelled_at_each_wait(
             was_reached = interrupted.waits >= at
             assert task.cancelled() is was_reached
             assert places_in_use(client) == 0
-            assert _settled(client) == len(permits)
+            assert _settled(client) == len(admitted)
             assert (await client.get_async(server.url + "/healthy", timeout=20)).status_code == 204
             is_clean = await asyncio.to_thread(server.wait_for, lambda: server.open_connections <= 1)
             assert is_clean, f"{server.open_connections} connections are open"
