@@ -178,12 +178,10 @@ class AiohttpTransport:
                 if leaves_open and 200 <= answer.status <= 299:
                     return _open_response(request, answer, exchange, held.alarms)
                 try:
-                    content = await self._read(answer)
+                    content = await self._read(answer, exchange)
                 finally:
                     # Read to the end, it has gone back to the pool on its own; otherwise it must not.
                     answer.close()
-                if exchange.died_of is not None and ends_with_the_connection(answer):
-                    raise exchange.died_of  # aiohttp takes a reset for the end of such a body
             return _response(request, answer, content, exchange.elapsed())
         except HttpClientError as refused:
             return refusal_of(refused)
@@ -228,13 +226,15 @@ class AiohttpTransport:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(self, answer: aiohttp.ClientResponse | Answer) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange) -> bytes:
         """The decoded body, read no further than the limit."""
         coding = None
         if self._settings.decompress:
             coding = ", ".join(answer.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
         parts = [decoder.feed(chunk) async for chunk in answer.content.iter_any()]
+        if exchange.died_of is not None and ends_with_the_connection(answer):
+            raise exchange.died_of  # aiohttp takes a reset for the end of such a body
         parts.append(decoder.finish())
         return b"".join(parts)
 

@@ -89,6 +89,7 @@ FAULTS = [
     Fault("reset before the head", plays(reset()), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("reset in the head", plays(reset(b"HTTP/1.1 200 OK\r\nX-")), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("reset in the body", plays(reset(sites.HEAD + b"half")), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
+    Fault("reset in a coded body without a length", plays(reset(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + sites.PACKED[:-9])), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("closed before the head", plays(hang_up()), "ConnectionLostError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("closed in the head", plays(hang_up(b"HTTP/1.1 200 OK\r\nX-")), "ProtocolError", "maybe_processed", "3/3", "1/1", "3/3"),
     Fault("closed in the body", plays(hang_up(sites.HEAD + b"half")), "ProtocolError", "maybe_processed", "3/3", "1/1", "3/3"),
