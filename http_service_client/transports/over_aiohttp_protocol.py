@@ -222,16 +222,16 @@ class _RestOfBody:
     def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
         """The messages that begin here (none), whether the connection leaves HTTP, and what is behind that.
 
-        Raises BadHttpMessage for anything behind the body, which is whole by then.
+        Raises BadHttpMessage for anything behind the body but line ends; the body is whole by then.
         """
-        is_too_much = len(data) > self._left
-        if self._left and data:
-            piece = data[: self._left] if is_too_much else data
+        left = self._left
+        if left and data:
+            piece = bytes(data[:left])  # no copy where it is all of them; a proactor may give a bytearray
             self._left -= len(piece)
             self._payload.feed_data(piece)
             if not self._left:
                 self._payload.feed_eof()
-        if is_too_much:
+        if data[left:].strip(b"\r\n"):
             raise BadHttpMessage("something came behind the response")
         return (), False, b""
 

@@ -98,6 +98,7 @@ SURPLUS = [
     read("another behind 204", b"HTTP/1.1 204 No Content\r\n\r\n" + OTHER, status=204, reason="No Content", headers=[], content=b"", again=False),
     read("half of another behind HEAD's", OK + b"Content-Length: 2\r\n\r\n" + OTHER[:9], method="HEAD", content=b"", again=False),
     read("junk, later", OK + TWO, b"junk", again=False),
+    read("a line end behind the body, later", OK + b"Content-Length: 2\r\n\r\n", b"hi\r\n"),
     read("junk behind the body, later", OK + b"Content-Length: 2\r\n\r\n", b"hijunk", again=False),
     read("junk behind the end", OK + b"\r\nhi" + OTHER, headers=[], content=b"hi" + OTHER, ends=True),
     refused("junk", OK + TWO + b"junk", says=BROKEN),
