@@ -1,6 +1,7 @@
 """The body of a response over aiohttp that was left open, read when it is asked for.
 
-What is private to aiohttp here: `_drop_timeout` of the protocol, `_buffer` of its stream of the body.
+What is private to aiohttp here: `_drop_timeout` of the protocol, `_buffer` and `_read_nowait` of its stream of
+the body.
 """
 
 from __future__ import annotations
@@ -61,6 +62,8 @@ class AsyncBodySource:
                 if told is TIMED_OUT:
                     is_over = timeout.total == _most(timeout)
                     raise TimeoutError
+            if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
+                return content._read_nowait(-1)  # it came before the break, which is told behind it
             data: bytes = content.read_nowait()
             if not data and protocol.died_of is not None and ends_with_the_connection(self._answer):
                 raise protocol.died_of

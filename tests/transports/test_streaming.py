@@ -33,10 +33,12 @@ from http_service_client import (
 from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, hang_up, raw, respond, stall
 from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_aiohttp_protocol import MindfulProtocol
 from transports.faults import places_in_use
 from worlds import World
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 SMALL_POOL = ConnectionPoolConfig(max_connections=1, pool_timeout=0.2)
 
 
@@ -399,6 +401,29 @@ def test_a_broken_body_is_no_whole_one(world: World, server: LoopbackServer, act
     assert places_in_use(client) == 0
 
 
+LATE_BREAKS = {
+    "cut short": raw(HEAD % 20, b"first", b"second", every=0.05),
+    "cut in a chunk": raw(CHUNKED, b"5\r\nfirst\r\n", b"6\r\nsecond\r\n", every=0.05),
+    "bad chunk": raw(CHUNKED, b"5\r\nfirst\r\n", b"6\r\nsecond\r\n", b"zz\r\n", every=0.05),
+}
+
+
+@pytest.mark.parametrize("action", LATE_BREAKS.values(), ids=LATE_BREAKS)
+def test_what_came_before_the_break_is_given(world: World, server: LoopbackServer, action: Any) -> None:
+    """A slow reader has as much of the body as a quick one, and then the error."""
+    server.script("/", action)
+    server.script("/other", respond(204))
+    client = world.client()
+    with pytest.raises(TransportError), world.stream(client, "GET", server.url + "/") as response:
+        pieces = response.iter_bytes()
+        taken = [next(pieces)]
+        assert server.wait_for(lambda: server.open_connections == 0)
+        world.request(client, "GET", server.url + "/other")  # a loop reads on meanwhile
+        for piece in pieces:
+            taken.append(piece)
+    assert b"".join(taken) == b"firstsecond"
+
+
 def test_the_timeline_ends_with_the_stream(world: World, server: LoopbackServer, big: bytes) -> None:
     events: list[Any] = []
     client = world.client(on_event=events.append)
@@ -572,6 +597,21 @@ async def test_a_timeout_of_the_caller_s_own_is_no_end(server: LoopbackServer) -
             await asyncio.wait_for(pieces.__anext__(), 0.1)
         with pytest.raises(StreamError, match="before its end"):
             await pieces.__anext__()
+
+
+def test_a_loop_that_gives_bytearrays(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of Windows did until Python 3.10.9: the pieces are bytes all the same."""
+    receive = MindfulProtocol.data_received
+    monkeypatch.setattr(MindfulProtocol, "data_received", lambda self, data: receive(self, bytearray(data)))
+    server.script("/", raw(HEAD % 6, b"abc", b"def", every=0.05, close=False))
+
+    async def take() -> list[bytes]:
+        async with HttpServiceClient() as client, client.stream_async("GET", server.url + "/") as response:
+            return [piece async for piece in response.iter_bytes()]
+
+    pieces = asyncio.run(take())
+    assert b"".join(pieces) == b"abcdef"
+    assert {type(piece) for piece in pieces} == {bytes}
 
 
 def test_two_tasks_that_read_one_body_are_told(server: LoopbackServer) -> None:
