@@ -22,8 +22,6 @@ from .over_aiohttp_shortcut import Answer
 
 __all__ = ["AsyncBodySource", "ends_with_the_connection"]
 
-_FOR_EVER = 1e9  # seconds
-
 
 class AsyncBodySource:
     """The body of a response that was left open."""
@@ -44,6 +42,7 @@ class AsyncBodySource:
         content, protocol = self._answer.content, self._connection
         error: BaseException
         is_over = False
+        most = _most(timeout)
         ends_at: float | None = None  # of the wait, however often something comes that is none of the body
         try:
             if protocol is None:
@@ -52,15 +51,16 @@ class AsyncBodySource:
                 if protocol.transport is None:
                     raise ConnectionResetError("closed in mid-body")  # by `close_async`
                 now = self._alarms.loop.time()
-                ends_at = now + _most(timeout) if ends_at is None else ends_at
+                if ends_at is None and most is not None:
+                    ends_at = now + most
                 waiter = protocol.next_data()
-                due = self._alarms.set(now, ends_at - now, waiter)
+                due = {} if ends_at is None else self._alarms.set(now, ends_at - now, waiter)
                 try:
                     told = await waiter
                 finally:
                     due.pop(waiter, None)
                 if told is TIMED_OUT:
-                    is_over = timeout.total == _most(timeout)
+                    is_over = timeout.total == most
                     raise TimeoutError
             if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
                 return content._read_nowait(-1)  # it came before the break, which is told behind it
@@ -82,11 +82,11 @@ class AsyncBodySource:
         self._answer.close()
 
 
-def _most(timeout: Timeout) -> float:
-    """Seconds that a silence may last."""
+def _most(timeout: Timeout) -> float | None:
+    """Seconds that a silence may last; None for as long as it likes."""
     read, total = timeout.read, timeout.total
     if read is None or total is None:
-        return read or total or _FOR_EVER
+        return read or total
     return min(read, total)
 
 

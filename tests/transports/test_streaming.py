@@ -30,6 +30,7 @@ from http_service_client import (
     Timeout,
     TransportError,
 )
+from http_service_client.drivers.alarms import Alarms
 from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, hang_up, raw, respond, stall
 from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
@@ -597,6 +598,28 @@ async def test_a_timeout_of_the_caller_s_own_is_no_end(server: LoopbackServer) -
             await asyncio.wait_for(pieces.__anext__(), 0.1)
         with pytest.raises(StreamError, match="before its end"):
             await pieces.__anext__()
+
+
+def test_a_silence_without_bound_leaves_no_timer(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each wait of over a minute would leave one, for as many years as the loop lives."""
+    noted: list[float] = []
+    monkeypatch.setattr(Alarms, "set", lambda self, now, seconds, waiter: noted.append(seconds) or {})
+    server.script("/", raw(HEAD % 2, b"a", b"b", every=0.05, close=False))
+
+    async def take(timeout: Timeout) -> bytes:
+        async with (
+            HttpServiceClient() as client,
+            client.stream_async("GET", server.url + "/", timeout=timeout) as response,
+        ):
+            body: bytes = await response.read()
+            return body
+
+    assert asyncio.run(take(Timeout(total=None))) == b"ab"
+    assert noted == []
+    assert asyncio.run(take(Timeout(total=None, read=5.0))) == b"ab"
+    assert noted != []
 
 
 def test_a_loop_that_gives_bytearrays(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
