@@ -18,7 +18,7 @@ def write_plots(folder: Path, samples: dict[str, Samples]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, found in samples.items():
         bars = {contender: times(found, contender, "cpu") for contender in found}
-        text = _picture(f"{FIELDS[name].title}: µs of CPU time a {FIELDS[name].unit}", bars)
+        text = _picture(f"{FIELDS[name].title}: µs of CPU time each", bars)
         (folder / f"{name.replace(' ', '-')}.svg").write_text(text)
 
 

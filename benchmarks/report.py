@@ -63,7 +63,7 @@ def amounts() -> list[Verdict]:
 def field_lines(name: str, samples: Samples) -> Iterator[str]:
     """The times of one field's contenders, in microseconds."""
     field = FIELDS[name]
-    yield f"{field.title}: µs a {field.unit}, median and quartiles"
+    yield f"{field.title}: µs each, median and quartiles"
     yield f"  {'':<32}{'CPU':>10}{'':<22}{'wall':>10}"
     for contender in samples:
         cpu, wall = (

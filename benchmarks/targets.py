@@ -20,7 +20,6 @@ class Field(NamedTuple):
 
     enter: a context manager that makes them, given the server's URL.
     rounds, repeat: how many turns, of how many repetitions; quick_rounds: of the short form, 0 leaves it out.
-    unit: what one repetition is called.
     """
 
     title: str
@@ -28,7 +27,6 @@ class Field(NamedTuple):
     rounds: int
     repeat: int
     quick_rounds: int
-    unit: str = "call"
 
 
 class Target(NamedTuple):
@@ -65,9 +63,9 @@ FIELDS = {
     "async guards": Field("Guarding an async function that does nothing", guards.asynchronous, 15, 2000, 5),
     "threads": Field("GET + json() from 16 threads", clients.threads, 15, 1600, 0),
     "concurrent": Field("GET + json(), 1,000 at once", clients.concurrent, 15, 1000, 0),
-    "blocking bodies": Field("100 MB up and down", bodies.blocking, 25, 1, 0, "body"),
-    "async bodies": Field("100 MB up and down, async", bodies.asynchronous, 25, 1, 0, "body"),
-    "imports": Field("An import in a fresh interpreter", processes.imports, 15, 1, 3, "import"),
+    "blocking bodies": Field("100 MB up and down", bodies.blocking, 25, 1, 0),
+    "async bodies": Field("100 MB up and down, async", bodies.asynchronous, 25, 1, 0),
+    "imports": Field("An import in a fresh interpreter", processes.imports, 15, 1, 3),
 }
 
 TARGETS = (

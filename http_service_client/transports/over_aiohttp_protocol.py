@@ -157,7 +157,7 @@ class MindfulProtocol(ResponseHandler):
     def _read_past_the_parser(self) -> None:
         length, self._length = self._length, None
         payload = self._payload
-        if length and payload is not None and not payload.is_eof() and not self._reading_paused:
+        if length and payload is not None and not payload.is_eof():
             self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # as much of one
 
     def resume_reading(self, resume_parser: bool = True) -> None:

@@ -8,7 +8,7 @@ import gc
 import gzip
 import random
 from typing import Any
-from unittest.mock import AsyncMock
+from unittest.mock import AsyncMock, Mock
 
 import aiohttp
 import pytest
@@ -24,7 +24,9 @@ from http_service_client import (
 )
 from http_service_client.protocol.decoding import Decoder
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
+from http_service_client.transports.framing import HeadLimits
 from http_service_client.transports.over_aiohttp import AiohttpTransport
+from http_service_client.transports.over_aiohttp_protocol import MindfulProtocol
 from http_service_client.transports.plain import PlainHead
 from worlds import AsyncioWorld
 
@@ -282,6 +284,27 @@ def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_clo
     )
     assert kept == fresh
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
+
+
+@pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
+def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
+    """Behind its head it goes past aiohttp's parser, which holds none of it back."""
+    body = random.Random(1).randbytes(3_000_000)
+
+    async def taken() -> bytes:
+        protocol = MindfulProtocol(asyncio.get_running_loop(), HeadLimits(), None)
+        protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
+        protocol.begin_parsing()
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
+        _, content = await protocol.read()
+        pieces = []
+        for at in range(first, len(body), 200_000):
+            protocol.data_received(body[at : at + 200_000])
+            pieces.append(await content.readany())
+        pieces.append(await content.read())
+        return b"".join(pieces)
+
+    assert asyncio.run(taken()) == body
 
 
 def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(

@@ -117,6 +117,17 @@ def test_the_first_piece_comes_before_the_last_is_sent(world: World, server: Loo
         assert b"".join(pieces) == b"later"
 
 
+@pytest.mark.parametrize("size", [None, 4])
+def test_who_has_taken_all_may_ask_again(world: World, server: LoopbackServer, size: int | None) -> None:
+    """There is no more, before and behind the end of the block."""
+    server.script("/", respond(body=b"all of it"))
+    with world.stream(world.client(), "GET", server.url + "/") as response:
+        pieces = response.iter_bytes(size)
+        assert b"".join(pieces) == b"all of it"
+        assert next(pieces, None) is None
+    assert next(pieces, None) is None
+
+
 def test_the_connection_is_kept_when_the_body_was_read(
     world: World, server: LoopbackServer, big: bytes
 ) -> None:
