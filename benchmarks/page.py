@@ -61,7 +61,7 @@ def _field(name: str, contenders: dict[str, Any]) -> list[str]:
     ]
     for contender, times in sorted(contenders.items(), key=lambda item: item[1]["cpu"]["median"]):
         label = "our retry and breaker" if is_guard and contender == _OURS else contender
-        if label.startswith("our ") or contender == _OURS:
+        if label.startswith(("our ", _OURS)):
             label = f"**{label}**"
         cpu = {key: _figure(1e6 * seconds) for key, seconds in times["cpu"].items()}
         wall = _figure(1e6 * times["wall"]["median"])

@@ -16,6 +16,29 @@ _IMPORTS = {
     "requests": "import requests",
     "aiohttp": "import aiohttp",
     "httpx": "import httpx",
+    "http_service_client, first GET": """
+from http_service_client import HttpServiceClient
+HttpServiceClient().get("{base}")
+""",
+    "requests, first GET": """
+import requests
+requests.Session().get("{base}")
+""",
+    "http_service_client, async GET": """
+import asyncio
+from http_service_client import HttpServiceClient
+async def get():
+    async with HttpServiceClient() as client:
+        await client.get_async("{base}")
+asyncio.run(get())
+""",
+    "aiohttp, first GET": """
+import asyncio, aiohttp
+async def get():
+    async with aiohttp.ClientSession() as session, session.get("{base}") as response:
+        await response.read()
+asyncio.run(get())
+""",
 }
 
 _TIMED = """
@@ -127,12 +150,12 @@ def run(code: str) -> list[float]:
 
 @contextmanager
 def imports(base: str) -> Iterator[dict[str, Work]]:
-    """An import in a fresh interpreter each time."""
+    """An import, or what follows on it, in a fresh interpreter each time."""
 
     def work(code: str) -> Work:
         return lambda times: Sample(*run(_TIMED.format(code)))
 
-    yield {name: work(code) for name, code in _IMPORTS.items()}
+    yield {name: work(code.format(base=base)) for name, code in _IMPORTS.items()}
 
 
 def memory_of_10_000_keys() -> float:
