@@ -46,14 +46,15 @@ class Guard(Scope):
     A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
-    __slots__ = ("_admission", "_deadline", "_policy", "_started", "_timeout")
+    __slots__ = ("_admission", "_deadline", "_is_plain", "_policy", "_started", "_timeout")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         free_pass = policy.breaker.free_pass
-        self._admission = _permit(policy.breaker) if free_pass is None else free_pass
+        self._admission: Any = _permit(policy.breaker) if free_pass is None else free_pass
         self._policy = policy
-        Scope.__init__(self, retries=False)
+        Scope.__init__(self, False)
         self._timeout = policy.timeout  # as it is now: it may be changed under this call
+        self._is_plain = free_pass is not None and self._timeout is None
         if self._timeout is not None:
             self._started = policy._clock()
             self._deadline = deadline(self._timeout, clock=policy._clock)
@@ -61,12 +62,11 @@ class Guard(Scope):
 
     def returned(self, result: object) -> None:
         """Tell the breaker of a result."""
-        admission = self._admission
-        if isinstance(admission, Permit) or self._timeout is not None or isinstance(result, HttpResponse):
-            self._settle(None, result)
-        else:  # as nearly always: nothing to look into
+        if self._is_plain and not isinstance(result, HttpResponse):  # as nearly always: nothing to look into
             self.leave()
-            self._policy.breaker.record_success(admission)
+            self._policy.breaker.record_success(self._admission)
+        else:
+            self._settle(None, result)
 
     def raised(self, error: BaseException) -> None:
         """Tell the breaker of an error."""
