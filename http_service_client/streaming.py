@@ -192,7 +192,7 @@ class StreamedResponse(_Streamed):
         except BaseException as error:
             self._broken_off(error)
             raise
-        return self._checked(piece)
+        return piece if type(piece) is bytes else self._checked(piece)
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[str]:
         """The lines of the text, without their ends. max_length: characters of one, None for no limit.
@@ -235,7 +235,7 @@ class AsyncStreamedResponse(_Streamed):
         except BaseException as error:
             self._broken_off(error)
             raise
-        return self._checked(piece)
+        return piece if type(piece) is bytes else self._checked(piece)
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
         """As `StreamedResponse.iter_lines`, for `async for`."""

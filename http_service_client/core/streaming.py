@@ -115,11 +115,14 @@ class OpenBody:
                         return piece
                 if self.is_complete:
                     return b""
-                remaining = self._call.remaining()
-                if remaining is not None and remaining <= 0:
-                    self.close()
-                    return self._cut()
-                data: bytes | Failure = yield Receive(self._source, self._silence.within(remaining))
+                bounds = self._silence
+                if self._call.deadline_at is not None:
+                    remaining = self._call.deadline_at - self._call.clock()
+                    if remaining <= 0:
+                        self.close()
+                        return self._cut()
+                    bounds = bounds.within(remaining)
+                data: bytes | Failure = yield Receive(self._source, bounds)
                 if isinstance(data, Failure):
                     self.close()
                     return self._cut(data.cause) if self._is_over(data) else data

@@ -40,7 +40,6 @@ class BlockingDriver:
         self._send = send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
             Open: lambda effect: opened(effect.request, effect.timeout),
-            Receive: lambda effect: effect.source.read(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: lambda effect: wait_for_grant(effect),
             Invoke: lambda effect: _invoke(effect, portal),
@@ -55,6 +54,8 @@ class BlockingDriver:
                 try:
                     if type(effect) is Send:  # as it nearly always is
                         answer = self._send(effect.request, effect.timeout)
+                    elif type(effect) is Receive:  # or this, for each piece of a stream
+                        answer = effect.source.read(effect.timeout)  # type: ignore[attr-defined]
                     else:
                         answer = self._perform[type(effect)](effect)
                 except BaseException as error:

@@ -39,7 +39,6 @@ class TaskDriver:
         alarms: dict[asyncio.AbstractEventLoop, Alarms] = {}
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: opened(effect.request, effect.timeout),
-            Receive: lambda effect: effect.source.read_async(effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: partial(_wait_for_grant, alarms),
             Invoke: _invoke,
@@ -54,6 +53,8 @@ class TaskDriver:
                 try:
                     if type(effect) is Send:  # as it nearly always is
                         answer = await self._send(effect.request, effect.timeout)
+                    elif type(effect) is Receive:  # or this, for each piece of a stream
+                        answer = await effect.source.read_async(effect.timeout)  # type: ignore[attr-defined]
                     else:
                         answer = await self._perform[type(effect)](effect)
                 except BaseException as error:

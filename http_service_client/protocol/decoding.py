@@ -29,9 +29,10 @@ class Decoder:
     limit: how many decoded bytes are allowed, None for any number.
     Raises DecodingError or ResponseTooLargeError, from `feed` and `finish` only: an answer to HEAD may
     name a coding that we do not know, and have no body to decode.
+    is_plain: there is no coding to take off.
     """
 
-    __slots__ = ("_codings", "_counts", "_limit", "_names")
+    __slots__ = ("_codings", "_counts", "_limit", "_names", "is_plain")
 
     def __init__(self, content_encoding: str | None, limit: int | None) -> None:
         self._limit = limit
@@ -39,17 +40,16 @@ class Decoder:
         if content_encoding:
             names = (name.strip(" \t").lower() for name in content_encoding.split(","))
             self._names = [name for name in names if name not in ("", "identity")]
+        self.is_plain = not self._names
         self._codings: list[Coding] | None = None if self._names else []  # made when bytes come
         self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)  # bytes in, and out of each coding
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether there is no coding to take off."""
-        return not self._names
-
     def feed(self, data: bytes) -> bytes:
         """What these bytes decode to; maybe nothing yet."""
-        return b"".join(self.pieces(data)) if self._names else self._plain(data)
+        if not self.is_plain:
+            return b"".join(self.pieces(data))
+        self._count(0, len(data))
+        return data
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         """As `feed`, in pieces of bounded size: for whoever does not want it all in memory. To be drawn to the end."""
@@ -59,14 +59,10 @@ class Decoder:
         if codings is None:
             codings = self._codings = self._make_codings()
         if not codings:
-            yield self._plain(data)
+            yield self.feed(data)
             return
         for start in range(0, len(data), _SLICE):
             yield from self._run(codings, 0, data[start : start + _SLICE])
-
-    def _plain(self, data: bytes) -> bytes:
-        self._count(0, len(data))
-        return data
 
     def finish(self) -> bytes:
         """Say that the body ends here. A coding that lacks its end is a DecodingError."""

@@ -8,7 +8,8 @@ A response that is plain and wanted whole is read here, past aiohttp's parser an
 (`ask`); what has come of any other is handed to them as it came. Where the body's length is known, what is left
 of it behind the head goes past the parser, which would copy it (`_RestOfBody`).
 
-What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`.
+What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`, `_read_timeout`,
+`_reschedule_timeout`.
 """
 
 from __future__ import annotations
@@ -147,8 +148,14 @@ class MindfulProtocol(ResponseHandler):
         if self._asked is not None:
             self._receive_whole(data)
             return
-        self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
-        super().data_received(data)
+        parser: Any = self._parser
+        if type(parser) is _RestOfBody and 0 < len(data) < parser.left:  # in the midst of a body
+            if self._read_timeout:
+                self._reschedule_timeout()
+            parser.feed_data(data)
+        else:
+            self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
+            super().data_received(data)
         if self._length is not None:
             self._read_past_the_parser()
         if self._data is not None:
@@ -213,23 +220,26 @@ class MindfulProtocol(ResponseHandler):
 
 
 class _RestOfBody:
-    """In the place of aiohttp's parser: what is left of a body of so many bytes, handed on as it comes."""
+    """In the place of aiohttp's parser: what is left of a body of so many bytes, handed on as it comes.
+
+    left: bytes of it to come.
+    """
 
     def __init__(self, payload: aiohttp.StreamReader, left: int) -> None:
         self._payload = payload
-        self._left = left
+        self.left = left
 
     def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
         """The messages that begin here (none), whether the connection leaves HTTP, and what is behind that.
 
         Raises BadHttpMessage for anything behind the body but line ends; the body is whole by then.
         """
-        left = self._left
+        left = self.left
         if left and data:
             piece = bytes(data[:left])  # no copy where it is all of them; a proactor may give a bytearray
-            self._left -= len(piece)
+            self.left -= len(piece)
             self._payload.feed_data(piece)
-            if not self._left:
+            if not self.left:
                 self._payload.feed_eof()
         if data[left:].strip(b"\r\n"):
             raise BadHttpMessage("something came behind the response")
@@ -237,7 +247,7 @@ class _RestOfBody:
 
     def feed_eof(self) -> None:
         """The connection is gone. Raises ContentLengthError in mid-body."""
-        if self._left:
+        if self.left:
             raise ContentLengthError("the connection ended before the body did")
 
     def pause_reading(self) -> None:
