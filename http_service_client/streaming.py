@@ -6,9 +6,8 @@ A response that is no success (2xx) has been read already, as by any other verb:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .core.checks import check_count
 from .core.streaming import OpenBody, OpenResponse, WholeBody
@@ -19,6 +18,7 @@ from .protocol.event_stream import EventStreamDecoder, ServerSentEvent
 from .protocol.lines import LineDecoder
 from .protocol.media_types import parse_content_type
 from .protocol.urls import redact_url
+from .stream_items import AsyncItems, AsyncPieces, Items, Pieces, of_one_size
 
 if TYPE_CHECKING:
     from .core.call import Call
@@ -183,7 +183,7 @@ class StreamedResponse(_Streamed):
         DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
         that is no whole number of 1 or more.
         """
-        return _Pieces(self) if chunk_size is None else _Items(self, _of_one_size(chunk_size))
+        return Pieces(self) if chunk_size is None else Items(self, of_one_size(chunk_size))
 
     def _next(self) -> bytes:
         body = self._open_body()
@@ -199,14 +199,14 @@ class StreamedResponse(_Streamed):
 
         Raises as `iter_bytes`; DecodingError for a line that is too long.
         """
-        return _Items(self, self._lines(max_length))
+        return Items(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
         """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for an event that is too large.
         """
-        return _Items(self, self._events(max_length))
+        return Items(self, self._events(max_length))
 
     def read(self) -> bytes:
         """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
@@ -226,7 +226,7 @@ class AsyncStreamedResponse(_Streamed):
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `StreamedResponse.iter_bytes`, for `async for`."""
-        return _AsyncPieces(self) if chunk_size is None else _AsyncItems(self, _of_one_size(chunk_size))
+        return AsyncPieces(self) if chunk_size is None else AsyncItems(self, of_one_size(chunk_size))
 
     async def _next(self) -> bytes:
         body = self._open_body()
@@ -239,11 +239,11 @@ class AsyncStreamedResponse(_Streamed):
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
         """As `StreamedResponse.iter_lines`, for `async for`."""
-        return _AsyncItems(self, self._lines(max_length))
+        return AsyncItems(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
         """As `StreamedResponse.iter_events`, for `async for`."""
-        return _AsyncItems(self, self._events(max_length))
+        return AsyncItems(self, self._events(max_length))
 
     async def read(self) -> bytes:
         """As `StreamedResponse.read`."""
@@ -252,125 +252,6 @@ class AsyncStreamedResponse(_Streamed):
         return self.content
 
 
-class _Decoder(Protocol[T]):
-    def feed(self, data: bytes) -> list[T]: ...
-    def finish(self) -> list[T]: ...
-
-
-class _OfOneSize:
-    """Pieces of so many bytes, whatever they come in. What is held back is joined once for each piece."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._held: list[bytes] = []
-        self._length = 0
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._held.append(data)
-        self._length += len(data)
-        if self._length < self._size:
-            return []
-        whole = b"".join(self._held)
-        self._length = len(whole) % self._size
-        end = len(whole) - self._length
-        self._held = [whole[end:]]
-        return [whole[at : at + self._size] for at in range(0, end, self._size)]
-
-    def finish(self) -> list[bytes]:
-        return [b"".join(self._held)] if self._length else []
-
-
 def _check_length(max_length: int | None) -> None:
     if max_length is not None:
         check_count("max_length", max_length)
-
-
-def _of_one_size(size: int) -> _OfOneSize:
-    check_count("chunk_size", size)
-    return _OfOneSize(size)
-
-
-# No generators: one ends with the error that it raises, and whoever went on behind a timeout of his own would
-# take that for the end of the body.
-
-
-class _Whole:
-    """The pieces of a body as they come."""
-
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self._here: bytes | None = response._take()  # all that is left to give, once it is known
-
-    def _rest(self) -> bytes:
-        rest, self._here = self._here, b""
-        return rest or b""
-
-
-class _Pieces(_Whole):
-    def __iter__(self) -> _Pieces:
-        return self
-
-    def __next__(self) -> bytes:
-        piece: bytes = self._response._next() if self._here is None else self._rest()
-        if not piece:
-            self._here = b""
-            raise StopIteration
-        return piece
-
-
-class _AsyncPieces(_Whole):
-    def __aiter__(self) -> _AsyncPieces:
-        return self
-
-    async def __anext__(self) -> bytes:
-        piece: bytes = await self._response._next() if self._here is None else self._rest()
-        if not piece:
-            self._here = b""
-            raise StopAsyncIteration
-        return piece
-
-
-class _Taken(Generic[T]):
-    """Lines, events or pieces of one size of a body."""
-
-    def __init__(self, response: Any, decoder: _Decoder[T]) -> None:
-        self._response = response
-        self._decoder = decoder
-        self._ready: deque[T] = deque()
-        self._is_over = False
-        here = response._take()
-        if here is not None:
-            if here:
-                self._add(here)
-            self._add(b"")
-
-    def _add(self, piece: bytes) -> None:
-        if piece:
-            self._ready.extend(self._response._decoded(self._decoder.feed, piece))
-        else:
-            self._ready.extend(self._response._decoded(self._decoder.finish))
-            self._is_over = True
-
-
-class _Items(_Taken[T]):
-    def __iter__(self) -> _Items[T]:
-        return self
-
-    def __next__(self) -> T:
-        while not self._ready:
-            if self._is_over:
-                raise StopIteration
-            self._add(self._response._next())
-        return self._ready.popleft()
-
-
-class _AsyncItems(_Taken[T]):
-    def __aiter__(self) -> _AsyncItems[T]:
-        return self
-
-    async def __anext__(self) -> T:
-        while not self._ready:
-            if self._is_over:
-                raise StopAsyncIteration
-            self._add(await self._response._next())
-        return self._ready.popleft()

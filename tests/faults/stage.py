@@ -218,7 +218,7 @@ def _without_ca(pool: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in pool.items() if name != "ssl_ca_file"}
 
 
-def play(
+def play_once(
     world: World,
     stage: Stage,
     site: Callable[[Stage], Place],
@@ -226,25 +226,10 @@ def play(
     metronome: Metronome,
     **settings: Any,
 ) -> Played:
-    """Set the site up, make the call, and look around afterwards; anew where the machine stood still meanwhile.
+    """Set the site up, make the call, and look around afterwards.
 
     act: makes the call, given the world, the client, the URL and an id for the request to carry.
     """
-    for _ in range(_PLAYS):
-        played = _play_once(world, stage, site, act, metronome, **settings)
-        if played.stood_still <= _STILL:
-            break
-    return played
-
-
-def _play_once(
-    world: World,
-    stage: Stage,
-    site: Callable[[Stage], Place],
-    act: Callable[[World, HttpServiceClient, str, str], Any],
-    metronome: Metronome,
-    **settings: Any,
-) -> Played:
     place = site(stage)
     attempts: list[Any] = []
     client = make_client(world, stage, place, on_event=attempts.append, **settings)
@@ -292,6 +277,15 @@ def _play_once(
         left_over,
         str(error or ""),
     )
+
+
+def play(*scene: Any, **settings: Any) -> Played:
+    """As `play_once`, anew where the machine stood still meanwhile."""
+    for _ in range(_PLAYS):
+        played = play_once(*scene, **settings)
+        if played.stood_still <= _STILL:
+            break
+    return played
 
 
 def _settled(client: HttpServiceClient) -> int:
