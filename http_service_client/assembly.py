@@ -29,7 +29,7 @@ from .transports.tls import TlsSettings
 if TYPE_CHECKING:
     from .config import HttpClientConfig
     from .core.circuit_states import StateChange
-    from .core.pipeline import Handler
+    from .core.layer import Handler
     from .drivers.clocks import Clock
     from .policies import CircuitBreakerPolicy
 

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from .assembly import cookie_jar, key_registry, pipelines, transport_settings
 from .config import ELSEWHERE, HttpClientConfig
+from .core.call import StreamOptions
 from .core.checks import check_count, knows_keywords
 from .core.circuit_breaker import CircuitBreaker
 from .core.circuit_states import StateChange
 from .core.limits import Limit
 from .core.saving import Download
-from .core.streaming import StreamOptions
 from .downloads import PartFile
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 from .config import HttpClientConfig
-from .core.call import Call, CallOptions
+from .core.call import Call, CallOptions, StreamOptions
 from .core.checks import check_duration, check_flag, did_you_mean
 from .core.circuit_breaker import CircuitBreaker
 from .core.deadline import AMBIENT_DEADLINE, earliest
 from .core.keys import KeyRegistry
 from .core.preparation import checked_method
 from .core.scope import current_scope
-from .core.streaming import StreamOptions
 from .core.timeouts import Timeout
 from .drivers.clocks import Clock
 from .errors import ClientClosedError, ConfigurationError, InvalidRequestError

@@ -23,7 +23,7 @@ from .core.circuit_states import (
     CircuitBreakerState,
     StateChange,
 )
-from .core.retry import RetrySettings
+from .core.retry_settings import RetrySettings
 from .drivers.clocks import Clock, SystemClock
 from .drivers.locks import ForkSafeLock
 from .errors import ConfigurationError

@@ -21,7 +21,7 @@ from .protocol.urls import redact_url
 from .stream_items import AsyncItems, AsyncPieces, Items, Pieces, of_one_size
 
 if TYPE_CHECKING:
-    from .core.call import Call
+    from .core.call import Call, CallBody
     from .drivers.blocking import BlockingDriver
     from .drivers.tasks import TaskDriver
 
@@ -38,7 +38,7 @@ class _Streamed(HttpResponse):
     __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
 
     def __init__(self, call: Call, response: HttpResponse) -> None:
-        self._body: OpenBody | WholeBody | None = None
+        self._body: CallBody | None = None
         if isinstance(response, OpenResponse) and call.body is not None:
             self._body = call.body
         elif response.is_success:
@@ -108,7 +108,7 @@ class _Streamed(HttpResponse):
             self._is_taken = True
         return self._content
 
-    def _open_body(self) -> OpenBody | WholeBody:
+    def _open_body(self) -> CallBody:
         if self._body is None or self._is_finished:
             raise StreamError("the stream was closed before its end; take its body inside the with block")
         return self._body

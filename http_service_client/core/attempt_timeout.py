@@ -13,7 +13,7 @@ from .effects import Outcome, Plan
 
 if TYPE_CHECKING:
     from .call import Call
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["AttemptTimeoutLayer"]
 

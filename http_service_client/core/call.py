@@ -8,7 +8,7 @@ about defaults.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import Failure, HttpClientError, SentState
 from ..events import AttemptFinished, CallFinished, Event, Timeline
@@ -18,13 +18,12 @@ from ..protocol.urls import redact_url
 if TYPE_CHECKING:
     from ..protocol.progress import Progress
     from .circuit_breaker import CircuitBreaker
-    from .effects import Outcome
+    from .effects import Outcome, Plan
     from .keys import KeyState
-    from .retry import RetrySettings
-    from .streaming import OpenBody, StreamOptions
+    from .retry_settings import RetrySettings
     from .timeouts import Timeout
 
-__all__ = ["Call", "CallOptions", "worse"]
+__all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worse"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
@@ -34,6 +33,37 @@ _LEAST = SentState.NEVER_SENT  # a member of an enumeration takes long to be loo
 def worse(one: SentState, other: SentState) -> SentState:
     """The one by which the server may have done more."""
     return max(one, other, key=_RANK.__getitem__)
+
+
+class CallBody(Protocol):
+    """The body of a response that is still to come, as the layers see it."""
+
+    def next_piece(self) -> Plan[bytes | Failure]:
+        """The next piece, decoded; b"" at the end."""
+
+    def close(self) -> None:
+        """Release the connection and the slots. A second time does nothing."""
+
+
+class Saver(Protocol):
+    """Saves the body of a response, over as many attempts as it takes."""
+
+    def attempt(
+        self, proceed: Callable[[HttpRequest, Call], Plan[Outcome]], request: HttpRequest, call: Call
+    ) -> Plan[Outcome]:
+        """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+
+
+class StreamOptions(NamedTuple):
+    """How a call wants its body: open.
+
+    max_size: decoded bytes, None for no limit.   decompress: whether to take the content codings off.
+    download: who saves it; None for the caller.
+    """
+
+    max_size: int | None
+    decompress: bool
+    download: Saver | None = None
 
 
 class CallOptions(NamedTuple):
@@ -103,7 +133,7 @@ class Call(HttpContext):
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
         self.attempt_state = _LEAST
-        self.body: OpenBody | None = None
+        self.body: CallBody | None = None
         self.response: HttpResponse | None = None
         self.sent_state = _LEAST
 

@@ -13,7 +13,7 @@ from .outcomes import is_failure
 
 if TYPE_CHECKING:
     from .call import Call
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["CircuitBreakerLayer", "refused"]
 

@@ -27,7 +27,7 @@ from .effects import TIMED_OUT, Invoke, Outcome, Plan
 
 if TYPE_CHECKING:
     from .call import Call
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
 

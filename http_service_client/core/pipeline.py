@@ -1,39 +1,20 @@
-"""The table of contents of a call: its layers, outermost first.
-
-A **layer** is a generator function `(proceed, request, call) -> Plan[Outcome]` around a **handler**
-`(request, call) -> Plan[Outcome]`. It may answer without proceeding, proceed several times, or change
-what it passes on; it holds what it holds in a `finally`, and knows nothing of its neighbours.
-"""
+"""The table of contents of a call: its layers, outermost first. What a layer is: see `core.layer`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Protocol
-
-from ..messages import HttpRequest
 from .attempt_timeout import AttemptTimeoutLayer
-from .call import Call
 from .circuits import CircuitBreakerLayer
 from .cookies import CookiesLayer
-from .effects import Outcome, Plan
 from .exchange import Exchange
 from .interceptors import InterceptorsLayer
+from .layer import Handler, compose
 from .redirects import RedirectsLayer
 from .request_compression import RequestCompressionLayer
 from .retry import RetryLayer
 from .saving import SavingLayer
 from .whole_call import WholeCallLayer
 
-__all__ = ["Handler", "Layer", "call_pipeline", "compose"]
-
-Handler = Callable[[HttpRequest, Call], Plan[Outcome]]
-
-
-class Layer(Protocol):
-    """One concern of a call."""
-
-    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]: ...
+__all__ = ["call_pipeline"]
 
 
 def call_pipeline(
@@ -64,14 +45,3 @@ def call_pipeline(
         ],
         exchange,  # a place, and one exchange on the wire
     )
-
-
-def compose(layers: Sequence[Layer | None], handler: Handler) -> Handler:
-    """`handler` with the layers around it, the first one outermost.
-
-    A bound method in a `partial` is entered without a step of Python's own in between.
-    """
-    for layer in reversed(layers):
-        if layer is not None:
-            handler = partial(layer.__call__, handler)
-    return handler

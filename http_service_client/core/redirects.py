@@ -13,7 +13,7 @@ from .call import Call, worse
 from .effects import Outcome, Plan
 
 if TYPE_CHECKING:
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["RedirectsLayer"]
 

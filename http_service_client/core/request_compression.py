@@ -14,7 +14,7 @@ from .outcomes import FAILURE_STATUSES
 if TYPE_CHECKING:
     from .call import Call
     from .keys import KeyRegistry
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["RequestCompressionLayer"]
 

@@ -33,7 +33,7 @@ from .streaming import OpenResponse
 
 if TYPE_CHECKING:
     from .call import Call
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["Download", "SavingLayer", "Sink"]
 

@@ -9,7 +9,7 @@ as long as the body is open.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import (
     DeadlineExceededError,
@@ -27,21 +27,8 @@ from .timeouts import Timeout
 
 if TYPE_CHECKING:
     from .call import Call
-    from .saving import Download
 
-__all__ = ["OpenBody", "OpenResponse", "StreamOptions", "WholeBody"]
-
-
-class StreamOptions(NamedTuple):
-    """How a call wants its body: open.
-
-    max_size: decoded bytes, None for no limit.   decompress: whether to take the content codings off.
-    download: who saves it; None for the caller.
-    """
-
-    max_size: int | None
-    decompress: bool
-    download: Download | None = None
+__all__ = ["OpenBody", "OpenResponse", "WholeBody"]
 
 
 class OpenResponse(HttpResponse):
@@ -182,3 +169,6 @@ class WholeBody:
         piece, self._left = self._left, b""
         return piece
         yield  # a plan, as the other is
+
+    def close(self) -> None:
+        """Nothing is held."""

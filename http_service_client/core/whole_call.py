@@ -11,7 +11,7 @@ from .scope import Scope
 
 if TYPE_CHECKING:
     from .call import Call
-    from .pipeline import Handler
+    from .layer import Handler
 
 __all__ = ["WholeCallLayer"]
 

@@ -24,7 +24,7 @@ from http_service_client import (
 )
 from http_service_client.core import pipeline
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
-from http_service_client.core.pipeline import compose
+from http_service_client.core.layer import compose
 from http_service_client.messages import HttpContext, HttpRequest, HttpResponse
 
 
