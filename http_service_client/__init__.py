@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .client import HttpServiceClient as HttpServiceClient
-    from .config import ConnectionPoolConfig as ConnectionPoolConfig
-    from .config import HttpClientConfig as HttpClientConfig
-    from .config import Timeout as Timeout
-    from .core.backoff import ConstantBackoff as ConstantBackoff
-    from .core.backoff import DecorrelatedBackoff as DecorrelatedBackoff
-    from .core.backoff import ExponentialBackoff as ExponentialBackoff
-    from .core.backoff import FibonacciBackoff as FibonacciBackoff
-    from .core.backoff import LinearBackoff as LinearBackoff
-    from .core.budget import RetryBudgetSettings as RetryBudgetSettings
-    from .core.circuit_states import CircuitBreakerState as CircuitBreakerState
-    from .core.circuit_states import StateChange as StateChange
-    from .core.conditions import RetryCondition as RetryCondition
-    from .core.interceptors import RequestInterceptor as RequestInterceptor
-    from .core.interceptors import ResponseInterceptor as ResponseInterceptor
-    from .deadlines import deadline as deadline
+    from .client.client import HttpServiceClient as HttpServiceClient
+    from .client.config import ConnectionPoolConfig as ConnectionPoolConfig
+    from .client.config import HttpClientConfig as HttpClientConfig
+    from .client.config import Timeout as Timeout
+    from .client.streams.response import AsyncStreamedResponse as AsyncStreamedResponse
+    from .client.streams.response import StreamedResponse as StreamedResponse
+    from .core.layers.interceptors import RequestInterceptor as RequestInterceptor
+    from .core.layers.interceptors import ResponseInterceptor as ResponseInterceptor
+    from .core.machines.backoff import ConstantBackoff as ConstantBackoff
+    from .core.machines.backoff import DecorrelatedBackoff as DecorrelatedBackoff
+    from .core.machines.backoff import ExponentialBackoff as ExponentialBackoff
+    from .core.machines.backoff import FibonacciBackoff as FibonacciBackoff
+    from .core.machines.backoff import LinearBackoff as LinearBackoff
+    from .core.machines.circuit_states import CircuitBreakerState as CircuitBreakerState
+    from .core.machines.circuit_states import StateChange as StateChange
+    from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
+    from .core.machines.retry_conditions import RetryCondition as RetryCondition
     from .errors import AttemptTimeoutError as AttemptTimeoutError
     from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
@@ -60,33 +61,32 @@ if TYPE_CHECKING:
     from .errors import UnsafeRedirectError as UnsafeRedirectError
     from .errors import WriteTimeoutError as WriteTimeoutError
     from .events import Timeline as Timeline
-    from .guarding import circuit_breaker as circuit_breaker
-    from .guarding import retry_policy as retry_policy
-    from .messages import Headers as Headers
-    from .messages import HttpContext as HttpContext
-    from .messages import HttpRequest as HttpRequest
-    from .messages import HttpResponse as HttpResponse
+    from .http.bodies.event_stream import ServerSentEvent as ServerSentEvent
+    from .http.cookies.jar import Cookie as Cookie
+    from .http.cookies.jar import CookieJar as CookieJar
+    from .http.egress import EgressPolicy as EgressPolicy
+    from .http.messages import Headers as Headers
+    from .http.messages import HttpContext as HttpContext
+    from .http.messages import HttpRequest as HttpRequest
+    from .http.messages import HttpResponse as HttpResponse
+    from .http.problems import Problem as Problem
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
-    from .policies import CircuitBreakerPolicy as CircuitBreakerPolicy
-    from .policies import RetryPolicy as RetryPolicy
-    from .protocol.cookie_jar import Cookie as Cookie
-    from .protocol.cookie_jar import CookieJar as CookieJar
-    from .protocol.egress import EgressPolicy as EgressPolicy
-    from .protocol.event_stream import ServerSentEvent as ServerSentEvent
-    from .protocol.problems import Problem as Problem
-    from .streaming import AsyncStreamedResponse as AsyncStreamedResponse
-    from .streaming import StreamedResponse as StreamedResponse
+    from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
+    from .policies.deadline import deadline as deadline
+    from .policies.on_self import circuit_breaker as circuit_breaker
+    from .policies.on_self import retry_policy as retry_policy
+    from .policies.retry import RetryPolicy as RetryPolicy
 
 _PLACES = {
-    "client": "HttpServiceClient",
-    "config": "ConnectionPoolConfig HttpClientConfig Timeout",
-    "core.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
-    "core.budget": "RetryBudgetSettings",
-    "core.conditions": "RetryCondition",
-    "core.circuit_states": "CircuitBreakerState StateChange",
-    "core.interceptors": "RequestInterceptor ResponseInterceptor",
-    "deadlines": "deadline",
+    "client.client": "HttpServiceClient",
+    "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
+    "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
+    "core.machines.retry_budget": "RetryBudgetSettings",
+    "core.machines.retry_conditions": "RetryCondition",
+    "core.machines.circuit_states": "CircuitBreakerState StateChange",
+    "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
+    "policies.deadline": "deadline",
     "errors": (
         "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
@@ -96,16 +96,17 @@ _PLACES = {
         "WriteTimeoutError"
     ),
     "events": "Timeline",
-    "guarding": "circuit_breaker retry_policy",
-    "messages": "Headers HttpContext HttpRequest HttpResponse",
+    "policies.on_self": "circuit_breaker retry_policy",
+    "http.messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",
-    "policies": "CircuitBreakerPolicy RetryPolicy",
-    "protocol.cookie_jar": "Cookie CookieJar",
-    "protocol.egress": "EgressPolicy",
-    "protocol.problems": "Problem",
-    "protocol.event_stream": "ServerSentEvent",
-    "streaming": "AsyncStreamedResponse StreamedResponse",
+    "policies.circuit_breaker": "CircuitBreakerPolicy",
+    "policies.retry": "RetryPolicy",
+    "http.cookies.jar": "Cookie CookieJar",
+    "http.egress": "EgressPolicy",
+    "http.problems": "Problem",
+    "http.bodies.event_stream": "ServerSentEvent",
+    "client.streams.response": "AsyncStreamedResponse StreamedResponse",
 }
 _MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 

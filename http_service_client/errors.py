@@ -50,8 +50,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .events import Timeline
-    from .messages import HttpRequest, HttpResponse
-    from .protocol.problems import Problem
+    from .http.messages import HttpRequest, HttpResponse
+    from .http.problems import Problem
 
 __all__ = [
     "AttemptTimeoutError",

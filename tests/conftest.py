@@ -17,10 +17,10 @@ import hypothesis
 import pytest
 
 import http_service_client
-from core.fakes import FRONT_ENDS, FrontEnd
-from worlds import WORLDS, World
+from kit.fakes import FRONT_ENDS, FrontEnd
+from kit.front_ends import WORLDS, World
 
-pytest_plugins = ["metronome"]
+pytest_plugins = ["kit.metronome"]
 
 # No deadline: a shared machine stalls for longer than any of our functions takes.
 hypothesis.settings.register_profile("local", deadline=None)

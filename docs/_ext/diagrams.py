@@ -125,11 +125,11 @@ def _repeats(layer: type) -> bool:
 
 def breaker_module() -> ModuleType:
     """The module of the core whose docstring has the table of transitions."""
-    core = Path(str(importlib.import_module(f"{PACKAGE}.core").__file__)).parent
-    for path in sorted(core.glob("*.py")):
+    machines = Path(str(importlib.import_module(f"{PACKAGE}.core.machines").__file__)).parent
+    for path in sorted(machines.glob("*.py")):
         if _TABLE_HEAD.search(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""):
-            return importlib.import_module(f"{PACKAGE}.core.{path.stem}")
-    raise StaleDiagramError('no module of core has a docstring with a table "from  to  when"')
+            return importlib.import_module(f"{PACKAGE}.core.machines.{path.stem}")
+    raise StaleDiagramError('no module of core/machines has a docstring with a table "from  to  when"')
 
 
 _TABLE_HEAD = re.compile(r"^ *from +to +when *$", re.MULTILINE)

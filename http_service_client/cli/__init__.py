@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as end:  # --help, --version, or wrong arguments: argparse has said so
         return end.code if isinstance(end.code, int) else 2
-    from .demo import Settings, run
+    from .demo.play import Settings, run
 
     settings = Settings(
         orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from ..errors import Failure, HttpClientError, SentState
 from ..events import AttemptFinished, CallFinished, Event, Timeline
-from ..messages import HttpContext, HttpRequest, HttpResponse
-from ..protocol.urls import redact_url
+from ..http.messages import HttpContext, HttpRequest, HttpResponse
+from ..http.urls import redact_url
 
 if TYPE_CHECKING:
-    from ..protocol.progress import Progress
-    from .circuit_breaker import CircuitBreaker
+    from ..http.bodies.progress import Progress
     from .effects import Outcome, Plan
-    from .keys import KeyState
-    from .retry_settings import RetrySettings
+    from .machines.circuit_breaker import CircuitBreaker
+    from .machines.retry_settings import RetrySettings
+    from .origins import KeyState
     from .timeouts import Timeout
 
 __all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worse"]

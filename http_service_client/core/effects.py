@@ -31,10 +31,10 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..errors import Failure
-from ..messages import HttpRequest, HttpResponse
+from ..http.messages import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    from .limits import Ticket
+    from .machines.semaphore import Ticket
     from .timeouts import Timeout
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from ..messages import HttpRequest
+from ..http.messages import HttpRequest
 from .call import Call
 from .effects import Outcome, Plan
 

@@ -20,7 +20,7 @@ from ..errors import (
     SentState,
     TransportError,
 )
-from ..messages import HttpResponse
+from ..http.messages import HttpResponse
 from .effects import Outcome
 
 __all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type"]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from .attempt_timeout import AttemptTimeoutLayer
-from .circuits import CircuitBreakerLayer
-from .cookies import CookiesLayer
-from .exchange import Exchange
-from .interceptors import InterceptorsLayer
 from .layer import Handler, compose
-from .redirects import RedirectsLayer
-from .request_compression import RequestCompressionLayer
-from .retry import RetryLayer
-from .saving import SavingLayer
-from .whole_call import WholeCallLayer
+from .layers.attempt_timeout import AttemptTimeoutLayer
+from .layers.circuit_breaker import CircuitBreakerLayer
+from .layers.compression import RequestCompressionLayer
+from .layers.cookies import CookiesLayer
+from .layers.download import SavingLayer
+from .layers.exchange import Exchange
+from .layers.interceptors import InterceptorsLayer
+from .layers.redirects import RedirectsLayer
+from .layers.retry import RetryLayer
+from .layers.whole_call import WholeCallLayer
 
 __all__ = ["call_pipeline"]
 

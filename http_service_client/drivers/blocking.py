@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
 from ..core.timeouts import Timeout
-from ..messages import HttpRequest
+from ..http.messages import HttpRequest
 from .portal import Portal
 
 __all__ = ["BlockingDriver", "wait_for_grant"]

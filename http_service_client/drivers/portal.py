@@ -52,7 +52,7 @@ class Portal:
             inner.stop()
 
     def _run(self, awaitable: Awaitable[Any], timeout: float | None) -> Any:
-        from .tasks import bounded
+        from .aio import bounded
 
         loop = self._running_loop()
         future: Future[Any] = Future()

@@ -15,7 +15,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Work
 from ..core.timeouts import Timeout
-from ..messages import HttpRequest
+from ..http.messages import HttpRequest
 
 __all__ = ["Run", "Simulator"]
 

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any
 
 import http_service_client as package
 
-from ..client import HttpServiceClient
-from ..config import HttpClientConfig
+from ..client.client import HttpServiceClient
+from ..client.config import HttpClientConfig
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 

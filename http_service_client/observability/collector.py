@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.circuit_states import StateChange
+from ..core.machines.circuit_states import StateChange
 from ..errors import ConfigurationError
 from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
 from .metrics import HttpMetrics

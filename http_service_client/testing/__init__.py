@@ -5,9 +5,9 @@ Nothing here imports requests or aiohttp.
 
 from __future__ import annotations
 
-from ..transports.scripted import Late, ScriptedTransport, Sent, late
 from .clock import VirtualClock
 from .mocks import mend_aioresponses
+from .scripted_transport import Late, ScriptedTransport, Sent, late
 from .server import (
     Action,
     LoopbackServer,

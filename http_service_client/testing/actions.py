@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, ClassVar, Protocol
 
-from ..messages import HttpResponse
+from ..http.messages import HttpResponse
 
 __all__ = [
     "Action",

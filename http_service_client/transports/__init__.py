@@ -1,0 +1,1 @@
+"""One exchange on the wire, over requests or over aiohttp. The interface is `base`."""

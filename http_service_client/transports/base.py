@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
-from ..messages import HttpRequest
-from ..protocol.egress import EgressPolicy
-from ..protocol.proxies import ProxySettings
-from .framing import HeadLimits
-from .tls import TlsSettings
+from ..http.egress import EgressPolicy
+from ..http.http1.framing import HeadLimits
+from ..http.messages import HttpRequest
+from ..http.proxies.settings import ProxySettings
+from .network.tls import TlsSettings
 
 __all__ = ["AsyncTransport", "BlockingTransport", "TransportSettings"]
 

@@ -28,13 +28,12 @@ from socket import gaierror
 from .. import errors
 from ..core.timeouts import Timeout
 from ..errors import Failure, SentState
-from ..messages import HttpRequest
-from ..protocol.urls import redact_url, split_url
+from ..http.http1.errors import CutShortError, NotHttpError
+from ..http.messages import HttpRequest
+from ..http.urls import redact_url, split_url
 
 __all__ = [
     "BodySourceError",
-    "CutShortError",
-    "NotHttpError",
     "Phase",
     "ProxyRefusedError",
     "UnsendableError",
@@ -52,14 +51,6 @@ class Phase(Enum):
     CONNECT = "connect"  # nothing was sent
     SEND = "send"  # some bytes of the request may have left
     RECEIVE = "receive"  # the request left in full
-
-
-class NotHttpError(Exception):
-    """What came is not HTTP; the message says how."""
-
-
-class CutShortError(NotHttpError):
-    """It ended too early."""
 
 
 class ProxyRefusedError(Exception):

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from faults.stage import resolving
-from metronome import Metronome
-from transports.faults import Certificates
+from kit.metronome import Metronome
+from network.faults import Certificates
 
 
 @pytest.fixture(scope="session")

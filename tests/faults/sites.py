@@ -14,8 +14,8 @@ from faults.stage import Place, Serve, Stage, Talk, name_for
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing.actions import Action, respond
-from transports.faults import dripping_tls, swallowing
-from worlds import World
+from kit.front_ends import World
+from network.faults import dripping_tls, swallowing
 
 Site = Callable[[Stage], Place]
 

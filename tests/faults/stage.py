@@ -23,11 +23,11 @@ from unittest import mock
 from http_service_client import HttpClientError, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
-from http_service_client.transports.over_aiohttp import AiohttpTransport  # noqa: F401  # its import takes a while
-from http_service_client.transports.over_requests import RequestsTransport  # noqa: F401  # likewise
-from metronome import Metronome
-from transports.faults import Certificates, places_in_use, served
-from worlds import World
+from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
+from kit.front_ends import World
+from kit.metronome import Metronome
+from network.faults import Certificates, places_in_use, served
 
 __all__ = [
     "KEY",

@@ -22,9 +22,9 @@ from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import SOON, waits
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
-from metronome import Metronome
-from transports.faults import Certificates
-from worlds import WORLDS, World
+from kit.front_ends import WORLDS, World
+from kit.metronome import Metronome
+from network.faults import Certificates
 
 OPEN_END = b"HTTP/1.1 200 OK\r\n\r\n"
 BAD_GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\nnot gzip.."

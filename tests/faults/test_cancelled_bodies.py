@@ -18,11 +18,11 @@ import pytest
 
 from faults.stage import _settled
 from http_service_client import HttpClientConfig, HttpServiceClient
-from http_service_client.core.circuits import CircuitBreakerLayer
+from http_service_client.core.layers.circuit_breaker import CircuitBreakerLayer
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing.actions import Action, Received, answer, raw, respond
-from transports.faults import Certificates, places_in_use
-from transports.proxy_server import running_proxy
+from network.faults import Certificates, places_in_use
+from network.proxy_server import running_proxy
 
 CONTENT = bytes(range(256)) * 4
 PAUSE = 0.002  # seconds between the pieces, so that they are waited for

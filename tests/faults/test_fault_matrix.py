@@ -18,9 +18,9 @@ import pytest
 from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import FAULTS, Fault
 from http_service_client import HttpServiceClient
-from metronome import Metronome
-from transports.faults import Certificates
-from worlds import WORLDS, AsyncioWorld, World
+from kit.front_ends import WORLDS, AsyncioWorld, World
+from kit.metronome import Metronome
+from network.faults import Certificates
 
 REQUESTS = ("GET", "POST", "POST with key")
 DEADLINE = 0.3

@@ -20,11 +20,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from http_service_client import HttpRequest, HttpServiceClient, Timeout
-from http_service_client.protocol.proxies import ProxySettings
+from http_service_client.http.proxies.settings import ProxySettings
 from http_service_client.transports.base import TransportSettings
-from http_service_client.transports.over_aiohttp import AiohttpTransport
-from http_service_client.transports.over_requests import RequestsTransport
-from http_service_client.transports.tls import TlsSettings
+from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
+from http_service_client.transports.over_requests.transport import RequestsTransport
 
 __all__ = ["Answer", "ClientMaker", "LocalServices", "Received", "Rerouted", "VirtualClock"]
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from wire.recorder import Recorder
-from wire.runner import Runner, all_names_are_loopback
-from worlds import AsyncioWorld, BlockingWorld
+from kit.front_ends import AsyncioWorld, BlockingWorld
+from wire.requests.recorder import Recorder
+from wire.requests.runner import Runner, all_names_are_loopback
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,179 @@
+"""The two worlds: worker threads that make blocking calls, and asyncio tasks that await them.
+
+Each has a client of its own, made of the same settings, and its own services. What is to be done comes
+as a plan; `submit` is all that differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from ... import HttpClientConfig, HttpServiceClient
+from .orders import Plan, Ticket, call_until_closed, perform, perform_async, place
+from .scoreboard import Scoreboard
+from .script import Order
+from .services import Street
+
+__all__ = ["WORKERS", "TaskWorld", "ThreadWorld", "World"]
+
+WORKERS = 8  # orders in progress at once, in each world
+
+CONFIG = HttpClientConfig(
+    base_timeout=5.0,
+    circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 1.0, "success_threshold": 2},
+    retry_policy_config={"max_attempts": 3, "initial_delay": 0.1, "max_delay": 2.0},
+    # Five calls pay for a retry, and four in ten seconds are free: little, so that it runs out once.
+    retry_budget_config={"ratio": 0.2, "min_per_second": 0.4},
+    trust_env_proxy_settings=False,  # what is on loopback is no proxy's business
+)
+
+
+class World(ABC):
+    """One world: its client, its services, its orders.
+
+    street: the services, opened and closed by the caller.  seed: for the jitter of the waits.
+    on_change: is told this world's name and each change of a circuit, as a sentence.
+    """
+
+    name: str
+    library: str
+
+    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
+        self.street = street
+        self.tickets: list[Ticket] = []
+        self.futures: list[Future[None]] = []
+        self._urls = street.urls
+        names = {url: name for name, url in self._urls.items()}
+        self.board = Scoreboard(names, partial(on_change, self.name))
+        self._is_closed = False
+        self.client = HttpServiceClient(CONFIG, on_event=self.board.listen, random=random.Random(seed).random)
+
+    @abstractmethod
+    def submit(self, plan: Plan) -> Future[None]:
+        """Have a plan performed."""
+
+    def close(self) -> None:
+        """Close the client, give up what is not done. A second time does nothing."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._close()
+
+    @abstractmethod
+    def _close(self) -> None: ...
+
+    def take(self, order: Order) -> None:
+        """A new order."""
+        ticket = Ticket(order)
+        self.tickets.append(ticket)
+        self.futures.append(self.submit(place(ticket, self.board.record)))
+
+    def take_from_shelf(self) -> None:
+        """Go on with every order that waits."""
+        self.futures += [
+            self.submit(place(ticket, self.board.record)) for ticket in self.tickets if ticket.is_waiting
+        ]
+
+    def call_until_closed(self, patience: float) -> None:
+        """Call each service whose circuit is not closed until it is."""
+        for service, state in self.states().items():
+            if state != "closed":
+                is_closed = partial(self._has_closed, service)
+                self.futures.append(
+                    self.submit(call_until_closed(service, is_closed, self.board.record, patience))
+                )
+
+    def is_idle(self) -> bool:
+        """Whether all is done that was begun. Raises what a worker raised: a bug."""
+        waiting = []
+        for future in self.futures:
+            if future.done():
+                future.result()
+            else:
+                waiting.append(future)
+        self.futures = waiting
+        return not waiting
+
+    def states(self) -> dict[str, str]:
+        """The state of each service's circuit; one that was never called has a closed one."""
+        known = self.client.get_circuit_breaker_states()
+        return {name: known.get(url, "closed") for name, url in self._urls.items()}
+
+    def _has_closed(self, service: str) -> bool:
+        return self.states()[service] == "closed"
+
+
+class ThreadWorld(World):
+    """Worker threads, blocking verbs, requests underneath."""
+
+    name = "threads"
+    library = "requests"
+
+    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
+        super().__init__(street, seed, on_change)
+        self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pizzeria")
+
+    def submit(self, plan: Plan) -> Future[None]:
+        """On the next free thread."""
+        return self._pool.submit(perform, plan, self.client, self._urls)
+
+    def _close(self) -> None:
+        self.client.close()  # whatever a thread would call next is refused
+        self._pool.shutdown(cancel_futures=True)
+
+
+class TaskWorld(World):
+    """Asyncio tasks on one event loop, async verbs, aiohttp underneath."""
+
+    name = "tasks"
+    library = "aiohttp"
+
+    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
+        super().__init__(street, seed, on_change)
+        self._loop = asyncio.new_event_loop()
+        self._places = asyncio.Semaphore(WORKERS)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="pizzeria-loop", daemon=True)
+        self._thread.start()
+
+    def submit(self, plan: Plan) -> Future[None]:
+        """As a task, when one of the places is free."""
+        done: Future[None] = Future()
+        self._loop.call_soon_threadsafe(self._begin, plan, done)
+        return done
+
+    def _begin(self, plan: Plan, done: Future[None]) -> None:
+        # On the loop's thread, for Ctrl-C strikes the main one: a coroutine made there might never be awaited.
+        self._loop.create_task(self._perform(plan)).add_done_callback(partial(_hand_over, done))
+
+    async def _perform(self, plan: Plan) -> None:
+        async with self._places:
+            await perform_async(plan, self.client, self._urls)
+
+    def _close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def _end(self) -> None:
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.client.close_async()
+        await self._loop.shutdown_asyncgens()
+
+
+def _hand_over(done: Future[None], task: asyncio.Task[None]) -> None:
+    """Give a task's end to whoever waits for it on another thread."""
+    if task.cancelled():
+        done.cancel()
+    elif (error := task.exception()) is not None:
+        done.set_exception(error)
+    else:
+        done.set_result(None)

@@ -1,0 +1,129 @@
+"""The evening as it is watched: a table that is drawn again and again, or lines of text."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from .orders import SERVICES
+from .runners import World
+from .screen import Ink, Screen, visible_length
+
+__all__ = ["LiveView", "PlainView", "table"]
+
+_LABELS = {"payment": "payment", "delivery": "delivery", "email": "e-mail", "sms": "SMS"}
+_COLOURS = {"closed": "green", "half-open": "yellow", "open": "red"}
+_CIRCUIT, _NUMBERS = 9, (("attempts", 8), ("retries", 7), ("refused", 7))
+_ORDERS = (("placed", 9), ("paid", 6), ("delivered", 9), ("waiting", 7))
+_FPS = 10
+
+
+class LiveView:
+    """For a terminal. Tell it the news at once, and let it look as often as you like."""
+
+    def __init__(self, screen: Screen, worlds: Sequence[World], ink: Ink) -> None:
+        self._screen, self._worlds, self._ink = screen, worlds, ink
+        self._title = ""
+        self._news: deque[str] = deque(maxlen=8)
+        self._due_at = 0.0
+
+    def begin(self, now: float, title: str) -> None:
+        """A new act."""
+        self._title = title
+        self.look(now, force=True)
+
+    def tell(self, at: float, world: str, text: str) -> None:
+        """A circuit has changed."""
+        self._news.append(f"{at:5.1f} s  {world:<7}  {text}")
+
+    def look(self, now: float, force: bool = False) -> None:
+        """Draw, if it is time to."""
+        if now < self._due_at and not force:
+            return
+        self._due_at = now + 1 / _FPS
+        ink, width = self._ink, self._screen.width
+        picture = table(self._worlds, width, ink)
+        title, clock = f"Mario's Pizzeria · {self._title}", f"{now:.1f} s"
+        edge = min(width, max(map(visible_length, picture)))
+        room = " " * max(1, edge - len(title) - len(clock))
+        lines = [ink(title, "bold") + room + ink(clock, "dim"), "", *picture, ""]
+        left = max(0, self._screen.height - len(lines))
+        news = list(self._news)[max(0, len(self._news) - left) :]
+        self._screen.draw([*lines, *(ink(line, "dim") for line in news)])
+
+    def end(self, now: float) -> None:
+        """The last picture stays."""
+        self.begin(now, "closed for today")
+
+
+class PlainView:
+    """For a file, a pipe, or a log: each line is written once and stays true."""
+
+    def __init__(self, screen: Screen, worlds: Sequence[World]) -> None:
+        self._screen, self._worlds = screen, worlds
+        self._has_begun = False
+
+    def begin(self, now: float, title: str) -> None:
+        """A new act; how the one before left things."""
+        if self._has_begun:
+            self._screen.print("", *table(self._worlds, self._screen.width, Ink(False)), "")
+        self._has_begun = True
+        self._screen.print(f"{now:5.1f} s  {title}")
+
+    def tell(self, at: float, world: str, text: str) -> None:
+        """A circuit has changed."""
+        self._screen.print(f"{at:5.1f} s  {world:<7}  {text}")
+
+    def look(self, now: float) -> None:
+        """Nothing: a line comes when something happens."""
+
+    def end(self, now: float) -> None:
+        """How the last act left things."""
+        self._screen.print("", *table(self._worlds, self._screen.width, Ink(False)))
+
+
+def table(worlds: Sequence[World], width: int, ink: Ink) -> list[str]:
+    """Each circuit's state, the attempts, retries and refusals, and how the orders stand.
+
+    The worlds are side by side, or one below the other where fewer than 80 columns are to be had.
+    """
+    gap = "   " if width >= 100 else " "
+    labels = ["", "service", *(_LABELS[service] for service in SERVICES), "", "orders"]
+    blocks = [list(_block(world, gap, ink)) for world in worlds]
+    if width < 80:
+        return [f"{label:<8} {row}" for block in blocks for label, row in zip(labels, block, strict=True)]
+    rows = zip(labels, *blocks, strict=True)
+    return [f"{label:<8}{gap}{f'{gap}│{gap}'.join(cells)}" for label, *cells in rows]
+
+
+def _block(world: World, gap: str, ink: Ink) -> Iterator[str]:
+    """The columns of one world, all rows of one width."""
+    states, rows = world.states(), world.board.rows()
+    wide = _CIRCUIT + sum(len(gap) + columns for _, columns in _NUMBERS)
+    yield ink(f"{world.name} · {world.library}".ljust(wide), "bold")
+    yield ink(
+        gap.join(["circuit".ljust(_CIRCUIT), *(name.rjust(columns) for name, columns in _NUMBERS)]), "dim"
+    )
+    for service in SERVICES:
+        state, row = states[service].replace("_", "-"), rows[service]
+        numbers = zip(_NUMBERS, (row.attempts, row.retries, row.refusals), strict=True)
+        cells = (_number(number, columns, ink) for (_, columns), number in numbers)
+        yield gap.join([ink(state.ljust(_CIRCUIT), _COLOURS[state]), *cells])
+    yield ink(gap.join(name.rjust(columns) for name, columns in _ORDERS), "dim")
+    yield gap.join(
+        _number(number, columns, ink) for (_, columns), number in zip(_ORDERS, _orders(world), strict=True)
+    )
+
+
+def _orders(world: World) -> Iterable[int]:
+    tickets = world.tickets
+    return (
+        len(tickets),
+        sum(ticket.is_done("payment") for ticket in tickets),
+        sum(ticket.is_done("delivery") for ticket in tickets),
+        sum(ticket.is_waiting for ticket in tickets),
+    )
+
+
+def _number(number: int, columns: int, ink: Ink) -> str:
+    return ink(f"{number:>{columns}}", *(() if number else ("dim",)))

@@ -1,0 +1,1 @@
+"""The front end: `HttpServiceClient`, its configuration, and what its verbs return."""

@@ -1,0 +1,142 @@
+"""The two worlds of a client: a driver and a transport each, made when first used.
+
+A script that never awaits never imports aiohttp, and an async service never opens a requests session.
+In a forked child both are forgotten, not closed: parent and child must not read from one connection.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.checks import check_function
+from ..core.machines.semaphore import Limit
+from ..drivers.clocks import Clock
+from ..drivers.locks import ForkSafeLock
+from ..drivers.portal import PORTAL
+from ..errors import ConfigurationError
+from ..transports.base import TransportSettings
+
+if TYPE_CHECKING:
+    from ..drivers.aio import TaskDriver
+    from ..drivers.blocking import BlockingDriver
+    from ..transports.over_aiohttp.transport import AiohttpTransport
+    from ..transports.over_requests.transport import RequestsTransport
+
+__all__ = ["Worlds", "check_parts"]
+
+
+class Worlds:
+    """The drivers of one client.
+
+    transport: takes the place of both transports, and is not closed here: whoever made it closes it.
+    limits: gives the limits whose places a forked child must not believe taken.
+    """
+
+    _blocking: BlockingDriver | None
+    _tasks: TaskDriver | None
+    _over_requests: RequestsTransport | None
+    _over_aiohttp: AiohttpTransport | None
+
+    def __init__(
+        self, settings: TransportSettings, transport: Any, clock: Clock, limits: Callable[[], list[Limit]]
+    ) -> None:
+        self._settings = settings
+        self._given = transport
+        self._clock = clock
+        self._limits = limits
+        self._lock = ForkSafeLock()
+        self._blocking = self._tasks = self._over_requests = self._over_aiohttp = None
+        _ALL.add(self)
+
+    def blocking(self) -> BlockingDriver:
+        """The driver for the calling thread."""
+        return self._blocking or self._make_blocking()
+
+    def tasks(self) -> TaskDriver:
+        """The driver for asyncio tasks."""
+        return self._tasks or self._make_tasks()
+
+    def _make_blocking(self) -> BlockingDriver:
+        from ..drivers.blocking import BlockingDriver
+
+        with self._lock:
+            if self._blocking is None:
+                transport = self._given
+                if transport is None:
+                    from ..transports.over_requests.transport import RequestsTransport
+
+                    transport = self._over_requests = RequestsTransport(self._settings)
+                self._blocking = BlockingDriver(
+                    transport.send, PORTAL, self._clock.sleep, getattr(transport, "open_response", None)
+                )
+            return self._blocking
+
+    def _make_tasks(self) -> TaskDriver:
+        from ..drivers.aio import TaskDriver
+
+        with self._lock:
+            if self._tasks is None:
+                transport = self._given
+                if transport is None:
+                    from ..transports.over_aiohttp.transport import AiohttpTransport
+
+                    transport = self._over_aiohttp = AiohttpTransport(self._settings)
+                self._tasks = TaskDriver(
+                    transport.send_async,
+                    self._clock.sleep_async,
+                    getattr(transport, "open_response_async", None),
+                )
+            return self._tasks
+
+    def close(self) -> None:
+        """Close every connection of both worlds."""
+        if self._over_requests is not None:
+            self._over_requests.close()
+        if self._over_aiohttp is not None:
+            self._over_aiohttp.close()
+
+    async def close_async(self) -> None:
+        """Close every connection of both worlds; those of the running loop are closed on return."""
+        if self._over_requests is not None:
+            self._over_requests.close()
+        if self._over_aiohttp is not None:
+            await self._over_aiohttp.close_async()
+
+    def _leave_to_the_parent(self) -> None:
+        _LEFT.append((self._blocking, self._tasks, self._over_requests, self._over_aiohttp))
+        self._blocking = self._tasks = self._over_requests = self._over_aiohttp = None
+        self._settings.tls.begin_anew_in_child()
+        for limit in self._limits():
+            limit.vacate()  # the parent's threads and tasks hold them, and do not exist here
+
+
+_ALL: weakref.WeakSet[Worlds] = weakref.WeakSet()
+_LEFT: list[Any] = []  # kept for good, so that nothing in the child closes what the parent still uses
+
+
+def _begin_anew_in_child() -> None:
+    PORTAL.forget()
+    for worlds in list(_ALL):
+        worlds._leave_to_the_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_child)
+
+
+def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, interceptor_factory: Any) -> None:
+    """Raise ConfigurationError for what a user put in the world's place and cannot do its work."""
+    sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
+    if transport is not None and (isinstance(transport, type) or not sends):
+        raise ConfigurationError(f"transport must be an object with send or send_async, not {transport!r}")
+    if clock is not None and (isinstance(clock, type) or not isinstance(clock, Clock)):
+        raise ConfigurationError(
+            f"clock must be an object with monotonic, wall, sleep and sleep_async, not {clock!r}"
+        )
+    functions = {"random": random, "on_event": on_event, "interceptor_factory": interceptor_factory}
+    for name, function in functions.items():
+        if function is not None:
+            check_function(name, function)

@@ -1,0 +1,304 @@
+"""Opening a call: what the user asked, checked and resolved against the client's configuration.
+
+Everything that can be wrong with the asking is found here, before anything is sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..core.call import Call, CallOptions, StreamOptions
+from ..core.checks import check_duration, check_flag, did_you_mean
+from ..core.deadline import AMBIENT_DEADLINE, earliest
+from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.nesting import current_scope
+from ..core.origins import KeyRegistry
+from ..core.timeouts import Timeout
+from ..drivers.clocks import Clock
+from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
+from ..events import Event
+from ..http.auth.basic import authorization
+from ..http.bodies.encoding import UNSET
+from ..http.content_codings.decoder import accept_encoding
+from ..http.cookies.header import cookie_header
+from ..http.headers import Headers, build_headers, validate_for_good
+from ..http.messages import HttpRequest
+from ..http.preparation import checked_method
+from ..http.urls import normalise_url, origin_of
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.retry import RetryPolicy
+from .config import HttpClientConfig
+from .progress_bar import ProgressBar, checked_progress
+
+if TYPE_CHECKING:
+    from typing_extensions import TypedDict
+
+    class RequestOptions(TypedDict, total=False):
+        """The keywords that every verb takes. See `HttpServiceClient.request`."""
+
+        params: Any
+        headers: Mapping[str, object] | Sequence[tuple[str, object]] | None
+        json: Any
+        data: Any
+        files: Any
+        cookies: Mapping[str, object] | None
+        auth: tuple[str, str] | str | None
+        timeout: float | Timeout | None
+        total_timeout: float | None
+        allow_redirects: bool
+        retry_policy: RetryPolicy | bool | None
+        circuit_breaker: CircuitBreakerPolicy | bool | None
+        idempotent: bool | None
+        response_type: Any
+        progress: Callable[[int, int | None], object] | bool | None
+
+
+__all__ = ["CallOpener"]
+
+
+class CallOpener:
+    """Makes calls for one client.
+
+    keys: the state that calls share.   listener: told of each event of each call.
+    is_closed: set to True, it makes no more.
+    """
+
+    def __init__(
+        self,
+        config: HttpClientConfig,
+        base_url: str | None,
+        keys: KeyRegistry,
+        clock: Clock,
+        listener: Callable[[Event], None],
+    ) -> None:
+        self._config = config
+        self._base_url = _checked_base_url(base_url)
+        self.keys = keys
+        self._now = clock.monotonic
+        self._listener = listener
+        self._options = CallOptions(
+            config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
+        )
+        self.is_closed = False
+        self._headers = build_headers(
+            {
+                "User-Agent": f"http-service-client/{__version__}",
+                "Accept": "*/*",
+                "Accept-Encoding": accept_encoding() if config.pool.enable_compression else "identity",
+            }
+        )
+        _override(self._headers, config.headers)
+        validate_for_good(self._headers)
+
+    def __call__(
+        self,
+        method: str,
+        url: str,
+        /,
+        *,
+        params: Any = None,
+        headers: Any = None,
+        json: Any = None,
+        data: Any = None,
+        files: Any = None,
+        cookies: Mapping[str, object] | None = None,
+        auth: Any = None,
+        timeout: Any = UNSET,
+        total_timeout: Any = UNSET,
+        allow_redirects: bool = True,
+        retry_policy: Any = UNSET,
+        circuit_breaker: Any = UNSET,
+        idempotent: bool | None = None,
+        response_type: Any = None,
+        progress: Any = None,
+        _stream: StreamOptions | None = None,
+        **unknown: Any,
+    ) -> Call:
+        """The call.
+
+        Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
+        """
+        if self.is_closed:
+            raise ClientClosedError("this HttpServiceClient was closed; make a new one")
+        if unknown:
+            raise TypeError(_about_keyword(next(iter(unknown))))
+        if idempotent is not None and type(idempotent) is not bool:
+            raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
+        config = self._config
+        request = HttpRequest(
+            checked_method(method),
+            normalise_url(url, params, self._base_url),
+            headers=self._headers.copy()
+            if headers is None and cookies is None and auth is None
+            else self._merged(headers, cookies, auth),
+            json=json,
+            data=data,
+            files=files,
+            idempotent=idempotent,
+        )
+        if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
+            request.headers["Idempotency-Key"] = str(uuid.uuid4())
+        key = origin_of(request.url)
+        state = self.keys.get(key)
+        breaker = state.breaker
+        if circuit_breaker is not UNSET:
+            breaker = _chosen_breaker(circuit_breaker, breaker)
+        options = self._options
+        if (
+            timeout is not UNSET
+            or allow_redirects is not True
+            or retry_policy is not UNSET
+            or circuit_breaker is not UNSET
+            or progress is not None
+            or _stream is not None
+            or current_scope() is not None
+        ):
+            options = self._resolved(
+                timeout, allow_redirects, retry_policy, circuit_breaker, progress, _stream
+            )
+            if _stream is None or _stream.download is None:
+                request.progress = options.progress
+        if total_timeout is UNSET:
+            total_timeout = config.total_timeout
+        else:
+            check_duration("total_timeout", total_timeout)
+        if response_type is not None:
+            from .response_types import type_adapter
+
+            type_adapter(response_type)
+        deadline_at = None
+        if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
+            deadline_at = earliest(total_timeout, self._now)
+        return Call(request, key, state, breaker, options, self._now, deadline_at, self._listener)
+
+    def _resolved(
+        self,
+        timeout: Any,
+        allow_redirects: bool,
+        retry_policy: Any,
+        circuit_breaker: Any,
+        progress: Any,
+        stream: StreamOptions | None,
+    ) -> CallOptions:
+        """The options of a call that has some of its own, or is made inside another."""
+        check_flag("allow_redirects", allow_redirects)
+        scope = current_scope()
+        told = checked_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        return CallOptions(
+            timeout=self._chosen_timeout(timeout, circuit_breaker),
+            max_redirects=self._options.max_redirects if allow_redirects else 0,
+            retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
+            is_nested=scope is not None and scope.retries,
+            stream=stream,
+            progress=told,
+            at_the_end=told.close if isinstance(told, ProgressBar) else None,
+        )
+
+    def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
+        merged = self._headers.copy()
+        if isinstance(headers, Iterator):
+            headers = list(headers)  # it is looked at twice
+        given = build_headers(headers)
+        if headers is not None:
+            _override(merged, given)
+            pairs = headers.items() if isinstance(headers, Mapping) else headers
+            for name in Headers([(name, "") for name, value in pairs if value is None]):
+                merged.pop(name, None)
+        if cookies:
+            if "Cookie" in given:
+                raise InvalidRequestError("cookies and a Cookie header are both given; give one of them")
+            pairs = cookie_header(cookies)
+            if pairs:
+                merged["Cookie"] = pairs
+        value = authorization(auth)
+        if value is not None:
+            if "Authorization" in given:
+                raise InvalidRequestError("auth and an Authorization header are both given; give one of them")
+            merged["Authorization"] = value
+        return merged
+
+    def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
+        """The call's own timeout or the client's; never more than a breaker given for this call allows."""
+        if given is UNSET:
+            timeout = self._options.timeout
+        elif isinstance(given, Timeout):
+            timeout = given
+        elif isinstance(given, tuple):
+            raise ConfigurationError(
+                f"timeout must be seconds or a Timeout, not {given!r}; write Timeout(connect=…, read=…)"
+            )
+        else:
+            check_duration("timeout", given)
+            timeout = Timeout(
+                total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
+            )
+        return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
+
+
+# What other clients call it.
+_ELSEWHERE = {
+    "verify": "set ssl_verify in ConnectionPoolConfig",
+    "cert": "set ssl_cert_file in ConnectionPoolConfig",
+    "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
+    "proxies": "set proxy in HttpClientConfig",
+    "proxy": "set it in HttpClientConfig",
+    "follow_redirects": "it is called allow_redirects",
+    "max_redirects": "set allowed_redirect_count in HttpClientConfig",
+    "content": "pass bytes as data",
+    "stream": "use client.stream(method, url), or stream_async",
+    "retries": "it is called retry_policy",
+    "query": "it is called params",
+    "body": "pass it as json, data or files",
+    "hooks": "use interceptors",
+    "raise_for_status": "call raise_for_status() on the response",
+    "max_response_size": "it is for stream and download; for the rest set it in HttpClientConfig",
+    "checksum": "it is for download",
+    "method": "a download is a GET; use stream(method, url) for another",
+}
+
+
+def _about_keyword(name: str) -> str:
+    parameters = inspect.signature(CallOpener.__call__).parameters.values()
+    known = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
+    remedy = _ELSEWHERE.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
+    return f"a call takes no keyword {name!r}; {remedy}"
+
+
+def _override(headers: Headers, given: Headers) -> None:
+    """Let the given headers take the place of those of the same name, repeats included."""
+    for name in given:
+        headers.pop(name, None)
+        for value in given.get_all(name):
+            headers.add(name, value)
+
+
+def _checked_base_url(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    try:
+        normalise_url("", base_url=base_url)
+    except InvalidRequestError as error:
+        problem = str(error).replace(", or use a base_url", "")
+        prefix = "" if problem.startswith("base_url") else "base_url: "
+        raise ConfigurationError(prefix + problem) from None
+    return base_url
+
+
+def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
+    """A per-call policy: the given one, the client's for UNSET or True, none for False or None."""
+    if given is UNSET or given is True:
+        return default
+    if given is None or given is False:
+        return None
+    if not isinstance(given, kind):
+        raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
+    return given
+
+
+def _chosen_breaker(given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
+    chosen = _chosen("circuit_breaker", given, default, CircuitBreakerPolicy)
+    return chosen.breaker if isinstance(chosen, CircuitBreakerPolicy) else chosen

@@ -1,0 +1,45 @@
+"""What the machine around the client says, read once when the client is made: proxies and logins."""
+
+from __future__ import annotations
+
+import os
+
+from ..errors import ConfigurationError
+from ..http.auth.netrc import NetrcEntries, parse_netrc
+from ..http.proxies.settings import ProxySettings
+
+__all__ = ["read_logins", "read_proxies"]
+
+
+def read_proxies(is_trusted: bool) -> ProxySettings:
+    """The proxies of the environment variables; none where these are not to be trusted."""
+    return ProxySettings.from_environ(os.environ if is_trusted else {})
+
+
+def read_logins(netrc: bool | str | os.PathLike[str]) -> NetrcEntries | None:
+    """The logins of a netrc file, or None for none.
+
+    netrc: the file's path. True for the user's own: the one that the variable NETRC names, else ``~/.netrc``
+        or ``~/_netrc``; that there is none is no error.
+
+    Raises ConfigurationError for a file that cannot be read.
+    """
+    if netrc is False:
+        return None
+    path = _users_own() if netrc is True else os.fspath(netrc)
+    if path is None:
+        return None
+    try:
+        with open(os.path.expanduser(path), encoding="utf-8") as file:
+            return parse_netrc(file.read())
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"netrc {path!r} cannot be used: it is not UTF-8") from None
+    except (OSError, ConfigurationError) as error:
+        raise ConfigurationError(f"netrc {path!r} cannot be used: {error}") from None
+
+
+def _users_own() -> str | None:
+    named = os.environ.get("NETRC")
+    if named:
+        return named
+    return next((path for path in ("~/.netrc", "~/_netrc") if os.path.exists(os.path.expanduser(path))), None)

@@ -1,0 +1,63 @@
+"""What a call's `progress` may be: a function, or True for a bar drawn by tqdm (extra `progress`)."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import Any
+
+from ..errors import ConfigurationError
+from ..http.bodies.progress import Progress
+
+__all__ = ["ProgressBar", "checked_progress"]
+
+
+def checked_progress(given: Any, *, may_be_async: bool) -> Progress | None:
+    """The function to call with the bytes that there are and the total, or None where nobody wants to know.
+
+    Raises ConfigurationError.
+    """
+    if given is None or given is False:
+        return None
+    if given is True:
+        return ProgressBar()
+    if not callable(given):
+        raise ConfigurationError(
+            f"progress must be a function of two numbers, True for a bar, or None, not {given!r}"
+        )
+    if not may_be_async and (_is_async(given) or _is_async(type(given).__call__)):
+        raise ConfigurationError(
+            "progress of an upload is told while bytes are on their way; it must be a plain function, not async"
+        )
+    return given  # type: ignore[no-any-return]  # it is called with two numbers, whatever it takes
+
+
+_is_async = inspect.iscoroutinefunction
+
+
+class ProgressBar:
+    """One tqdm bar for one call, on standard error; each attempt begins it anew.
+
+    Raises ConfigurationError where tqdm is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._new_bar: Any = importlib.import_module("tqdm").tqdm
+        except ModuleNotFoundError:
+            message = "progress=True draws a bar with tqdm; pip install http-service-client[progress]"
+            raise ConfigurationError(message) from None
+        self._bar: Any = None
+
+    def __call__(self, done: int, total: int | None) -> None:
+        if self._bar is None:
+            self._bar = self._new_bar(total=total, unit="B", unit_scale=True, unit_divisor=1024)
+        elif done < self._bar.n:
+            self._bar.reset()
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,70 @@
+"""Response data of a declared type, by pydantic (the extra `pydantic`)."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, get_origin
+
+from ..errors import ConfigurationError, ResponseValidationError
+from ..http.messages import HttpResponse
+from ..http.urls import redact_url
+
+__all__ = ["validated"]
+
+
+def validated(response: HttpResponse, response_type: Any) -> Any:
+    """The response's JSON as `response_type`: a model, dataclass, TypedDict, list of them, ...
+
+    Raises ResponseValidationError with the path to each field that is wrong; ConfigurationError when
+    pydantic is not installed, or cannot handle the type.
+    """
+    import pydantic
+
+    try:
+        return type_adapter(response_type).validate_json(response.content)
+    except pydantic.ValidationError as error:
+        problems = [
+            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
+            for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        name = _shown(response_type)
+        message = f"the response of {redact_url(response.url)} is not a valid {name}: {'; '.join(problems)}"
+        details = {"response": response, "request": response.request, "timeline": response.timeline}
+        raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+
+
+def type_adapter(response_type: Any) -> Any:
+    """pydantic's adapter for a type, kept where the type can be a key."""
+    try:
+        return _kept_adapter(response_type)
+    except TypeError as error:
+        if "unhashable" not in str(error):
+            raise
+        return _new_adapter(response_type)
+
+
+def _new_adapter(response_type: Any) -> Any:
+    try:
+        import pydantic
+    except ImportError:
+        raise ConfigurationError(
+            "response_type needs pydantic: pip install 'http-service-client[pydantic]'"
+        ) from None
+    try:
+        adapter = pydantic.TypeAdapter(response_type)
+        if not getattr(adapter, "pydantic_complete", True):  # it names a type that nobody has defined
+            adapter.rebuild()
+        return adapter
+    except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
+        problem = error.message.partition("\n")[0]
+        raise ConfigurationError(f"response_type {response_type!r} cannot be validated: {problem}") from None
+
+
+def _shown(response_type: Any) -> str:
+    """The type as it is written: Order, list[Order]."""
+    is_plain = isinstance(response_type, type) and get_origin(response_type) is None
+    return response_type.__name__ if is_plain else re.sub(r"\b\w+\.", "", str(response_type))
+
+
+_kept_adapter = lru_cache(maxsize=256)(_new_adapter)

@@ -1,0 +1,1 @@
+"""Responses whose body is read in pieces, lines or events."""

@@ -1,0 +1,257 @@
+"""What `with client.stream(...)` gives: a response whose body is taken in pieces, lines or events.
+
+A response that is no success (2xx) has been read already, as by any other verb: `raise_for_status()` and
+`json()` work on it, and its connection is free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...core.checks import check_count
+from ...core.open_body import OpenBody, OpenResponse, WholeBody
+from ...errors import Failure, HttpClientError, SentState, StreamError
+from ...events import Timeline
+from ...http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
+from ...http.bodies.lines import LineDecoder
+from ...http.media_types import parse_content_type
+from ...http.messages import HttpResponse
+from ...http.urls import redact_url
+from .iterators import AsyncItems, AsyncPieces, Items, Pieces, of_one_size
+
+if TYPE_CHECKING:
+    from ...core.call import Call, CallBody
+    from ...drivers.aio import TaskDriver
+    from ...drivers.blocking import BlockingDriver
+
+__all__ = ["AsyncStreamedResponse", "StreamedResponse"]
+
+T = TypeVar("T")
+
+MAX_LENGTH = 1024 * 1024  # characters of a line or an event
+
+
+class _Streamed(HttpResponse):
+    """What the two worlds share."""
+
+    __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
+
+    def __init__(self, call: Call, response: HttpResponse) -> None:
+        self._body: CallBody | None = None
+        if isinstance(response, OpenResponse) and call.body is not None:
+            self._body = call.body
+        elif response.is_success:
+            self._body = WholeBody(response.content)
+        super().__init__(
+            response.status_code,
+            headers=response.headers,
+            content=b"" if self._body is not None else response.content,
+            reason_phrase=response.reason_phrase,
+            url=response.url,
+            request=response.request,
+            elapsed=response.elapsed,
+            history=response.history,
+        )
+        if not isinstance(self._body, OpenBody):
+            call.let_go()
+        self._call = call
+        self._is_taken = self._is_finished = False
+        if self._body is not None:
+            self._content: bytes | None = None
+        self.attempts = call.attempt
+        self.timeline = Timeline(call.events)
+
+    @property
+    def content(self) -> bytes:
+        """The decoded bytes, once `read` has been called. Raises StreamError before that."""
+        if self._content is not None:
+            return self._content
+        if self._is_taken:
+            raise StreamError("the body was taken in pieces, which are not kept; call read() for all of it")
+        if self._is_finished:
+            raise StreamError("the stream was closed unread; call read() inside the with block")
+        raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
+
+    @content.setter
+    def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._content = value
+
+    _ELSEWHERE = {
+        **HttpResponse._ELSEWHERE,
+        **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
+        **dict.fromkeys(("iter_text", "aiter_text", "aiter_lines"), "iter_lines()"),
+        "aread": "read()",
+        "aclose": "close()",
+    }
+
+    def explain(self) -> str:
+        """The story of the call as a person would tell it, up to now."""
+        story = super().explain()
+        request = self._call.request
+        return story if self._is_finished else f"{request.method} {redact_url(request.url)}\n{story}"
+
+    def close(self) -> None:
+        """Let go of the connection. What was not read is lost. More than once is once."""
+        self._call.let_go()
+        if not self._is_finished:
+            self._is_finished = True
+            self._call.finish(self)
+
+    def _take(self) -> bytes | None:
+        """Claim the body, which comes but once; what of it is here already."""
+        if self._content is None:
+            if self._is_taken:
+                raise StreamError("the body has been taken already; it comes but once")
+            if self._is_finished:
+                raise StreamError("the stream is closed; take its body inside the with block")
+            self._is_taken = True
+        return self._content
+
+    def _open_body(self) -> CallBody:
+        if self._body is None or self._is_finished:
+            raise StreamError("the stream was closed before its end; take its body inside the with block")
+        return self._body
+
+    def _checked(self, piece: bytes | Failure) -> bytes:
+        """The piece; a failure ends the call, here and only here."""
+        if isinstance(piece, bytes):
+            return piece
+        self._is_finished = True
+        self._call.let_go()
+        self._call.admit(piece.sent_state)
+        error = self._call.finish(piece)
+        assert isinstance(error, HttpClientError)
+        error.response = self
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def _broken_off(self, error: BaseException) -> None:
+        """Cancelled, or interrupted, while it was read."""
+        self._call.let_go()
+        if not self._is_finished:
+            self._is_finished = True
+            self._call.break_off(error)
+
+    def _decoded(self, decode: Callable[..., list[T]], *data: bytes) -> list[T]:
+        try:
+            return decode(*data)
+        except HttpClientError as error:
+            failure = Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+        self._checked(failure)
+        return []
+
+    def _lines(self, max_length: int | None) -> LineDecoder:
+        _check_length(max_length)
+        _, parameters = parse_content_type(self.headers.get("Content-Type", ""))
+        return LineDecoder(parameters.get("charset"), max_length)
+
+    def _events(self, max_length: int | None) -> EventStreamDecoder:
+        _check_length(max_length)
+        return EventStreamDecoder(max_length)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} [{self.status_code}]>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        head = {
+            "_headers": self.headers,
+            "reason_phrase": self.reason_phrase,
+            "url": self.url,
+            "request": self.request,
+            "timeline": self.timeline,
+            "content": self._content or b"",
+        }
+        return HttpResponse, (self.status_code,), (None, head)
+
+
+class StreamedResponse(_Streamed):
+    """A response whose body is still to come. Its `content` is there once `read` was called."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, call: Call, response: HttpResponse, driver: BlockingDriver) -> None:
+        super().__init__(call, response)
+        self._driver = driver
+
+    def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        """The decoded body, in pieces as they come; or of `chunk_size` bytes each, the last one of what is left.
+
+        Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
+        DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
+        that is no whole number of 1 or more.
+        """
+        return Pieces(self) if chunk_size is None else Items(self, of_one_size(chunk_size))
+
+    def _next(self) -> bytes:
+        body = self._open_body()
+        try:
+            piece = self._driver.run(body.next_piece())
+        except BaseException as error:
+            self._broken_off(error)
+            raise
+        return piece if type(piece) is bytes else self._checked(piece)
+
+    def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[str]:
+        """The lines of the text, without their ends. max_length: characters of one, None for no limit.
+
+        Raises as `iter_bytes`; DecodingError for a line that is too long.
+        """
+        return Items(self, self._lines(max_length))
+
+    def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
+        """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
+
+        Raises as `iter_bytes`; DecodingError for an event that is too large.
+        """
+        return Items(self, self._events(max_length))
+
+    def read(self) -> bytes:
+        """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
+        if self._content is None:
+            self.content = b"".join(self.iter_bytes())
+        return self.content
+
+
+class AsyncStreamedResponse(_Streamed):
+    """As `StreamedResponse`, in an asyncio task."""
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, call: Call, response: HttpResponse, driver: TaskDriver) -> None:
+        super().__init__(call, response)
+        self._driver = driver
+
+    def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        """As `StreamedResponse.iter_bytes`, for `async for`."""
+        return AsyncPieces(self) if chunk_size is None else AsyncItems(self, of_one_size(chunk_size))
+
+    async def _next(self) -> bytes:
+        body = self._open_body()
+        try:
+            piece = await self._driver.run(body.next_piece())
+        except BaseException as error:
+            self._broken_off(error)
+            raise
+        return piece if type(piece) is bytes else self._checked(piece)
+
+    def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
+        """As `StreamedResponse.iter_lines`, for `async for`."""
+        return AsyncItems(self, self._lines(max_length))
+
+    def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
+        """As `StreamedResponse.iter_events`, for `async for`."""
+        return AsyncItems(self, self._events(max_length))
+
+    async def read(self) -> bytes:
+        """As `StreamedResponse.read`."""
+        if self._content is None:
+            self.content = b"".join([piece async for piece in self.iter_bytes()])
+        return self.content
+
+
+def _check_length(max_length: int | None) -> None:
+    if max_length is not None:
+        check_count("max_length", max_length)

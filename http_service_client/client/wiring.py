@@ -1,0 +1,157 @@
+"""A client's parts, put together from its configuration, once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ..core.layers.compression import RequestCompressionLayer
+from ..core.layers.cookies import CookiesLayer
+from ..core.layers.download import SavingLayer
+from ..core.layers.exchange import Exchange
+from ..core.layers.interceptors import Interceptor, InterceptorsLayer
+from ..core.layers.redirects import RedirectsLayer
+from ..core.layers.retry import RetryLayer
+from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.retry_budget import RetryBudget
+from ..core.machines.semaphore import Limit
+from ..core.origins import KeyRegistry, KeyState
+from ..core.pipeline import call_pipeline
+from ..drivers.locks import ForkSafeLock
+from ..http.cookies.jar import CookieJar
+from ..http.http1.framing import HeadLimits
+from ..http.preparation import Preparation
+from ..transports.base import TransportSettings
+from ..transports.network.tls import TlsSettings
+from .environment import read_logins, read_proxies
+
+if TYPE_CHECKING:
+    from ..core.layer import Handler
+    from ..core.machines.circuit_states import StateChange
+    from ..drivers.clocks import Clock
+    from ..policies.circuit_breaker import CircuitBreakerPolicy
+    from .config import HttpClientConfig
+
+__all__ = ["cookie_jar", "key_registry", "pipelines", "transport_settings"]
+
+_LOGGER = logging.getLogger("http_service_client")
+
+# Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
+# be more than half of the memory that a key takes.
+_LOCKS = 64
+
+Listener = Callable[["StateChange"], None]
+
+
+def key_registry(
+    config: HttpClientConfig, clock: Clock, random: Callable[[], float], listener: Listener
+) -> KeyRegistry:
+    """What a client keeps for each key, made as it comes; `listener` is told of each change of a circuit."""
+    locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
+    on_change = None if config.circuit_breaker is None else _on_change(config.circuit_breaker, listener)
+
+    def new_state(key: str) -> KeyState:
+        lock = locks[hash(key) % _LOCKS]
+        breaker = budget = None
+        if config.circuit_breaker is not None:
+            breaker = CircuitBreaker(
+                config.circuit_breaker.settings,
+                key=key,
+                clock=now,
+                random=random,
+                lock=lock,
+                on_change=on_change,
+            )
+        if config.budget is not None:
+            budget = RetryBudget(config.budget, clock=now, lock=lock)
+        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=lock))
+
+    return KeyRegistry(new_state, lock=ForkSafeLock())
+
+
+def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
+    """Tell the client's listener, and the policy's own."""
+    own = policy.on_change
+    if own is None:
+        return listener
+
+    def tell_both(change: StateChange) -> None:
+        listener(change)
+        try:
+            own(change)
+        except Exception:  # as with `on_event`: who listens must not fail the call
+            _LOGGER.exception("on_change failed on %s", change.key)
+
+    return tell_both
+
+
+def pipelines(
+    config: HttpClientConfig,
+    keys: KeyRegistry,
+    connections: Limit,
+    jar: CookieJar | None,
+    interceptor_factory: Callable[[type], Any] | None,
+    clock: Clock,
+    random: Callable[[], float],
+) -> tuple[Handler, Handler]:
+    """The layers of each call, and those of each download."""
+    interceptors = _Interceptors(interceptor_factory)
+    retry = RetryLayer(random, clock.wall)
+    inner = (
+        InterceptorsLayer(
+            [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
+            [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
+            Preparation(read_logins(config.netrc)),
+        ),
+        RedirectsLayer(config.sensitive),
+        _compression(config, keys),
+        None if jar is None else CookiesLayer(jar, clock.wall),
+        Exchange(keys, connections, config.egress_policy),
+    )
+    return call_pipeline(retry, None, *inner), call_pipeline(retry, SavingLayer(), *inner)
+
+
+def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
+    """The jar that the configuration asks for, safe for threads."""
+    if wanted is False:
+        return None
+    jar = CookieJar() if wanted is True else wanted
+    jar.share(ForkSafeLock())
+    return jar
+
+
+def _compression(config: HttpClientConfig, keys: KeyRegistry) -> RequestCompressionLayer | None:
+    if not config.enable_request_compression:
+        return None
+    return RequestCompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
+
+
+def transport_settings(config: HttpClientConfig) -> TransportSettings:
+    pool = config.pool
+    return TransportSettings(
+        keep_alive_timeout=pool.keep_alive_timeout,
+        keep_alive_max_requests=pool.keep_alive_max_requests,
+        max_response_size=config.max_response_size,
+        decompress=config.enable_response_decompression,
+        tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
+        proxies=config.proxies or read_proxies(config.trust_env_proxy_settings),
+        egress=config.egress_policy,
+        head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
+    )
+
+
+class _Interceptors:
+    """One object of each interceptor class, however often it is listed."""
+
+    def __init__(self, factory: Callable[[type], Any] | None) -> None:
+        self._factory = factory or (lambda cls: cls())
+        self._made: dict[type, Any] = {}
+
+    def method(self, item: Any, name: str) -> Interceptor:
+        """The method of an interceptor given as a class or an object."""
+        if isinstance(item, type):
+            if item not in self._made:
+                self._made[item] = self._factory(item)
+            item = self._made[item]
+        return Interceptor(f"{type(item).__name__}.{name}", getattr(item, name))

@@ -1,0 +1,55 @@
+"""The end of one attempt, redirects included, and whose limit it was that cut it.
+
+Interceptors are outside: what a rate limiter waits for is the call's time, not the attempt's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import DeadlineExceededError, Failure, RequestTimeoutError, SentState
+from ...http.messages import HttpRequest
+from ..effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["AttemptTimeoutLayer"]
+
+
+class AttemptTimeoutLayer:
+    """Sets the instant by which the attempt must be over: its timeout's, or the deadline if that is nearer.
+
+    An attempt that the *deadline* cut might have gone on in good health: that is the call's own
+    limit, and no evidence about the server, so it is told apart from an attempt that timed out.
+    """
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        call.exchange_timeout = timeout = call.options.timeout
+        total, deadline_at = timeout.total, call.deadline_at
+        call.ends_at = None if total is None else call.clock() + total
+        if deadline_at is None or (call.ends_at is not None and call.ends_at <= deadline_at):
+            return proceed(request, call)
+        call.ends_at, call.exchange_timeout = deadline_at, None
+        return _within_deadline(proceed, request, call, deadline_at)
+
+
+def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadline_at: float) -> Plan[Outcome]:
+    outcome = yield from proceed(request, call)
+    if isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
+        is_over = call.clock() >= deadline_at - _TIMER_SLACK
+        return _deadline_exceeded(outcome) if is_over else outcome
+    return outcome
+
+
+# Event loops and sockets may wake a clock tick early.
+_TIMER_SLACK = 0.02
+
+
+def _deadline_exceeded(failure: Failure) -> Failure:
+    was_sent = failure.sent_state is not SentState.NEVER_SENT
+    state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
+    return Failure(
+        DeadlineExceededError, f"the deadline cut the attempt: {failure.message}", state, failure.cause
+    )

@@ -1,0 +1,55 @@
+"""The circuit breaker in a call: one permit for each attempt, settled by what the attempt showed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import CircuitOpenError, Failure, SentState
+from ...events import CircuitRefused
+from ...http.messages import HttpRequest
+from ..effects import Outcome, Plan
+from ..machines.circuit_states import Refusal
+from ..outcomes import is_failure
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["CircuitBreakerLayer", "refused"]
+
+
+class CircuitBreakerLayer:
+    """Asks the breaker before each attempt and tells it what the attempt showed.
+
+    Whatever ends the attempt without evidence (cancellation, an interceptor's error) releases the
+    permit, so a cancelled trial gives its place to the next caller.
+    """
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        breaker = call.breaker
+        if breaker is None:
+            return (yield from proceed(request, call))
+        free_pass = breaker.free_pass
+        admission = breaker.try_acquire() if free_pass is None else free_pass
+        if isinstance(admission, Refusal):
+            key, why = admission.key or call.key, admission.reason
+            call.record(CircuitRefused(call.elapsed(), call.attempt, key, why, admission.retry_after))
+            return refused(admission)
+        failed: bool | None = None
+        try:
+            outcome = yield from proceed(request, call)
+            failed = is_failure(outcome) if call.answered_by is None else None
+        finally:
+            breaker.settle(admission, failed)
+        if failed:
+            wait = None if breaker.is_metrics_only else breaker.retry_after
+            call.blocked_until = None if wait is None else call.clock() + wait
+        return outcome
+
+
+def refused(refusal: Refusal) -> Failure:
+    """The failure that a caller sees when the breaker refuses."""
+    when = "" if refusal.retry_after is None else f"; a trial may pass in {refusal.retry_after:.3f} s"
+    message = f"the circuit of {refusal.key or 'this policy'} refused the call: {refusal.reason}{when}"
+    details = {"key": refusal.key, "retry_after": refusal.retry_after}
+    return Failure(CircuitOpenError, message, SentState.NEVER_SENT, details=details)

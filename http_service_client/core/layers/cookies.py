@@ -1,0 +1,42 @@
+"""Cookies of a jar, for each exchange anew: a redirect may set, delete and move them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ...http.cookies.header import cookie_names
+from ...http.cookies.jar import CookieJar
+from ...http.messages import HttpRequest, HttpResponse
+from ..effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["CookiesLayer"]
+
+
+class CookiesLayer:
+    """Gives each request the jar's cookies for its URL, beside its own, and the jar what the response sets.
+
+    wall: seconds since the epoch, which is what cookies expire by.
+    """
+
+    def __init__(self, jar: CookieJar, wall: Callable[[], float]) -> None:
+        self._jar = jar
+        self._wall = wall
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        own = request.headers.get("Cookie", "")
+        stored = self._jar.header(request.url, self._wall(), besides=cookie_names(own))
+        if stored:
+            # On a copy: a redirect takes the original along, and must not take these.
+            request = request.copy()
+            request.headers["Cookie"] = f"{own}; {stored}" if own else stored
+        outcome = yield from proceed(request, call)
+        if isinstance(outcome, HttpResponse):
+            lines = outcome.headers.get_all("Set-Cookie")
+            if lines:
+                self._jar.store(request.url, lines, self._wall())
+        return outcome

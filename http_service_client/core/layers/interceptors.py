@@ -1,0 +1,153 @@
+"""The interceptor chain: user code around each attempt, then the request's final form.
+
+Request interceptors run in list order on a copy made for the attempt; then the request is encoded
+and validated once more, since they may have changed anything. Response interceptors run in list
+order on what came back. One that raises ends the call: its error is the caller's, and is no evidence
+about the server.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ...errors import (
+    DeadlineExceededError,
+    Failure,
+    HttpClientError,
+    InterceptorError,
+    InvalidRequestError,
+    SentState,
+)
+from ...http.messages import HttpContext, HttpRequest, HttpResponse
+from ..effects import TIMED_OUT, Invoke, Outcome, Plan
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseInterceptor"]
+
+
+class Interceptor:
+    """One method of an interceptor, and the name to call it by in messages.
+
+    call: the method, for a message and the call's context; of an async one, the question for its answer.
+    """
+
+    __slots__ = ("call", "name")
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self.call = partial(_asking, function) if inspect.iscoroutinefunction(function) else function
+
+
+def _asking(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
+    return Invoke(function, subject, call, timeout=call.remaining())
+
+
+def _settled(result: Any, call: Call) -> Plan[Any]:
+    """What an interceptor's result comes to: that of an async one is still to be asked for or awaited."""
+    if isinstance(result, Invoke):
+        return (yield from result)
+    if not isinstance(result, HttpResponse) and hasattr(result, "__await__"):
+        return (yield from Invoke(lambda: result, timeout=call.remaining()))
+    return result
+
+
+class InterceptorsLayer:
+    """Runs the chain and puts the request into its final form.
+
+    prepare: brings a request into the form that goes on the wire, in place, given the one that was opened too;
+        raises InvalidRequestError.
+    """
+
+    def __init__(
+        self,
+        request_interceptors: Sequence[Interceptor],
+        response_interceptors: Sequence[Interceptor],
+        prepare: Callable[[HttpRequest, HttpRequest], None],
+    ) -> None:
+        self._request_interceptors = tuple(request_interceptors)
+        self._response_interceptors = tuple(response_interceptors)
+        self._prepare = prepare
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        opened = request
+        call.request = request = opened.copy()
+        call.answered_by = None
+        outcome: Outcome | None = None
+        for interceptor in self._request_interceptors:
+            result = interceptor.call(request, call)
+            if not isinstance(result, HttpRequest):
+                result = yield from _settled(result, call)
+                if isinstance(result, HttpResponse):
+                    # A cache may give one object to many calls; what a call writes on it is its own.
+                    call.answered_by, outcome = interceptor.name, copy.copy(result)
+                    break
+                if not isinstance(result, HttpRequest):
+                    expected = "the request, or an HttpResponse to answer without the network"
+                    return _unusable(interceptor, result, expected)
+            call.request = request = result
+        if outcome is None:
+            try:
+                self._prepare(request, opened)
+            except InvalidRequestError as error:
+                return Failure(InvalidRequestError, str(error), SentState.NEVER_SENT)
+            outcome = yield from proceed(request, call)
+        if isinstance(outcome, Failure):
+            return outcome
+        if outcome.request is None:
+            outcome.request = request
+        for interceptor in self._response_interceptors:
+            result = interceptor.call(outcome, call)
+            if not isinstance(result, HttpResponse):
+                result = yield from _settled(result, call)
+                if not isinstance(result, HttpResponse):
+                    return _unusable(interceptor, result, "an HttpResponse", outcome)
+            outcome = result
+        return outcome
+
+
+def _unusable(
+    interceptor: Interceptor, result: object, expected: str, response: HttpResponse | None = None
+) -> Failure:
+    state = SentState.NEVER_SENT if response is None else SentState.ABANDONED
+    error_type: type[HttpClientError] = InterceptorError
+    message = f"{interceptor.name} returned {type(result).__name__}; return {expected}"
+    if result is TIMED_OUT:
+        error_type, message = (
+            DeadlineExceededError,
+            f"the deadline passed while {interceptor.name} was waiting",
+        )
+    return Failure(error_type, message, state, details={"response": response})
+
+
+class RequestInterceptor:
+    """Base of interceptors that see each request before it is sent. Duck typing is enough.
+
+    The method may be plain or `async def`. It returns the request, changed or another; or an
+    `HttpResponse`, to answer without the network; or raises, to end the call with its own error.
+    """
+
+    def intercept_request(self, request: HttpRequest, context: HttpContext) -> Any:
+        """Called once for each attempt, with a request of its own and the context of the call."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define intercept_request(self, request, context)"
+        )
+
+
+class ResponseInterceptor:
+    """Base of interceptors that see each response. Duck typing is enough.
+
+    The method may be plain or `async def`. It returns the response, the same or another; or raises.
+    """
+
+    def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:
+        """Called once for each attempt that got a response, with the context of the call."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define intercept_response(self, response, context)"
+        )

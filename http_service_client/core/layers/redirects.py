@@ -1,0 +1,88 @@
+"""Following redirects within one attempt, by RFC 9110, 15.4. The rules are in `http.redirects`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import Failure, HttpClientError, SentState, TooManyRedirectsError, UnsafeRedirectError
+from ...events import RedirectFollowed
+from ...http.messages import HttpRequest, HttpResponse
+from ...http.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
+from ...http.urls import redact_url
+from ..call import Call, worse
+from ..effects import Outcome, Plan
+
+if TYPE_CHECKING:
+    from ..layer import Handler
+
+__all__ = ["RedirectsLayer"]
+
+
+class RedirectsLayer:
+    """Follows at most `max_redirects` hops; credentials stay with the origin that they were meant for."""
+
+    def __init__(self, sensitive_headers: frozenset[str]) -> None:
+        self._sensitive = sensitive_headers
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        history: list[HttpResponse] = []
+        while True:
+            outcome = yield from proceed(request, call)
+            if isinstance(outcome, Failure) or outcome.status_code not in REDIRECT_CODES:
+                break
+            following = self._follow(request, outcome, call, len(history))
+            if following is None:
+                break
+            if isinstance(following, Failure):
+                return following
+            history.append(outcome)
+            request = following
+        if history and isinstance(outcome, HttpResponse):
+            outcome.history = tuple(history)
+        return outcome
+
+    def _follow(
+        self, request: HttpRequest, response: HttpResponse, call: Call, hops: int
+    ) -> HttpRequest | Failure | None:
+        """The next request; None where the response is to be returned; a failure where it must not be followed."""
+        limit = call.options.max_redirects
+        if limit == 0:
+            return None
+        locations = set(response.headers.get_all("Location"))
+        if len(locations) > 1:  # which one is meant, and who wrote the other (response splitting)?
+            message = f"the redirect from {redact_url(request.url)} has more than one Location"
+            return _stopped(UnsafeRedirectError, message, response)
+        location = locations.pop() if locations else None
+        try:
+            hop = next_hop(request.method, request.url, response.status_code, location)
+        except HttpClientError as error:
+            return _stopped(UnsafeRedirectError, str(error), response)
+        if hop is None:
+            return None
+        if hops >= limit:
+            message = f"more than {limit} redirects, the last from {redact_url(request.url)}; see allowed_redirect_count"
+            return _stopped(TooManyRedirectsError, message, response)
+        if hop.keeps_body and not request.body.may_send:
+            message = f"{response.status_code} asks for the body again, which was a stream and is consumed"
+            return _stopped(UnsafeRedirectError, message, response)
+        call.record(
+            RedirectFollowed(
+                call.elapsed(), call.attempt, call.key, response.status_code, hop.method, redact_url(hop.url)
+            )
+        )
+        # Who turns it into a GET has dealt with it; who passes it on as it is has not.
+        told = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
+        call.attempt_state = worse(call.attempt_state, told)
+        return self._hop_request(request, hop)
+
+    def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:
+        following = request.copy()
+        following.method, following.url = hop.method, hop.url
+        following.headers = headers_for_hop(request.headers, hop, self._sensitive)
+        if not hop.keeps_body:
+            following.content = b""
+        return following
+
+
+def _stopped(error_type: type[HttpClientError], message: str, response: HttpResponse) -> Failure:
+    return Failure(error_type, message, SentState.ANSWERED, details={"response": response})

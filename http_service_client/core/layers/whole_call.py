@@ -1,0 +1,45 @@
+"""The call as a whole, from its first step to whatever ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import DeadlineExceededError, Failure, SentState
+from ...http.messages import HttpRequest
+from ..effects import Outcome, Plan
+from ..nesting import Scope
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["WholeCallLayer"]
+
+
+class WholeCallLayer:
+    """Refuses a call whose deadline has passed, and tells what ends one in its midst.
+
+    Nothing is left open, and the timeline ends, whether it was user code, cancellation or an interrupt. What is
+    inside runs in a scope of its own; the scopes outside learn what came of it.
+    """
+
+    def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        scope = Scope(call.options.retry is not None)
+        try:
+            if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
+                outcome = _too_late(late)
+            else:
+                outcome = yield from proceed(request, call)
+        except BaseException as error:
+            call.break_off(error)
+            raise
+        finally:
+            scope.leave()
+        if scope.outer is not None:
+            scope.outer.leave_outcome(outcome)
+        return outcome
+
+
+def _too_late(by: float) -> Outcome:
+    message = f"the deadline had passed {by:.3f} s before the call began; nothing was sent"
+    return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)

@@ -1,0 +1,273 @@
+"""How long to wait before a retry: sequences of delays, spread by jitter.
+
+Theory. After a failure many clients wait for the same server. Growing delays take the load off it;
+*jitter* keeps the clients from coming back together (M. Brooker, "Exponential Backoff And Jitter",
+AWS Architecture Blog, 2015). Where the delay of a sequence is d, capped at `max_delay`, the wait is
+
+    jitter    wait                    for
+    "full"    uniform(0, d)           the default: spreads the most, and loads the server the least
+    "equal"   d/2 + uniform(0, d/2)   when some of the wait must be certain
+    "none"    d                       when only one client calls
+
+**Cap first, jitter after.** The other way round most clients wake at exactly the cap (54 to 97 % of
+them, measured with a popular library's formula), in step again.
+
+The sequences are those of the `backoff` package, whose import is left to the first use: it pulls in
+asyncio, 40 ms on its own. The random source is an argument. A strategy is a setting: it holds no
+position, and each call to `delays` begins anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol, runtime_checkable
+
+from ...errors import ConfigurationError
+from ..checks import check_number
+
+__all__ = [
+    "BackoffStrategy",
+    "ConstantBackoff",
+    "DecorrelatedBackoff",
+    "ExponentialBackoff",
+    "FibonacciBackoff",
+    "Jitter",
+    "LinearBackoff",
+    "endless_waits",
+]
+
+
+@runtime_checkable
+class BackoffStrategy(Protocol):
+    """What a retry policy asks for its waits. Any object with this method will do."""
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """A fresh run of waits in seconds, the n-th before the n-th retry. Where it ends, its last wait repeats.
+
+        random: gives floats in [0, 1).
+        """
+        ...
+
+
+def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Iterator[float]:
+    """The strategy's waits, without end: a run that ends goes on with its last one, as tenacity's `wait_chain` does.
+
+    Raises ConfigurationError for a run without any wait, or for one that is no number of seconds, 0 or more.
+    """
+    wait = None
+    for wait in strategy.delays(random):
+        check_number(f"a delay of {type(strategy).__name__}", wait, unit="of seconds ")
+        yield wait
+    if wait is None:
+        raise ConfigurationError(f"{type(strategy).__name__} gave no delay; let delays() yield at least one")
+    yield from itertools.repeat(wait)
+
+
+class Jitter(str, Enum):
+    """How a delay is spread. Strings are accepted wherever this is."""
+
+    FULL = "full"  # anywhere from nothing to the whole delay
+    EQUAL = "equal"  # half of it for certain, the other half at random
+    NONE = "none"  # exactly the delay
+
+    def spread(self, delay: float, random: float) -> float:
+        """The wait in seconds for a delay; `random` is in [0, 1).
+
+        >>> [jitter.spread(8.0, random=0.25) for jitter in (Jitter.FULL, Jitter.EQUAL, Jitter.NONE)]
+        [2.0, 5.0, 8.0]
+        """
+        if self is Jitter.FULL:
+            return delay * random
+        if self is Jitter.EQUAL:
+            return delay / 2 + delay / 2 * random
+        return delay
+
+
+@dataclass(frozen=True)
+class ExponentialBackoff:
+    """Each delay is `backoff_factor` times the one before.
+
+        d(n) = min(max_delay, initial_delay * backoff_factor ** (n - 1))
+
+    initial_delay: seconds before the first retry, 0 or more; 0 makes every retry immediate.
+    max_delay: seconds, 0 or more; no wait is longer.
+    backoff_factor: 1 or more.
+    jitter: "full", "equal" or "none".
+
+    >>> waits = ExponentialBackoff(1.0, max_delay=6.0, backoff_factor=2.0, jitter="none").delays(lambda: 0.5)
+    >>> list(itertools.islice(waits, 5))
+    [1.0, 2.0, 4.0, 6.0, 6.0]
+    """
+
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+    backoff_factor: float = 2.0
+    jitter: Jitter | str = Jitter.FULL
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "initial_delay", "max_delay")
+        check_number("backoff_factor", self.backoff_factor, least=1)
+        _check_jitter(self)
+        if self.initial_delay and math.isinf(self.max_delay / self.initial_delay * self.backoff_factor):
+            raise ConfigurationError(
+                f"initial_delay must be 0 or not so much smaller than max_delay, not {self.initial_delay!r}"
+            )
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """See `BackoffStrategy.delays`."""
+        from backoff import constant, expo
+
+        if self.initial_delay == 0:  # expo would never reach its maximum, and overflow
+            return _waits(_primed(constant(0)), self.max_delay, self.jitter, random)
+        growing = expo(base=self.backoff_factor, factor=self.initial_delay, max_value=self.max_delay)
+        return _waits(_primed(growing), self.max_delay, self.jitter, random)
+
+
+@dataclass(frozen=True)
+class LinearBackoff:
+    """Each delay is `increment` longer than the one before.
+
+        d(n) = min(max_delay, initial_delay + (n - 1) * increment)
+
+    initial_delay, increment, max_delay: seconds, 0 or more.
+    jitter: "full", "equal" or "none".
+
+    >>> waits = LinearBackoff(1.0, increment=2.0, max_delay=6.0, jitter="none").delays(lambda: 0.5)
+    >>> list(itertools.islice(waits, 5))
+    [1.0, 3.0, 5.0, 6.0, 6.0]
+    """
+
+    initial_delay: float = 1.0
+    increment: float = 1.0
+    max_delay: float = 60.0
+    jitter: Jitter | str = Jitter.FULL
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "initial_delay", "increment", "max_delay")
+        _check_jitter(self)
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """See `BackoffStrategy.delays`."""
+        growing = (self.initial_delay + n * self.increment for n in itertools.count())
+        return _waits(growing, self.max_delay, self.jitter, random)
+
+
+@dataclass(frozen=True)
+class ConstantBackoff:
+    """Every delay is the same. Mind the jitter: "none" waits exactly `delay`, "full" up to that.
+
+    delay: seconds, 0 or more.
+    jitter: "full", "equal" or "none".
+
+    >>> list(itertools.islice(ConstantBackoff(2.5, jitter="none").delays(lambda: 0.5), 3))
+    [2.5, 2.5, 2.5]
+    """
+
+    delay: float = 1.0
+    jitter: Jitter | str = Jitter.FULL
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "delay")
+        _check_jitter(self)
+
+    @property
+    def max_delay(self) -> float:
+        """The longest wait in seconds, also for a Retry-After: 60, or `delay` where that is longer."""
+        return max(60.0, self.delay)
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """See `BackoffStrategy.delays`."""
+        from backoff import constant
+
+        return _waits(_primed(constant(itertools.repeat(self.delay))), self.delay, self.jitter, random)
+
+
+@dataclass(frozen=True)
+class FibonacciBackoff:
+    """Each delay is the sum of the two before: grows by 1.6 a step, gentler than doubling.
+
+        d(n) = min(max_delay, initial_delay * fib(n)),  fib = 1, 1, 2, 3, 5, 8, ...
+
+    initial_delay, max_delay: seconds, 0 or more.
+    jitter: "full", "equal" or "none".
+
+    >>> waits = FibonacciBackoff(0.5, max_delay=2.0, jitter="none").delays(lambda: 0.5)
+    >>> list(itertools.islice(waits, 6))
+    [0.5, 0.5, 1.0, 1.5, 2.0, 2.0]
+    """
+
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+    jitter: Jitter | str = Jitter.FULL
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "initial_delay", "max_delay")
+        _check_jitter(self)
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """See `BackoffStrategy.delays`."""
+        from backoff import fibo
+
+        numbers = _primed(fibo(max_value=10**300))  # bounded: in the end they would not fit a float
+        return _waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
+
+
+@dataclass(frozen=True)
+class DecorrelatedBackoff:
+    """Each wait is drawn between the first delay and three times the wait before ("decorrelated jitter").
+
+        w(0) = initial_delay,   w(n) = uniform(initial_delay, min(max_delay, 3 * w(n - 1)))
+
+    AWS writes min(max_delay, uniform(initial_delay, 3 * w(n - 1))), which caps after the jitter: once
+    at the cap, two thirds of the clients stay there, in step. Here too the cap comes first.
+
+    initial_delay, max_delay: seconds, 0 or more.
+
+    >>> list(itertools.islice(DecorrelatedBackoff(1.0, max_delay=5.0).delays(lambda: 0.5), 4))
+    [2.0, 3.0, 3.0, 3.0]
+    """
+
+    initial_delay: float = 1.0
+    max_delay: float = 60.0
+
+    def __post_init__(self) -> None:
+        _check_seconds(self, "initial_delay", "max_delay")
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        """See `BackoffStrategy.delays`."""
+        shortest = wait = min(self.initial_delay, self.max_delay)
+        while True:
+            longest = min(self.max_delay, 3 * wait)
+            wait = shortest + (longest - shortest) * random()
+            yield wait
+
+
+def _primed(numbers: Iterator[float]) -> Iterator[float]:
+    """The generators of `backoff` answer None first: they wait for a value to be sent."""
+    next(numbers)
+    return numbers
+
+
+def _waits(
+    delays: Iterable[float], max_delay: float, jitter: Jitter | str, random: Callable[[], float]
+) -> Iterator[float]:
+    spread = Jitter(jitter).spread
+    return (spread(min(delay, max_delay), random()) for delay in delays)
+
+
+def _check_seconds(strategy: Any, *names: str) -> None:
+    for name in names:
+        check_number(name, getattr(strategy, name), unit="of seconds ")
+
+
+def _check_jitter(strategy: Any) -> None:
+    try:
+        object.__setattr__(strategy, "jitter", Jitter(strategy.jitter))
+    except ValueError:
+        raise ConfigurationError(
+            f'jitter must be "full", "equal" or "none", not {strategy.jitter!r}'
+        ) from None

@@ -1,0 +1,158 @@
+"""What a circuit breaker is set to, the states it goes through, and what it tells of them.
+
+Plain records: the machine is in `core.machines.circuit_breaker`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import NamedTuple
+
+from ...errors import ConfigurationError
+from ..checks import check_count, check_duration, check_flag, check_number
+
+__all__ = [
+    "CircuitBreakerSettings",
+    "CircuitBreakerSnapshot",
+    "CircuitBreakerState",
+    "Refusal",
+    "StateChange",
+]
+
+
+class CircuitBreakerState(str, Enum):
+    """Where the switch stands. The value is the label in metrics, logs and health reports."""
+
+    CLOSED = "closed"  # calls pass, failures in a row are counted
+    OPEN = "open"  # calls are refused until the recovery time is over, or until `reset()`
+    HALF_OPEN = "half_open"  # one trial at a time passes, all others are refused
+
+    def __str__(self) -> str:  # the same text on every Python: 3.12 changed what format() says
+        return str(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerSettings:
+    """When a circuit opens and how it comes back. Durations are seconds.
+
+    failure_threshold: failures in a row that open the circuit, 1 or more.
+    recovery_timeout: seconds from the opening until a trial may pass, above 0.
+    success_threshold: successful trials in a row that close the circuit, 1 or more.
+    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; closing forgets it.
+    max_recovery_timeout: what that growth stops at. Matters only when `recovery_multiplier` is above 1,
+        and must then not be below `recovery_timeout`.
+    recovery_jitter: 0 to 1. An open span is stretched, never shortened, by up to this fraction of
+        itself (also beyond `max_recovery_timeout`), so that many clients do not return in step.
+    trial_lease: seconds after which the place of a trial that did not settle is free again. Keep it
+        above the attempt timeout: the result of a trial that outlives its lease is not used.
+    metrics_only: count, change state and tell of it, but refuse nobody (to watch before trusting).
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    failure_threshold: int = 5
+    recovery_timeout: float = 60.0
+    success_threshold: int = 3
+    recovery_multiplier: float = 1.0
+    max_recovery_timeout: float = 600.0
+    recovery_jitter: float = 0.0
+    trial_lease: float = 60.0
+    metrics_only: bool = False
+
+    def __post_init__(self) -> None:
+        check_count("failure_threshold", self.failure_threshold)
+        check_duration("recovery_timeout", self.recovery_timeout, optional=False)
+        check_count("success_threshold", self.success_threshold)
+        check_number("recovery_multiplier", self.recovery_multiplier, least=1)
+        check_duration("max_recovery_timeout", self.max_recovery_timeout, optional=False)
+        check_number("recovery_jitter", self.recovery_jitter, most=1)
+        check_duration("trial_lease", self.trial_lease, optional=False)
+        check_flag("metrics_only", self.metrics_only)
+        if self.recovery_multiplier > 1 and self.max_recovery_timeout < self.recovery_timeout:
+            raise ConfigurationError(
+                f"max_recovery_timeout must be at least recovery_timeout ({self.recovery_timeout!r}) when "
+                f"recovery_multiplier is above 1, not {self.max_recovery_timeout!r}"
+            )
+
+    def grown(self, recovery: float) -> float:
+        """The recovery time after one more failed trial, in seconds; `recovery` is the one before.
+
+            grown(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
+
+        >>> settings = CircuitBreakerSettings(
+        ...     recovery_timeout=10.0, recovery_multiplier=3.0, max_recovery_timeout=60.0
+        ... )
+        >>> settings.grown(10.0), settings.grown(30.0), settings.grown(60.0)
+        (30.0, 60.0, 60.0)
+        """
+        return min(recovery * self.recovery_multiplier, max(self.max_recovery_timeout, self.recovery_timeout))
+
+    def stretched(self, recovery: float, random: float) -> float:
+        """The length of an open span in seconds; `random` is in [0, 1).
+
+            stretched(r) = r * (1 + recovery_jitter * random)
+
+        >>> CircuitBreakerSettings(recovery_jitter=0.5).stretched(60.0, random=0.5)
+        75.0
+        """
+        return recovery * (1 + self.recovery_jitter * random)
+
+
+class Refusal(NamedTuple):
+    """The answer to a caller who may not call now.
+
+    key, state: of the circuit that refused.
+    retry_after: seconds until a trial may pass; None when nobody knows (isolated, or a trial in progress).
+    reason: "open", "isolated" or "trial in progress".
+    """
+
+    key: str
+    state: CircuitBreakerState
+    retry_after: float | None
+    reason: str
+
+
+class StateChange(NamedTuple):
+    """What `on_change` is told. `old` equals `new` only when an open circuit is isolated.
+
+    reason: for people, such as "5 consecutive failures".
+    at: the instant of the change, by the breaker's clock.
+    generation: the number of the span that begins; it puts the changes of one circuit in order.
+    open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
+    """
+
+    key: str
+    old: CircuitBreakerState
+    new: CircuitBreakerState
+    reason: str
+    at: float
+    generation: int
+    open_for: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CircuitBreakerSnapshot:
+    """A breaker at one instant, for health reports and metrics.
+
+    consecutive_failures: failures in a row while closed; when not closed, those that opened it.
+    trial_successes: successful trials of this half-open span.
+    successes, failures, abandoned, late, refused: totals since the breaker was made; `reset()` keeps
+        them. Every settled permit is in exactly one of the first four.
+    opened_at: when the circuit last left CLOSED or was opened again; None while closed.
+    retry_after: see `CircuitBreaker.retry_after`.
+    """
+
+    key: str
+    state: CircuitBreakerState
+    is_isolated: bool
+    generation: int
+    consecutive_failures: int
+    trial_successes: int
+    successes: int
+    failures: int
+    abandoned: int
+    late: int
+    refused: int
+    opened_at: float | None
+    retry_after: float | None

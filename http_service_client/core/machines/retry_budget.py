@@ -1,0 +1,149 @@
+"""A retry budget: when much fails, retries stop before they become the load.
+
+Theory (Finagle's `RetryBudget`; *Site Reliability Engineering*, chapter 21). A client that tries three
+times triples the load on a server that fails everything, at the worst moment. So retries are paid for
+by calls. Over the last `window` seconds
+
+    allowed = ratio * calls + min_per_second * window
+    balance = max(0, floor(allowed) - retries)
+
+The share `ratio` bounds the extra load, and `min_per_second` lets a client that seldom calls retry at
+all. The window is a ring of ten buckets, so it is exact to a tenth of itself: what happened is
+forgotten between 9/10 and 10/10 of `window` later. Its memory does not depend on the traffic.
+
+The budget does not wait. It is asked before the wait for a retry, so that a refusal comes at once; what
+was withdrawn is held through the wait and given back if the retry is not made after all.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from ..checks import check_number
+
+__all__ = ["RetryBudget", "RetryBudgetSettings", "Withdrawal"]
+
+_BUCKETS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryBudgetSettings:
+    """How much may be retried.
+
+    ratio: retries a call, 0 or more; 0.2 is one retry for five calls.
+    min_per_second: retries a second that are free, 0 or more.
+    window: seconds that the budget looks back, 1 to 3600.
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    ratio: float = 0.2
+    min_per_second: float = 10.0
+    window: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_number("ratio", self.ratio, most=1000)
+        check_number("min_per_second", self.min_per_second, most=1e9)
+        check_number("window", self.window, least=1, most=3600, unit="of seconds ")
+
+    def allowed(self, calls: int) -> int:
+        """The retries allowed beside so many calls in the window.
+
+            allowed = floor(ratio * calls + min_per_second * window)
+
+        >>> RetryBudgetSettings(ratio=0.2, min_per_second=10.0, window=10.0).allowed(50)
+        110
+        >>> RetryBudgetSettings(ratio=0.29, min_per_second=0.0).allowed(100)
+        29
+        """
+        # 0.29 * 100 is 28.999999999999996 in binary: a billionth makes good for that.
+        return math.floor(self.ratio * calls + self.min_per_second * self.window + 1e-9)
+
+
+class Withdrawal:
+    """One retry, paid for. Let go of it when the retry is sent; `refund()` it when it is not."""
+
+    __slots__ = ("_bucket", "_budget", "_is_refunded")
+
+    def __init__(self, budget: RetryBudget, bucket: int) -> None:
+        self._budget = budget
+        self._bucket = bucket
+        self._is_refunded = False
+
+    def refund(self) -> None:
+        """Give the retry back, once; more is ignored. What the window has forgotten stays forgotten."""
+        self._budget._refund(self)
+
+
+class RetryBudget:
+    """The budget of one key. Count each call, and withdraw before each retry or hedge.
+
+    settings: see `RetryBudgetSettings`.
+    clock: seconds, monotonic; called with the lock held. A clock that steps back gives nothing: time
+        stands still for that moment, and goes on from there.
+    lock: makes the budget safe among threads.
+    """
+
+    __slots__ = ("_bucket", "_calls", "_clock", "_lock", "_retries", "_settings", "_tick")
+
+    def __init__(
+        self, settings: RetryBudgetSettings, *, clock: Callable[[], float], lock: AbstractContextManager[Any]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._lock = lock
+        self._tick = self._tick_now()
+        self._bucket = 0  # counts the buckets begun so far; its place in the ring is this modulo the size
+        self._calls = [0] * _BUCKETS
+        self._retries = [0] * _BUCKETS
+
+    def record_call(self) -> None:
+        """A call begins. Its retries and hedges are not calls."""
+        with self._lock:
+            tick = math.floor(self._clock() * _BUCKETS / self._settings.window)
+            if tick != self._tick:  # most calls come in the tick of the one before
+                self._advance_locked(tick)
+            self._calls[self._bucket % _BUCKETS] += 1
+
+    def try_withdraw(self) -> Withdrawal | None:
+        """Leave for one retry, or None when the budget is used up."""
+        with self._lock:
+            if self._balance_locked() < 1:
+                return None
+            self._retries[self._bucket % _BUCKETS] += 1
+            return Withdrawal(self, self._bucket)
+
+    @property
+    def balance(self) -> int:
+        """The retries that could be withdrawn now, 0 or more."""
+        with self._lock:
+            return self._balance_locked()
+
+    def __repr__(self) -> str:
+        return f"<RetryBudget with {self.balance} left>"
+
+    def _balance_locked(self) -> int:
+        self._advance_locked(self._tick_now())
+        return max(0, self._settings.allowed(sum(self._calls)) - sum(self._retries))
+
+    def _refund(self, withdrawal: Withdrawal) -> None:
+        with self._lock:
+            if withdrawal._is_refunded:
+                return
+            withdrawal._is_refunded = True
+            if self._bucket - withdrawal._bucket < _BUCKETS:
+                self._retries[withdrawal._bucket % _BUCKETS] -= 1
+
+    def _advance_locked(self, tick: int) -> None:
+        """Begin the buckets that are due, forgetting what they held a window ago."""
+        before, self._tick = self._tick, tick
+        for _ in range(min(tick - before, _BUCKETS)):  # of a clock that stepped back, none
+            self._bucket += 1
+            self._calls[self._bucket % _BUCKETS] = self._retries[self._bucket % _BUCKETS] = 0
+
+    def _tick_now(self) -> int:
+        return math.floor(self._clock() * _BUCKETS / self._settings.window)

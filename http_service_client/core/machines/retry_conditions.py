@@ -1,0 +1,116 @@
+"""What is worth a retry: predicates over what an attempt came to.
+
+A condition is asked about any of: an `HttpResponse`, a `Failure` (from the client's layers), or, around
+a guarded function, an exception or a returned value. Worth a retry is not the same as safe to
+repeat; see `core.layers.retry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import ConfigurationError, EgressRefusedError, Failure, TlsVerificationError, TransportError
+from ...http.messages import HttpResponse
+
+__all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
+
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+_JUDGED = (HttpResponse, Failure, BaseException)  # anything else is for predicates alone
+
+ErrorTypes = tuple[type[BaseException], ...]
+
+
+@dataclass(frozen=True)
+class RetryCondition:
+    """One reason to retry. Made by the `on_…` constructors.
+
+    description: how the condition reads in messages.
+    statuses: response status codes that it holds for.
+    errors: error types that it holds for, subclasses included; but never a certificate that is not to be
+        trusted, which is a `ConnectionError` too, nor an address that the egress policy refuses: trying
+        again would only ask to be fooled.
+    predicate: asked about a response or a returned value, or None.
+    """
+
+    description: str
+    statuses: frozenset[int] = frozenset()
+    errors: ErrorTypes = ()
+    predicate: Callable[[Any], bool] | None = None
+
+    def __repr__(self) -> str:
+        return f"<RetryCondition {self.description}>"
+
+    @classmethod
+    def on_timeout(cls) -> RetryCondition:
+        """Timeouts of any kind: ours, `TimeoutError`, asyncio's and requests'."""
+        return cls("a timeout", errors=(TimeoutError,))
+
+    @classmethod
+    def on_status_codes(cls, status_codes: Iterable[int]) -> RetryCondition:
+        """Responses with one of these status codes (100 to 599)."""
+        codes = _listed(status_codes, "on_status_codes takes a list of status codes")
+        for code in codes:
+            if type(code) is not int or not 100 <= code <= 599:
+                raise ConfigurationError(f"on_status_codes takes status codes from 100 to 599, not {code!r}")
+        return cls(f"status {', '.join(map(str, sorted(codes)))}", statuses=frozenset(codes))
+
+    @classmethod
+    def on_exceptions(cls, exceptions: Iterable[type[BaseException]]) -> RetryCondition:
+        """Errors of one of these types, or caused by one."""
+        types = _listed(exceptions, "on_exceptions takes a list of exception classes")
+        for item in types:
+            if not (isinstance(item, type) and issubclass(item, BaseException)):
+                raise ConfigurationError(f"on_exceptions takes exception classes, not {item!r}")
+        return cls(" or ".join(item.__name__ for item in types), errors=types)
+
+    @classmethod
+    def on_result(cls, predicate: Callable[[Any], bool]) -> RetryCondition:
+        """Responses, or values returned by a guarded function, for which the predicate is true."""
+        if not callable(predicate):
+            raise ConfigurationError(f"on_result takes a function of one argument, not {predicate!r}")
+        return cls("a result that asks for it", predicate=predicate)
+
+    def holds_for(self, outcome: object) -> bool:
+        """Whether this outcome is worth a retry."""
+        if self.predicate is None and not isinstance(outcome, _JUDGED):
+            return False
+        if isinstance(outcome, HttpResponse):
+            return outcome.status_code in self.statuses or self._is_asked_for(outcome)
+        if isinstance(outcome, Failure):
+            return self._names(outcome.error_type, outcome.cause)
+        if isinstance(outcome, BaseException):
+            return self._names(type(outcome), outcome.__cause__)
+        return self._is_asked_for(outcome)
+
+    def _is_asked_for(self, result: object) -> bool:
+        return self.predicate is not None and bool(self.predicate(result))
+
+    def _names(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
+        if issubclass(error_type, (TlsVerificationError, EgressRefusedError)):
+            return False
+        if cause is not None and self._names(type(cause)):
+            return True
+        return issubclass(error_type, self.errors) or (
+            TimeoutError in self.errors and _is_timeout(error_type)
+        )
+
+
+def _listed(given: Any, wanted: str) -> tuple[Any, ...]:
+    if isinstance(given, (str, bytes, type)) or not isinstance(given, Iterable):
+        shown = given.__name__ if isinstance(given, type) else repr(given)
+        raise ConfigurationError(f"{wanted}, not {shown}; write [{shown}] for one")
+    return tuple(given)
+
+
+def _is_timeout(error_type: type[BaseException]) -> bool:
+    # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests always has.
+    return any(base.__name__ in ("TimeoutError", "Timeout") for base in error_type.__mro__)
+
+
+DEFAULT_CONDITIONS = (
+    RetryCondition("a transport error", errors=(TransportError, ConnectionError, TimeoutError)),
+    RetryCondition.on_status_codes(RETRYABLE_STATUSES),
+)

@@ -1,0 +1,76 @@
+"""The settings of a retry policy: how often, how long, and for what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ...errors import ConfigurationError, Failure
+from ...http.messages import HttpResponse
+from ..checks import check_flag
+from .backoff import BackoffStrategy, ExponentialBackoff
+from .retry_conditions import DEFAULT_CONDITIONS, RetryCondition
+
+__all__ = ["RetrySettings"]
+
+
+@dataclass(frozen=True)
+class RetrySettings:
+    """How often, how long, and for what.
+
+    max_attempts: attempts in all, the first one included (>= 1).
+    backoff_strategy: the waits between attempts.
+    retry_conditions: what is worth a retry; one that holds is enough. None: transport errors but a TLS
+        verification failure, and statuses 408, 425, 429, 500, 502, 503, 504.
+    nested: retry even inside another retry policy's attempt (which multiplies the attempts).
+
+    Raises ConfigurationError for anything else.
+    """
+
+    max_attempts: int = 3
+    backoff_strategy: BackoffStrategy = field(default_factory=ExponentialBackoff)
+    retry_conditions: tuple[RetryCondition, ...] | list[RetryCondition] | None = None
+    nested: bool = False
+
+    def __post_init__(self) -> None:
+        if type(self.max_attempts) is not int or self.max_attempts < 1:
+            raise ConfigurationError(
+                f"max_attempts must be a whole number >= 1 (the first attempt included), not {self.max_attempts!r}"
+            )
+        strategy = self.backoff_strategy
+        if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
+            raise ConfigurationError(
+                f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {strategy!r}"
+            )
+        check_flag("nested", self.nested)
+        conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
+        if not isinstance(conditions, (list, tuple)) or not all(
+            isinstance(c, RetryCondition) for c in conditions
+        ):
+            raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
+        object.__setattr__(self, "retry_conditions", tuple(conditions))
+
+    def is_worth_it(self, outcome: object) -> bool:
+        """Whether some condition holds."""
+        if isinstance(outcome, HttpResponse):
+            if outcome.status_code in self._statuses:
+                return True
+        elif isinstance(outcome, (Failure, BaseException)):
+            return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
+        # Asked of every attempt that went well: of most settings, this is an empty tuple.
+        return bool(self._judges) and any(condition.holds_for(outcome) for condition in self._judges)
+
+    @cached_property
+    def _statuses(self) -> frozenset[int]:
+        """The statuses for which some condition holds, whatever else there is to a response."""
+        conditions = self.retry_conditions or ()
+        return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
+
+    @cached_property
+    def _judges(self) -> tuple[RetryCondition, ...]:
+        """The conditions that look at more than the status of a response, or at what a function returned.
+
+        One of a user's own class is asked in any case: it may hold for less than its statuses, too.
+        """
+        conditions = self.retry_conditions or ()
+        return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)

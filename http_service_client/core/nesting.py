@@ -1,0 +1,71 @@
+"""What encloses the running code: guarded functions and calls, from the inside out.
+
+A scope is entered around a guarded function's attempt and around a client's call. It answers two
+questions: is a retry policy in charge already (then inner ones make a single attempt), and what was the
+last HTTP outcome inside (so a condition sees the 503 behind the function's own exception).
+
+The scope is an object in a context variable, not a value: tasks started inside inherit a reference to
+it, so what they leave is seen outside.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..errors import Failure
+    from ..http.messages import HttpResponse
+
+__all__ = ["Scope", "current_scope"]
+
+
+_CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
+
+current_scope = _CURRENT.get
+
+
+class Scope:
+    """One guarded attempt, or one call: inside the current scope from being made until `leave()`.
+
+    last_outcome: of the calls inside.
+    is_over: it was left. A task that was started inside and outlives it is on its own from then on.
+    """
+
+    __slots__ = ("_retries", "_token", "is_over", "last_outcome", "outer")
+
+    def __init__(self, retries: bool) -> None:
+        outer = _CURRENT.get()
+        while outer is not None and outer.is_over:  # a chain of tasks that start the next must not grow
+            outer = outer.outer
+        self.outer: Scope | None = outer
+        self._retries = retries
+        self.is_over: bool = False
+        self.last_outcome: HttpResponse | Failure | None = None
+        self._token: Token[Scope | None] | None = _CURRENT.set(self)
+
+    def leave(self) -> None:
+        """Back to the scope outside."""
+        self.is_over = True
+        token, self._token = self._token, None
+        try:
+            _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
+        except ValueError:
+            pass  # the coroutine is being closed from another context, whose scope is not ours to touch
+
+    @property
+    def retries(self) -> bool:
+        """Whether a retry policy is in charge, here or further out."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope._retries and not scope.is_over:
+                return True
+            scope = scope.outer
+        return False
+
+    def leave_outcome(self, outcome: HttpResponse | Failure) -> None:
+        """Tell this scope and the ones around it what a call came to."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.last_outcome = outcome
+            scope = scope.outer

@@ -1,0 +1,174 @@
+"""A response whose body is still to come: taken in pieces, decoded, within its bounds.
+
+The attempt's timeout holds until the headers are there. From then on each silence is bounded (by the
+read timeout, or else by the attempt's), and all of it by the deadline: who takes a long stream in good
+order is not cut, and a server that falls silent is. The places among the connections are held for
+as long as the body is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from ..errors import (
+    DeadlineExceededError,
+    Failure,
+    HttpClientError,
+    RequestTimeoutError,
+    ResponseError,
+    SentState,
+    StreamError,
+)
+from ..http.content_codings.decoder import Decoder
+from ..http.messages import HttpResponse
+from .effects import BodySource, Plan, Receive
+from .timeouts import Timeout
+
+if TYPE_CHECKING:
+    from .call import Call
+
+__all__ = ["OpenBody", "OpenResponse", "WholeBody"]
+
+
+class OpenResponse(HttpResponse):
+    """A response of which the head is here, and the body still to come from `source`."""
+
+    __slots__ = ("source",)
+
+    def __init__(self, status_code: int, *, source: BodySource, **head: Any) -> None:
+        super().__init__(status_code, **head)
+        self.source = source
+
+    @property
+    def content(self) -> bytes:
+        """It is not here. Raises StreamError."""
+        raise StreamError(
+            "only status and headers are here: the body is streamed, or in the file of its download"
+        )
+
+    @content.setter
+    def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        pass
+
+    def __copy__(self) -> OpenResponse:
+        twin = OpenResponse(self.status_code, source=self.source, **self._head())
+        twin.attempts, twin.timeline = self.attempts, self.timeline
+        return twin
+
+    def _head(self) -> dict[str, Any]:
+        names = ("headers", "reason_phrase", "url", "request", "elapsed", "history")
+        return {name: getattr(self, name) for name in names}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An error may carry it to another process, where its connection is not: the head goes alone.
+        return _head_alone, (self.status_code, self._head())
+
+
+def _head_alone(status_code: int, head: dict[str, Any]) -> HttpResponse:
+    return HttpResponse(status_code, **head)
+
+
+class OpenBody:
+    """The body of a call's response. Take `next_piece` until it is empty, `close` it in any case.
+
+    places: what gives back each place among the connections.
+    is_complete: it has been read to its end.
+    """
+
+    def __init__(self, response: OpenResponse, call: Call, places: list[Callable[[], None]]) -> None:
+        options = call.options.stream
+        assert options is not None
+        self._response = response
+        self._source = response.source
+        self._call = call
+        self._places = places
+        coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
+        self._decoder = Decoder(coding, options.max_size)
+        timeout = call.options.timeout
+        self._silence = Timeout(read=timeout.total if timeout.read is None else timeout.read)
+        self._pieces: Iterator[bytes] = iter(())
+        self.is_complete = False
+
+    def next_piece(self) -> Plan[bytes | Failure]:
+        """The next piece, decoded; b"" at the end. A failure closes it.
+
+        What is coded is decoded in pieces of at most some 64 KiB; what is not comes as it came.
+        """
+        try:
+            while True:
+                for piece in self._pieces:
+                    if piece:
+                        return piece
+                if self.is_complete:
+                    return b""
+                bounds = self._silence
+                if self._call.deadline_at is not None:
+                    remaining = self._call.deadline_at - self._call.clock()
+                    if remaining <= 0:
+                        self.close()
+                        return self._cut()
+                    bounds = bounds.within(remaining)
+                data: bytes | Failure = yield Receive(self._source, bounds)
+                if isinstance(data, Failure):
+                    self.close()
+                    return self._cut(data.cause) if self._is_over(data) else data
+                if not data:
+                    self.close()
+                    self._decoder.finish()
+                    self.is_complete = True
+                elif self._decoder.is_plain:
+                    return self._decoder.feed(data)
+                else:
+                    self._pieces = self._decoder.pieces(data)
+        except HttpClientError as error:  # of the decoder
+            self.close()
+            state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
+            return self._failed(type(error), str(error), state)
+
+    def _is_over(self, failure: Failure) -> bool:
+        remaining = self._call.remaining()
+        is_timeout = issubclass(failure.error_type, RequestTimeoutError)
+        return is_timeout and remaining is not None and remaining <= _TIMER_SLACK
+
+    def _cut(self, cause: BaseException | None = None) -> Failure:
+        message = "the deadline passed while the body was being read"
+        return self._failed(DeadlineExceededError, message, SentState.ABANDONED, cause)
+
+    def _failed(
+        self,
+        error_type: type[HttpClientError],
+        message: str,
+        state: SentState,
+        cause: BaseException | None = None,
+    ) -> Failure:
+        return Failure(error_type, message, state, cause, {"response": self._response})
+
+    def close(self) -> None:
+        """Let go of the connection and the places. More than once is once."""
+        self._source.close()
+        while True:
+            try:
+                give_back = self._places.pop()
+            except IndexError:  # not asked before: another thread may be closing it, too
+                return
+            give_back()
+
+
+_TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
+
+
+class WholeBody:
+    """As `OpenBody`, of a response that is here already: a test's script or an interceptor made it."""
+
+    def __init__(self, content: bytes) -> None:
+        self._left = content
+
+    def next_piece(self) -> Plan[bytes | Failure]:
+        """All of it; b"" after that."""
+        piece, self._left = self._left, b""
+        return piece
+        yield  # a plan, as the other is
+
+    def close(self) -> None:
+        """Nothing is held."""

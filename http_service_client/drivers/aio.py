@@ -1,0 +1,137 @@
+"""Runs a plan in the current asyncio task.
+
+Cancellation needs no code of its own: it is thrown into the plan like any error, and the plan gives
+back what it holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
+from ..core.timeouts import Timeout
+from ..http.messages import HttpRequest
+from .aio_timers import Alarms, new_alarms
+
+__all__ = ["TaskDriver", "bounded"]
+
+T = TypeVar("T")
+
+
+class TaskDriver:
+    """Performs effects by awaiting.
+
+    send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
+    sleep: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
+    ) -> None:
+        opened = open or send
+        self._send = send
+        alarms: dict[asyncio.AbstractEventLoop, Alarms] = {}
+        self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
+            Open: lambda effect: opened(effect.request, effect.timeout),
+            Sleep: lambda effect: sleep(effect.seconds),
+            Acquire: partial(_wait_for_grant, alarms),
+            Invoke: _invoke,
+            Work: lambda effect: asyncio.to_thread(effect.function, *effect.arguments),
+        }
+
+    async def run(self, plan: Plan[T]) -> T:
+        """The plan's result. Whatever an effect raises, cancellation included, is thrown into the plan."""
+        try:
+            effect = next(plan)
+            while True:
+                try:
+                    if type(effect) is Send:  # as it nearly always is
+                        answer = await self._send(effect.request, effect.timeout)
+                    elif type(effect) is Receive:  # or this, for each piece of a stream
+                        answer = await effect.source.read_async(effect.timeout)  # type: ignore[attr-defined]
+                    else:
+                        answer = await self._perform[type(effect)](effect)
+                except BaseException as error:
+                    effect = plan.throw(error)
+                else:
+                    effect = plan.send(answer)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        finally:
+            plan.close()
+            del plan
+            effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+
+async def _invoke(effect: Invoke) -> Any:
+    value = effect.function(*effect.arguments)
+    if hasattr(value, "__await__"):
+        return await (value if effect.timeout is None else bounded(value, effect.timeout))
+    return value
+
+
+async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
+    """What the awaitable returns, or TIMED_OUT when it was cut after `timeout` seconds.
+
+    A TimeoutError of the awaitable's own is its own: it is raised, not mistaken for the cut.
+    """
+    if timeout is None:
+        return await awaitable
+    task = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait([task], timeout=max(0.0, timeout))
+        if task.done():
+            return task.result()
+        await _end(task)
+        return TIMED_OUT
+    except asyncio.CancelledError:
+        await _end(task)
+        raise
+    except GeneratorExit:  # we are being closed, and may not wait
+        task.cancel()
+        raise
+    finally:
+        del task  # it holds the error, whose traceback holds this frame
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    """Cancel, and wait for the clean-up. What the task still has to say is of no use any more."""
+    task.cancel()
+    if not task.done():
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # or asyncio would log that nobody asked for it
+
+
+async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, Alarms], effect: Acquire) -> bool:
+    """Wait until the ticket is granted, from whichever thread; False when that took too long."""
+    loop = asyncio.get_running_loop()
+    granted = loop.create_future()
+
+    def on_grant() -> None:
+        if asyncio._get_running_loop() is not loop:  # to wake a loop from outside takes two system calls
+            loop.call_soon_threadsafe(_wake, granted)
+        elif not granted.done():
+            granted.set_result(None)
+
+    effect.ticket.notify(on_grant)
+    # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
+    alarms = known.get(loop) or new_alarms(known)
+    due = {} if effect.timeout is None else alarms.set(loop.time(), effect.timeout, granted)
+    try:
+        await granted
+    finally:
+        due.pop(granted, None)
+    return effect.ticket.is_granted  # granted in the very tick of the timeout: use it
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

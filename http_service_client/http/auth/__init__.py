@@ -1,0 +1,1 @@
+"""Who sends a request: the Authorization field and where its logins come from."""

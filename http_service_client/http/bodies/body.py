@@ -1,0 +1,214 @@
+"""A request's body: bytes that are there, or a source to draw them from, maybe only once.
+
+What the layers above need to know of a body is here as plain facts: how long it is, whether it can be
+sent a second time, whether the first byte has been drawn. A retry or a 307 redirect may send a body only
+when `may_send`; a body sent empty because its source had run dry is the worst kind of success.
+
+A file is rewound to where it stood when the Body was made, and never read beyond the length that was
+declared then: a longer body is request smuggling, a shorter one a hang (RFC 9112 6.3).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from typing import Any
+
+from ...errors import InvalidRequestError
+
+__all__ = ["EMPTY", "Body", "stream_body"]
+
+READ_SIZE = 64 * 1024
+
+
+class Body:
+    """The bytes of one request, and what may be done with them.
+
+    content: the whole body in memory, or None when it is drawn from a source.
+    length: in bytes, or None when unknown (sent chunked).
+    content_type: the header to send unless the user sets one; None for none.
+    is_replayable: it can be sent again from the start.
+    is_async: its source is an async iterable; only `async_chunks` can draw from it.
+    has_started: the first chunk was drawn. It says nothing for `content`, which is always there.
+    """
+
+    __slots__ = ("_open", "content", "content_type", "has_started", "is_async", "is_replayable", "length")
+
+    def __init__(
+        self,
+        content: bytes | None = None,
+        content_type: str | None = None,
+        *,
+        length: int | None = None,
+        open_source: Callable[[], Iterator[bytes]] | Callable[[], AsyncIterator[Any]] | None = None,
+        is_replayable: bool = True,
+        is_async: bool = False,
+    ) -> None:
+        self.content = content
+        self.content_type = content_type
+        self.length = len(content) if content is not None else length
+        self.is_replayable = is_replayable
+        self.is_async = is_async
+        self.has_started = False
+        self._open: Callable[[], Any] | None = open_source
+
+    @property
+    def may_send(self) -> bool:
+        """Sending it now would send the whole of it: it can be replayed, or was not touched yet."""
+        return self.is_replayable or not self.has_started
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body from its start, in non-empty chunks. A one-shot body gives them once."""
+        if self.is_async:
+            raise InvalidRequestError(
+                "the body is an async iterable, which blocking calls cannot read; use the ..._async methods"
+            )
+        self._check_may_send()
+        return self._draw()
+
+    def async_chunks(self) -> AsyncIterator[bytes]:
+        """As `chunks`, for `async for`; takes sync sources too (a file is then read on the event loop)."""
+        self._check_may_send()
+        return _AsyncChunks(self)
+
+    def _draw(self) -> Iterator[bytes]:
+        # Only the first pull starts the body: an attempt that dies while connecting has drawn nothing.
+        self._check_may_send()
+        self.has_started = True
+        if self._open is None:
+            if self.content:
+                yield self.content
+            return
+        for chunk in self._open():
+            if piece := _as_bytes(chunk):  # an empty chunk would end a chunked body (RFC 9112 7.1)
+                yield piece
+
+    def _check_may_send(self) -> None:
+        if not self.may_send:
+            raise InvalidRequestError(
+                "the body was sent before and cannot be replayed; pass bytes, a seekable file, "
+                "or an iterable that starts anew each time"
+            )
+
+    def __repr__(self) -> str:
+        size = "unknown length" if self.length is None else f"{self.length} bytes"
+        return f"<Body {size}, {'replayable' if self.is_replayable else 'one-shot'}>"
+
+
+class _AsyncChunks:
+    """Draws a body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
+
+    __slots__ = ("_async_source", "_body", "_sync_source")
+
+    def __init__(self, body: Body) -> None:
+        self._body = body
+        self._sync_source: Iterator[bytes] | None = None if body.is_async else body._draw()
+        self._async_source: AsyncIterator[Any] | None = None
+
+    def __aiter__(self) -> _AsyncChunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._sync_source is not None:
+            for chunk in self._sync_source:
+                return chunk
+            raise StopAsyncIteration
+        if self._async_source is None:
+            body = self._body
+            body._check_may_send()
+            body.has_started = True
+            assert body._open is not None  # an async body has a source
+            self._async_source = body._open()
+        source: Any = self._async_source
+        while True:
+            if piece := _as_bytes(await source.__anext__()):
+                return piece
+
+
+EMPTY = Body(b"")
+"""No body at all."""
+
+
+def stream_body(source: object, where: str) -> Body:
+    """A Body that draws from a file, an iterator, an iterable or an async iterable.
+
+    where: what the user calls it ("data", "content"), for the error message.
+    """
+    if isinstance(source, AsyncIterable):
+        is_fresh = source.__aiter__() is not source
+        return Body(open_source=source.__aiter__, is_replayable=is_fresh, is_async=True)
+    if hasattr(source, "read"):
+        return _file_body(source, where)
+    if isinstance(source, Iterable) and not isinstance(source, (str, bytes, set, frozenset)):
+        # An iterator is its own iterator, and runs dry; anything else starts anew each time.
+        return Body(open_source=source.__iter__, is_replayable=iter(source) is not source)
+    if isinstance(source, os.PathLike):
+        raise InvalidRequestError(f"{where} is a path; pass the file itself: open({str(source)!r}, 'rb')")
+    raise InvalidRequestError(
+        f"{where} must be bytes, text, a binary file or an iterable of bytes, not {type(source).__name__}"
+    )
+
+
+def _file_body(file: Any, where: str) -> Body:
+    if getattr(file, "closed", False) is True:
+        raise InvalidRequestError(f"{where} is a closed file; open it, and keep it open during the call")
+    if isinstance(file, io.StringIO):
+        return Body(_as_bytes(file.read()))
+    if isinstance(file, io.TextIOBase):
+        raise InvalidRequestError(
+            f"{where} is a text file, whose length in bytes is unknown; open it in binary mode ('rb')"
+        )
+    try:
+        start = file.tell()
+        file.seek(start)
+    except (AttributeError, OSError, ValueError, TypeError):  # a pipe, a socket, a file-like response
+        return Body(open_source=lambda: _read(file, None), is_replayable=False)
+    length = _remaining(file, start)
+
+    def reopen() -> Iterator[bytes]:
+        file.seek(start)
+        return _read(file, length)
+
+    return Body(length=length, open_source=reopen)
+
+
+def _remaining(file: Any, start: int) -> int | None:
+    try:
+        file.seek(0, io.SEEK_END)
+        return max(0, int(file.tell()) - start)
+    except (OSError, ValueError, TypeError):  # some compressed files cannot seek from the end
+        return None
+    finally:
+        file.seek(start)
+
+
+def _read(file: Any, length: int | None) -> Iterator[bytes]:
+    left = length
+    while left is None or left > 0:
+        chunk = file.read(READ_SIZE if left is None else min(READ_SIZE, left))
+        if chunk is None:
+            raise InvalidRequestError("the body's file is non-blocking and has no data now; read it first")
+        if not chunk:
+            if left:
+                raise InvalidRequestError("the body's file became shorter after the request was made")
+            return
+        piece = _as_bytes(chunk)
+        yield piece
+        if left is not None:
+            left -= len(piece)
+
+
+def _as_bytes(chunk: object) -> bytes:
+    if type(chunk) is bytes:
+        return chunk
+    if isinstance(chunk, (bytes, bytearray, memoryview)):
+        return bytes(chunk)
+    if isinstance(chunk, str):
+        try:
+            return chunk.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InvalidRequestError(
+                "the body's text holds a lone surrogate, which UTF-8 cannot express"
+            ) from None
+    raise InvalidRequestError(f"a chunk of the body must be bytes or text, not {type(chunk).__name__}")

@@ -1,0 +1,113 @@
+"""From what the user passes (json, data, files, content) to the one Body that is sent.
+
+At most one kind of body makes a request; two would have to be guessed between. The rules:
+
+    json=       any value but None       application/json, see `json_text`
+    data=       mapping, list of pairs   application/x-www-form-urlencoded, scalars as in a query
+                str                      text/plain in UTF-8
+                bytes, file, iterable    as it is, no content type
+    files=      (and data= as fields)    multipart/form-data, see `multipart`
+    content=    bytes, str, file, ...    as it is, no content type but for str
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Final
+
+from ...errors import InvalidRequestError
+from ..parameters import field_pairs, form_text
+from .body import EMPTY, Body, stream_body
+from .json import encode_json
+from .multipart import encode_multipart
+
+__all__ = ["EMPTY", "FORM", "UNSET", "Body", "Unset", "encode_body", "encode_json"]
+
+
+class Unset(Enum):
+    """The type of UNSET, "this argument was not given"."""
+
+    UNSET = "unset"
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET: Final = Unset.UNSET
+
+FORM = "application/x-www-form-urlencoded"
+_TEXT = "text/plain; charset=utf-8"
+
+
+def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content: Any = None) -> Body:
+    """The body of a request. ``json=None`` is no body, as in requests; so are an empty `data` and `files`.
+
+    Raises InvalidRequestError when more than one kind is given, or one cannot be encoded.
+    """
+    if (json is UNSET or json is None) and data is None and not files and content is None:
+        return EMPTY
+    has_json = json is not UNSET and json is not None
+    has_form = data is not None or bool(files)
+    if has_json + has_form + (content is not None) > 1:
+        kinds = (
+            ("json", has_json),
+            ("data", data is not None),
+            ("files", bool(files)),
+            ("content", content is not None),
+        )
+        given = [name for name, is_given in kinds if is_given]
+        raise InvalidRequestError(
+            f"a request has one body, but {' and '.join(given)} were given; pass one of them"
+        )
+    if has_json:
+        return Body(encode_json(json), "application/json")
+    if files:
+        return encode_multipart(data, files)
+    if data is not None:
+        return _encode_data(data)
+    return _encode_raw(content, "content")
+
+
+def _encode_data(data: Any) -> Body:
+    if isinstance(data, Mapping) or _is_list_of_pairs(data):
+        if not data:
+            return EMPTY
+        return Body(form_text(field_pairs(data, "data")).encode("ascii"), FORM)
+    return _encode_raw(data, "data")
+
+
+def _is_list_of_pairs(data: Any) -> bool:
+    return isinstance(data, (list, tuple)) and all(isinstance(item, (list, tuple)) for item in data)
+
+
+def _encode_raw(content: Any, where: str) -> Body:
+    if isinstance(content, str):
+        try:
+            text = content.encode("utf-8")
+        except UnicodeEncodeError:
+            raise InvalidRequestError(
+                f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
+            ) from None
+        return Body(text, _TEXT) if text else EMPTY
+    if isinstance(content, (bytes, bytearray, memoryview)):
+        return Body(bytes(content)) if len(content) else EMPTY
+    if isinstance(content, (list, tuple)):
+        return Body(_joined(content, where))
+    if isinstance(content, Mapping):
+        raise InvalidRequestError(f"{where} is a mapping; pass it as json= or data=")
+    return stream_body(content, where)
+
+
+def _joined(pieces: list[Any] | tuple[Any, ...], where: str) -> bytes:
+    # A list of text could as well be meant as form fields; a list of bytes can only be a body in pieces.
+    for piece in pieces:
+        if not isinstance(piece, (bytes, bytearray, memoryview)):
+            raise InvalidRequestError(
+                f"{where} is a list that holds {type(piece).__name__}; "
+                "pass (name, value) pairs for a form, pieces of bytes for a body, or json= for a JSON array"
+            )
+    return b"".join(pieces)

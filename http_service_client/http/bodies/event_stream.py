@@ -1,0 +1,114 @@
+"""Server-sent events: text/event-stream, as it comes (WHATWG HTML 9.2.5, 9.2.6).
+
+    line                     means
+    (empty)                  the event is complete; without any data line there is none
+    :anything                a comment, often sent to keep the connection alive
+    data: text               a line of data; several are joined by LF
+    event: name              the event's type; "message" without one
+    id: text                 what to send as Last-Event-ID; holds for later events too; ignored with a NUL in it
+    retry: digits            how long to wait before connecting again, in milliseconds
+    anything else            ignored
+
+One space after the colon is not part of the value. The stream is UTF-8, whatever Content-Type says; one
+byte order mark before it is dropped, a broken byte becomes U+FFFD. An event that the stream ends in the
+midst of is dropped: nobody knows what is missing. Connecting again is decided elsewhere; what is needed
+for it stands in `last_event_id` and `retry`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from ...errors import DecodingError
+from .lines import LineDecoder
+
+__all__ = ["EventStreamDecoder", "ServerSentEvent"]
+
+# "ASCII digits only"; more than 15 are 30,000 years and no time to wait.
+_MILLISECONDS = re.compile(r"[0-9]{1,15}").fullmatch
+
+
+class ServerSentEvent(NamedTuple):
+    """One event.
+
+    event: its type. data: its lines, joined by LF. id: the last one that the stream has set, "" for none.
+    retry: milliseconds to wait before connecting again, where this event says so.
+    """
+
+    event: str = "message"
+    data: str = ""
+    id: str = ""
+    retry: int | None = None
+
+
+class EventStreamDecoder:
+    """The events of one response: `feed` it as the bytes come, then `finish` it.
+
+    limit: how many characters an event may have, None for any number. A stream has no end, so
+        `max_response_size` cannot bound it; this bounds what is held of it.
+    Raises DecodingError for an event that is too large, and nothing else.
+    """
+
+    __slots__ = ("_data", "_event", "_id", "_last_event_id", "_limit", "_lines", "_retry", "_size", "retry")
+
+    def __init__(self, limit: int | None) -> None:
+        self._lines = LineDecoder("utf-8", None)
+        self._limit = limit
+        self._data: list[str] = []
+        self._size = 0
+        self._event = ""
+        self._id = ""
+        self._last_event_id = ""
+        self._retry: int | None = None
+        self.retry: int | None = None
+        """Milliseconds to wait before connecting again: the last that the stream has said, or None."""
+
+    @property
+    def last_event_id(self) -> str:
+        """For the Last-Event-ID header when connecting again; "" for none. Of complete events only."""
+        return self._last_event_id
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that these bytes complete; maybe none yet."""
+        events: list[ServerSentEvent] = []
+        for line in self._lines.feed(data):
+            if line:
+                self._take(line)
+            else:
+                self._dispatch(events)
+        self._check(self._lines.length)
+        return events
+
+    def finish(self) -> list[ServerSentEvent]:
+        """Say that the stream ends here. No event comes of it: one without its empty line is not complete."""
+        self._data, self._size, self._event, self._id = [], 0, "", self._last_event_id
+        return []
+
+    def _take(self, line: str) -> None:
+        self._check(len(line))
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+            self._size += len(value) + 1
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = value
+        elif name == "retry" and _MILLISECONDS(value):
+            self._retry = self.retry = int(value)
+
+    def _dispatch(self, events: list[ServerSentEvent]) -> None:
+        self._last_event_id = self._id
+        if self._data:
+            event = self._event or "message"
+            events.append(ServerSentEvent(event, "\n".join(self._data), self._id, self._retry))
+        self._data, self._size, self._event, self._retry = [], 0, "", None
+
+    def _check(self, more: int) -> None:
+        if self._limit is not None and self._size + more > self._limit:
+            raise DecodingError(
+                f"an event of the stream is larger than {self._limit} characters; "
+                "raise the limit, or read it by iter_bytes()"
+            )

@@ -1,0 +1,130 @@
+"""Python values as JSON text (RFC 8259): compact, UTF-8, and never something that is not JSON.
+
+One encoder for both worlds. Over what `json` knows it takes what models are made of: dataclasses,
+pydantic models (by alias, as the receiver names the fields), Enums, dates, Decimal and UUID as text. What
+has no JSON form (NaN, bytes, sets) is refused, with the path to it: the encoder runs at full speed and
+only a failure is walked again to find the place. Values are not shown, since they may be secrets.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping
+from datetime import date, time
+from decimal import Decimal
+from enum import Enum
+from typing import Any
+from uuid import UUID
+
+from ...errors import InvalidRequestError
+
+__all__ = ["encode_json"]
+
+_MAX_DEPTH = 400  # how deep the search for an offending field goes
+
+
+def encode_json(value: object) -> bytes:
+    """The value as JSON in UTF-8.
+
+    >>> encode_json({"price": Decimal("1.10"), "name": "Zoë"}).decode()
+    '{"price":"1.10","name":"Zoë"}'
+    """
+    try:
+        return _encode(value).encode("utf-8")
+    except InvalidRequestError:
+        raise
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        problem = _find_problem(value) or f"json cannot be encoded ({type(error).__name__})"
+    raise InvalidRequestError(
+        f"{problem}; convert it first, or encode it yourself and pass the bytes as data"
+    )
+
+
+def _plain(value: Any) -> object:
+    """The JSON-able form of what `json` does not know; one level, the encoder asks again for the next."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, (date, time)):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("not a finite number")
+        return str(value)
+    serializer = getattr(type(value), "__pydantic_serializer__", None)  # models and pydantic's dataclasses
+    if serializer is not None and not isinstance(value, type):
+        return serializer.to_python(value, mode="json", by_alias=True)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, deque):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+
+
+def _find_problem(value: object) -> str | None:
+    """Say which field cannot be encoded: ``json.items[2].price is of type bytes, which ...``."""
+    try:
+        return next(_problems(value, "json", ()), None)
+    except RecursionError:
+        return "json is nested too deeply"
+
+
+def _problems(value: object, path: str, parents: tuple[int, ...]) -> Iterator[str]:
+    if id(value) in parents:
+        yield f"{path} contains itself"
+        return
+    if len(parents) > _MAX_DEPTH:
+        yield "json is nested too deeply"
+        return
+    if value is None or isinstance(value, (str, int, float)):
+        yield from _scalar_problems(value, path)
+        return
+    inside = (*parents, id(value))
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, (str, int, float, type(None))):
+                yield f"{path} has a key of type {type(key).__name__}, and JSON's keys are text"
+            else:
+                yield from _scalar_problems(key, f"a key of {path}")
+            yield from _problems(item, _member(path, key), inside)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _problems(item, f"{path}[{index}]", inside)
+    else:
+        try:
+            plain = _plain(value)
+        except (TypeError, ValueError):
+            yield f"{path} is of type {type(value).__name__}, whose value has no JSON form"
+        else:
+            yield from _problems(plain, path, inside)
+
+
+def _scalar_problems(value: object, path: str) -> Iterator[str]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{path} is {value}, and JSON knows finite numbers only"
+    elif isinstance(value, str) and not _is_utf8(value):
+        yield f"{path} holds a lone surrogate, which UTF-8 cannot express"
+    elif isinstance(value, int) and value.bit_length() > 14_284:
+        yield f"{path} is too large a number"
+
+
+def _member(path: str, key: object) -> str:
+    text = str(key)[:80]
+    return f"{path}.{text}" if text.isidentifier() else f"{path}[{text!r}]"
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

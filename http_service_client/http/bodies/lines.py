@@ -1,0 +1,111 @@
+"""Bytes that come in pieces, to the lines of text that they hold.
+
+A line ends with CR LF, LF or CR, also where a piece ends between the two; and with nothing else. The
+further separators of `str.splitlines` (U+2028, form feed, ...) stand in the midst of JSON lines and CSV
+fields, and cutting there would break them. The last line needs no end. Text is read as
+`media_types.decode_text` reads the whole: the lines, joined, are the response's `text`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import sys
+
+from ...errors import DecodingError
+from ..media_types import BYTE_ORDER_MARKS, charset_of
+
+__all__ = ["LineDecoder"]
+
+_LINE_END = re.compile(r"\r\n|[\r\n]")
+
+
+class LineDecoder:
+    """Lines of one response: `feed` it as the bytes come, then `finish` it.
+
+    charset: as Content-Type names it; None, or one that is unknown, for a byte order mark, then UTF-8.
+    limit: how many characters a line may have, None for any number.
+    Lines come without their ends, as soon as they are complete. Raises DecodingError for a line that is too
+    long, and nothing else: a broken byte becomes U+FFFD.
+    """
+
+    __slots__ = ("_after_cr", "_head", "_length", "_limit", "_marks", "_pieces", "_text", "_unmarked")
+
+    def __init__(self, charset: str | None, limit: int | None) -> None:
+        known = charset_of(f"text/plain; charset={charset}") if charset else None
+        marks: tuple[tuple[bytes, str], ...] = BYTE_ORDER_MARKS if known is None else ()
+        if known in ("utf-16", "utf-32"):  # their incremental decoders refuse text without a mark
+            marks = tuple((mark, name) for mark, name in BYTE_ORDER_MARKS if name == known)
+            known = f"{known}-{sys.byteorder[0]}e"
+        self._marks = marks
+        self._unmarked = known or "utf-8"
+        self._head = b""  # the first bytes, while they may be a byte order mark
+        self._text: codecs.IncrementalDecoder | None = None
+        self._limit = limit
+        self._pieces: list[str] = []  # the line so far: joined once, or a long one takes quadratic time
+        self._length = 0
+        self._after_cr = False
+
+    @property
+    def length(self) -> int:
+        """Characters held of the line that is not complete yet."""
+        return self._length
+
+    def feed(self, data: bytes) -> list[str]:
+        """The lines that these bytes complete; maybe none yet."""
+        return self._split(self._decoded(data, False)) if data else []
+
+    def finish(self) -> list[str]:
+        """Say that the body ends here: the last line, if it has no end of its own."""
+        lines = self._split(self._decoded(b"", True))
+        if self._length:
+            lines.append("".join(self._pieces))
+            self._pieces, self._length = [], 0
+        return lines
+
+    def _decoded(self, data: bytes, is_last: bool) -> str:
+        if self._text is None:
+            data, self._head = self._head + data, b""
+            if not is_last and any(
+                len(data) < len(mark) and mark.startswith(data) for mark, _ in self._marks
+            ):
+                self._head = data
+                return ""
+            marked = (name for mark, name in self._marks if data.startswith(mark))
+            self._text = _text_decoder(next(marked, self._unmarked))
+        state = self._text.getstate()
+        try:
+            return self._text.decode(data, is_last)
+        except UnicodeError:  # of an ISO 2022 charset, an escape sequence that comes to no end
+            self._text.setstate(state)
+            return self._text.decode(data, True)
+
+    def _split(self, text: str) -> list[str]:
+        if not text:
+            return []
+        if self._after_cr and text[0] == "\n":
+            text = text[1:]  # the line ended with its CR already
+        self._after_cr = text.endswith("\r")
+        *lines, rest = _LINE_END.split(text)
+        if lines:
+            self._pieces.append(lines[0])
+            lines[0] = "".join(self._pieces)
+            self._pieces, self._length = [], 0
+        if rest:
+            self._pieces.append(rest)
+            self._length += len(rest)
+        longest = max(self._length, *map(len, lines)) if lines else self._length
+        if self._limit is not None and longest > self._limit:
+            raise DecodingError(
+                f"a line of the response is longer than {self._limit} characters; "
+                "raise the limit, or read it by iter_bytes()"
+            )
+        return lines
+
+
+def _text_decoder(name: str) -> codecs.IncrementalDecoder:
+    try:
+        b"a".decode(name, "replace")  # LookupError for zlib, rot13: codecs, but not from bytes to text
+        return codecs.getincrementaldecoder(name)("replace")
+    except (LookupError, ValueError):
+        return codecs.getincrementaldecoder("utf-8-sig")("replace")

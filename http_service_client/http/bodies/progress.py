@@ -1,0 +1,75 @@
+"""How far a body has come, told to whoever wants to know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+from .body import Body
+
+__all__ = ["Progress", "told_body"]
+
+# Called with the bytes that there are and the total, None where it is unknown.
+Progress = Callable[[int, "int | None"], object]
+
+_PIECE = 64 * 1024  # bytes between one word and the next
+
+
+def told_body(body: Body, progress: Progress) -> Body:
+    """The same body, drawn in pieces; whoever asks for the next one has got rid of the last.
+
+    progress: called with 0 when the body is begun, and then with what was taken, after each piece.
+    """
+
+    def draw() -> Iterator[bytes]:
+        progress(0, body.length)
+        sent = 0
+        for chunk in body.chunks():
+            for piece in _pieces(chunk):
+                yield piece
+                sent += len(piece)
+                progress(sent, body.length)
+
+    return Body(
+        None,
+        body.content_type,
+        length=body.length,
+        open_source=(lambda: _AsyncTold(body, progress)) if body.is_async else draw,
+        is_replayable=body.is_replayable,
+        is_async=body.is_async,
+    )
+
+
+class _AsyncTold:
+    """As `told_body`'s `draw`, for an async body. A class and no generator: dropped half-way, it needs no closing."""
+
+    __slots__ = ("_body", "_chunks", "_pieces", "_progress", "_sent", "_taken")
+
+    def __init__(self, body: Body, progress: Progress) -> None:
+        self._body = body
+        self._progress = progress
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._sent = self._taken = 0
+
+    def __aiter__(self) -> _AsyncTold:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._body.async_chunks()
+            self._progress(0, self._body.length)
+        if self._taken:
+            self._sent, self._taken = self._sent + self._taken, 0
+            self._progress(self._sent, self._body.length)
+        piece = next(self._pieces, None)
+        while piece is None:
+            self._pieces = _pieces(await self._chunks.__anext__())
+            piece = next(self._pieces, None)
+        self._taken = len(piece)
+        return piece
+
+
+def _pieces(chunk: bytes) -> Iterator[bytes]:
+    if len(chunk) <= _PIECE:
+        return iter((chunk,))
+    return (chunk[start : start + _PIECE] for start in range(0, len(chunk), _PIECE))

@@ -1,0 +1,255 @@
+"""The content codings one by one: gzip, deflate, br, zstd (RFC 9110 8.4.1, 1950-1952, 7932, 8878, 9659).
+
+Each coding turns bytes into pieces of at most about `STEP` bytes and knows whether it is complete. gzip and
+deflate come with Python; br and zstd where a library is installed that can work in bounded steps (a
+brotli older than 1.2 cannot: a few bytes of input may cost hundreds of megabytes, so it is not used).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any, Protocol
+
+from ...errors import DecodingError
+from .libraries import load
+
+__all__ = ["Coding", "accept_encoding", "new_coding"]
+
+STEP = 64 * 1024
+_ZSTD_WINDOW_LOG = 23  # 8 MB, the most that a sender may ask of us (RFC 9659 3)
+# A zstd block of 4 bytes gives up to 128 KiB: with a library that has no output limit, bound the input.
+_ZSTD_SLICE = 64
+
+
+class Coding(Protocol):
+    """One coding of one response."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        """Decode in pieces. Must be drawn to the end before the next call."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Its end mark was seen, or it was given nothing at all."""
+        ...
+
+
+@lru_cache(maxsize=1)
+def accept_encoding() -> str:
+    """The Accept-Encoding that this interpreter can honour, best first known: ``gzip, deflate, br, zstd``."""
+    return ", ".join(["gzip", "deflate"] + [name for name in ("br", "zstd") if _optional(name) is not None])
+
+
+def new_coding(name: str) -> Coding:
+    """A fresh coding by its lower-case name. Raises DecodingError when unknown."""
+    if name in ("gzip", "x-gzip"):
+        return _Gzip()
+    if name == "deflate":
+        return _Deflate()
+    factory = _optional(name)
+    if factory is None:
+        hint = {"br": "; install brotli 1.2 or later", "zstd": "; install zstandard"}.get(name, "")
+        raise DecodingError(f"the response's content coding {name[:40]!r} is unknown{hint}")
+    return _Framed(name, factory)
+
+
+class _Gzip:
+    """One or more gzip members (RFC 1952 2.2), zero padding between and after them allowed."""
+
+    __slots__ = ("_has_members", "_member")
+
+    def __init__(self) -> None:
+        self._member: zlib._Decompress | None = None
+        self._has_members = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self._member is None
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._member is None:
+                if self._has_members:
+                    data = data.lstrip(b"\0")
+                    if not data:
+                        return
+                self._member = zlib.decompressobj(16 + zlib.MAX_WBITS)
+                self._has_members = True
+            yield from _inflate(self._member, data, "gzip")
+            data = self._member.unused_data
+            if self._member.eof:
+                self._member = None
+
+
+class _Deflate:
+    """zlib data (RFC 1950), or raw deflate (RFC 1951), which some servers send under that name."""
+
+    __slots__ = ("_head", "_stream")
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._stream: zlib._Decompress | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        return not self._head if self._stream is None else self._stream.eof
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        if self._stream is None:
+            self._head += data
+            if len(self._head) < 2:
+                return
+            data, self._head = self._head, b""
+            # CM = 8 and FCHECK makes the first two bytes a multiple of 31 (RFC 1950 2.2). Told by the
+            # header and not by a failed try, so that it is the same however the bytes are cut.
+            is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._stream = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
+        if self._stream.eof:
+            raise DecodingError("the response's deflate content has bytes after its end")
+        yield from _inflate(self._stream, data, "deflate")
+        if self._stream.unused_data:
+            raise DecodingError("the response's deflate content has bytes after its end")
+
+
+def _inflate(stream: zlib._Decompress, data: bytes, name: str) -> Iterator[bytes]:
+    while True:
+        try:
+            piece = stream.decompress(data, STEP)
+        except zlib.error as error:
+            raise DecodingError(f"the response's {name} content is corrupt: {error}") from None
+        if piece:
+            yield piece
+        data = stream.unconsumed_tail
+        # A full piece may have left output behind inside zlib, with no input left to show for it.
+        if stream.eof or (not data and len(piece) < STEP):
+            return
+
+
+class _Stream(Protocol):
+    """A decompressor of one br or zstd frame, as the libraries' differing ones are wrapped below."""
+
+    def decode(self, data: bytes) -> Iterator[bytes]: ...
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+
+
+class _Framed:
+    """br, of one frame, or zstd, of one or more (RFC 8878 3.1)."""
+
+    __slots__ = ("_factory", "_frame", "_name", "_started")
+
+    def __init__(self, name: str, factory: Callable[[], _Stream]) -> None:
+        self._name = name
+        self._factory = factory
+        self._frame: _Stream | None = None
+        self._started = False
+
+    @property
+    def is_complete(self) -> bool:
+        return self._frame is None
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._frame is None:
+                if self._started and self._name == "br":
+                    raise DecodingError("the response's br content has bytes after its end")
+                self._frame = self._factory()
+                self._started = True
+            pieces = self._frame.decode(data)
+            while True:
+                try:
+                    piece = next(pieces, None)
+                except Exception as error:  # each library has its own error type
+                    raise DecodingError(f"the response's {self._name} content is corrupt: {error}") from None
+                if piece is None:
+                    break
+                if piece:
+                    yield piece
+            data = b""
+            if self._frame.eof:
+                data = self._frame.unused_data
+                self._frame = None
+
+
+class _Brotli:
+    """`brotli` or `brotlicffi`, 1.2 or later."""
+
+    def __init__(self, module: Any) -> None:
+        self._stream = module.Decompressor()
+        self._process = getattr(self._stream, "process", None) or self._stream.decompress
+        self.unused_data = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.is_finished())
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        # That it can accept more data does not mean that it has no more to give.
+        piece = self._process(data, output_buffer_limit=STEP)
+        while piece:
+            yield piece
+            piece = b"" if self.eof else self._process(b"", output_buffer_limit=STEP)
+
+
+class _Zstd:
+    """`compression.zstd` of Python 3.14, or `backports.zstd`."""
+
+    def __init__(self, module: Any) -> None:
+        limits = {module.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
+        self._stream = module.ZstdDecompressor(options=limits)
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data)
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        yield self._stream.decompress(data, STEP)
+        while not self._stream.eof and not self._stream.needs_input:
+            yield self._stream.decompress(b"", STEP)
+
+
+class _Zstandard:
+    """`zstandard`, whose push interface has no output limit: it is fed in tiny slices."""
+
+    def __init__(self, module: Any) -> None:
+        self._stream = module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG).decompressobj()
+        self._rest = b""
+
+    @property
+    def eof(self) -> bool:
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        return bytes(self._stream.unused_data) + self._rest
+
+    def decode(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _ZSTD_SLICE):
+            yield self._stream.decompress(data[start : start + _ZSTD_SLICE])
+            if self._stream.eof:
+                self._rest = data[start + _ZSTD_SLICE :]
+                return
+
+
+@lru_cache(maxsize=8)
+def _optional(name: str) -> Callable[[], _Stream] | None:
+    """What makes streams for a coding that needs a library; None when there is none. Looked up once."""
+    if name == "br":
+        for module in filter(None, map(load, ("brotli", "brotlicffi"))):
+            if hasattr(module.Decompressor, "can_accept_more_data"):
+                return lambda: _Brotli(module)
+    if name == "zstd":
+        for module in filter(None, map(load, ("compression.zstd", "backports.zstd"))):
+            return lambda: _Zstd(module)
+        zstandard = load("zstandard")
+        if zstandard is not None:
+            return lambda: _Zstandard(zstandard)
+    return None

@@ -1,0 +1,308 @@
+"""Cookies that servers set, kept for the requests that they are meant for (RFC 6265, sharpened by 6265bis).
+
+A jar is one user's memory: a client with a jar speaks for one user. Which cookies a request gets is a
+question of host, path, scheme and time; the port does not count (8.5). A server cannot set cookies for
+hosts beyond its own: not for a single label (``com``, ``localhost``), not for what looks like a registry
+(``co.uk``), not for an address. No list of public suffixes is kept, so registries of other shapes
+(``github.io``) are taken for ordinary domains.
+
+The jar knows neither clock nor threads: the time is an argument, and who shares it brings a lock.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+from ...errors import InvalidRequestError
+from ..hosts import normalise_host
+from ..urls import Url, split_url
+from .dates import parse_cookie_date
+from .header import cookie_header
+
+__all__ = ["Cookie", "CookieJar"]
+
+_MAX_PAIR = 4096  # octets of name and value together; a longer cookie is ignored                 6265bis 5.6
+_MAX_ATTRIBUTE = 1024
+_MAX_AGE = 400 * 24 * 3600  # seconds; no cookie lives longer                                     6265bis 5.5
+_MAX_PER_DOMAIN = 50
+_MAX_COOKIES = 3000
+_Key = tuple[str, str, str]  # domain, path, name
+_NO_LOCK = nullcontext()
+_UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
+_SECONDS = re.compile(r"-?[0-9]+").fullmatch
+# Registries that sell names below a second label: co.uk, com.au. As http.cookiejar has them.
+_SECOND_LABELS = frozenset(
+    ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"]
+)
+
+
+class Cookie(NamedTuple):
+    """One cookie. Its value stays out of the repr.
+
+    domain: the host that set it, or the domain that it is for.   is_host_only: not for hosts below it.
+    expires_at: seconds since the epoch; None for as long as the jar lives.   is_secure: for https alone.
+    """
+
+    name: str
+    value: str
+    domain: str
+    path: str
+    expires_at: float | None
+    is_secure: bool
+    is_host_only: bool
+
+    def __repr__(self) -> str:
+        return f"<Cookie {self.name} for {self.domain}{self.path}>"
+
+
+class CookieJar:
+    """The cookies of one user. Give it to clients by ``HttpClientConfig(cookies=jar)``; both worlds share it.
+
+    Iterating gives each `Cookie` that was not found expired. Holds at most 50 cookies a domain and 3000 in
+    all; beyond, the ones set longest ago are dropped. Thread-safe once a client has it.
+    """
+
+    def __init__(self) -> None:
+        # In the order of their first setting: all, and those of each domain.
+        self._all: dict[_Key, Cookie] = {}
+        self._domains: dict[str, dict[_Key, Cookie]] = {}
+        self._next_end = math.inf  # none of them expires before this instant
+        self._lock: Any = _NO_LOCK
+
+    def share(self, lock: object) -> None:
+        """Take a reentrant lock, to be used by several threads from now on; the first one is kept."""
+        if self._lock is _NO_LOCK:
+            self._lock = lock
+
+    def store(self, url: str, set_cookies: Iterable[str], now: float) -> None:
+        """Take what a response set.
+
+        url: of the request, normalised. set_cookies: the Set-Cookie values, in order. now: seconds since the
+        epoch. What a server may not set is ignored; never raises.
+        """
+        origin = split_url(url)
+        with self._lock:
+            for line in set_cookies:
+                cookie = _read(line, origin, now)
+                if cookie is not None:
+                    self._put_locked(cookie, origin, now)
+
+    def header(self, url: str, now: float, besides: Iterable[str] = ()) -> str:
+        """The Cookie header's value for a request to a normalised URL; "" for none (5.4).
+
+        besides: names that the request has a cookie of already.
+        """
+        origin = split_url(url)
+        path = origin.target.partition("?")[0]
+        known = frozenset(besides)
+        with self._lock:
+            found = [
+                cookie
+                for domain in _domains_of(origin.host)
+                for cookie in list(self._domains.get(domain, {}).values())
+                if self._is_alive_locked(cookie, now)
+                and (cookie.domain == origin.host or not cookie.is_host_only)
+                and (origin.scheme == "https" or not cookie.is_secure)
+                and _path_matches(path, cookie.path)
+                and cookie.name not in known
+            ]
+        found.sort(key=lambda cookie: -len(cookie.path))  # stable: among equals, the older first
+        return "; ".join([f"{cookie.name}={cookie.value}" for cookie in found])
+
+    def set(self, url: str, name: str, value: object) -> None:
+        """Put a cookie into the jar by hand, for the URL's host and all of its paths.
+
+        Raises InvalidRequestError for a URL, name or value that cannot be.
+        """
+        origin = split_url(url)
+        pair = cookie_header({name: value})
+        if pair:
+            cookie = Cookie(
+                name, pair.partition("=")[2], origin.host, "/", None, origin.scheme == "https", True
+            )
+            with self._lock:
+                self._insert_locked(cookie, 0.0)
+
+    def clear(self) -> None:
+        """Forget all cookies."""
+        with self._lock:
+            self._all.clear()
+            self._domains.clear()
+
+    def __iter__(self) -> Iterator[Cookie]:
+        with self._lock:
+            return iter(list(self._all.values()))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<CookieJar {len(self)} cookies>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"cookies": list(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]  # the one constructor
+        for cookie in state["cookies"]:
+            self._insert_locked(cookie, 0.0)
+
+    # Storing, under the lock.
+
+    def _put_locked(self, cookie: Cookie, origin: Url, now: float) -> None:
+        if origin.scheme != "https" and self._shadows_a_secure_one_locked(cookie):
+            return
+        if cookie.expires_at is not None and cookie.expires_at <= now:
+            self._drop_locked(cookie)
+        else:
+            self._insert_locked(cookie, now)
+
+    def _shadows_a_secure_one_locked(self, cookie: Cookie) -> bool:
+        """Whether plain http would write over, or hide, a cookie that https set (6265bis 5.7, step 15)."""
+        below = f".{cookie.domain}"
+        return any(
+            known.is_secure and known.name == cookie.name and _path_matches(cookie.path, known.path)
+            for domain, cookies in self._domains.items()
+            if domain.endswith(below) or _is_below(cookie.domain, domain)
+            for known in cookies.values()
+        )
+
+    def _insert_locked(self, cookie: Cookie, now: float) -> None:
+        cookies = self._domains.setdefault(cookie.domain, {})
+        cookies[_key(cookie)] = self._all[_key(cookie)] = cookie
+        if cookie.expires_at is not None:
+            self._next_end = min(self._next_end, cookie.expires_at)
+        if len(cookies) > _MAX_PER_DOMAIN:
+            self._drop_one_locked(cookies, now)
+        if len(self._all) > _MAX_COOKIES:
+            self._drop_one_locked(self._all, now)
+
+    def _drop_one_locked(self, among: dict[_Key, Cookie], now: float) -> None:
+        """The expired ones, or else the one that has been there for longest."""
+        before = len(among)
+        if self._next_end <= now:
+            for cookie in list(self._all.values()):
+                self._is_alive_locked(cookie, now)
+            ends = [cookie.expires_at for cookie in self._all.values() if cookie.expires_at is not None]
+            self._next_end = min(ends, default=math.inf)
+        if len(among) == before:
+            self._drop_locked(next(iter(among.values())))
+
+    def _is_alive_locked(self, cookie: Cookie, now: float) -> bool:
+        if cookie.expires_at is None or cookie.expires_at > now:
+            return True
+        self._drop_locked(cookie)
+        return False
+
+    def _drop_locked(self, cookie: Cookie) -> None:
+        cookies = self._domains.get(cookie.domain, {})
+        cookies.pop(_key(cookie), None)
+        self._all.pop(_key(cookie), None)
+        if not cookies:
+            self._domains.pop(cookie.domain, None)
+
+
+def _key(cookie: Cookie) -> _Key:
+    return cookie.domain, cookie.path, cookie.name
+
+
+def _read(line: str, origin: Url, now: float) -> Cookie | None:
+    """The cookie of one Set-Cookie value, or None where it may not be set (6265 5.2 and 5.3, 6265bis 5.7)."""
+    if _UNFIT(line) is not None:
+        return None
+    pair, _, rest = line.partition(";")
+    name, equals, value = pair.partition("=")
+    name, value = name.strip(" \t"), value.strip(" \t")
+    if not equals or not name or len(f"{name}{value}".encode("utf-8", "replace")) > _MAX_PAIR:
+        return None
+    attributes = _attributes(rest)
+    place = _domain(attributes.get("domain", ""), origin.host)
+    is_secure = "secure" in attributes
+    if place is None or (is_secure and origin.scheme != "https"):
+        return None
+    domain, is_host_only = place
+    path = attributes.get("path", "")
+    if path[:1] != "/":
+        path = _default_path(origin.target)
+    prefix = name[:9].lower()
+    if prefix.startswith("__secure-") and not is_secure:
+        return None
+    if prefix.startswith("__host-") and not (is_secure and is_host_only and attributes.get("path") == "/"):
+        return None
+    return Cookie(name, value, domain, path, _expiry(attributes, now), is_secure, is_host_only)
+
+
+def _attributes(text: str) -> dict[str, str]:
+    """By lower-case name; the last one of a name counts."""
+    found: dict[str, str] = {}
+    for item in text.split(";"):
+        name, _, value = item.partition("=")
+        value = value.strip(" \t")
+        if len(value) <= _MAX_ATTRIBUTE:
+            found[name.strip(" \t").lower()] = value
+    return found
+
+
+def _domain(wanted: str, host: str) -> tuple[str, bool] | None:
+    """The domain of a cookie and whether it is for that host alone; None where the host may not set it."""
+    wanted = wanted.removeprefix(".").lower()
+    if not wanted:
+        return host, True
+    try:
+        wanted = normalise_host(wanted).strip("[]")
+    except InvalidRequestError:
+        return None
+    if wanted == host:
+        return host, _is_registry(host)
+    return (wanted, False) if _is_below(host, wanted) and not _is_registry(wanted) else None
+
+
+def _is_registry(domain: str) -> bool:
+    """Whether strangers share the domain, or nobody can (an address, a single label)."""
+    labels = domain.rstrip(".").split(".")
+    if len(labels) == 1 or labels[-1].isdigit():  # an IPv6 address has no dots, or ends in an IPv4 one
+        return True
+    return len(labels) == 2 and len(labels[1]) == 2 and labels[0] in _SECOND_LABELS
+
+
+def _is_below(host: str, domain: str) -> bool:
+    """Whether the host is the domain or in it (5.1.3)."""
+    return host.endswith(domain) and (host == domain or host[-len(domain) - 1] == ".")
+
+
+def _domains_of(host: str) -> Iterator[str]:
+    """The host, and the domains that it is in."""
+    yield host
+    if not _is_registry(host):
+        while "." in host:
+            host = host.partition(".")[2]
+            yield host
+
+
+def _default_path(target: str) -> str:
+    """The folder of the request (5.1.4)."""
+    path = target.partition("?")[0]
+    return path[: path.rfind("/")] or "/"
+
+
+def _path_matches(path: str, cookie_path: str) -> bool:
+    """5.1.4: the same, or below it at a slash."""
+    return path == cookie_path or (
+        path.startswith(cookie_path) and (cookie_path.endswith("/") or path[len(cookie_path)] == "/")
+    )
+
+
+def _expiry(attributes: dict[str, str], now: float) -> float | None:
+    """The instant of its end. Max-Age goes before Expires; what cannot be read does not count."""
+    seconds = attributes.get("max-age", "")
+    if _SECONDS(seconds) is not None:
+        return now + min(int(seconds), _MAX_AGE) if int(seconds) > 0 else 0.0
+    at = parse_cookie_date(attributes["expires"]) if "expires" in attributes else None
+    return None if at is None else min(at, now + _MAX_AGE)

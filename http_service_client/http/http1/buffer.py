@@ -1,0 +1,120 @@
+"""The bytes of one connection as they come in: line by line, piece by piece. No socket, no HTTP in here."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from .errors import NotHttpError
+from .framing import MALFORMED, TOO_LARGE, HeadLimits
+
+__all__ = ["EndOfBytes", "Incoming"]
+
+_INTERIM = b"HTTP/1.1 1"
+
+
+class EndOfBytes(Exception):
+    """The connection ended where a line was to come."""
+
+
+class Incoming(ABC):
+    """The bytes of one connection. Whoever has a socket derives from it and says how to receive.
+
+    limits: of the heads that come.   receipts: how often some bytes were received.
+    """
+
+    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it never changes
+        self.limits = limits
+        self.receipts = 0
+        self._data = b""
+        self._at = 0
+
+    @abstractmethod
+    def receive(self) -> bytes:
+        """At least one byte, or b"" when the other side has closed."""
+
+    @property
+    def rest(self) -> bytes:
+        """What was received and not taken yet."""
+        return self._data[self._at :]
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether all that was received has been taken."""
+        return self._at >= len(self._data)
+
+    def _receive(self) -> bytes:
+        self.receipts += 1
+        return self.receive()
+
+    def add(self, data: bytes) -> None:
+        """Put bytes behind those that are there, which were received in another way."""
+        self._data = self._data[self._at :] + data
+        self._at = 0
+
+    def take(self, count: int) -> None:
+        """Pass over so many bytes that were peeked at."""
+        self._at += count
+
+    def step_back(self, count: int) -> None:
+        """Put the last bytes of a line back."""
+        self._at -= count
+
+    def skip_blank_lines(self) -> bytes:
+        """Take line ends away that are there; what is left, as `rest`."""
+        rest = self.rest.lstrip(b"\r\n")
+        self._at = len(self._data) - len(rest)
+        return rest
+
+    def peek(self) -> bytes:
+        """The bytes that are there, or else the next to come, left where they are; b"" at the end."""
+        if self._at >= len(self._data):
+            self.add(self._receive())
+        return self.rest
+
+    @property
+    def may_be_interim(self) -> bool:
+        """Whether what is there, if anything, is (or may become) the head of an interim response."""
+        start = self._data[self._at : self._at + 10]
+        return start == _INTERIM[: len(start)]
+
+    def skip_interim_heads(self) -> None:
+        """Take complete heads of interim responses away."""
+        while len(self._data) - self._at > len(_INTERIM) and self.may_be_interim:
+            end = self._data.find(b"\r\n\r\n", self._at)
+            if end < 0:
+                return
+            self._at = end + 4
+
+    def line(self, is_start: Callable[[bytes], object]) -> bytes:
+        """The next line with its end.
+
+        is_start: whether a line may begin like this. One that may not is not waited for.
+        Raises NotHttpError for such a line, and for one that never ends; EndOfBytes.
+        """
+        end = self._data.find(b"\n", self._at)
+        while end < 0:
+            waiting = len(self._data) - self._at
+            if waiting > 2 * self.limits.size:
+                raise NotHttpError(TOO_LARGE)
+            if waiting and not is_start(self.rest):
+                raise NotHttpError(MALFORMED)
+            more = self._receive()
+            if not more:
+                raise EndOfBytes
+            self.add(more)
+            end = self._data.find(b"\n", waiting)
+        line = self._data[self._at : end + 1]
+        self._at = end + 1
+        return line
+
+    def some(self, most: int | None = None) -> bytes:
+        """The bytes that are there, or else the next to come; at most so many. b"" at the end."""
+        if self._at >= len(self._data):
+            self._data, self._at = self._receive(), 0
+        start, end = self._at, len(self._data)
+        if most is not None and start + most < end:  # what lies behind stays: it may be ten thousand chunks
+            self._at = start + most
+            return self._data[start : self._at]
+        data, self._data, self._at = self._data[start:], b"", 0
+        return data

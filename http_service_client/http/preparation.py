@@ -1,0 +1,82 @@
+"""A request's final form: what the caller and the interceptors left, encoded, framed and validated.
+
+Framing is never the user's to write: a Content-Length that lies or a Transfer-Encoding of one's own is
+how requests are smuggled (RFC 9112, 6.1 and 6.3).
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidRequestError
+from .auth.basic import basic
+from .auth.netrc import NetrcEntries
+from .headers import Headers, build_headers, check_framing, validate_headers
+from .messages import HttpRequest
+from .urls import normalise_url, redact_url, split_url
+
+__all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
+_COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
+
+
+class Preparation:
+    """Brings requests into their final form.
+
+    logins: by host, for requests that have no Authorization. A redirect takes none from here: a server must
+        not be able to make us log in elsewhere.
+    """
+
+    def __init__(self, logins: NetrcEntries | None = None) -> None:
+        self._logins = logins
+
+    def __call__(self, request: HttpRequest, opened: HttpRequest) -> None:
+        """Finish the request in place; what it has in common with the one that was opened is in order.
+
+        Raises InvalidRequestError.
+        """
+        if request.url is not opened.url:
+            if not isinstance(request.url, str):
+                raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
+            request.url = normalise_url(request.url)
+        if request.method is not opened.method:
+            request.method = checked_method(request.method)
+        if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
+            request.headers = build_headers(request.headers)
+        headers, body = request.headers, request.body
+        if self._logins is not None and "Authorization" not in headers:
+            login = self._logins.find(split_url(request.url).host)
+            if login is not None:
+                headers["Authorization"] = basic(*login)
+        has_body = body.length != 0
+        if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
+            raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
+        check_framing(headers, body.length, has_body)
+        if "cookie" in headers._fields:  # the one list that is not joined by commas (RFC 6265, 5.4)
+            headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
+        if body.content_type is not None:
+            if "Content-Type" not in headers:
+                headers["Content-Type"] = body.content_type
+            elif body.content_type.startswith("multipart/") and headers["Content-Type"] != body.content_type:
+                raise InvalidRequestError(
+                    f"the Content-Type {headers['Content-Type']!r} lacks the boundary of the form; "
+                    "leave the header out, or set it to None in the call"
+                )
+        validate_headers(headers)
+        if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
+            headers["Content-Length"] = str(body.length)
+
+
+def checked_method(method: object) -> str:
+    """The method in upper case. Raises InvalidRequestError for what is no name."""
+    if type(method) is str and method in _COMMON:
+        return method
+    if not isinstance(method, str) or _TOKEN(method) is None:
+        shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
+        raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
+    method = method.upper()
+    if method == "CONNECT":  # it asks for a tunnel, and is no request to a resource (RFC 9110, 9.3.6)
+        raise InvalidRequestError("method CONNECT opens a tunnel; for a proxy set HTTPS_PROXY")
+    return method

@@ -1,0 +1,1 @@
+"""Which proxy a URL goes through, and the rules of speaking to one."""

@@ -1,0 +1,178 @@
+"""What goes out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..errors import InvalidRequestError
+from .bodies.encoding import UNSET, Body, encode_body
+from .bodies.progress import Progress, told_body
+from .headers import Headers, build_headers
+from .urls import redact_url
+
+__all__ = ["HttpRequest"]
+
+_IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
+_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+
+
+class HttpRequest:
+    """One request, on its way through the interceptors to the wire.
+
+    method: upper case.  url: absolute, query merged.  headers: mutable, case-insensitive.
+    json, data, files: the body as it was given; setting one re-encodes the body.
+    content: the encoded bytes of the body (None for a streamed one), for signing.
+    idempotent: True when the caller vouches that sending it twice does no harm; None: by its method.
+    progress: called while the body is sent, with the bytes so far and the total (None if unknown); or None.
+
+    Raises InvalidRequestError for a body that cannot be encoded.
+    """
+
+    __slots__ = (
+        "_body",
+        "_data",
+        "_files",
+        "_json",
+        "_own_data",
+        "_own_json",
+        "headers",
+        "idempotent",
+        "method",
+        "progress",
+        "url",
+    )
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
+        json: Any = None,
+        data: Any = None,
+        files: Any = None,
+        content: bytes | None = None,
+        idempotent: bool | None = None,
+    ) -> None:
+        self.method = method
+        self.url = url
+        self.headers = headers if type(headers) is Headers else build_headers(headers)
+        self.idempotent = idempotent
+        self.progress: Progress | None = None
+        self._json = json
+        self._data = data
+        self._files = files
+        self._own_json = self._own_data = True
+        self._body: Body | None = encode_body(json, data, files, content)
+
+    @property
+    def json(self) -> Any:
+        """The JSON body as it was given. A copy's is copied on first touch: change it freely."""
+        if not self._own_json:
+            self._json, self._own_json = copy.deepcopy(self._json), True
+        if not isinstance(self._json, (str, int, float, type(None))):
+            self._body = None  # it may be changed in place from here on
+        return self._json
+
+    @json.setter
+    def json(self, value: Any) -> None:
+        self._json, self._own_json, self._body = value, True, None
+
+    @property
+    def data(self) -> Any:
+        """The form, bytes or stream as it was given."""
+        if isinstance(self._data, (dict, list)):
+            if not self._own_data:
+                self._data, self._own_data = copy.deepcopy(self._data), True
+            self._body = None
+        return self._data
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        self._data, self._own_data, self._body = value, True, None
+
+    @property
+    def files(self) -> Any:
+        """The multipart files as they were given."""
+        return self._files
+
+    @files.setter
+    def files(self, value: Any) -> None:
+        self._files, self._body = value, None
+
+    @property
+    def content(self) -> bytes | None:
+        """The encoded bytes; b"" without a body, None when the body is streamed."""
+        return self.body.content
+
+    @content.setter
+    def content(self, value: bytes) -> None:
+        self._json = self._data = self._files = None
+        self._body = encode_body(UNSET, None, None, value)
+
+    @property
+    def body(self) -> Body:
+        """The body, encoded from what json, data and files say now."""
+        if self._body is None:
+            self._body = encode_body(self._json, self._data, self._files)
+        return self._body
+
+    @body.setter
+    def body(self, value: Body) -> None:
+        if not isinstance(value, Body):  # as in other clients
+            raise InvalidRequestError(
+                f"request.body is what the client encodes, not of type {type(value).__name__}; "
+                "set request.content, data, json or files"
+            )
+        self._body = value
+
+    @property
+    def outgoing_body(self) -> Body:
+        """The body as a transport is to draw it: once for each sending, and its progress is told."""
+        body = self.body
+        return body if self.progress is None or body.length == 0 else told_body(body, self.progress)
+
+    @property
+    def is_safe_to_repeat(self) -> bool:
+        """Whether processing it twice does no more than once: by method, key, or the caller's word.
+
+        An empty key, as of a variable that nobody set, is none: no server knows a repeat by it.
+        """
+        if self.idempotent is not None:
+            return self.idempotent
+        return self.method in _IDEMPOTENT_METHODS or any(
+            self.headers.get(name, "").strip() for name in _IDEMPOTENCY_HEADERS
+        )
+
+    def copy(self) -> HttpRequest:
+        """A copy for one attempt: headers of its own, and json and data copied when touched."""
+        twin = HttpRequest.__new__(HttpRequest)
+        twin.method = self.method
+        twin.url = self.url
+        twin.headers = self.headers.copy()
+        twin.idempotent = self.idempotent
+        twin.progress = self.progress
+        twin._json, twin._data, twin._files = self._json, self._data, self._files
+        twin._own_json = twin._own_data = False
+        twin._body = self._body
+        return twin
+
+    def __repr__(self) -> str:
+        return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A streamed body or an open file cannot cross a process boundary; what was asked can.
+        content = self.body.content
+        return {
+            "method": self.method,
+            "url": self.url,
+            "headers": self.headers,
+            "idempotent": self.idempotent,
+            "content": content,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        content = state.pop("content")
+        self.__init__(**state, content=content or None)  # type: ignore[misc]  # the one constructor

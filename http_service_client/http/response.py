@@ -1,0 +1,212 @@
+"""What comes back."""
+
+from __future__ import annotations
+
+import json as _json
+import textwrap
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from ..errors import HttpStatusError, ResponseValidationError, SentState
+from .bodies.encoding import UNSET, encode_json
+from .content_codings.decoder import decode_text
+from .cookies.header import parse_set_cookie
+from .headers import Headers, build_headers
+from .links import parse_links
+from .problems import Problem, parse_problem
+from .request import HttpRequest
+from .urls import redact_url
+
+if TYPE_CHECKING:
+    from ..events import Timeline
+
+__all__ = ["HttpResponse"]
+
+_ANSWERED = SentState.ANSWERED  # a member of an enumeration takes long to be looked up
+_decode_json = _json.JSONDecoder().decode
+_MOST_WORDS = 300  # characters of a problem in an error message; all of it is in `problem`
+
+
+class HttpResponse:
+    """A complete response. Everything is plain data; nothing is left open.
+
+    status_code: an int.  reason_phrase: may be empty.  headers: case-insensitive, `get_all` for repeats.
+    content: the decoded bytes.  url: of the last exchange, after redirects.  request: what was sent.
+    elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
+    attempts: how many attempts the call took.  timeline: what happened in the call.
+    data: the validated value when `response_type` was given, else None.
+
+    Made by hand, in a test or an interceptor: content may be text, or `json` takes its place.
+    TypeError for a status or a content that is none.
+    """
+
+    __slots__ = (
+        "_headers", "_text", "attempts", "content", "data", "elapsed", "history", "reason_phrase", "request",
+        "status_code", "timeline", "url",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        status_code: int,
+        *,
+        headers: Headers | Mapping[str, object] | Iterable[tuple[str, str]] = (),
+        content: bytes | str = b"",
+        json: Any = UNSET,
+        reason_phrase: str = "",
+        url: str = "",
+        request: HttpRequest | None = None,
+        elapsed: float = 0.0,
+        history: tuple[HttpResponse, ...] = (),
+    ) -> None:
+        if type(status_code) is not int or type(content) is not bytes:
+            status_code, content = _by_hand(status_code, content)
+        if json is not UNSET:
+            if content:
+                raise TypeError("pass content or json, not both")
+            content, headers = encode_json(json), build_headers(headers)
+            headers.setdefault("Content-Type", "application/json")
+        self.status_code = status_code
+        self._headers = headers
+        self.content: bytes = content
+        self.reason_phrase = reason_phrase
+        self.url = url
+        self.request = request
+        self.elapsed = elapsed
+        self.history = history
+        self.attempts = 1
+        self.timeline: Timeline | None = None
+        self.data: Any = None
+        self._text: str | None = None
+
+    @property
+    def headers(self) -> Headers:
+        """The response headers. `headers[name]` joins repeats with ", ", `headers.get_all` lists them."""
+        if type(self._headers) is not Headers:
+            self._headers = Headers(self._headers)  # type: ignore[arg-type]  # pairs or a mapping
+        return self._headers
+
+    @property
+    def text(self) -> str:
+        """The content as text: by the charset of Content-Type, else the BOM, else UTF-8."""
+        if self._text is None:
+            self._text = decode_text(self.content, self.headers.get("Content-Type"))
+        return self._text
+
+    def json(self) -> Any:
+        """The content as JSON.
+
+        Raises ResponseValidationError when it is not JSON, or empty.
+        """
+        content = self.content
+        try:
+            if (
+                type(content) is bytes and content[:4].isascii() and 0 not in content[:4]
+            ):  # UTF-8 (RFC 8259, 8.1)
+                return _decode_json(content.decode("utf-8", "surrogatepass"))
+            return _json.loads(content)
+        except (ValueError, RecursionError) as error:
+            problem = str(error) if self.content else "the body is empty"
+            message = f"the response of {redact_url(self.url)} ({self.status_code}) is not JSON: {problem}"
+            raise ResponseValidationError(message, **self._evidence()) from None
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status_code <= 299
+
+    @property
+    def sent_state(self) -> SentState:
+        """REFUSED when the server says that it did not process the request, else ANSWERED.
+
+        429 (RFC 6585), 425 (RFC 8470, 5.2), and 503 with a Retry-After refuse before processing.
+        """
+        status = self.status_code
+        if status in (425, 429) or (status == 503 and "Retry-After" in self.headers):
+            return SentState.REFUSED
+        return _ANSWERED
+
+    @property
+    def cookies(self) -> dict[str, str]:
+        """The cookies that this response sets, by name."""
+        return parse_set_cookie(self.headers.get_all("Set-Cookie"))
+
+    @property
+    def links(self) -> dict[str, dict[str, str]]:
+        """The Link header (RFC 8288), by relation; each "url" is absolute."""
+        return parse_links(self.headers.get("Link", ""), self.url)
+
+    @property
+    def problem(self) -> Problem | None:
+        """What an application/problem+json response (RFC 9457) says is wrong; None for any other."""
+        return parse_problem(self.headers.get("Content-Type"), self.content)
+
+    def raise_for_status(self) -> HttpResponse:
+        """This response; HttpStatusError when the status is 4xx or 5xx, with what its `problem` says."""
+        if self.status_code < 400:
+            return self
+        method = self.request.method if self.request is not None else "the request to"
+        message = f"{method} {redact_url(self.url)} answered {self.status_code} {self.reason_phrase}".rstrip()
+        problem = self.problem
+        if problem is not None:
+            message += _told(problem, self.reason_phrase)
+        raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
+
+    def explain(self) -> str:
+        """The story of the call as a person would tell it, one line an event."""
+        return self.timeline.explain() if self.timeline is not None else f"{self!r}"
+
+    if not TYPE_CHECKING:  # a type checker knows what there is
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):  # asked by the machinery, and often: for "__await__", say
+                raise AttributeError(name, name=name, obj=self)
+            kind = type(self)
+            remedy = f"; use {kind._ELSEWHERE[name]}" if name in kind._ELSEWHERE else ""
+            message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
+            raise AttributeError(message, name=name, obj=self)
+
+    _ELSEWHERE: ClassVar[Mapping[str, str]] = {  # what other clients call it
+        "ok": "is_success",
+        "is_error": "is_success",
+        "status": "status_code",
+        "reason": "reason_phrase",
+        **dict.fromkeys(("encoding", "charset"), "text, or content.decode(...)"),
+        **dict.fromkeys(("read", "aread"), "content, which is here"),
+        **dict.fromkeys(
+            ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
+            "client.stream(...) to take the body in pieces",
+        ),
+    }
+
+    def _evidence(self) -> dict[str, Any]:
+        return {
+            "response": self,
+            "request": self.request,
+            "sent_state": self.sent_state,
+            "timeline": self.timeline,
+        }
+
+    def __repr__(self) -> str:
+        return f"<HttpResponse [{self.status_code}]>"
+
+
+def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
+    """A status and a content that did not come from the wire."""
+    if not isinstance(status_code, int) or isinstance(status_code, bool):
+        raise TypeError(f"status_code must be an int such as 200, not {status_code!r}")
+    if isinstance(content, str):
+        content = content.encode()
+    if not isinstance(content, (bytes, bytearray, memoryview)):
+        raise TypeError(f"content must be bytes or text, not {type(content).__name__}; pass data as json=")
+    return int(status_code), bytes(content)
+
+
+def _told(problem: Problem, reason_phrase: str) -> str:
+    """A problem's own words for an error message: one line, and not what the status says already."""
+    texts = [_on_one_line(text) for text in (problem.title, problem.detail) if text is not None]
+    words = ": ".join(text for text in texts if text not in ("", reason_phrase))
+    return textwrap.shorten(f": {words}", _MOST_WORDS, placeholder=" ...") if words else ""
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())

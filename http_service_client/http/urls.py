@@ -1,0 +1,249 @@
+"""URLs in the one spelling that both transports send unchanged.
+
+A URL is taken apart by RFC 3986 appendix B and put together in a normal form: http or https, the host
+lower-case ASCII, no default port, no dot segments (6.2.2.3), escapes in upper case, no raw space,
+non-ASCII or lone ``%``, no fragment, no empty query. In that form requests and aiohttp put the same
+bytes on the wire; outside of it they differ, and an attacker chooses which one to fool. So what two
+readers may take for two different places is refused: user information, backslashes, odd hosts.
+
+`normalise_url` is idempotent: its result is its own normal form.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import quote_from_bytes, unquote
+
+from ..errors import InvalidRequestError
+from .hosts import normalise_host
+from .parameters import field_pairs, query_text
+
+__all__ = ["Url", "normalise_url", "origin_of", "redact_url", "remove_dot_segments", "split_url"]
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.DOTALL)
+_PORT = re.compile(r"0*([0-9]{1,5})").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
+_NORMAL = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9_\-.]+)(?::([0-9]+))?(/[!-~]*)").fullmatch
+
+# pchar = unreserved / pct-encoded / sub-delims / ":" / "@"                         RFC 3986 3.3
+_PATH_SAFE = "/:@!$&'()*+,;="
+_QUERY_SAFE = _PATH_SAFE + "?"
+_IS_NORMAL_PATH = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=]|%[0-9A-F]{2})*").fullmatch
+_IS_NORMAL_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=?]|%[0-9A-F]{2})*").fullmatch
+_ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
+_ONE_DOT = frozenset({".", "%2E"})
+_TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
+
+_SECRET_PARTS = re.compile(
+    r"token|key|secret|signature|passw|passphrase|credential|authorization|session|jwt|assertion"
+)
+_SECRET_NAMES = frozenset({"auth", "code", "otp", "pass", "pin", "pwd", "sid", "sig"})
+
+
+class Url(NamedTuple):
+    """A normalised URL, taken apart.
+
+    scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the default one
+    filled in. target: path and query as sent, starts with "/".
+    """
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port (unless it is the default): ``https://api.example.com``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port == _DEFAULT_PORTS[self.scheme]:
+            return f"{self.scheme}://{host}"
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+def normalise_url(url: str, params: object = None, base_url: str | None = None) -> str:
+    """The URL as it goes on the wire, absolute, with `params` after the query that it has.
+
+    params: a mapping or pairs (see `values`), or text or bytes that are an encoded query already.
+    base_url: a *prefix* for relative URLs and not a base in the sense of RFC 3986: ``https://h/v1`` and
+        ``charges`` or ``/charges`` make ``https://h/v1/charges``. An absolute `url` stands as it is.
+    Raises InvalidRequestError, with secrets redacted.
+    """
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"the URL must be text, not {type(url).__name__}; convert it by str()")
+    if base_url is not None and _ABSOLUTE.match(url) is None:
+        normal = _prefixed(base_url, url)
+    else:
+        normal = _normalise(url) if len(url) <= 2048 else _normalise.__wrapped__(url)
+    if not params:
+        return normal
+    query = _encode_params(params)
+    if not query:
+        return normal
+    return f"{normal}{'&' if '?' in normal else '?'}{query}"
+
+
+@lru_cache(maxsize=1024)
+def split_url(url: str) -> Url:
+    """Take a normalised URL apart; any other is normalised first."""
+    match = _NORMAL(url)
+    if match is None:
+        match = _NORMAL(normalise_url(url))
+        assert match is not None  # what normalise_url returns always matches
+    scheme, host, port, target = match.groups()
+    return Url(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], target)
+
+
+@lru_cache(maxsize=1024)
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL, as `Url.origin`."""
+    return split_url(url).origin
+
+
+def redact_url(url: str) -> str:
+    """The URL for a log or an error: user information and secret-like query values become ``***``.
+
+    Takes any text and never fails; a URL that cannot be understood is still redacted.
+    """
+    if "?" not in url and "@" not in url and "#" not in url:
+        return url
+    if "@" in url:
+        url = re.sub(r"^([^/?#]*//)?[^/?#]*@", r"\1***@", url, count=1)
+    head, hash_sign, fragment = url.partition("#")
+    head, mark, query = head.partition("?")
+    if mark:
+        query = "&".join(map(_redact_pair, query.split("&")))
+    if "=" in fragment:  # an OAuth token comes back in the fragment
+        fragment = "***"
+    return f"{head}{mark}{query}{hash_sign}{fragment}"
+
+
+def remove_dot_segments(path: str) -> str:
+    """RFC 3986 5.2.4, for a path that starts with "/". An escaped dot (``%2E``) is one too."""
+    if "." not in path and "%2E" not in path:
+        return path
+    kept: list[str] = []
+    segments = path.split("/")[1:]
+    for segment in segments:
+        if segment in _TWO_DOTS:
+            if kept:
+                kept.pop()
+        elif segment not in _ONE_DOT:
+            kept.append(segment)
+    if segments[-1] in _ONE_DOT or segments[-1] in _TWO_DOTS:
+        kept.append("")  # "/a/.." is the folder "/", and "/a/." the folder "/a/"
+    return "/" + "/".join(kept)
+
+
+@lru_cache(maxsize=1024)
+def _normalise(url: str) -> str:
+    _check_characters(url)
+    match = _ABSOLUTE.match(url)
+    if match is None:
+        raise InvalidRequestError(
+            f"the URL {_shown(url)} is not absolute; write it as https://host/path, or use a base_url"
+        )
+    scheme, authority, path, query = match.groups()
+    scheme = scheme.lower()
+    if scheme not in _DEFAULT_PORTS:
+        raise InvalidRequestError(f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent")
+    if "@" in authority:
+        raise InvalidRequestError(
+            "the URL has user information before the host; remove it and pass auth= instead"
+        )
+    path = remove_dot_segments(_escaped(path, _PATH_SAFE)) if path else "/"
+    normal = f"{scheme}://{_normal_authority(authority, scheme)}{path}"
+    return f"{normal}?{_escaped(query, _QUERY_SAFE)}" if query else normal
+
+
+def _check_characters(url: str) -> None:
+    if _CONTROL(url) is not None:
+        raise InvalidRequestError(f"the URL {_shown(url)} has a control character in it; remove or escape it")
+    if url != url.strip():
+        raise InvalidRequestError(f"the URL {_shown(url)} has white space around it; strip it")
+    if "\\" in url.partition("?")[0]:
+        raise InvalidRequestError(
+            f"the URL {_shown(url)} has a backslash in it, which some take for a slash; write / or %5C"
+        )
+
+
+def _normal_authority(authority: str, scheme: str) -> str:
+    host, port = authority, ""
+    colon = authority.rfind(":")
+    if colon > authority.rfind("]"):
+        host, port = authority[:colon], authority[colon + 1 :]
+    host = normalise_host(host)
+    if not port:
+        return host
+    match = _PORT(port)
+    number = int(match.group(1)) if match else 0
+    if not 0 < number < 65536:
+        shown = repr(port[:20]) if port.isdigit() else "not a number"  # it may be a misplaced password
+        raise InvalidRequestError(f"the URL's port is {shown}; it must be a number from 1 to 65535")
+    return host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
+
+
+def _escaped(text: str, safe: str) -> str:
+    """Percent-encoded normal form: what is escaped stays so, in upper case; the rest as UTF-8."""
+    is_normal = _IS_NORMAL_QUERY if safe is _QUERY_SAFE else _IS_NORMAL_PATH
+    if is_normal(text):
+        return text
+    try:
+        # Odd pieces are the escapes; a "%" in the others is a lone one, and becomes %25.
+        pieces = _ESCAPE.split(text)
+        pieces[1::2] = [escape.upper() for escape in pieces[1::2]]
+        pieces[::2] = [quote_from_bytes(piece.encode("utf-8"), safe) for piece in pieces[::2]]
+    except UnicodeEncodeError:
+        raise InvalidRequestError("the URL holds a lone surrogate, which UTF-8 cannot express") from None
+    return "".join(pieces)
+
+
+def _encode_params(params: object) -> str:
+    if isinstance(params, (bytes, bytearray)):
+        params = quote_from_bytes(bytes(params), _QUERY_SAFE + "%")
+    if isinstance(params, str):
+        if _CONTROL(params) is not None:
+            raise InvalidRequestError(
+                "params is text with a control character in it; pass a mapping to have it escaped"
+            )
+        return _escaped(params, _QUERY_SAFE)
+    return query_text(field_pairs(params, "params"))
+
+
+def _prefixed(base_url: str, url: str) -> str:
+    if not isinstance(base_url, str):
+        raise InvalidRequestError(f"base_url must be text, not {type(base_url).__name__}")
+    if "?" in base_url or "#" in base_url:
+        raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
+    base = _normalise(base_url)
+    if url.startswith("//"):
+        raise InvalidRequestError(
+            f"the URL {_shown(url)} starts with two slashes, which names another host; write one slash or https://"
+        )
+    _check_characters(url)
+    if not url or url[0] in "?#":
+        return _normalise(base + url)
+    prefix = base if base.endswith("/") else f"{base}/"
+    joined = _normalise(prefix + url.removeprefix("/"))
+    if not joined.startswith(prefix):
+        raise InvalidRequestError(
+            f"the URL {_shown(url)} climbs out of base_url by '..'; use an absolute URL if you mean it"
+        )
+    return joined
+
+
+def _redact_pair(pair: str) -> str:
+    key, equals, _ = pair.partition("=")
+    name = unquote(key).lower()
+    if equals and (name in _SECRET_NAMES or _SECRET_PARTS.search(name)):
+        return f"{key}=***"
+    return pair
+
+
+def _shown(url: str) -> str:
+    # A refused URL may be a mangled one, its password anywhere before an "@": hide all of that.
+    return repr(redact_url(re.sub(r"^([^/?#]*//)?[^?#]*@", r"\1***@", url, count=1))[:200])

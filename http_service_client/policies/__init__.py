@@ -1,0 +1,36 @@
+"""What people hold: policies for a client, for one call, and around any function.
+
+Machines and conditions that a policy is made of are here as well, so that one import says it all.
+"""
+
+from ..core.machines.backoff import (
+    BackoffStrategy,
+    ConstantBackoff,
+    DecorrelatedBackoff,
+    ExponentialBackoff,
+    FibonacciBackoff,
+    Jitter,
+    LinearBackoff,
+)
+from ..core.machines.circuit_states import CircuitBreakerSnapshot, CircuitBreakerState, StateChange
+from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.machines.retry_conditions import RetryCondition
+from .circuit_breaker import CircuitBreakerPolicy
+from .retry import RetryPolicy
+
+__all__ = [
+    "BackoffStrategy",
+    "CircuitBreakerPolicy",
+    "CircuitBreakerSnapshot",
+    "CircuitBreakerState",
+    "ConstantBackoff",
+    "DecorrelatedBackoff",
+    "ExponentialBackoff",
+    "FibonacciBackoff",
+    "Jitter",
+    "LinearBackoff",
+    "RetryBudgetSettings",
+    "RetryCondition",
+    "RetryPolicy",
+    "StateChange",
+]

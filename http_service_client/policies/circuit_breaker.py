@@ -1,0 +1,289 @@
+"""The circuit breaker that people hold: for a client, for one call, around any function or block.
+
+What a guarded function came to is judged by the HTTP outcome behind it as well: a 402 that the function
+turned into an exception of its own is no failure of the service.
+"""
+
+from __future__ import annotations
+
+import random as _random
+import time
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from functools import partial
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ..core.checks import check_duration, check_function
+from ..core.layers.circuit_breaker import refused
+from ..core.machines.circuit_breaker import CircuitBreaker, Permit
+from ..core.machines.circuit_states import (
+    CircuitBreakerSettings,
+    CircuitBreakerSnapshot,
+    CircuitBreakerState,
+    Refusal,
+    StateChange,
+)
+from ..core.nesting import Scope
+from ..core.outcomes import is_failure, is_failure_type
+from ..drivers.locks import ForkSafeLock
+from ..errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
+from ..http.messages import HttpResponse
+from .deadline import deadline
+from .functions import guarded, is_interruption, refuse_awaitable
+
+__all__ = ["CircuitBreakerPolicy"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class CircuitBreakerPolicy:
+    """Stop calling what keeps failing; try again, one call at a time, after a while.
+
+    failure_threshold: consecutive failures that open the circuit (>= 1).
+    recovery_timeout: seconds it stays open before a trial call may pass (> 0).
+    success_threshold: successful trials in a row that close it (>= 1).
+    timeout: seconds that one guarded call may take, or None. The client's calls inside are bounded by
+        it as by a `deadline`; a guarded call that took longer counts as a failure even if it returned.
+        In a client's configuration it bounds each attempt.
+    recovery_multiplier, max_recovery_timeout: growth of the open time at each failed trial, and its cap.
+    recovery_jitter: 0 to 1; the open time is stretched by up to this fraction.
+    trial_lease: seconds after which the place of a trial that never settled comes back.
+    metrics_only: count and change state, but refuse nothing.
+    name: what the circuit is called in errors and events.
+    clock: monotonic seconds.   on_change: told of each `StateChange`, after it.
+        In a client's configuration the client's clock counts, and `on_change` hears of all its circuits.
+
+    Raises ConfigurationError (a ValueError) that names the field, the value and the remedy.
+
+    One object may be shared by threads and event loops. What counts as a failure: transport errors,
+    408, 429 and 5xx; an exception of the guarded function, unless the HTTP outcome behind it shows a
+    healthy service (a 402 turned into an exception is no failure of the service). Cancellation counts
+    as nothing.
+    """
+
+    def __init__(
+        self,
+        failure_threshold: int = 5,
+        recovery_timeout: float = 60.0,
+        success_threshold: int = 3,
+        timeout: float | None = None,
+        *,
+        recovery_multiplier: float = 1.0,
+        max_recovery_timeout: float = 600.0,
+        recovery_jitter: float = 0.0,
+        trial_lease: float = 60.0,
+        metrics_only: bool = False,
+        name: str = "",
+        clock: Callable[[], float] = time.monotonic,
+        on_change: Callable[[StateChange], None] | None = None,
+    ) -> None:
+        check_duration("timeout", timeout)
+        if not isinstance(name, str):
+            raise ConfigurationError(f"name must be a str, not {name!r}")
+        for field_name, value in (("clock", clock), ("on_change", on_change or print)):
+            check_function(field_name, value)
+        self.settings = CircuitBreakerSettings(
+            failure_threshold=failure_threshold,
+            recovery_timeout=recovery_timeout,
+            success_threshold=success_threshold,
+            recovery_multiplier=recovery_multiplier,
+            max_recovery_timeout=max_recovery_timeout,
+            recovery_jitter=recovery_jitter,
+            trial_lease=trial_lease,
+            metrics_only=metrics_only,
+        )
+        self.failure_threshold = failure_threshold
+        self.recovery_timeout = recovery_timeout
+        self.success_threshold = success_threshold
+        self.timeout = timeout
+        self.name = name
+        self.on_change = on_change
+        self._clock = clock
+        self.breaker = CircuitBreaker(
+            self.settings,
+            key=name,
+            clock=clock,
+            random=_random.random,
+            lock=ForkSafeLock(),
+            on_change=on_change,
+        )
+        self._entered: ContextVar[tuple[Guard, ...]] = ContextVar("http_service_client.entered", default=())
+        self._open: list[Guard] = []
+
+    @property
+    def state(self) -> CircuitBreakerState:
+        """Closed, open or half-open. A question: it changes nothing."""
+        return self.breaker.state
+
+    @property
+    def is_isolated(self) -> bool:
+        """Whether `isolate()` holds."""
+        return self.breaker.is_isolated
+
+    def isolate(self) -> None:
+        """Refuse everything until `reset()`."""
+        self.breaker.isolate()
+
+    def reset(self) -> None:
+        """Close the circuit and forget what was counted."""
+        self.breaker.reset()
+
+    def snapshot(self) -> CircuitBreakerSnapshot:
+        """State and counts, at one instant."""
+        return self.breaker.snapshot()
+
+    def apply(self, function: F) -> F:
+        """The function, guarded: refused by `CircuitOpenError` while the circuit is open."""
+        return guarded(function, partial(breaking, self), partial(breaking_async, self))
+
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a plain function under this policy."""
+        return breaking(self, function)(*args, **kwargs)
+
+    async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+        """Call and await an async function under this policy."""
+        return await breaking_async(self, function)(*args, **kwargs)
+
+    def __enter__(self) -> CircuitBreakerPolicy:
+        guard = Guard(self)
+        self._entered.set((*self._entered.get(), guard))
+        self._open.append(guard)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Each task leaves the block that it entered. A block that a fixture or lifespan leaves in another
+        # context than it entered is the last one that is open anywhere.
+        entered = [guard for guard in self._entered.get() if guard in self._open]
+        if not (entered or self._open):
+            raise RuntimeError(f"{self!r} was not entered")
+        guard = (entered or self._open)[-1]
+        self._entered.set(tuple(entered[:-1]))
+        self._open.remove(guard)
+        if error is None:
+            guard.returned(None)
+        else:
+            guard.raised(error)
+
+    async def __aenter__(self) -> CircuitBreakerPolicy:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r} " if self.name else ""
+        return f"<CircuitBreakerPolicy {name}{self.state.value}>"
+
+
+class Guard(Scope):
+    """One call under a circuit breaker, from being made until it `returned` or `raised`.
+
+    A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
+    """
+
+    __slots__ = ("_admission", "_deadline", "_is_plain", "_policy", "_started", "_timeout")
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        free_pass = policy.breaker.free_pass
+        self._admission: Any = _permit(policy.breaker) if free_pass is None else free_pass
+        self._policy = policy
+        Scope.__init__(self, False)
+        self._timeout = policy.timeout  # as it is now: it may be changed under this call
+        self._is_plain = free_pass is not None and self._timeout is None
+        if self._timeout is not None:
+            self._started = policy._clock()
+            self._deadline = deadline(self._timeout, clock=policy._clock)
+            self._deadline.__enter__()
+
+    def returned(self, result: object) -> None:
+        """Tell the breaker of a result."""
+        if self._is_plain and not isinstance(result, HttpResponse):  # as nearly always: nothing to look into
+            self.leave()
+            self._policy.breaker.record_success(self._admission)
+        else:
+            self._settle(None, result)
+
+    def raised(self, error: BaseException) -> None:
+        """Tell the breaker of an error."""
+        self._settle(error, None)
+
+    def _settle(self, error: BaseException | None, result: object) -> None:
+        self.leave()
+        failed = _evidence(error, result, self)
+        policy = self._policy
+        if self._timeout is not None:
+            self._deadline.__exit__()
+            if not is_interruption(error) and policy._clock() - self._started >= self._timeout:
+                failed = True
+        policy.breaker.settle(self._admission, failed)
+
+
+def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
+    """Whether a guarded call failed: True, False, or None for no evidence.
+
+    it returned            a response speaks by its status; anything else is a success
+    it was interrupted     none
+    one of our errors      by its type; `raise_for_status()` by the status
+    any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
+    """
+    if error is None:
+        return is_failure(result) if isinstance(result, HttpResponse) else False
+    if is_interruption(error):
+        return None
+    if isinstance(error, HttpStatusError) and error.response is not None:
+        return is_failure(error.response)
+    if isinstance(error, HttpClientError):
+        return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
+    last = scope.last_outcome
+    return True if last is None else is_failure(last)
+
+
+def _permit(breaker: CircuitBreaker) -> Permit:
+    answer = breaker.try_acquire()
+    if isinstance(answer, Refusal):
+        failure = refused(answer)
+        raise CircuitOpenError(failure.message, **failure.details)
+    return answer
+
+
+def breaking(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain function, each call of it under the circuit breaker."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        guard = Guard(policy)
+        try:
+            result = function(*args, **kwargs)
+            if hasattr(result, "__await__"):
+                refuse_awaitable(function, result)
+        except BaseException as error:
+            guard.raised(error)
+            raise
+        guard.returned(result)
+        return result
+
+    return guarded
+
+
+def breaking_async(
+    policy: CircuitBreakerPolicy, function: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """The async function, as `breaking`; one that returns a plain value will do as well."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        guard = Guard(policy)
+        try:
+            result = function(*args, **kwargs)
+            if hasattr(result, "__await__"):
+                result = await result
+        except BaseException as error:
+            guard.raised(error)
+            raise
+        guard.returned(result)
+        return result
+
+    return guarded

@@ -1,0 +1,46 @@
+"""Putting a policy around a function that is no HTTP call itself: plain or async, function or method."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+from ..errors import ConfigurationError
+
+__all__ = ["guarded", "is_interruption", "refuse_awaitable"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def guarded(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
+    """The function with its name and signature, and a guard around it: one of the two, by its kind."""
+    if isinstance(function, (classmethod, staticmethod)):
+        wrapper: Any = type(function)
+        return wrapper(guarded(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
+    if not callable(function):
+        raise ConfigurationError(f"a policy guards functions, not {function!r}")
+    if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):
+        raise ConfigurationError(f"a policy guards functions that return, not the generator {function!r}")
+    suited = guard_async if _is(inspect.iscoroutinefunction, function) else guard
+    return functools.wraps(function)(suited(function))  # type: ignore[return-value]  # the same signature
+
+
+def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
+    """Whether it holds for the function, or for what is called when the object is."""
+    return question(function) or question(type(function).__call__)
+
+
+def is_interruption(error: BaseException | None) -> bool:
+    """Cancellation, KeyboardInterrupt and the like: the caller's doing."""
+    return error is not None and (
+        not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
+    )
+
+
+def refuse_awaitable(function: Callable[..., Any], result: object) -> NoReturn:
+    """A plain function's result is still to be awaited: it would fail when the guard has gone."""
+    if inspect.iscoroutine(result):
+        result.close()  # or Python would warn that nobody awaited it
+    raise ConfigurationError(f"{function!r} returned an awaitable; make it `async def` to have it guarded")

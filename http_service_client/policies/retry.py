@@ -1,0 +1,161 @@
+"""The retry policy that people hold: for a client, for one call, around any function."""
+
+from __future__ import annotations
+
+import random as _random
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from ..core.checks import check_function
+from ..core.deadline import AMBIENT_DEADLINE
+from ..core.machines.backoff import endless_waits
+from ..core.machines.retry_settings import RetrySettings
+from ..core.nesting import Scope
+from ..drivers.clocks import Clock, SystemClock
+from ..errors import CircuitOpenError, ConfigurationError
+from ..http.messages import HttpResponse
+from ..http.retry_after import parse_retry_after
+from .functions import guarded, is_interruption, refuse_awaitable
+
+__all__ = ["RetryPolicy"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class RetryPolicy(RetrySettings):
+    """Try again what failed in passing, with growing waits.
+
+    max_attempts: attempts in all, the first one included (>= 1).
+    backoff_strategy: the waits; `ExponentialBackoff()` by default.
+    retry_conditions: list of `RetryCondition`; one that holds is enough. None: transport errors except
+        TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
+    nested: retry even when an enclosing retry policy is in charge, which multiplies the attempts.
+    random: uniform in [0, 1).   clock: the time to wait by.
+
+    On a client's call, an unsafe request is repeated only when it cannot have been processed. On a
+    function, the conditions alone decide: whoever guards a function vouches that it may be repeated.
+    An ambient `deadline` and a `Retry-After` behind the function's exception are kept to in both.
+    """
+
+    random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
+    clock: Clock = field(default=SystemClock(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_function("random", self.random)
+        if not isinstance(self.clock, Clock):
+            raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
+
+    def apply(self, function: F) -> F:
+        """The function, repeated while a condition holds; the last result or error is what comes out."""
+        return guarded(function, partial(retrying, self), partial(retrying_async, self))
+
+    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        """Call a plain function under this policy."""
+        return retrying(self, function)(*args, **kwargs)
+
+    async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+        """Call and await an async function under this policy."""
+        return await retrying_async(self, function)(*args, **kwargs)
+
+
+class Attempts(Scope):
+    """One call under a retry policy, from being made until `leave()`: how often, and when again."""
+
+    __slots__ = ("_delays", "_made", "_policy")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        Scope.__init__(self, retries=True)
+        self._policy = policy
+        self._made = 0
+        self._delays: Iterator[float] | None = None
+
+    def wait_after(self, error: BaseException | None, value: object = None) -> float | None:
+        """Seconds until the next attempt; None when what this one came to is the end of it."""
+        policy = self._policy
+        self._made += 1
+        if self._made >= policy.max_attempts or self._is_nested() or not self._is_worth_it(error, value):
+            return None
+        if self._delays is None:
+            self._delays = endless_waits(policy.backoff_strategy, policy.random)
+        delay = next(self._delays)
+        behind = value if error is None else self.last_outcome
+        if isinstance(behind, HttpResponse):
+            asked = parse_retry_after(behind.headers.get("Retry-After"), policy.clock.wall())
+            cap = getattr(policy.backoff_strategy, "max_delay", None)
+            if asked is not None:
+                if cap is not None and asked > cap:
+                    return None
+                delay = max(delay, asked)
+        ambient = AMBIENT_DEADLINE.get()
+        return None if ambient is not None and delay >= ambient.remaining() else delay
+
+    def _is_nested(self) -> bool:
+        return self.outer is not None and self.outer.retries and not self._policy.nested
+
+    def _is_worth_it(self, error: BaseException | None, value: object) -> bool:
+        if error is None:
+            return self._policy.is_worth_it(value)
+        if isinstance(error, CircuitOpenError) or is_interruption(error):
+            return False
+        last = self.last_outcome
+        return self._policy.is_worth_it(error) or (last is not None and self._policy.is_worth_it(last))
+
+
+def retrying(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The plain function, each call of it under the retry policy."""
+
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        attempts = Attempts(policy)
+        try:
+            while True:
+                try:
+                    result = function(*args, **kwargs)
+                    if hasattr(result, "__await__"):
+                        refuse_awaitable(function, result)
+                except Exception as error:
+                    wait = attempts.wait_after(error)
+                    if wait is None:
+                        raise
+                else:
+                    wait = attempts.wait_after(None, result)
+                    if wait is None:
+                        return result
+                policy.clock.sleep(wait)
+                attempts.last_outcome = None
+        finally:
+            attempts.leave()
+
+    return guarded
+
+
+def retrying_async(
+    policy: RetryPolicy, function: Callable[..., Awaitable[Any]]
+) -> Callable[..., Awaitable[Any]]:
+    """The async function, as `retrying`; one that returns a plain value will do as well."""
+
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        attempts = Attempts(policy)
+        try:
+            while True:
+                try:
+                    result = function(*args, **kwargs)
+                    if hasattr(result, "__await__"):
+                        result = await result
+                except Exception as error:
+                    wait = attempts.wait_after(error)
+                    if wait is None:
+                        raise
+                else:
+                    wait = attempts.wait_after(None, result)
+                    if wait is None:
+                        return result
+                await policy.clock.sleep_async(wait)
+                attempts.last_outcome = None
+        finally:
+            attempts.leave()
+
+    return guarded

@@ -1,0 +1,211 @@
+"""A network that is a script: the same for blocking and asyncio calls, without sockets or sleeping.
+
+    transport = ScriptedTransport([HttpResponse(503), ConnectionResetError(), HttpResponse(200, content=b"ok")])
+    client = HttpServiceClient(transport=transport)
+
+An outcome may be late: then time passes as it would on a wire, on the clock that it is given, and a
+latency beyond the attempt's timeout becomes the failure that a real transport makes of it.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from http import HTTPStatus
+from itertools import chain, repeat
+from typing import Any, NamedTuple, Protocol
+
+from ..core.checks import check_number
+from ..core.effects import Outcome
+from ..core.timeouts import Timeout
+from ..errors import Failure, HttpClientError, SentState
+from ..http.messages import HttpRequest, HttpResponse
+from ..http.urls import origin_of, split_url
+from ..transports.failures import Phase, failure_of
+
+__all__ = ["Late", "ScriptedTransport", "Sent", "late"]
+
+
+class Late(NamedTuple):
+    """An outcome that is `latency` seconds in coming."""
+
+    latency: float
+    outcome: Scripted
+
+
+# A response is given out as a copy that knows the request it answers. An OSError is what the socket
+# would have raised: ConnectionRefusedError(), ConnectionResetError(), socket.gaierror(). A function is
+# called with the request and returns one of the others.
+Scripted = HttpResponse | Failure | OSError | Late | Callable[[HttpRequest], Any]
+Script = Scripted | Sequence[Scripted]
+
+_PHRASES = {status.value: status.phrase for status in HTTPStatus}
+_WHILE_CONNECTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
+
+
+def late(latency: float, outcome: Scripted) -> Late:
+    """The outcome, after so many seconds; the timeout's failure where that is longer than it allows.
+
+    Raises ConfigurationError (a ValueError) for a latency that is no number of seconds of 0 or more.
+    """
+    check_number("latency", latency, unit="of seconds ")
+    return Late(latency, outcome)
+
+
+class Sent(NamedTuple):
+    """One exchange: the request in its final form, its body's bytes, its timeout, and what came of it.
+
+    content: b"" for a request that was never sent.
+    """
+
+    request: HttpRequest
+    content: bytes
+    timeout: Timeout
+    outcome: Outcome
+
+
+class Time(Protocol):
+    """What lets time pass, such as a `testing.VirtualClock`."""
+
+    def elapse(self, seconds: float) -> None: ...
+    async def elapse_async(self, seconds: float) -> None: ...
+
+
+class ScriptedTransport:
+    """Answers from a script. Both worlds' transport in one; thread-safe.
+
+    script: outcomes in order, one an exchange, the last one for all further ones; or a mapping from
+        an absolute URL without its query, a path, or "*" for the rest, to such a list.
+    clock: passes the time of late outcomes; None sleeps.
+
+    Raises LookupError into a call that no entry is for: a test that asks for more than it said.
+    """
+
+    def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
+        scripts = script if isinstance(script, Mapping) else {"*": script}
+        self._scripts = {key: _played(key, given) for key, given in scripts.items()}
+        self._for_all = self._scripts["*"] if set(self._scripts) == {"*"} else None
+        self._clock = clock
+        self._sent: list[Sent] = []
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Every exchange so far, those that never reached a server included."""
+        return list(self._sent)
+
+    @property
+    def requests(self) -> list[HttpRequest]:
+        """The requests that a server would have seen."""
+        return [sent.request for sent in self.sent if sent.outcome.sent_state is not SentState.NEVER_SENT]
+
+    def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """The next outcome of the script, on the calling thread."""
+        latency, outcome = self._next(request, timeout)
+        try:
+            body = request.outgoing_body
+            content = body.content
+            if content is None:
+                content = b"" if _is_never_sent(outcome) else b"".join(body.chunks())
+        except HttpClientError as error:
+            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+        self._note(request, content, timeout, outcome)
+        if self._clock is not None:
+            self._clock.elapse(latency)
+        elif latency > 0:
+            time.sleep(latency)
+        return outcome
+
+    async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
+        """The next outcome of the script, in an asyncio task."""
+        latency, outcome = self._next(request, timeout)
+        try:
+            body = request.outgoing_body
+            content = body.content
+            if content is None:
+                # Drawn only when sent, as a socket would: whether a stream is consumed decides on retries.
+                drawn = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
+                content = b"".join(drawn)
+        except HttpClientError as error:
+            return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+        self._note(request, content, timeout, outcome)
+        if self._clock is not None:
+            await self._clock.elapse_async(latency)
+        elif latency > 0:
+            import asyncio
+
+            await asyncio.sleep(latency)
+        return outcome
+
+    def close(self) -> None:
+        """Nothing: there is no connection to close."""
+
+    async def close_async(self) -> None:
+        """Nothing: there is no connection to close."""
+
+    def __repr__(self) -> str:
+        return f"<ScriptedTransport {', '.join(self._scripts)}, {len(self._sent)} exchanges>"
+
+    def _next(self, request: HttpRequest, timeout: Timeout) -> tuple[float, Outcome]:
+        """How long it takes, and what comes of it."""
+        latency, scripted = 0.0, next(self._for_all or self._script_for(request))
+        while not isinstance(scripted, (HttpResponse, Failure, OSError)):
+            if isinstance(scripted, Late):
+                latency += scripted.latency
+                scripted = scripted.outcome
+            elif callable(scripted):
+                scripted = scripted(request)
+            else:
+                raise TypeError(f"a script is made of responses, failures and errors, not {scripted!r}")
+        if latency:
+            bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
+            if bounds and latency > min(bounds):
+                is_over = min(bounds) == timeout.total
+                return min(bounds), failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over)
+        if isinstance(scripted, HttpResponse):
+            return latency, _answering(request, scripted, latency)
+        if isinstance(scripted, OSError):
+            phase = Phase.CONNECT if isinstance(scripted, _WHILE_CONNECTING) else Phase.RECEIVE
+            return latency, failure_of(phase, scripted, request, timeout, False)
+        return latency, scripted
+
+    def _script_for(self, request: HttpRequest) -> Iterator[Scripted]:
+        origin, path = origin_of(request.url), split_url(request.url).target.partition("?")[0]
+        for key in (f"{origin}{path}", path, "*"):
+            if key in self._scripts:
+                return self._scripts[key]
+        known = ", ".join(map(repr, self._scripts))
+        raise LookupError(f"nothing is scripted for {request.method} {origin}{path}, only for {known}")
+
+    def _note(self, request: HttpRequest, content: bytes, timeout: Timeout, outcome: Outcome) -> None:
+        if content and _is_never_sent(outcome):
+            content = b""
+        self._sent.append(Sent(request.copy(), content, timeout, outcome))
+
+
+def _played(key: str, script: Script) -> Iterator[Scripted]:
+    """The outcomes one by one, and the last one for ever; an iterator of itertools, so threads may share it."""
+    # A Late is a tuple, but one outcome.
+    several = isinstance(script, Sequence) and not isinstance(script, Late)
+    outcomes: tuple[Scripted, ...] = tuple(script) if several else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `several`
+    if not outcomes:
+        raise ValueError(f"the script of {key!r} needs at least one outcome, such as HttpResponse(200)")
+    return chain(outcomes, repeat(outcomes[-1]))
+
+
+def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:
+    """The scripted response as a server would give it to this request."""
+    return HttpResponse(
+        response.status_code,
+        headers=response.headers.copy(),
+        content=b"" if request.method == "HEAD" else response.content,
+        reason_phrase=response.reason_phrase or _PHRASES.get(response.status_code, ""),
+        url=request.url,
+        request=request,
+        elapsed=latency,
+    )
+
+
+def _is_never_sent(outcome: Outcome) -> bool:
+    return outcome.sent_state is SentState.NEVER_SENT

@@ -1,0 +1,166 @@
+"""Connecting to whichever of a host's addresses answers first (RFC 8305), alike in both worlds.
+
+An address that says nothing for a while is not given up: the next one is tried beside it. So one that swallows
+packets costs a quarter of a second, not its share of the time to connect, and a slow one may still win.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+from collections import deque
+from itertools import chain, zip_longest
+from selectors import EVENT_WRITE, BaseSelector, DefaultSelector
+from typing import Any
+
+from .resolver import Address
+
+__all__ = ["connect_to_any", "connect_to_any_async"]
+
+_PAUSE = 0.25  # seconds before the next address is tried as well (RFC 8305, 5)
+
+
+def _in_turn(addresses: list[Address]) -> deque[Address]:
+    """The addresses with their families alternating, the preferred one first (RFC 8305, 4)."""
+    families: dict[Any, list[Address]] = {}
+    for address in addresses:
+        families.setdefault(address[0], []).append(address)
+    return deque(address for address in chain(*zip_longest(*families.values())) if address is not None)
+
+
+def _pause(addresses: list[Address], within: float | None) -> float:
+    """Seconds between two beginnings: short enough for each address to have its turn."""
+    return _PAUSE if within is None else min(_PAUSE, within / len(addresses))
+
+
+# On a thread.
+
+
+def connect_to_any(addresses: list[Address], within: float | None) -> socket.socket:
+    """A socket that is connected to one of the addresses, which must be some, within so many seconds.
+
+    Raises TimeoutError, or when all of them have failed the OSError of the last.
+    """
+    if len(addresses) > 1:
+        return _race(addresses, within)
+    family, kind, protocol, _, address = addresses[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(within)
+        sock.connect(address)
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _race(addresses: list[Address], within: float | None) -> socket.socket:
+    ends_at = None if within is None else time.monotonic() + within
+    waiting, pause, next_at = _in_turn(addresses), _pause(addresses, within), 0.0
+    error: OSError | None = None
+    with DefaultSelector() as trying:
+        try:
+            while waiting or trying.get_map():
+                now = time.monotonic()
+                if ends_at is not None and now >= ends_at:
+                    raise TimeoutError("no address answered in time")
+                if waiting and now >= next_at:
+                    failed = _begin(waiting.popleft(), trying)
+                    next_at = 0.0 if failed else now + pause
+                    error = failed or error
+                    continue
+                instants = [at for at in (ends_at, next_at if waiting else None) if at is not None]
+                for key, _ in trying.select(min(instants) - now if instants else None):
+                    sock: Any = key.fileobj
+                    code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    trying.unregister(sock)
+                    if not code:
+                        return sock  # type: ignore[no-any-return]
+                    sock.close()
+                    error, next_at = OSError(code, os.strerror(code)), 0.0  # no use in waiting for this one
+            assert error is not None
+            raise error
+        finally:
+            error = None  # its traceback holds this frame
+            for key in list(trying.get_map().values()):
+                key.fileobj.close()  # type: ignore[union-attr]  # a socket
+
+
+def _begin(address: Address, trying: BaseSelector) -> OSError | None:
+    """Begin to connect; the error if that fails at once."""
+    family, kind, protocol, _, place = address
+    try:
+        sock = socket.socket(family, kind, protocol)
+    except OSError as error:  # no such family on this machine
+        return error.with_traceback(None)
+    try:
+        sock.setblocking(False)
+        sock.connect(place)
+    except BlockingIOError:
+        pass
+    except OSError as error:
+        sock.close()
+        return error.with_traceback(None)
+    except BaseException:
+        sock.close()
+        raise
+    trying.register(sock, EVENT_WRITE)
+    return None
+
+
+# In a task.
+
+
+async def connect_to_any_async(addresses: list[Address], within: float | None) -> socket.socket:
+    """As `connect_to_any`; whoever awaits it ends it after those seconds."""
+    if len(addresses) == 1:
+        return await _connect(addresses[0])
+    waiting, pause = _in_turn(addresses), _pause(addresses, within)
+    trying: set[asyncio.Task[socket.socket]] = set()
+    error: BaseException | None = None
+    may_wait = True
+    try:
+        while waiting or trying:
+            if waiting:
+                trying.add(asyncio.create_task(_connect(waiting.popleft())))
+            done, _ = await asyncio.wait(
+                trying, timeout=pause if waiting else None, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                error = task.exception()
+                if error is None:
+                    trying.discard(task)
+                    return task.result()
+            trying -= done
+        assert error is not None
+        raise error
+    except GeneratorExit:
+        may_wait = False
+        raise
+    finally:
+        error = None  # its traceback holds this frame
+        for task in trying:
+            task.add_done_callback(_close_late)
+            task.cancel()
+        if trying and may_wait:
+            await asyncio.wait(trying)
+
+
+async def _connect(address: Address) -> socket.socket:
+    family, kind, protocol, _, place = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, place)
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _close_late(task: asyncio.Task[socket.socket]) -> None:
+    """It connected, but another one was first."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().close()

@@ -1,0 +1,1 @@
+"""The asyncio transport: aiohttp's sessions and connector, with a stricter protocol and a fast path."""

@@ -1,0 +1,60 @@
+"""What aiohttp raises, and what it stands for: a phase, and a builtin error behind it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from socket import gaierror
+
+import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
+
+from ...errors import innermost
+from ...http.http1.errors import CutShortError, NotHttpError
+from ...http.http1.framing import MALFORMED
+from ..failures import Phase, ProxyRefusedError, UnsendableError
+from .exchange import AsyncExchange
+
+__all__ = ["ERRORS", "builtin_of"]
+
+ERRORS = (
+    *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
+    *(NotHttpError, ProxyRefusedError),
+)
+
+
+def builtin_of(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, BaseException]:
+    """The phase and the builtin error behind an error of aiohttp."""
+    phase = exchange.phase
+    root = innermost(error)
+    if isinstance(error, ProxyRefusedError):
+        return Phase.PROXY, error
+    if isinstance(error, (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError)):
+        return phase, UnsendableError(str(error))
+    if isinstance(error, aiohttp.ServerFingerprintMismatch):
+        return Phase.CONNECT, ssl.SSLCertVerificationError(str(error))
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
+    if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
+        return Phase.PROXY, root
+    # A mock knows no phases, but these happen in no other.
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) or isinstance(
+        root, (ConnectionRefusedError, gaierror)
+    ):
+        phase = phase if phase is Phase.PROXY else Phase.CONNECT
+    if isinstance(root, asyncio.TimeoutError):
+        return phase, TimeoutError(str(root))  # on Python 3.10 they are two classes
+    if exchange.died_of is not None:
+        return phase, exchange.died_of
+    if isinstance(root, OSError):
+        return phase, root
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        # With a message that is no text, it has what there was of a response.
+        if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
+            return phase, CutShortError()
+        return phase, ConnectionResetError("closed without an answer")
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return phase, CutShortError()
+    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):
+        return phase, NotHttpError(MALFORMED)
+    return phase, ConnectionError(str(error))

@@ -1,0 +1,206 @@
+"""An exchange over aiohttp that keeps to its time.
+
+aiohttp rounds long timeouts up to whole seconds and has no bound on an upload but the total one. Here one object
+cuts an exchange on time, and knows in which phase.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from ...core.timeouts import Timeout
+from ...http.proxies.urls import Proxy
+from ..failures import Phase
+
+__all__ = ["EXCHANGE", "AsyncExchange", "leave_exchange", "under_tls", "unsent"]
+
+_PIECE = 64 * 1024
+
+
+@lru_cache(maxsize=64)
+def _client_timeout(read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=read)
+
+
+class AsyncExchange:
+    """The time of one exchange: a context manager that cancels its own task when a bound is reached.
+
+    Its cancellation comes out as `TimeoutError`; anybody else's passes through.
+    phase: how far the exchange came; the worst, until the connector tells.
+    is_over: whether the time for all of it has run out.
+    source_error: what the source of the request's body raised, or None.
+    connection: the aiohttp protocol in use, once there is one.
+    proxy: by way of which it goes, or None.   started: the loop's time when it began; None: it begins now.
+    """
+
+    def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task()
+        self._started = self._loop.time() if started is None else started
+        self._timeout = timeout
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+        self._cut: str | None = None
+        self._cancels = 0
+        self._uploads = self._is_answered = False
+        self.proxy = proxy
+        self.phase = Phase.RECEIVE
+        self.client_timeout = _client_timeout(timeout.read)
+        self.source_error: Exception | None = None
+        self.connection: Any = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._cut == "total"
+
+    @property
+    def died_of(self) -> Exception | None:
+        """What the connection died of, where that was more than its orderly end."""
+        return getattr(self.connection, "died_of", None)
+
+    def elapsed(self) -> float:
+        """Seconds since the exchange began."""
+        return self._loop.time() - self._started
+
+    def connecting(self) -> None:
+        """No idle connection was there: one is being made."""
+        self.phase = Phase.CONNECT if self.proxy is None else Phase.PROXY
+        connect, total = self._timeout.connect, self._timeout.total
+        if connect is not None and (total is None or connect < total):
+            self.arm("connect", max(0.0, connect - self.elapsed()))
+
+    def time_to_connect(self) -> float | None:
+        """Seconds left for it."""
+        bounds = [each for each in (self._timeout.connect, self._timeout.total) if each is not None]
+        return max(0.0, min(bounds) - self.elapsed()) if bounds else None
+
+    def connected(self, connection: Any) -> None:
+        """A connection is there: what happens from now on may reach the server."""
+        self.disarm("connect")
+        self.connection = connection
+        self.phase = Phase.RECEIVE
+        if not self._uploads:
+            self.request_is_out()
+
+    def request_is_out(self) -> None:
+        """All of the request has been given to the transport: what it still has must go on getting less."""
+        if self._timeout.write is not None and not self._is_answered:
+            self._watch_the_rest(self._timeout.write, self._loop.time(), 0)
+
+    def _watch_the_rest(self, most: float, since: float, before: int) -> None:
+        left, now = unsent(getattr(self.connection, "transport", None)), self._loop.time()
+        if not left or left != before:
+            since = now
+        elif now - since >= most:
+            self.phase = Phase.SEND
+            self._cut_off("write")
+            return
+        self._handles["write"] = self._loop.call_later(most / 4, self._watch_the_rest, most, since, left)
+
+    def answered(self) -> None:
+        """The head of the response is there: the rest of the request is of no interest any more."""
+        self._is_answered = True
+        self.disarm("write")
+
+    def arm(self, bound: str, seconds: float) -> None:
+        """Cut the exchange in so many seconds, unless `disarm` comes first."""
+        if self._is_answered:  # what is still being sent, aiohttp sends in the background
+            return
+        self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
+
+    def disarm(self, bound: str) -> None:
+        """Take the bound back."""
+        handle = self._handles.pop(bound, None)
+        if handle is not None:
+            handle.cancel()
+
+    def upload(self, chunks: AsyncIterator[bytes]) -> Upload:
+        """The chunks of a body, with a bound on how long the server may refuse to take the next."""
+        self._uploads = True
+        return Upload(self, chunks, self._timeout.write)
+
+    def _cut_off(self, bound: str) -> None:
+        if self._cut is None:
+            self._cut = bound
+            self._task.cancel()
+
+    def __enter__(self) -> AsyncExchange:
+        if hasattr(self._task, "cancelling"):  # Python 3.11
+            self._cancels = self._task.cancelling()
+        total = self._timeout.total
+        if total is not None:
+            self._handles["total"] = self._loop.call_at(self._started + total, self._cut_off, "total")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for handle in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+        task, self._task = self._task, None  # a task holds its own frames
+        if self._cut is None:
+            return
+        others = hasattr(task, "uncancel") and task.uncancel() > self._cancels
+        if not others and kind is asyncio.CancelledError:
+            raise TimeoutError(self._cut) from None
+
+
+EXCHANGE: ContextVar[AsyncExchange | None] = ContextVar("http_service_client.exchange", default=None)
+
+
+def leave_exchange(token: Token[AsyncExchange | None]) -> None:
+    """No exchange is running here any more."""
+    try:
+        EXCHANGE.reset(token)
+    except ValueError:  # the coroutine is being closed from another context: its loop was closed under it
+        pass
+
+
+class Upload:
+    """Draws a request's body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
+
+    def __init__(self, exchange: AsyncExchange, chunks: AsyncIterator[bytes], within: float | None) -> None:
+        self._exchange = exchange
+        self._chunks = chunks
+        self._within = within
+        self._chunk = memoryview(b"")
+
+    def __aiter__(self) -> Upload:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        """The next piece: small enough that each is a sign of life."""
+        self._exchange.phase = Phase.SEND
+        self._exchange.disarm("write")  # whoever asks for the next has got rid of the last
+        if not self._chunk:
+            try:
+                self._chunk = memoryview(await self._chunks.__anext__())
+            except StopAsyncIteration:
+                self._exchange.phase = Phase.RECEIVE
+                self._exchange.request_is_out()
+                raise
+            except Exception as error:
+                self._exchange.source_error = error
+                raise
+        if self._within is not None:
+            self._exchange.arm("write", self._within)
+        piece, self._chunk = self._chunk[:_PIECE], self._chunk[_PIECE:]
+        return piece
+
+
+def unsent(transport: Any) -> int:
+    """Bytes that the system has not taken yet."""
+    inner = under_tls(transport)
+    return 0 if inner is None else inner.get_write_buffer_size()
+
+
+def under_tls(transport: Any) -> Any:
+    """The transport that asyncio's TLS writes to, if there is one still; without TLS, or on uvloop, the same."""
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

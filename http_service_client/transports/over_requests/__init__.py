@@ -1,0 +1,1 @@
+"""The blocking transport: requests, one pooled HTTPAdapter, connections that keep deadlines."""

@@ -1,0 +1,55 @@
+"""What the package promises by name, and what importing it costs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import textwrap
+
+import http_service_client
+from kit.sources import INSTALLED, NAME
+
+# Documented, and stable by the rules of semantic versioning. Every other module is internal.
+PUBLIC_MODULES = ["errors", "events", "policies", "observability", "integrations", "testing"]
+
+
+def run_apart(program: str) -> str:
+    """What a program prints in a Python of its own, with the package under test on its path."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env={**os.environ, "PYTHONPATH": str(INSTALLED.parent)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_the_package_loads_no_http_library() -> None:
+    """`import http_service_client` is cheap: what a program does not use, it does not pay for."""
+    heavy = {"requests", "urllib3", "aiohttp", "asyncio", "backoff", "pydantic", "neuroglia", "ssl"}
+    loaded = run_apart("""
+        import sys
+        import http_service_client
+        print(*sys.modules)
+    """)
+    assert heavy.isdisjoint(loaded.split())
+
+
+def test_every_public_name_resolves_and_is_shown() -> None:
+    """`__all__` promises no name that is not there, twice, or hidden from `dir()`."""
+    names: list[str] = http_service_client.__all__
+    assert len(names) == len(set(names))
+    assert [name for name in names if not hasattr(http_service_client, name)] == []
+    assert set(names) <= set(dir(http_service_client))
+
+
+def test_public_modules_promise_only_what_they_have() -> None:
+    """Each `__all__` is true, so that `from … import *` and the reference work."""
+    for name in PUBLIC_MODULES:
+        module = importlib.import_module(f"{NAME}.{name}")
+        assert [item for item in getattr(module, "__all__", []) if not hasattr(module, item)] == []

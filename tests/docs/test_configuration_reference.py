@@ -1,0 +1,244 @@
+"""The configuration reference is complete and true: names, defaults and ranges are compared with the code.
+
+A table of docs/configuration.md belongs to the heading that it stands under. Each of its ranges is tried
+at its ends, so that what the page allows is allowed and what it does not is refused.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import random
+import re
+import tempfile
+import time
+from collections.abc import Callable
+from enum import Enum
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+import http_service_client as package
+from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
+from http_service_client.client.call_builder import CallOpener
+from http_service_client.drivers.clocks import SystemClock
+from http_service_client.http.bodies.encoding import UNSET
+from http_service_client.observability import collector, metrics
+from http_service_client.testing import ScriptedTransport
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/configuration.md"
+HEAD = ["name", "type, unit", "default", "range", "meaning"]
+# What a default on the page may be made of.
+NAMES = {
+    **{name: getattr(package, name) for name in package.__all__},
+    "time": time,
+    "random": random,
+    "SystemClock": SystemClock,
+    "DURATION_BUCKETS": metrics.DURATION_BUCKETS,
+}
+
+
+def call(**keywords: object) -> None:
+    """A call with these keywords, that goes nowhere."""
+    with HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client:
+        client.get("https://api.example.com/", **keywords)
+
+
+def download(**keywords: object) -> None:
+    """A download with these keywords, that goes nowhere."""
+    with (
+        HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        client.download("https://api.example.com/", f"{folder}/file", **keywords)
+
+
+# Heading to what takes the settings of its table.
+TAKERS: dict[str, Callable[..., Any]] = {
+    **{
+        name: getattr(package, name)
+        for name in (
+            "HttpServiceClient",
+            "HttpClientConfig",
+            "ConnectionPoolConfig",
+            "EgressPolicy",
+            "Timeout",
+            "CircuitBreakerPolicy",
+            "RetryPolicy",
+            "ExponentialBackoff",
+            "LinearBackoff",
+            "ConstantBackoff",
+            "FibonacciBackoff",
+            "DecorrelatedBackoff",
+            "RetryBudgetSettings",
+            "deadline",
+        )
+    },
+    "Keywords of a call": call,
+    "Keywords of a stream and a download": download,
+    "Metrics": package.HttpMetrics,
+}
+
+
+class Row(NamedTuple):
+    """One setting as the page has it."""
+
+    name: str
+    type: str
+    default: str
+    range: str
+    meaning: str
+
+
+def rows_under(heading: str) -> list[Row]:
+    """The rows of the table of settings under a heading."""
+    section = re.split(r"^##+ ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    (text,) = [part for part in section if part.partition("\n")[0] == heading]
+    _, _, table = text.partition(f"| {' | '.join(HEAD)} |\n")
+    lines = takewhile(lambda line: line.startswith("|"), table.splitlines()[1:])
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    return [Row(*(cell.strip().replace("\\|", "|") for cell in line)) for line in cells]
+
+
+def parameters(heading: str) -> dict[str, Any]:
+    """The settings that the code takes, with their defaults."""
+    taker = {call: CallOpener.__call__, download: HttpServiceClient.download}.get(
+        TAKERS[heading], TAKERS[heading]
+    )
+    found = dict(inspect.signature(taker).parameters)
+    for name in ("self", "method", "url", "path", "options", "unknown", "_stream"):
+        found.pop(name, None)
+    factories = {
+        field.name: field.default_factory
+        for field in getattr(taker, "__dataclass_fields__", {}).values()
+        if callable(field.default_factory)
+    }
+    return {
+        name: factories[name]() if name in factories else parameter.default
+        for name, parameter in found.items()
+    }
+
+
+CASES = [
+    pytest.param(heading, row, id=f"{heading}.{row.name}")
+    for heading in TAKERS
+    for row in rows_under(heading)
+]
+
+
+def test_every_place_that_takes_settings_has_its_table() -> None:
+    """A new record of settings is given a section on the page."""
+    public = [getattr(package, name) for name in package.__all__]
+    takes_settings = {
+        item.__name__
+        for item in public
+        if isinstance(item, type)
+        and item.__name__.endswith(("Config", "Policy", "Backoff", "Settings", "Timeout"))
+        and not issubclass(item, Exception)
+    }
+    assert takes_settings <= set(TAKERS)
+
+
+@pytest.mark.parametrize("heading", TAKERS)
+def test_the_table_has_every_setting_and_no_other_in_order(heading: str) -> None:
+    """A field that is added, renamed or removed is so on the page too."""
+    assert [row.name.strip("`") for row in rows_under(heading)] == list(parameters(heading))
+
+
+def test_a_stream_takes_nothing_that_a_download_does_not() -> None:
+    """So one table does for both."""
+    of_a_stream = set(inspect.signature(HttpServiceClient.stream).parameters) - {"method"}
+    assert of_a_stream <= set(inspect.signature(HttpServiceClient.download).parameters)
+
+
+@pytest.mark.parametrize(("heading", "row"), CASES)
+def test_the_default_is_the_true_one(heading: str, row: Row) -> None:
+    """What the page says is what a user gets who says nothing."""
+    actual = parameters(heading)[row.name.strip("`")]
+    if row.default == "required":
+        assert actual is inspect.Parameter.empty
+    elif row.default == "the client's":
+        assert actual is UNSET
+    else:
+        shown = eval(row.default.strip("`"), dict(NAMES))
+        assert shown == actual or type(shown) is type(actual) is SystemClock
+        assert type(shown) is type(actual) or isinstance(actual, Enum)
+
+
+@pytest.mark.parametrize(("heading", "row"), CASES)
+def test_each_setting_is_explained(heading: str, row: Row) -> None:
+    """No cell that a reader needs is empty, and a number has a unit or none to have."""
+    assert row.type
+    assert row.meaning.endswith((".", "s."))
+    if row.range.startswith((">", "≥")):
+        assert row.type.partition("`, ")[2] or row.name in ("`recovery_multiplier`", "`backoff_factor`")
+
+
+def ends(text: str) -> tuple[list[float], list[float]] | None:
+    """The values just inside and just outside of a range of numbers; None for other ranges."""
+    if match := re.fullmatch(r"> (\S+)", text):
+        return [float(match[1]) + 0.001], [float(match[1]), float(match[1]) - 1]
+    if match := re.fullmatch(r"≥ (\S+)", text):
+        return [float(match[1]), float(match[1]) + 7], [float(match[1]) - 1]
+    if match := re.fullmatch(r"(\S+) to (\S+)", text):
+        least, most = float(match[1]), float(match[2])
+        return [least, most], [least - 0.001, most * 1.001]
+    return None
+
+
+@pytest.mark.parametrize(
+    ("heading", "row"),
+    [case for case in CASES if ends(case.values[1].range) is not None],  # type: ignore[attr-defined]
+)
+def test_the_range_is_the_true_one(heading: str, row: Row) -> None:
+    """Its ends are accepted, what lies beyond is refused by name, and so is what is no number."""
+    taker, name = TAKERS[heading], row.name.strip("`")
+    limits = ends(row.range)
+    assert limits is not None
+    inside, outside = limits
+    is_whole = row.type.startswith("`int")
+    for value in inside:
+        taker(**{name: int(value) if is_whole else value})
+    wrong: list[object] = [
+        *(int(value) if is_whole else value for value in outside),
+        math.nan,
+        math.inf,
+        "1",
+        True,
+    ]
+    if "None" in row.type:
+        taker(**{name: None})
+    else:
+        wrong.append(None)
+    for bad in wrong:
+        with pytest.raises(ConfigurationError, match=name if name != "seconds" else "deadline"):
+            taker(**{name: bad})
+
+
+@pytest.mark.parametrize(
+    ("heading", "row"),
+    [case for case in CASES if case.values[1].type == "`bool`"],  # type: ignore[attr-defined]
+)
+def test_a_switch_takes_true_and_false_alone(heading: str, row: Row) -> None:
+    """A truthy text such as "no" does not switch anything on."""
+    taker, name = TAKERS[heading], row.name.strip("`")
+    for value in (True, False):
+        if name != "ssl_verify":  # which warns
+            taker(**{name: value})
+    for bad in ("no", 1, None):
+        with pytest.raises(ConfigurationError, match=name):
+            taker(**{name: bad})
+
+
+def test_every_metric_is_listed_with_its_labels() -> None:
+    """What a dashboard can ask for is on the page."""
+    listed = dict(
+        re.findall(r"^\| `(http_\w+)` \| \w+ \|([^|]*)\|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    )
+    labels = {name: ", ".join(each) for name, each in collector._LABELS.items()}
+    labels["http_request_duration_seconds"] = "service, method"
+    for name, text in listed.items():
+        listed[name] = text.strip().replace("`", "").replace("status_code or error", "outcome")
+    assert listed == labels

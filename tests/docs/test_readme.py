@@ -1,0 +1,84 @@
+"""The README shows what the code does: the story that `explain()` tells, the defaults, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from http_service_client import ExponentialBackoff, HttpClientConfig, HttpResponse, HttpServiceClient
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))]
+
+
+def test_the_story_is_the_one_that_explain_tells() -> None:
+    """The same call, to a service that answers as the README says, is told in the same words."""
+    clock = VirtualClock()
+    busy = HttpResponse(429, headers={"Retry-After": "2"}, reason_phrase="Too Many Requests")
+    script = [
+        late(0.042, HttpResponse(503, reason_phrase="Service Unavailable")),
+        late(0.015, busy),
+        late(0.131, HttpResponse(201, reason_phrase="Created")),
+    ]
+    transport = ScriptedTransport(script, clock=clock)
+    with HttpServiceClient(transport=transport, clock=clock, random=lambda: 0.5) as client:
+        charge = client.post(
+            "https://payments.example.com/charges",
+            json={"order": 42, "amount": 25.50},
+            headers={"Idempotency-Key": "order-42"},
+            total_timeout=10.0,
+        )
+    assert f"```text\n{charge.explain()}\n```" in README
+
+
+def test_the_defaults_are_the_true_ones() -> None:
+    """The table says what a user gets who says nothing."""
+    config, backoff = HttpClientConfig(), ExponentialBackoff()
+    timeout, retry, breaker, budget = config.timeout, config.retry, config.circuit_breaker, config.budget
+    assert retry is not None
+    assert breaker is not None
+    assert budget is not None
+    assert (backoff.initial_delay, backoff.backoff_factor, backoff.jitter.value) == (1.0, 2.0, "full")
+    told = {
+        "one attempt, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
+        "the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
+        "attempts": retry.max_attempts,
+        "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
+        "retry budget": f"{budget.ratio:.0%} of calls and {budget.min_per_second:g} a second".replace(
+            "%", " %"
+        ),
+        "circuit": f"opens after {breaker.failure_threshold} failures in a row, for {breaker.recovery_timeout:g} s; "
+        f"{breaker.success_threshold} trials close it",
+        "connections": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
+        "response size": f"{(config.max_response_size or 0) / 2**20:g} MiB",
+        "redirects": config.allowed_redirect_count,
+    }
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| `", README, re.MULTILINE)
+    assert len(rows) == len(told)
+    for (what, default), (start, value) in zip(rows, told.items(), strict=True):
+        assert what.startswith(start)
+        assert default == str(value)
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and MyST make them."""
+    text = re.sub(r"^(```+)\w.*?^\1", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_to_a_page_of_ours_leads_somewhere(page: str) -> None:
+    """On a forge, where there is no build that would notice: the file is there, and so is the heading."""
+    here = ROOT / page
+    broken = []
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", here.read_text(encoding="utf-8")):
+        file, _, anchor = target.partition("#")
+        there = here.parent / file if file else here
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            broken.append(target)
+    assert not broken

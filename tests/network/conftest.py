@@ -1,0 +1,44 @@
+"""What the tests of the transports stand on: servers on loopback, certificates, and holes that swallow connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from http_service_client.testing.server import LoopbackServer
+from network.faults import Certificates, served, swallowing
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """A scripted server on loopback."""
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Certificates that nobody but these tests trusts."""
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def tls_server(certificates: Certificates) -> Iterator[LoopbackServer]:
+    """A scripted server on loopback that speaks TLS."""
+    with LoopbackServer(tls=certificates.server_context()) as server:
+        yield server
+
+
+@pytest.fixture
+def hole() -> Iterator[str]:
+    """The host:port of a server with a full backlog: it neither accepts nor refuses."""
+    with swallowing() as address:
+        yield address
+
+
+@pytest.fixture
+def mute() -> Iterator[str]:
+    """The host:port of a server that takes connections and never says a word."""
+    with served(lambda accepted, is_over: is_over.wait(10)) as address:
+        yield address

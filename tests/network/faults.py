@@ -1,0 +1,179 @@
+"""Certificates, servers that misbehave in ways of their own, and what a failed call left behind."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from http_service_client import ConnectionPoolConfig, HttpServiceClient
+from http_service_client.errors import HttpClientError
+from kit.front_ends import World
+
+
+class Certificates:
+    """A certificate authority of our own, as files and as contexts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.authority = trustme.CA()
+        self.ca_file = str(folder / "ca.pem")
+        self.authority.cert_pem.write_to_path(self.ca_file)
+        client = self.authority.issue_cert("client@example.com")
+        self.client_cert, self.client_key = str(folder / "client.pem"), str(folder / "client.key")
+        client.private_key_pem.write_to_path(self.client_key)
+        client.cert_chain_pems[0].write_to_path(self.client_cert)
+
+    def pool(self, **settings: Any) -> ConnectionPoolConfig:
+        """The settings of a client that trusts them."""
+        return ConnectionPoolConfig(ssl_ca_file=self.ca_file, **settings)
+
+    def server_context(self, *names: str, asks: bool = False) -> ssl.SSLContext:
+        """A server's context with a certificate for these names. asks: it wants a client's too."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
+        if asks:
+            self.authority.configure_trust(context)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+@contextmanager
+def served(
+    serve: Callable[[socket.socket, threading.Event], object],
+    tls: ssl.SSLContext | None = None,
+    takes: int | None = None,
+) -> Iterator[str]:
+    """A server that gives each connection to `serve`, on a thread of its own; yields host:port.
+
+    takes: about so many bytes that wait to be read; None: as many as the system takes.
+    """
+    is_over = threading.Event()
+    threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
+
+    def run(accepted: socket.socket) -> None:
+        try:
+            if tls is not None:
+                accepted = tls.wrap_socket(accepted, server_side=True)
+            connections.append(accepted)
+            serve(accepted, is_over)
+        except OSError:
+            pass
+        finally:
+            accepted.close()
+
+    def accept() -> None:
+        while True:
+            try:
+                accepted, _ = listener.accept()
+            except OSError:
+                return
+            thread = threading.Thread(target=run, args=(accepted,), daemon=True)
+            threads.append(thread)
+            thread.start()
+
+    listener = socket.create_server(("127.0.0.1", 0))
+    if takes is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
+    acceptor = threading.Thread(target=accept, daemon=True)
+    acceptor.start()
+    host, port = listener.getsockname()
+    try:
+        yield f"{host}:{port}"
+    finally:
+        is_over.set()
+        for connection in connections:
+            try:
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:  # it was closed
+                pass
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        for thread in [acceptor, *threads]:
+            thread.join(5)
+
+
+@contextmanager
+def swallowing() -> Iterator[str]:
+    """The host:port of a server with a full backlog: it neither accepts nor refuses."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        address = listener.getsockname()
+        fillers = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(address)
+            fillers.append(filler)
+        time.sleep(0.02)
+        yield f"{address[0]}:{address[1]}"
+        for filler in fillers:
+            filler.close()
+
+
+def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
+    """A TLS server whose every byte comes alone, the handshake's too when `step` is small."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context.wrap_bio(incoming, outgoing, server_side=True)
+
+        def flush(drips: bool) -> None:
+            data = outgoing.read()
+            size = step if drips else len(data) or 1
+            for start in range(0, len(data), size):
+                accepted.sendall(data[start : start + size])
+                if drips and is_over.wait(pause):
+                    return
+
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                flush(drips=pause < 0.05)
+                data = accepted.recv(65536)
+                if not data or is_over.is_set():
+                    return
+                incoming.write(data)
+        flush(drips=pause < 0.05)
+        incoming.write(accepted.recv(65536))
+        tls.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n" + b"x" * 1000)
+        flush(drips=True)
+
+    return serve
+
+
+class Caught:
+    """An error, and how long it took to come."""
+
+    def __init__(self, error: HttpClientError, seconds: float) -> None:
+        self.error = error
+        self.seconds = seconds
+        self.type = type(error).__name__
+        self.sent = error.sent_state.value
+        self.message = str(error)
+        self.cause = type(error.__cause__).__name__
+
+
+def failing(world: World, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
+    """The error that a single attempt ends with. It leaves no place taken."""
+    started = time.monotonic()
+    with pytest.raises(HttpClientError) as caught:
+        world.request(client, method, url, retry_policy=None, **options)
+    assert places_in_use(client) == 0
+    return Caught(caught.value, time.monotonic() - started)
+
+
+def places_in_use(client: HttpServiceClient) -> int:
+    """Places held in any of the client's limits."""
+    return sum(limit.in_use + limit.waiting for limit in client._worlds._limits())

@@ -1,0 +1,85 @@
+"""A small HTTP proxy on loopback: it forwards absolute-form requests and opens tunnels, or refuses to."""
+
+from __future__ import annotations
+
+import select
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from network.faults import served
+
+__all__ = ["Proxy", "pump", "running_proxy"]
+
+
+class Proxy:
+    """What the proxy saw, and what it is to do.
+
+    address: its host:port.   heads: the head of each request, as it came.
+    refusal: the response to give instead of serving; b"" hangs up without one.
+    """
+
+    def __init__(self) -> None:
+        self.address = ""
+        self.heads: list[str] = []
+        self.refusal: bytes | None = None
+
+    def serve(self, client: socket.socket, is_over: threading.Event) -> None:
+        """One connection of a client."""
+        while not is_over.is_set():
+            head, rest = _read_head(client)
+            if not head:
+                return
+            self.heads.append(head)
+            if self.refusal is not None:
+                client.sendall(self.refusal)
+                return
+            method, target, _ = head.split("\r\n")[0].split(" ")
+            if method == "CONNECT":
+                host, _, port = target.rpartition(":")
+                with socket.create_connection((host, int(port))) as origin:
+                    client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+                    pump(client, origin, is_over)
+                return
+            url = urlsplit(target)
+            with socket.create_connection((url.hostname or "", url.port or 80)) as origin:
+                path = f"{url.path}?{url.query}" if url.query else url.path
+                lines = [f"{method} {path} HTTP/1.1", *head.split("\r\n")[1:]]
+                origin.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + rest)
+                response, body = _read_head(origin)
+                client.sendall(response.encode() + b"\r\n\r\n" + body)
+
+
+def _read_head(sock: socket.socket) -> tuple[str, bytes]:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        more = sock.recv(65536)
+        if not more:
+            return "", b""
+        data += more
+    head, _, rest = data.partition(b"\r\n\r\n")
+    return head.decode(), rest
+
+
+def pump(left: socket.socket, right: socket.socket, is_over: threading.Event) -> None:
+    """Pass on what comes, both ways, until one side ends."""
+    while not is_over.is_set():
+        pending = [left] if isinstance(left, ssl.SSLSocket) and left.pending() else []
+        ready = pending or select.select([left, right], [], [], 0.05)[0]
+        for source in ready:
+            data = source.recv(65536)
+            if not data:
+                return
+            (right if source is left else left).sendall(data)
+
+
+@contextmanager
+def running_proxy(tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
+    """A proxy, until the end of the block. tls: it is an https one."""
+    proxy = Proxy()
+    with served(proxy.serve, tls) as address:
+        proxy.address = address
+        yield proxy

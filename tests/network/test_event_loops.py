@@ -1,0 +1,411 @@
+"""One client, many event loops: each has a session of its own, which ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+
+from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
+from http_service_client.errors import ConnectionLostError, RequestTimeoutError
+from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
+from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
+from http_service_client.transports.over_aiohttp.connector import _free
+from kit.front_ends import World
+from network.faults import Certificates, places_in_use
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_unclosed() -> Any:
+    """A session, transport or socket that is collected unclosed fails the test."""
+    yield
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        gc.collect()
+    assert not [str(warning.message) for warning in caught]
+
+
+async def two_calls(client: HttpServiceClient, url: str) -> None:
+    for _ in range(2):
+        assert (await client.get_async(url)).status_code == 204
+
+
+def test_a_client_outlives_its_loops(server: LoopbackServer) -> None:
+    """asyncio.run, again and again, with one client that nobody closes; each loop closes its connections."""
+    server.script("/", respond(204))
+    client = HttpServiceClient()
+    for run in range(1, 4):
+        asyncio.run(two_calls(client, server.url + "/"))
+        assert server.connection_count == run
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("run", [1, 2])
+async def test_a_loop_for_each_test(run: int) -> None:
+    """pytest-asyncio's way, with one client for all tests of a module."""
+    if run == 1:
+        SHARED.update(server=LoopbackServer(), client=HttpServiceClient())
+        SHARED["server"].script("/", respond(204))
+    await two_calls(SHARED["client"], SHARED["server"].url + "/")
+    if run == 2:
+        await SHARED["client"].close_async()
+        SHARED["server"].close()
+
+
+SHARED: dict[str, Any] = {}
+
+
+def test_two_loops_at_once(server: LoopbackServer) -> None:
+    """Two threads, a loop in each, one client: each loop has connections of its own."""
+    server.script("/", respond(204, delay=0.01))
+    meeting = threading.Barrier(2)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        async def calls() -> None:
+            meeting.wait(5)
+            for _ in range(5):
+                await asyncio.gather(*[client.get_async(server.url + "/") for _ in range(4)])
+            meeting.wait(5)
+
+        try:
+            asyncio.run(calls())
+        except BaseException as error:
+            errors.append(error)
+
+    with HttpServiceClient() as client:
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert not errors
+        assert places_in_use(client) == 0
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("ending", ["another loop", "close", "nothing"])
+def test_a_loop_that_was_closed_without_a_shutdown(
+    server: LoopbackServer, tls_server: LoopbackServer, certificates: Certificates, ending: str, secure: bool
+) -> None:
+    """Its sockets are freed by what comes next, without a crash or a warning."""
+    server = tls_server if secure else server
+    server.script("/", respond(204))
+    client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(two_calls(client, server.url + "/"))
+    loop.close()
+    if ending == "another loop":
+        asyncio.run(two_calls(client, server.url + "/"))
+    elif ending == "close":
+        client.close()
+    del client, loop
+    gc.collect()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def close_from_the_same_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_until_complete(client.close_async())
+
+
+def close_from_another_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+    asyncio.run(client.close_async())
+    loop.run_until_complete(asyncio.sleep(0.01))  # where it can be: that loop was at rest
+
+
+def close_from_no_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+    client.close()
+
+
+def close_from_another_thread(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
+    thread = threading.Thread(target=client.close)
+    thread.start()
+    thread.join(5)
+
+
+@pytest.mark.parametrize(
+    "close",
+    [close_from_the_same_loop, close_from_another_loop, close_from_no_loop, close_from_another_thread],
+)
+def test_closing_from_anywhere(
+    server: LoopbackServer, close: Callable[[HttpServiceClient, asyncio.AbstractEventLoop], None]
+) -> None:
+    """A client may be closed from wherever: its connections are, and it says so ever after."""
+    server.script("/", respond(204))
+    client = HttpServiceClient()
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(two_calls(client, server.url + "/"))
+        client.get(server.url + "/")
+        close(client, loop)
+        assert server.wait_for(lambda: server.open_connections == 0)
+        close(client, loop)  # a second time does nothing
+        with pytest.raises(ClientClosedError):
+            loop.run_until_complete(client.get_async(server.url + "/"))
+        with pytest.raises(ClientClosedError):
+            client.get(server.url + "/")
+        loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("by", ["the same loop", "another thread"])
+def test_closing_under_requests_in_flight(server: LoopbackServer, by: str) -> None:
+    """They end with an error of ours, at once; nobody makes them wait, and none is begun anew."""
+    server.script("/", stall())
+
+    async def calls() -> None:
+        client = HttpServiceClient()
+        tasks = [asyncio.create_task(client.get_async(server.url + "/", timeout=5)) for _ in range(3)]
+        while len(server.requests) < 3:
+            await asyncio.sleep(0.005)
+        if by == "the same loop":
+            await client.close_async()
+        else:
+            await asyncio.get_running_loop().run_in_executor(None, client.close)
+        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 3)
+        assert {type(result) for result in results} <= {ConnectionLostError, ClientClosedError}
+        assert places_in_use(client) == 0
+
+    asyncio.run(calls())
+    assert len(server.requests) == 3
+
+
+def test_with_closes(server: LoopbackServer) -> None:
+    """`with` and `async with`, in a row with a close of one's own."""
+    server.script("/", respond(204))
+
+    async def calls() -> None:
+        async with HttpServiceClient() as client:
+            await two_calls(client, server.url + "/")
+            await client.close_async()
+        with pytest.raises(ClientClosedError):
+            await client.get_async(server.url + "/")
+
+    asyncio.run(calls())
+    with HttpServiceClient() as client:
+        client.get(server.url + "/")
+        client.close()
+    with pytest.raises(ClientClosedError):
+        client.get(server.url + "/")
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_plain_with_inside_a_loop_leaves_nothing_behind(
+    server: LoopbackServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An easy slip for `async with`: the loop may end before the session is closed, and then closes it itself."""
+    server.script("/", respond(204))
+
+    async def calls() -> None:
+        with HttpServiceClient() as client:
+            await two_calls(client, server.url + "/")
+
+    for _ in range(3):
+        asyncio.run(calls())
+        gc.collect()  # asyncio's "Task was destroyed but it is pending" comes when it is collected
+    assert caplog.messages == []
+    assert not over_aiohttp_sessions._CLOSING
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+# Cancellation.
+
+
+def in_a_loop(calls: Coroutine[Any, Any, Any], eager: bool) -> None:
+    async def run() -> None:
+        if eager:
+            asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
+        await asyncio.create_task(calls)
+
+    asyncio.run(run())
+
+
+def echo(received: Received) -> Action:
+    return respond(200, body=received.target * 1000, chunked=True)
+
+
+EAGER = [False, *([True] if sys.version_info >= (3, 12) else [])]
+
+
+@pytest.mark.parametrize("eager", EAGER, ids=lambda eager: "eager" if eager else "plain")
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("body", [None, b"x" * 300_000], ids=["get", "upload"])
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
+def test_cancelling_at_every_step(
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    eager: bool,
+    secure: bool,
+    body: bytes | None,
+    warm: bool,
+) -> None:
+    """Wherever a cancellation falls, places come back, and no connection is used again in mid-response."""
+    server = tls_server if secure else server
+    server.script("/", answer(echo))
+
+    async def calls() -> None:
+        config = HttpClientConfig(connection_pool=certificates.pool(), enable_circuit_breaker=False)
+        async with HttpServiceClient(config) as client:
+            for steps in range(40):
+                if warm:
+                    await client.get_async(server.url + "/")
+                task = asyncio.create_task(client.request_async("POST", server.url + "/", data=body))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                    if task.done():
+                        break
+                    if steps > 20:
+                        await asyncio.sleep(0.001)
+                task.cancel()
+                try:
+                    await task
+                except asyncio.CancelledError:
+                    pass
+                assert places_in_use(client) == 0
+                response = await client.get_async(server.url + "/", params={"step": steps})
+                assert response.text == f"/?step={steps}" * 1000  # and not what was left on the wire
+                assert not client._worlds._over_aiohttp._sessions._sessions[
+                    asyncio.get_running_loop()
+                ].session.connector._acquired
+
+    in_a_loop(calls(), eager)
+
+
+def test_our_own_cut_is_not_taken_for_the_caller_s(server: LoopbackServer) -> None:
+    """An attempt that times out leaves no cancellation behind in the task."""
+    server.script("/", stall())
+
+    async def calls() -> None:
+        async with HttpServiceClient() as client:
+            with pytest.raises(RequestTimeoutError):
+                await client.get_async(server.url + "/", timeout=0.05, retry_policy=None)
+            task: Any = asyncio.current_task()
+            if sys.version_info >= (3, 11):
+                assert task.cancelling() == 0
+            await asyncio.sleep(0)  # would raise, if one were on its way
+
+    asyncio.run(calls())
+
+
+@pytest.mark.parametrize("outer", ["wait_for", "timeout"])
+def test_the_caller_s_cut_is_not_taken_for_ours(server: LoopbackServer, outer: str) -> None:
+    """wait_for and asyncio.timeout around a call end it as they end anything else."""
+    if outer == "timeout" and sys.version_info < (3, 11):
+        pytest.skip("asyncio.timeout came with Python 3.11")
+    server.script("/cut", stall())
+    server.script("/", respond(204))
+
+    async def cut(client: HttpServiceClient) -> None:
+        call = client.get_async(server.url + "/cut", timeout=60)
+        if outer == "wait_for":
+            await asyncio.wait_for(call, 0.3)
+        else:
+            async with asyncio.timeout(0.3):
+                await call
+
+    async def calls() -> None:
+        async with HttpServiceClient() as client:
+            await client.get_async(server.url + "/")  # the imports are no part of what is cut
+            with pytest.raises(asyncio.TimeoutError) as caught:
+                await cut(client)
+            assert not isinstance(caught.value, RequestTimeoutError)
+            assert places_in_use(client) == 0
+            assert (await client.get_async(server.url + "/")).status_code == 204
+        # On a slow day the cut came before the request was sent: then there is nothing to have cut.
+        assert {request.connection for request in server.received("/cut")} <= {1}
+        if server.received("/cut"):
+            assert server.received("/")[-1].connection == 2
+
+    asyncio.run(calls())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="tasks count their cancellations since Python 3.11")
+@pytest.mark.parametrize("ours", [0.05, 0.0505, 0.049])
+def test_both_cuts_at_once(server: LoopbackServer, ours: float) -> None:
+    """Whichever comes first, the outer timeout gets its due, and the task is left in order."""
+    server.script("/", stall())
+
+    async def calls() -> None:
+        async with HttpServiceClient() as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.05):
+                    await client.get_async(server.url + "/", timeout=ours, retry_policy=None)
+            task: Any = asyncio.current_task()
+            assert task.cancelling() == 0
+
+    asyncio.run(calls())
+
+
+@pytest.mark.filterwarnings(
+    "ignore:unclosed resource <TCPTransport:ResourceWarning"
+)  # as an error it hangs uvloop
+@pytest.mark.parametrize("ending", ["shut down", "closed"])
+def test_uvloop_will_do(server: LoopbackServer, ending: str) -> None:
+    """Another loop, where it is installed; closed without a shutdown too."""
+    uvloop = pytest.importorskip("uvloop")
+    server.script("/", respond(204))
+    with HttpServiceClient() as client:
+        for _ in range(2):
+            loop = uvloop.new_event_loop()
+            loop.run_until_complete(two_calls(client, server.url + "/"))
+            if ending == "shut down":
+                loop.run_until_complete(loop.shutdown_asyncgens())
+            loop.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
+    """What is freed when a loop is gone is asyncio's own; another loop's transports hold nothing of the kind."""
+
+    class Sealed:
+        __slots__ = ()
+
+    _free(Sealed())
+
+
+# Blocking verbs inside a loop.
+
+
+def test_a_blocking_verb_inside_a_loop_warns_once(server: LoopbackServer) -> None:
+    """It works, and says once, at the caller's own line, that it stops every task."""
+    server.script("/", respond(204))
+
+    async def calls() -> None:
+        with HttpServiceClient() as client:
+            client.get(server.url + "/")
+            client.request("GET", server.url + "/")
+
+    for first in ("get", "request"):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if first == "get":
+                asyncio.run(calls())
+            else:
+                asyncio.run(by_request(server.url + "/"))
+        (warning,) = caught
+        assert "a blocking call inside a running event loop" in str(warning.message)
+        assert warning.filename == __file__
+
+
+async def by_request(url: str) -> None:
+    with HttpServiceClient() as client:
+        client.request("GET", url)
+
+
+def test_one_client_in_both_worlds(world: World, server: LoopbackServer) -> None:
+    """Blocking and async calls of one client share its limits and its circuits, not its connections."""
+    server.script("/", respond(204))
+    client = world.client()
+    world.request(client, "GET", server.url + "/")
+    client.get(server.url + "/")
+    asyncio.run(two_calls(client, server.url + "/"))
+    assert client.get_circuit_breaker_states() == {server.url: "closed"}

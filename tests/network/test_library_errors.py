@@ -1,0 +1,244 @@
+"""Every error of requests, urllib3 and aiohttp has a meaning; one that comes with a new version is noticed here.
+
+Our own connections raise none of requests' and urllib3's; mocks raise them where `Session.send` is, and
+`ClientSession._request`. Each row: what the caller sees, and what became of the request.
+"""
+
+from __future__ import annotations
+
+import inspect
+import socket
+import ssl
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import aiohttp
+import aiohttp.client_exceptions
+import aiohttp.http_exceptions
+import pytest
+import requests
+import requests.exceptions
+import urllib3.exceptions
+from yarl import URL
+
+from kit.front_ends import AsyncioWorld, BlockingWorld
+from network.faults import failing
+
+NEVER, MAYBE = "never_sent", "maybe_processed"
+URL_USED = "http://127.0.0.1:9/"
+
+REQUESTS = {
+    "ChunkedEncodingError": ("ProtocolError", MAYBE),
+    "ConnectTimeout": ("ConnectTimeoutError", NEVER),
+    "ConnectionError": ("ConnectionLostError", MAYBE),
+    "ContentDecodingError": ("ProtocolError", MAYBE),
+    "HTTPError": ("ConnectionLostError", MAYBE),
+    "InvalidHeader": ("InvalidRequestError", NEVER),
+    "InvalidJSONError": ("InvalidRequestError", NEVER),
+    "InvalidProxyURL": ("InvalidRequestError", NEVER),
+    "InvalidSchema": ("InvalidRequestError", NEVER),
+    "InvalidURL": ("InvalidRequestError", NEVER),
+    "JSONDecodeError": ("InvalidRequestError", NEVER),
+    "MissingSchema": ("InvalidRequestError", NEVER),
+    "ProxyError": ("ProxyError", NEVER),
+    "ReadTimeout": ("ReadTimeoutError", MAYBE),
+    "RequestException": ("ConnectionLostError", MAYBE),
+    "RetryError": ("ConnectionLostError", MAYBE),
+    "SSLError": ("TlsError", NEVER),
+    "StreamConsumedError": ("ConnectionLostError", MAYBE),
+    "Timeout": ("ReadTimeoutError", MAYBE),
+    "TooManyRedirects": ("ConnectionLostError", MAYBE),
+    "URLRequired": ("InvalidRequestError", NEVER),
+    "UnrewindableBodyError": ("InvalidRequestError", NEVER),
+}
+
+URLLIB3 = {
+    "BodyNotHttplibCompatible": ("ProtocolError", MAYBE),
+    "ClosedPoolError": ("ConnectError", NEVER),
+    "ConnectTimeoutError": ("ConnectTimeoutError", NEVER),
+    "ConnectionError": ("ProtocolError", MAYBE),  # an old name of their ProtocolError
+    "DecodeError": ("ProtocolError", MAYBE),
+    "EmptyPoolError": ("ConnectError", NEVER),
+    "FullPoolError": ("ConnectError", NEVER),
+    "HTTPError": ("ConnectionLostError", MAYBE),
+    "HeaderParsingError": ("ProtocolError", MAYBE),
+    "HostChangedError": ("ConnectionLostError", MAYBE),
+    "IncompleteRead": ("ProtocolError", MAYBE),
+    "InvalidChunkLength": ("ProtocolError", MAYBE),
+    "InvalidHeader": ("InvalidRequestError", NEVER),
+    "LocationParseError": ("InvalidRequestError", NEVER),
+    "LocationValueError": ("InvalidRequestError", NEVER),
+    "MaxRetryError": ("ConnectionLostError", MAYBE),
+    "NameResolutionError": ("NameResolutionError", NEVER),
+    "NewConnectionError": ("ConnectError", NEVER),
+    "PoolError": ("ConnectionLostError", MAYBE),
+    "ProtocolError": ("ProtocolError", MAYBE),
+    "ProxyError": ("ProxyError", NEVER),
+    "ProxySchemeUnknown": ("InvalidRequestError", NEVER),
+    "ProxySchemeUnsupported": ("InvalidRequestError", NEVER),
+    "ReadTimeoutError": ("ReadTimeoutError", MAYBE),
+    "RequestError": ("ConnectionLostError", MAYBE),
+    "ResponseError": ("ConnectionLostError", MAYBE),
+    "ResponseNotChunked": ("ProtocolError", MAYBE),
+    "SSLError": ("TlsError", NEVER),
+    "TimeoutError": ("ReadTimeoutError", MAYBE),
+    "TimeoutStateError": ("ConnectionLostError", MAYBE),
+    "URLSchemeUnknown": ("InvalidRequestError", NEVER),
+    "UnrewindableBodyError": ("InvalidRequestError", NEVER),
+}
+
+AIOHTTP = {
+    "ClientConnectionError": ("ConnectionLostError", MAYBE),
+    "ClientConnectionResetError": ("ConnectionLostError", MAYBE),
+    "ClientConnectorCertificateError": ("TlsVerificationError", NEVER),
+    "ClientConnectorDNSError": ("NameResolutionError", NEVER),
+    "ClientConnectorError": ("ConnectError", NEVER),
+    "ClientConnectorSSLError": ("TlsError", NEVER),
+    "ClientError": ("ConnectionLostError", MAYBE),
+    "ClientHttpProxyError": ("ProxyError", NEVER),
+    "ClientOSError": ("ConnectionLostError", MAYBE),
+    "ClientPayloadError": ("ProtocolError", MAYBE),
+    "ClientProxyConnectionError": ("ProxyError", NEVER),
+    "ClientResponseError": ("ProtocolError", MAYBE),
+    "ClientSSLError": ("TlsError", NEVER),
+    "ConnectionTimeoutError": ("ConnectTimeoutError", NEVER),
+    "ContentTypeError": ("ProtocolError", MAYBE),
+    "InvalidURL": ("InvalidRequestError", NEVER),
+    "InvalidUrlClientError": ("InvalidRequestError", NEVER),
+    "InvalidUrlRedirectClientError": ("InvalidRequestError", NEVER),
+    "NonHttpUrlClientError": ("InvalidRequestError", NEVER),
+    "NonHttpUrlRedirectClientError": ("InvalidRequestError", NEVER),
+    "RedirectClientError": ("ConnectionLostError", MAYBE),
+    "ServerConnectionError": ("ConnectionLostError", MAYBE),
+    "ServerDisconnectedError": ("ConnectionLostError", MAYBE),
+    "ServerFingerprintMismatch": ("TlsVerificationError", NEVER),
+    "ServerTimeoutError": ("ReadTimeoutError", MAYBE),
+    "SocketTimeoutError": ("ReadTimeoutError", MAYBE),
+    "TooManyRedirects": ("ProtocolError", MAYBE),
+    "UnixClientConnectorError": ("ConnectError", NEVER),
+    "UploadAbortedError": ("ConnectionLostError", MAYBE),
+    "WSServerHandshakeError": ("ProtocolError", MAYBE),
+}
+NO_REQUESTS = {"WSMessageTypeError"}  # raised by WebSocket methods alone
+NEWER_THAN_OUR_FLOOR = {"UploadAbortedError"}
+
+AIOHTTP_PARSER = dict.fromkeys(
+    [
+        "BadHttpMessage", "BadHttpMethod", "BadStatusLine", "ContentEncodingError", "ContentLengthError",
+        "DecompressSizeError", "HttpBadRequest", "HttpProcessingError", "InvalidHeader", "InvalidURLError",
+        "LineTooLong", "PayloadEncodingError", "TransferEncodingError",
+    ],
+    ("ProtocolError", MAYBE),
+)  # fmt: skip
+
+TABLES: list[tuple[ModuleType, dict[str, tuple[str, str]]]] = [
+    (requests.exceptions, REQUESTS),
+    (urllib3.exceptions, URLLIB3),
+    (aiohttp.client_exceptions, AIOHTTP),
+    (aiohttp.http_exceptions, AIOHTTP_PARSER),
+]
+
+# What their constructors want, by the name of the parameter.
+ARGUMENTS: dict[str, Any] = {
+    "actual_size": 1, "certificate_error": ssl.SSLCertVerificationError("untrusted"), "conn": None,
+    "connection_key": SimpleNamespace(ssl=True, host="h", port=1), "defects": [], "error": OSError("broken"),
+    "expected": 3, "got": b"", "hdr": "X", "history": (), "host": "h", "length": b"x", "limit": 1, "line": b"x",
+    "location": "http://", "message": "told", "partial": 2, "path": "/x", "pool": None, "port": 1,
+    "reason": socket.gaierror(-2, "unknown"), "request_info": SimpleNamespace(real_url=URL(URL_USED)),
+    "response": SimpleNamespace(tell=lambda: 1, length_remaining=2), "scheme": "x", "unparsed_data": b"",
+    "url": "x",
+}  # fmt: skip
+
+
+def made(kind: type[BaseException]) -> BaseException:
+    """An error of this class."""
+    os_error = ssl.SSLError(1, "no") if "SSL" in kind.__name__ else ConnectionRefusedError(111, "Refused")
+    known = {**ARGUMENTS, "os_error": socket.gaierror(-2, "?") if "DNS" in kind.__name__ else os_error}
+    if kind.__name__ == "JSONDecodeError":
+        return kind("told", "x", 0)
+    if kind.__name__ == "MaxRetryError":
+        known["reason"] = None
+    parameters = [
+        parameter
+        for parameter in list(inspect.signature(kind.__init__).parameters.values())[1:]
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        and parameter.default is parameter.empty
+        and parameter.name not in ("args", "kwargs")
+    ]
+    return kind(*(known[parameter.name] for parameter in parameters))
+
+
+def classes(module: ModuleType) -> dict[str, type[BaseException]]:
+    """The errors that a module defines, warnings aside."""
+    return {
+        name: kind
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind)
+        and issubclass(kind, BaseException)
+        and not issubclass(kind, Warning)
+        and kind.__module__ == module.__name__
+    }
+
+
+@pytest.mark.parametrize(("module", "table"), TABLES, ids=lambda value: getattr(value, "__name__", ""))
+def test_every_error_of_the_libraries_has_a_row(
+    module: ModuleType, table: dict[str, tuple[str, str]]
+) -> None:
+    """A class that a new version brings, or takes away, fails here."""
+    known = set(table) | (NO_REQUESTS if table is AIOHTTP else set())
+    found = set(classes(module)) | {"ConnectionError"} & set(vars(module))
+    assert found - known == set(), "give it a row above, and a meaning in over_*"
+    assert known - found <= NEWER_THAN_OUR_FLOOR
+
+
+ROWS = [
+    pytest.param(getattr(module, name), expected, id=f"{module.__name__.partition('.')[0]}-{name}")
+    for module, table in TABLES
+    for name, expected in table.items()
+    if hasattr(module, name)
+]
+
+
+@pytest.mark.parametrize(("kind", "expected"), ROWS)
+def test_what_an_error_of_the_libraries_means(
+    monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], expected: tuple[str, str]
+) -> None:
+    """One of our errors, and what became of the request: never the library's own."""
+
+    def send(*arguments: object, **options: object) -> None:
+        raise made(kind)
+
+    async def request(*arguments: object, **options: object) -> None:
+        raise made(kind)
+
+    is_aiohttp = kind.__module__.startswith("aiohttp")
+    monkeypatch.setattr(requests.Session, "send", send)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
+    with (AsyncioWorld if is_aiohttp else BlockingWorld)() as world:
+        caught = failing(world, world.client(), "POST", URL_USED)
+    assert (caught.type, caught.sent) == expected
+
+
+WRAPPED = [
+    (requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, "/", urllib3.exceptions.NewConnectionError(None, "x"))), "ConnectError", NEVER),  # type: ignore[arg-type]  # no pool here
+    (requests.ConnectionError(urllib3.exceptions.ProtocolError("x", ConnectionResetError(104, "x"))), "ConnectionLostError", MAYBE),
+    (requests.ConnectionError(urllib3.exceptions.ReadTimeoutError(None, "/", "x")), "ReadTimeoutError", MAYBE),  # type: ignore[arg-type]
+    (requests.exceptions.SSLError(urllib3.exceptions.SSLError(ssl.SSLCertVerificationError("x"))), "TlsVerificationError", NEVER),
+    (requests.exceptions.ProxyError(urllib3.exceptions.ProxyError("x", OSError("y"))), "ProxyError", NEVER),
+    (requests.exceptions.ChunkedEncodingError(urllib3.exceptions.ProtocolError("x", urllib3.exceptions.IncompleteRead(1, 2))), "ProtocolError", MAYBE),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "name", "sent"), WRAPPED, ids=lambda value: type(value).__name__)
+def test_what_requests_wraps_is_what_counts(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, name: str, sent: str
+) -> None:
+    """requests wraps urllib3, which wraps the socket."""
+
+    def send(*arguments: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    with BlockingWorld() as world:
+        caught = failing(world, world.client(), "POST", URL_USED)
+    assert (caught.type, caught.sent) == (name, sent)

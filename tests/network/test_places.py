@@ -1,0 +1,132 @@
+"""How many connections are in use at once, over threads and event loops together, and how long one waits."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+
+from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpResponse, HttpServiceClient
+from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
+from kit.front_ends import World
+from network.faults import failing, places_in_use
+
+
+class Gauge:
+    """Counts how many requests are being answered at once."""
+
+    def __init__(self) -> None:
+        self.now = self.most = 0
+        self._lock = threading.Lock()
+
+    def action(self, also: Gauge | None = None) -> Action:
+        def busy(received: Received) -> Action:
+            gauges = [self] if also is None else [self, also]
+            for gauge in gauges:
+                gauge.add(1)
+            time.sleep(0.01)
+            for gauge in gauges:
+                gauge.add(-1)
+            return respond(204)
+
+        return answer(busy)
+
+    def add(self, step: int) -> None:
+        with self._lock:
+            self.now += step
+            self.most = max(self.most, self.now)
+
+
+def test_the_limits_hold_over_threads_and_loops_together() -> None:
+    """Six threads and two loops share one client, and its places."""
+    total, one, other = Gauge(), Gauge(), Gauge()
+    pool = ConnectionPoolConfig(max_connections=3, max_connections_per_host=2, pool_timeout=20)
+    with ExitStack() as stack:
+        first, second = (stack.enter_context(LoopbackServer()) for _ in range(2))
+        first.script("/", one.action(total))
+        second.script("/", other.action(total))
+        client = stack.enter_context(HttpServiceClient(HttpClientConfig(connection_pool=pool)))
+        urls = [first.url + "/", second.url + "/"] * 4
+
+        def by_thread() -> list[HttpResponse]:
+            return [client.get(url) for url in urls]
+
+        def by_loop() -> list[HttpResponse]:
+            async def calls() -> list[HttpResponse]:
+                return await asyncio.gather(*[client.get_async(url) for url in urls])
+
+            return asyncio.run(calls())
+
+        with ThreadPoolExecutor(8) as threads:
+            waiting = [threads.submit(work) for work in [by_thread] * 6 + [by_loop] * 2]
+            responses = [response for future in waiting for response in future.result()]
+        assert [response.status_code for response in responses] == [204] * 64
+        assert places_in_use(client) == 0
+    assert (one.most, other.most) <= (2, 2)
+    assert 2 <= total.most <= 3
+
+
+def test_waiting_for_a_place_is_bounded(world: World, server: LoopbackServer) -> None:
+    """Who waits longer than `pool_timeout` is told so, and that nothing was sent."""
+    server.script("/held", stall())
+    pool = ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.1)
+    client = world.client(connection_pool=pool)
+    errors: list[BaseException] = []
+    holder = threading.Thread(target=lambda: errors.append(_error_of(client, server.url + "/held")))
+    holder.start()
+    assert server.wait_for(lambda: len(server.requests) == 1)
+    started = time.monotonic()
+    try:
+        world.request(client, "GET", server.url + "/", retry_policy=None)
+    except TimeoutError as error:
+        caught = error
+    assert time.monotonic() - started < 0.5
+    assert (type(caught).__name__, caught.sent_state.value) == ("PoolTimeoutError", "never_sent")
+    assert "1 connections to" in str(caught)
+    assert len(server.requests) == 1
+    holder.join()
+    assert places_in_use(client) == 0
+    server.script("/", respond(204))
+    assert world.request(client, "GET", server.url + "/").status_code == 204
+
+
+def _error_of(client: HttpServiceClient, url: str) -> BaseException:
+    try:
+        client.get(url, timeout=0.6, retry_policy=None)
+    except Exception as error:
+        return error
+    raise AssertionError("no error")
+
+
+def test_cancelled_waiters_leave_nothing_behind(server: LoopbackServer) -> None:
+    """Tasks that are cancelled in the queue, or with a connection in their hands, give their places back."""
+    server.script("/", respond(204, delay=0.01))
+    pool = ConnectionPoolConfig(max_connections=2, max_connections_per_host=2)
+
+    async def calls() -> None:
+        async with HttpServiceClient(HttpClientConfig(connection_pool=pool)) as client:
+            for round_number in range(5):
+                tasks = [asyncio.create_task(client.get_async(server.url + "/")) for _ in range(20)]
+                await asyncio.sleep(0.004 * round_number)
+                for task in tasks[::2]:
+                    task.cancel()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                assert all(isinstance(result, HttpResponse) for result in results[1::2])
+                assert places_in_use(client) == 0
+            assert (await client.get_async(server.url + "/")).status_code == 204
+
+    asyncio.run(calls())
+
+
+def test_interrupted_calls_leave_nothing_behind(world: World, server: LoopbackServer) -> None:
+    """A call that times out a hundred times over does not use up the places."""
+    server.script("/", stall())
+    client = world.client(
+        connection_pool=ConnectionPoolConfig(max_connections=2), enable_circuit_breaker=False
+    )
+    for _ in range(10):
+        failing(world, client, "GET", server.url + "/", timeout=0.02)
+    server.script("/", respond(204))
+    assert world.request(client, "GET", server.url + "/").status_code == 204

@@ -1,0 +1,264 @@
+"""Threads, forks, interrupts and the end of the interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpClientConfig, HttpServiceClient
+from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
+from http_service_client.transports.over_requests import connection as over_requests_connections
+from kit.front_ends import World
+from network.faults import Certificates, places_in_use
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def echo(received: Received) -> Action:
+    return respond(200, body=received.target)
+
+
+def test_sixteen_threads_share_a_client(server: LoopbackServer) -> None:
+    """Each gets its own answers."""
+    server.script("/", answer(echo))
+    with HttpServiceClient() as client, ThreadPoolExecutor(16) as threads:
+
+        def calls(thread: int) -> None:
+            for call in range(10):
+                target = f"/?thread={thread}&call={call}"
+                assert client.get(server.url + target).text == target
+
+        for future in [threads.submit(calls, thread) for thread in range(16)]:
+            future.result()
+        assert places_in_use(client) == 0
+    assert server.connection_count <= 16
+
+
+class AddsHeader:
+    """An interceptor that really awaits."""
+
+    async def intercept_request(self, request: Any, context: Any) -> Any:
+        await asyncio.sleep(0.001)
+        request.headers["X-Async"] = str(os.getpid())
+        return request
+
+
+# Forks.
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """The exit code of a forked child that does the work."""
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns that there are threads: just so
+        child = os.fork()
+    if child == 0:
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+            os._exit(1)
+    for _ in range(1000):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        threading.Event().wait(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    raise AssertionError("the child hangs")
+
+
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+
+
+@needs_fork
+def test_a_child_has_connections_of_its_own(server: LoopbackServer) -> None:
+    """A warm client is forked: neither process reads the other's answers, in either world."""
+    server.script("/", answer(echo))
+    client = HttpServiceClient(HttpClientConfig(request_interceptors=[AddsHeader]))
+    loop = asyncio.new_event_loop()
+
+    def calls(who: str) -> None:
+        for call in range(20):
+            target = f"/?{who}&{call}"
+            assert client.get(server.url + target).text == target
+
+    async def calls_async(who: str) -> None:
+        for call in range(20):
+            target = f"/?{who}&async&{call}"
+            assert (await client.get_async(server.url + target)).text == target
+
+    calls("warm")
+    loop.run_until_complete(calls_async("warm"))
+
+    def child() -> None:
+        calls("child")
+        asyncio.run(calls_async("child"))
+        client.close()
+
+    codes: list[int] = []
+    waiting = threading.Thread(target=lambda: codes.append(in_a_child(child)))
+    waiting.start()
+    calls("parent")
+    loop.run_until_complete(calls_async("parent"))
+    waiting.join(15)
+    assert codes == [0]
+    calls("later")
+    loop.run_until_complete(calls_async("later"))
+    pids = {
+        request.target.split("?")[1].split("&")[0]: request.header("X-Async") for request in server.requests
+    }
+    assert pids["warm"] == pids["parent"] == pids["later"] == str(os.getpid()) != pids["child"]
+    loop.run_until_complete(client.close_async())
+    loop.close()
+
+
+@needs_fork
+def test_a_child_is_not_locked_out(server: LoopbackServer) -> None:
+    """A fork in the middle of calls: what the parent's threads held is free in the child."""
+    server.script("/held", stall())
+    server.script("/", respond(204))
+    with HttpServiceClient(HttpClientConfig(max_connections=2, max_connections_per_host=2)) as client:
+
+        def hold() -> None:
+            with pytest.raises(ConnectionError):
+                client.get(server.url + "/held", timeout=9, retry_policy=None)
+
+        threads = [threading.Thread(target=hold) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        assert server.wait_for(lambda: len(server.received("/held")) == 2)
+        assert places_in_use(client) == 4  # two of the host, two of the client
+        assert in_a_child(lambda: client.get(server.url + "/", timeout=1) and None) == 0
+        assert places_in_use(client) == 4  # two of the host, two of the client
+        server.refuse()  # the held calls end
+        for thread in threads:
+            thread.join(5)
+
+
+@needs_fork
+def test_a_child_makes_the_tls_context_that_the_parent_was_making(
+    tls_server: LoopbackServer, certificates: Certificates
+) -> None:
+    """A fork while another thread makes the context: the child does not wait for that thread."""
+    tls_server.script("/", respond(204))
+    client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
+    with client, client._worlds._settings.tls._lock:
+        assert in_a_child(lambda: client.get(tls_server.url + "/") and None) == 0
+
+
+# Interrupts.
+
+
+def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C in a read: the connection, in mid-response, serves nobody else."""
+    server.script("/", answer(echo))
+    receive = over_requests_connections.Connection.receive
+    reads = []
+
+    def interrupted(self: Any) -> bytes:
+        reads.append(self)
+        if len(reads) == 2:
+            raise KeyboardInterrupt
+        return receive(self)
+
+    with HttpServiceClient() as client:
+        assert client.get(server.url + "/?1").text == "/?1"
+        monkeypatch.setattr(over_requests_connections.Connection, "receive", interrupted)
+        reads.append(None)
+        with pytest.raises(KeyboardInterrupt):
+            client.get(server.url + "/?2")
+        assert places_in_use(client) == 0
+        monkeypatch.undo()
+        assert client.get(server.url + "/?3").text == "/?3"
+    assert [request.connection for request in server.requests if request.target == "/?3"] == [2]
+
+
+# The end of the interpreter.
+
+PROGRAM = """
+import asyncio, logging, sys
+from http_service_client import HttpClientConfig, HttpServiceClient
+
+class Awaits:
+    async def intercept_request(self, request, context):
+        await asyncio.sleep(0.001)
+        return request
+
+class Calls:
+    "Makes a call of its own on the portal's loop, and so leaves a session there."
+    async def intercept_request(self, request, context):
+        if not request.url.endswith("/inner"):
+            await client.get_async(request.url + "inner")
+        return request
+
+async def calls():
+    for _ in range(3):
+        assert (await client.get_async(url)).status_code == 204
+
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # importing aiohttp is a slow step, which debug mode tells
+url = sys.argv[1]
+client = HttpServiceClient()
+"""
+
+ENDINGS = {
+    "never closed": "client.get(url)",
+    "closed": "client.get(url); client.close()",
+    "never used": "",
+    "async, never closed": "asyncio.run(calls())",
+    "async, closed": "asyncio.run(calls()); asyncio.run(client.close_async())",
+    "both worlds": "client.get(url); asyncio.run(calls()); client.get(url)",
+    "async interceptor": "client = HttpServiceClient(HttpClientConfig(request_interceptors=[Awaits])); client.get(url)",
+    "async interceptor that calls": (
+        "client = HttpServiceClient(HttpClientConfig(request_interceptors=[Calls])); client.get(url)"
+    ),
+    "async interceptor, closed": (
+        "client = HttpServiceClient(HttpClientConfig(request_interceptors=[Calls])); client.get(url); client.close()"
+    ),
+    "a loop without a shutdown": "loop = asyncio.new_event_loop(); loop.run_until_complete(calls()); loop.close()",
+    "in a daemon thread": (
+        "import threading; threading.Thread(target=lambda: client.get(url + 'held', timeout=9), daemon=True).start(); "
+        "import time; time.sleep(0.2)"
+    ),
+    "an error at the end": "client.get(url); raise SystemExit(0)",
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_the_interpreter_ends_in_silence(server: LoopbackServer, name: str) -> None:
+    """No warning of anything unclosed, no thread that keeps the process, whoever forgot what."""
+    server.script("*", respond(204))
+    server.script("/held", stall())
+    program = textwrap.dedent(PROGRAM) + ENDINGS[name]
+    ended = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", program, server.url + "/"],
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
+
+
+def test_both_worlds_close_what_they_opened(world: World, server: LoopbackServer) -> None:
+    """`close` closes the connections, at once."""
+    server.script("/", respond(204))
+    client = world.client()
+    world.request(client, "GET", server.url + "/")
+    world.close(client)
+    assert server.wait_for(lambda: server.open_connections == 0)

@@ -1,0 +1,321 @@
+"""Past `ClientSession._request`: what follows on a kept connection is told from the first only by its cost."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import gc
+import gzip
+import random
+from typing import Any
+from unittest.mock import AsyncMock, Mock
+
+import aiohttp
+import pytest
+
+from http_service_client import (
+    AttemptTimeoutError,
+    ConnectionLostError,
+    HttpClientError,
+    HttpServiceClient,
+    ResponseTooLargeError,
+    SentState,
+    Timeout,
+)
+from http_service_client.http.content_codings.decoder import Decoder
+from http_service_client.http.http1.fast_path import PlainHead
+from http_service_client.http.http1.framing import HeadLimits
+from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
+from http_service_client.transports.over_aiohttp.protocol import MindfulProtocol
+from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
+from kit.front_ends import AsyncioWorld
+
+Asked = list[str]
+
+
+@pytest.fixture
+def asyncio_world() -> Any:
+    """The world with a shortcut."""
+    with AsyncioWorld() as world:
+        yield world
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The URLs for which `ClientSession._request` was called by the transport."""
+    urls: Asked = []
+    real = AiohttpTransport._options
+
+    def noted(self: Any, request: Any, proxy: Any) -> Any:
+        urls.append(request.url)
+        return real(self, request, proxy)
+
+    monkeypatch.setattr(AiohttpTransport, "_options", noted)
+    return urls
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("GET", {}),
+        ("GET", {"params": {"q": "a b/ü"}, "headers": {"X-Name": "Zoë", "Accept": "text/plain"}}),
+        ("GET", {"headers": [("X-Many", "1"), ("X-Many", "2"), ("Host", "other.example.com")]}),
+        ("HEAD", {}),
+        ("OPTIONS", {}),
+        ("DELETE", {}),
+        ("POST", {}),
+        ("POST", {"json": {"a": "ü"}}),
+        ("PUT", {"data": b"\0" * 60_000, "headers": {"Content-Type": "x/y"}}),
+        ("PATCH", {"data": {"a": "1"}, "cookies": {"c": "1"}, "auth": ("user", "secret")}),
+    ],
+    ids=repr,
+)
+def test_the_same_goes_out(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, method: str, options: dict[str, Any]
+) -> None:
+    """Request line, header fields and body are the same, whether aiohttp made the request or we did."""
+    server.script("/", respond(200))
+    client = asyncio_world.client()
+    for _ in range(2):
+        asyncio_world.request(client, method, server.url + "/", **options)
+    first, second = server.requests
+    assert (first.connection, second.connection, len(asked)) == (1, 1, 1)
+    assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
+    assert sorted((name.lower(), value) for name, value in first.headers) == sorted(
+        (name.lower(), value) for name, value in second.headers
+    )
+
+
+def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: Timeout) -> tuple[Any, ...]:
+    """What a caller can tell of a call."""
+    try:
+        response = world.request(client, "GET", url, timeout=timeout, retry_policy=None)
+    except HttpClientError as error:
+        return type(error), str(error), error.sent_state, type(error.__cause__)
+    return (
+        response.status_code,
+        response.reason_phrase,
+        response.headers.multi_items(),
+        response.content,
+        response.text,
+    )
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        respond(json={"a": 1}),
+        respond(404, body="ü", headers={"X-A": "ü"}),
+        respond(body="x" * 300_000),
+        respond(body="x" * 300_000, chunked=True),
+        respond(204),
+        raw(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 Fine\r\nContent-Length: 1\r\n\r\na"),
+        raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nnot http"),
+        raw(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc"),
+        raw(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000 + b"\r\n\r\n"),
+        raw(b"SSH-2.0-OpenSSH_9.6\r\n"),
+        hang_up(),
+        hang_up(b"HTTP/1.1 200 OK\r\nContent-"),
+        reset(),
+        reset(b"HTTP/1.1 200 OK\r\n\r\nabc"),
+        hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        reset(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"),
+        stall(),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort", close=False),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"in ", b"pieces!", every=0.01),
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n", b"too ", b"many pieces", every=0.01),
+        raw(b"HTTP/1.1 200 OK\r\nContent-", b"Length: 2\r\n\r\nok", every=0.01),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
+def test_the_same_comes_in(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action, timeout: Timeout
+) -> None:
+    """Response or error, its message and what it says of the request: the same."""
+    server.script("/", action, respond(204), action)
+    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/", timeout)
+    client = asyncio_world.client()
+    asyncio_world.request(client, "GET", server.url + "/")
+    asked.clear()
+    assert outcome(asyncio_world, client, server.url + "/", timeout) == by_aiohttp
+    assert asked == []
+
+
+def replaced(calls: Asked) -> Any:
+    """As aioresponses and vcrpy do it."""
+    return AsyncMock(side_effect=lambda method, url, **_: calls.append(str(url)))
+
+
+def wrapped(calls: Asked) -> Any:
+    """As tracers do it."""
+    real = aiohttp.ClientSession._request
+
+    @functools.wraps(real)
+    async def seen(self: Any, method: str, url: Any, **options: Any) -> Any:
+        calls.append(str(url))
+        return await real(self, method, url, **options)
+
+    return seen
+
+
+@pytest.mark.parametrize("hook", [replaced, wrapped])
+def test_who_hooks_in_late_sees_all(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
+) -> None:
+    """A mock or a tracer that comes when connections are there already misses nothing."""
+    server.script("/", respond(204))
+    client = asyncio_world.client()
+    asyncio_world.request(client, "GET", server.url + "/")
+    calls: Asked = []
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", hook(calls))
+    try:
+        asyncio_world.request(client, "GET", server.url + "/", retry_policy=None)
+    except AttributeError:
+        pass  # the mock's answer is none
+    assert calls == [server.url + "/"]
+
+
+def test_trace_configs_see_every_exchange(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What OpenTelemetry gives to each new session hears of the exchanges on kept connections too."""
+    begun: Asked = []
+    tracing = aiohttp.TraceConfig()
+
+    async def on_start(session: Any, context: Any, parameters: Any) -> None:
+        begun.append(parameters.method)
+
+    tracing.on_request_start.append(on_start)
+    real = aiohttp.ClientSession.__init__
+
+    def instrumented(self: Any, **options: Any) -> None:
+        real(self, trace_configs=[tracing], **options)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
+    server.script("/", respond(204))
+    client = asyncio_world.client()
+    for _ in range(2):
+        asyncio_world.request(client, "GET", server.url + "/")
+    assert begun == ["GET", "GET"]
+
+
+def test_a_plain_answer_that_is_too_large_is_not_waited_for(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """It is refused when there is more of it than may be, whatever length its head promises."""
+    client = asyncio_world.client(max_response_size=1000)
+    endless = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1001, close=False)
+    server.script("/", respond(204), endless)
+    asyncio_world.request(client, "GET", server.url + "/")
+    kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
+    assert kind is ResponseTooLargeError
+    assert [request.connection for request in server.requests] == [1, 1]
+
+
+def test_a_long_answer_is_decoded_as_it_comes(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short one at once: decoding stops the loop."""
+    fed: list[int] = []
+    real = Decoder.feed
+
+    def noted(self: Any, data: bytes) -> bytes:
+        fed.append(len(data))
+        return real(self, data)
+
+    monkeypatch.setattr(Decoder, "feed", noted)
+    client = asyncio_world.client()
+    for length in (60_000, 4_000_000):
+        body = gzip.compress(random.Random(1).randbytes(length))
+        server.script("/", respond(204), respond(body=body, headers={"Content-Encoding": "gzip"}))
+        asyncio_world.request(client, "GET", server.url + "/")
+        assert len(asyncio_world.request(client, "GET", server.url + "/").content) == length
+    assert fed[0] > 60_000
+    assert max(fed[1:]) <= 1024 * 1024
+
+
+@pytest.mark.parametrize("ends_by", ["its time", "cancellation"])
+def test_an_exchange_that_is_given_up_closes_its_connection(
+    asyncio_world: AsyncioWorld, server: LoopbackServer, ends_by: str
+) -> None:
+    """At once: an answer that comes late must not be taken for the next one's."""
+
+    async def give_up() -> None:
+        await client.get_async(server.url + "/")
+        call = asyncio.ensure_future(client.get_async(server.url + "/", timeout=0.1, retry_policy=None))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == 2)
+        if ends_by == "cancellation":
+            call.cancel()
+        with pytest.raises((AttemptTimeoutError, asyncio.CancelledError)):
+            await call
+        assert await asyncio.to_thread(server.wait_for, lambda: server.open_connections == 0)
+
+    server.script("/", respond(204), stall())
+    client = asyncio_world.client()
+    asyncio_world._loop.run_until_complete(give_up())
+    assert [request.connection for request in server.requests] == [1, 1]
+
+
+def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_closed(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """The server may have done what it was asked for: on a kept connection no less than on the first."""
+
+    async def close_under_a_call(is_kept: bool) -> tuple[type, SentState, str]:
+        client = asyncio_world.client()
+        if is_kept:
+            await client.get_async(server.url + "/first")
+        before = len(server.requests)
+        call = asyncio.ensure_future(client.post_async(server.url + "/", retry_policy=None))
+        await asyncio.to_thread(server.wait_for, lambda: len(server.requests) > before)
+        await client.close_async()
+        with pytest.raises(HttpClientError) as caught:
+            await call
+        return type(caught.value), caught.value.sent_state, str(caught.value)
+
+    server.script("/first", respond(204))
+    server.script("/", stall())
+    fresh, kept = (
+        asyncio_world._loop.run_until_complete(close_under_a_call(is_kept)) for is_kept in (False, True)
+    )
+    assert kept == fresh
+    assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
+
+
+@pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
+def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
+    """Behind its head it goes past aiohttp's parser, which holds none of it back."""
+    body = random.Random(1).randbytes(3_000_000)
+
+    async def taken() -> bytes:
+        protocol = MindfulProtocol(asyncio.get_running_loop(), HeadLimits(), None)
+        protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
+        protocol.begin_parsing()
+        protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
+        _, content = await protocol.read()
+        pieces = []
+        for at in range(first, len(body), 200_000):
+            protocol.data_received(body[at : at + 200_000])
+            pieces.append(await content.readany())
+        pieces.append(await content.read())
+        return b"".join(pieces)
+
+    assert asyncio.run(taken()) == body
+
+
+def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(
+    asyncio_world: AsyncioWorld, server: LoopbackServer
+) -> None:
+    """An idle connection does not hold the head of what it brought last."""
+    server.script("/", respond(body="x" * 1000))
+    client = asyncio_world.client()
+    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, PlainHead)}
+    for _ in range(2):
+        asyncio_world.request(client, "GET", server.url + "/")
+    assert [request.connection for request in server.requests] == [1, 1]
+    held = [thing for thing in gc.get_objects() if isinstance(thing, PlainHead)]
+    assert [thing for thing in held if id(thing) not in before] == []

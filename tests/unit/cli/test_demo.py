@@ -1,0 +1,368 @@
+"""The demo: it plays to its end, its numbers are true, and it leaves a terminal as it found it."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import http_service_client
+from http_service_client.cli import main
+from http_service_client.cli.demo import play as demo
+from http_service_client.cli.demo.screen import Screen, clipped, is_terminal, wants_colour
+from http_service_client.cli.demo.script import Fault, write_story
+
+QUICK = ["--orders", "20", "--tempo", "0.1"]
+COMMAND = [sys.executable, "-W", "error", "-m", "http_service_client", "demo"]
+SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+def environment() -> dict[str, str]:
+    """That of the tests, where the package under test is found, and nothing is said of terminals."""
+    silent = {"COLUMNS", "LINES", "NO_COLOR", "PYTHONWARNINGS"}
+    inherited = {name: value for name, value in os.environ.items() if name not in silent}
+    root = str(Path(http_service_client.__file__).resolve().parent.parent)
+    return {**inherited, "PYTHONPATH": root, "TERM": "xterm-256color"}
+
+
+def figures(output: str) -> dict[str, list[int]]:
+    """The table at the end: the numbers of both worlds, by label."""
+    table = output[output.index("what happened") :]
+    rows = re.findall(r"^ *(\S.*?) {2,}(\d+) +(\d+)$", table, flags=re.MULTILINE)
+    return {label: [int(first), int(second)] for label, first, second in rows}
+
+
+@pytest.fixture(scope="module")
+def quick_output() -> str:
+    """What a short evening prints where there is no terminal."""
+    stream = io.StringIO()
+    assert demo.run(demo.Settings(orders=20, tempo=0.1), stream) == 0
+    return stream.getvalue()
+
+
+def test_the_demo_runs_as_the_readme_says() -> None:
+    """From a shell, as it is: it ends well, within 20 s, in plain lines, and has nothing to complain of."""
+    started = time.monotonic()
+    done = subprocess.run(
+        [*COMMAND, "--plain"],
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert time.monotonic() - started < 20
+    assert "\x1b" not in done.stdout
+    assert "invariants hold: no duplicate charge; no duplicate e-mail;" in done.stdout
+    assert figures(done.stdout)["orders placed"] == [60, 60]
+    assert re.search(r"^what happened +threads +tasks$", done.stdout, flags=re.MULTILINE)
+    for change in ("closed → open", "open → half-open", "half-open → closed"):
+        for world in ("threads", "tasks"):
+            assert re.search(rf"{world} +delivery: {change}", done.stdout)
+
+
+def test_both_worlds_bring_the_orders_to_the_same_end(quick_output: str) -> None:
+    """What is decided by the script, not by the moment, is the same for threads and tasks."""
+    numbers = figures(quick_output)
+    for label in ("orders placed", "paid", "delivered", "confirmed by e-mail"):
+        assert numbers[label][0] == numbers[label][1] > 0
+    assert numbers["duplicate charges"] == numbers["duplicate e-mails"] == [0, 0]
+
+
+@pytest.mark.parametrize("world", [0, 1], ids=["threads", "tasks"])
+def test_the_numbers_add_up(quick_output: str, world: int) -> None:
+    """Each attempt is a call's first or a retry; and a request seen, or one that found no connection."""
+    number = {label: both[world] for label, both in figures(quick_output).items()}
+    assert (
+        number["attempts"] == number["calls"] - number["turned away by an open circuit"] + number["retries"]
+    )
+    assert number["attempts"] - number["found no connection"] == number["seen by the services: requests"]
+    assert number["charges asked for again, recognised by their key"] > 0
+    assert number["circuits opened"] > 0
+
+
+def test_the_story_of_one_payment_is_told(quick_output: str) -> None:
+    """Lost after it was charged, refused, then recognised: three requests, one charge."""
+    story = quick_output[quick_output.index("as explain() tells it") :]
+    assert re.search(r"attempt 1: ConnectionLostError: .* maybe processed\)", story)
+    assert "attempt 2: 503 Service Unavailable" in story
+    assert "attempt 3: 200 OK" in story
+    assert "the payment service saw 3 requests and made 1 charge\n" in story
+
+
+def test_another_seed_is_another_evening_and_ends_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    """`main` takes the arguments and gives the exit code."""
+    assert main(["demo", "--plain", *QUICK, "--seed", "7"]) == 0
+    assert "Seed 7." in capsys.readouterr().out
+
+
+def test_a_single_order_will_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """The fewest orders that there can be: one, and it meets the mishap that is explained."""
+    assert main(["demo", "--plain", "--orders", "1", "--tempo", "0.01"]) == 0
+    assert "saw 3 requests and made 1 charge" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "complaint"),
+    [
+        ("forget-keys", r"^invariants broken: duplicate charges \(threads [1-9]\d*, tasks [1-9]\d*\)$"),
+        (
+            "stay-down",
+            r"^invariants broken: orders without an end .*; circuits not closed \(threads 1, tasks 1\)$",
+        ),
+    ],
+)
+def test_a_broken_invariant_is_named_and_fails_the_run(
+    sabotage: str, complaint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gateway that charges twice, an outage that does not end: exit code 1, and which it was."""
+    monkeypatch.setattr(demo, "_PATIENCE", 3.0)  # more than the circuit needs to recover
+    assert main(["demo", "--plain", *QUICK, "--sabotage", sabotage]) == 1
+    assert re.search(complaint, capsys.readouterr().out, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["cook"], *(["demo", *wrong] for wrong in (["--orders", "0"], ["--orders", "501"], ["--orders", "x"], ["--seed", "x"], ["--loud"]))],
+    ids=" ".join,
+)  # fmt: skip
+def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """And stderr says how to do it."""
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("usage: python -m http_service_client")
+
+
+def test_help_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the tests alone need is not offered."""
+    assert main(["demo", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "--orders N" in shown
+    assert "--sabotage" not in shown
+
+
+def test_nobody_reading_is_no_traceback() -> None:
+    """`python -m http_service_client demo | head -1`."""
+    with subprocess.Popen(
+        [*COMMAND, *QUICK],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait(timeout=30) == 141
+
+
+def test_a_stream_without_arrows_gets_ascii() -> None:
+    """A pipe in the C locale of an old system must not end the demo in a UnicodeEncodeError."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, "ascii", write_through=True)
+    Screen(stream, is_live=False).print("closed → open · now")
+    assert raw.getvalue().decode() == f"closed -> open - now{os.linesep}"
+
+
+class TestStory:
+    """The script follows from its arguments alone."""
+
+    def test_a_seed_fixes_the_evening(self) -> None:
+        """The same seed, the same orders and mishaps; another seed, others."""
+        assert write_story(60, seed=3) == write_story(60, seed=3)
+        assert write_story(60, seed=3) != write_story(60, seed=4)
+
+    @pytest.mark.parametrize("count", [1, 2, 7, 60, 500])
+    def test_every_order_has_its_act(self, count: int) -> None:
+        """None is lost to rounding, and the payment to be explained is always there."""
+        story = write_story(count, seed=1)
+        assert [order.number for act in story.acts for order in act.orders] == list(range(1, count + 1))
+        assert (Fault.RESET, Fault.BUSY) in story.faults.values()
+
+
+class TestScreen:
+    """Drawing, without a terminal."""
+
+    def test_a_picture_is_drawn_over_the_one_before(self) -> None:
+        """The cursor goes up by as many lines as were drawn, and what was longer is erased."""
+        stream = io.StringIO()
+        with Screen(stream, is_live=True) as screen:
+            screen.draw(["one", "two"])
+            screen.draw(["three"])
+            screen.print("done")
+        drawn = stream.getvalue()
+        assert drawn.count("\x1b[2F") == 1
+        assert (
+            drawn.index("two")
+            < drawn.index("\x1b[2F")
+            < drawn.index("three")
+            < drawn.index("\x1b[J", drawn.index("three"))
+        )
+        assert drawn.rindex(SHOW) > drawn.rindex(HIDE)
+
+    def test_the_cursor_comes_back_after_an_error(self) -> None:
+        """Whatever happens while there is a picture."""
+        stream = io.StringIO()
+        with pytest.raises(KeyboardInterrupt), Screen(stream, is_live=True) as screen:
+            screen.draw(["one"])
+            raise KeyboardInterrupt
+        assert stream.getvalue().endswith(SHOW)
+
+    @pytest.mark.parametrize(
+        ("line", "width", "expected"),
+        [
+            ("attempts", 8, "attempts"),
+            ("attempts", 3, "att"),
+            ("\x1b[31mopen\x1b[0m now", 2, "\x1b[31mop\x1b[0m"),
+            ("\x1b[31mopen\x1b[0m now", 6, "\x1b[31mopen\x1b[0m n"),
+            ("\x1b[31mopen\x1b[0m", 4, "\x1b[31mopen\x1b[0m"),
+            ("", 0, ""),
+        ],
+    )
+    def test_a_line_is_cut_by_what_is_seen_of_it(self, line: str, width: int, expected: str) -> None:
+        """Colours take no room, and do not run on."""
+        assert clipped(line, width) == expected
+
+
+class _Tty(io.StringIO):
+    """A stream that claims to be a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("stream", "variables", "is_live", "is_coloured"),
+    [
+        (_Tty(), {}, True, True),
+        (_Tty(), {"NO_COLOR": "1"}, True, False),
+        (_Tty(), {"NO_COLOR": ""}, True, True),
+        (_Tty(), {"TERM": "dumb"}, False, False),
+        (io.StringIO(), {}, False, False),
+    ],
+)
+def test_a_picture_is_for_terminals_and_colours_for_those_who_want_them(
+    stream: io.StringIO,
+    variables: dict[str, str],
+    is_live: bool,
+    is_coloured: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By TERM and NO_COLOR, whose emptiness means nothing (no-color.org)."""
+    for name, value in {"TERM": "xterm", "NO_COLOR": "", "WT_SESSION": "1", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert is_terminal(stream) is is_live
+    assert wants_colour(stream) is is_coloured
+
+
+class Terminal:
+    """The demo in a pseudo-terminal of its own."""
+
+    def __init__(self, columns: int, *arguments: str) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.columns = columns
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        # Started in the background by a shell, we ignore Ctrl-C, and so would whom we start.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [*COMMAND, *arguments],
+                env=environment(),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        os.close(theirs)
+        self.shown = ""
+
+    def read_until(self, text: str | None = None) -> str:
+        """What was shown until this text came, or until the end."""
+        while text is None or text not in self.shown:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # EIO: the other side was closed
+                data = b""
+            if not data:
+                break
+            self.shown += data.decode("utf-8", "replace")
+        return self.shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+class TestInATerminal:
+    """The live table, in a pseudo-terminal."""
+
+    @pytest.fixture
+    def terminal(self, request: pytest.FixtureRequest) -> Iterator[Terminal]:
+        columns, arguments = request.param
+        opened = Terminal(columns, *arguments)
+        yield opened
+        opened.close()
+
+    @pytest.mark.parametrize("terminal", [(80, QUICK), (50, QUICK)], indirect=True)
+    def test_the_table_is_drawn_and_the_cursor_comes_back(self, terminal: Terminal) -> None:
+        """In colour, in its place, and never wider than the window."""
+        shown = terminal.read_until()
+        assert terminal.process.wait(timeout=30) == 0
+        assert "Traceback" not in shown
+        assert "\x1b[32mclosed" in shown
+        assert "\x1b[31mopen" in shown
+        assert shown.count(HIDE) > 5
+        assert shown.rindex(SHOW) > shown.rindex(HIDE)
+        assert "invariants hold:" in SEQUENCE.sub("", shown)
+        table = shown[: shown.index("what happened")]
+        lines = re.split(r"[\r\n]+", SEQUENCE.sub("", table))
+        assert max(map(len, lines)) <= terminal.columns
+
+    @pytest.mark.parametrize("terminal", [(120, [*QUICK, "--no-color"])], indirect=True)
+    def test_no_colours_where_none_are_wanted(self, terminal: Terminal) -> None:
+        """Drawn in its place all the same."""
+        shown = terminal.read_until()
+        assert terminal.process.wait(timeout=30) == 0
+        assert HIDE in shown
+        assert re.findall(r"\x1b\[[0-9;]*m", shown) == []
+
+    @pytest.mark.parametrize("terminal", [(80, [*QUICK, "--plain"])], indirect=True)
+    def test_plain_lines_where_they_are_wanted(self, terminal: Terminal) -> None:
+        """Not a single escape sequence."""
+        shown = terminal.read_until()
+        assert terminal.process.wait(timeout=30) == 0
+        assert "\x1b" not in shown
+
+    @pytest.mark.parametrize("terminal", [(80, [])], indirect=True)
+    def test_ctrl_c_ends_it_at_once_with_a_clean_terminal(self, terminal: Terminal) -> None:
+        """Exit code 130, the cursor back, no traceback, no warning."""
+        terminal.read_until("act 2 of 5")
+        started = time.monotonic()
+        terminal.process.send_signal(signal.SIGINT)
+        shown = terminal.read_until()
+        assert terminal.process.wait(timeout=30) == 130
+        assert time.monotonic() - started < 5
+        assert shown.rindex(SHOW) > shown.rindex(HIDE)
+        assert SEQUENCE.sub("", shown).endswith("interrupted\r\n")
+        assert "Traceback" not in shown
+        assert "Warning" not in shown

@@ -1,0 +1,118 @@
+"""A stream that is used in a wrong way says the right one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse, HttpServiceClient, StreamError
+from http_service_client.testing import ScriptedTransport
+from kit.front_ends import World
+
+URL = "https://api.example.com/"
+REMEDY = r"with client\.stream\(.*async with client\.stream_async\("
+
+
+def a_client() -> HttpServiceClient:
+    return HttpServiceClient(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
+
+
+async def by_async_with(stream: Any) -> None:
+    async with stream:
+        pass
+
+
+async def by_await(stream: Any) -> None:
+    await stream
+
+
+async def by_async_for(stream: Any) -> None:
+    async for _ in stream:
+        pass
+
+
+def by_with(stream: Any) -> None:
+    with stream:
+        pass
+
+
+MISUSES: list[tuple[str, Callable[[Any], Awaitable[None]]]] = [
+    ("stream", by_async_with),
+    ("stream", by_await),
+    ("stream_async", by_await),
+    ("stream_async", by_async_for),
+]
+
+
+@pytest.mark.parametrize(("verb", "misuse"), MISUSES)
+def test_the_wrong_keyword_is_told_the_right_one(verb: str, misuse: Callable[[Any], Any]) -> None:
+    with a_client() as client, pytest.raises(TypeError, match=REMEDY):
+        asyncio.run(misuse(getattr(client, verb)("GET", URL)))
+
+
+@pytest.mark.parametrize(("verb", "misuse"), [("stream_async", by_with), ("stream", list)])
+def test_so_is_the_wrong_keyword_of_blocking_code(verb: str, misuse: Callable[[Any], Any]) -> None:
+    with a_client() as client, pytest.raises(TypeError, match=REMEDY):
+        misuse(getattr(client, verb)("GET", URL))
+
+
+@pytest.mark.parametrize("verb", ["stream", "stream_async"])
+@pytest.mark.parametrize("name", ["read", "status_code", "iter_lines"])
+def test_a_forgotten_with_is_told_so(verb: str, name: str) -> None:
+    """And nothing was sent."""
+    with a_client() as client:
+        stream = getattr(client, verb)("GET", URL)
+        with pytest.raises(AttributeError, match=f"'{name}'.*{REMEDY}"):
+            getattr(stream, name)
+        assert client.metrics.total("http_requests_total") == 0
+
+
+def test_a_stream_is_opened_once() -> None:
+    with a_client() as client:
+        stream = client.stream("GET", URL)
+        by_with(stream)
+        with pytest.raises(StreamError, match="opened before"):
+            by_with(stream)
+
+
+def test_so_is_one_of_asyncio() -> None:
+    async def twice() -> None:
+        async with HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client:
+            stream = client.stream_async("GET", URL)
+            await by_async_with(stream)
+            with pytest.raises(StreamError, match="opened before"):
+                await by_async_with(stream)
+
+    asyncio.run(twice())
+
+
+def test_content_says_why_it_is_not_there(world: World) -> None:
+    """Of a scripted response as of a real one."""
+    client = world.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
+    with world.stream(client, "GET", URL) as response:
+        assert list(response.iter_lines()) == ["a", "b"]
+        with pytest.raises(StreamError, match="taken in pieces"):
+            response.content  # noqa: B018  # it raises
+    with world.stream(client, "GET", URL) as response:
+        pass
+    with pytest.raises(StreamError, match="closed unread"):
+        response.content  # noqa: B018  # it raises
+
+
+def test_the_repr_says_what_it_is(world: World) -> None:
+    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
+    with world.stream(client, "GET", URL) as response:
+        kind = "StreamedResponse" if world.name == "blocking" else "AsyncStreamedResponse"
+        assert repr(getattr(response, "_response", response)) == f"<{kind} [200]>"
+
+
+def test_a_name_of_another_client_s_is_told_ours(world: World) -> None:
+    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
+    with (
+        world.stream(client, "GET", URL) as response,
+        pytest.raises(AttributeError, match=r"'iter_content'; use iter_bytes\(\)"),
+    ):
+        response.iter_content()

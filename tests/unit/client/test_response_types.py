@@ -1,0 +1,68 @@
+"""`response_type=`: the data of a 2xx response are of that type, or the call is an error that says why not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Optional
+
+import pytest
+
+from http_service_client import HttpResponse, ResponseValidationError, SentState
+from kit.fakes import Bench, FrontEnd
+
+
+@dataclass
+class Order:
+    id: int
+    status: str = "baking"
+
+
+def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Bench:
+    return Bench(front_end, HttpResponse(status, content=content))
+
+
+@pytest.mark.parametrize(
+    ("response_type", "content", "data"),
+    [
+        (Order, b'{"id": 1}', Order(1)),
+        (list[Order], b'[{"id": 1}, {"id": 2, "status": "out"}]', [Order(1), Order(2, "out")]),
+        (Optional[Order], b"null", None),  # noqa: UP045  # as it is often written
+        (dict[str, int], b'{"a": 1}', {"a": 1}),
+    ],
+    ids=["dataclass", "list", "optional", "dict"],
+)
+def test_the_data_are_of_the_type(front_end: FrontEnd, response_type: Any, content: bytes, data: Any) -> None:
+    """In `response.data`; the response is a response still."""
+    response = answering(front_end, content).request(response_type=response_type)
+    assert response.data == data
+    assert response.content == content
+
+
+@pytest.mark.parametrize(
+    ("response_type", "content", "told"),
+    [
+        (Order, b'{"id": "x"}', "a valid Order: id: Input should be a valid integer"),
+        (list[Order], b'[{"id": 1}, {}]', "a valid list[Order]: 1.id: Field required"),
+        (Optional[Order], b"[]", "a valid Optional[Order]: the body: "),  # noqa: UP045
+        (Order | int, b'"x"', "a valid Order | int: "),
+        (Order, b"", "a valid Order: the body: Invalid JSON"),
+    ],
+    ids=["field", "item", "optional", "union", "empty"],
+)
+def test_wrong_data_are_named_with_their_place(
+    front_end: FrontEnd, response_type: Any, content: bytes, told: str
+) -> None:
+    """The type as it was written, the path to the field, and the response to look at."""
+    bench = answering(front_end, content)
+    with pytest.raises(ResponseValidationError) as raised:
+        bench.request(response_type=response_type)
+    assert told in str(raised.value)
+    assert raised.value.response is not None
+    assert raised.value.sent_state is SentState.ANSWERED
+
+
+def test_an_error_page_is_not_validated(front_end: FrontEnd) -> None:
+    """A 404 has another form than an order; it comes back as it is."""
+    response = answering(front_end, b"no such order", 404).request(response_type=Order)
+    assert response.status_code == 404
+    assert response.data is None

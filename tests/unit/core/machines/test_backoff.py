@@ -1,0 +1,242 @@
+"""Waits before retries: the sequences, and how they are spread."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.core.machines.backoff import (
+    BackoffStrategy,
+    ConstantBackoff,
+    DecorrelatedBackoff,
+    ExponentialBackoff,
+    FibonacciBackoff,
+    Jitter,
+    LinearBackoff,
+)
+from http_service_client.errors import ConfigurationError
+
+STRATEGIES: list[BackoffStrategy] = [
+    ExponentialBackoff(),
+    LinearBackoff(),
+    ConstantBackoff(),
+    FibonacciBackoff(),
+    DecorrelatedBackoff(),
+]
+
+
+def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], float] = 0.5) -> list[float]:
+    """The first waits; `dice` is what the random source gives."""
+    source = dice if callable(dice) else lambda: dice
+    return list(itertools.islice(strategy.delays(source), count))
+
+
+@pytest.mark.parametrize(
+    ("strategy", "delays"),
+    [
+        (ExponentialBackoff(1.0, 60.0, 2.0, "none"), [1, 2, 4, 8, 16, 32, 60, 60]),
+        (ExponentialBackoff(0.5, 5.0, 3.0, "none"), [0.5, 1.5, 4.5, 5.0, 5.0]),
+        (ExponentialBackoff(2.0, 10.0, 1.0, "none"), [2.0] * 8),  # a factor of one: constant
+        (ExponentialBackoff(5.0, 1.0, 2.0, "none"), [1.0] * 3),  # the cap holds from the first on
+        (ExponentialBackoff(0.0, 60.0, 2.0, "none"), [0.0] * 8),
+        (ExponentialBackoff(1.0, 0.0, 2.0, "none"), [0.0] * 3),
+        (LinearBackoff(1.0, 2.0, 6.0, "none"), [1.0, 3.0, 5.0, 6.0, 6.0]),
+        (LinearBackoff(0.0, 0.5, 60.0, "none"), [0.0, 0.5, 1.0, 1.5]),
+        (ConstantBackoff(2.5, "none"), [2.5] * 4),
+        (ConstantBackoff(0.0, "none"), [0.0] * 4),
+        (FibonacciBackoff(1.0, 10.0, "none"), [1, 1, 2, 3, 5, 8, 10, 10]),
+        (FibonacciBackoff(0.5, 2.0, "none"), [0.5, 0.5, 1.0, 1.5, 2.0, 2.0]),
+        (FibonacciBackoff(0.0, 2.0, "none"), [0.0] * 4),
+        (FibonacciBackoff(3.0, 2.0, "none"), [2.0] * 4),
+    ],
+)
+def test_the_sequences(strategy: BackoffStrategy, delays: list[float]) -> None:
+    """Each strategy follows its formula, from the first wait on, up to its cap."""
+    assert first(len(delays), strategy) == delays
+
+
+@pytest.mark.parametrize(
+    ("jitter", "dice", "waits"),
+    [
+        ("full", 0.0, [0.0, 0.0, 0.0]),
+        ("full", 0.5, [0.5, 1.0, 2.0]),
+        ("full", 0.75, [0.75, 1.5, 3.0]),
+        ("equal", 0.0, [0.5, 1.0, 2.0]),
+        ("equal", 0.5, [0.75, 1.5, 3.0]),
+        ("none", 0.5, [1.0, 2.0, 4.0]),
+        (Jitter.EQUAL, 0.5, [0.75, 1.5, 3.0]),
+    ],
+)
+def test_jitter(jitter: Jitter | str, dice: float, waits: list[float]) -> None:
+    """full: uniform(0, d).  equal: d/2 + uniform(0, d/2).  none: d."""
+    assert first(3, ExponentialBackoff(1.0, jitter=jitter), dice) == waits
+
+
+def test_the_default_is_what_the_documentation_says() -> None:
+    """From 1.0 s, times 2, cap 60 s, full jitter; and the seed's call works as written."""
+    assert ExponentialBackoff() == ExponentialBackoff(1.0, 60.0, 2.0, Jitter.FULL)
+    seed = ExponentialBackoff(initial_delay=1.0, max_delay=30.0, backoff_factor=2.0)
+    assert (seed.initial_delay, seed.max_delay, seed.backoff_factor, seed.jitter) == (1.0, 30.0, 2.0, "full")
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
+def test_each_run_of_delays_begins_anew(strategy: BackoffStrategy) -> None:
+    """A strategy is a setting shared by all calls: it holds no position."""
+    assert isinstance(strategy, BackoffStrategy)
+    one = strategy.delays(lambda: 0.5)
+    begun = [next(one) for _ in range(4)]
+    assert first(4, strategy) == begun
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ExponentialBackoff(0.0),
+        ExponentialBackoff(1.0, 60.0, 1.0),
+        ExponentialBackoff(1e-9, 1e9, 1.01),
+        ExponentialBackoff(1, 10**300, 2),
+        LinearBackoff(0.0, 0.0),
+        LinearBackoff(1e307, 1e307, 1e308),
+        ConstantBackoff(0.0),
+        FibonacciBackoff(0.0),
+        FibonacciBackoff(1e-300, 1e300),
+        FibonacciBackoff(1e300, 1e300),
+        DecorrelatedBackoff(0.0),
+        DecorrelatedBackoff(1e308, 1e308),
+    ],
+    ids=repr,
+)
+def test_no_number_of_retries_overflows(strategy: BackoffStrategy) -> None:
+    """Waits stay finite and non-negative for ever, also where `backoff`'s generators would not."""
+    assert all(0.0 <= wait < math.inf for wait in first(3000, strategy))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
+def test_only_the_given_random_source_is_used(strategy: BackoffStrategy) -> None:
+    """The same seed gives the same waits, whatever others draw from the global source."""
+    before = random.getstate()
+    assert first(20, strategy, random.Random(7).random) == first(20, strategy, random.Random(7).random)
+    assert random.getstate() == before
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        ExponentialBackoff(1.0, max_delay=10.0),
+        LinearBackoff(1.0, 3.0, max_delay=10.0),
+        FibonacciBackoff(1.0, max_delay=10.0),
+        DecorrelatedBackoff(1.0, max_delay=10.0),
+        ExponentialBackoff(1.0, max_delay=10.0, jitter="equal"),
+    ],
+    ids=repr,
+)
+def test_clients_do_not_pile_up_at_the_cap(strategy: BackoffStrategy) -> None:
+    """Cap first, jitter after: of 2,000 clients at their eighth retry, no tenth of the cap holds a third."""
+    source = random.Random(42).random
+    eighth = [first(8, strategy, source)[-1] for _ in range(2000)]
+    assert max(eighth) <= 10.0
+    in_tenths = [sum(tenth <= wait < tenth + 1 for wait in eighth) for tenth in range(10)]
+    assert sum(in_tenths) == len(eighth), "nobody waits for exactly the cap"
+    assert max(in_tenths) < len(eighth) / 3
+
+
+def test_full_jitter_is_uniform() -> None:
+    """Each tenth of the delay gets its tenth of the clients."""
+    source = random.Random(42).random
+    waits = [first(8, ExponentialBackoff(1.0, max_delay=10.0), source)[-1] for _ in range(5000)]
+    in_tenths = [sum(tenth <= wait < tenth + 1 for wait in waits) for tenth in range(10)]
+    assert all(400 < count < 600 for count in in_tenths), in_tenths
+
+
+@pytest.mark.parametrize(
+    ("dice", "waits"),
+    [
+        (0.0, [1.0, 1.0, 1.0, 1.0]),
+        (0.5, [2.0, 3.5, 5.5, 5.5]),
+        (1.0 - 2**-53, [3.0, 9.0, 10.0, 10.0]),
+    ],
+)
+def test_decorrelated_waits_depend_on_the_wait_before(dice: float, waits: list[float]) -> None:
+    """w(n) = uniform(initial, min(cap, 3 * w(n - 1))), w(0) = initial."""
+    assert first(4, DecorrelatedBackoff(1.0, max_delay=10.0), dice) == pytest.approx(waits)
+
+
+@given(
+    initial=st.just(0.0) | st.floats(1e-9, 1e6),
+    cap=st.floats(0.0, 1e6),
+    factor=st.floats(1.0, 10.0),
+    jitter=st.sampled_from(Jitter),
+    seed=st.integers(),
+)
+def test_no_wait_is_negative_or_beyond_the_cap(
+    initial: float, cap: float, factor: float, jitter: Jitter, seed: int
+) -> None:
+    """Holds for every strategy and every jitter."""
+    for strategy in (
+        ExponentialBackoff(initial, cap, factor, jitter),
+        LinearBackoff(initial, factor, cap, jitter),
+        FibonacciBackoff(initial, cap, jitter),
+        DecorrelatedBackoff(initial, cap),
+    ):
+        assert all(0.0 <= wait <= cap for wait in first(30, strategy, random.Random(seed).random))
+
+
+JITTERS: list[Any] = ["some", None, True, 0.5, []]
+SECONDS: list[Any] = [-1.0, math.nan, math.inf, -math.inf, True, "1", None, 10**400]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "name", "wrong"),
+    [
+        *[(ExponentialBackoff, name, wrong) for name in ("initial_delay", "max_delay") for wrong in SECONDS],
+        *[(ExponentialBackoff, "backoff_factor", wrong) for wrong in (0.5, 0, math.nan, math.inf, True, "2")],
+        *[(LinearBackoff, name, -1) for name in ("initial_delay", "increment", "max_delay")],
+        *[(ConstantBackoff, "delay", wrong) for wrong in SECONDS],
+        *[(FibonacciBackoff, name, -1) for name in ("initial_delay", "max_delay")],
+        *[(DecorrelatedBackoff, name, math.nan) for name in ("initial_delay", "max_delay")],
+        *[
+            (strategy, "jitter", wrong)
+            for strategy in (ExponentialBackoff, LinearBackoff, ConstantBackoff, FibonacciBackoff)
+            for wrong in JITTERS
+        ],
+        (ExponentialBackoff, "initial_delay", 5e-324),  # would overflow before it reaches the cap
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name_and_value(strategy: Any, name: str, wrong: Any) -> None:
+    """The message names the field, the value, and what to write instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        strategy(**{name: wrong})
+    assert str(caught.value).startswith(f"{name} must be ")
+    assert str(caught.value).endswith(f", not {wrong!r}")
+
+
+def test_strategies_are_frozen() -> None:
+    """A shared setting cannot be changed under its users."""
+    with pytest.raises(FrozenInstanceError):
+        ExponentialBackoff().max_delay = 1.0  # type: ignore[misc]
+
+
+def test_a_constant_delay_leaves_room_for_a_retry_after() -> None:
+    """Every strategy tells its `max_delay`; a short constant delay does not refuse what a server asks for."""
+    assert ConstantBackoff(2.5).max_delay == 60.0
+    assert ConstantBackoff(90.0).max_delay == 90.0
+
+
+def test_the_backoff_package_is_imported_at_the_first_retry_only() -> None:
+    """It pulls in asyncio: 40 ms that a script without failures need not pay."""
+    code = (
+        "import sys; from http_service_client.core.machines.backoff import ExponentialBackoff as E;"
+        "strategy = E(); assert 'backoff' not in sys.modules; strategy.delays(float);"
+        "assert 'backoff' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

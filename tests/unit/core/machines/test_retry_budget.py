@@ -1,0 +1,338 @@
+"""The retry budget: what it allows, what it forgets, and what it never invents."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import threading
+import tracemalloc
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.core.machines.circuit_breaker import CircuitBreaker
+from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
+from http_service_client.core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
+from http_service_client.errors import ConfigurationError
+
+
+class Budget(RetryBudget):
+    """A budget with a clock in the test's hands."""
+
+    def __init__(self, *, now: float = 1000.0, **settings: Any) -> None:
+        self.now = now
+        super().__init__(RetryBudgetSettings(**settings), clock=lambda: self.now, lock=threading.Lock())
+
+    def call(self, times: int) -> None:
+        for _ in range(times):
+            self.record_call()
+
+    def withdraw_all(self) -> int:
+        count = 0
+        while self.try_withdraw() is not None:
+            count += 1
+        return count
+
+
+def test_an_unused_budget_allows_the_free_retries() -> None:
+    """min_per_second * window, with no call at all."""
+    budget = Budget()
+    assert budget.balance == 100
+    assert budget.withdraw_all() == 100
+    assert budget.balance == 0
+
+
+@pytest.mark.parametrize(
+    ("ratio", "calls", "retries"),
+    [
+        (0.2, 0, 0),
+        (0.2, 4, 0),
+        (0.2, 5, 1),
+        (0.2, 9, 1),
+        (0.2, 10, 2),
+        (0.29, 100, 29),
+        (0.0, 50, 0),
+        (1.0, 7, 7),
+    ],
+)
+def test_calls_pay_for_retries(ratio: float, calls: int, retries: int) -> None:
+    """floor(ratio * calls): never a retry that is not fully paid for."""
+    budget = Budget(ratio=ratio, min_per_second=0.0)
+    budget.call(calls)
+    assert budget.balance == retries
+    assert budget.withdraw_all() == retries
+
+
+def test_a_dead_server_costs_a_fifth_more() -> None:
+    """1,000 calls a second that all fail: the load grows by 20 % and the free retries, not by 200 %."""
+    budget = Budget(ratio=0.2, min_per_second=10.0, window=10.0)
+    retries = 0
+    for _ in range(100 * 1000):
+        budget.now += 0.001
+        budget.record_call()
+        retries += sum(budget.try_withdraw() is not None for _ in range(2))
+    per_second = retries / 100
+    assert 200 <= per_second <= 235, per_second
+
+
+def test_calls_and_retries_are_forgotten_after_the_window() -> None:
+    """Between 9/10 and 10/10 of the window later, both are gone."""
+    budget = Budget(ratio=1.0, min_per_second=1.0, window=10.0)
+    budget.call(5)
+    assert budget.withdraw_all() == 15
+    budget.now += 8.999
+    assert budget.balance == 0
+    budget.now += 1.001
+    assert budget.balance == 10
+
+
+def test_the_window_slides_by_tenths() -> None:
+    """What a second spent comes back ten seconds later, not before and not all at once."""
+    budget = Budget(ratio=0.0, min_per_second=10.0, window=10.0)
+    for _ in range(5):
+        assert all(budget.try_withdraw() for _ in range(20))
+        budget.now += 1.0
+    assert budget.balance == 0
+    balances = []
+    for _ in range(11):
+        balances.append(budget.balance)
+        budget.now += 1.0
+    assert balances == [0, 0, 0, 0, 0, 20, 40, 60, 80, 100, 100]
+
+
+@pytest.mark.parametrize("window", [1.0, 2.5, 10.0, 60.0, 3600.0])
+def test_the_window_may_have_any_length(window: float) -> None:
+    """Its tenths scale with it."""
+    budget = Budget(ratio=0.0, min_per_second=10.0, window=window)
+    assert budget.withdraw_all() == int(10 * window)
+    budget.now += window * 0.89
+    assert budget.balance == 0
+    budget.now += window * 0.11
+    assert budget.balance == int(10 * window)
+
+
+def test_a_refund_gives_the_retry_back_once() -> None:
+    """A wait that was cancelled costs nothing; twice refunded is once."""
+    budget = Budget(ratio=0.0, min_per_second=1.0, window=2.0)
+    kept, given_back = budget.try_withdraw(), budget.try_withdraw()
+    assert isinstance(kept, Withdrawal)
+    assert isinstance(given_back, Withdrawal)
+    assert budget.balance == 0
+    given_back.refund()
+    given_back.refund()
+    assert budget.balance == 1
+
+
+def test_a_refund_after_a_wait_finds_its_bucket() -> None:
+    """The retry is given back to the moment it was taken from."""
+    budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
+    early = budget.try_withdraw()
+    budget.now += 5.0
+    assert budget.withdraw_all() == 9
+    assert early is not None
+    early.refund()
+    assert budget.balance == 1
+    budget.now += 5.0
+    assert budget.balance == 1, "the early one is not forgotten a second time"
+    budget.now += 5.0
+    assert budget.balance == 10
+
+
+@pytest.mark.parametrize("seconds", [10.0, 11.0, 25.0, 1e6])
+def test_a_refund_of_what_was_forgotten_mints_nothing(seconds: float) -> None:
+    """After the window the retry has come back already."""
+    budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
+    old = budget.try_withdraw()
+    assert old is not None
+    budget.now += seconds
+    assert budget.withdraw_all() == 10
+    old.refund()
+    assert budget.balance == 0
+
+
+@pytest.mark.parametrize("step", [-0.5, -1.0, -9.0, -60.0, -1e9])
+def test_a_clock_that_steps_back_mints_nothing_and_breaks_nothing(step: float) -> None:
+    """The budget stays as it is for that moment, and recovers within a window from there."""
+    budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
+    budget.withdraw_all()
+    budget.now += step
+    assert budget.balance == 0
+    assert budget.try_withdraw() is None
+    budget.record_call()
+    budget.now += 10.0
+    assert budget.balance == 10
+
+
+def test_a_call_after_the_clock_stepped_back_is_forgotten_a_window_later() -> None:
+    """Time goes on from there, also for calls alone."""
+    budget = Budget(ratio=1.0, min_per_second=0.0, window=10.0)
+    budget.call(1)
+    budget.now -= 60.0
+    budget.call(1)
+    budget.now += 11.0
+    assert budget.balance == 0
+
+
+def test_the_balance_is_never_negative() -> None:
+    """Calls may be forgotten before the retries that they paid for."""
+    budget = Budget(ratio=1.0, min_per_second=0.0)
+    budget.call(5)
+    budget.now += 5.0
+    assert budget.withdraw_all() == 5
+    budget.now += 5.0
+    assert budget.balance == 0
+    budget.call(5)
+    assert budget.balance == 0, "the five retries are still in the window"
+    budget.call(1)
+    assert budget.balance == 1
+
+
+class Ledger:
+    """The plainest of budgets: a list of what happened and when."""
+
+    def __init__(self, settings: RetryBudgetSettings) -> None:
+        self.settings = settings
+        self.calls: list[int] = []
+        self.retries: list[int] = []
+
+    def balance(self, second: int) -> int:
+        calls = sum(second - 10 < at <= second for at in self.calls)
+        retries = sum(second - 10 < at <= second for at in self.retries)
+        return max(0, self.settings.allowed(calls) - retries)
+
+
+@given(
+    ratio=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
+    free=st.sampled_from([0.0, 0.1, 0.5]),
+    steps=st.lists(
+        st.one_of(
+            st.sampled_from(["call", "withdraw", "withdraw", "refund", "look"]),
+            st.sampled_from([0.25, 1.0, 3.0, 9.0, 10.0, 30.0]),
+        ),
+        max_size=60,
+    ),
+)
+def test_it_agrees_with_a_ledger(ratio: float, free: float, steps: list[str | float]) -> None:
+    """The ring of buckets is an index over the plain list of what happened."""
+    budget = Budget(ratio=ratio, min_per_second=free, now=0.0)
+    ledger = Ledger(RetryBudgetSettings(ratio=ratio, min_per_second=free))
+    held: list[tuple[Withdrawal, int]] = []
+    for step in steps:
+        second = int(budget.now)
+        if step == "call":
+            budget.record_call()
+            ledger.calls.append(second)
+        elif step == "withdraw":
+            withdrawal = budget.try_withdraw()
+            assert (withdrawal is not None) == (ledger.balance(second) >= 1)
+            if withdrawal is not None:
+                ledger.retries.append(second)
+                held.append((withdrawal, second))
+        elif step == "refund" and held:
+            withdrawal, taken_at = held.pop(0)
+            withdrawal.refund()
+            ledger.retries.remove(taken_at)
+        elif isinstance(step, float):
+            budget.now += step
+        elif step == "look":
+            assert budget.balance == ledger.balance(second)
+    assert budget.balance == ledger.balance(int(budget.now))
+
+
+def test_a_call_after_a_pause_counts_from_then() -> None:
+    """Nobody need look at the balance for time to pass."""
+    budget = Budget(ratio=1.0, min_per_second=0.0)
+    budget.now += 5.0
+    budget.record_call()
+    budget.now += 8.0
+    assert budget.balance == 1
+
+
+def test_the_clock_is_read_under_the_lock() -> None:
+    """So instants come in order, and whatever follows from them is decided by one thread at a time."""
+    lock = threading.Lock()
+    is_made = False
+
+    def clock() -> float:
+        assert lock.locked() or not is_made
+        return 0.0
+
+    budget = RetryBudget(RetryBudgetSettings(), clock=clock, lock=lock)
+    is_made = True
+    budget.record_call()
+    assert budget.try_withdraw() is not None
+    assert budget.balance == 99
+
+
+def test_sixteen_threads_share_one_budget() -> None:
+    """Not one retry more than the budget allows, and every refund counts."""
+    budget = Budget(ratio=0.5, min_per_second=0.0)
+    start = threading.Barrier(16)
+    kept = [0] * 16
+
+    def work(number: int) -> None:
+        start.wait()
+        for turn in range(2000):
+            budget.record_call()
+            withdrawal = budget.try_withdraw()
+            if withdrawal is not None:
+                if turn % 2:
+                    withdrawal.refund()
+                else:
+                    kept[number] += 1
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(5e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert sum(kept) + budget.balance == 16_000
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        *[("ratio", wrong) for wrong in (-0.1, 1001, math.nan, math.inf, True, "0.2", None)],
+        *[("min_per_second", wrong) for wrong in (-1, math.nan, math.inf, False, None)],
+        *[("window", wrong) for wrong in (0, 0.5, -10, 3601, math.nan, math.inf, True, None)],
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name_and_value(name: str, wrong: Any) -> None:
+    """The message names the field, the value, and what to write instead."""
+    with pytest.raises(ConfigurationError) as caught:
+        RetryBudgetSettings(**{name: wrong})
+    assert str(caught.value).startswith(f"{name} must be ")
+    assert str(caught.value).endswith(f", not {wrong!r}")
+
+
+def test_the_repr_tells_what_is_left() -> None:
+    """A budget in a debugger explains itself."""
+    assert repr(Budget()) == "<RetryBudget with 100 left>"
+
+
+def test_ten_thousand_keys_fit_in_twelve_megabytes() -> None:
+    """A breaker and a budget for each key, in use, are about a kilobyte."""
+    breaker, budget = CircuitBreakerSettings(), RetryBudgetSettings()
+    keys = [f"https://host-{number}.example.com" for number in range(1000)]
+    clock = itertools.count(1e6).__next__
+    tracemalloc.start()
+    try:
+        kept = []
+        for key in keys:
+            one = CircuitBreaker(breaker, key=key, clock=clock, random=clock, lock=threading.Lock())
+            other = RetryBudget(budget, clock=clock, lock=threading.Lock())
+            one.try_acquire()
+            other.record_call()
+            kept.append((one, other))
+        used = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert used / len(keys) * 10_000 <= 12e6

@@ -1,0 +1,91 @@
+"""The doorway from blocking code into asyncio: it stays open whatever user code does inside."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpServiceClient
+from kit.fakes import URL, Bench, Blocking
+
+
+class Before:
+    """An async interceptor that does something first."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._work = work
+
+    async def intercept_request(self, request: Any, context: Any) -> Any:
+        await self._work()
+        return request
+
+
+def client_before(work: Callable[[], Any]) -> HttpServiceClient:
+    return Bench(Blocking(), request_interceptors=[Before(work)]).client
+
+
+def get_in_time(client: HttpServiceClient) -> int:
+    """The status of a GET made on another thread, so that a deadlock fails the test and does not hang it."""
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(client.get(URL).status_code), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert found, "a deadlock"
+    return found[0]
+
+
+async def nothing() -> None:
+    await asyncio.sleep(0)
+
+
+async def plainly(client: HttpServiceClient) -> None:
+    client.get(URL)
+
+
+async def by_a_thread(client: HttpServiceClient) -> None:
+    await asyncio.to_thread(client.get, URL)
+
+
+async def by_an_executor(client: HttpServiceClient) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, client.get, URL)
+
+
+WAYS = [plainly, by_a_thread, by_an_executor]
+
+
+@pytest.mark.filterwarnings("ignore:a blocking call inside a running event loop")
+@pytest.mark.parametrize("inner", WAYS)
+@pytest.mark.parametrize("middle", WAYS)
+@pytest.mark.parametrize("outer", WAYS)
+def test_blocking_calls_inside_async_interceptors_never_wait_for_each_other(
+    outer: Any, middle: Any, inner: Any
+) -> None:
+    """Four calls inside one another, each from an async interceptor, by whatever thread."""
+    client = client_before(nothing)
+    for way in (inner, middle, outer):
+        client = client_before(lambda way=way, client=client: way(client))
+    assert get_in_time(client) == 200
+
+
+@pytest.mark.parametrize("total_timeout", [None, 60.0], ids=["unbounded", "bounded"])
+@pytest.mark.parametrize(
+    "ending", [SystemExit(3), KeyboardInterrupt()], ids=lambda error: type(error).__name__
+)
+def test_what_ends_the_caller_does_not_end_the_portal(
+    ending: BaseException, total_timeout: float | None
+) -> None:
+    """`sys.exit()` in an async interceptor reaches the caller; the next call works."""
+    endings = [ending]
+
+    async def work() -> None:
+        if endings:
+            raise endings.pop()
+
+    client = client_before(work)
+    with pytest.raises(type(ending)):
+        client.get(URL, total_timeout=total_timeout)
+    assert get_in_time(client) == 200

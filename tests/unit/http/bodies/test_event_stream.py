@@ -1,0 +1,134 @@
+"""Server-sent events: what browsers make of a stream, however it is cut."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from http_service_client.errors import DecodingError
+from http_service_client.http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
+
+Event = ServerSentEvent
+
+
+def events_of(data: bytes, cuts: list[int], limit: int | None = None) -> list[Event]:
+    """Feed `data` cut at the positions given."""
+    decoder = EventStreamDecoder(limit)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    events = [event for start, end in pairwise(edges) for event in decoder.feed(data[start:end])]
+    return events + decoder.finish()
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        ("", []),
+        ("\n\n\n", []),
+        ("data: a\n\n", [Event(data="a")]),
+        ("data:a\n\n", [Event(data="a")]),
+        ("data:  a \n\n", [Event(data=" a ")]),
+        ("data: a\n", []),
+        ("data: a", []),
+        ("data: a\n\ndata: b\n", [Event(data="a")]),
+        # The samples of WHATWG HTML 9.2.6.
+        ("data: YHOO\ndata: +2\ndata: 10\n\n", [Event(data="YHOO\n+2\n10")]),
+        (
+            ": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+            [Event(data="first event", id="1"), Event(data="second event"), Event(data=" third event")],
+        ),
+        ("data\n\ndata\ndata\n\ndata:", [Event(data=""), Event(data="\n")]),
+        ("data:test\n\ndata: test\n\n", [Event(data="test"), Event(data="test")]),
+        ("event: add\ndata: 73\n\ndata: 1\n\n", [Event("add", "73"), Event(data="1")]),
+        ("event: add\n\ndata: 73\n\n", [Event(data="73")]),
+        ("event:\ndata: a\n\n", [Event(data="a")]),
+        ("event: a\nevent: b\ndata:\n\n", [Event("b")]),
+        ("id: 1\n\ndata: a\n\ndata: b\n\n", [Event(data="a", id="1"), Event(data="b", id="1")]),
+        ("id: 1\nid: 2\0\ndata: a\n\n", [Event(data="a", id="1")]),
+        ("id: 1\nid\ndata: a\n\n", [Event(data="a")]),
+        ("retry: 10\ndata: a\n\ndata: b\n\n", [Event(data="a", retry=10), Event(data="b")]),
+        ("retry: 10s\nretry: -1\nretry:\nretry: \u0661\nretry: 1e3\ndata: a\n\n", [Event(data="a")]),
+        (f"retry: {'9' * 5000}\ndata: a\n\n", [Event(data="a")]),
+        ("retry: 1\nretry: 007\ndata: a\n\n", [Event(data="a", retry=7)]),
+        (":\n: data: a\n:data\n\n", []),
+        ("data : a\nDATA: a\n data: a\nother: a\nfoo\n\n", []),
+        ("data: a: b\n\n", [Event(data="a: b")]),
+        ("\ufeffdata: a\n\n", [Event(data="a")]),
+        ("\ufeff\ufeffdata: a\n\n", []),
+        ("data: a\r\n\r\ndata: b\r\rdata: c\n\n", [Event(data="a"), Event(data="b"), Event(data="c")]),
+        ("data: a\r\n\n", [Event(data="a")]),
+        ("data: a\u2028b\x85c\x0b\n\n", [Event(data="a\u2028b\x85c\x0b")]),
+        ("data: Zoë €😀\n\n", [Event(data="Zoë €😀")]),
+    ],
+)
+def test_a_stream_is_read_by_the_standard(stream: str, events: list[Event]) -> None:
+    """WHATWG HTML 9.2.6, cut everywhere or nowhere."""
+    data = stream.encode()
+    assert events_of(data, []) == events
+    assert events_of(data, list(range(len(data)))) == events
+
+
+@given(
+    st.one_of(st.binary(), st.text("aditevnr: \r\n\0é").map(str.encode)),
+    st.lists(st.integers(0, 1000)),
+)
+@example(b"\xef\xbb\xbfdata: \xe2\x82\xac\xff\r\n\r\n", [1, 2, 9, 10, 11, 13, 14])
+def test_cuts_make_no_difference(data: bytes, cuts: list[int]) -> None:
+    """And nothing fails: a broken byte is U+FFFD."""
+    assert events_of(data, cuts) == events_of(data, [])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.text("abc").filter(lambda name: name != ""),
+            st.text(st.characters(exclude_characters="\r\n", exclude_categories=["Cs"])),
+            st.text(st.characters(exclude_characters="\r\n\0", exclude_categories=["Cs"])),
+        )
+    ),
+    st.sampled_from(["\n", "\r", "\r\n"]),
+    st.lists(st.integers(0, 1000)),
+)
+def test_what_is_written_is_read(written: list[tuple[str, str, str]], end: str, cuts: list[int]) -> None:
+    """Any text without line breaks goes through unchanged."""
+    fields = (f"event: {name}{end}data: {data}{end}id: {id_}{end}{end}" for name, data, id_ in written)
+    read = events_of("".join(fields).encode(), cuts)
+    assert read == [Event(name, data, id_) for name, data, id_ in written]
+
+
+def test_what_is_needed_to_connect_again_is_kept() -> None:
+    """The id of the last complete event; the wait as soon as it is said."""
+    decoder = EventStreamDecoder(None)
+    assert (decoder.last_event_id, decoder.retry) == ("", None)
+    decoder.feed(b"id: 1\ndata: a\n\nretry: 50\n\nid: 2\ndata: b\n")
+    assert (decoder.last_event_id, decoder.retry) == ("1", 50)
+    decoder.feed(b"\n")
+    assert decoder.last_event_id == "2"
+    decoder.feed(b"id: 3\n")
+    assert decoder.finish() == []
+    assert decoder.last_event_id == "2"
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"data: " + b"x" * 100 + b"\n\n",
+        b"data: xx\n" * 40,
+        b":" + b"x" * 101,
+        b"event: " + b"x" * 100 + b"\n",
+    ],
+)
+def test_an_event_over_the_limit_is_an_error(stream: bytes) -> None:
+    """One line or many, complete or not, at any cut."""
+    for cuts in ([], list(range(len(stream)))):
+        with pytest.raises(DecodingError, match="larger than 100 characters"):
+            events_of(stream, cuts, limit=100)
+
+
+def test_a_stream_may_be_longer_than_the_limit() -> None:
+    """The limit is for what is held at a time: events and comments that are done with do not count."""
+    stream = b"data: " + b"x" * 50 + b"\n\n"
+    assert len(events_of(stream * 100, [], limit=100)) == 100
+    assert events_of(b": ping\n" * 1000 + b"data: a\n\n", [], limit=20) == [Event(data="a")]

@@ -1,0 +1,121 @@
+"""Lines of text: the same however the bytes are cut, and the same text as the response's."""
+
+from __future__ import annotations
+
+import codecs
+import encodings.aliases
+import re
+from itertools import pairwise
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from http_service_client.errors import DecodingError
+from http_service_client.http.bodies.lines import LineDecoder
+from http_service_client.http.media_types import decode_text
+
+# Where an escape sequence is broken, what follows it may be read differently from piece to piece.
+CHARSETS = sorted({name for name in encodings.aliases.aliases.values() if not name.startswith("iso2022")})
+
+
+def lines_of(data: bytes, cuts: list[int], charset: str | None = None, limit: int | None = None) -> list[str]:
+    """Feed `data` cut at the positions given."""
+    decoder = LineDecoder(charset, limit)
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    lines = [line for start, end in pairwise(edges) for line in decoder.feed(data[start:end])]
+    return lines + decoder.finish()
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("", []),
+        ("a", ["a"]),
+        ("a\n", ["a"]),
+        ("a\nb", ["a", "b"]),
+        ("a\r\nb\r\n", ["a", "b"]),
+        ("a\rb\r", ["a", "b"]),
+        ("\n", [""]),
+        ("\r\n\r\n", ["", ""]),
+        ("\r\r\n\n", ["", "", ""]),
+        ("\n\r", ["", ""]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("a\u2028b\u2029c\x0bd\x0ce\x1cf\x1dg\x1eh\x85i", ["a\u2028b\u2029c\x0bd\x0ce\x1cf\x1dg\x1eh\x85i"]),
+        ("\ufeffa\ufeff", ["a\ufeff"]),
+    ],
+)
+def test_lines_end_with_cr_lf_or_both(text: str, lines: list[str]) -> None:
+    """And with nothing else; cut everywhere or nowhere."""
+    data = text.encode()
+    assert lines_of(data, []) == lines
+    assert lines_of(data, list(range(len(data)))) == lines
+
+
+@given(
+    st.one_of(st.text().map(str.encode), st.text("ab\r\n").map(str.encode), st.binary()),
+    st.lists(st.integers(0, 1000)),
+    st.one_of(st.none(), st.sampled_from(CHARSETS), st.text(max_size=10)),
+)
+@example(codecs.BOM_UTF8 + b"a", [1, 2], None)
+@example(codecs.BOM_UTF16_LE + "a\nb".encode("utf-16-le"), [1, 2, 3, 5], None)
+@example(codecs.BOM_UTF32_LE + "a".encode("utf-32-le"), [1, 2, 3], None)
+@example(codecs.BOM_UTF16_BE + "a".encode("utf-16-be"), [1], "utf-16")
+@example("a\n".encode("utf-16-le"), [1], "utf-16")
+@example("a\n".encode("utf-32-le"), [3], "utf-32")
+@example(codecs.BOM_UTF8[:2], [1], None)
+@example(b"\xe2\x82", [1], None)
+@example(b"a", [], "zlib")
+@example(b"a", [], "rot13")
+@example(b"a", [], "\0")
+def test_lines_are_those_of_the_text(data: bytes, cuts: list[int], charset: str | None) -> None:
+    """However the bytes are cut, whatever the charset, without an error."""
+    text = decode_text(data, None if charset is None else f"text/plain; charset={charset}")
+    expected = re.split(r"\r\n|\r|\n", text)
+    assert lines_of(data, cuts, charset) == (expected if expected[-1] else expected[:-1])
+
+
+@given(
+    st.sampled_from(["iso2022_jp", "iso2022_jp_ext", "iso2022_kr"]),
+    st.text("aé\r\n漢字한글"),
+    st.binary(),
+    st.lists(st.integers(0, 1000)),
+)
+@example("iso2022_jp", "", b"\xfe\x1b{&{-&{\xfe{a\xff}B", [])
+def test_shifting_charsets_are_read(charset: str, text: str, junk: bytes, cuts: list[int]) -> None:
+    """Sound text as it is written; broken text without an error."""
+    data = text.encode(charset, "replace")
+    expected = re.split(r"\r\n|\r|\n", data.decode(charset))
+    assert lines_of(data, cuts, charset) == (expected if expected[-1] else expected[:-1])
+    lines_of(data + junk, cuts, charset)
+
+
+@given(st.text("ab\r\n"), st.lists(st.integers(0, 1000)), st.integers(0, 10))
+def test_a_line_over_the_limit_is_an_error(text: str, cuts: list[int], limit: int) -> None:
+    """A line at the limit is none; its end does not count; cuts do not matter."""
+    data = text.encode()
+    if max(map(len, re.split("[\r\n]", text))) > limit:
+        with pytest.raises(DecodingError, match=f"longer than {limit} characters"):
+            lines_of(data, cuts, limit=limit)
+    else:
+        lines_of(data, cuts, limit=limit)
+
+
+def test_lines_come_as_soon_as_they_are_complete() -> None:
+    """Also at a CR, whose LF may be a minute away."""
+    decoder = LineDecoder(None, None)
+    assert decoder.feed(b"") == []
+    assert decoder.feed(b"a\r") == ["a"]
+    assert decoder.feed(b"\nb") == []
+    assert decoder.length == 1
+    assert decoder.feed(b"c\nd\n") == ["bc", "d"]
+    assert decoder.finish() == []
+    assert decoder.finish() == []
+
+
+def test_a_long_line_is_read_in_linear_time() -> None:
+    """Many small pieces of one line, joined once."""
+    decoder = LineDecoder("latin-1", None)
+    for _ in range(200_000):
+        decoder.feed(b"x")
+    assert decoder.finish() == ["x" * 200_000]

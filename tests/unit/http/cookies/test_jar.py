@@ -1,0 +1,341 @@
+"""The cookie jar: who gets which cookie, and what a server cannot make it do (RFC 6265 and 6265bis)."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from datetime import datetime, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.errors import InvalidRequestError
+from http_service_client.http.cookies.dates import parse_cookie_date
+from http_service_client.http.cookies.jar import CookieJar
+
+NOW = 1_800_000_000.0
+A_DAY = 24 * 3600.0
+
+
+def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
+    jar = CookieJar()
+    jar.store(url, lines, now)
+    return jar
+
+
+# Who gets it.
+
+
+@pytest.mark.parametrize(
+    ("url", "line", "to", "sent"),
+    [
+        # Host only, when no Domain is given (5.3, step 6).
+        ("https://a.example.com/", "k=v", "https://a.example.com/x", "k=v"),
+        ("https://a.example.com/", "k=v", "https://example.com/", ""),
+        ("https://a.example.com/", "k=v", "https://b.a.example.com/", ""),
+        ("https://a.example.com/", "k=v; Domain=", "https://b.a.example.com/", ""),
+        # Domain: that host and those below (5.1.3).
+        ("https://a.example.com/", "k=v; Domain=example.com", "https://example.com/", "k=v"),
+        ("https://a.example.com/", "k=v; domain=.EXAMPLE.com", "https://b.example.com/", "k=v"),
+        ("https://a.example.com/", "k=v; Domain=example.com", "https://notexample.com/", ""),
+        ("https://notexample.com/", "k=v; Domain=example.com", "https://example.com/", ""),
+        ("https://a.example.com/", "k=v; Domain=b.example.com", "https://b.example.com/", ""),
+        ("https://example.com/", "k=v; Domain=a.example.com", "https://a.example.com/", ""),
+        ("https://a.example.com/", "k=v; Domain=x; Domain=example.com", "https://example.com/", "k=v"),
+        # No supercookies.
+        ("https://example.com/", "k=v; Domain=com", "https://other.com/", ""),
+        ("https://shop.co.uk/", "k=v; Domain=co.uk", "https://other.co.uk/", ""),
+        ("https://co.uk/", "k=v; Domain=co.uk", "https://other.co.uk/", ""),
+        ("https://co.uk/", "k=v; Domain=co.uk", "https://co.uk/", "k=v"),
+        ("http://localhost/", "k=v; Domain=localhost", "http://localhost/", "k=v"),
+        ("http://localhost/", "k=v; Domain=localhost", "http://a.localhost/", ""),
+        ("http://127.0.0.1/", "k=v", "http://127.0.0.1/", "k=v"),
+        ("http://127.0.0.1/", "k=v; Domain=127.0.0.1", "http://127.0.0.1/", "k=v"),
+        ("http://127.0.0.1/", "k=v; Domain=0.0.1", "http://127.0.0.1/", ""),
+        ("http://127.0.0.1/", "k=v; Domain=1", "http://127.0.0.1/", ""),
+        ("http://[::1]/", "k=v; Domain=[::1]", "http://[::1]/", "k=v"),
+        # The port does not count (8.5).
+        ("http://example.com:81/", "k=v", "http://example.com:82/", "k=v"),
+        # Path (5.1.4).
+        ("https://h.test/a/b", "k=v", "https://h.test/a", "k=v"),
+        ("https://h.test/a/b", "k=v", "https://h.test/a/c?x", "k=v"),
+        ("https://h.test/a/b", "k=v", "https://h.test/ab", ""),
+        ("https://h.test/a/b", "k=v", "https://h.test/", ""),
+        ("https://h.test/a", "k=v", "https://h.test/other", "k=v"),
+        ("https://h.test/a?b/c", "k=v", "https://h.test/other", "k=v"),
+        ("https://h.test/", "k=v; Path=/a", "https://h.test/a/b", "k=v"),
+        ("https://h.test/", "k=v; Path=/a/", "https://h.test/a", ""),
+        ("https://h.test/x/y", "k=v; Path=a", "https://h.test/x", "k=v"),
+        ("https://h.test/x", "k=v; Path=/", "https://h.test/", "k=v"),
+        # Secure: set by https, sent by https.
+        ("https://h.test/", "k=v; Secure", "https://h.test/", "k=v"),
+        ("https://h.test/", "k=v; secure", "http://h.test/", ""),
+        ("http://h.test/", "k=v; Secure", "https://h.test/", ""),
+        ("https://h.test/", "k=v", "http://h.test/", "k=v"),
+        # Prefixes (6265bis 4.1.3).
+        ("https://h.test/", "__Secure-k=v", "https://h.test/", ""),
+        ("https://h.test/", "__Secure-k=v; Secure", "https://h.test/", "__Secure-k=v"),
+        ("https://h.test/", "__HOST-k=v; Secure", "https://h.test/", ""),
+        ("https://h.test/", "__Host-k=v; Secure; Path=/", "https://h.test/", "__Host-k=v"),
+        ("https://h.test/", "__Host-k=v; Secure; Path=/; Domain=h.test", "https://h.test/", ""),
+        # What is no cookie.
+        ("https://h.test/", "k", "https://h.test/", ""),
+        ("https://h.test/", "=v", "https://h.test/", ""),
+        ("https://h.test/", "", "https://h.test/", ""),
+        ("https://h.test/", "k=v\x00", "https://h.test/", ""),
+        ("https://h.test/", "k=\ud800", "https://h.test/", ""),
+        ("https://h.test/", "k=" + "v" * 4096, "https://h.test/", ""),
+        ("https://h.test/", "k=" + "v" * 4095, "https://h.test/", "k=" + "v" * 4095),
+        # Read as servers write it.
+        ("https://h.test/", ' k = "a=b, c" ; HttpOnly ;', "https://h.test/", 'k="a=b, c"'),
+        ("https://h.test/", "k=", "https://h.test/", "k="),
+        ("https://h.test/", "k=v; Path=" + "/a" * 600, "https://h.test/", "k=v"),
+    ],
+)
+def test_a_cookie_goes_where_it_belongs(url: str, line: str, to: str, sent: str) -> None:
+    """By host, path and scheme; what a server may not set is ignored."""
+    assert jar_with(url, line).header(to, NOW) == sent
+
+
+@pytest.mark.parametrize(
+    ("attributes", "lives_for"),
+    [
+        ("", None),
+        ("; Max-Age=60", 60.0),
+        ("; max-age=0", 0.0),
+        ("; Max-Age=-1", 0.0),
+        ("; Max-Age=x", None),
+        ("; Max-Age=6 0", None),
+        ("; Max-Age=" + "9" * 500, 400 * A_DAY),
+        ("; Expires=Sat, 16 Jan 2027 08:00:00 GMT", A_DAY),
+        ("; Expires=Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("; Expires=Fri, 31 Dec 9999 23:59:59 GMT", 400 * A_DAY),
+        ("; Expires=never", None),
+        ("; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Max-Age=60", 60.0),
+        ("; Max-Age=60; Max-Age=30", 30.0),
+    ],
+)
+def test_a_cookie_lives_for_its_time(attributes: str, lives_for: float | None) -> None:
+    """Max-Age before Expires, never more than 400 days; none of both is for as long as the jar lives."""
+    jar = jar_with("https://h.test/", f"k=v{attributes}")
+    if lives_for is None:
+        assert jar.header("https://h.test/", NOW + 10_000 * A_DAY) == "k=v"
+        return
+    assert jar.header("https://h.test/", NOW + lives_for) == ""
+    assert len(jar) == 0
+    jar = jar_with("https://h.test/", f"k=v{attributes}")
+    if lives_for:
+        assert jar.header("https://h.test/", NOW + lives_for - 0.5) == "k=v"
+
+
+def test_a_later_cookie_of_the_same_name_domain_and_path_takes_the_place() -> None:
+    """And one that is over removes it."""
+    jar = jar_with("https://h.test/", "k=1", "j=x", "k=2")
+    assert jar.header("https://h.test/", NOW) == "k=2; j=x"
+    jar.store("https://h.test/", ["k=; Max-Age=0"], NOW)
+    assert jar.header("https://h.test/", NOW) == "j=x"
+    assert len(jar) == 1
+
+
+def test_longer_paths_come_first_and_then_older_cookies() -> None:
+    """5.4, step 2."""
+    jar = jar_with("https://h.test/", "a=1", "b=2; Path=/x", "c=3; Path=/x/y", "d=4; Path=/x")
+    assert jar.header("https://h.test/x/y/z", NOW) == "c=3; b=2; d=4; a=1"
+
+
+def test_a_name_that_the_request_has_already_is_left_out() -> None:
+    """What the call says of its own counts."""
+    jar = jar_with("https://h.test/", "a=1", "b=2")
+    assert jar.header("https://h.test/", NOW, besides=["a"]) == "b=2"
+
+
+@pytest.mark.parametrize(
+    "line", ["k=evil", "k=evil; Domain=example.com", "k=; Max-Age=0", "k=e; Path=/login/x"]
+)
+def test_plain_http_does_not_touch_what_https_set(line: str) -> None:
+    """Who can write into plain http must not replace, hide or remove a secure cookie (6265bis 5.7)."""
+    jar = jar_with("https://a.example.com/", "k=good; Secure; Path=/login")
+    jar.store("http://a.example.com/login/", [line], NOW)
+    jar.store("http://a.example.com/login/", ["other=1"], NOW)
+    assert jar.header("https://a.example.com/login", NOW).split("; ") in (["k=good", "other=1"], ["k=good"])
+
+
+# By hand.
+
+
+def test_cookies_can_be_put_in_looked_at_and_cleared() -> None:
+    """A session from elsewhere; values stay out of reprs."""
+    jar = CookieJar()
+    jar.set("https://h.test/login", "session", "s3cret")
+    jar.set("https://h.test/", "gone", None)
+    (cookie,) = jar
+    assert (cookie.name, cookie.value, cookie.domain, cookie.path) == ("session", "s3cret", "h.test", "/")
+    assert (cookie.is_secure, cookie.is_host_only, cookie.expires_at) == (True, True, None)
+    assert jar.header("https://h.test/x", NOW) == "session=s3cret"
+    assert "s3cret" not in f"{jar!r} {cookie!r}"
+    jar.clear()
+    assert (list(jar), len(jar), bool(jar)) == ([], 0, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("a b", "x"), ("a", "x;y"), ("a", "x\r\n"), ("", "x"), ("a", object())]
+)
+def test_what_is_no_cookie_is_refused_by_hand(name: str, value: object) -> None:
+    """As by cookies= of a call."""
+    with pytest.raises(InvalidRequestError, match="cookie"):
+        CookieJar().set("https://h.test/", name, value)
+
+
+def test_a_jar_crosses_processes() -> None:
+    """Its lock stays behind."""
+    jar = jar_with("https://h.test/", "k=v")
+    jar.share(threading.RLock())
+    twin = pickle.loads(pickle.dumps(jar))
+    assert twin.header("https://h.test/", NOW) == "k=v"
+    assert len(twin) == 1
+
+
+# Bounds.
+
+
+def test_a_jar_is_bounded() -> None:
+    """A server that sets cookies without end fills neither the memory nor the others' places."""
+    jar = CookieJar()
+    for number in range(60):
+        jar.store("https://h.test/", [f"k{number}=v"], NOW)
+    assert [cookie.name for cookie in jar] == [f"k{number}" for number in range(10, 60)]
+    for number in range(4000):
+        jar.store(f"https://h{number}.test/", ["k=v"], NOW)
+    assert len(jar) == len(list(jar)) == 3000
+
+
+def test_of_all_the_one_set_longest_ago_is_dropped() -> None:
+    """Not the youngest of the host that was there first."""
+    jar = CookieJar()
+    for number in range(2999):
+        jar.store(f"https://h{number}.test/", ["k=v"], NOW)
+    jar.store("https://h0.test/", ["late=1"], NOW)
+    for number in range(2):
+        jar.store(f"https://new{number}.test/", ["k=v"], NOW)
+    assert jar.header("https://h0.test/", NOW) == "late=1"
+    assert jar.header("https://h1.test/", NOW) == ""
+    assert jar.header("https://h2.test/", NOW) == "k=v"
+
+
+def test_what_is_over_is_dropped_before_what_lives() -> None:
+    """However old the living."""
+    jar = jar_with("https://h.test/", *(f"k{number}=v" for number in range(49)), "brief=1; Max-Age=1")
+    jar.store("https://h.test/", ["new=1"], NOW + 2)
+    assert "brief" not in {cookie.name for cookie in jar}
+    assert len(jar) == 50
+
+
+def test_nothing_is_left_of_what_is_over() -> None:
+    """Not even the host's name, in a client that calls many hosts."""
+    jar = jar_with("https://h.test/", "k=v; Max-Age=1")
+    jar.header("https://h.test/", NOW + 2)
+    assert jar._domains == {}
+
+
+def test_clients_that_share_a_jar_share_its_lock() -> None:
+    """Two locks would guard nothing."""
+    jar, lock = CookieJar(), threading.RLock()
+    jar.share(lock)
+    jar.share(threading.RLock())
+    assert jar._lock is lock
+
+
+def test_threads_may_share_a_jar() -> None:
+    """One lock; nothing is lost, and nothing breaks while cookies expire under a reader."""
+    jar = CookieJar()
+    jar.share(threading.RLock())
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(300):
+                jar.store(f"https://h{number}.test/", [f"k{turn % 40}=v; Max-Age=1"], NOW + turn)
+                jar.header(f"https://h{(number + 1) % 4}.test/", NOW + turn)
+                list(jar)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(jar) == len(list(jar))
+
+
+# Whatever comes.
+
+HOSTS = st.sampled_from(["a.example.com", "example.com", "co.uk", "localhost", "127.0.0.1", "[::1]", "com"])
+PIECES = st.sampled_from(
+    [
+        "k=v",
+        "a=",
+        "=b",
+        "; Domain=",
+        "; Path=",
+        "/",
+        "example.com",
+        ".",
+        "com",
+        "[::1]",
+        "; Max-Age=",
+        "9",
+        "-1",
+        "; Secure",
+    ]
+)
+LINES = st.one_of(st.text(), st.lists(PIECES).map("".join))
+
+
+@given(host=HOSTS, to=HOSTS, scheme=st.sampled_from(["http", "https"]), lines=st.lists(LINES))
+def test_no_server_breaks_the_jar_or_reaches_a_stranger(
+    host: str, to: str, scheme: str, lines: list[str]
+) -> None:
+    """Whatever is set: nothing raised, one line of a header, and no cookie leaves the site that set it."""
+    jar = jar_with(f"{scheme}://{host}/x/y", *lines)
+    sent = jar.header(f"{scheme}://{to}/x/y", NOW)
+    assert not set("\r\n\0") & set(sent)
+    if host != to and not {host, to} <= {"a.example.com", "example.com"}:
+        assert sent == ""
+    assert len(jar) == len(list(jar))
+
+
+# Dates.
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", (2026, 10, 21, 7, 28, 0)),
+        ("Wednesday, 21-Oct-26 07:28:00 GMT", (2026, 10, 21, 7, 28, 0)),
+        ("Wed Oct 21 07:28:00 2026", (2026, 10, 21, 7, 28, 0)),
+        ("21 OCTOBER 2026 7:8:9", (2026, 10, 21, 7, 8, 9)),
+        ("1 Jan 70 00:00:00", (1970, 1, 1, 0, 0, 0)),
+        ("1 Jan 69 00:00:00", (2069, 1, 1, 0, 0, 0)),
+        ("1 Jan 1600 00:00:00", None),
+        ("31 Feb 2026 00:00:00", None),
+        ("1 Jan 2026 24:00:00", None),
+        ("1 Jan 2026 00:00:60", None),
+        ("1 Jan 2026", None),
+        ("Jan 2026 00:00:00", None),
+        ("٣ Jan 2026 00:00:00", None),
+        ("", None),
+    ],
+)
+def test_dates_are_read_by_their_parts(text: str, moment: tuple[int, ...] | None) -> None:
+    """6265 5.1.1."""
+    expected = None if moment is None else datetime(*moment, tzinfo=timezone.utc).timestamp()  # type: ignore[arg-type,misc]  # six of them
+    assert parse_cookie_date(text) == expected
+
+
+@given(st.one_of(st.text(), st.text(st.sampled_from("0123456789: -,JanFeb"))))
+def test_no_date_breaks_the_reader(text: str) -> None:
+    """A number or None."""
+    assert isinstance(parse_cookie_date(text), (float, type(None)))

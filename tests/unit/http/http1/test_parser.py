@@ -1,0 +1,90 @@
+"""Reading a response off any sequence of pieces: where the bytes are cut makes no difference."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.http.http1.buffer import Incoming
+from http_service_client.http.http1.errors import CutShortError, NotHttpError
+from http_service_client.http.http1.parser import Body, read_head, request_head
+from network.test_responses import CUT, READ, REFUSED
+
+
+class Pieces(Incoming):
+    """Bytes that come in pieces, and then end."""
+
+    def __init__(self, pieces: list[bytes]) -> None:
+        super().__init__()
+        self._pieces = [piece for piece in pieces if piece]
+
+    def receive(self) -> bytes:
+        return self._pieces.pop(0) if self._pieces else b""
+
+
+def read(pieces: list[bytes], method: str = "GET") -> tuple[int, bytes]:
+    incoming = Pieces(pieces)
+    head = read_head(incoming)
+    body = Body(incoming, head, method)
+    parts = []
+    while part := body.read():
+        parts.append(part)
+    assert body.is_complete
+    return head.status, b"".join(parts)
+
+
+def cut(data: bytes, at: list[int]) -> list[bytes]:
+    edges = [0, *sorted(edge % (len(data) + 1) for edge in at), len(data)]
+    return [data[start:end] for start, end in pairwise(edges)]
+
+
+@pytest.mark.parametrize("name", READ)
+@given(at=st.lists(st.integers(0, 100_000), max_size=6))
+def test_the_cuts_do_not_matter(name: str, at: list[int]) -> None:
+    """The same response, however its bytes were cut into pieces."""
+    data, status, content = READ[name]
+    assert read(cut(data, at)) == (status, content)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in REFUSED if "body in a resp" not in name and "more than the" not in name]
+)
+@given(at=st.lists(st.integers(0, 100_000), max_size=6))
+def test_what_is_refused_is_refused_in_pieces_too(name: str, at: list[int]) -> None:
+    """The same error, however its bytes were cut into pieces."""
+    data, words = REFUSED[name]
+    expected = ConnectionResetError if words is None else CutShortError if words == CUT else NotHttpError
+    with pytest.raises(expected) as caught:
+        read(cut(data, at))
+    assert type(caught.value) is expected
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_byte_at_a_time(name: str) -> None:
+    """The worst of all cuts."""
+    data, status, content = READ[name]
+    bytewise = [data[index : index + 1] for index in range(min(len(data), 3000))]
+    assert read([*bytewise, data[3000:]]) == (status, content)
+
+
+@given(data=st.binary(max_size=200), method=st.sampled_from(["GET", "HEAD"]))
+def test_no_bytes_make_it_crash(data: bytes, method: str) -> None:
+    """Whatever comes is a response or one of three errors."""
+    for start in (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"):
+        try:
+            read([start + data], method)
+        except (NotHttpError, ConnectionResetError):
+            pass
+
+
+def test_the_head_of_a_request() -> None:
+    """Host first, unless the caller has one of their own: then that, in its place."""
+    fields = [("A", "1"), ("B", "ä")]
+    assert (
+        request_head("GET", "/x", "h:1", fields)
+        == "GET /x HTTP/1.1\r\nHost: h:1\r\nA: 1\r\nB: ä\r\n\r\n".encode()
+    )
+    assert b"\r\nhost: other\r\nA: 1\r\nB: " in request_head("GET", "/x", "h:1", [*fields, ("host", "other")])

@@ -1,0 +1,137 @@
+"""Problem details: what is there is read, what is wrong is ignored."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from http_service_client.http.problems import Problem, parse_problem
+
+KIND = "application/problem+json"
+
+
+def read(document: object) -> Problem | None:
+    return parse_problem(KIND, json.dumps(document).encode())
+
+
+def test_the_sample_of_the_rfc_is_read() -> None:
+    """RFC 9457 3."""
+    problem = read(
+        {
+            "type": "https://example.com/probs/out-of-credit",
+            "title": "You do not have enough credit.",
+            "detail": "Your current balance is 30, but that costs 50.",
+            "instance": "/account/12345/msgs/abc",
+            "status": 403,
+            "balance": 30,
+            "accounts": ["/account/12345", "/account/67890"],
+        }
+    )
+    assert problem == Problem(
+        "https://example.com/probs/out-of-credit",
+        "You do not have enough credit.",
+        403,
+        "Your current balance is 30, but that costs 50.",
+        "/account/12345/msgs/abc",
+        {"balance": 30, "accounts": ["/account/12345", "/account/67890"]},
+    )
+    assert str(problem) == "You do not have enough credit.: Your current balance is 30, but that costs 50."
+    assert pickle.loads(pickle.dumps(problem)) == problem
+
+
+@pytest.mark.parametrize(
+    ("document", "problem"),
+    [
+        ({}, Problem()),
+        ({"type": None}, Problem()),
+        ({"type": 1, "title": ["x"], "detail": {}, "instance": False}, Problem()),
+        ({"type": ""}, Problem(type="")),
+        ({"type": "/relative"}, Problem(type="/relative")),
+        ({"title": "T"}, Problem(title="T")),
+        ({"Title": "T"}, Problem(extensions={"Title": "T"})),
+        ({"status": 404}, Problem(status=404)),
+        ({"status": 404.0}, Problem(status=404)),
+        ({"status": 404.5}, Problem()),
+        ({"status": "404"}, Problem()),
+        ({"status": True}, Problem()),
+        ({"status": 99}, Problem()),
+        ({"status": 600}, Problem()),
+        ({"status": -(10**400)}, Problem()),
+        ({"status": float("inf")}, Problem()),
+        ({"status": float("nan")}, Problem()),
+        ({"errors": [{"pointer": "#/age"}]}, Problem(extensions={"errors": [{"pointer": "#/age"}]})),
+        ([], None),
+        ("text", None),
+        (None, None),
+        (1, None),
+    ],
+)
+def test_members_of_the_wrong_type_are_ignored(document: object, problem: Problem | None) -> None:
+    """RFC 9457 3.1, 3.2: as if they were not there, and not among the extensions."""
+    assert read(document) == problem
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_problem"),
+    [
+        ("application/problem+json", True),
+        ("Application/Problem+JSON; charset=utf-8", True),
+        ("application/problem+json;charset=latin-1", True),
+        ("application/vnd.example.problem+json", True),
+        ("application/json", False),
+        ("application/hal+json", False),
+        ("application/noproblem+json", False),
+        ("application/problem+xml", False),
+        ("application/problem", False),
+        ("text/problem+json", False),
+        ("problem+json", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_the_media_type_decides(content_type: str | None, is_problem: bool) -> None:
+    """JSON of another kind is no problem, and a charset parameter means nothing."""
+    problem = parse_problem(content_type, '{"title": "é"}'.encode())
+    assert problem == (Problem(title="é") if is_problem else None)
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_byte_order_mark_is_ignored(mark: bytes) -> None:
+    """RFC 8259 8.1."""
+    assert parse_problem(KIND, mark + b'{"title": "T"}') == Problem(title="T")
+
+
+@given(st.one_of(st.binary(), st.text('{}[]":,1e title').map(str.encode)))
+@example(b"")
+@example(b"[" * 100_000)
+@example(b'{"a":' * 100_000)
+@example(b'{"status": ' + b"9" * 5000 + b"}")
+@example(b'{"title": "\\ud800"}')
+@example(b'{"title": "\xff"}')
+def test_garbage_never_fails(content: bytes) -> None:
+    """A server in trouble may send anything."""
+    problem = parse_problem(KIND, content)
+    assert problem is None or str(problem) is not None
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["type", "title", "status", "detail", "instance", "more"]),
+        st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists),
+    )
+)
+def test_what_is_read_has_its_type(document: dict[str, Any]) -> None:
+    """Whatever the types in the document."""
+    problem = read(document)
+    assert problem is not None
+    assert isinstance(problem.type, str)
+    assert all(
+        isinstance(text, (str, type(None))) for text in (problem.title, problem.detail, problem.instance)
+    )
+    assert problem.status is None or 100 <= problem.status <= 599
+    assert set(problem.extensions) <= {"more"}

@@ -1,0 +1,160 @@
+"""What a response says of itself in well-known forms: what is wrong, and what is next."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse, HttpStatusError, Problem, ResponseValidationError
+from http_service_client.testing import ScriptedTransport
+from kit.front_ends import World
+
+URL = "https://api.example.com/orders/7"
+
+
+def problem_response(status: int = 403, reason: str = "Forbidden", **members: Any) -> HttpResponse:
+    return HttpResponse(
+        status,
+        reason_phrase=reason,
+        url=URL,
+        headers={"Content-Type": "application/problem+json; charset=utf-8"},
+        content=json.dumps(members).encode(),
+    )
+
+
+def message_of(response: HttpResponse) -> str:
+    with pytest.raises(HttpStatusError) as caught:
+        response.raise_for_status()
+    return str(caught.value).removeprefix(f"the request to {URL} answered ")
+
+
+def test_a_problem_reaches_the_caller(world: World) -> None:
+    """On the response and on the error, in both worlds; the error can be pickled."""
+    scripted = problem_response(title="Out of credit", detail="The balance is 30.", balance=30)
+    client = world.client(transport=ScriptedTransport([scripted]))
+    response = world.request(client, "POST", URL)
+    expected = Problem(title="Out of credit", detail="The balance is 30.", extensions={"balance": 30})
+    assert response.problem == expected
+    with pytest.raises(HttpStatusError) as caught:
+        response.raise_for_status()
+    assert str(caught.value) == (f"POST {URL} answered 403 Forbidden: Out of credit: The balance is 30.")
+    assert pickle.loads(pickle.dumps(caught.value)).problem == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({}, "403 Forbidden"),
+        ({"title": "Forbidden"}, "403 Forbidden"),
+        ({"title": "Forbidden", "detail": "not yours"}, "403 Forbidden: not yours"),
+        ({"title": "Not yours"}, "403 Forbidden: Not yours"),
+        ({"title": "", "detail": "\n"}, "403 Forbidden"),
+        ({"detail": "a\r\nINFO all is well\x1b[2J"}, "403 Forbidden: a INFO all is well [2J"),
+        ({"title": 5, "detail": ["no"]}, "403 Forbidden"),
+    ],
+)
+def test_an_error_quotes_the_problem_in_one_line(members: dict[str, Any], message: str) -> None:
+    """Not what the status says already, and nothing that would forge a line of a log."""
+    assert message_of(problem_response(**members)) == message
+
+
+def test_a_long_problem_is_cut_in_the_message_alone() -> None:
+    """A page of text is for `problem`, not for a log line."""
+    response = problem_response(detail="word " * 1000)
+    assert len(message_of(response)) < 400
+    assert message_of(response).endswith("word ...")
+    assert response.problem is not None
+    assert len(response.problem.detail or "") == 5000
+
+
+@pytest.mark.parametrize("content_type", [None, "application/json", "text/html"])
+def test_other_answers_are_no_problem(content_type: str | None) -> None:
+    """JSON of another kind may have a "title" too."""
+    headers = {} if content_type is None else {"Content-Type": content_type}
+    response = HttpResponse(404, url=URL, headers=headers, content=b'{"title": "x"}')
+    assert response.problem is None
+    assert message_of(response) == "404"
+
+
+def test_links_lead_on(world: World) -> None:
+    """A relative target is resolved against where the response came from, redirects included."""
+    moved = HttpResponse(301, headers={"Location": "/v2/orders"})
+    page = HttpResponse(200, headers=[("Link", '<?page=2>; rel="next"'), ("Link", "</v2>; rel=up")])
+    client = world.client(transport=ScriptedTransport({"/v1/orders": [moved], "/v2/orders": [page]}))
+    links = world.request(client, "GET", "https://api.example.com/v1/orders").links
+    assert links["next"]["url"] == "https://api.example.com/v2/orders?page=2"
+    assert links["up"]["url"] == "https://api.example.com/v2"
+
+
+# Made by hand.
+
+
+def test_a_response_made_by_hand_takes_text_and_json() -> None:
+    """As a test or an interceptor has them; the header is set unless it is given."""
+    assert HttpResponse(200, content="é").content == "é".encode()
+    assert HttpResponse(HTTPStatus.OK, content=bytearray(b"x")).text == "x"
+    made = HttpResponse(200, json={"é": [None]})
+    assert made.json() == {"é": [None]}
+    assert made.headers["Content-Type"] == "application/json"
+    assert HttpResponse(200, json=None).content == b"null"
+    own = HttpResponse(409, json={"title": "Sold out"}, headers={"content-type": "application/problem+json"})
+    assert own.headers.get_all("Content-Type") == ["application/problem+json"]
+    assert own.problem == Problem(title="Sold out")
+    assert pickle.loads(pickle.dumps(made)).json() == made.json()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"status_code": "200"}, "status_code must be an int such as 200, not '200'"),
+        ({"status_code": True}, "status_code must be an int such as 200, not True"),
+        (
+            {"status_code": 200, "content": {"a": 1}},
+            "content must be bytes or text, not dict; pass data as json=",
+        ),
+        ({"status_code": 200, "content": None}, "content must be bytes or text, not NoneType"),
+        ({"status_code": 200, "content": b"x", "json": 1}, "pass content or json, not both"),
+    ],
+)
+def test_what_is_no_response_is_told_at_once(arguments: dict[str, Any], told: str) -> None:
+    """And not where it is read, far from the test that made it."""
+    with pytest.raises(TypeError) as raised:
+        HttpResponse(**arguments)
+    assert told in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("ok", "is_success"), ("status", "status_code"), ("iter_content", r"client\.stream")]
+)
+def test_a_name_of_another_client_s_is_told_ours(name: str, remedy: str) -> None:
+    """And it stays an AttributeError, so `hasattr` is false."""
+    response = HttpResponse(200)
+    with pytest.raises(
+        AttributeError, match=f"'HttpResponse' object has no attribute '{name}'; use {remedy}"
+    ):
+        getattr(response, name)
+    assert not hasattr(response, "nothing_like_it")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a": 1}', b' "x"', b"12", b"NaN", '"ü"'.encode(), b'"\xed\xa0\x80"', "\ufeff{}".encode(),
+        '{"a": "ü"}'.encode("utf-16"), '{"a": 1}'.encode("utf-16-le"), '{"a": 1}'.encode("utf-32-be"),
+        b"", b"nul", b"1\0", b'["\xff"]', b"{", "\ufeff".encode() * 2,
+    ],
+)  # fmt: skip
+def test_json_is_read_as_the_standard_library_reads_it(content: bytes) -> None:
+    """In any encoding of Unicode, with a byte order mark or without; what it refuses is refused."""
+    response = HttpResponse(200, content=content)
+    try:
+        expected = repr(json.loads(content))
+    except ValueError:
+        with pytest.raises(ResponseValidationError):
+            response.json()
+    else:
+        assert repr(response.json()) == expected

@@ -1,0 +1,393 @@
+"""URLs: one normal form, sent alike by both transports; whatever two readers may take for two places is refused."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import re
+import string
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from http_service_client.errors import InvalidRequestError
+from http_service_client.http.hosts import normalise_host
+from http_service_client.http.urls import Url, normalise_url, redact_url, split_url
+
+
+class Colour(str, enum.Enum):
+    RED = "red"
+
+
+class Size(enum.Enum):
+    BIG = 3
+
+
+@pytest.mark.parametrize(
+    ("url", "normal"),
+    [
+        ("https://api.example.com", "https://api.example.com/"),
+        ("HTTPS://API.Example.COM:443/A", "https://api.example.com/A"),
+        ("http://h:80", "http://h/"),
+        ("http://h:443/", "http://h:443/"),
+        ("http://h:/x", "http://h/x"),
+        ("http://h:0080/x", "http://h/x"),
+        ("http://h/a/./b/../c", "http://h/a/c"),
+        ("http://h/a/%2e%2E/b", "http://h/b"),
+        ("http://h/../../x", "http://h/x"),
+        ("http://h/a/..", "http://h/"),
+        ("http://h/a/.", "http://h/a/"),
+        ("http://h/a//b", "http://h/a//b"),
+        ("http://h/a b?c d", "http://h/a%20b?c%20d"),
+        ("http://h/é?ü", "http://h/%C3%A9?%C3%BC"),
+        ("http://h/%c3%a9%7E", "http://h/%C3%A9%7E"),
+        ("http://h/100%?x=%zz&y=%4", "http://h/100%25?x=%25zz&y=%254"),
+        ("http://h/a#frag", "http://h/a"),
+        ("http://h?x=1", "http://h/?x=1"),
+        ("http://h/?", "http://h/"),
+        ("http://h/x?a=b?c/d", "http://h/x?a=b?c/d"),
+        ('http://h/[x]{y}|^`"<>', "http://h/%5Bx%5D%7By%7D%7C%5E%60%22%3C%3E"),
+        ("http://h/?p=C:\\x", "http://h/?p=C:%5Cx"),
+        ("http://h/@user:x", "http://h/@user:x"),
+        ("http://bücher.example/", "http://xn--bcher-kva.example/"),
+        ("http://BÜCHER.example/", "http://xn--bcher-kva.example/"),
+        ("http://my_service.local./", "http://my_service.local./"),
+        ("http://192.0.2.1/", "http://192.0.2.1/"),
+        ("http://[2001:DB8:0:0::1]:80/", "http://[2001:db8::1]/"),
+        ("http://[::]/", "http://[::]/"),
+        ("http://[1:0:0:2:0:0:0:3]/", "http://[1:0:0:2::3]/"),
+        ("http://[1::]/", "http://[1::]/"),
+        ("http://[::ffff:192.0.2.1]/", "http://[::ffff:c000:201]/"),
+    ],
+)
+def test_a_url_has_one_normal_form(url: str, normal: str) -> None:
+    """RFC 3986 6.2.2 and 6.2.3, and no more than both libraries would leave alone."""
+    assert normalise_url(url) == normal
+    assert normalise_url(normal) == normal
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("", "not absolute"),
+        ("/path", "not absolute"),
+        ("example.com/x", "not absolute"),
+        ("localhost:8080", "not absolute"),
+        ("//h/x", "not absolute"),
+        ("http:h/x", "not absolute"),
+        ("ftp://h/x", "'ftp'"),
+        ("file:///etc/passwd", "'file'"),
+        ("http://", "no host"),
+        ("http:///x", "no host"),
+        ("http://:80/", "no host"),
+        ("http://user:pw@h/", "auth="),
+        ("http://u@h/", "auth="),
+        ("http://127.0.0.1\\@evil/", "backslash"),
+        ("http://h\\x", "backslash"),
+        ("http://h/\n", "control"),
+        ("http://h/\x00", "control"),
+        ("http://h/\x85", "control"),
+        (" http://h/", "white space"),
+        ("http://h/ ", "white space"),
+        ("http://a b/", "host"),
+        ("http://h:0/", "1 to 65535"),
+        ("http://h:65536/", "1 to 65535"),
+        ("http://h:99999999999/", "1 to 65535"),
+        ("http://h:8o/", "1 to 65535"),
+        ("http://h:٣/", "1 to 65535"),
+        ("http://h:-1/", "1 to 65535"),
+        ("http://127.1/", "IPv4"),
+        ("http://0x7f000001/", "IPv4"),
+        ("http://0X7F.1/", "IPv4"),
+        ("http://2130706433/", "IPv4"),
+        ("http://0177.0.0.1/", "IPv4"),
+        ("http://127.0.0.01/", "IPv4"),
+        ("http://127.0.0.1./", "IPv4"),
+        ("http://1.2.3.256/", "IPv4"),
+        ("http://foo.1/", "IPv4"),
+        ("http://①②⑦.0.0.1/", "IPv4"),
+        ("http://127。0。0。1/", "IPv4"),
+        ("http://[fe80::1%25eth0]/", "zone"),
+        ("http://[fe80::1%eth0]/", "zone"),
+        ("http://[::1/", "IPv6"),
+        ("http://[::1]x/", "IPv6"),
+        ("http://[]/", "IPv6"),
+        ("http://[v1.x]/", "IPv6"),
+        ("http://[::g]/", "IPv6"),
+        ("http://ex%61mple.com/", "character"),
+        ("http://a*b/", "character"),
+        ("http://a<b/", "character"),
+        ("http://a:b:c/", "character"),
+        ("http://h]/", "character"),
+        ("http://a..b/", "label"),
+        ("http://.a/", "label"),
+        ("http://./", "label"),
+        (f"http://{'a' * 64}.x/", "label"),
+        (f"http://{'a.' * 130}x/", "label"),
+        ("http://a℀b.example/", "international"),
+        ("http://☃☃\u200d.example/", "international"),
+        ("http://h/\ud800", "surrogate"),
+    ],
+)
+def test_what_is_no_url_of_ours_is_refused_by_name(url: str, says: str) -> None:
+    """The error says what is wrong; nothing is guessed."""
+    with pytest.raises(InvalidRequestError, match=re.escape(says)):
+        normalise_url(url)
+
+
+@pytest.mark.parametrize("url", [None, b"http://h/", 3, object()])
+def test_a_url_is_text(url: Any) -> None:
+    """Another type is refused by its name."""
+    with pytest.raises(InvalidRequestError, match="must be text"):
+        normalise_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://bob:hunter2@h/\n",
+        "http://bob:hunter2@h/",
+        "http://bob:hunter2/@h\\",
+        "bob:hunter2@h",
+        "http://bob:hunt/er2@h/",
+        "http://bob:hunt:er2/@h/",
+        "http://h/?token=hunter2\n",
+        "/x?api_key=hunter2",
+    ],
+)
+def test_an_error_never_shows_a_secret(url: str) -> None:
+    """Neither a password before the host nor a secret in the query reaches the message."""
+    with pytest.raises(InvalidRequestError) as caught:
+        normalise_url(url)
+    assert "hunt" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("params", "query"),
+    [
+        ({"a": None}, ""),
+        ({}, ""),
+        ({"a": True, "b": False}, "?a=true&b=false"),
+        ({"a": Colour.RED, "b": Size.BIG}, "?a=red&b=3"),
+        ({"a": 1, "b": 1.5, "c": Decimal("1.0"), "d": -0.0}, "?a=1&b=1.5&c=1.0&d=-0.0"),
+        ({"a": dt.date(2024, 1, 2), "b": dt.time(3, 4)}, "?a=2024-01-02&b=03%3A04%3A00"),
+        ({"a": dt.datetime(2024, 1, 2, tzinfo=dt.timezone.utc)}, "?a=2024-01-02T00%3A00%3A00%2B00%3A00"),
+        ({"a": uuid.UUID(int=1)}, "?a=00000000-0000-0000-0000-000000000001"),
+        ({"a": [1, None, "x"], "b": ("y",), "c": []}, "?a=1&a=x&b=y"),
+        ([("a", 1), ("b", 2), ("a", 3)], "?a=1&b=2&a=3"),
+        (iter([("a", 1)]), "?a=1"),
+        ({"a b": "c d+e&f=g/é~"}, "?a%20b=c%20d%2Be%26f%3Dg%2F%C3%A9~"),
+        ({"a": b"\xff", "b": memoryview(b"\xfe")}, "?a=%FF&b=%FE"),
+        ({1: 2}, "?1=2"),
+        ("a=b c&d=%c3%a9#", "?a=b%20c&d=%C3%A9%23"),
+        (b"a=\xc3\xa9", "?a=%C3%A9"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_params_have_one_text(params: Any, query: str) -> None:
+    """One rule for query values, whatever the transport would have done."""
+    url = normalise_url("https://h/x", params)
+    assert url == f"https://h/x{query}"
+    assert normalise_url(url) == url
+
+
+def test_params_come_after_the_query_in_the_url() -> None:
+    """Both are sent; neither replaces the other."""
+    assert normalise_url("https://h/x?a=1#f", {"a": 2}) == "https://h/x?a=1&a=2"
+
+
+@pytest.mark.parametrize(
+    ("params", "says"),
+    [
+        ({"q": float("nan")}, "params['q'] is nan"),
+        ({"q": Decimal("sNaN")}, "params['q']"),
+        ({"q": float("-inf")}, "params['q']"),
+        ({"q": {1}}, "params['q'] must be"),
+        ({"q": {"a": 1}}, "params['q'] must be"),
+        ({"q": object()}, "params['q'] must be"),
+        ({"q": [[1]]}, "params['q'] must be"),
+        ({"q": (x for x in "a")}, "generator"),
+        ({"q": 10**5000}, "too large"),
+        ({"q": "\ud800"}, "surrogate"),
+        ({None: 1}, "key of params"),
+        ({(1, 2): 1}, "key of params"),
+        (["ab"], "pairs"),
+        ([("a", 1, 2)], "pairs"),
+        (5, "mapping"),
+        ("a\nb", "control"),
+    ],
+)
+def test_params_without_one_text_are_refused(params: Any, says: str) -> None:
+    """The error names the key."""
+    with pytest.raises(InvalidRequestError, match=re.escape(says)):
+        normalise_url("https://h/", params)
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "normal"),
+    [
+        ("https://h/v1", "charges", "https://h/v1/charges"),
+        ("https://h/v1", "/charges", "https://h/v1/charges"),
+        ("https://h/v1/", "charges", "https://h/v1/charges"),
+        ("https://h/v1/", "/charges?x=1", "https://h/v1/charges?x=1"),
+        ("https://h", "charges", "https://h/charges"),
+        ("https://h/v1", "", "https://h/v1"),
+        ("https://h/v1", "?x=1", "https://h/v1?x=1"),
+        ("https://h/v1", "items:search", "https://h/v1/items:search"),
+        ("https://h/v1", "a/../b", "https://h/v1/b"),
+        ("https://h/v1", "http://other/x", "http://other/x"),
+        ("https://h/v1", "u?next=http://x", "https://h/v1/u?next=http://x"),
+    ],
+)
+def test_base_url_is_a_prefix(base: str, url: str, normal: str) -> None:
+    """A relative URL is appended to it; an absolute one stands as it is."""
+    assert normalise_url(url, None, base) == normal
+
+
+@pytest.mark.parametrize(
+    ("base", "url", "says"),
+    [
+        ("https://h/v1?x=1", "a", "query"),
+        ("https://h/v1", "//evil.example/x", "two slashes"),
+        ("https://h/v1", "../admin", "climbs"),
+        ("https://h/v1", "a/%2e%2e/../admin", "climbs"),
+        ("https://h/v1", "\\\\evil", "backslash"),
+        ("https://h/v1", " a", "white space"),
+        ("/v1", "a", "not absolute"),
+    ],
+)
+def test_base_url_cannot_be_left_by_a_relative_url(base: str, url: str, says: str) -> None:
+    """What a user's id puts into a path stays under the prefix and on the host."""
+    with pytest.raises(InvalidRequestError, match=says):
+        normalise_url(url, None, base)
+
+
+@pytest.mark.parametrize(
+    ("url", "parts", "origin"),
+    [
+        ("https://h/", Url("https", "h", 443, "/"), "https://h"),
+        ("http://h:8080/a?b", Url("http", "h", 8080, "/a?b"), "http://h:8080"),
+        ("http://[::1]/", Url("http", "::1", 80, "/"), "http://[::1]"),
+        ("https://[::1]:1/x", Url("https", "::1", 1, "/x"), "https://[::1]:1"),
+        ("HTTPS://H", Url("https", "h", 443, "/"), "https://h"),
+    ],
+)
+def test_a_url_is_taken_apart(url: str, parts: Url, origin: str) -> None:
+    """The parts are those that a connection needs; the origin leaves a default port out."""
+    assert split_url(url) == parts
+    assert split_url(url).origin == origin
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/a?b=c", "https://h/a?b=c"),
+        ("https://u:p@h/a", "https://***@h/a"),
+        ("https://h/@me", "https://h/@me"),
+        (
+            "https://h/?Access_Token=x&q=1&sig=y&api%5Fkey=z",
+            "https://h/?Access_Token=***&q=1&sig=***&api%5Fkey=***",
+        ),
+        ("https://h/#access_token=x", "https://h/#***"),
+        ("nonsense", "nonsense"),
+        ("", ""),
+    ],
+)
+def test_secrets_are_redacted(url: str, shown: str) -> None:
+    """User information and the values of secret-like keys are not shown."""
+    assert redact_url(url) == shown
+
+
+_URLISH = st.text(st.sampled_from("/?#[]@:%.\\ é☃&=+a0xA-" + "\n\ud800"), max_size=30)
+_HOST = st.one_of(
+    st.sampled_from(["h", "EXAMPLE.com", "[::1]", "[1::8]", "127.0.0.1", "bücher.example", "a.b.", "x_y"]),
+    _URLISH,
+)
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.builds(
+            "{}{}{}".format,
+            st.sampled_from(["http://", "HTTPS://", "http:", ""]),
+            _HOST,
+            st.one_of(st.text(), _URLISH),
+        ),
+        st.builds("http://h/{}".format, _URLISH),
+    )
+)
+@example("http://h/%%41")
+@example("http://h/%2%65")
+@example("http://h//..//.")
+def test_the_normal_form_is_stable_and_printable(url: str) -> None:
+    """normalise(normalise(x)) == normalise(x), in visible ASCII; else InvalidRequestError and nothing else."""
+    redact_url(url)
+    try:
+        normal = normalise_url(url)
+    except InvalidRequestError:
+        return
+    assert normalise_url(normal) == normal
+    assert re.fullmatch(r"https?://[!-~]+", normal)
+    assert not set(normal) & set('#\\"<>^`{|}')
+    assert re.search(r"%(?![0-9A-F]{2})", normal) is None
+    parts = split_url(normal)
+    assert f"{parts.origin}{parts.target}" == normal
+
+
+@given(st.builds("http://{}/{}?{}".format, _HOST, _URLISH, _URLISH))
+def test_both_libraries_leave_the_normal_form_alone(url: str) -> None:
+    """What is normal is sent as it is by urllib3, and by yarl when told that it is encoded."""
+    import urllib3
+    import yarl
+
+    try:
+        normal = normalise_url(url)
+    except InvalidRequestError:
+        return
+    assert urllib3.util.parse_url(normal).url == normal
+    parsed = yarl.URL(normal, encoded=True)
+    assert (parsed.raw_path_qs, parsed.port) == (split_url(normal).target, split_url(normal).port)
+    assert parsed.raw_host == split_url(normal).host
+
+
+@given(st.dictionaries(st.text(), st.one_of(st.text(), st.binary(), st.integers(), st.floats(), st.none())))
+def test_any_params_are_encoded_or_refused(params: dict[str, Any]) -> None:
+    """No value gets out of its place in the query, and no foreign exception out of the encoder."""
+    try:
+        url = normalise_url("http://h/", params)
+    except InvalidRequestError:
+        return
+    assert normalise_url(url) == url
+    query = url.partition("?")[2]
+    assert query.count("=") == sum(value is not None for value in params.values())
+    assert set(query) <= set(string.ascii_letters + string.digits + "-._~%=&")
+
+
+@given(_URLISH, st.one_of(_URLISH, st.text()))
+def test_a_relative_url_never_leaves_the_base(url: str, more: str) -> None:
+    """Whatever text is put after the base_url, the request stays under it."""
+    try:
+        normal = normalise_url(f"x{url}/{more}", None, "https://h/v1")
+    except InvalidRequestError:
+        return
+    assert normal.startswith("https://h/v1/")
+
+
+@given(st.integers(0, 2**128 - 1), st.lists(st.integers(0, 7)))
+def test_ipv6_text_means_the_same_address(number: int, zeros: list[int]) -> None:
+    """Compression by RFC 5952 is lossless, with any groups of zeros."""
+    import ipaddress
+
+    for group in zeros:
+        number &= ~(0xFFFF << 16 * group)
+    host = normalise_host(f"[{ipaddress.IPv6Address(number).exploded}]")
+    assert int(ipaddress.IPv6Address(host[1:-1])) == number
+    assert normalise_host(host) == host
+    if number >> 32 != 0xFFFF:
+        assert host[1:-1] == str(ipaddress.IPv6Address(number))

@@ -1,0 +1,67 @@
+"""Over TLS too: both worlds present themselves alike, and send the same request."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kit.front_ends import WORLDS
+from network.faults import Certificates, served
+from wire.requests.rows import sent
+from wire.requests.runner import all_names_are_loopback
+
+Hello = tuple["str | None", "str | None", list[tuple[str, str, int]], bytes]
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    return Certificates(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        ("localhost", "localhost"),
+        ("LOCALHOST", "localhost"),
+        ("api.test.", "api.test"),
+        ("bücher.test", "xn--bcher-kva.test"),
+        ("127.0.0.1", None),
+    ],
+)
+def test_both_worlds_say_the_same_hello(
+    host: str, name: str | None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name asked for (RFC 6066 3: no dot at its end, no address), the protocol, the ciphers, the request."""
+    monkeypatch.setattr(socket, "getaddrinfo", all_names_are_loopback(socket.getaddrinfo))
+    names: list[str | None] = []
+    context = certificates.server_context("localhost", "api.test", "xn--bcher-kva.test", "127.0.0.1")
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.sni_callback = lambda _, asked, __: names.append(asked)
+    hellos: list[Hello] = []
+
+    def serve(accepted: Any, is_over: threading.Event) -> None:
+        assert isinstance(accepted, ssl.SSLSocket)
+        request = b""
+        while not request.endswith(b"\r\n\r\n"):
+            request += accepted.recv(65536)
+        ciphers = accepted.shared_ciphers() or []
+        hellos.append((names[-1], accepted.selected_alpn_protocol(), ciphers, request))
+        accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        is_over.wait(10)
+
+    with served(serve, tls=context) as address:
+        port = address.partition(":")[2]
+        for kind in WORLDS:
+            with kind() as world:
+                client = world.client(connection_pool=certificates.pool())
+                assert world.request(client, "GET", f"https://{host}:{port}/").status_code == 200
+    blocking, tasks = hellos
+    assert blocking == tasks
+    assert blocking[:2] == (name, "http/1.1")
+    shown = {"bücher.test": "xn--bcher-kva.test"}.get(host, host.lower())
+    assert blocking[3] == sent("GET /", host=f"{shown}:{port}")

@@ -1,0 +1,136 @@
+"""Response parity: the same raw answer is the same response, or the same error, in both worlds.
+
+Each row of the tables (`table_*.py`) is the bytes of an answer and what a caller is told of it: status,
+reason, headers, content and text, or the type, words and sent-state of the error; and whether the connection
+is used again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from aiohttp.helpers import DEBUG
+from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
+
+from http_service_client import HttpServiceClient
+from http_service_client.errors import HttpClientError
+from http_service_client.http.content_codings.codecs import accept_encoding
+from http_service_client.testing.server import LoopbackServer, raw, respond
+from kit.front_ends import WORLDS, World
+from wire.responses import table_bodies, table_connections, table_contents, table_heads
+from wire.responses.rows import CUT, IN_CHUNKS, Read, Refused, Row
+from wire.responses.table_bodies import LOST
+
+pytestmark = pytest.mark.skipif(
+    HttpResponseParser is HttpResponseParserPy or DEBUG,
+    reason="without its C parser, and in development mode, aiohttp reads otherwise: docs/http.md says how",
+)
+
+TABLES = {
+    "status line": table_heads.STATUS_LINES,
+    "field": table_heads.FIELDS,
+    "size": table_heads.SIZES,
+    "length": table_bodies.LENGTHS,
+    "chunks": table_bodies.CHUNKS,
+    "no body": table_bodies.BODILESS,
+    "cut": table_bodies.TRUNCATIONS,
+    "coding": table_contents.CODINGS,
+    "bomb": table_contents.BOMBS,
+    "charset": table_contents.CHARSETS,
+    "interim": table_connections.INTERIM,
+    "keep-alive": table_connections.KEEP_ALIVE,
+    "surplus": table_connections.SURPLUS,
+}
+ROWS = [pytest.param(row, id=f"{table}: {row}") for table, rows in TABLES.items() for row in rows]
+
+
+@pytest.fixture(scope="module", params=WORLDS, ids=lambda kind: kind.name)
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """Each front end, once for the whole table."""
+    with request.param() as world:
+        yield world
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[LoopbackServer]:
+    """One server for the whole table."""
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def client(world: World) -> HttpServiceClient:
+    """One client for the whole table, which tries once."""
+    return world.client(
+        max_response_size=table_contents.LIMIT,
+        enable_retry_policy=False,
+        enable_circuit_breaker=False,
+        base_timeout=10.0,
+    )
+
+
+def told(world: World, client: HttpServiceClient, method: str, url: str) -> Read | Refused:
+    """What a caller is told."""
+    try:
+        response = world.request(client, method, url, allow_redirects=False)
+    except HttpClientError as error:
+        return Refused(type(error).__name__, str(error).replace(url, "URL"), error.sent_state.value)
+    return Read(
+        response.status_code,
+        response.reason_phrase,
+        tuple(response.headers.multi_items()),
+        response.content,
+        response.text,
+    )
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_an_answer_is_read_alike(
+    world: World, server: LoopbackServer, client: HttpServiceClient, row: Row
+) -> None:
+    """What a caller is told, and whether the next request comes on the same connection."""
+    if row.needs and row.needs not in accept_encoding():
+        pytest.skip(f"no library for {row.needs} here")
+    server.script("/next", respond(204))
+    for pause in (0.01, 0.5):  # pieces that a busy machine delivers at once are one piece
+        server.script("/", raw(*row.pieces, every=pause, close=row.ends))
+        outcome = told(world, client, row.method, server.url + "/")
+        if outcome == row.outcome or len(row.pieces) == 1:
+            break
+    assert outcome == row.outcome
+    if row.ends:
+        assert server.wait_for(lambda: server.open_connections == 0)
+    elif len(row.pieces) > 1:  # what is on its way arrives
+        time.sleep(2 * pause if row.is_used_again is not False else 0.2 + pause)
+    assert told(world, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
+    first, second = server.requests[-2:]
+    assert (first.path, second.path) == ("/", "/next")
+    assert row.is_used_again in (None, first.connection == second.connection)
+    assert server.wait_for(lambda: server.open_connections == 1), "the client keeps what it will not use"
+
+
+WHOLE = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("length", range(len(WHOLE) + 1))
+def test_an_answer_is_cut_anywhere(
+    world: World, server: LoopbackServer, client: HttpServiceClient, length: int
+) -> None:
+    """A response that ends at any byte but its last is cut short, or lost where it had not begun."""
+    server.script("/", raw(WHOLE[:length]))
+    if length == len(WHOLE):
+        expected: Read | Refused = Read(200, "OK", IN_CHUNKS, b"hi", "hi")
+    elif length in (0, WHOLE.index(b"HTTP/1.1 200")):
+        expected = Refused("ConnectionLostError", LOST, "maybe_processed")
+    else:
+        expected = Refused("ProtocolError", CUT, "maybe_processed")
+    assert told(world, client, "GET", server.url + "/") == expected
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_the_table_is_as_long_as_it_should_be() -> None:
+    """At least 150 answers, each named once in its table."""
+    assert len(ROWS) >= 150
+    assert len({parameter.id for parameter in ROWS}) == len(ROWS)
