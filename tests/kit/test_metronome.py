@@ -14,7 +14,7 @@ from kit.metronome import Metronome
 HERE = Path(__file__).parent
 
 SUITE = """
-import kit.metronome
+from kit import metronome
 import pytest
 
 RUNS = []
