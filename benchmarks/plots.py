@@ -9,7 +9,7 @@ from .clients import OURS
 from .measuring import Samples, Spread, times
 from .targets import FIELDS
 
-_ROW, _LEFT, _WIDTH, _TEXT = 26, 230, 420, 13  # pixels
+_ROW, _KEPT_FOR_PARENT, _WIDTH, _TEXT = 26, 230, 420, 13  # pixels
 _OURS, _THEIRS, _INK = "#2f6f4f", "#b9c0c8", "#30363d"
 
 
@@ -26,7 +26,7 @@ def _picture(title: str, bars: dict[str, Spread]) -> str:
     ordered = sorted(bars.items(), key=lambda bar: bar[1].median)
     scale = _WIDTH / max(spread.high for spread in bars.values())
     rows = [_bar(place, name, spread, scale) for place, (name, spread) in enumerate(ordered, 1)]
-    height, width = _ROW * (len(ordered) + 1) + 12, _LEFT + _WIDTH + 90
+    height, width = _ROW * (len(ordered) + 1) + 12, _KEPT_FOR_PARENT + _WIDTH + 90
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -45,8 +45,8 @@ def _bar(place: int, name: str, spread: Spread, scale: float) -> str:
     low, median, high = (seconds * scale for seconds in spread)
     is_ours = name == OURS or name.startswith("our ") or name.endswith(("driver", "Client()"))
     return (
-        f'<text x="{_LEFT - 8}" y="{middle + 5}" text-anchor="end" fill="{_INK}">{escape(name)}</text>'
-        f'<rect x="{_LEFT}" y="{top}" width="{median:.1f}" height="{_ROW - 6}" fill="{_OURS if is_ours else _THEIRS}"/>'
-        f'<line x1="{_LEFT + low:.1f}" x2="{_LEFT + high:.1f}" y1="{middle}" y2="{middle}" stroke="{_INK}"/>'
-        f'<text x="{_LEFT + high + 6:.1f}" y="{middle + 5}" fill="{_INK}">{spread.median * 1e6:,.4g}</text>'
+        f'<text x="{_KEPT_FOR_PARENT - 8}" y="{middle + 5}" text-anchor="end" fill="{_INK}">{escape(name)}</text>'
+        f'<rect x="{_KEPT_FOR_PARENT}" y="{top}" width="{median:.1f}" height="{_ROW - 6}" fill="{_OURS if is_ours else _THEIRS}"/>'
+        f'<line x1="{_KEPT_FOR_PARENT + low:.1f}" x2="{_KEPT_FOR_PARENT + high:.1f}" y1="{middle}" y2="{middle}" stroke="{_INK}"/>'
+        f'<text x="{_KEPT_FOR_PARENT + high + 6:.1f}" y="{middle + 5}" fill="{_INK}">{spread.median * 1e6:,.4g}</text>'
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_function
-from ..core.machines.semaphore import Limit
+from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..drivers.portal import PORTAL
@@ -20,15 +20,15 @@ from ..errors import ConfigurationError
 from ..transports.base import TransportSettings
 
 if TYPE_CHECKING:
-    from ..drivers.aio import TaskDriver
+    from ..drivers.aio import AsyncioDriver
     from ..drivers.blocking import BlockingDriver
     from ..transports.over_aiohttp.transport import AiohttpTransport
     from ..transports.over_requests.transport import RequestsTransport
 
-__all__ = ["Worlds", "check_parts"]
+__all__ = ["Backends", "check_parts"]
 
 
-class Worlds:
+class Backends:
     """The drivers of one client.
 
     transport: takes the place of both transports, and is not closed here: whoever made it closes it.
@@ -36,28 +36,32 @@ class Worlds:
     """
 
     _blocking: BlockingDriver | None
-    _tasks: TaskDriver | None
+    _asyncio: AsyncioDriver | None
     _over_requests: RequestsTransport | None
     _over_aiohttp: AiohttpTransport | None
 
     def __init__(
-        self, settings: TransportSettings, transport: Any, clock: Clock, limits: Callable[[], list[Limit]]
+        self,
+        settings: TransportSettings,
+        transport: Any,
+        clock: Clock,
+        limits: Callable[[], list[FairSemaphore]],
     ) -> None:
         self._settings = settings
         self._given = transport
         self._clock = clock
         self._limits = limits
         self._lock = ForkSafeLock()
-        self._blocking = self._tasks = self._over_requests = self._over_aiohttp = None
+        self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         _ALL.add(self)
 
     def blocking(self) -> BlockingDriver:
         """The driver for the calling thread."""
         return self._blocking or self._make_blocking()
 
-    def tasks(self) -> TaskDriver:
+    def asyncio(self) -> AsyncioDriver:
         """The driver for asyncio tasks."""
-        return self._tasks or self._make_tasks()
+        return self._asyncio or self._make_asyncio()
 
     def _make_blocking(self) -> BlockingDriver:
         from ..drivers.blocking import BlockingDriver
@@ -74,22 +78,22 @@ class Worlds:
                 )
             return self._blocking
 
-    def _make_tasks(self) -> TaskDriver:
-        from ..drivers.aio import TaskDriver
+    def _make_asyncio(self) -> AsyncioDriver:
+        from ..drivers.aio import AsyncioDriver
 
         with self._lock:
-            if self._tasks is None:
+            if self._asyncio is None:
                 transport = self._given
                 if transport is None:
                     from ..transports.over_aiohttp.transport import AiohttpTransport
 
                     transport = self._over_aiohttp = AiohttpTransport(self._settings)
-                self._tasks = TaskDriver(
+                self._asyncio = AsyncioDriver(
                     transport.send_async,
                     self._clock.sleep_async,
                     getattr(transport, "open_response_async", None),
                 )
-            return self._tasks
+            return self._asyncio
 
     def close(self) -> None:
         """Close every connection of both worlds."""
@@ -105,26 +109,28 @@ class Worlds:
         if self._over_aiohttp is not None:
             await self._over_aiohttp.close_async()
 
-    def _leave_to_the_parent(self) -> None:
-        _LEFT.append((self._blocking, self._tasks, self._over_requests, self._over_aiohttp))
-        self._blocking = self._tasks = self._over_requests = self._over_aiohttp = None
-        self._settings.tls.begin_anew_in_child()
+    def _abandon_after_fork(self) -> None:
+        _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))
+        self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
+        self._settings.tls.reset_after_fork()
         for limit in self._limits():
-            limit.vacate()  # the parent's threads and tasks hold them, and do not exist here
+            limit.reset_after_fork()  # the parent's threads and tasks hold them, and do not exist here
 
 
-_ALL: weakref.WeakSet[Worlds] = weakref.WeakSet()
-_LEFT: list[Any] = []  # kept for good, so that nothing in the child closes what the parent still uses
+_ALL: weakref.WeakSet[Backends] = weakref.WeakSet()
+_KEPT_FOR_PARENT: list[
+    Any
+] = []  # kept for good, so that nothing in the child closes what the parent still uses
 
 
-def _begin_anew_in_child() -> None:
+def _reset_after_fork() -> None:
     PORTAL.forget()
     for worlds in list(_ALL):
-        worlds._leave_to_the_parent()
+        worlds._abandon_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_in_child)
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, interceptor_factory: Any) -> None:

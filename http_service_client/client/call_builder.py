@@ -16,7 +16,7 @@ from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.nesting import current_scope
-from ..core.origins import KeyRegistry
+from ..core.origins import OriginRegistry
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
@@ -27,12 +27,12 @@ from ..http.content_codings.decoder import accept_encoding
 from ..http.cookies.header import cookie_header
 from ..http.headers import Headers, build_headers, validate_for_good
 from ..http.messages import HttpRequest
-from ..http.preparation import checked_method
+from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
-from .progress_bar import ProgressBar, checked_progress
+from .progress_bar import ProgressBar, parse_progress
 
 if TYPE_CHECKING:
     from typing_extensions import TypedDict
@@ -57,10 +57,10 @@ if TYPE_CHECKING:
         progress: Callable[[int, int | None], object] | bool | None
 
 
-__all__ = ["CallOpener"]
+__all__ = ["CallBuilder"]
 
 
-class CallOpener:
+class CallBuilder:
     """Makes calls for one client.
 
     keys: the state that calls share.   listener: told of each event of each call.
@@ -71,12 +71,12 @@ class CallOpener:
         self,
         config: HttpClientConfig,
         base_url: str | None,
-        keys: KeyRegistry,
+        keys: OriginRegistry,
         clock: Clock,
         listener: Callable[[Event], None],
     ) -> None:
         self._config = config
-        self._base_url = _checked_base_url(base_url)
+        self._base_url = _parse_base_url(base_url)
         self.keys = keys
         self._now = clock.monotonic
         self._listener = listener
@@ -94,7 +94,7 @@ class CallOpener:
         _override(self._headers, config.headers)
         validate_for_good(self._headers)
 
-    def __call__(
+    def build(
         self,
         method: str,
         url: str,
@@ -130,7 +130,7 @@ class CallOpener:
             raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
         config = self._config
         request = HttpRequest(
-            checked_method(method),
+            parse_method(method),
             normalise_url(url, params, self._base_url),
             headers=self._headers.copy()
             if headers is None and cookies is None and auth is None
@@ -187,7 +187,7 @@ class CallOpener:
         """The options of a call that has some of its own, or is made inside another."""
         check_flag("allow_redirects", allow_redirects)
         scope = current_scope()
-        told = checked_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        told = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
         return CallOptions(
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
@@ -195,7 +195,7 @@ class CallOpener:
             is_nested=scope is not None and scope.retries,
             stream=stream,
             progress=told,
-            at_the_end=told.close if isinstance(told, ProgressBar) else None,
+            on_finish=told.close if isinstance(told, ProgressBar) else None,
         )
 
     def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
@@ -240,7 +240,7 @@ class CallOpener:
 
 
 # What other clients call it.
-_ELSEWHERE = {
+_RENAMED = {
     "verify": "set ssl_verify in ConnectionPoolConfig",
     "cert": "set ssl_cert_file in ConnectionPoolConfig",
     "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
@@ -262,9 +262,9 @@ _ELSEWHERE = {
 
 
 def _about_keyword(name: str) -> str:
-    parameters = inspect.signature(CallOpener.__call__).parameters.values()
+    parameters = inspect.signature(CallBuilder.build).parameters.values()
     known = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
-    remedy = _ELSEWHERE.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
+    remedy = _RENAMED.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
     return f"a call takes no keyword {name!r}; {remedy}"
 
 
@@ -276,7 +276,7 @@ def _override(headers: Headers, given: Headers) -> None:
             headers.add(name, value)
 
 
-def _checked_base_url(base_url: str | None) -> str | None:
+def _parse_base_url(base_url: str | None) -> str | None:
     if base_url is None:
         return None
     try:

@@ -18,11 +18,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.call import StreamOptions
-from ..core.checks import check_count, knows_keywords
+from ..core.checks import check_count, suggests_keywords
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
-from ..core.machines.semaphore import Limit
+from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
@@ -32,15 +32,15 @@ from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
-from .backends import Worlds, check_parts
-from .call_builder import CallOpener
-from .config import ELSEWHERE, HttpClientConfig
+from .backends import Backends, check_parts
+from .call_builder import CallBuilder
+from .config import RENAMED, HttpClientConfig
 from .part_file import PartFile
-from .results import finish, opened, saved
-from .streams.context import AsyncStreamOpening, StreamOpening
+from .results import check_download, finish, open_stream
+from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
 from .verbs import Verbs
-from .wiring import cookie_jar, key_registry, pipelines, transport_settings
+from .wiring import cookie_jar, origin_registry, pipelines, transport_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -52,7 +52,7 @@ __all__ = ["HttpServiceClient"]
 _LOGGER = logging.getLogger("http_service_client")
 
 
-@knows_keywords(ELSEWHERE | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
+@suggests_keywords(RENAMED | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
 class HttpServiceClient(Verbs):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
@@ -94,14 +94,14 @@ class HttpServiceClient(Verbs):
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
         listener = _listener(self._collector, on_event)
-        keys = key_registry(config, clock, random, listener)
-        connections = Limit(config.pool.max_connections, lock=ForkSafeLock())
-        self._open_call = CallOpener(config, base_url, keys, clock, listener)
+        keys = origin_registry(config, clock, random, listener)
+        connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
+        self._call_builder = CallBuilder(config, base_url, keys, clock, listener)
         self._jar = cookie_jar(config.cookies)
         self._pipeline, self._download_pipeline = pipelines(
             config, keys, connections, self._jar, interceptor_factory, clock, random
         )
-        self._worlds = Worlds(
+        self._backends = Backends(
             transport_settings(config),
             transport,
             clock,
@@ -131,22 +131,22 @@ class HttpServiceClient(Verbs):
         the circuit refuses; TransportError when no complete response came; ResponseValidationError when
         a 2xx response is not of the `response_type`. Every error carries the timeline.
         """
-        driver = self._worlds.blocking()  # the first time imports requests: not on the call's time
-        call = self._open_call(method, url, **options)
+        driver = self._backends.blocking()  # the first time imports requests: not on the call's time
+        call = self._call_builder.build(method, url, **options)
         self._warn_inside_a_loop()
         outcome = driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """As `request`, in an asyncio task."""
-        driver = self._worlds.tasks()  # the first time imports aiohttp: not on the call's time
-        call = self._open_call(method, url, **options)
+        driver = self._backends.asyncio()  # the first time imports aiohttp: not on the call's time
+        call = self._call_builder.build(method, url, **options)
         outcome = await driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     def stream(
         self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
-    ) -> StreamOpening:
+    ) -> StreamContext:
         """Make a call and take the response's body as it comes: ``with client.stream("GET", url) as response``.
 
         max_response_size: decoded bytes, None for no limit; without it, the configuration's.
@@ -156,27 +156,29 @@ class HttpServiceClient(Verbs):
 
         Raises as `request`; see `StreamedResponse` for what reading raises.
         """
-        return StreamOpening(partial(self._opened, method, url, max_response_size, options))
+        return StreamContext(partial(self._open_stream, method, url, max_response_size, options))
 
     def stream_async(
         self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
-    ) -> AsyncStreamOpening:
+    ) -> AsyncStreamContext:
         """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``."""
-        return AsyncStreamOpening(partial(self._opened_async, method, url, max_response_size, options))
+        return AsyncStreamContext(partial(self._open_stream_async, method, url, max_response_size, options))
 
-    def _opened(self, method: str, url: str, max_size: Any, options: RequestOptions) -> StreamedResponse:
-        driver = self._worlds.blocking()
-        call = self._open_call(method, url, _stream=self._streaming(max_size, options), **options)
+    def _open_stream(self, method: str, url: str, max_size: Any, options: RequestOptions) -> StreamedResponse:
+        driver = self._backends.blocking()
+        call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
         self._warn_inside_a_loop()
-        return StreamedResponse(call, opened(call, driver.run(self._pipeline(call.request, call))), driver)
+        return StreamedResponse(
+            call, open_stream(call, driver.run(self._pipeline(call.request, call))), driver
+        )
 
-    async def _opened_async(
+    async def _open_stream_async(
         self, method: str, url: str, max_size: Any, options: RequestOptions
     ) -> AsyncStreamedResponse:
-        driver = self._worlds.tasks()
-        call = self._open_call(method, url, _stream=self._streaming(max_size, options), **options)
+        driver = self._backends.asyncio()
+        call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
         outcome = await driver.run(self._pipeline(call.request, call))
-        return AsyncStreamedResponse(call, opened(call, outcome), driver)
+        return AsyncStreamedResponse(call, open_stream(call, outcome), driver)
 
     def download(
         self,
@@ -199,13 +201,13 @@ class HttpServiceClient(Verbs):
         Returns the response, its content left to the file. Raises as `request`; HttpStatusError when the
         final status is no 200 or 206, ChecksumError, and OSError when the file cannot be written.
         """
-        driver = self._worlds.blocking()
+        driver = self._backends.blocking()
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file))
-            call = self._open_call("GET", url, _stream=stream, **options)
+            call = self._call_builder.build("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
             outcome = driver.run(self._download_pipeline(call.request, call))
-            return saved(finish(call, outcome, None))
+            return check_download(finish(call, outcome, None))
 
     async def download_async(
         self,
@@ -217,12 +219,12 @@ class HttpServiceClient(Verbs):
         **options: Unpack[RequestOptions],
     ) -> HttpResponse:
         """As `download`, in an asyncio task; the file is written in a thread."""
-        driver = self._worlds.tasks()
+        driver = self._backends.asyncio()
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file))
-            call = self._open_call("GET", url, _stream=stream, **options)
+            call = self._call_builder.build("GET", url, _stream=stream, **options)
             outcome = await driver.run(self._download_pipeline(call.request, call))
-            return saved(finish(call, outcome, None))
+            return check_download(finish(call, outcome, None))
 
     def _streaming(
         self, max_size: Any, options: RequestOptions, download: Download | None = None
@@ -262,12 +264,12 @@ class HttpServiceClient(Verbs):
 
     def get_circuit_breaker_states(self) -> dict[str, str]:
         """The state of each circuit, such as ``{"https://api.example.com": "closed"}``."""
-        states = self._open_call.keys.items()
+        states = self._call_builder.keys.items()
         return {key: state.breaker.state.value for key, state in states if state.breaker is not None}
 
     def get_circuit_breaker(self, key: str) -> CircuitBreaker | None:
         """The circuit of a key such as ``https://api.example.com``, to look at, isolate or reset; None if unknown."""
-        return next((state.breaker for known, state in self._open_call.keys.items() if known == key), None)
+        return next((state.breaker for known, state in self._call_builder.keys.items() if known == key), None)
 
     def get_health_summary(self) -> dict[str, Any]:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit."""
@@ -277,13 +279,13 @@ class HttpServiceClient(Verbs):
 
     def close(self) -> None:
         """Close every connection, of both worlds. A second time does nothing."""
-        self._open_call.is_closed = True
-        self._worlds.close()
+        self._call_builder.is_closed = True
+        self._backends.close()
 
     async def close_async(self) -> None:
         """Close every connection, of both worlds. A second time does nothing."""
-        self._open_call.is_closed = True
-        await self._worlds.close_async()
+        self._call_builder.is_closed = True
+        await self._backends.close_async()
 
     def __enter__(self) -> HttpServiceClient:
         return self
@@ -303,7 +305,7 @@ class HttpServiceClient(Verbs):
 
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""
-        return f"<HttpServiceClient{base}{' closed' if self._open_call.is_closed else ''}>"
+        return f"<HttpServiceClient{base}{' closed' if self._call_builder.is_closed else ''}>"
 
 
 def _is_ours(file: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
-from ..core.checks import check_count, check_duration, check_flag, knows_keywords
+from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
@@ -26,11 +26,11 @@ from .config_checks import (
     check_coding,
     check_interceptors,
     check_path,
-    checked_arguments,
-    checked_headers,
-    checked_names,
-    checked_proxies,
     is_path,
+    parse_arguments,
+    parse_header_names,
+    parse_headers,
+    parse_proxies,
     redacted_proxy,
 )
 
@@ -94,7 +94,7 @@ _SHARED = {
 
 
 # What other clients call it, and what is set in another place.
-ELSEWHERE = {
+RENAMED = {
     **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
     **dict.fromkeys(("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"),
     "verify": "set ssl_verify in ConnectionPoolConfig",
@@ -109,7 +109,7 @@ ELSEWHERE = {
 }
 
 
-@knows_keywords(ELSEWHERE)
+@suggests_keywords(RENAMED)
 @dataclass(frozen=True, repr=False)
 class HttpClientConfig:
     """Everything a client can be told. Durations in seconds, sizes in bytes.
@@ -213,9 +213,9 @@ class HttpClientConfig:
         self._resolve("circuit_breaker", breaker if self.enable_circuit_breaker else None)
         self._resolve("retry", retry if self.enable_retry_policy else None)
         self._resolve("budget", budget if self.enable_retry_budget else None)
-        self._resolve("headers", checked_headers(self.default_headers))
-        self._resolve("sensitive", checked_names(self.sensitive_headers) | SENSITIVE_HEADERS)
-        self._resolve("proxies", None if self.proxy is None else checked_proxies(self.proxy))
+        self._resolve("headers", parse_headers(self.default_headers))
+        self._resolve("sensitive", parse_header_names(self.sensitive_headers) | SENSITIVE_HEADERS)
+        self._resolve("proxies", None if self.proxy is None else parse_proxies(self.proxy))
 
     @property
     def timeout(self) -> Timeout:
@@ -265,15 +265,13 @@ class HttpClientConfig:
         given = self.circuit_breaker_config
         if isinstance(given, CircuitBreakerPolicy):
             return given
-        return CircuitBreakerPolicy(
-            **checked_arguments("circuit_breaker_config", given, CircuitBreakerPolicy)
-        )
+        return CircuitBreakerPolicy(**parse_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
 
     def _retry(self) -> RetryPolicy:
         given = self.retry_policy_config
         if isinstance(given, RetryPolicy):
             return given
-        arguments = checked_arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
+        arguments = parse_arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
         backoff = {
             item.name: arguments.pop(item.name)
             for item in fields(ExponentialBackoff)
@@ -290,7 +288,7 @@ class HttpClientConfig:
         given = self.retry_budget_config
         if isinstance(given, RetryBudgetSettings):
             return given
-        return RetryBudgetSettings(**checked_arguments("retry_budget_config", given, RetryBudgetSettings))
+        return RetryBudgetSettings(**parse_arguments("retry_budget_config", given, RetryBudgetSettings))
 
 
 _DEFAULTS = {

@@ -18,11 +18,11 @@ __all__ = [
     "check_coding",
     "check_interceptors",
     "check_path",
-    "checked_arguments",
-    "checked_headers",
-    "checked_names",
-    "checked_proxies",
     "is_path",
+    "parse_arguments",
+    "parse_header_names",
+    "parse_headers",
+    "parse_proxies",
     "redacted_proxy",
 ]
 
@@ -30,7 +30,7 @@ __all__ = [
 _THE_CLIENTS_OWN = frozenset({"clock", "name", "random"})
 
 
-def checked_arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
+def parse_arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:
     """A mapping of keyword arguments, each known to one of the takers."""
     if given is None:
         return {}
@@ -84,7 +84,7 @@ def check_coding(value: object) -> None:
         )
 
 
-def checked_headers(given: object) -> Headers:
+def parse_headers(given: object) -> Headers:
     """Headers that may be sent."""
     try:
         headers = build_headers(given)  # type: ignore[arg-type]  # whatever was given, it says what is wrong
@@ -94,7 +94,7 @@ def checked_headers(given: object) -> Headers:
     return headers
 
 
-def checked_names(names: object) -> frozenset[str]:
+def parse_header_names(names: object) -> frozenset[str]:
     """Names of headers, in lower case."""
     if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
         raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
@@ -114,7 +114,7 @@ def checked_names(names: object) -> frozenset[str]:
 _PROXIES = ("http", "https", "all", "no")
 
 
-def checked_proxies(proxy: Any) -> ProxySettings:
+def parse_proxies(proxy: Any) -> ProxySettings:
     """The proxies of a setting, by the rules for the environment's variables."""
     named = {"all": proxy} if isinstance(proxy, str) else proxy
     if not isinstance(named, Mapping) or not all(isinstance(value, str) for value in named.values()):

@@ -9,10 +9,10 @@ from typing import Any
 from ..errors import ConfigurationError
 from ..http.bodies.progress import Progress
 
-__all__ = ["ProgressBar", "checked_progress"]
+__all__ = ["ProgressBar", "parse_progress"]
 
 
-def checked_progress(given: Any, *, may_be_async: bool) -> Progress | None:
+def parse_progress(given: Any, *, may_be_async: bool) -> Progress | None:
     """The function to call with the bytes that there are and the total, or None where nobody wants to know.
 
     Raises ConfigurationError.

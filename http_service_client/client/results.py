@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from ..core.call import Call
     from ..core.effects import Outcome
 
-__all__ = ["finish", "opened", "saved"]
+__all__ = ["check_download", "finish", "open_stream"]
 
 
-def opened(call: Call, outcome: Outcome) -> HttpResponse:
+def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
     """The response, its timeline left open; or raises the error."""
     return finish(call, outcome, None) if isinstance(outcome, Failure) else outcome
 
 
-def saved(response: HttpResponse) -> HttpResponse:
+def check_download(response: HttpResponse) -> HttpResponse:
     """The response to a download, if it was one of a file."""
     response.raise_for_status()
     if response.status_code not in (200, 206):

@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ..core.layers.compression import RequestCompressionLayer
+from ..core.layers.compression import CompressionLayer
 from ..core.layers.cookies import CookiesLayer
-from ..core.layers.download import SavingLayer
+from ..core.layers.download import DownloadLayer
 from ..core.layers.exchange import Exchange
 from ..core.layers.interceptors import Interceptor, InterceptorsLayer
 from ..core.layers.redirects import RedirectsLayer
 from ..core.layers.retry import RetryLayer
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.retry_budget import RetryBudget
-from ..core.machines.semaphore import Limit
-from ..core.origins import KeyRegistry, KeyState
+from ..core.machines.semaphore import FairSemaphore
+from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
 from ..drivers.locks import ForkSafeLock
 from ..http.cookies.jar import CookieJar
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ..policies.circuit_breaker import CircuitBreakerPolicy
     from .config import HttpClientConfig
 
-__all__ = ["cookie_jar", "key_registry", "pipelines", "transport_settings"]
+__all__ = ["cookie_jar", "origin_registry", "pipelines", "transport_settings"]
 
 _LOGGER = logging.getLogger("http_service_client")
 
@@ -44,14 +44,14 @@ _LOCKS = 64
 Listener = Callable[["StateChange"], None]
 
 
-def key_registry(
+def origin_registry(
     config: HttpClientConfig, clock: Clock, random: Callable[[], float], listener: Listener
-) -> KeyRegistry:
+) -> OriginRegistry:
     """What a client keeps for each key, made as it comes; `listener` is told of each change of a circuit."""
     locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
     on_change = None if config.circuit_breaker is None else _on_change(config.circuit_breaker, listener)
 
-    def new_state(key: str) -> KeyState:
+    def new_state(key: str) -> OriginState:
         lock = locks[hash(key) % _LOCKS]
         breaker = budget = None
         if config.circuit_breaker is not None:
@@ -65,9 +65,9 @@ def key_registry(
             )
         if config.budget is not None:
             budget = RetryBudget(config.budget, clock=now, lock=lock)
-        return KeyState(breaker, budget, Limit(config.pool.max_connections_per_host, lock=lock))
+        return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
 
-    return KeyRegistry(new_state, lock=ForkSafeLock())
+    return OriginRegistry(new_state, lock=ForkSafeLock())
 
 
 def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
@@ -88,8 +88,8 @@ def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
 
 def pipelines(
     config: HttpClientConfig,
-    keys: KeyRegistry,
-    connections: Limit,
+    keys: OriginRegistry,
+    connections: FairSemaphore,
     jar: CookieJar | None,
     interceptor_factory: Callable[[type], Any] | None,
     clock: Clock,
@@ -109,7 +109,7 @@ def pipelines(
         None if jar is None else CookiesLayer(jar, clock.wall),
         Exchange(keys, connections, config.egress_policy),
     )
-    return call_pipeline(retry, None, *inner), call_pipeline(retry, SavingLayer(), *inner)
+    return call_pipeline(retry, None, *inner), call_pipeline(retry, DownloadLayer(), *inner)
 
 
 def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
@@ -121,10 +121,10 @@ def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
     return jar
 
 
-def _compression(config: HttpClientConfig, keys: KeyRegistry) -> RequestCompressionLayer | None:
+def _compression(config: HttpClientConfig, keys: OriginRegistry) -> CompressionLayer | None:
     if not config.enable_request_compression:
         return None
-    return RequestCompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
+    return CompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
 
 
 def transport_settings(config: HttpClientConfig) -> TransportSettings:

@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.retry_settings import RetrySettings
-    from .origins import KeyState
+    from .origins import OriginState
     from .timeouts import Timeout
 
-__all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worse"]
+__all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
 _LEAST = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
 
 
-def worse(one: SentState, other: SentState) -> SentState:
+def worst(one: SentState, other: SentState) -> SentState:
     """The one by which the server may have done more."""
     return max(one, other, key=_RANK.__getitem__)
 
@@ -73,7 +73,7 @@ class CallOptions(NamedTuple):
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
     stream: how a success's body is to be left open, or None to have it whole.
     progress: called with the bytes of a download and the total; plain or async.
-    at_the_end: called when the call is over, whatever came of it.
+    on_finish: called when the call is over, whatever came of it.
     """
 
     timeout: Timeout
@@ -82,17 +82,17 @@ class CallOptions(NamedTuple):
     is_nested: bool
     stream: StreamOptions | None = None
     progress: Progress | None = None
-    at_the_end: Callable[[], None] | None = None
+    on_finish: Callable[[], None] | None = None
 
 
 class Call(HttpContext):
     """One user request on its way through the layers.
 
-    origin: the state kept for the call's key.  clock: monotonic seconds.
+    origin_state: the state kept for the call's key.  clock: monotonic seconds.
     breaker: asked before each attempt; None for no circuit breaker.
-    ends_at: the instant by which the running attempt must be over, or None.
+    expires_at: the instant by which the running attempt must be over, or None.
     exchange_timeout: what the next exchange may take, as long as it begins at once; None when something has
-        taken of the attempt's time, so that it is what is left until `ends_at`.
+        taken of the attempt's time, so that it is what is left until `expires_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered the running attempt without the network.
     attempt_state: what is known to have become of the running attempt's request.  sent_state: over all attempts.
@@ -101,15 +101,28 @@ class Call(HttpContext):
     """
 
     __slots__ = (
-        "answered_by", "attempt_state", "blocked_until", "body", "breaker", "clock", "ends_at", "events", "exchange_timeout", "listener", "options", "origin",
-        "response", "sent_state", "started_at",
+        "answered_by",
+        "attempt_state",
+        "blocked_until",
+        "body",
+        "breaker",
+        "clock",
+        "events",
+        "exchange_timeout",
+        "expires_at",
+        "listener",
+        "options",
+        "origin_state",
+        "response",
+        "sent_state",
+        "started_at",
     )  # fmt: skip
 
     def __init__(
         self,
         request: HttpRequest,
         key: str,
-        origin: KeyState,
+        origin_state: OriginState,
         breaker: CircuitBreaker | None,
         options: CallOptions,
         clock: Callable[[], float],
@@ -120,7 +133,7 @@ class Call(HttpContext):
         self.key = key
         self.attempt = 0
         self._correlation_id = None
-        self.origin = origin
+        self.origin_state = origin_state
         self.breaker = breaker
         self.options = options
         self.clock = clock
@@ -128,7 +141,7 @@ class Call(HttpContext):
         self.deadline_at = deadline_at
         self.listener = listener
         self.events: list[Event] = []
-        self.ends_at: float | None = None
+        self.expires_at: float | None = None
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
@@ -160,8 +173,8 @@ class Call(HttpContext):
         now = self.clock()
         if self.answered_by is None:  # what an interceptor answered was never sent
             state = outcome.sent_state
-            self.attempt_state = state if self.attempt_state is _LEAST else worse(self.attempt_state, state)
-        self.admit(self.attempt_state)
+            self.attempt_state = state if self.attempt_state is _LEAST else worst(self.attempt_state, state)
+        self.merge_sent_state(self.attempt_state)
         if isinstance(outcome, HttpResponse):
             self.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
@@ -174,12 +187,12 @@ class Call(HttpContext):
             )
         )  # fmt: skip
 
-    def admit(self, state: SentState) -> None:
+    def merge_sent_state(self, state: SentState) -> None:
         """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
         before = self.sent_state
-        self.sent_state = state if before is _LEAST else worse(before, state)
+        self.sent_state = state if before is _LEAST else worst(before, state)
 
-    def let_go(self) -> None:
+    def discard_body(self) -> None:
         """Close a body that nobody will read: its response was discarded."""
         body, self.body = self.body, None
         if body is not None:
@@ -199,19 +212,19 @@ class Call(HttpContext):
         outcome.timeline = Timeline(self.events)
         return outcome
 
-    def break_off(self, error: BaseException) -> None:
+    def abort(self, error: BaseException) -> None:
         """Close the timeline of a call that user code or cancellation ended."""
         if self.attempt:
-            self.admit(SentState.ABANDONED)  # whatever was on its way, we will not hear of it
+            self.merge_sent_state(SentState.ABANDONED)  # whatever was on its way, we will not hear of it
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
         if self.body is not None:
-            self.let_go()
+            self.discard_body()
         if self.events and isinstance(self.events[-1], CallFinished):
             return  # a stream was closed under its reader
-        if self.options.at_the_end is not None:
-            self.options.at_the_end()
+        if self.options.on_finish is not None:
+            self.options.on_finish()
         request, now = self.request, self.clock()
         self.record(
             CallFinished(

@@ -19,7 +19,7 @@ __all__ = [
     "check_function",
     "check_number",
     "did_you_mean",
-    "knows_keywords",
+    "suggests_keywords",
 ]
 
 Class = TypeVar("Class", bound=type)
@@ -76,7 +76,7 @@ def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
-def knows_keywords(elsewhere: Mapping[str, str]) -> Callable[[Class], Class]:
+def suggests_keywords(elsewhere: Mapping[str, str]) -> Callable[[Class], Class]:
     """A class that tells who misspells a keyword of it, or means another library's, what to write instead.
 
     elsewhere: what to do, by the keywords of others. Raises TypeError, as Python does.

@@ -34,7 +34,7 @@ from ..errors import Failure
 from ..http.messages import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:
-    from .machines.semaphore import Ticket
+    from .machines.semaphore import Waiter
     from .timeouts import Timeout
 
 __all__ = [
@@ -123,7 +123,7 @@ class Acquire(Effect[bool]):
 
     __slots__ = ("ticket", "timeout")
 
-    def __init__(self, ticket: Ticket, timeout: float | None) -> None:
+    def __init__(self, ticket: Waiter, timeout: float | None) -> None:
         self.ticket = ticket
         self.timeout = timeout
 

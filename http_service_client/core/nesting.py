@@ -29,24 +29,24 @@ class Scope:
     """One guarded attempt, or one call: inside the current scope from being made until `leave()`.
 
     last_outcome: of the calls inside.
-    is_over: it was left. A task that was started inside and outlives it is on its own from then on.
+    has_ended: it was left. A task that was started inside and outlives it is on its own from then on.
     """
 
-    __slots__ = ("_retries", "_token", "is_over", "last_outcome", "outer")
+    __slots__ = ("_retries", "_token", "has_ended", "last_outcome", "outer")
 
     def __init__(self, retries: bool) -> None:
         outer = _CURRENT.get()
-        while outer is not None and outer.is_over:  # a chain of tasks that start the next must not grow
+        while outer is not None and outer.has_ended:  # a chain of tasks that start the next must not grow
             outer = outer.outer
         self.outer: Scope | None = outer
         self._retries = retries
-        self.is_over: bool = False
+        self.has_ended: bool = False
         self.last_outcome: HttpResponse | Failure | None = None
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
 
     def leave(self) -> None:
         """Back to the scope outside."""
-        self.is_over = True
+        self.has_ended = True
         token, self._token = self._token, None
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
@@ -58,7 +58,7 @@ class Scope:
         """Whether a retry policy is in charge, here or further out."""
         scope: Scope | None = self
         while scope is not None:
-            if scope._retries and not scope.is_over:
+            if scope._retries and not scope.has_ended:
                 return True
             scope = scope.outer
         return False

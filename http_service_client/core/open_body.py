@@ -28,7 +28,7 @@ from .timeouts import Timeout
 if TYPE_CHECKING:
     from .call import Call
 
-__all__ = ["OpenBody", "OpenResponse", "WholeBody"]
+__all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 
 
 class OpenResponse(HttpResponse):
@@ -158,7 +158,7 @@ class OpenBody:
 _TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
 
 
-class WholeBody:
+class BufferedBody:
     """As `OpenBody`, of a response that is here already: a test's script or an interceptor made it."""
 
     def __init__(self, content: bytes) -> None:

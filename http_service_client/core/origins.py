@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.retry_budget import RetryBudget
-from .machines.semaphore import Limit
+from .machines.semaphore import FairSemaphore
 
-__all__ = ["KeyRegistry", "KeyState"]
+__all__ = ["OriginRegistry", "OriginState"]
 
 
-class KeyState:
+class OriginState:
     """What is remembered of one key. breaker and budget are None when switched off.
 
     refuses_codings: it took a request's body only when that was not compressed.
@@ -25,7 +25,7 @@ class KeyState:
     __slots__ = ("breaker", "budget", "connections", "refuses_codings")
 
     def __init__(
-        self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: Limit
+        self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: FairSemaphore
     ) -> None:
         self.breaker = breaker
         self.budget = budget
@@ -37,7 +37,7 @@ class KeyState:
         return not self.connections.in_use and (self.breaker is None or self.breaker.is_at_rest)
 
 
-class KeyRegistry:
+class OriginRegistry:
     """Key to state, made when first asked for.
 
     make: makes the state of a new key.  lock: guards creation; look-ups take no lock.
@@ -46,21 +46,21 @@ class KeyRegistry:
     get: the state of a key. It is the dictionary's own look-up, as there are two in every call.
     """
 
-    get: Callable[[str], KeyState]
+    get: Callable[[str], OriginState]
 
-    def __init__(self, make: Callable[[str], KeyState], lock: object, max_keys: int = 20_000) -> None:
+    def __init__(self, make: Callable[[str], OriginState], lock: object, max_keys: int = 20_000) -> None:
         self._make = make
         self._lock = lock
         self._max_keys = max_keys
         self._states = _MadeWhenMissing(self._add)
         self.get = self._states.__getitem__
 
-    def items(self) -> list[tuple[str, KeyState]]:
+    def items(self) -> list[tuple[str, OriginState]]:
         """All keys and their states, oldest first."""
         with self._lock:  # type: ignore[attr-defined]
             return list(self._states.items())
 
-    def _add(self, key: str) -> KeyState:
+    def _add(self, key: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]
             state = self._states.get(key)
             if state is None:
@@ -76,13 +76,13 @@ class KeyRegistry:
             del self._states[key]
 
 
-class _MadeWhenMissing(dict[str, KeyState]):
+class _MadeWhenMissing(dict[str, OriginState]):
     """A dictionary that has what is missing made; `make` puts it in."""
 
     __slots__ = ("_make",)
 
-    def __init__(self, make: Callable[[str], KeyState]) -> None:
+    def __init__(self, make: Callable[[str], OriginState]) -> None:
         self._make = make
 
-    def __missing__(self, key: str) -> KeyState:
+    def __missing__(self, key: str) -> OriginState:
         return self._make(key)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from .layer import Handler, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.circuit_breaker import CircuitBreakerLayer
-from .layers.compression import RequestCompressionLayer
+from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
-from .layers.download import SavingLayer
+from .layers.download import DownloadLayer
 from .layers.exchange import Exchange
 from .layers.interceptors import InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
-from .layers.whole_call import WholeCallLayer
+from .layers.whole_call import CallLayer
 
 __all__ = ["call_pipeline"]
 
 
 def call_pipeline(
     retry: RetryLayer,
-    saving: SavingLayer | None,
+    saving: DownloadLayer | None,
     interceptors: InterceptorsLayer,
     redirects: RedirectsLayer,
-    compression: RequestCompressionLayer | None,
+    compression: CompressionLayer | None,
     cookies: CookiesLayer | None,
     exchange: Exchange,
 ) -> Handler:
@@ -33,7 +33,7 @@ def call_pipeline(
     """
     return compose(
         [
-            WholeCallLayer(),  # from its first step to whatever ends it
+            CallLayer(),  # from its first step to whatever ends it
             retry,  # attempts, waits, budget
             CircuitBreakerLayer(),  # a permit for each attempt
             saving,  # of a download: its body, to the file

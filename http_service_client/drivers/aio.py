@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
-from .aio_timers import Alarms, new_alarms
+from .aio_timers import TimerWheel, new_timer_wheel
 
-__all__ = ["TaskDriver", "bounded"]
+__all__ = ["AsyncioDriver", "bounded"]
 
 T = TypeVar("T")
 
 
-class TaskDriver:
+class AsyncioDriver:
     """Performs effects by awaiting.
 
     send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
@@ -36,11 +36,11 @@ class TaskDriver:
     ) -> None:
         opened = open or send
         self._send = send
-        alarms: dict[asyncio.AbstractEventLoop, Alarms] = {}
+        timers: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: opened(effect.request, effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
-            Acquire: partial(_wait_for_grant, alarms),
+            Acquire: partial(_wait_for_grant, timers),
             Invoke: _invoke,
             Work: lambda effect: asyncio.to_thread(effect.function, *effect.arguments),
         }
@@ -110,7 +110,7 @@ async def _end(task: asyncio.Future[Any]) -> None:
         task.exception()  # or asyncio would log that nobody asked for it
 
 
-async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, Alarms], effect: Acquire) -> bool:
+async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Acquire) -> bool:
     """Wait until the ticket is granted, from whichever thread; False when that took too long."""
     loop = asyncio.get_running_loop()
     granted = loop.create_future()
@@ -123,8 +123,8 @@ async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, Alarms], effect
 
     effect.ticket.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
-    alarms = known.get(loop) or new_alarms(known)
-    due = {} if effect.timeout is None else alarms.set(loop.time(), effect.timeout, granted)
+    timers = known.get(loop) or new_timer_wheel(known)
+    due = {} if effect.timeout is None else timers.set(loop.time(), effect.timeout, granted)
     try:
         await granted
     finally:

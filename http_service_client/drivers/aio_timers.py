@@ -15,14 +15,14 @@ from weakref import ref
 
 from ..core.effects import TIMED_OUT
 
-__all__ = ["Alarms", "new_alarms"]
+__all__ = ["TimerWheel", "new_timer_wheel"]
 
 Waiter = asyncio.Future[Any]
 
 _FURTHEST = 60.0  # seconds ahead that are noted
 
 
-class Alarms:
+class TimerWheel:
     """The ends of the waits on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -45,20 +45,20 @@ class Alarms:
 
     def _begin(self, second: int) -> None:
         for waiter, at in self._by_second.pop(second).items():
-            self.loop.call_at(at, _ring, ref(waiter))  # nobody takes this back: it must not keep an answer
+            self.loop.call_at(at, _fire, ref(waiter))  # nobody takes this back: it must not keep an answer
 
 
-def _ring(reference: ref[Waiter]) -> None:
+def _fire(reference: ref[Waiter]) -> None:
     waiter = reference()
     if waiter is not None and not waiter.done():
         waiter.set_result(TIMED_OUT)
 
 
-def new_alarms(known: dict[asyncio.AbstractEventLoop, Alarms]) -> Alarms:
+def new_timer_wheel(known: dict[asyncio.AbstractEventLoop, TimerWheel]) -> TimerWheel:
     """Those of the running loop, known from now on; those of closed loops are forgotten."""
     for loop in list(known):
         if loop.is_closed():
             known.pop(loop, None)  # another thread may be at it, too
     loop = asyncio.get_running_loop()
-    alarms = known[loop] = Alarms(loop)
-    return alarms
+    timers = known[loop] = TimerWheel(loop)
+    return timers

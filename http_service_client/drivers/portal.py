@@ -86,7 +86,7 @@ class Portal:
     def forget(self) -> None:
         """In a forked child the thread does not exist: begin anew."""
         # The loop is kept, not closed: its epoll object is the parent's too, and closing would unregister there.
-        _LEFT.append(self._loop)
+        _KEPT_FOR_PARENT.append(self._loop)
         self.__init__()  # type: ignore[misc]  # the same object, as others hold it
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
@@ -103,7 +103,7 @@ class Portal:
 
 
 _PATIENCE = 5.0  # seconds for user code to let go of the loop, at the end of the process
-_LEFT: list[Any] = []
+_KEPT_FOR_PARENT: list[Any] = []
 
 
 class _PortalThread(threading.Thread):

@@ -15,7 +15,7 @@ from .headers import Headers, build_headers, check_framing, validate_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 
-__all__ = ["METHODS_WITH_BODY", "Preparation", "checked_method"]
+__all__ = ["METHODS_WITH_BODY", "Preparation", "parse_method"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
@@ -42,7 +42,7 @@ class Preparation:
                 raise InvalidRequestError(f"url must be a str, not {type(request.url).__name__}")
             request.url = normalise_url(request.url)
         if request.method is not opened.method:
-            request.method = checked_method(request.method)
+            request.method = parse_method(request.method)
         if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
             request.headers = build_headers(request.headers)
         headers, body = request.headers, request.body
@@ -69,7 +69,7 @@ class Preparation:
             headers["Content-Length"] = str(body.length)
 
 
-def checked_method(method: object) -> str:
+def parse_method(method: object) -> str:
     """The method in upper case. Raises InvalidRequestError for what is no name."""
     if type(method) is str and method in _COMMON:
         return method

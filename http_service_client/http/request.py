@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import InvalidRequestError
-from .bodies.encoding import UNSET, Body, encode_body
-from .bodies.progress import Progress, told_body
+from .bodies.encoding import UNSET, RequestBody, encode_body
+from .bodies.progress import Progress, report_progress
 from .headers import Headers, build_headers
 from .urls import redact_url
 
@@ -65,7 +65,7 @@ class HttpRequest:
         self._data = data
         self._files = files
         self._own_json = self._own_data = True
-        self._body: Body | None = encode_body(json, data, files, content)
+        self._body: RequestBody | None = encode_body(json, data, files, content)
 
     @property
     def json(self) -> Any:
@@ -113,15 +113,15 @@ class HttpRequest:
         self._body = encode_body(UNSET, None, None, value)
 
     @property
-    def body(self) -> Body:
+    def body(self) -> RequestBody:
         """The body, encoded from what json, data and files say now."""
         if self._body is None:
             self._body = encode_body(self._json, self._data, self._files)
         return self._body
 
     @body.setter
-    def body(self, value: Body) -> None:
-        if not isinstance(value, Body):  # as in other clients
+    def body(self, value: RequestBody) -> None:
+        if not isinstance(value, RequestBody):  # as in other clients
             raise InvalidRequestError(
                 f"request.body is what the client encodes, not of type {type(value).__name__}; "
                 "set request.content, data, json or files"
@@ -129,10 +129,10 @@ class HttpRequest:
         self._body = value
 
     @property
-    def outgoing_body(self) -> Body:
+    def outgoing_body(self) -> RequestBody:
         """The body as a transport is to draw it: once for each sending, and its progress is told."""
         body = self.body
-        return body if self.progress is None or body.length == 0 else told_body(body, self.progress)
+        return body if self.progress is None or body.length == 0 else report_progress(body, self.progress)
 
     @property
     def is_safe_to_repeat(self) -> bool:

@@ -161,11 +161,11 @@ class HttpResponse:
             if name.startswith("__"):  # asked by the machinery, and often: for "__await__", say
                 raise AttributeError(name, name=name, obj=self)
             kind = type(self)
-            remedy = f"; use {kind._ELSEWHERE[name]}" if name in kind._ELSEWHERE else ""
+            remedy = f"; use {kind._RENAMED[name]}" if name in kind._RENAMED else ""
             message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
             raise AttributeError(message, name=name, obj=self)
 
-    _ELSEWHERE: ClassVar[Mapping[str, str]] = {  # what other clients call it
+    _RENAMED: ClassVar[Mapping[str, str]] = {  # what other clients call it
         "ok": "is_success",
         "is_error": "is_success",
         "status": "status_code",

@@ -30,7 +30,7 @@ from ..drivers.locks import ForkSafeLock
 from ..errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
 from ..http.messages import HttpResponse
 from .deadline import deadline
-from .functions import guarded, is_interruption, refuse_awaitable
+from .functions import is_interruption, refuse_awaitable, wrap
 
 __all__ = ["CircuitBreakerPolicy"]
 
@@ -108,8 +108,10 @@ class CircuitBreakerPolicy:
             lock=ForkSafeLock(),
             on_change=on_change,
         )
-        self._entered: ContextVar[tuple[Guard, ...]] = ContextVar("http_service_client.entered", default=())
-        self._open: list[Guard] = []
+        self._entered: ContextVar[tuple[CircuitBreakerScope, ...]] = ContextVar(
+            "http_service_client.entered", default=()
+        )
+        self._open: list[CircuitBreakerScope] = []
 
     @property
     def state(self) -> CircuitBreakerState:
@@ -135,20 +137,20 @@ class CircuitBreakerPolicy:
 
     def apply(self, function: F) -> F:
         """The function, guarded: refused by `CircuitOpenError` while the circuit is open."""
-        return guarded(function, partial(breaking, self), partial(breaking_async, self))
+        return wrap(function, partial(with_breaker, self), partial(with_breaker_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        return breaking(self, function)(*args, **kwargs)
+        return with_breaker(self, function)(*args, **kwargs)
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        return await breaking_async(self, function)(*args, **kwargs)
+        return await with_breaker_async(self, function)(*args, **kwargs)
 
     def __enter__(self) -> CircuitBreakerPolicy:
-        guard = Guard(self)
-        self._entered.set((*self._entered.get(), guard))
-        self._open.append(guard)
+        scope = CircuitBreakerScope(self)
+        self._entered.set((*self._entered.get(), scope))
+        self._open.append(scope)
         return self
 
     def __exit__(
@@ -156,16 +158,16 @@ class CircuitBreakerPolicy:
     ) -> None:
         # Each task leaves the block that it entered. A block that a fixture or lifespan leaves in another
         # context than it entered is the last one that is open anywhere.
-        entered = [guard for guard in self._entered.get() if guard in self._open]
+        entered = [scope for scope in self._entered.get() if scope in self._open]
         if not (entered or self._open):
             raise RuntimeError(f"{self!r} was not entered")
-        guard = (entered or self._open)[-1]
+        scope = (entered or self._open)[-1]
         self._entered.set(tuple(entered[:-1]))
-        self._open.remove(guard)
+        self._open.remove(scope)
         if error is None:
-            guard.returned(None)
+            scope.returned(None)
         else:
-            guard.raised(error)
+            scope.raised(error)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
         return self.__enter__()
@@ -180,7 +182,7 @@ class CircuitBreakerPolicy:
         return f"<CircuitBreakerPolicy {name}{self.state.value}>"
 
 
-class Guard(Scope):
+class CircuitBreakerScope(Scope):
     """One call under a circuit breaker, from being made until it `returned` or `raised`.
 
     A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
@@ -251,39 +253,39 @@ def _permit(breaker: CircuitBreaker) -> Permit:
     return answer
 
 
-def breaking(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function, each call of it under the circuit breaker."""
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        guard = Guard(policy)
+        scope = CircuitBreakerScope(policy)
         try:
             result = function(*args, **kwargs)
             if hasattr(result, "__await__"):
                 refuse_awaitable(function, result)
         except BaseException as error:
-            guard.raised(error)
+            scope.raised(error)
             raise
-        guard.returned(result)
+        scope.returned(result)
         return result
 
     return guarded
 
 
-def breaking_async(
+def with_breaker_async(
     policy: CircuitBreakerPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `breaking`; one that returns a plain value will do as well."""
+    """The async function, as `with_breaker`; one that returns a plain value will do as well."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        guard = Guard(policy)
+        scope = CircuitBreakerScope(policy)
         try:
             result = function(*args, **kwargs)
             if hasattr(result, "__await__"):
                 result = await result
         except BaseException as error:
-            guard.raised(error)
+            scope.raised(error)
             raise
-        guard.returned(result)
+        scope.returned(result)
         return result
 
     return guarded

@@ -9,16 +9,16 @@ from typing import Any, NoReturn, TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ["guarded", "is_interruption", "refuse_awaitable"]
+__all__ = ["is_interruption", "refuse_awaitable", "wrap"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def guarded(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
+def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
     """The function with its name and signature, and a guard around it: one of the two, by its kind."""
     if isinstance(function, (classmethod, staticmethod)):
         wrapper: Any = type(function)
-        return wrapper(guarded(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
+        return wrapper(wrap(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
     if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):

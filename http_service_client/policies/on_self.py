@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from ..errors import ConfigurationError
-from .functions import guarded
+from .functions import wrap
 
 __all__ = ["circuit_breaker", "retry_policy"]
 
@@ -36,7 +36,7 @@ class _PolicyOnSelf:
 
             return guarded
 
-        return guarded(method, guard, guard_async)
+        return wrap(method, guard, guard_async)
 
     def _policy(self, args: tuple[Any, ...]) -> Any:
         if not args:

@@ -17,7 +17,7 @@ from ..drivers.clocks import Clock, SystemClock
 from ..errors import CircuitOpenError, ConfigurationError
 from ..http.messages import HttpResponse
 from ..http.retry_after import parse_retry_after
-from .functions import guarded, is_interruption, refuse_awaitable
+from .functions import is_interruption, refuse_awaitable, wrap
 
 __all__ = ["RetryPolicy"]
 
@@ -51,18 +51,18 @@ class RetryPolicy(RetrySettings):
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds; the last result or error is what comes out."""
-        return guarded(function, partial(retrying, self), partial(retrying_async, self))
+        return wrap(function, partial(with_retries, self), partial(with_retries_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call a plain function under this policy."""
-        return retrying(self, function)(*args, **kwargs)
+        return with_retries(self, function)(*args, **kwargs)
 
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
-        return await retrying_async(self, function)(*args, **kwargs)
+        return await with_retries_async(self, function)(*args, **kwargs)
 
 
-class Attempts(Scope):
+class RetryScope(Scope):
     """One call under a retry policy, from being made until `leave()`: how often, and when again."""
 
     __slots__ = ("_delays", "_made", "_policy")
@@ -105,11 +105,11 @@ class Attempts(Scope):
         return self._policy.is_worth_it(error) or (last is not None and self._policy.is_worth_it(last))
 
 
-def retrying(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
+def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function, each call of it under the retry policy."""
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        attempts = Attempts(policy)
+        attempts = RetryScope(policy)
         try:
             while True:
                 try:
@@ -132,13 +132,13 @@ def retrying(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[...,
     return guarded
 
 
-def retrying_async(
+def with_retries_async(
     policy: RetryPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `retrying`; one that returns a plain value will do as well."""
+    """The async function, as `with_retries`; one that returns a plain value will do as well."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        attempts = Attempts(policy)
+        attempts = RetryScope(policy)
         try:
             while True:
                 try:

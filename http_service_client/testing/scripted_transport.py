@@ -161,8 +161,8 @@ class ScriptedTransport:
         if latency:
             bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
             if bounds and latency > min(bounds):
-                is_over = min(bounds) == timeout.total
-                return min(bounds), failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over)
+                timed_out = min(bounds) == timeout.total
+                return min(bounds), failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out)
         if isinstance(scripted, HttpResponse):
             return latency, _answering(request, scripted, latency)
         if isinstance(scripted, OSError):

@@ -77,13 +77,13 @@ def failure_of(
     error: BaseException,
     request: HttpRequest,
     timeout: Timeout,
-    is_over: bool,
+    timed_out: bool,
     proxy: str | None = None,
 ) -> Failure:
     """The failure that a caller sees.
 
     error: builtin (socket, ssl and timeout errors), or one of this module.
-    is_over: whether the time for the whole exchange has run out.   proxy: its URL, if there is one.
+    timed_out: whether the time for the whole exchange has run out.   proxy: its URL, if there is one.
     """
     error = _plain(error)
     if isinstance(error, UnsendableError):
@@ -97,7 +97,7 @@ def failure_of(
     if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
         message = f"{split_url(request.url).origin} wants another client certificate ({_tls_reason(error)})"
         return _failure(errors.TlsError, message, SentState.NEVER_SENT, error)
-    error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, is_over)
+    error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, timed_out)
     return _failure(error_type, message, SentState.MAYBE_PROCESSED, error)
 
 
@@ -159,10 +159,10 @@ def _while_connecting(
 
 
 def _after_connecting(
-    phase: Phase, error: BaseException, url: str, timeout: Timeout, is_over: bool
+    phase: Phase, error: BaseException, url: str, timeout: Timeout, timed_out: bool
 ) -> tuple[type[errors.HttpClientError], str]:
     if isinstance(error, TimeoutError):
-        if is_over and timeout.total is not None:
+        if timed_out and timeout.total is not None:
             return errors.AttemptTimeoutError, f"{url} did not answer in full within {timeout.total:.3g} s"
         if phase is Phase.SEND:
             return errors.WriteTimeoutError, f"{url} stopped taking the request{_for(timeout.write)}"

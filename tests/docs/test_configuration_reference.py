@@ -22,7 +22,7 @@ import pytest
 
 import http_service_client as package
 from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
-from http_service_client.client.call_builder import CallOpener
+from http_service_client.client.call_builder import CallBuilder
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.http.bodies.encoding import UNSET
 from http_service_client.observability import collector, metrics
@@ -104,7 +104,7 @@ def rows_under(heading: str) -> list[Row]:
 
 def parameters(heading: str) -> dict[str, Any]:
     """The settings that the code takes, with their defaults."""
-    taker = {call: CallOpener.__call__, download: HttpServiceClient.download}.get(
+    taker = {call: CallBuilder.build, download: HttpServiceClient.download}.get(
         TAKERS[heading], TAKERS[heading]
     )
     found = dict(inspect.signature(taker).parameters)

@@ -15,9 +15,9 @@ import pytest
 
 from http_service_client import CircuitBreakerState
 from http_service_client.core import pipeline
-from http_service_client.core.layers.compression import RequestCompressionLayer
+from http_service_client.core.layers.compression import CompressionLayer
 from http_service_client.core.layers.cookies import CookiesLayer
-from http_service_client.core.layers.download import SavingLayer
+from http_service_client.core.layers.download import DownloadLayer
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.layers.interceptors import InterceptorsLayer
 from http_service_client.core.layers.redirects import RedirectsLayer
@@ -61,10 +61,10 @@ class TestThePipeline:
         monkeypatch.setattr(pipeline, "compose", record)
         given = (
             RetryLayer,
-            SavingLayer,
+            DownloadLayer,
             InterceptorsLayer,
             RedirectsLayer,
-            RequestCompressionLayer,
+            CompressionLayer,
             CookiesLayer,
             Exchange,
         )

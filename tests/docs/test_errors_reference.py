@@ -105,11 +105,11 @@ def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
     ],
     ids=lambda error: type(error).__name__,
 )
-@pytest.mark.parametrize("is_over", [True, False])
+@pytest.mark.parametrize("timed_out", [True, False])
 def test_what_the_transports_make_of_an_error_is_on_the_page(
-    phase: Phase, error: Exception, is_over: bool
+    phase: Phase, error: Exception, timed_out: bool
 ) -> None:
     """Whatever breaks in whichever phase, its sent-state is one that the page tells of."""
     request = HttpRequest("GET", "https://api.example.com/")
-    failure = failure_of(phase, error, request, Timeout(total=1.0, read=1.0, write=1.0), is_over)
+    failure = failure_of(phase, error, request, Timeout(total=1.0, read=1.0, write=1.0), timed_out)
     assert failure.sent_state.value in ROWS[failure.error_type.__name__][0]

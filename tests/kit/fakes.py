@@ -14,7 +14,7 @@ from typing import Any
 
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.core.effects import Outcome
-from http_service_client.core.machines.semaphore import Limit
+from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.timeouts import Timeout
 from http_service_client.errors import (
     AttemptTimeoutError,
@@ -198,7 +198,7 @@ def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
     return asyncio.run(bounded())
 
 
-class Bench:
+class Harness:
     """A client on a fake network, in fake time, with everything that happened at hand."""
 
     def __init__(
@@ -236,14 +236,14 @@ class Bench:
         return self.clock.sleeps
 
     @property
-    def limits(self) -> list[Limit]:
+    def limits(self) -> list[FairSemaphore]:
         """The client's limit on connections, and that of each host."""
-        return self.client._worlds._limits()
+        return self.client._backends._limits()
 
     @property
     def state(self) -> Any:
         """What the client keeps for the one host of these tests."""
-        return self.client._open_call.keys.get(ORIGIN)
+        return self.client._call_builder.keys.get(ORIGIN)
 
     def names(self) -> list[str]:
         """The names of the events so far, as a story."""

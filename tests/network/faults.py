@@ -176,4 +176,4 @@ def failing(world: World, client: HttpServiceClient, method: str, url: str, **op
 
 def places_in_use(client: HttpServiceClient) -> int:
     """Places held in any of the client's limits."""
-    return sum(limit.in_use + limit.waiting for limit in client._worlds._limits())
+    return sum(limit.in_use + limit.waiting for limit in client._backends._limits())

@@ -136,7 +136,7 @@ def test_a_session_made_while_the_client_is_closed(
         client = world.client()
         with pytest.raises(ClientClosedError):
             world.request(client, "GET", server.url + "/")
-        assert not client._worlds._over_aiohttp._sessions._sessions
+        assert not client._backends._over_aiohttp._sessions._sessions
     assert not server.requests
 
 
@@ -181,8 +181,8 @@ def test_a_pool_made_while_the_client_is_closed(server: LoopbackServer) -> None:
     """A call that was under way is finished, and its connection is not kept."""
     server.script("/", respond(204))
     client = HttpServiceClient()
-    client._worlds.blocking()
-    adapter = client._worlds._over_requests._adapter
+    client._backends.blocking()
+    adapter = client._backends._over_requests._adapter
     adapter._lock = Interrupted(adapter._lock, client.close)
     assert client.get(server.url + "/").status_code == 204
     assert server.wait_for(lambda: server.open_connections == 0)
@@ -198,7 +198,7 @@ def test_an_idle_connection_taken_while_the_stale_ones_are_dropped(server: Loopb
     server.script("*", respond(204))
     with HttpServiceClient() as client:
         client.get(server.url + "/")
-        (pool,) = client._worlds._over_requests._adapter._pools.values()
+        (pool,) = client._backends._over_requests._adapter._pools.values()
         pool._idle.pop().close()
         pool._idle = JustTaken()
         assert client.get(server.url.replace("127.0.0.1", "localhost") + "/").status_code == 204

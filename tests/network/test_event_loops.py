@@ -273,7 +273,7 @@ def test_cancelling_at_every_step(
                 assert places_in_use(client) == 0
                 response = await client.get_async(server.url + "/", params={"step": steps})
                 assert response.text == f"/?step={steps}" * 1000  # and not what was left on the wire
-                assert not client._worlds._over_aiohttp._sessions._sessions[
+                assert not client._backends._over_aiohttp._sessions._sessions[
                     asyncio.get_running_loop()
                 ].session.connector._acquired
 

@@ -194,7 +194,7 @@ def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
     with AsyncioWorld() as world:
         client = world.client()
         world.request(client, "GET", server.url + "/")
-        (session,) = client._worlds._over_aiohttp._sessions._sessions.values()
+        (session,) = client._backends._over_aiohttp._sessions._sessions.values()
         connector = session.session.connector
         ((protocol, _),) = next(iter(connector._conns.values()))
         assert protocol.served == 1

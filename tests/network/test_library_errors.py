@@ -1,4 +1,4 @@
-"""Every error of requests, urllib3 and aiohttp has a meaning; one that comes with a new version is noticed here.
+"""Every error of requests, urllib3 and aiohttp has a translate_error; one that comes with a new version is noticed here.
 
 Our own connections raise none of requests' and urllib3's; mocks raise them where `Session.send` is, and
 `ClientSession._request`. Each row: what the caller sees, and what became of the request.
@@ -187,7 +187,7 @@ def test_every_error_of_the_libraries_has_a_row(
     """A class that a new version brings, or takes away, fails here."""
     known = set(table) | (NO_REQUESTS if table is AIOHTTP else set())
     found = set(classes(module)) | {"ConnectionError"} & set(vars(module))
-    assert found - known == set(), "give it a row above, and a meaning in over_*"
+    assert found - known == set(), "give it a row above, and a translate_error in over_*"
     assert known - found <= NEWER_THAN_OUR_FLOOR
 
 

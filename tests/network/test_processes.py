@@ -158,7 +158,7 @@ def test_a_child_makes_the_tls_context_that_the_parent_was_making(
     """A fork while another thread makes the context: the child does not wait for that thread."""
     tls_server.script("/", respond(204))
     client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
-    with client, client._worlds._settings.tls._lock:
+    with client, client._backends._settings.tls._lock:
         assert in_a_child(lambda: client.get(tls_server.url + "/") and None) == 0
 
 

@@ -23,10 +23,10 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.http.content_codings.decoder import Decoder
-from http_service_client.http.http1.fast_path import PlainHead
+from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
-from http_service_client.transports.over_aiohttp.protocol import MindfulProtocol
+from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
 from kit.front_ends import AsyncioWorld
 
@@ -292,7 +292,7 @@ def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
     body = random.Random(1).randbytes(3_000_000)
 
     async def taken() -> bytes:
-        protocol = MindfulProtocol(asyncio.get_running_loop(), HeadLimits(), None)
+        protocol = StrictResponseHandler(asyncio.get_running_loop(), HeadLimits(), None)
         protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
         protocol.begin_parsing()
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
@@ -313,9 +313,9 @@ def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(
     """An idle connection does not hold the head of what it brought last."""
     server.script("/", respond(body="x" * 1000))
     client = asyncio_world.client()
-    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, PlainHead)}
+    before = {id(thing) for thing in gc.get_objects() if isinstance(thing, FastHead)}
     for _ in range(2):
         asyncio_world.request(client, "GET", server.url + "/")
     assert [request.connection for request in server.requests] == [1, 1]
-    held = [thing for thing in gc.get_objects() if isinstance(thing, PlainHead)]
+    held = [thing for thing in gc.get_objects() if isinstance(thing, FastHead)]
     assert [thing for thing in held if id(thing) not in before] == []

@@ -30,10 +30,10 @@ from http_service_client import (
     Timeout,
     TransportError,
 )
-from http_service_client.drivers.aio_timers import Alarms
+from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, hang_up, raw, respond, stall
-from http_service_client.transports.over_aiohttp.protocol import MindfulProtocol
+from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
 from kit.front_ends import World
 from network.faults import places_in_use
@@ -616,7 +616,7 @@ def test_a_silence_without_bound_leaves_no_timer(
 ) -> None:
     """Each wait of over a minute would leave one, for as many years as the loop lives."""
     noted: list[float] = []
-    monkeypatch.setattr(Alarms, "set", lambda self, now, seconds, waiter: noted.append(seconds) or {})
+    monkeypatch.setattr(TimerWheel, "set", lambda self, now, seconds, waiter: noted.append(seconds) or {})
     server.script("/", raw(HEAD % 2, b"a", b"b", every=0.05, close=False))
 
     async def take(timeout: Timeout) -> bytes:
@@ -635,8 +635,10 @@ def test_a_silence_without_bound_leaves_no_timer(
 
 def test_a_loop_that_gives_bytearrays(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """As that of Windows did until Python 3.10.9: the pieces are bytes all the same."""
-    receive = MindfulProtocol.data_received
-    monkeypatch.setattr(MindfulProtocol, "data_received", lambda self, data: receive(self, bytearray(data)))
+    receive = StrictResponseHandler.data_received
+    monkeypatch.setattr(
+        StrictResponseHandler, "data_received", lambda self, data: receive(self, bytearray(data))
+    )
     server.script("/", raw(HEAD % 6, b"abc", b"def", every=0.05, close=False))
 
     async def take() -> list[bytes]:

@@ -45,7 +45,7 @@ from http_service_client.events import (
     Timeline,
 )
 from http_service_client.http.messages import HttpRequest, HttpResponse
-from kit.fakes import READ_TIMEOUT, RESET, URL, Bench, FakeTransport, FrontEnd, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, FrontEnd, Harness, short
 
 ALL_ERRORS: list[type[HttpClientError]] = [
     value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HttpClientError)
@@ -186,7 +186,7 @@ def test_every_error_can_be_made_with_nothing(cls: type[HttpClientError]) -> Non
 def test_errors_of_real_calls_travel(front_end: FrontEnd) -> None:
     """As a task queue would send them: with a streamed body and an open file in the request."""
     for options in ({"data": iter([b"x"])}, {"files": {"f": b"content"}}, {"json": {"a": 1}}, {}):
-        error = Bench(front_end, RESET).error(ConnectionLostError, "POST", **options)
+        error = Harness(front_end, RESET).error(ConnectionLostError, "POST", **options)
         there = pickle.loads(pickle.dumps(error))
         assert str(there) == str(error)
         assert there.timeline == error.timeline
@@ -196,7 +196,7 @@ def test_errors_of_real_calls_travel(front_end: FrontEnd) -> None:
 
 def test_responses_travel(front_end: FrontEnd) -> None:
     """With history, request and timeline."""
-    response = Bench(front_end, (302, {"Location": "/b"}), 200).request()
+    response = Harness(front_end, (302, {"Location": "/b"}), 200).request()
     there = pickle.loads(pickle.dumps(response))
     assert (there.status_code, there.url, len(there.history)) == (200, response.url, 1)
     assert there.explain() == response.explain()
@@ -204,18 +204,18 @@ def test_responses_travel(front_end: FrontEnd) -> None:
 
 def test_raise_for_status(front_end: FrontEnd) -> None:
     """4xx and 5xx raise, with the response and its story; below, the response comes back."""
-    response = Bench(front_end, 404).request()
+    response = Harness(front_end, 404).request()
     with pytest.raises(HttpStatusError, match=rf"GET {URL} answered 404") as raised:
         response.raise_for_status()
     assert (raised.value.status_code, raised.value.response) == (404, response)
     assert raised.value.timeline is response.timeline
-    fine = Bench(front_end, 304).request()
+    fine = Harness(front_end, 304).request()
     assert fine.raise_for_status() is fine
 
 
 def test_json_that_is_none(front_end: FrontEnd) -> None:
     """An error with the response, not a bare JSONDecodeError (which it is not, but a ValueError)."""
-    response = Bench(front_end, lambda request: HttpResponse(200, content=b"<html>", url=URL)).request()
+    response = Harness(front_end, lambda request: HttpResponse(200, content=b"<html>", url=URL)).request()
     with pytest.raises(ResponseValidationError) as raised:
         response.json()
     assert raised.value.response is response
@@ -284,7 +284,7 @@ SECRET = "s3cr3t"
 BASIC = b64encode(f"user:{SECRET}".encode()).decode()
 
 
-def everything_said(bench: Bench, error: BaseException | None, response: HttpResponse | None = None) -> str:
+def everything_said(bench: Harness, error: BaseException | None, response: HttpResponse | None = None) -> str:
     """All that anybody might log of a call."""
     said: list[str] = [str(event) + repr(event) for event in bench.events]
     said += [repr(bench.client), repr(bench.client.config), repr(bench.client.get_circuit_breaker_states())]
@@ -320,7 +320,7 @@ def test_no_secret_in_what_is_said_of_a_call(
 ) -> None:
     """Not in str, repr, explain, events, metrics or logs, whatever comes of the call."""
     caplog.set_level(logging.DEBUG)
-    bench = Bench(front_end, outcome)
+    bench = Harness(front_end, outcome)
     error = response = None
     options = {"url": URL, **SECRET_OPTIONS[name]}
     try:
@@ -351,7 +351,7 @@ def test_no_secret_in_what_is_said_of_a_call(
 )
 def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
     """Followed or refused, what a server put into Location is redacted."""
-    bench = Bench(front_end, (302, {"Location": location}), 200)
+    bench = Harness(front_end, (302, {"Location": location}), 200)
     error = response = None
     try:
         response = bench.request()
@@ -388,7 +388,7 @@ def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
 )
 def test_no_secret_in_what_is_wrong_with_a_request(front_end: FrontEnd, options: dict[str, Any]) -> None:
     """str(InvalidRequestError) says what is wrong with a value, and not what it is."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     options = {"url": URL, **options}
     with pytest.raises(InvalidRequestError) as raised:
         bench.request("POST", **options)
@@ -411,7 +411,7 @@ def test_no_secret_of_an_interceptor_s_mistake(front_end: FrontEnd) -> None:
             return request
 
     for kind, expected in [(ReturnsToken, InterceptorError), (BreaksHeader, InvalidRequestError)]:
-        bench = Bench(front_end, request_interceptors=[kind])
+        bench = Harness(front_end, request_interceptors=[kind])
         error = bench.error(expected)
         assert SECRET not in everything_said(bench, error)
 
@@ -430,7 +430,7 @@ def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytes
 
 def test_a_refusal_shows_no_secret(front_end: FrontEnd) -> None:
     """The circuit's key is the origin: no path, no query."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     bench.state.breaker.isolate()
     with pytest.raises(CircuitOpenError) as raised:
         bench.request(url=f"{URL}/{SECRET}?token={SECRET}")

@@ -25,7 +25,7 @@ __all__ = [
     "End",
     "Pause",
     "Plan",
-    "Ticket",
+    "Waiter",
     "call_until_closed",
     "perform",
     "perform_async",
@@ -78,7 +78,7 @@ class End(Enum):
     WAITING = "waiting"  # on the shelf: it does no harm to try again later
 
 
-class Ticket:
+class Waiter:
     """One order on its way in one world.
 
     ends: by service, as far as it came.  reasons: why a step failed or waits.  waited: what was on the shelf.
@@ -155,7 +155,7 @@ def _reason(answer: Answer) -> str:
     return f"{what}; {_STOPS[stops[-1]]}" if stops and stops[-1] in _STOPS else what
 
 
-def place(ticket: Ticket, record: Callable[[str, Timeline], None]) -> Plan:
+def place(ticket: Waiter, record: Callable[[str, Timeline], None]) -> Plan:
     """Take the steps of an order that are not settled yet: charge, hand to delivery, and tell the customer.
 
     record: is told the timeline of each call.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from .report import print_report
-from .runners import WORKERS, TaskWorld, ThreadWorld, World
+from .runners import WORKERS, Runner, TaskRunner, ThreadRunner
 from .screen import Ink, Screen, is_terminal, wants_colour
 from .script import Act, write_story
 from .services import Street
@@ -48,8 +48,8 @@ def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool
         news.append((time.monotonic() - started, world, text))
 
     with ExitStack() as stack:
-        worlds: list[World] = []
-        for world_type in (ThreadWorld, TaskWorld):
+        worlds: list[Runner] = []
+        for world_type in (ThreadRunner, TaskRunner):
             street = stack.enter_context(
                 Street(
                     story,
@@ -91,21 +91,21 @@ class _Evening:
 
     def __init__(
         self,
-        worlds: list[World],
+        worlds: list[Runner],
         view: LiveView | PlainView,
         news: deque[tuple[float, str, str]],
         started: float,
     ) -> None:
-        self._worlds, self._view, self._news, self._started = worlds, view, news, started
+        self._backends, self._view, self._news, self._started = worlds, view, news, started
 
     def play(self, title: str, act: Act) -> None:
         """Let the orders of an act come in, evenly over its time, and see each through."""
         begun = self._begin(title)
-        for world in self._worlds:
+        for world in self._backends:
             world.street.enter(act)
         for index, order in enumerate(act.orders):
             self._wait_until(begun + act.seconds * index / len(act.orders))
-            for world in self._worlds:
+            for world in self._backends:
                 world.take(order)
         self._wait_until(begun + act.seconds)
         self._wait_until_idle()
@@ -114,10 +114,10 @@ class _Evening:
         """Go on with what waits, and call the services, until all is settled or patience ends."""
         ends_at = self._begin("last orders: what had to wait is done now") + patience
         while self._now() < ends_at:
-            for world in self._worlds:
+            for world in self._backends:
                 world.take_from_shelf()
                 world.call_until_closed(patience=0.3)
-            if all(world.is_idle() for world in self._worlds):
+            if all(world.is_idle() for world in self._backends):
                 break
             self._wait_until_idle()
             self._wait_until(self._now() + 0.1)
@@ -131,7 +131,7 @@ class _Evening:
         return now
 
     def _wait_until_idle(self) -> None:
-        while not all(world.is_idle() for world in self._worlds):
+        while not all(world.is_idle() for world in self._backends):
             self._wait_until(self._now() + _TICK)
 
     def _wait_until(self, at: float) -> None:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 from ... import HttpResponse
 from ...events import AttemptFinished
-from .orders import SERVICES, Answer, End, Ticket
-from .runners import World
+from .orders import SERVICES, Answer, End, Waiter
+from .runners import Runner
 from .screen import Ink, Screen
 
 __all__ = ["broken_invariants", "print_report"]
@@ -29,7 +29,7 @@ _INVARIANTS = (
 _DONE = {"payment": "paid", "delivery": "delivered", "email": "confirmed by e-mail", "sms": "told by SMS"}
 
 
-def print_report(screen: Screen, worlds: Sequence[World], left_open: Sequence[int], ink: Ink) -> bool:
+def print_report(screen: Screen, worlds: Sequence[Runner], left_open: Sequence[int], ink: Ink) -> bool:
     """Print all of it; whether the invariants hold.
 
     left_open: connections that the services of each world had open after its client was closed.
@@ -69,7 +69,7 @@ def _side_by_side(columns: Sequence[Sequence[_Figure]]) -> list[tuple[str, list[
     return [(line[1], [known.get(line, 0) for known in numbers]) for line in lines]
 
 
-def _figures(world: World) -> Iterator[_Figure]:
+def _figures(world: Runner) -> Iterator[_Figure]:
     """What is told of a world. A label that is indented further explains the one above it."""
     tickets, total, street = world.tickets, world.board.total(), world.street
     yield "", "orders placed", len(tickets)
@@ -101,10 +101,10 @@ def _figures(world: World) -> Iterator[_Figure]:
     yield "", "  duplicate e-mails", street.email.duplicates
 
 
-def _tell_a_story(screen: Screen, worlds: Sequence[World], ink: Ink) -> None:
+def _tell_a_story(screen: Screen, worlds: Sequence[Runner], ink: Ink) -> None:
     """Explain the payment call with the most kinds of outcome, one with a good end before all others."""
 
-    def interest(told: tuple[World, Ticket, Answer]) -> tuple[bool, int]:
+    def interest(told: tuple[Runner, Waiter, Answer]) -> tuple[bool, int]:
         answer = told[2]
         attempts = [event for event in answer.timeline or () if isinstance(event, AttemptFinished)]
         is_paid = isinstance(answer, HttpResponse) and answer.is_success
@@ -131,7 +131,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def broken_invariants(worlds: Sequence[World], left_open: Sequence[int]) -> list[str]:
+def broken_invariants(worlds: Sequence[Runner], left_open: Sequence[int]) -> list[str]:
     """Those of `_INVARIANTS` that do not hold, each with the world and the number."""
     checks: list[tuple[str, list[int]]] = [
         ("duplicate charges", [world.street.payment.duplicates for world in worlds]),
@@ -158,12 +158,12 @@ def broken_invariants(worlds: Sequence[World], left_open: Sequence[int]) -> list
     return broken
 
 
-def _untold_requests(world: World) -> int:
+def _untold_requests(world: Runner) -> int:
     """Requests that the services saw and no timeline tells of: sent again behind our back."""
     return max(0, world.street.request_count - world.board.total().attempts)
 
 
-def _wrong_metrics(world: World) -> int:
+def _wrong_metrics(world: Runner) -> int:
     """How many of the client's own totals differ from what its timelines say."""
     total, summary = world.board.total(), world.client.get_health_summary()
     pairs = [("total_requests", total.calls), ("retries", total.retries), ("refusals", total.refusals)]

@@ -15,12 +15,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from ... import HttpClientConfig, HttpServiceClient
-from .orders import Plan, Ticket, call_until_closed, perform, perform_async, place
+from .orders import Plan, Waiter, call_until_closed, perform, perform_async, place
 from .scoreboard import Scoreboard
 from .script import Order
 from .services import Street
 
-__all__ = ["WORKERS", "TaskWorld", "ThreadWorld", "World"]
+__all__ = ["WORKERS", "Runner", "TaskRunner", "ThreadRunner"]
 
 WORKERS = 8  # orders in progress at once, in each world
 
@@ -34,7 +34,7 @@ CONFIG = HttpClientConfig(
 )
 
 
-class World(ABC):
+class Runner(ABC):
     """One world: its client, its services, its orders.
 
     street: the services, opened and closed by the caller.  seed: for the jitter of the waits.
@@ -46,7 +46,7 @@ class World(ABC):
 
     def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
         self.street = street
-        self.tickets: list[Ticket] = []
+        self.tickets: list[Waiter] = []
         self.futures: list[Future[None]] = []
         self._urls = street.urls
         names = {url: name for name, url in self._urls.items()}
@@ -69,7 +69,7 @@ class World(ABC):
 
     def take(self, order: Order) -> None:
         """A new order."""
-        ticket = Ticket(order)
+        ticket = Waiter(order)
         self.tickets.append(ticket)
         self.futures.append(self.submit(place(ticket, self.board.record)))
 
@@ -108,7 +108,7 @@ class World(ABC):
         return self.states()[service] == "closed"
 
 
-class ThreadWorld(World):
+class ThreadRunner(Runner):
     """Worker threads, blocking verbs, requests underneath."""
 
     name = "threads"
@@ -127,7 +127,7 @@ class ThreadWorld(World):
         self._pool.shutdown(cancel_futures=True)
 
 
-class TaskWorld(World):
+class TaskRunner(Runner):
     """Asyncio tasks on one event loop, async verbs, aiohttp underneath."""
 
     name = "tasks"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
 from .orders import SERVICES
-from .runners import World
+from .runners import Runner
 from .screen import Ink, Screen, visible_length
 
 __all__ = ["LiveView", "PlainView", "table"]
@@ -21,8 +21,8 @@ _FPS = 10
 class LiveView:
     """For a terminal. Tell it the news at once, and let it look as often as you like."""
 
-    def __init__(self, screen: Screen, worlds: Sequence[World], ink: Ink) -> None:
-        self._screen, self._worlds, self._ink = screen, worlds, ink
+    def __init__(self, screen: Screen, worlds: Sequence[Runner], ink: Ink) -> None:
+        self._screen, self._backends, self._ink = screen, worlds, ink
         self._title = ""
         self._news: deque[str] = deque(maxlen=8)
         self._due_at = 0.0
@@ -42,7 +42,7 @@ class LiveView:
             return
         self._due_at = now + 1 / _FPS
         ink, width = self._ink, self._screen.width
-        picture = table(self._worlds, width, ink)
+        picture = table(self._backends, width, ink)
         title, clock = f"Mario's Pizzeria · {self._title}", f"{now:.1f} s"
         edge = min(width, max(map(visible_length, picture)))
         room = " " * max(1, edge - len(title) - len(clock))
@@ -59,14 +59,14 @@ class LiveView:
 class PlainView:
     """For a file, a pipe, or a log: each line is written once and stays true."""
 
-    def __init__(self, screen: Screen, worlds: Sequence[World]) -> None:
-        self._screen, self._worlds = screen, worlds
+    def __init__(self, screen: Screen, worlds: Sequence[Runner]) -> None:
+        self._screen, self._backends = screen, worlds
         self._has_begun = False
 
     def begin(self, now: float, title: str) -> None:
         """A new act; how the one before left things."""
         if self._has_begun:
-            self._screen.print("", *table(self._worlds, self._screen.width, Ink(False)), "")
+            self._screen.print("", *table(self._backends, self._screen.width, Ink(False)), "")
         self._has_begun = True
         self._screen.print(f"{now:5.1f} s  {title}")
 
@@ -79,10 +79,10 @@ class PlainView:
 
     def end(self, now: float) -> None:
         """How the last act left things."""
-        self._screen.print("", *table(self._worlds, self._screen.width, Ink(False)))
+        self._screen.print("", *table(self._backends, self._screen.width, Ink(False)))
 
 
-def table(worlds: Sequence[World], width: int, ink: Ink) -> list[str]:
+def table(worlds: Sequence[Runner], width: int, ink: Ink) -> list[str]:
     """Each circuit's state, the attempts, retries and refusals, and how the orders stand.
 
     The worlds are side by side, or one below the other where fewer than 80 columns are to be had.
@@ -96,7 +96,7 @@ def table(worlds: Sequence[World], width: int, ink: Ink) -> list[str]:
     return [f"{label:<8}{gap}{f'{gap}│{gap}'.join(cells)}" for label, *cells in rows]
 
 
-def _block(world: World, gap: str, ink: Ink) -> Iterator[str]:
+def _block(world: Runner, gap: str, ink: Ink) -> Iterator[str]:
     """The columns of one world, all rows of one width."""
     states, rows = world.states(), world.board.rows()
     wide = _CIRCUIT + sum(len(gap) + columns for _, columns in _NUMBERS)
@@ -115,7 +115,7 @@ def _block(world: World, gap: str, ink: Ink) -> Iterator[str]:
     )
 
 
-def _orders(world: World) -> Iterable[int]:
+def _orders(world: Runner) -> Iterable[int]:
     tickets = world.tickets
     return (
         len(tickets),

@@ -9,7 +9,7 @@ from ...errors import StreamError
 from ...http.messages import HttpResponse
 from .response import AsyncStreamedResponse, StreamedResponse
 
-__all__ = ["AsyncStreamOpening", "StreamOpening"]
+__all__ = ["AsyncStreamContext", "StreamContext"]
 
 
 class _Opening:
@@ -34,7 +34,7 @@ _RIGHT = (
 )
 
 
-class StreamOpening(_Opening):
+class StreamContext(_Opening):
     """What `HttpServiceClient.stream` returns: `with` makes the call, and closes at its end what it opened."""
 
     __slots__ = ("_open", "_response")
@@ -53,8 +53,8 @@ class StreamOpening(_Opening):
         self._response.close()
 
 
-class AsyncStreamOpening(_Opening):
-    """As `StreamOpening`, by `async with`."""
+class AsyncStreamContext(_Opening):
+    """As `StreamContext`, by `async with`."""
 
     __slots__ = ("_open", "_response")
 

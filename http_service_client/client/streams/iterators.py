@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from ...core.checks import check_count
 
-__all__ = ["AsyncItems", "AsyncPieces", "Items", "Pieces", "of_one_size"]
+__all__ = ["AsyncChunkIterator", "AsyncDecodedIterator", "ChunkIterator", "DecodedIterator", "of_one_size"]
 
 T = TypeVar("T")
 
@@ -22,7 +22,7 @@ class _Decoder(Protocol[T]):
 
 
 class _OfOneSize:
-    """Pieces of so many bytes, whatever they come in. What is held back is joined once for each piece."""
+    """ChunkIterator of so many bytes, whatever they come in. What is held back is joined once for each piece."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -55,17 +55,17 @@ class _Whole:
 
     def __init__(self, response: Any) -> None:
         self._response = response
-        self._here: bytes | None = response._take()  # all that is left to give, once it is known
+        self._here: bytes | None = response._claim_body()  # all that is left to give, once it is known
 
     def _rest(self) -> bytes:
         rest, self._here = self._here, b""
         return rest or b""
 
 
-class Pieces(_Whole):
+class ChunkIterator(_Whole):
     """Under `for`."""
 
-    def __iter__(self) -> Pieces:
+    def __iter__(self) -> ChunkIterator:
         return self
 
     def __next__(self) -> bytes:
@@ -76,10 +76,10 @@ class Pieces(_Whole):
         return piece
 
 
-class AsyncPieces(_Whole):
+class AsyncChunkIterator(_Whole):
     """Under `async for`."""
 
-    def __aiter__(self) -> AsyncPieces:
+    def __aiter__(self) -> AsyncChunkIterator:
         return self
 
     async def __anext__(self) -> bytes:
@@ -98,7 +98,7 @@ class _Taken(Generic[T]):
         self._decoder = decoder
         self._ready: deque[T] = deque()
         self._is_over = False
-        here = response._take()
+        here = response._claim_body()
         if here is not None:
             if here:
                 self._add(here)
@@ -112,10 +112,10 @@ class _Taken(Generic[T]):
             self._is_over = True
 
 
-class Items(_Taken[T]):
+class DecodedIterator(_Taken[T]):
     """Under `for`."""
 
-    def __iter__(self) -> Items[T]:
+    def __iter__(self) -> DecodedIterator[T]:
         return self
 
     def __next__(self) -> T:
@@ -126,10 +126,10 @@ class Items(_Taken[T]):
         return self._ready.popleft()
 
 
-class AsyncItems(_Taken[T]):
+class AsyncDecodedIterator(_Taken[T]):
     """Under `async for`."""
 
-    def __aiter__(self) -> AsyncItems[T]:
+    def __aiter__(self) -> AsyncDecodedIterator[T]:
         return self
 
     async def __anext__(self) -> T:

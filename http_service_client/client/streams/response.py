@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.checks import check_count
-from ...core.open_body import OpenBody, OpenResponse, WholeBody
+from ...core.open_body import BufferedBody, OpenBody, OpenResponse
 from ...errors import Failure, HttpClientError, SentState, StreamError
 from ...events import Timeline
 from ...http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
@@ -18,11 +18,11 @@ from ...http.bodies.lines import LineDecoder
 from ...http.media_types import parse_content_type
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
-from .iterators import AsyncItems, AsyncPieces, Items, Pieces, of_one_size
+from .iterators import AsyncChunkIterator, AsyncDecodedIterator, ChunkIterator, DecodedIterator, of_one_size
 
 if TYPE_CHECKING:
     from ...core.call import Call, CallBody
-    from ...drivers.aio import TaskDriver
+    from ...drivers.aio import AsyncioDriver
     from ...drivers.blocking import BlockingDriver
 
 __all__ = ["AsyncStreamedResponse", "StreamedResponse"]
@@ -42,7 +42,7 @@ class _Streamed(HttpResponse):
         if isinstance(response, OpenResponse) and call.body is not None:
             self._body = call.body
         elif response.is_success:
-            self._body = WholeBody(response.content)
+            self._body = BufferedBody(response.content)
         super().__init__(
             response.status_code,
             headers=response.headers,
@@ -54,7 +54,7 @@ class _Streamed(HttpResponse):
             history=response.history,
         )
         if not isinstance(self._body, OpenBody):
-            call.let_go()
+            call.discard_body()
         self._call = call
         self._is_taken = self._is_finished = False
         if self._body is not None:
@@ -77,8 +77,8 @@ class _Streamed(HttpResponse):
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._content = value
 
-    _ELSEWHERE = {
-        **HttpResponse._ELSEWHERE,
+    _RENAMED = {
+        **HttpResponse._RENAMED,
         **dict.fromkeys(("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes"), "iter_bytes()"),
         **dict.fromkeys(("iter_text", "aiter_text", "aiter_lines"), "iter_lines()"),
         "aread": "read()",
@@ -93,12 +93,12 @@ class _Streamed(HttpResponse):
 
     def close(self) -> None:
         """Let go of the connection. What was not read is lost. More than once is once."""
-        self._call.let_go()
+        self._call.discard_body()
         if not self._is_finished:
             self._is_finished = True
             self._call.finish(self)
 
-    def _take(self) -> bytes | None:
+    def _claim_body(self) -> bytes | None:
         """Claim the body, which comes but once; what of it is here already."""
         if self._content is None:
             if self._is_taken:
@@ -113,13 +113,13 @@ class _Streamed(HttpResponse):
             raise StreamError("the stream was closed before its end; take its body inside the with block")
         return self._body
 
-    def _checked(self, piece: bytes | Failure) -> bytes:
+    def _raise_if_failed(self, piece: bytes | Failure) -> bytes:
         """The piece; a failure ends the call, here and only here."""
         if isinstance(piece, bytes):
             return piece
         self._is_finished = True
-        self._call.let_go()
-        self._call.admit(piece.sent_state)
+        self._call.discard_body()
+        self._call.merge_sent_state(piece.sent_state)
         error = self._call.finish(piece)
         assert isinstance(error, HttpClientError)
         error.response = self
@@ -128,19 +128,19 @@ class _Streamed(HttpResponse):
         finally:
             del error  # its traceback holds this frame
 
-    def _broken_off(self, error: BaseException) -> None:
+    def _abort(self, error: BaseException) -> None:
         """Cancelled, or interrupted, while it was read."""
-        self._call.let_go()
+        self._call.discard_body()
         if not self._is_finished:
             self._is_finished = True
-            self._call.break_off(error)
+            self._call.abort(error)
 
     def _decoded(self, decode: Callable[..., list[T]], *data: bytes) -> list[T]:
         try:
             return decode(*data)
         except HttpClientError as error:
             failure = Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
-        self._checked(failure)
+        self._raise_if_failed(failure)
         return []
 
     def _lines(self, max_length: int | None) -> LineDecoder:
@@ -183,30 +183,30 @@ class StreamedResponse(_Streamed):
         DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
         that is no whole number of 1 or more.
         """
-        return Pieces(self) if chunk_size is None else Items(self, of_one_size(chunk_size))
+        return ChunkIterator(self) if chunk_size is None else DecodedIterator(self, of_one_size(chunk_size))
 
     def _next(self) -> bytes:
         body = self._open_body()
         try:
             piece = self._driver.run(body.next_piece())
         except BaseException as error:
-            self._broken_off(error)
+            self._abort(error)
             raise
-        return piece if type(piece) is bytes else self._checked(piece)
+        return piece if type(piece) is bytes else self._raise_if_failed(piece)
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[str]:
         """The lines of the text, without their ends. max_length: characters of one, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for a line that is too long.
         """
-        return Items(self, self._lines(max_length))
+        return DecodedIterator(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
         """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for an event that is too large.
         """
-        return Items(self, self._events(max_length))
+        return DecodedIterator(self, self._events(max_length))
 
     def read(self) -> bytes:
         """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
@@ -220,30 +220,34 @@ class AsyncStreamedResponse(_Streamed):
 
     __slots__ = ("_driver",)
 
-    def __init__(self, call: Call, response: HttpResponse, driver: TaskDriver) -> None:
+    def __init__(self, call: Call, response: HttpResponse, driver: AsyncioDriver) -> None:
         super().__init__(call, response)
         self._driver = driver
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `StreamedResponse.iter_bytes`, for `async for`."""
-        return AsyncPieces(self) if chunk_size is None else AsyncItems(self, of_one_size(chunk_size))
+        return (
+            AsyncChunkIterator(self)
+            if chunk_size is None
+            else AsyncDecodedIterator(self, of_one_size(chunk_size))
+        )
 
     async def _next(self) -> bytes:
         body = self._open_body()
         try:
             piece = await self._driver.run(body.next_piece())
         except BaseException as error:
-            self._broken_off(error)
+            self._abort(error)
             raise
-        return piece if type(piece) is bytes else self._checked(piece)
+        return piece if type(piece) is bytes else self._raise_if_failed(piece)
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[str]:
         """As `StreamedResponse.iter_lines`, for `async for`."""
-        return AsyncItems(self, self._lines(max_length))
+        return AsyncDecodedIterator(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> AsyncIterator[ServerSentEvent]:
         """As `StreamedResponse.iter_events`, for `async for`."""
-        return AsyncItems(self, self._events(max_length))
+        return AsyncDecodedIterator(self, self._events(max_length))
 
     async def read(self) -> bytes:
         """As `StreamedResponse.read`."""

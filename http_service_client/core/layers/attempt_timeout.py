@@ -28,10 +28,10 @@ class AttemptTimeoutLayer:
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         call.exchange_timeout = timeout = call.options.timeout
         total, deadline_at = timeout.total, call.deadline_at
-        call.ends_at = None if total is None else call.clock() + total
-        if deadline_at is None or (call.ends_at is not None and call.ends_at <= deadline_at):
+        call.expires_at = None if total is None else call.clock() + total
+        if deadline_at is None or (call.expires_at is not None and call.expires_at <= deadline_at):
             return proceed(request, call)
-        call.ends_at, call.exchange_timeout = deadline_at, None
+        call.expires_at, call.exchange_timeout = deadline_at, None
         return _within_deadline(proceed, request, call, deadline_at)
 
 

@@ -14,15 +14,15 @@ from ..outcomes import FAILURE_STATUSES
 if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
-    from ..origins import KeyRegistry
+    from ..origins import OriginRegistry
 
-__all__ = ["RequestCompressionLayer"]
+__all__ = ["CompressionLayer"]
 
 _AT_ONCE = 64 * 1024  # bytes that are compressed on an event loop: some two milliseconds of it
 _TELLS_NOTHING = FAILURE_STATUSES | {415}  # of the coding, when it is the answer to the plain body
 
 
-class RequestCompressionLayer:
+class CompressionLayer:
     """Compresses bodies; one that a server refuses by 415 is sent once more as it is (RFC 7694, RFC 9110 15.5.16).
 
     A 415 is a refusal to process, so that repeating the request does no harm. When the plain body is taken,
@@ -31,7 +31,7 @@ class RequestCompressionLayer:
     threshold: smallest body, in bytes, that is compressed.   coding: "gzip" or "zstd".
     """
 
-    def __init__(self, keys: KeyRegistry, threshold: int, coding: str) -> None:
+    def __init__(self, keys: OriginRegistry, threshold: int, coding: str) -> None:
         self._keys = keys
         self._threshold = threshold
         self._coding = coding

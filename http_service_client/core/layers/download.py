@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
 
-__all__ = ["Download", "SavingLayer", "Sink"]
+__all__ = ["Download", "DownloadLayer", "DownloadSink"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
 _NOT_ASKED_FOR = Refuse("it sent a part of the file, though all of it was asked for")
@@ -43,7 +43,7 @@ _NOT_ASKED_FOR = Refuse("it sent a part of the file, though all of it was asked 
 Verdict = Complete | Continue | Refuse | Restart
 
 
-class Sink(Protocol):
+class DownloadSink(Protocol):
     """Where the bytes go. Its methods may block."""
 
     received: int
@@ -58,7 +58,7 @@ class Sink(Protocol):
         """It is complete; the reason when it is not what was asked for."""
 
 
-class SavingLayer:
+class DownloadLayer:
     """Has a download save the body of each attempt."""
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -71,7 +71,7 @@ class SavingLayer:
 class Download:
     """Puts the body of a successful GET into a sink, over as many attempts as it takes."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: DownloadSink) -> None:
         self._sink = sink
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
@@ -94,7 +94,7 @@ class Download:
             if isinstance(verdict, Complete) and self._first is not None:
                 return (yield from self._commit(self._first))
             if isinstance(verdict, Refuse):
-                call.let_go()
+                call.discard_body()
                 if outcome.status_code != 206:
                     return outcome
                 return (yield from self._begin_anew(verdict.reason))
@@ -102,7 +102,7 @@ class Download:
                 yield from self._rewind(0)
                 self._validators = Validators()
                 if not verdict.has_body:
-                    call.let_go()
+                    call.discard_body()
                     continue
                 total = _length(outcome)
                 self._first, self._validators = outcome, Validators.of(outcome.headers, total)
@@ -139,7 +139,7 @@ class Download:
                 block.append(piece)
                 size += len(piece)
                 if limit is not None and self._sink.received + size > limit:
-                    call.let_go()
+                    call.discard_body()
                     piece = _too_large(limit)
             is_over = isinstance(piece, Failure) or not piece
             if size and (is_over or size >= _BLOCK):

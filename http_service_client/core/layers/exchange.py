@@ -19,8 +19,8 @@ from ..open_body import OpenBody, OpenResponse
 
 if TYPE_CHECKING:
     from ..call import Call
-    from ..machines.semaphore import Limit
-    from ..origins import KeyRegistry
+    from ..machines.semaphore import FairSemaphore
+    from ..origins import OriginRegistry
 
 __all__ = ["Exchange"]
 
@@ -31,7 +31,9 @@ class Exchange:
     egress: None for anywhere. What a name resolves to is the transport's to check.
     """
 
-    def __init__(self, keys: KeyRegistry, connections: Limit, egress: EgressPolicy | None = None) -> None:
+    def __init__(
+        self, keys: OriginRegistry, connections: FairSemaphore, egress: EgressPolicy | None = None
+    ) -> None:
         self._keys = keys
         self._connections = connections
         self._egress = egress
@@ -49,11 +51,11 @@ class Exchange:
         waited = 0.0  # the pool timeout is for both places together
         try:
             for limit in (host_limit, self._connections):
-                if limit.try_enter():
-                    held.append(limit.leave)
+                if limit.try_acquire():
+                    held.append(limit.release)
                     continue
                 began = call.clock()
-                ticket = limit.request()
+                ticket = limit.acquire_later()
                 held.append(ticket.release)
                 if not (ticket.is_granted or (yield from Acquire(ticket, _pool_wait(call, waited)))):
                     whose = f"to {origin}" if limit is host_limit else "of this client"
@@ -62,7 +64,7 @@ class Exchange:
                 call.exchange_timeout = None
             timeout, call.exchange_timeout = call.exchange_timeout, None
             if timeout is None:
-                remaining = None if call.ends_at is None else call.ends_at - call.clock()
+                remaining = None if call.expires_at is None else call.expires_at - call.clock()
                 if remaining is not None and remaining <= 0:
                     message = "the attempt's time was over before it could be sent"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
@@ -85,7 +87,7 @@ class Exchange:
 def _pool_wait(call: Call, waited: float) -> float | None:
     """How long to wait for a place: what is left of the pool timeout, or of the attempt."""
     pool = call.options.timeout.pool
-    left = None if call.ends_at is None else max(0.0, call.ends_at - call.clock())
+    left = None if call.expires_at is None else max(0.0, call.expires_at - call.clock())
     if pool is None:
         return left
     pool = max(0.0, pool - waited)

@@ -9,7 +9,7 @@ from ...events import RedirectFollowed
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
 from ...http.urls import redact_url
-from ..call import Call, worse
+from ..call import Call, worst
 from ..effects import Outcome, Plan
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class RedirectsLayer:
         )
         # Who turns it into a GET has dealt with it; who passes it on as it is has not.
         told = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
-        call.attempt_state = worse(call.attempt_state, told)
+        call.attempt_state = worst(call.attempt_state, told)
         return self._hop_request(request, hop)
 
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:

@@ -50,7 +50,7 @@ class RetryLayer:
         self._wall_clock = wall_clock
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        budget = call.origin.budget
+        budget = call.origin_state.budget
         if budget is not None:
             budget.record_call()
         settings = call.options.retry
@@ -86,7 +86,7 @@ class RetryLayer:
                     RetryStopped(call.elapsed(), call.attempt, call.key, wait, left, call.remaining())
                 )
                 return outcome
-            call.let_go()
+            call.discard_body()
             cause, asked = describe(outcome), self._retry_after(outcome)
             call.record(
                 RetryScheduled(
@@ -141,7 +141,7 @@ class RetryLayer:
         # The refusal ends the retries; what the caller must know is what became of the request that
         # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            left = None if call.origin.budget is None else call.origin.budget.balance
+            left = None if call.origin_state.budget is None else call.origin_state.budget.balance
             call.record(
                 RetryStopped(
                     call.elapsed(), call.attempt, call.key, StopReason.CIRCUIT_OPEN, left, call.remaining()

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
 
-__all__ = ["WholeCallLayer"]
+__all__ = ["CallLayer"]
 
 
-class WholeCallLayer:
+class CallLayer:
     """Refuses a call whose deadline has passed, and tells what ends one in its midst.
 
     Nothing is left open, and the timeline ends, whether it was user code, cancellation or an interrupt. What is
@@ -31,7 +31,7 @@ class WholeCallLayer:
             else:
                 outcome = yield from proceed(request, call)
         except BaseException as error:
-            call.break_off(error)
+            call.abort(error)
             raise
         finally:
             scope.leave()

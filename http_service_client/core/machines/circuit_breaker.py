@@ -141,7 +141,7 @@ class CircuitBreaker:
         self.free_pass: int | None = 0
 
         self._consecutive_failures = 0
-        self._recovery = float(settings.recovery_timeout)  # as grown, before jitter
+        self._recovery = float(settings.recovery_timeout)  # as next_recovery_timeout, before jitter
         self._opened_at = 0.0
         self._open_for = 0.0
         self._recovers_at = 0.0
@@ -341,7 +341,7 @@ class CircuitBreaker:
                 reason = _counted(self._consecutive_failures, "consecutive failure")
                 return self._move_locked(_OPEN, reason, self._clock())
         elif permit.is_trial:
-            self._recovery = self._settings.grown(self._recovery)
+            self._recovery = self._settings.next_recovery_timeout(self._recovery)
             return self._move_locked(_OPEN, "a trial failed", self._clock())
         return None
 
@@ -359,7 +359,7 @@ class CircuitBreaker:
             self._consecutive_failures = 0
             self._recovery = float(self._settings.recovery_timeout)
         elif new is _OPEN:
-            self._open_for = self._settings.stretched(self._recovery, self._random())
+            self._open_for = self._settings.with_jitter(self._recovery, self._random())
             self._opened_at = now
             self._recovers_at = now + self._open_for
         open_for = self._open_for if new is _OPEN and not is_isolated else None

@@ -75,25 +75,29 @@ class CircuitBreakerSettings:
                 f"recovery_multiplier is above 1, not {self.max_recovery_timeout!r}"
             )
 
-    def grown(self, recovery: float) -> float:
+    def next_recovery_timeout(self, recovery: float) -> float:
         """The recovery time after one more failed trial, in seconds; `recovery` is the one before.
 
-            grown(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
+            next_recovery_timeout(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
 
         >>> settings = CircuitBreakerSettings(
         ...     recovery_timeout=10.0, recovery_multiplier=3.0, max_recovery_timeout=60.0
         ... )
-        >>> settings.grown(10.0), settings.grown(30.0), settings.grown(60.0)
+        >>> (
+        ...     settings.next_recovery_timeout(10.0),
+        ...     settings.next_recovery_timeout(30.0),
+        ...     settings.next_recovery_timeout(60.0),
+        ... )
         (30.0, 60.0, 60.0)
         """
         return min(recovery * self.recovery_multiplier, max(self.max_recovery_timeout, self.recovery_timeout))
 
-    def stretched(self, recovery: float, random: float) -> float:
+    def with_jitter(self, recovery: float, random: float) -> float:
         """The length of an open span in seconds; `random` is in [0, 1).
 
-            stretched(r) = r * (1 + recovery_jitter * random)
+            with_jitter(r) = r * (1 + recovery_jitter * random)
 
-        >>> CircuitBreakerSettings(recovery_jitter=0.5).stretched(60.0, random=0.5)
+        >>> CircuitBreakerSettings(recovery_jitter=0.5).with_jitter(60.0, random=0.5)
         75.0
         """
         return recovery * (1 + self.recovery_jitter * random)

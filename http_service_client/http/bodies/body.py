@@ -4,7 +4,7 @@ What the layers above need to know of a body is here as plain facts: how long it
 sent a second time, whether the first byte has been drawn. A retry or a 307 redirect may send a body only
 when `may_send`; a body sent empty because its source had run dry is the worst kind of success.
 
-A file is rewound to where it stood when the Body was made, and never read beyond the length that was
+A file is rewound to where it stood when the RequestBody was made, and never read beyond the length that was
 declared then: a longer body is request smuggling, a shorter one a hang (RFC 9112 6.3).
 """
 
@@ -17,12 +17,12 @@ from typing import Any
 
 from ...errors import InvalidRequestError
 
-__all__ = ["EMPTY", "Body", "stream_body"]
+__all__ = ["EMPTY", "RequestBody", "stream_body"]
 
 READ_SIZE = 64 * 1024
 
 
-class Body:
+class RequestBody:
     """The bytes of one request, and what may be done with them.
 
     content: the whole body in memory, or None when it is drawn from a source.
@@ -65,14 +65,14 @@ class Body:
                 "the body is an async iterable, which blocking calls cannot read; use the ..._async methods"
             )
         self._check_may_send()
-        return self._draw()
+        return self._read_chunks()
 
     def async_chunks(self) -> AsyncIterator[bytes]:
         """As `chunks`, for `async for`; takes sync sources too (a file is then read on the event loop)."""
         self._check_may_send()
         return _AsyncChunks(self)
 
-    def _draw(self) -> Iterator[bytes]:
+    def _read_chunks(self) -> Iterator[bytes]:
         # Only the first pull starts the body: an attempt that dies while connecting has drawn nothing.
         self._check_may_send()
         self.has_started = True
@@ -93,7 +93,7 @@ class Body:
 
     def __repr__(self) -> str:
         size = "unknown length" if self.length is None else f"{self.length} bytes"
-        return f"<Body {size}, {'replayable' if self.is_replayable else 'one-shot'}>"
+        return f"<RequestBody {size}, {'replayable' if self.is_replayable else 'one-shot'}>"
 
 
 class _AsyncChunks:
@@ -101,9 +101,9 @@ class _AsyncChunks:
 
     __slots__ = ("_async_source", "_body", "_sync_source")
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: RequestBody) -> None:
         self._body = body
-        self._sync_source: Iterator[bytes] | None = None if body.is_async else body._draw()
+        self._sync_source: Iterator[bytes] | None = None if body.is_async else body._read_chunks()
         self._async_source: AsyncIterator[Any] | None = None
 
     def __aiter__(self) -> _AsyncChunks:
@@ -126,23 +126,23 @@ class _AsyncChunks:
                 return piece
 
 
-EMPTY = Body(b"")
+EMPTY = RequestBody(b"")
 """No body at all."""
 
 
-def stream_body(source: object, where: str) -> Body:
-    """A Body that draws from a file, an iterator, an iterable or an async iterable.
+def stream_body(source: object, where: str) -> RequestBody:
+    """A RequestBody that draws from a file, an iterator, an iterable or an async iterable.
 
     where: what the user calls it ("data", "content"), for the error message.
     """
     if isinstance(source, AsyncIterable):
         is_fresh = source.__aiter__() is not source
-        return Body(open_source=source.__aiter__, is_replayable=is_fresh, is_async=True)
+        return RequestBody(open_source=source.__aiter__, is_replayable=is_fresh, is_async=True)
     if hasattr(source, "read"):
         return _file_body(source, where)
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes, set, frozenset)):
         # An iterator is its own iterator, and runs dry; anything else starts anew each time.
-        return Body(open_source=source.__iter__, is_replayable=iter(source) is not source)
+        return RequestBody(open_source=source.__iter__, is_replayable=iter(source) is not source)
     if isinstance(source, os.PathLike):
         raise InvalidRequestError(f"{where} is a path; pass the file itself: open({str(source)!r}, 'rb')")
     raise InvalidRequestError(
@@ -150,11 +150,11 @@ def stream_body(source: object, where: str) -> Body:
     )
 
 
-def _file_body(file: Any, where: str) -> Body:
+def _file_body(file: Any, where: str) -> RequestBody:
     if getattr(file, "closed", False) is True:
         raise InvalidRequestError(f"{where} is a closed file; open it, and keep it open during the call")
     if isinstance(file, io.StringIO):
-        return Body(_as_bytes(file.read()))
+        return RequestBody(_as_bytes(file.read()))
     if isinstance(file, io.TextIOBase):
         raise InvalidRequestError(
             f"{where} is a text file, whose length in bytes is unknown; open it in binary mode ('rb')"
@@ -163,14 +163,14 @@ def _file_body(file: Any, where: str) -> Body:
         start = file.tell()
         file.seek(start)
     except (AttributeError, OSError, ValueError, TypeError):  # a pipe, a socket, a file-like response
-        return Body(open_source=lambda: _read(file, None), is_replayable=False)
+        return RequestBody(open_source=lambda: _read(file, None), is_replayable=False)
     length = _remaining(file, start)
 
     def reopen() -> Iterator[bytes]:
         file.seek(start)
         return _read(file, length)
 
-    return Body(length=length, open_source=reopen)
+    return RequestBody(length=length, open_source=reopen)
 
 
 def _remaining(file: Any, start: int) -> int | None:

@@ -1,4 +1,4 @@
-"""From what the user passes (json, data, files, content) to the one Body that is sent.
+"""From what the user passes (json, data, files, content) to the one RequestBody that is sent.
 
 At most one kind of body makes a request; two would have to be guessed between. The rules:
 
@@ -18,11 +18,11 @@ from typing import Any, Final
 
 from ...errors import InvalidRequestError
 from ..parameters import field_pairs, form_text
-from .body import EMPTY, Body, stream_body
+from .body import EMPTY, RequestBody, stream_body
 from .json import encode_json
 from .multipart import encode_multipart
 
-__all__ = ["EMPTY", "FORM", "UNSET", "Body", "Unset", "encode_body", "encode_json"]
+__all__ = ["EMPTY", "FORM", "UNSET", "RequestBody", "Unset", "encode_body", "encode_json"]
 
 
 class Unset(Enum):
@@ -43,7 +43,7 @@ FORM = "application/x-www-form-urlencoded"
 _TEXT = "text/plain; charset=utf-8"
 
 
-def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content: Any = None) -> Body:
+def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content: Any = None) -> RequestBody:
     """The body of a request. ``json=None`` is no body, as in requests; so are an empty `data` and `files`.
 
     Raises InvalidRequestError when more than one kind is given, or one cannot be encoded.
@@ -64,7 +64,7 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
             f"a request has one body, but {' and '.join(given)} were given; pass one of them"
         )
     if has_json:
-        return Body(encode_json(json), "application/json")
+        return RequestBody(encode_json(json), "application/json")
     if files:
         return encode_multipart(data, files)
     if data is not None:
@@ -72,11 +72,11 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
     return _encode_raw(content, "content")
 
 
-def _encode_data(data: Any) -> Body:
+def _encode_data(data: Any) -> RequestBody:
     if isinstance(data, Mapping) or _is_list_of_pairs(data):
         if not data:
             return EMPTY
-        return Body(form_text(field_pairs(data, "data")).encode("ascii"), FORM)
+        return RequestBody(form_text(field_pairs(data, "data")).encode("ascii"), FORM)
     return _encode_raw(data, "data")
 
 
@@ -84,7 +84,7 @@ def _is_list_of_pairs(data: Any) -> bool:
     return isinstance(data, (list, tuple)) and all(isinstance(item, (list, tuple)) for item in data)
 
 
-def _encode_raw(content: Any, where: str) -> Body:
+def _encode_raw(content: Any, where: str) -> RequestBody:
     if isinstance(content, str):
         try:
             text = content.encode("utf-8")
@@ -92,11 +92,11 @@ def _encode_raw(content: Any, where: str) -> Body:
             raise InvalidRequestError(
                 f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
             ) from None
-        return Body(text, _TEXT) if text else EMPTY
+        return RequestBody(text, _TEXT) if text else EMPTY
     if isinstance(content, (bytes, bytearray, memoryview)):
-        return Body(bytes(content)) if len(content) else EMPTY
+        return RequestBody(bytes(content)) if len(content) else EMPTY
     if isinstance(content, (list, tuple)):
-        return Body(_joined(content, where))
+        return RequestBody(_joined(content, where))
     if isinstance(content, Mapping):
         raise InvalidRequestError(f"{where} is a mapping; pass it as json= or data=")
     return stream_body(content, where)

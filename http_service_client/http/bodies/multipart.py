@@ -15,21 +15,21 @@ from typing import Any
 from ...errors import InvalidRequestError
 from ..headers import build_headers, validate_headers
 from ..parameters import field_pairs
-from .body import Body, stream_body
+from .body import RequestBody, stream_body
 
 __all__ = ["encode_multipart"]
 
 _BINARY = "application/octet-stream"
 
 
-def encode_multipart(data: Any, files: Any) -> Body:
+def encode_multipart(data: Any, files: Any) -> RequestBody:
     """The form's fields, then its files.
 
     data: a mapping or pairs; scalars as in a query. files: a mapping or pairs, of a name to a file, bytes,
     text, or ``(filename, one of these[, content_type[, headers]])``; a filename of None makes it a field.
     """
     boundary = os.urandom(16).hex()
-    parts: list[bytes | Body] = []
+    parts: list[bytes | RequestBody] = []
     for name, value in field_pairs(data, "data") if data is not None else ():
         parts.append(_part_head(boundary, _quoted(name), None, None, {}) + value + b"\r\n")
     for key, spec in _file_items(files):
@@ -38,24 +38,24 @@ def encode_multipart(data: Any, files: Any) -> Body:
     return _joined(parts, f"multipart/form-data; boundary={boundary}")
 
 
-def _joined(parts: list[bytes | Body], content_type: str) -> Body:
+def _joined(parts: list[bytes | RequestBody], content_type: str) -> RequestBody:
     contents = [part if isinstance(part, bytes) else part.content for part in parts]
     if None not in contents:
-        return Body(b"".join(content for content in contents if content is not None), content_type)
+        return RequestBody(b"".join(content for content in contents if content is not None), content_type)
     length: int | None = 0
     for part in parts:
-        size = part.length if isinstance(part, Body) else len(part)
+        size = part.length if isinstance(part, RequestBody) else len(part)
         length = None if length is None or size is None else length + size
 
     def draw() -> Iterator[bytes]:
         for part in parts:
-            if isinstance(part, Body):
+            if isinstance(part, RequestBody):
                 yield from part.chunks()
             else:
                 yield part
 
-    replayable = all(part.is_replayable for part in parts if isinstance(part, Body))
-    return Body(None, content_type, length=length, open_source=draw, is_replayable=replayable)
+    replayable = all(part.is_replayable for part in parts if isinstance(part, RequestBody))
+    return RequestBody(None, content_type, length=length, open_source=draw, is_replayable=replayable)
 
 
 def _file_items(files: Any) -> Iterable[tuple[Any, Any]]:
@@ -72,7 +72,7 @@ def _file_items(files: Any) -> Iterable[tuple[Any, Any]]:
     return pairs
 
 
-def _file_part(boundary: str, key: Any, spec: Any) -> list[bytes | Body]:
+def _file_part(boundary: str, key: Any, spec: Any) -> list[bytes | RequestBody]:
     if not isinstance(key, (str, bytes)):
         raise InvalidRequestError(f"a name in files must be text, not {type(key).__name__}")
     where = f"files[{key!r}]"
@@ -113,7 +113,7 @@ def _guessed_filename(file: Any) -> str | None:
     return None
 
 
-def _file_body(source: Any, where: str) -> bytes | Body:
+def _file_body(source: Any, where: str) -> bytes | RequestBody:
     if isinstance(source, str):
         return _utf8(source, where)
     if isinstance(source, (bytes, bytearray, memoryview)):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
 
-from .body import Body
+from .body import RequestBody
 
-__all__ = ["Progress", "told_body"]
+__all__ = ["Progress", "report_progress"]
 
 # Called with the bytes that there are and the total, None where it is unknown.
 Progress = Callable[[int, "int | None"], object]
@@ -14,7 +14,7 @@ Progress = Callable[[int, "int | None"], object]
 _PIECE = 64 * 1024  # bytes between one word and the next
 
 
-def told_body(body: Body, progress: Progress) -> Body:
+def report_progress(body: RequestBody, progress: Progress) -> RequestBody:
     """The same body, drawn in pieces; whoever asks for the next one has got rid of the last.
 
     progress: called with 0 when the body is begun, and then with what was taken, after each piece.
@@ -29,7 +29,7 @@ def told_body(body: Body, progress: Progress) -> Body:
                 sent += len(piece)
                 progress(sent, body.length)
 
-    return Body(
+    return RequestBody(
         None,
         body.content_type,
         length=body.length,
@@ -40,11 +40,11 @@ def told_body(body: Body, progress: Progress) -> Body:
 
 
 class _AsyncTold:
-    """As `told_body`'s `draw`, for an async body. A class and no generator: dropped half-way, it needs no closing."""
+    """As `report_progress`'s `draw`, for an async body. A class and no generator: dropped half-way, it needs no closing."""
 
     __slots__ = ("_body", "_chunks", "_pieces", "_progress", "_sent", "_taken")
 
-    def __init__(self, body: Body, progress: Progress) -> None:
+    def __init__(self, body: RequestBody, progress: Progress) -> None:
         self._body = body
         self._progress = progress
         self._chunks: AsyncIterator[bytes] | None = None

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from functools import lru_cache
 
-from ..bodies.body import Body
+from ..bodies.body import RequestBody
 from .libraries import load
 
 __all__ = ["REQUEST_CODINGS", "compress", "may_compress"]
@@ -19,7 +19,7 @@ REQUEST_CODINGS = ("gzip", "zstd")
 _LEVEL = 6  # of gzip; zstd has its own scale, and its default serves
 
 
-def compress(body: Body, coding: str) -> Body | None:
+def compress(body: RequestBody, coding: str) -> RequestBody | None:
     """The body in a coding, or None where it would not become smaller, or is not in memory.
 
     coding: one of REQUEST_CODINGS that `may_compress`.
@@ -28,7 +28,7 @@ def compress(body: Body, coding: str) -> Body | None:
     if not content:
         return None
     packed = _gzip(content) if coding == "gzip" else _zstd()(content)  # type: ignore[misc]  # it was asked for
-    return Body(packed, body.content_type) if len(packed) < len(content) else None
+    return RequestBody(packed, body.content_type) if len(packed) < len(content) else None
 
 
 def may_compress(coding: str) -> bool:

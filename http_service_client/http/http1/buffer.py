@@ -8,7 +8,7 @@ from collections.abc import Callable
 from .errors import NotHttpError
 from .framing import MALFORMED, TOO_LARGE, HeadLimits
 
-__all__ = ["EndOfBytes", "Incoming"]
+__all__ = ["EndOfBytes", "ReceiveBuffer"]
 
 _INTERIM = b"HTTP/1.1 1"
 
@@ -17,15 +17,15 @@ class EndOfBytes(Exception):
     """The connection ended where a line was to come."""
 
 
-class Incoming(ABC):
+class ReceiveBuffer(ABC):
     """The bytes of one connection. Whoever has a socket derives from it and says how to receive.
 
-    limits: of the heads that come.   receipts: how often some bytes were received.
+    limits: of the heads that come.   reads: how often some bytes were received.
     """
 
     def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it never changes
         self.limits = limits
-        self.receipts = 0
+        self.reads = 0
         self._data = b""
         self._at = 0
 
@@ -44,7 +44,7 @@ class Incoming(ABC):
         return self._at >= len(self._data)
 
     def _receive(self) -> bytes:
-        self.receipts += 1
+        self.reads += 1
         return self.receive()
 
     def add(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class Incoming(ABC):
         """Pass over so many bytes that were peeked at."""
         self._at += count
 
-    def step_back(self, count: int) -> None:
+    def unread(self, count: int) -> None:
         """Put the last bytes of a line back."""
         self._at -= count
 
@@ -108,7 +108,7 @@ class Incoming(ABC):
         self._at = end + 1
         return line
 
-    def some(self, most: int | None = None) -> bytes:
+    def read_some(self, most: int | None = None) -> bytes:
         """The bytes that are there, or else the next to come; at most so many. b"" at the end."""
         if self._at >= len(self._data):
             self._data, self._at = self._receive(), 0

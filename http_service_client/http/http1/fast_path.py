@@ -2,7 +2,7 @@
 
 A parser has to know all that may come. Here is the part that no two parsers see differently: HTTP/1.1, a final
 status, fields without folds or odd characters, one Content-Length that is a number, and nothing else that says
-how the body ends or what becomes of the connection. `read_plain_head` takes that and leaves the rest to the
+how the body ends or what becomes of the connection. `read_fast_head` takes that and leaves the rest to the
 parsers, byte by byte as it came.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from .framing import HeadLimits, field_text
 
-__all__ = ["PlainHead", "read_plain_head"]
+__all__ = ["FastHead", "read_fast_head"]
 
 _CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
 _HEAD = re.compile(
@@ -29,7 +29,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}").fullmatch
 _WITHOUT_BODY = (b"204", b"304")  # whatever their fields say
 
 
-class PlainHead:
+class FastHead:
     """A response's head.
 
     size: bytes of the head.   length: bytes of the body.   is_encoded: a content coding is to be taken off.
@@ -53,7 +53,7 @@ class PlainHead:
         return iter([(name.decode("ascii"), field_text(value.rstrip(b"\t "))) for name, value in found])
 
 
-def read_plain_head(data: bytes, limits: HeadLimits) -> PlainHead | None:
+def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
     """The head that these first bytes of a response begin with; None where it is not all there, or not plain.
 
     The answer to HEAD has no body, whatever the length says.
@@ -76,4 +76,4 @@ def read_plain_head(data: bytes, limits: HeadLimits) -> PlainHead | None:
             return None
     if length is None:
         return None
-    return PlainHead(size, int(status), (reason or b"").decode("ascii"), fields, length, is_encoded)
+    return FastHead(size, int(status), (reason or b"").decode("ascii"), fields, length, is_encoded)

@@ -1,6 +1,6 @@
 """HTTP/1.1 as the blocking transport speaks it (RFC 9112): a request's head out, a response in.
 
-No socket in here: whoever has one derives from `Incoming` and says how to receive.
+No socket in here: whoever has one derives from `ReceiveBuffer` and says how to receive.
 
 What is accepted and what is refused follows llhttp, the parser under aiohttp, state by state, for both
 worlds must see the same response in the same bytes. Its lenient ways (a line may end without CR, a folded
@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import product
 
-from .buffer import EndOfBytes, Incoming
+from .buffer import EndOfBytes, ReceiveBuffer
 from .errors import CutShortError, NotHttpError
-from .fast_path import read_plain_head
+from .fast_path import read_fast_head
 from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
 
-__all__ = ["Body", "Head", "read_head", "request_head"]
+__all__ = ["Head", "ResponseBody", "read_head", "request_head"]
 
 _PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp knows all these
 _STATUS_LINE = re.compile(rb"%b%b ([0-9]{3})(?: ([^\r]*))?" % (_PROTOCOL, _VERSION)).fullmatch
@@ -105,7 +105,7 @@ def _wishes(values: list[str]) -> set[str]:
     return {option.strip(" \t").lower() for value in values for option in value.split(",")}
 
 
-def read_head(incoming: Incoming) -> Head:
+def read_head(incoming: ReceiveBuffer) -> Head:
     """The head of the final response; interim ones (100, 102, 103) are skipped.
 
     Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends instead.
@@ -120,9 +120,9 @@ def read_head(incoming: Incoming) -> Head:
                     raise NotHttpError(MALFORMED)  # nothing may follow what said that it was the last
 
 
-def _plain_head(incoming: Incoming) -> Head | None:
+def _plain_head(incoming: ReceiveBuffer) -> Head | None:
     """The head that nearly all responses have, where it is there in one piece."""
-    plain = read_plain_head(incoming.peek(), incoming.limits)
+    plain = read_fast_head(incoming.peek(), incoming.limits)
     if plain is None:
         return None
     incoming.take(plain.size)
@@ -132,7 +132,7 @@ def _plain_head(incoming: Incoming) -> Head | None:
     return head
 
 
-def _read_one_head(incoming: Incoming) -> Head:
+def _read_one_head(incoming: ReceiveBuffer) -> Head:
     while not incoming.skip_blank_lines():
         if not incoming.peek():
             raise ConnectionResetError("closed without an answer")
@@ -154,7 +154,7 @@ def _plain(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
 
-def _read_fields(incoming: Incoming, most: int, is_trailer: bool = False) -> list[tuple[bytes, bytes]]:
+def _read_fields(incoming: ReceiveBuffer, most: int, is_trailer: bool = False) -> list[tuple[bytes, bytes]]:
     """The fields up to the empty line; at most so many."""
     fields: list[tuple[bytes, bytes]] = []
     raw = b""  # the last value, with the white space behind it
@@ -175,7 +175,7 @@ def _read_fields(incoming: Incoming, most: int, is_trailer: bool = False) -> lis
             if not colon or not _TOKEN(name):
                 raise NotHttpError(MALFORMED)
             if raw.startswith(b"\r"):  # it ends an empty value, also without LF
-                incoming.step_back(len(raw) - 1 + len(ended) - len(_plain(ended)))
+                incoming.unread(len(raw) - 1 + len(ended) - len(_plain(ended)))
                 raw = b""
         value = raw.rstrip(b" \t")
         if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
@@ -209,7 +209,7 @@ def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes)
     return bool(_FIELD_START(line) or (fields and _FOLD_START(line)))
 
 
-class Body:
+class ResponseBody:
     """The body of one response, in pieces as they come.
 
     is_complete: it has been read to its end, and the connection stands before the next response.
@@ -219,9 +219,9 @@ class Body:
         "_head", "_incoming", "_is_chunked", "_left", "_method", "_owes_line", "_receipts", "is_complete",
     )  # fmt: skip
 
-    def __init__(self, incoming: Incoming, head: Head, method: str) -> None:
+    def __init__(self, incoming: ReceiveBuffer, head: Head, method: str) -> None:
         self._incoming = incoming
-        self._receipts = incoming.receipts
+        self._receipts = incoming.reads
         self._head = head
         self._method = method
         self._left = head.length
@@ -241,7 +241,7 @@ class Body:
         """The next piece; b"" at the end. Raises CutShortError, NotHttpError."""
         if self.is_complete or (self._is_chunked and not self._left and not self._next_chunk()):
             return b""
-        piece = self._incoming.some(self._left)
+        piece = self._incoming.read_some(self._left)
         if not piece:
             if self._left is None:
                 self.is_complete = True
@@ -293,7 +293,7 @@ class Body:
     def _complete(self, is_final: bool = False) -> None:
         if self._head.status != 101 and (rest := self._incoming.skip_blank_lines()):
             # llhttp fails on what came in one piece with the head; after that, the response is out already.
-            is_one_piece = self._incoming.receipts == self._receipts
+            is_one_piece = self._incoming.reads == self._receipts
             is_final = is_final or self._head.is_final
             if is_one_piece and (is_final or not _may_be_responses(rest, self._method)):
                 raise NotHttpError(MALFORMED)
@@ -301,7 +301,7 @@ class Body:
         self.is_complete = True
 
 
-class _Rest(Incoming):
+class _Rest(ReceiveBuffer):
     """Bytes after which none will come."""
 
     def __init__(self, data: bytes) -> None:
@@ -316,7 +316,7 @@ def _may_be_responses(data: bytes, method: str) -> bool:
     """Whether this is the start, or all, of one or more responses."""
     rest = _Rest(data)
     try:
-        body = Body(rest, read_head(rest), method)
+        body = ResponseBody(rest, read_head(rest), method)
         while body.read():
             pass
     except (CutShortError, ConnectionResetError):

@@ -57,21 +57,21 @@ def connect_to_any(addresses: list[Address], within: float | None) -> socket.soc
 
 
 def _race(addresses: list[Address], within: float | None) -> socket.socket:
-    ends_at = None if within is None else time.monotonic() + within
+    expires_at = None if within is None else time.monotonic() + within
     waiting, pause, next_at = _in_turn(addresses), _pause(addresses, within), 0.0
     error: OSError | None = None
     with DefaultSelector() as trying:
         try:
             while waiting or trying.get_map():
                 now = time.monotonic()
-                if ends_at is not None and now >= ends_at:
+                if expires_at is not None and now >= expires_at:
                     raise TimeoutError("no address answered in time")
                 if waiting and now >= next_at:
                     failed = _begin(waiting.popleft(), trying)
                     next_at = 0.0 if failed else now + pause
                     error = failed or error
                     continue
-                instants = [at for at in (ends_at, next_at if waiting else None) if at is not None]
+                instants = [at for at in (expires_at, next_at if waiting else None) if at is not None]
                 for key, _ in trying.select(min(instants) - now if instants else None):
                     sock: Any = key.fileobj
                     code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)

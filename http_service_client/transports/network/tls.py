@@ -39,7 +39,7 @@ class TlsSettings:
         self._lock = threading.Lock()
         self._context: ssl.SSLContext | None = None
 
-    def begin_anew_in_child(self) -> None:
+    def reset_after_fork(self) -> None:
         """In a forked child: another thread of the parent's may have held the lock, and does not exist here."""
         self._lock = threading.Lock()
 

@@ -27,15 +27,15 @@ from ..failures import Phase
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
-from .exchange import EXCHANGE, AsyncExchange, under_tls, unsent
-from .protocol import MindfulProtocol
+from .exchange import EXCHANGE, ExchangeTimer, raw_transport, write_buffer_size
+from .protocol import StrictResponseHandler
 
-__all__ = ["CarefulConnector"]
+__all__ = ["CheckedConnector"]
 
 _MAX_ORIGINS = 1024
 
 
-class CarefulConnector(aiohttp.TCPConnector):
+class CheckedConnector(aiohttp.TCPConnector):
     """A connector that hands out only connections that are fit for another request.
 
     How many may be open at once is not its business: the core counts for both worlds.
@@ -55,7 +55,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         # aiohttp's keys of connections without proxy, by host, port and whether over TLS.
         self._direct: dict[tuple[str, int | None, bool], Any] = {}
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
-            MindfulProtocol, self._loop, settings.head_limits, settings.max_response_size
+            StrictResponseHandler, self._loop, settings.head_limits, settings.max_response_size
         )
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -71,7 +71,7 @@ class CarefulConnector(aiohttp.TCPConnector):
                 self._direct[key.host, key.port, key.is_ssl] = key
         return connection
 
-    def lend(self, url: Url) -> MindfulProtocol | None:
+    def acquire(self, url: Url) -> StrictResponseHandler | None:
         """An idle connection to the origin, not by way of a proxy, until `take_back`; None when there is none."""
         key = self._direct.get((url.host, url.port, url.scheme == "https"))
         idle: Any = None if key is None else self._conns.get(key)
@@ -83,7 +83,7 @@ class CarefulConnector(aiohttp.TCPConnector):
             protocol, since = idle.pop()
             if not idle:
                 del self._conns[key]
-            if since >= oldest and protocol.is_fit():
+            if since >= oldest and protocol.is_reusable():
                 self._acquired.add(protocol)
                 protocol.key = key
                 protocol.is_idle = protocol.has_begun = False
@@ -91,7 +91,7 @@ class CarefulConnector(aiohttp.TCPConnector):
             protocol.abort()
         return None
 
-    def take_back(self, protocol: MindfulProtocol, *, should_close: bool = False) -> None:
+    def release(self, protocol: StrictResponseHandler, *, should_close: bool = False) -> None:
         """The exchange on a connection that was lent is over.   should_close: it did not come to its end."""
         self._release(protocol.key, protocol, should_close=should_close)
 
@@ -110,7 +110,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         found = await super()._resolve_host(host, port, traces)
         return permitted(found, _address_of, host, port, self._egress if proxy is None else None)
 
-    async def _destination(self, host: str, port: int, exchange: AsyncExchange, proxy: SocksProxy) -> str:
+    async def _destination(self, host: str, port: int, exchange: ExchangeTimer, proxy: SocksProxy) -> str:
         """What the proxy is asked for: the name, or an address of it."""
         if proxy.resolves:
             return host
@@ -154,7 +154,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         while idle := self._conns.get(key):
             latest = idle.pop()  # as in `lend`
             protocol: Any = latest[0]
-            if protocol.is_fit():
+            if protocol.is_reusable():
                 idle.appendleft(latest)
                 break
             protocol.abort()
@@ -166,7 +166,7 @@ class CarefulConnector(aiohttp.TCPConnector):
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
-        if not should_close and unsent(protocol.transport):
+        if not should_close and write_buffer_size(protocol.transport):
             # Answered too early: the rest may never be taken, and a farewell would wait for it.
             should_close = True
         if not should_close and self._cleanup_handle is not None and not self._closed:
@@ -208,7 +208,7 @@ def _free(transport: Any) -> None:
         return
     if hasattr(transport, "_closed"):  # uvloop's has not, and needs not: its sockets end with the loop
         transport._closed = True  # a TLS transport warns when it is collected
-    inner = under_tls(transport)
+    inner = raw_transport(transport)
     sock = getattr(inner, "_sock", None)
     if sock is not None:
         sock.close()

@@ -13,9 +13,9 @@ from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
 from ...http.http1.framing import MALFORMED
 from ..failures import Phase, ProxyRefusedError, UnsendableError
-from .exchange import AsyncExchange
+from .exchange import ExchangeTimer
 
-__all__ = ["ERRORS", "builtin_of"]
+__all__ = ["ERRORS", "translate_error"]
 
 ERRORS = (
     *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
@@ -23,7 +23,7 @@ ERRORS = (
 )
 
 
-def builtin_of(exchange: AsyncExchange, error: BaseException) -> tuple[Phase, BaseException]:
+def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phase, BaseException]:
     """The phase and the builtin error behind an error of aiohttp."""
     phase = exchange.phase
     root = innermost(error)

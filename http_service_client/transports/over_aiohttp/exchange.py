@@ -19,7 +19,7 @@ from ...core.timeouts import Timeout
 from ...http.proxies.urls import Proxy
 from ..failures import Phase
 
-__all__ = ["EXCHANGE", "AsyncExchange", "leave_exchange", "under_tls", "unsent"]
+__all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange", "raw_transport", "write_buffer_size"]
 
 _PIECE = 64 * 1024
 
@@ -29,12 +29,12 @@ def _client_timeout(read: float | None) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=read)
 
 
-class AsyncExchange:
+class ExchangeTimer:
     """The time of one exchange: a context manager that cancels its own task when a bound is reached.
 
     Its cancellation comes out as `TimeoutError`; anybody else's passes through.
     phase: how far the exchange came; the worst, until the connector tells.
-    is_over: whether the time for all of it has run out.
+    timed_out: whether the time for all of it has run out.
     source_error: what the source of the request's body raised, or None.
     connection: the aiohttp protocol in use, once there is one.
     proxy: by way of which it goes, or None.   started: the loop's time when it began; None: it begins now.
@@ -56,7 +56,7 @@ class AsyncExchange:
         self.connection: Any = None
 
     @property
-    def is_over(self) -> bool:
+    def timed_out(self) -> bool:
         return self._cut == "total"
 
     @property
@@ -94,7 +94,7 @@ class AsyncExchange:
             self._watch_the_rest(self._timeout.write, self._loop.time(), 0)
 
     def _watch_the_rest(self, most: float, since: float, before: int) -> None:
-        left, now = unsent(getattr(self.connection, "transport", None)), self._loop.time()
+        left, now = write_buffer_size(getattr(self.connection, "transport", None)), self._loop.time()
         if not left or left != before:
             since = now
         elif now - since >= most:
@@ -130,7 +130,7 @@ class AsyncExchange:
             self._cut = bound
             self._task.cancel()
 
-    def __enter__(self) -> AsyncExchange:
+    def __enter__(self) -> ExchangeTimer:
         if hasattr(self._task, "cancelling"):  # Python 3.11
             self._cancels = self._task.cancelling()
         total = self._timeout.total
@@ -152,10 +152,10 @@ class AsyncExchange:
             raise TimeoutError(self._cut) from None
 
 
-EXCHANGE: ContextVar[AsyncExchange | None] = ContextVar("http_service_client.exchange", default=None)
+EXCHANGE: ContextVar[ExchangeTimer | None] = ContextVar("http_service_client.exchange", default=None)
 
 
-def leave_exchange(token: Token[AsyncExchange | None]) -> None:
+def leave_exchange(token: Token[ExchangeTimer | None]) -> None:
     """No exchange is running here any more."""
     try:
         EXCHANGE.reset(token)
@@ -166,7 +166,7 @@ def leave_exchange(token: Token[AsyncExchange | None]) -> None:
 class Upload:
     """Draws a request's body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
 
-    def __init__(self, exchange: AsyncExchange, chunks: AsyncIterator[bytes], within: float | None) -> None:
+    def __init__(self, exchange: ExchangeTimer, chunks: AsyncIterator[bytes], within: float | None) -> None:
         self._exchange = exchange
         self._chunks = chunks
         self._within = within
@@ -195,12 +195,12 @@ class Upload:
         return piece
 
 
-def unsent(transport: Any) -> int:
+def write_buffer_size(transport: Any) -> int:
     """Bytes that the system has not taken yet."""
-    inner = under_tls(transport)
+    inner = raw_transport(transport)
     return 0 if inner is None else inner.get_write_buffer_size()
 
 
-def under_tls(transport: Any) -> Any:
+def raw_transport(transport: Any) -> Any:
     """The transport that asyncio's TLS writes to, if there is one still; without TLS, or on uvloop, the same."""
     return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

@@ -24,10 +24,10 @@ from ...http.http1.framing import MALFORMED
 from ...http.http1.parser import request_head
 from ...http.messages import HttpRequest
 from ...http.urls import split_url
-from .connector import CarefulConnector
-from .protocol import MindfulProtocol
+from .connector import CheckedConnector
+from .protocol import StrictResponseHandler
 
-__all__ = ["Answer", "is_watched", "read_answer", "request_bytes"]
+__all__ = ["FastResponse", "is_watched", "read_answer", "request_bytes"]
 
 # aiohttp, too, says "Content-Length: 0" for every other method without a body.
 _SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -56,7 +56,7 @@ def _target_and_host(url: str) -> tuple[str, str]:
     return parts.target, parts.origin.partition("://")[2]
 
 
-class Answer:
+class FastResponse:
     """A response: as much of `aiohttp.ClientResponse` as the transport makes use of."""
 
     __slots__ = ("_connector", "_protocol", "content", "headers", "raw_headers", "reason", "status")
@@ -65,8 +65,8 @@ class Answer:
         self,
         message: Any,
         content: aiohttp.StreamReader,
-        connector: CarefulConnector,
-        protocol: MindfulProtocol,
+        connector: CheckedConnector,
+        protocol: StrictResponseHandler,
     ) -> None:
         self.status: int = message.code
         self.reason: str = message.reason
@@ -74,7 +74,7 @@ class Answer:
         self.raw_headers = message.raw_headers
         self.content = content
         self._connector = connector
-        self._protocol: MindfulProtocol | None = protocol
+        self._protocol: StrictResponseHandler | None = protocol
         content.on_eof(self._let_go)
 
     def _let_go(self) -> None:
@@ -82,21 +82,21 @@ class Answer:
         protocol = self._protocol
         if protocol is not None and not protocol.upgraded:
             self._protocol = None
-            self._connector.take_back(protocol)
+            self._connector.release(protocol)
 
     def close(self) -> None:
         """Close the connection, unless it went back to the pool."""
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
-            self._connector.take_back(protocol, should_close=True)
+            self._connector.release(protocol, should_close=True)
 
 
 async def read_answer(
-    connector: CarefulConnector,
-    protocol: MindfulProtocol,
+    connector: CheckedConnector,
+    protocol: StrictResponseHandler,
     unsent: HttpRequest | None,
     read_timeout: float | None,
-) -> Answer:
+) -> FastResponse:
     """The response that aiohttp reads, up to its head; after sending the request, if that was not done.
 
     read_timeout: seconds of silence.   Raises what aiohttp raises, and NotHttpError.
@@ -109,10 +109,10 @@ async def read_answer(
         while True:
             message, content = await protocol.read()
             if message.code >= 200 or message.code == 101:
-                return Answer(message, content, connector, protocol)
+                return FastResponse(message, content, connector, protocol)
     except HttpProcessingError:
-        connector.take_back(protocol, should_close=True)
+        connector.release(protocol, should_close=True)
         raise protocol.died_of or NotHttpError(MALFORMED) from None
     except BaseException:
-        connector.take_back(protocol, should_close=True)
+        connector.release(protocol, should_close=True)
         raise

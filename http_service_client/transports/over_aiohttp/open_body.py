@@ -12,27 +12,31 @@ import aiohttp
 
 from ...core.effects import TIMED_OUT
 from ...core.timeouts import Timeout
-from ...drivers.aio_timers import Alarms
+from ...drivers.aio_timers import TimerWheel
 from ...errors import Failure
 from ...http.messages import HttpRequest
 from ..failures import failure_of
-from .errors import ERRORS, builtin_of
-from .exchange import AsyncExchange
-from .fast_path import Answer
+from .errors import ERRORS, translate_error
+from .exchange import ExchangeTimer
+from .fast_path import FastResponse
 
-__all__ = ["AsyncBodySource", "ends_with_the_connection"]
+__all__ = ["AiohttpBodySource", "ends_with_the_connection"]
 
 
-class AsyncBodySource:
+class AiohttpBodySource:
     """The body of a response that was left open."""
 
     def __init__(
-        self, request: HttpRequest, answer: aiohttp.ClientResponse | Answer, connection: Any, alarms: Alarms
+        self,
+        request: HttpRequest,
+        answer: aiohttp.ClientResponse | FastResponse,
+        connection: Any,
+        timers: TimerWheel,
     ) -> None:
         self._request = request
         self._answer = answer
         self._connection = connection
-        self._alarms = alarms
+        self._alarms = timers
         if connection is not None:  # a mock has none
             # aiohttp's timer runs on while nobody reads; ours bounds each wait.
             connection.read_timeout = None
@@ -41,9 +45,9 @@ class AsyncBodySource:
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
         content, protocol = self._answer.content, self._connection
         error: BaseException
-        is_over = False
+        timed_out = False
         most = _most(timeout)
-        ends_at: float | None = None  # of the wait, however often something comes that is none of the body
+        expires_at: float | None = None  # of the wait, however often something comes that is none of the body
         try:
             if protocol is None:
                 return await content.readany()
@@ -51,16 +55,16 @@ class AsyncBodySource:
                 if protocol.transport is None:
                     raise ConnectionResetError("closed in mid-body")  # by `close_async`
                 now = self._alarms.loop.time()
-                if ends_at is None and most is not None:
-                    ends_at = now + most
+                if expires_at is None and most is not None:
+                    expires_at = now + most
                 waiter = protocol.next_data()
-                due = {} if ends_at is None else self._alarms.set(now, ends_at - now, waiter)
+                due = {} if expires_at is None else self._alarms.set(now, expires_at - now, waiter)
                 try:
                     told = await waiter
                 finally:
                     due.pop(waiter, None)
                 if told is TIMED_OUT:
-                    is_over = timeout.total == most
+                    timed_out = timeout.total == most
                     raise TimeoutError
             if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
                 return content._read_nowait(-1)  # it came before the break, which is told behind it
@@ -71,10 +75,10 @@ class AsyncBodySource:
         except ERRORS as failed:
             error = failed
         try:
-            exchange = AsyncExchange(timeout, proxy=None)
+            exchange = ExchangeTimer(timeout, proxy=None)
             exchange.connection = protocol
-            phase, error = builtin_of(exchange, error)
-            return failure_of(phase, error, self._request, timeout, is_over)
+            phase, error = translate_error(exchange, error)
+            return failure_of(phase, error, self._request, timeout, timed_out)
         finally:
             del error  # a traceback holds this frame
 
@@ -90,7 +94,7 @@ def _most(timeout: Timeout) -> float | None:
     return min(read, total)
 
 
-def ends_with_the_connection(answer: aiohttp.ClientResponse | Answer) -> bool:
+def ends_with_the_connection(answer: aiohttp.ClientResponse | FastResponse) -> bool:
     """Whether the body has no end of its own (RFC 9112, 6.3)."""
     coding = answer.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in answer.headers and coding.lower() == "identity"

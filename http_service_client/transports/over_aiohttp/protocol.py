@@ -23,16 +23,16 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, HttpProcessingError, LineTooLong
 
 from ...http.http1.errors import NotHttpError
-from ...http.http1.fast_path import PlainHead, read_plain_head
+from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from ..network.polling import readiness_of
 
-__all__ = ["MindfulProtocol"]
+__all__ = ["StrictResponseHandler"]
 
 _DECODED_AT_ONCE = 64 * 1024  # bytes as they come; to decode more would stop the loop for milliseconds
 
 
-class MindfulProtocol(ResponseHandler):
+class StrictResponseHandler(ResponseHandler):
     """One connection.
 
     served: exchanges so far.   is_idle: nobody asks anything of it.   died_of: what it ended with, where that
@@ -46,7 +46,7 @@ class MindfulProtocol(ResponseHandler):
     key: Any = None
     died_of: Exception | None = None
     _asked: asyncio.Future[Any] | None = None  # for a whole answer
-    _head: PlainHead | None = None  # of the answer, once it is there
+    _head: FastHead | None = None  # of the answer, once it is there
     _pieces: list[bytes]  # of the answer, head included
     _left = 0  # bytes of it to come
     _length: int | None = None  # of the body whose head has just come
@@ -61,7 +61,7 @@ class MindfulProtocol(ResponseHandler):
     def ask(self, request: bytes) -> asyncio.Future[Any]:
         """Send a request that is not HEAD.
 
-        The future's result is the PlainHead and the body as it came, or None when aiohttp reads the response.
+        The future's result is the FastHead and the body as it came, or None when aiohttp reads the response.
         """
         self._parser = self._payload = self._head = None
         self._pieces = []
@@ -85,7 +85,7 @@ class MindfulProtocol(ResponseHandler):
         self._pieces.append(data)
         head = self._head
         if head is None:
-            self._head = head = read_plain_head(data, self._limits)
+            self._head = head = read_fast_head(data, self._limits)
             if head is None or not self._is_read_here(head):
                 self._leave_to_aiohttp()
                 return
@@ -100,7 +100,7 @@ class MindfulProtocol(ResponseHandler):
             if not asked.done():
                 asked.set_result((head, b"".join(pieces)))
 
-    def _is_read_here(self, head: PlainHead) -> bool:
+    def _is_read_here(self, head: FastHead) -> bool:
         """A body that is too large, or that takes its time to be decoded, is taken in pieces."""
         is_long = head.is_encoded and head.length > _DECODED_AT_ONCE
         return not is_long and (self._most is None or head.length <= self._most)
@@ -126,7 +126,7 @@ class MindfulProtocol(ResponseHandler):
         if data is not None and not data.done():  # given up
             data.set_result(None)
 
-    def is_fit(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
         transport = self.transport
         if transport is None or transport.is_closing() or self.should_close:

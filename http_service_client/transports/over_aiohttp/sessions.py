@@ -9,9 +9,9 @@ from typing import Any
 
 import aiohttp
 
-from ...drivers.aio_timers import Alarms
+from ...drivers.aio_timers import TimerWheel
 from ..base import TransportSettings
-from .connector import CarefulConnector
+from .connector import CheckedConnector
 
 __all__ = ["LoopSession", "LoopSessions"]
 
@@ -95,14 +95,14 @@ class LoopSession:
     every async generator begun on it. This one's cleanup closes the session. The same happens when the
     client is collected unclosed.
 
-    alarms: the ends of the exchanges' time.
+    timers: the ends of the exchanges' time.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self.session = session
         self.connector: Any = session.connector
         self.loop = asyncio.get_running_loop()
-        self.alarms = Alarms(self.loop)
+        self.timers = TimerWheel(self.loop)
         self._lifetime = _close_at_the_end(session)
 
     async def open(self) -> None:
@@ -147,7 +147,7 @@ async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[No
 
 def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
-        connector=CarefulConnector(settings),
+        connector=CheckedConnector(settings),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,

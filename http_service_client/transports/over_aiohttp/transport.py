@@ -20,9 +20,9 @@ from yarl import URL
 from ...core.effects import TIMED_OUT, Outcome
 from ...core.open_body import OpenResponse
 from ...core.timeouts import Timeout
-from ...drivers.aio_timers import Alarms
+from ...drivers.aio_timers import TimerWheel
 from ...errors import Failure, HttpClientError, ProxyError, SentState
-from ...http.bodies.encoding import Body
+from ...http.bodies.encoding import RequestBody
 from ...http.content_codings.decoder import Decoder
 from ...http.headers import Headers, ends_connection
 from ...http.http1.framing import RawFields, field_text
@@ -37,12 +37,12 @@ from ..failures import (
     refusal_of,
     source_failed,
 )
-from .errors import ERRORS, builtin_of
-from .exchange import EXCHANGE, AsyncExchange, leave_exchange
-from .fast_path import Answer, is_watched, read_answer, request_bytes
+from .errors import ERRORS, translate_error
+from .exchange import EXCHANGE, ExchangeTimer, leave_exchange
+from .fast_path import FastResponse, is_watched, read_answer, request_bytes
 from .mocks import tell_no_false_coding
-from .open_body import AsyncBodySource, ends_with_the_connection
-from .protocol import MindfulProtocol
+from .open_body import AiohttpBodySource, ends_with_the_connection
+from .protocol import StrictResponseHandler
 from .sessions import LoopSession, LoopSessions
 
 __all__ = ["AiohttpTransport"]
@@ -78,25 +78,25 @@ class AiohttpTransport:
         # These are bounded in other ways, too, or have an answer that is read to its end in another way.
         is_bounded = timeout.read or timeout.write
         if idle is None or is_bounded or request.method == "HEAD" or "Connection" in request.headers:
-            return await self._exchange(request, timeout, idle)
+            return await self._send_once(request, timeout, idle)
         held, protocol = idle
         started = held.loop.time()
         try:
             asked = protocol.ask(request_bytes(request))
-            due = {} if timeout.total is None else held.alarms.set(started, timeout.total, asked)
+            due = {} if timeout.total is None else held.timers.set(started, timeout.total, asked)
             try:
                 answer = await asked
             finally:
                 due.pop(asked, None)
         except BaseException:
-            held.connector.take_back(protocol, should_close=True)
+            held.connector.release(protocol, should_close=True)
             raise
         if answer is None:
-            return await self._exchange(request, timeout, idle, started)
+            return await self._send_once(request, timeout, idle, started)
         if answer is TIMED_OUT:
-            held.connector.take_back(protocol, should_close=True)
-            return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, is_over=True)
-        held.connector.take_back(protocol)
+            held.connector.release(protocol, should_close=True)
+            return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out=True)
+        held.connector.release(protocol)
         head, content = answer
         if head.is_encoded and self._settings.decompress:
             try:
@@ -116,23 +116,23 @@ class AiohttpTransport:
 
     async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange, a success's body left to be read."""
-        return await self._exchange(request, timeout, self._idle_connection(request), leaves_open=True)
+        return await self._send_once(request, timeout, self._idle_connection(request), leaves_open=True)
 
-    def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, MindfulProtocol] | None:
+    def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, StrictResponseHandler] | None:
         """One for this request, lent; None where there is none, or `ClientSession._request` has to be asked."""
         held = self._sessions.here()
         if held is None or request.progress is not None or not _is_short(request.body.content):
             return None
         if self._settings.proxies.proxy_for(request.url) is not None or is_watched(held.session):
             return None
-        protocol = held.connector.lend(split_url(request.url))
+        protocol = held.connector.acquire(split_url(request.url))
         return None if protocol is None else (held, protocol)
 
-    async def _exchange(
+    async def _send_once(
         self,
         request: HttpRequest,
         timeout: Timeout,
-        idle: tuple[LoopSession, MindfulProtocol] | None = None,
+        idle: tuple[LoopSession, StrictResponseHandler] | None = None,
         started: float | None = None,
         leaves_open: bool = False,
     ) -> Outcome:
@@ -147,7 +147,7 @@ class AiohttpTransport:
             return _no_tls_in_tls(request)
         held = await self._sessions.get() if idle is None else idle[0]
         session = held.session
-        exchange = AsyncExchange(timeout, proxy, started)
+        exchange = ExchangeTimer(timeout, proxy, started)
         error: BaseException
         try:
             with exchange:
@@ -176,7 +176,7 @@ class AiohttpTransport:
                 if exchange.connection is None and "Content-Encoding" in answer.headers:  # a mock's
                     await tell_no_false_coding(answer)
                 if leaves_open and 200 <= answer.status <= 299:
-                    return _open_response(request, answer, exchange, held.alarms)
+                    return _open_response(request, answer, exchange, held.timers)
                 try:
                     content = await self._read(answer, exchange)
                 finally:
@@ -194,8 +194,8 @@ class AiohttpTransport:
         try:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
-            phase, error = builtin_of(exchange, error)
-            return failure_of(phase, error, request, timeout, exchange.is_over, proxy_url)
+            phase, error = translate_error(exchange, error)
+            return failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
         finally:
             del error, exchange  # a traceback holds this frame
 
@@ -226,7 +226,7 @@ class AiohttpTransport:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(self, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange) -> bytes:
+    async def _read(self, answer: aiohttp.ClientResponse | FastResponse, exchange: ExchangeTimer) -> bytes:
         """The decoded body, read no further than the limit."""
         coding = None
         if self._settings.decompress:
@@ -247,7 +247,7 @@ class AiohttpTransport:
         self._sessions.close()
 
 
-def _body(body: Body, exchange: AsyncExchange) -> Any:
+def _body(body: RequestBody, exchange: ExchangeTimer) -> Any:
     if body.length == 0:
         return None
     return body.content if _is_short(body.content) else exchange.upload(body.async_chunks())
@@ -258,11 +258,14 @@ def _is_short(content: bytes | None) -> bool:
 
 
 def _open_response(
-    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, exchange: AsyncExchange, alarms: Alarms
+    request: HttpRequest,
+    answer: aiohttp.ClientResponse | FastResponse,
+    exchange: ExchangeTimer,
+    timers: TimerWheel,
 ) -> OpenResponse:
     return OpenResponse(
         answer.status,
-        source=AsyncBodySource(request, answer, exchange.connection, alarms),
+        source=AiohttpBodySource(request, answer, exchange.connection, timers),
         headers=_fields(answer),
         reason_phrase=_reason_phrase(answer),
         url=request.url,
@@ -272,7 +275,7 @@ def _open_response(
 
 
 def _response(
-    request: HttpRequest, answer: aiohttp.ClientResponse | Answer, content: bytes, elapsed: float
+    request: HttpRequest, answer: aiohttp.ClientResponse | FastResponse, content: bytes, elapsed: float
 ) -> HttpResponse:
     return HttpResponse(
         answer.status,
@@ -285,13 +288,13 @@ def _response(
     )
 
 
-def _fields(answer: aiohttp.ClientResponse | Answer) -> Iterable[tuple[str, str]]:
+def _fields(answer: aiohttp.ClientResponse | FastResponse) -> Iterable[tuple[str, str]]:
     raw: tuple[tuple[bytes, bytes], ...] | None = answer.raw_headers
     if raw is None:  # a mock's; vcrpy's before its release 9 always
         return [(str(name), value) for name, value in answer.headers.items()]
     return RawFields(raw)
 
 
-def _reason_phrase(answer: aiohttp.ClientResponse | Answer) -> str:
+def _reason_phrase(answer: aiohttp.ClientResponse | FastResponse) -> str:
     reason = answer.reason or ""
     return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))

@@ -17,7 +17,7 @@ from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
 from ...http.egress import EgressPolicy
-from ...http.http1.buffer import Incoming
+from ...http.http1.buffer import ReceiveBuffer
 from ...http.http1.framing import HeadLimits
 from ...http.http1.parser import read_head, request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
@@ -30,7 +30,7 @@ from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls import TlsSettings
 
-__all__ = ["Connection", "ExchangeBounds", "ExchangeError", "connect"]
+__all__ = ["Connection", "IoTimeouts", "PhaseError", "connect"]
 
 # Of TLS: before OpenSSL 3 a reset cannot be told from an end without farewell, which must pass for an end.
 _RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
@@ -38,7 +38,7 @@ _RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
 _PIECE = 64 * 1024  # bytes handed to the kernel, or asked of it, at a time
 
 
-class ExchangeError(Exception):
+class PhaseError(Exception):
     """An exchange failed in this phase, for this reason."""
 
     def __init__(self, phase: Phase, error: BaseException) -> None:
@@ -47,56 +47,56 @@ class ExchangeError(Exception):
         self.error = error
 
 
-class ExchangeBounds(Urllib3Timeout):
+class IoTimeouts(Urllib3Timeout):
     """The bounds of one exchange, on their way through requests. urllib3's class is what requests lets through.
 
-    ends_at: instant by which the exchange must be over, or None.  connect_ends_at: … be connected.
+    expires_at: instant by which the exchange must be over, or None.  connect_expires_at: … be connected.
     read_within, write_within: seconds that the other side may keep us waiting at a time, or None.
     """
 
     def __init__(
         self,
-        ends_at: float | None,
-        connect_ends_at: float | None,
+        expires_at: float | None,
+        connect_expires_at: float | None,
         read_within: float | None,
         write_within: float | None,
     ) -> None:
         super().__init__()
-        self.ends_at = ends_at
-        self.connect_ends_at = connect_ends_at
+        self.expires_at = expires_at
+        self.connect_expires_at = connect_expires_at
         self.read_within = read_within
         self.write_within = write_within
 
 
-def _left(ends_at: float | None, within: float | None = None) -> float | None:
+def _left(expires_at: float | None, within: float | None = None) -> float | None:
     """Seconds that an operation may take. Raises TimeoutError when there are none."""
-    if ends_at is None:
+    if expires_at is None:
         return within
-    left = ends_at - time.monotonic()
+    left = expires_at - time.monotonic()
     if left <= 0:
         raise TimeoutError("the time is over")
     return left if within is None or left < within else within
 
 
-class Connection(Incoming):
+class Connection(ReceiveBuffer):
     """One socket, the bytes that came from it, and what is known of it.
 
     served: exchanges so far.   idle_since: instant at which the last one ended.
     """
 
-    def __init__(self, sock: Any, ends_at: float | None, limits: HeadLimits) -> None:
+    def __init__(self, sock: Any, expires_at: float | None, limits: HeadLimits) -> None:
         super().__init__(limits)
         self.sock = sock
         self.served = 0
         self.idle_since = 0.0
         self._pid = os.getpid()
-        self._ends_at = ends_at
+        self._ends_at = expires_at
         self._read_within: float | None = None
         self._write_within: float | None = None
 
-    def begin(self, bounds: ExchangeBounds) -> None:
+    def begin(self, bounds: IoTimeouts) -> None:
         """Take the bounds of the coming exchange."""
-        self._ends_at = bounds.ends_at
+        self._ends_at = bounds.expires_at
         self._read_within, self._write_within = bounds.read_within, bounds.write_within
 
     def receive(self) -> bytes:
@@ -155,7 +155,7 @@ class Connection(Incoming):
         self.skip_interim_heads()
         return not data or not self.may_be_interim
 
-    def is_fit(self, idle_at_most: float, requests_at_most: int) -> bool:
+    def is_reusable(self, idle_at_most: float, requests_at_most: int) -> bool:
         """Whether it may serve another exchange: young, and silent since the last one."""
         if self.served >= requests_at_most or time.monotonic() - self.idle_since > idle_at_most:
             return False
@@ -180,56 +180,56 @@ class Connection(Incoming):
         self.sock.close()
 
 
-def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, bounds: ExchangeBounds) -> Connection:
+def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, bounds: IoTimeouts) -> Connection:
     """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
-    ends_at = bounds.connect_ends_at
+    expires_at = bounds.connect_expires_at
     tls, egress, limits = settings.tls, settings.egress, settings.head_limits
     sock: Any
     if isinstance(proxy, SocksProxy):
-        sock = _connect_by_socks(url, proxy, egress, ends_at)
+        sock = _connect_by_socks(url, proxy, egress, expires_at)
     elif proxy is None:
-        sock = _connect_to_any(_addresses(url, egress, ends_at), ends_at)
+        sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at)
     else:
-        sock = _connect_to_any(resolve(proxy.address.host, proxy.address.port, _left(ends_at)), ends_at)
+        sock = _connect_to_any(resolve(proxy.address.host, proxy.address.port, _left(expires_at)), expires_at)
     try:
         if isinstance(proxy, HttpProxy):
             if proxy.address.scheme == "https":
-                sock = _secured(sock, proxy.address.host, tls, ends_at)
+                sock = _secured(sock, proxy.address.host, tls, expires_at)
             if url.scheme == "https":
-                _open_tunnel(Connection(sock, ends_at, limits), url, proxy)
+                _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
         if url.scheme == "https":
-            sock = _secured(sock, url.host, tls, ends_at)
-        return Connection(sock, ends_at, limits)
+            sock = _secured(sock, url.host, tls, expires_at)
+        return Connection(sock, expires_at, limits)
     except BaseException:
         sock.close()
         raise
 
 
-def _addresses(url: Url, egress: EgressPolicy | None, ends_at: float | None) -> list[Address]:
-    found = resolve(url.host, url.port, _left(ends_at))
+def _addresses(url: Url, egress: EgressPolicy | None, expires_at: float | None) -> list[Address]:
+    found = resolve(url.host, url.port, _left(expires_at))
     return permitted(found, address_text, url.host, url.port, egress)
 
 
 def _connect_by_socks(
-    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, ends_at: float | None
+    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, expires_at: float | None
 ) -> socket.socket:
     host = url.host
     if not proxy.resolves:
         try:
-            host = destination(_addresses(url, egress, ends_at))
+            host = destination(_addresses(url, egress, expires_at))
         except (OSError, UnicodeError) as error:  # of our own resolver, and not of the proxy
-            raise ExchangeError(Phase.CONNECT, error) from None
-    sock = _connect_to_any(resolve(proxy.host, proxy.port, _left(ends_at)), ends_at)
+            raise PhaseError(Phase.CONNECT, error) from None
+    sock = _connect_to_any(resolve(proxy.host, proxy.port, _left(expires_at)), expires_at)
     try:
-        open_by_socks(sock, proxy, host, url.port, lambda: _left(ends_at))
+        open_by_socks(sock, proxy, host, url.port, lambda: _left(expires_at))
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _connect_to_any(addresses: list[Address], ends_at: float | None) -> socket.socket:
-    sock = connect_to_any(addresses, _left(ends_at))
+def _connect_to_any(addresses: list[Address], expires_at: float | None) -> socket.socket:
+    sock = connect_to_any(addresses, _left(expires_at))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -240,9 +240,9 @@ class _OuterSocket:
     So a timeout that is set is that of all steps until the next one is set, and not of each.
     """
 
-    def __init__(self, sock: ssl.SSLSocket, ends_at: float | None) -> None:
+    def __init__(self, sock: ssl.SSLSocket, expires_at: float | None) -> None:
         self.sock = sock
-        self._ends_at = ends_at
+        self._ends_at = expires_at
 
     def settimeout(self, seconds: float | None) -> None:
         self._ends_at = None if seconds is None else time.monotonic() + seconds
@@ -262,10 +262,10 @@ class _OuterSocket:
         self.sock.close()
 
 
-def _secured(sock: Any, host: str, tls: TlsSettings, ends_at: float | None) -> Any:
-    sock.settimeout(_left(ends_at))  # bounds the handshake as a whole
+def _secured(sock: Any, host: str, tls: TlsSettings, expires_at: float | None) -> Any:
+    sock.settimeout(_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(_OuterSocket(sock, ends_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
+        return SSLTransport(_OuterSocket(sock, expires_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
     return tls.context.wrap_socket(
         sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
     )

@@ -13,7 +13,7 @@ from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
 from ..failures import Phase, UnsendableError
 
-__all__ = ["ERRORS", "meaning"]
+__all__ = ["ERRORS", "translate_error"]
 
 ERRORS = (NotHttpError, rex.RequestException, uex.HTTPError, uex.ProxySchemeUnsupported, OSError)
 
@@ -47,7 +47,7 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Exception]], ...] = (
 )
 
 
-def meaning(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
+def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
     """The phase and the builtin error behind an error of requests or urllib3."""
     if isinstance(error, NotHttpError):
         return phase, error

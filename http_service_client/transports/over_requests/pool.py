@@ -1,6 +1,6 @@
 """Pools of the blocking transport: a connection is used by one exchange at a time, and kept for more.
 
-requests sees a pool through `urlopen` alone, which raises `ExchangeError` and nothing else: neither an
+requests sees a pool through `urlopen` alone, which raises `PhaseError` and nothing else: neither an
 OSError nor urllib3's, it passes through `HTTPAdapter.send` unchanged and says in which phase it happened.
 So what became of a request is known, not guessed.
 """
@@ -17,15 +17,15 @@ from typing import Any
 
 from ...http.headers import ends_connection
 from ...http.http1.errors import NotHttpError
-from ...http.http1.parser import Body, Head, read_head, request_head
+from ...http.http1.parser import Head, ResponseBody, read_head, request_head
 from ...http.messages import Headers
 from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
-from .connection import Connection, ExchangeBounds, ExchangeError, connect
+from .connection import Connection, IoTimeouts, PhaseError, connect
 
-__all__ = ["Answer", "Pool"]
+__all__ = ["Pool", "Urllib3StyleResponse"]
 
 _PIECE = 64 * 1024  # bytes handed to the kernel at a time
 
@@ -54,18 +54,18 @@ class Pool:
         body: Any = None,
         headers: Mapping[str, str] | None = None,
         *,
-        timeout: ExchangeBounds,
+        timeout: IoTimeouts,
         chunked: bool = False,
         **options: Any,
-    ) -> Answer:
-        """One exchange, up to the end of the response's headers. Raises ExchangeError alone.
+    ) -> Urllib3StyleResponse:
+        """One exchange, up to the end of the response's headers. Raises PhaseError alone.
 
         The signature is urllib3's, as far as `HTTPAdapter.send` makes use of it.
         """
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
-            connection = self._take() or connect(self._url, self._proxy, self._settings, timeout)
+            connection = self._acquire_idle() or connect(self._url, self._proxy, self._settings, timeout)
             connection.begin(timeout)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
@@ -73,11 +73,11 @@ class Pool:
             head = read_head(connection)
             head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
-            return Answer(head, Body(connection, head, method), connection, self)
+            return Urllib3StyleResponse(head, ResponseBody(connection, head, method), connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
                 connection.close()
-            failed = ExchangeError(phase, error)
+            failed = PhaseError(phase, error)
         except BaseException:  # a KeyboardInterrupt, or a bug
             if connection is not None:
                 connection.close()
@@ -95,19 +95,19 @@ class Pool:
             fields.append(("Transfer-Encoding", "chunked"))
         return request_head(method, target, self._host, fields)
 
-    def _take(self) -> Connection | None:
+    def _acquire_idle(self) -> Connection | None:
         """An idle connection that is fit for use: the one used last, for it is the likeliest to be so."""
         while self._idle:
             try:
                 connection = self._idle.pop()
             except IndexError:  # another thread was first
                 return None
-            if connection.is_fit(self._kept_for, self._max_requests):
+            if connection.is_reusable(self._kept_for, self._max_requests):
                 return connection
             connection.close()
         return None
 
-    def put_back(self, connection: Connection) -> None:
+    def release(self, connection: Connection) -> None:
         """Keep a connection that has read its response to the end."""
         if connection.served >= self._max_requests:
             connection.close()
@@ -172,12 +172,12 @@ def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryvi
         yield b"0\r\n\r\n"
 
 
-class Answer:
+class Urllib3StyleResponse:
     """A response as requests wants it from urllib3: its head, and a body to read. Undecoded."""
 
     version = 11
 
-    def __init__(self, head: Head, body: Body, connection: Connection, pool: Pool) -> None:
+    def __init__(self, head: Head, body: ResponseBody, connection: Connection, pool: Pool) -> None:
         self.status = head.status
         self.reason = head.reason
         self.headers = Headers(head.fields)
@@ -187,7 +187,7 @@ class Answer:
         self._pool = pool
         self._let_go_if_complete()
 
-    def bound(self, bounds: ExchangeBounds) -> None:
+    def bound(self, bounds: IoTimeouts) -> None:
         """Take other bounds for the reads to come."""
         if self._connection is not None:
             self._connection.begin(bounds)
@@ -236,7 +236,7 @@ class Answer:
         else:
             connection, self._connection = self._connection, None
             if connection is not None:
-                self._pool.put_back(connection)
+                self._pool.release(connection)
 
 
 def _closed_under_the_read() -> ConnectionAbortedError:

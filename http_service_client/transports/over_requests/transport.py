@@ -21,7 +21,7 @@ from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.timeouts import Timeout
 from ...errors import Failure, HttpClientError
-from ...http.bodies.encoding import FORM, Body
+from ...http.bodies.encoding import FORM, RequestBody
 from ...http.content_codings.decoder import Decoder
 from ...http.headers import Headers
 from ...http.http1.framing import field_text
@@ -37,9 +37,9 @@ from ..failures import (
     refusal_of,
     source_failed,
 )
-from .connection import ExchangeBounds, ExchangeError
-from .errors import ERRORS, meaning
-from .pool import Answer, Pool
+from .connection import IoTimeouts, PhaseError
+from .errors import ERRORS, translate_error
+from .pool import Pool, Urllib3StyleResponse
 from .vcr import RecordedPool, is_recorded
 
 __all__ = ["RequestsTransport"]
@@ -71,13 +71,13 @@ class RequestsTransport:
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read in full."""
-        return self._exchange(request, timeout)
+        return self._send_once(request, timeout)
 
     def open_response(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange, a success's body left to be read."""
-        return self._exchange(request, timeout, leaves_open=True)
+        return self._send_once(request, timeout, leaves_open=True)
 
-    def _exchange(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
+    def _send_once(self, request: HttpRequest, timeout: Timeout, leaves_open: bool = False) -> Outcome:
         if self._is_closed:
             return already_closed()
         started = time.monotonic()
@@ -108,7 +108,7 @@ class RequestsTransport:
             with answer:
                 content = self._read(answer)
             return _response(request, answer, content, time.monotonic() - started)
-        except ExchangeError as failed:
+        except PhaseError as failed:
             phase, error = failed.phase, failed.error
         except HttpClientError as refused:
             return refusal_of(refused)
@@ -133,7 +133,7 @@ class RequestsTransport:
         return b"".join(parts)
 
 
-class _OpenBody:
+class RequestsBodySource:
     """The body of a response that was left open."""
 
     def __init__(self, request: HttpRequest, answer: requests.Response) -> None:
@@ -143,7 +143,7 @@ class _OpenBody:
     def read(self, timeout: Timeout) -> bytes | Failure:
         raw: Any = self._answer.raw
         started = time.monotonic()
-        if isinstance(raw, Answer):
+        if isinstance(raw, Urllib3StyleResponse):
             # Bytes that frame the body are none of it: who drips only these is silent.
             raw.bound(_bounds(timeout.within(timeout.read), started))
         try:
@@ -165,20 +165,20 @@ def _failed(
     error: BaseException,
     request: HttpRequest,
     timeout: Timeout,
-    bounds: ExchangeBounds,
+    bounds: IoTimeouts,
     proxy: str | None = None,
 ) -> Failure:
-    phase, error = meaning(phase, error)
-    is_over = bounds.ends_at is not None and time.monotonic() >= bounds.ends_at - _TIMER_SLACK
-    return failure_of(phase, error, request, timeout, is_over, proxy)
+    phase, error = translate_error(phase, error)
+    timed_out = bounds.expires_at is not None and time.monotonic() >= bounds.expires_at - _TIMER_SLACK
+    return failure_of(phase, error, request, timeout, timed_out, proxy)
 
 
-def _bounds(timeout: Timeout, started: float) -> ExchangeBounds:
-    ends_at = None if timeout.total is None else started + timeout.total
-    connect_ends_at = None if timeout.connect is None else started + timeout.connect
-    if connect_ends_at is None or (ends_at is not None and ends_at < connect_ends_at):
-        connect_ends_at = ends_at
-    return ExchangeBounds(ends_at, connect_ends_at, timeout.read, timeout.write)
+def _bounds(timeout: Timeout, started: float) -> IoTimeouts:
+    expires_at = None if timeout.total is None else started + timeout.total
+    connect_expires_at = None if timeout.connect is None else started + timeout.connect
+    if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):
+        connect_expires_at = expires_at
+    return IoTimeouts(expires_at, connect_expires_at, timeout.read, timeout.write)
 
 
 class _PlainSession(requests.Session):
@@ -274,7 +274,7 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     prepared.headers = CaseInsensitiveDict(request.headers.pairs())
     prepared.hooks = {"response": []}
     prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # what mocks look for
-    body: Body = request.outgoing_body
+    body: RequestBody = request.outgoing_body
     if body.length == 0:
         prepared.body = None
         if request.method not in _SILENT_WITHOUT_BODY:
@@ -303,7 +303,7 @@ def _response(
 def _open_response(request: HttpRequest, answer: requests.Response, elapsed: float) -> OpenResponse:
     return OpenResponse(
         answer.status_code,
-        source=_OpenBody(request, answer),
+        source=RequestsBodySource(request, answer),
         headers=_fields(answer),
         reason_phrase=answer.reason or "",
         url=request.url,

@@ -14,7 +14,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout
 
 from ...http.content_codings.decoder import is_encoded
-from .connection import ExchangeBounds
+from .connection import IoTimeouts
 
 __all__ = ["RecordedPool", "is_recorded"]
 
@@ -33,7 +33,7 @@ class RecordedPool:
     def __init__(self, pool: Any) -> None:
         self._pool = pool
 
-    def urlopen(self, *arguments: Any, timeout: ExchangeBounds, **options: Any) -> Any:
+    def urlopen(self, *arguments: Any, timeout: IoTimeouts, **options: Any) -> Any:
         """As urllib3's, whose errors these are."""
         answer: Any = self._pool.urlopen(*arguments, timeout=_for_urllib3(timeout), **options)
         if isinstance(answer, http.client.HTTPResponse):  # what vcrpy records, urllib3 has decoded
@@ -43,10 +43,10 @@ class RecordedPool:
         return answer
 
 
-def _for_urllib3(bounds: ExchangeBounds) -> Timeout:
-    reads = [bound for bound in (_left(bounds.ends_at), bounds.read_within) if bound is not None]
-    return Timeout(connect=_left(bounds.connect_ends_at), read=min(reads, default=None))
+def _for_urllib3(bounds: IoTimeouts) -> Timeout:
+    reads = [bound for bound in (_left(bounds.expires_at), bounds.read_within) if bound is not None]
+    return Timeout(connect=_left(bounds.connect_expires_at), read=min(reads, default=None))
 
 
-def _left(ends_at: float | None) -> float | None:
-    return None if ends_at is None else max(0.001, ends_at - time.monotonic())  # urllib3 takes no 0
+def _left(expires_at: float | None) -> float | None:
+    return None if expires_at is None else max(0.001, expires_at - time.monotonic())  # urllib3 takes no 0

@@ -35,7 +35,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import ORIGIN, RESET, URL, Bench, FakeTransport, FrontEnd, run_task, short
+from kit.fakes import ORIGIN, RESET, URL, FakeTransport, FrontEnd, Harness, run_task, short
 
 NAN, INF = float("nan"), float("inf")
 
@@ -506,7 +506,7 @@ def test_a_proxy_that_is_none_is_refused_without_its_secret(proxy: Any) -> None:
 
 def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
     """By default, by a call's own, and left out by None, in any spelling."""
-    bench = Bench(front_end, default_headers={"X-Team": "blue", "Accept": "application/json"})
+    bench = Harness(front_end, default_headers={"X-Team": "blue", "Accept": "application/json"})
     for headers in (
         None,
         {"x-team": "red"},
@@ -526,7 +526,7 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
 def test_compression_is_asked_for_or_not(front_end: FrontEnd) -> None:
     """enable_compression=False asks for the bytes as they are."""
     for wanted, header in [(True, "gzip"), (False, "identity")]:
-        bench = Bench(front_end, connection_pool=ConnectionPoolConfig(enable_compression=wanted))
+        bench = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=wanted))
         bench.request()
         assert header in bench.transport.sent[0].headers["Accept-Encoding"]
 
@@ -536,7 +536,7 @@ def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, co
     """From compression_threshold on, when switched on; the length is that of what is sent."""
     pool = ConnectionPoolConfig(compression_threshold=100)
     for switch in (True, False):
-        bench = Bench(front_end, connection_pool=pool, enable_request_compression=switch)
+        bench = Harness(front_end, connection_pool=pool, enable_request_compression=switch)
         bench.request("POST", data=b"x" * size)
         (sent,) = bench.transport.sent
         assert sent.headers.get("Content-Encoding") == (coding if switch else None)
@@ -554,7 +554,7 @@ def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 def test_switches(front_end: FrontEnd) -> None:
     """Breaker, retries and budget are off when switched off."""
-    bench = Bench(
+    bench = Harness(
         front_end,
         RESET,
         enable_circuit_breaker=False,
@@ -577,7 +577,7 @@ def test_a_policy_object_in_the_configuration(front_end: FrontEnd) -> None:
         raise RuntimeError("a listener that fails must not fail the call")
 
     policy = CircuitBreakerPolicy(failure_threshold=1, on_change=on_change)
-    bench = Bench(front_end, 500, circuit_breaker_config=policy, enable_retry_policy=False)
+    bench = Harness(front_end, 500, circuit_breaker_config=policy, enable_retry_policy=False)
     bench.request()
     bench.request(url="https://other.example.com/")
     assert heard == [(ORIGIN, "open"), ("https://other.example.com", "open")]
@@ -586,7 +586,7 @@ def test_a_policy_object_in_the_configuration(front_end: FrontEnd) -> None:
 
 def test_max_connections_hold(front_end: FrontEnd) -> None:
     """Both limits are those of the configuration."""
-    bench = Bench(front_end, max_connections=7, max_connections_per_host=3)
+    bench = Harness(front_end, max_connections=7, max_connections_per_host=3)
     bench.request()
     assert [limit.capacity for limit in bench.limits] == [7, 3]
 
@@ -689,7 +689,7 @@ def test_a_wrong_call_sends_nothing(
     front_end: FrontEnd, options: dict[str, Any], kind: type[HttpClientError], message: str
 ) -> None:
     """Said at once, by name; both worlds, and nothing reached the wire."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     options = {"method": "POST", "url": URL, **options}
     with pytest.raises(kind) as raised:
         bench.request(options.pop("method"), options.pop("url"), **options)
@@ -703,7 +703,7 @@ def test_a_wrong_call_sends_nothing(
 
 def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> None:
     """client.request(url, method) is an easy slip, and the URL may hold a token."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     with pytest.raises(InvalidRequestError, match="method must be") as raised:
         bench.request("https://h/?token=s3cret", "GET")
     assert "s3cret" not in str(raised.value)
@@ -712,7 +712,7 @@ def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> Non
 @pytest.mark.parametrize("keyword", ["verify", "jsn", "proxies", "stream", "follow_redirects", "x"])
 def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, keyword: str) -> None:
     """For every verb, in both worlds."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     with pytest.raises(TypeError, match=f"{keyword!r}"):
         bench.request(**{keyword: True})
     assert bench.sends == 0
@@ -754,7 +754,7 @@ def test_an_async_body_in_a_blocking_call_is_refused() -> None:
 
     from kit.fakes import Blocking
 
-    bench = Bench(Blocking())
+    bench = Harness(Blocking())
     with pytest.raises(InvalidRequestError, match="_async"):
         bench.request("POST", data=chunks())
     assert bench.state.breaker.snapshot().failures == 0
@@ -768,7 +768,7 @@ def test_a_body_that_breaks_while_it_is_drawn(front_end: FrontEnd) -> None:
         yield b"x"
         raise ZeroDivisionError
 
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     with pytest.raises(ZeroDivisionError):
         bench.request("POST", data=chunks())
     assert all(limit.in_use == 0 for limit in bench.limits)
@@ -781,7 +781,7 @@ def test_a_body_that_breaks_while_it_is_drawn(front_end: FrontEnd) -> None:
 
 def test_use_after_close_is_a_clear_error(front_end: FrontEnd) -> None:
     """Every verb of both worlds; closing twice is once."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     bench.request()
     if front_end.name == "blocking":
         bench.client.close()
@@ -819,7 +819,7 @@ VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_of_both_worlds(front_end: FrontEnd, verb: str) -> None:
     """Sends its own method, and takes the keywords."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     if front_end.name == "blocking":
         getattr(bench.client, verb)(URL, params={"a": 1})
     else:

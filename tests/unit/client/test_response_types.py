@@ -8,7 +8,7 @@ from typing import Any, Optional
 import pytest
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
-from kit.fakes import Bench, FrontEnd
+from kit.fakes import FrontEnd, Harness
 
 
 @dataclass
@@ -17,8 +17,8 @@ class Order:
     status: str = "baking"
 
 
-def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Bench:
-    return Bench(front_end, HttpResponse(status, content=content))
+def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Harness:
+    return Harness(front_end, HttpResponse(status, content=content))
 
 
 @pytest.mark.parametrize(

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
-from http_service_client.core.machines.semaphore import Limit
-from http_service_client.core.origins import KeyRegistry, KeyState
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.origins import OriginRegistry, OriginState
 from kit.fakes import FakeClock, LockWithQueue
 
 
-def registry_of(max_keys: int, lock: LockWithQueue | None = None) -> KeyRegistry:
-    def make(key: str) -> KeyState:
+def registry_of(max_keys: int, lock: LockWithQueue | None = None) -> OriginRegistry:
+    def make(key: str) -> OriginState:
         settings, clock = CircuitBreakerSettings(), FakeClock()
         breaker = CircuitBreaker(settings, clock=clock.monotonic, random=lambda: 0.0, lock=LockWithQueue())
-        return KeyState(breaker, None, Limit(1, lock=LockWithQueue()))
+        return OriginState(breaker, None, FairSemaphore(1, lock=LockWithQueue()))
 
-    return KeyRegistry(make, lock or LockWithQueue(), max_keys)
+    return OriginRegistry(make, lock or LockWithQueue(), max_keys)
 
 
-def known(registry: KeyRegistry) -> list[str]:
+def known(registry: OriginRegistry) -> list[str]:
     return [key for key, _ in registry.items()]
 
 
@@ -35,7 +35,7 @@ def test_two_that_ask_at_once_get_one_state() -> None:
     """Or each would have a circuit, and a limit, of its own."""
     lock = LockWithQueue()
     registry = registry_of(10, lock)
-    got: list[KeyState] = []
+    got: list[OriginState] = []
     lock.first = lambda: got.append(registry.get("a"))
     assert registry.get("a") is got[0]
 
@@ -50,6 +50,6 @@ def test_the_oldest_keys_at_rest_are_forgotten() -> None:
     permit = breaker.try_acquire()
     assert isinstance(permit, Permit)
     permit.record_failure()
-    assert registry.get("2").connections.try_enter()
+    assert registry.get("2").connections.try_acquire()
     registry.get("new")
     assert known(registry) == ["0", "2", *map(str, range(4, 16)), "new"]

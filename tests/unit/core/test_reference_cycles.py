@@ -32,7 +32,7 @@ from http_service_client import (
     TooManyRedirectsError,
 )
 from http_service_client.errors import Failure, SentState
-from kit.fakes import READ_TIMEOUT, RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, failure, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, Blocking, FakeClock, FrontEnd, Harness, Tasks, failure, short
 
 PACKAGE = str(Path(http_service_client.__file__).parent)
 TIMES = 1000
@@ -77,9 +77,9 @@ NO_WAIT: dict[str, Any] = {"retry_policy_config": {"max_attempts": 2, "initial_d
 
 def failing(
     script: Any = 200, options: dict[str, Any] | None = None, isolated: bool = False, **settings: Any
-) -> Callable[[FrontEnd], tuple[Bench, dict[str, Any]]]:
-    def make(front_end: FrontEnd) -> tuple[Bench, dict[str, Any]]:
-        bench = Bench(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
+) -> Callable[[FrontEnd], tuple[Harness, dict[str, Any]]]:
+    def make(front_end: FrontEnd) -> tuple[Harness, dict[str, Any]]:
+        bench = Harness(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
         if isolated:
             bench.state.breaker.isolate()
         return bench, options or {}
@@ -160,7 +160,7 @@ def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str)
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_a_deadline_s_cut_leaves_no_cycle(front_end: FrontEnd) -> None:
     """The interceptor's task and what it was cancelled with are freed too."""
-    bench = Bench(front_end, request_interceptors=[WaitsForEver])
+    bench = Harness(front_end, request_interceptors=[WaitsForEver])
     ALIVE.append(bench)
     for _ in range(20):
         bench.error(TimeoutError, total_timeout=0.0005)
@@ -173,7 +173,7 @@ def test_a_cancelled_call_leaves_no_cycle() -> None:
     async def main() -> None:
         for chain in [[], [WaitsForEver]]:
             for total in [None, 60.0]:
-                bench = Bench(Tasks(), request_interceptors=chain)
+                bench = Harness(Tasks(), request_interceptors=chain)
                 ALIVE.append(bench)
                 task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
                 await asyncio.sleep(0)
@@ -233,7 +233,7 @@ def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> Non
     gc.collect()
     gc.disable()
     try:
-        bench = Bench(front_end, 503, **NO_WAIT)
+        bench = Harness(front_end, 503, **NO_WAIT)
         bench.request()
         freed = weakref.ref(bench.client)
         del bench
@@ -245,7 +245,7 @@ def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> Non
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_an_error_that_is_kept_keeps_no_cycle(front_end: FrontEnd) -> None:
     """Whoever logs an error later holds its request and timeline, and frees them by letting go."""
-    bench = Bench(front_end, RESET, **NO_WAIT)
+    bench = Harness(front_end, RESET, **NO_WAIT)
     ALIVE.append(bench)
     error = bench.error(ConnectionLostError)
     kept = weakref.ref(error)
@@ -294,7 +294,7 @@ def frames(error: BaseException) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
 def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEnd, outcome: Any) -> None:
     """The user's line stands at the bottom of what matters; how we are made is not his business."""
-    bench = Bench(front_end, outcome, **NO_WAIT)
+    bench = Harness(front_end, outcome, **NO_WAIT)
 
     def in_users_code() -> None:
         bench.client.get(URL)
@@ -347,7 +347,7 @@ def test_tracebacks_of_guarded_functions_do_not_grow(front_end: FrontEnd, guard:
 
 def test_a_shared_failure_raises_an_error_of_its_own_each_time() -> None:
     """A transport may return one constant failure: no two callers share an error."""
-    bench = Bench(Blocking(), RESET, enable_circuit_breaker=False, **NO_WAIT)
+    bench = Harness(Blocking(), RESET, enable_circuit_breaker=False, **NO_WAIT)
     first, second = bench.error(ConnectionLostError), bench.error(ConnectionLostError)
     assert first is not second
     assert first.timeline is not second.timeline

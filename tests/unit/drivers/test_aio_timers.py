@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.core.effects import TIMED_OUT
-from http_service_client.drivers.aio_timers import Alarms, new_alarms
+from http_service_client.drivers.aio_timers import TimerWheel, new_timer_wheel
 
 
 class HandMadeLoop:
-    """As much of an event loop as alarms need; its time goes on by hand."""
+    """As much of an event loop as timers need; its time goes on by hand."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -64,7 +64,7 @@ WAITS = st.lists(
 def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, float, float]]) -> None:
     """A wait that has not ended by then hears at that instant; one that has, never."""
     loop: Any = HandMadeLoop()
-    alarms = Alarms(loop)
+    timers = TimerWheel(loop)
     waiters = [Waiter(loop) for _ in waits]
     due: dict[int, dict[Any, float]] = {}
 
@@ -75,7 +75,7 @@ def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, fl
         loop.go_on_until(then)
         waiter: Any = waiters[index]
         if not is_end:
-            due[index] = alarms.set(then, waits[index][1], waiter)
+            due[index] = timers.set(then, waits[index][1], waiter)
         elif not waiter.done():
             due[index].pop(waiter, None)
             waiter.told_at = -1.0  # its result is here
@@ -85,17 +85,17 @@ def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, fl
             assert waiter.told_at == start + length
         elif lasts < length:
             assert waiter.told_at == -1.0
-    assert not alarms._by_second
+    assert not timers._by_second
 
 
 def test_waits_that_end_in_time_share_a_timer() -> None:
     """Ten thousand calls in a second, each with half a minute to go: one timer, and nothing is kept of them."""
     loop: Any = HandMadeLoop()
-    alarms = Alarms(loop)
+    timers = TimerWheel(loop)
     for number in range(10_000):
         loop.go_on_until(number / 10_000)
         waiter: Any = Waiter(loop)
-        due = alarms.set(loop.now, 30, waiter)
+        due = timers.set(loop.now, 30, waiter)
         due.pop(waiter)
         assert not due
     assert loop.timers == 1
@@ -104,12 +104,12 @@ def test_waits_that_end_in_time_share_a_timer() -> None:
 def test_waits_with_an_hour_to_go_leave_no_more_than_a_minute_of_seconds() -> None:
     """One call a second, each with an hour to go: what is noted of those that are over is soon forgotten."""
     loop: Any = HandMadeLoop()
-    alarms = Alarms(loop)
+    timers = TimerWheel(loop)
     for number in range(1000):
         loop.go_on_until(number)
         waiter: Any = Waiter(loop)
-        alarms.set(loop.now, 3600, waiter).pop(waiter)
-    assert len(alarms._by_second) <= 61
+        timers.set(loop.now, 3600, waiter).pop(waiter)
+    assert len(timers._by_second) <= 61
     assert len(loop._due) <= 61
 
 
@@ -118,7 +118,7 @@ def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> Non
 
     loop: Any = HandMadeLoop()
     waiter: Any = Waiter(loop)
-    due = Alarms(loop).set(loop.now, 0.9, waiter)
+    due = TimerWheel(loop).set(loop.now, 0.9, waiter)
     loop.go_on_until(0.1)
     due.pop(waiter)
     seen = weakref.ref(waiter)
@@ -134,15 +134,15 @@ def test_a_wait_does_not_keep_the_context_of_its_task() -> None:
 
     variable: ContextVar[Kept] = ContextVar("variable")
 
-    async def wait(alarms: Alarms) -> weakref.ref[Kept]:
+    async def wait(timers: TimerWheel) -> weakref.ref[Kept]:
         kept = Kept()
         variable.set(kept)
-        waiter = alarms.loop.create_future()
-        alarms.set(alarms.loop.time(), 30, waiter).pop(waiter)
+        waiter = timers.loop.create_future()
+        timers.set(timers.loop.time(), 30, waiter).pop(waiter)
         return weakref.ref(kept)
 
     async def main() -> bool:
-        seen = await asyncio.create_task(wait(Alarms(asyncio.get_running_loop())))
+        seen = await asyncio.create_task(wait(TimerWheel(asyncio.get_running_loop())))
         await asyncio.sleep(0)
         return seen() is None
 
@@ -154,9 +154,9 @@ def test_on_a_real_loop() -> None:
 
     async def wait() -> tuple[object, float]:
         loop = asyncio.get_running_loop()
-        alarms, waiter = Alarms(loop), loop.create_future()
+        timers, waiter = TimerWheel(loop), loop.create_future()
         began = loop.time()
-        alarms.set(began, 0.05, waiter)
+        timers.set(began, 0.05, waiter)
         return await waiter, loop.time() - began
 
     told, after = asyncio.run(wait())
@@ -166,10 +166,10 @@ def test_on_a_real_loop() -> None:
 
 def test_each_loop_has_its_own_and_closed_ones_are_forgotten() -> None:
     """A program that runs one loop after the other keeps none of them."""
-    known: dict[asyncio.AbstractEventLoop, Alarms] = {}
+    known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
 
     async def one() -> None:
-        new_alarms(known)
+        new_timer_wheel(known)
 
     for _ in range(3):
         asyncio.run(one())

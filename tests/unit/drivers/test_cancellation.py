@@ -27,12 +27,12 @@ from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker
 from http_service_client.core.machines.circuit_states import CircuitBreakerState
 from http_service_client.core.machines.retry_budget import RetryBudget
-from http_service_client.core.machines.semaphore import Limit, Ticket
-from http_service_client.drivers.aio import TaskDriver, _wait_for_grant
-from http_service_client.drivers.aio_timers import Alarms
+from http_service_client.core.machines.semaphore import FairSemaphore, Waiter
+from http_service_client.drivers.aio import AsyncioDriver, _wait_for_grant
+from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.errors import PoolTimeoutError, SentState
-from kit.fakes import URL, Bench, Blocking, FrontEnd, Tasks, run_task
+from kit.fakes import URL, Blocking, FrontEnd, Harness, Tasks, run_task
 
 # The effects of the rich call, in order.
 STORY = [Invoke, Acquire, Acquire, Send, Invoke, Sleep, Invoke, Send, Send, Invoke]
@@ -55,7 +55,7 @@ class Scenario:
     """A client in front of a half-open circuit, with every connection place in other hands."""
 
     def __init__(self, front_end: FrontEnd) -> None:
-        self.bench = Bench(
+        self.bench = Harness(
             front_end,
             425,  # worth a retry, and no failure of the service: the trial succeeds
             (302, {"Location": "/moved"}),
@@ -71,10 +71,10 @@ class Scenario:
         self.breaker.try_acquire().record_failure()  # type: ignore[union-attr]  # closed: a permit
         self.bench.clock.now += 5.0
         self.budget: RetryBudget = self.bench.state.budget
-        self.holders = [limit.request() for limit in self.bench.limits]
+        self.holders = [limit.acquire_later() for limit in self.bench.limits]
         self.seen: list[type[Effect[Any]]] = []
 
-    def let_go(self, ticket: Ticket) -> None:
+    def discard_body(self, ticket: Waiter) -> None:
         """The place that the ticket waits for is released by whoever holds it."""
         for holder in self.holders:
             if holder._limit is ticket._limit:
@@ -104,7 +104,7 @@ class Scenario:
     def go_on(self) -> None:
         """The same client, the same circuit: a trial passes at once, and its places are free."""
         self.bench.transport.script = [200]
-        self.bench.client._worlds._blocking = self.bench.client._worlds._tasks = None  # the true drivers
+        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = None  # the true drivers
         assert self.bench.request().status_code == 200
         assert [limit.in_use for limit in self.bench.limits] == [0, 0]
 
@@ -123,7 +123,7 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
             at = len(scenario.seen)
             scenario.seen.append(type(effect))
             if isinstance(effect, Acquire):
-                scenario.let_go(effect.ticket)
+                scenario.discard_body(effect.ticket)
             return interfere(at, perform, effect)
 
         return wrapped
@@ -137,13 +137,13 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
 
 def play_blocking(scenario: Scenario, interfere: Interfere) -> None:
     """Make the call, each effect performed by `interfere`."""
-    interpose(scenario.bench.client._worlds.blocking(), scenario, interfere)
+    interpose(scenario.bench.client._backends.blocking(), scenario, interfere)
     scenario.bench.client.get(URL, timeout=None)
 
 
 def play_task(scenario: Scenario, interfere: Interfere) -> Any:
     """The coroutine of the call, as `play_blocking`."""
-    interpose(scenario.bench.client._worlds.tasks(), scenario, interfere)
+    interpose(scenario.bench.client._backends.asyncio(), scenario, interfere)
     return scenario.bench.client.get_async(URL, timeout=None)
 
 
@@ -256,8 +256,8 @@ def test_an_abandoned_plan_at_each_effect(index: int, how: str) -> None:
 # The race that the tickets decide: a grant and a cancellation in one tick.
 
 
-def wait_for(limit: Limit, timeout: float | None = None) -> Acquire:
-    return Acquire(limit.request(), timeout)
+def wait_for(limit: FairSemaphore, timeout: float | None = None) -> Acquire:
+    return Acquire(limit.acquire_later(), timeout)
 
 
 @pytest.mark.parametrize("ticks", range(8))
@@ -267,7 +267,7 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
 
     `asyncio.wait_for` swallowed it before Python 3.12.
     """
-    limit = Limit(1, lock=threading.Lock())
+    limit = FairSemaphore(1, lock=threading.Lock())
 
     def plan() -> Any:
         acquire = wait_for(limit, timeout)
@@ -281,8 +281,8 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
         await asyncio.Event().wait()
 
     async def main() -> None:
-        holder = limit.request()
-        task = asyncio.create_task(TaskDriver(None, never).run(plan()))  # type: ignore[arg-type]
+        holder = limit.acquire_later()
+        task = asyncio.create_task(AsyncioDriver(None, never).run(plan()))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert limit.waiting == 1
@@ -300,29 +300,29 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
 @pytest.mark.parametrize("is_cancelled", [False, True])
 def test_a_wait_that_has_ended_leaves_nothing_behind_until_its_time_is_over(is_cancelled: bool) -> None:
     """A thousand waits a second, each with ten seconds to go, would be ten thousand of them kept."""
-    limit = Limit(1, lock=threading.Lock())
+    limit = FairSemaphore(1, lock=threading.Lock())
 
     async def main() -> list[Any]:
-        known: dict[asyncio.AbstractEventLoop, Alarms] = {}
-        holder = limit.request()
+        known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        holder = limit.acquire_later()
         task = asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0)))
         await asyncio.sleep(0)
-        (alarms,) = known.values()
-        assert any(alarms._by_second.values())
+        (timers,) = known.values()
+        assert any(timers._by_second.values())
         if is_cancelled:
             task.cancel()
         else:
             holder.release()
         await asyncio.wait([task], timeout=5)
-        return [waiter for waiting in alarms._by_second.values() for waiter in waiting]
+        return [waiter for waiting in timers._by_second.values() for waiter in waiting]
 
     assert run_task(main()) == []
 
 
 def test_a_grant_from_another_thread_wakes_the_task() -> None:
     """Threads and tasks share one limit."""
-    limit = Limit(1, lock=threading.Lock())
-    holder = limit.request()
+    limit = FairSemaphore(1, lock=threading.Lock())
+    holder = limit.acquire_later()
 
     def plan() -> Any:
         acquire = wait_for(limit)
@@ -333,7 +333,7 @@ def test_a_grant_from_another_thread_wakes_the_task() -> None:
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
-        task = asyncio.create_task(TaskDriver(None).run(plan()))  # type: ignore[arg-type]
+        task = asyncio.create_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
         await asyncio.sleep(0)
         await loop.run_in_executor(None, holder.release)
         return await task
@@ -362,14 +362,14 @@ def test_a_grant_in_the_tick_of_the_timeout_is_used(driver: str) -> None:
     if driver == "blocking":
         assert BlockingDriver(None, None).run(plan()) is True  # type: ignore[arg-type]
     else:
-        assert run_task(TaskDriver(None).run(plan())) is True  # type: ignore[arg-type]
+        assert run_task(AsyncioDriver(None).run(plan())) is True  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("driver", ["blocking", "asyncio"])
 def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
     """False after the timeout, and the ticket leaves the queue."""
-    limit = Limit(1, lock=threading.Lock())
-    limit.request()
+    limit = FairSemaphore(1, lock=threading.Lock())
+    limit.acquire_later()
 
     def plan() -> Any:
         acquire = wait_for(limit, 0.001)
@@ -381,16 +381,16 @@ def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
     if driver == "blocking":
         assert BlockingDriver(None, None).run(plan()) is False  # type: ignore[arg-type]
     else:
-        assert run_task(TaskDriver(None).run(plan())) is False  # type: ignore[arg-type]
+        assert run_task(AsyncioDriver(None).run(plan())) is False  # type: ignore[arg-type]
     assert (limit.in_use, limit.waiting) == (1, 0)
 
 
 def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
     """Nothing was sent, the breaker learns nothing of it, and a POST may be tried again."""
-    bench = Bench(
+    bench = Harness(
         front_end, max_connections_per_host=1, retry_policy_config={"max_attempts": 2, "initial_delay": 0.0}
     )
-    holder = bench.state.connections.request()
+    holder = bench.state.connections.acquire_later()
     error = bench.error(PoolTimeoutError, "POST", timeout=Timeout(pool=0.001))
     assert (error.sent_state, bench.sends) == (SentState.NEVER_SENT, 0)
     assert len([event for event in error.timeline if event.name == "attempt_finished"]) == 2
@@ -401,10 +401,10 @@ def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
 
 def test_both_places_share_one_pool_timeout() -> None:
     """Who waited for a place of the host waits for one of the client only for what is left."""
-    bench = Bench(Blocking(), max_connections=1, max_connections_per_host=1)
-    exchange = Exchange(bench.client._open_call.keys, bench.limits[0])
-    held = [bench.limits[0].request(), bench.state.connections.request()]
-    call = bench.client._open_call("GET", URL, timeout=Timeout(pool=10.0))
+    bench = Harness(Blocking(), max_connections=1, max_connections_per_host=1)
+    exchange = Exchange(bench.client._call_builder.keys, bench.limits[0])
+    held = [bench.limits[0].acquire_later(), bench.state.connections.acquire_later()]
+    call = bench.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
     plan = exchange(call.request, call)
     for_host: Any = next(plan)
     bench.clock.now += 7.0
@@ -417,9 +417,9 @@ def test_both_places_share_one_pool_timeout() -> None:
 
 def test_a_wait_for_a_place_is_of_the_attempts_time() -> None:
     """The exchange behind it is allowed what is left."""
-    bench = Bench(Blocking(), max_connections_per_host=1)
-    holder = bench.state.connections.request()
-    call = bench.client._open_call("GET", URL, timeout=10.0)
+    bench = Harness(Blocking(), max_connections_per_host=1)
+    holder = bench.state.connections.acquire_later()
+    call = bench.client._call_builder.build("GET", URL, timeout=10.0)
     plan = bench.client._pipeline(call.request, call)
     assert isinstance(next(plan), Acquire)
     bench.clock.now += 4.0
@@ -431,7 +431,7 @@ def test_a_wait_for_a_place_is_of_the_attempts_time() -> None:
 
 def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
     """A crowd on two places, each of them cancelled after another number of ticks."""
-    bench = Bench(Tasks(), 200, max_connections=2, max_connections_per_host=2)
+    bench = Harness(Tasks(), 200, max_connections=2, max_connections_per_host=2)
 
     async def main() -> None:
         tasks = [asyncio.create_task(bench.client.get_async(URL)) for _ in range(60)]
@@ -477,7 +477,7 @@ def test_a_plan_that_is_abandoned_is_closed(driver: str) -> None:
             BlockingDriver(None, None, bad_sleep).run(plan())  # type: ignore[arg-type]
     else:
         with pytest.raises(asyncio.CancelledError):
-            run_task(TaskDriver(None, bad_sleep_async).run(plan()))  # type: ignore[arg-type]
+            run_task(AsyncioDriver(None, bad_sleep_async).run(plan()))  # type: ignore[arg-type]
     assert story == ["KeyboardInterrupt" if driver == "blocking" else "CancelledError", "closed"]
 
 
@@ -510,7 +510,7 @@ def does_something(frame: FrameType) -> bool:
 @pytest.mark.parametrize("kind", ["blocking", "asyncio"])
 def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: str) -> None:
     """Ctrl-C comes between two bytecodes, not where it would be convenient."""
-    run: Any = BlockingDriver.run if kind == "blocking" else TaskDriver.run
+    run: Any = BlockingDriver.run if kind == "blocking" else AsyncioDriver.run
     lines_to_the_end = 0
     for line_number in range(2, 100):
 
@@ -526,7 +526,7 @@ def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: st
                 BlockingDriver(None, None, lambda seconds: None).run(plan)  # type: ignore[arg-type]
             else:
                 # Stepped by hand: a loop would have its own thoughts on KeyboardInterrupt.
-                coroutine: Any = TaskDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
+                coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
                 while True:
                     coroutine.send(None)
         except (KeyboardInterrupt, StopIteration) as end:
@@ -568,7 +568,7 @@ def lines_of_cleanup(run: Any) -> int:
         if run is BlockingDriver.run:
             BlockingDriver(None, None, lambda seconds: None).run(steps())  # type: ignore[arg-type]
         else:
-            coroutine: Any = TaskDriver(None, asyncio.sleep).run(steps())  # type: ignore[arg-type]
+            coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(steps())  # type: ignore[arg-type]
             with contextlib.suppress(StopIteration):
                 while True:
                     coroutine.send(None)
@@ -592,5 +592,5 @@ def test_what_is_no_effect_is_an_error_in_the_plan(driver: str) -> None:
         if driver == "blocking":
             BlockingDriver(None, None).run(plan())  # type: ignore[arg-type]
         else:
-            run_task(TaskDriver(None).run(plan()))  # type: ignore[arg-type]
+            run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
     assert story == ["closed"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from kit.fakes import URL, Bench, Blocking
+from kit.fakes import URL, Blocking, Harness
 
 
 class Before:
@@ -25,7 +25,7 @@ class Before:
 
 
 def client_before(work: Callable[[], Any]) -> HttpServiceClient:
-    return Bench(Blocking(), request_interceptors=[Before(work)]).client
+    return Harness(Blocking(), request_interceptors=[Before(work)]).client
 
 
 def get_in_time(client: HttpServiceClient) -> int:

@@ -10,10 +10,10 @@ import pytest
 
 from http_service_client import ConfigurationError, DeadlineExceededError, deadline
 from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
-from kit.fakes import URL, Bench, FakeClock, FrontEnd, Tasks, run_task
+from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task
 
 
-def given(bench: Bench, **options: Any) -> float | None:
+def given(bench: Harness, **options: Any) -> float | None:
     """How long the transport was given for a call made now."""
     bench.request(**options)
     return bench.transport.timeouts[-1].total
@@ -21,7 +21,7 @@ def given(bench: Bench, **options: Any) -> float | None:
 
 def test_it_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     """And only those: before and after it there is none."""
-    bench, clock = Bench(front_end), FakeClock()
+    bench, clock = Harness(front_end), FakeClock()
     assert given(bench) == 30.0
     with deadline(2.0, clock=clock.monotonic):
         assert given(bench) == 2.0
@@ -34,7 +34,7 @@ def test_it_bounds_the_calls_inside(front_end: FrontEnd) -> None:
 @pytest.mark.parametrize(("outer", "inner", "left"), [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
 def test_deadlines_nest_by_the_minimum(front_end: FrontEnd, outer: float, inner: float, left: float) -> None:
     """An inner one may tighten the outer one, never loosen it; leaving it restores the outer one."""
-    bench, clock = Bench(front_end), FakeClock()
+    bench, clock = Harness(front_end), FakeClock()
     with deadline(outer, clock=clock.monotonic):
         with deadline(inner, clock=clock.monotonic):
             assert given(bench) == left
@@ -43,7 +43,7 @@ def test_deadlines_nest_by_the_minimum(front_end: FrontEnd, outer: float, inner:
 
 def test_it_nests_with_the_call_s_own(front_end: FrontEnd) -> None:
     """total_timeout and timeout hold beside it, whichever is the nearest."""
-    bench, clock = Bench(front_end), FakeClock()
+    bench, clock = Harness(front_end), FakeClock()
     with deadline(2.0, clock=clock.monotonic):
         assert given(bench, total_timeout=1.0) == 1.0
         assert given(bench, total_timeout=5.0) == 2.0
@@ -53,7 +53,7 @@ def test_it_nests_with_the_call_s_own(front_end: FrontEnd) -> None:
 
 def test_what_is_left_is_carried_between_clocks(front_end: FrontEnd) -> None:
     """Two clocks that started at different times agree on "2 seconds left", not on an instant."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     with deadline(2.0, clock=lambda: 1e9):
         assert given(bench) == pytest.approx(2.0)
 
@@ -105,7 +105,7 @@ def test_one_object_is_not_entered_twice_at_once() -> None:
 
 def test_tasks_started_inside_are_bounded() -> None:
     """And those beside it are not."""
-    bench, clock = Bench(Tasks()), FakeClock()
+    bench, clock = Harness(Tasks()), FakeClock()
 
     async def call() -> float | None:
         response = await bench.client.get_async(URL)
@@ -155,7 +155,7 @@ def test_a_wrong_duration_is_refused(seconds: Any) -> None:
 
 def test_a_deadline_that_has_passed(front_end: FrontEnd) -> None:
     """Nothing is sent; the error says by how much it was missed, and is a TimeoutError."""
-    bench, clock = Bench(front_end), FakeClock()
+    bench, clock = Harness(front_end), FakeClock()
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 3.0
         error = bench.error(DeadlineExceededError)

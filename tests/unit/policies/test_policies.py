@@ -42,7 +42,7 @@ from http_service_client.errors import (
     SentState,
     TlsVerificationError,
 )
-from kit.fakes import RESET, URL, Bench, Blocking, FakeClock, FrontEnd, Tasks, run_task, short
+from kit.fakes import RESET, URL, Blocking, FakeClock, FrontEnd, Harness, Tasks, run_task, short
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -495,7 +495,7 @@ def test_an_error_caused_by_a_named_one_is_worth_it(front_end: FrontEnd) -> None
     assert len(calls) == 3
 
 
-def raising_on(status: int, bench: Bench, front_end: FrontEnd) -> Callable[[], Any]:
+def raising_on(status: int, bench: Harness, front_end: FrontEnd) -> Callable[[], Any]:
     """A function that makes a call and turns this status into an error of its own."""
 
     def judge(response: HttpResponse) -> HttpResponse:
@@ -515,7 +515,7 @@ def raising_on(status: int, bench: Bench, front_end: FrontEnd) -> Callable[[], A
 
 def test_a_status_behind_the_function_s_own_error_is_seen(front_end: FrontEnd) -> None:
     """on_status_codes([503]) holds when the function turned a 503 into its own exception."""
-    bench = Bench(front_end, 503, 503, 200, enable_retry_policy=False)
+    bench = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
     assert front_end.run(policy.apply(raising_on(503, bench, front_end))).status_code == 200
     assert bench.sends == 3
@@ -523,7 +523,7 @@ def test_a_status_behind_the_function_s_own_error_is_seen(front_end: FrontEnd) -
 
 def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> None:
     """An error of the second attempt, which made no call, is not blamed on the 503 of the first."""
-    bench = Bench(front_end, 503, enable_retry_policy=False)
+    bench = Harness(front_end, 503, enable_retry_policy=False)
     policy = retrying(5, retry_conditions=[RetryCondition.on_status_codes([503])])
     calls: list[int] = []
     calling = raising_on(503, bench, front_end)
@@ -550,7 +550,7 @@ def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> Non
 
 def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
     """A task of the first attempt gets its 503 while the second one is waited for: not the second one's."""
-    bench = Bench(Tasks(), 503, enable_retry_policy=False)
+    bench = Harness(Tasks(), 503, enable_retry_policy=False)
     clock, calls, stragglers = FakeClock(), [], []
 
     async def sleep(seconds: float) -> None:
@@ -575,7 +575,7 @@ def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
 @pytest.mark.parametrize("how", ["task", "gather", "to_thread"])
 def test_a_call_made_elsewhere_is_seen(how: str) -> None:
     """In a child task, in several, or in a thread that carries the context."""
-    bench = Bench(Tasks(), 503, enable_retry_policy=False)
+    bench = Harness(Tasks(), 503, enable_retry_policy=False)
 
     async def function() -> None:
         if how == "task":
@@ -667,7 +667,7 @@ def test_what_an_error_tells_the_breaker(
 def test_the_status_behind_an_error(front_end: FrontEnd, status: int, is_failure: bool) -> None:
     """A 402 turned into an exception is no failure of the service; a 503 is."""
     policy = breaking()
-    bench = Bench(front_end, status, enable_retry_policy=False)
+    bench = Harness(front_end, status, enable_retry_policy=False)
     with pytest.raises(PaymentError):
         front_end.run(policy.apply(raising_on(status, bench, front_end)))
     assert policy.state is (OPEN if is_failure else CLOSED)
@@ -686,7 +686,7 @@ def test_a_response_that_is_returned_speaks_by_its_status(
 def test_a_transport_error_behind_an_error(front_end: FrontEnd) -> None:
     """The reset behind the function's own exception is a failure."""
     policy = breaking()
-    bench = Bench(front_end, RESET, enable_retry_policy=False)
+    bench = Harness(front_end, RESET, enable_retry_policy=False)
     calling = front_end.calling(bench.client)
     if front_end.name == "blocking":
 
@@ -795,7 +795,7 @@ def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
 
 def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     """As a deadline: it nests by the minimum, and is over with the guarded call."""
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     policy = CircuitBreakerPolicy(timeout=2.0, clock=FakeClock().monotonic)
     front_end.run(policy.apply(front_end.calling(bench.client)))
     front_end.run(policy.apply(front_end.calling(bench.client, timeout=1.0)))

@@ -14,22 +14,22 @@ from http_service_client import ConnectionLostError, ConnectionPoolConfig, HttpR
 from http_service_client.core.layers import compression as request_compression
 from http_service_client.http.content_codings.compression import compress, may_compress
 from http_service_client.http.messages import HttpRequest
-from kit.fakes import RESET, Bench, FrontEnd
+from kit.fakes import RESET, FrontEnd, Harness
 
 LONG = b"order " * 500
 NO_RETRIES = {"enable_retry_policy": False}
 
 
-def bench(front_end: FrontEnd, *script: Any, **settings: Any) -> Bench:
+def bench(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
     pool = ConnectionPoolConfig(compression_threshold=100)
-    return Bench(front_end, *script, connection_pool=pool, enable_request_compression=True, **settings)
+    return Harness(front_end, *script, connection_pool=pool, enable_request_compression=True, **settings)
 
 
 def takes_no_coding(request: HttpRequest) -> Any:
     return 415 if "Content-Encoding" in request.headers else 200
 
 
-def sent(bench: Bench) -> list[tuple[str | None, str, int]]:
+def sent(bench: Harness) -> list[tuple[str | None, str, int]]:
     """Coding, declared length and length of each body that went out."""
     return [
         (request.headers.get("Content-Encoding"), request.headers["Content-Length"], len(body or b""))

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from http_service_client import CookieJar
-from kit.fakes import Bench, FrontEnd
+from kit.fakes import FrontEnd, Harness
 
 A, B = "https://a.test/", "https://b.test/"
 SETS = (200, {"Set-Cookie": "k=v"})
 
 
-def cookies_sent(bench: Bench) -> list[str | None]:
+def cookies_sent(bench: Harness) -> list[str | None]:
     return [request.headers.get("Cookie") for request in bench.transport.sent]
 
 
 def test_without_a_jar_nothing_is_remembered(front_end: FrontEnd) -> None:
     """A client that is shared must not mix its users' sessions."""
-    it = Bench(front_end, SETS)
+    it = Harness(front_end, SETS)
     it.request(url=A)
     it.request(url=A)
     assert cookies_sent(it) == [None, None]
@@ -29,7 +29,7 @@ def test_without_a_jar_nothing_is_remembered(front_end: FrontEnd) -> None:
 @pytest.mark.parametrize("setting", [True, CookieJar()], ids=["own", "given"])
 def test_with_a_jar_a_cookie_comes_back_to_whom_it_belongs(front_end: FrontEnd, setting: Any) -> None:
     """To its host, and to no other."""
-    it = Bench(front_end, SETS, 200, cookies=setting)
+    it = Harness(front_end, SETS, 200, cookies=setting)
     for url in (A, A, B):
         it.request(url=url)
     assert cookies_sent(it) == [None, "k=v", None]
@@ -40,8 +40,8 @@ def test_with_a_jar_a_cookie_comes_back_to_whom_it_belongs(front_end: FrontEnd, 
 def test_one_configuration_is_not_one_session(front_end: FrontEnd) -> None:
     """cookies=True is a jar for each client; a jar that is given is shared."""
     jar = CookieJar()
-    mine, other = Bench(front_end, SETS, cookies=True), Bench(front_end, cookies=True)
-    shared, too = Bench(front_end, SETS, cookies=jar), Bench(front_end, cookies=jar)
+    mine, other = Harness(front_end, SETS, cookies=True), Harness(front_end, cookies=True)
+    shared, too = Harness(front_end, SETS, cookies=jar), Harness(front_end, cookies=jar)
     for bench in (mine, other, shared, too):
         bench.request(url=A)
     assert (cookies_sent(other), cookies_sent(too)) == ([None], ["k=v"])
@@ -49,7 +49,7 @@ def test_one_configuration_is_not_one_session(front_end: FrontEnd) -> None:
 
 def test_what_the_call_says_itself_counts(front_end: FrontEnd) -> None:
     """cookies= of a call stands first, and in place of one of that name; the jar does not learn it."""
-    it = Bench(front_end, (200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]), 200, cookies=True)
+    it = Harness(front_end, (200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]), 200, cookies=True)
     it.request(url=A)
     it.request(url=A, cookies={"b": "mine", "c": "3"})
     it.request(url=A, headers={"Cookie": "a=by-hand"})
@@ -59,7 +59,7 @@ def test_what_the_call_says_itself_counts(front_end: FrontEnd) -> None:
 
 def test_a_redirect_sets_deletes_and_moves_cookies(front_end: FrontEnd) -> None:
     """Each hop gets what is in the jar for it at that moment, and nothing of the hop before."""
-    it = Bench(
+    it = Harness(
         front_end,
         (302, [("Location", "/in"), ("Set-Cookie", "s=1"), ("Set-Cookie", "p=2; Path=/in")]),
         (302, [("Location", B), ("Set-Cookie", "s=; Max-Age=0")]),
@@ -73,7 +73,7 @@ def test_a_redirect_sets_deletes_and_moves_cookies(front_end: FrontEnd) -> None:
 
 def test_a_call_s_own_cookies_stay_with_their_origin_beside_a_jar(front_end: FrontEnd) -> None:
     """The jar's go where they belong; those of the call end with the redirect to a stranger."""
-    it = Bench(front_end, (302, {"Location": B}), 200, cookies=True)
+    it = Harness(front_end, (302, {"Location": B}), 200, cookies=True)
     it.client.cookies.set(A, "a", "1")  # type: ignore[union-attr]  # there is one
     it.client.cookies.set(B, "b", "2")  # type: ignore[union-attr]  # there is one
     it.request(url=A, cookies={"own": "x"})
@@ -82,14 +82,14 @@ def test_a_call_s_own_cookies_stay_with_their_origin_beside_a_jar(front_end: Fro
 
 def test_each_attempt_brings_the_jar_up_to_date(front_end: FrontEnd) -> None:
     """A 503 may set a cookie, such as that of a load balancer."""
-    it = Bench(front_end, (503, {"Set-Cookie": "node=7"}), 200, cookies=True)
+    it = Harness(front_end, (503, {"Set-Cookie": "node=7"}), 200, cookies=True)
     assert it.request(url=A).attempts == 2
     assert cookies_sent(it) == [None, "node=7"]
 
 
 def test_a_cookie_is_over_by_the_client_s_clock(front_end: FrontEnd) -> None:
     """The wall's, as Max-Age of the jar says."""
-    it = Bench(front_end, (200, {"Set-Cookie": "k=v; Max-Age=10"}), 200, cookies=True)
+    it = Harness(front_end, (200, {"Set-Cookie": "k=v; Max-Age=10"}), 200, cookies=True)
     for pause in (0.0, 9.0, 2.0):
         it.clock.now += pause
         it.request(url=A)

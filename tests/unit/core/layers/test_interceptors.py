@@ -27,7 +27,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.errors import DeadlineExceededError
-from kit.fakes import ORIGIN, RESET, URL, Bench, Blocking, FrontEnd, Tasks, run_task
+from kit.fakes import ORIGIN, RESET, URL, Blocking, FrontEnd, Harness, Tasks, run_task
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
@@ -73,7 +73,7 @@ def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
     story: list[str] = []
     first, second = Recorder(story, "first"), Recorder(story, "second")
     script = [503, (302, {"Location": "/b"}), 200]
-    bench = Bench(
+    bench = Harness(
         front_end, *script, request_interceptors=[first, second], response_interceptors=[second, first]
     )
     assert bench.request().attempts == 2
@@ -92,7 +92,7 @@ def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
 def test_a_failed_attempt_has_no_response_to_intercept(front_end: FrontEnd) -> None:
     """Response interceptors see responses only."""
     story: list[str] = []
-    bench = Bench(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
+    bench = Harness(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
     bench.request()
     assert story == ["it response 2: 200"]
 
@@ -100,7 +100,7 @@ def test_a_failed_attempt_has_no_response_to_intercept(front_end: FrontEnd) -> N
 def test_a_refused_call_runs_none(front_end: FrontEnd) -> None:
     """A fast failure is fast: the circuit is asked before any interceptor."""
     story: list[str] = []
-    bench = Bench(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
+    bench = Harness(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
     bench.state.breaker.isolate()
     with pytest.raises(Exception, match="isolated"):
         bench.request()
@@ -123,7 +123,7 @@ def test_a_class_is_made_once(front_end: FrontEnd) -> None:
             assert self.began == context.attempt
             return response
 
-    bench = Bench(front_end, request_interceptors=[Both], response_interceptors=[Both])
+    bench = Harness(front_end, request_interceptors=[Both], response_interceptors=[Both])
     bench.request()
     bench.request()
     assert len(made) == 1
@@ -136,7 +136,7 @@ def test_the_bases_say_what_is_missing(front_end: FrontEnd) -> None:
         pass
 
     with pytest.raises(NotImplementedError, match="Forgetful must define intercept_request"):
-        Bench(front_end, request_interceptors=[Forgetful]).request()
+        Harness(front_end, request_interceptors=[Forgetful]).request()
 
 
 @pytest.mark.parametrize("item", [object(), object, "Class", 3, None])
@@ -165,7 +165,7 @@ def test_an_async_interceptor_really_awaits_under_a_blocking_call(caller: str) -
         request.headers["X-Awaited"] = "yes"
         return request
 
-    bench = Bench(Blocking(), request_interceptors=[on_request(intercept)])
+    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
     if caller == "a plain thread":
         bench.request()
     else:
@@ -191,7 +191,7 @@ def test_an_async_interceptor_awaits_on_the_caller_s_own_loop() -> None:
             await gate.wait()
             return request
 
-        bench = Bench(Tasks(), request_interceptors=[on_request(intercept)])
+        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
         assert (await bench.client.get_async(URL)).status_code == 200
 
     run_task(main())
@@ -217,7 +217,7 @@ def test_both_kinds_work_in_both_worlds(front_end: FrontEnd, is_async: bool) -> 
         await asyncio.sleep(0)
         return mark_response(response, context)
 
-    bench = Bench(
+    bench = Harness(
         front_end,
         request_interceptors=[on_request(mark_request_async if is_async else mark_request)],
         response_interceptors=[on_response(mark_response_async if is_async else mark_response)],
@@ -233,7 +233,7 @@ def test_a_plain_method_may_return_an_awaitable(front_end: FrontEnd) -> None:
         await asyncio.sleep(0)
         return request
 
-    bench = Bench(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
+    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
     assert bench.request().status_code == 200
 
 
@@ -253,7 +253,7 @@ def test_context_variables_of_the_caller_are_seen(
         await asyncio.sleep(0)
         return intercept(request, context)
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)])
     token = VARIABLE.set("tenant-7")
     try:
         bench.request(total_timeout=total)
@@ -265,7 +265,7 @@ def test_context_variables_of_the_caller_are_seen(
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_an_async_interceptor_may_call_through_the_same_client(depth: int) -> None:
     """Blocking, from async code, with async interceptors, several deep: the doorway must not wait for itself."""
-    bench: Bench
+    bench: Harness
 
     class Nested:
         async def intercept_request(self, request: Any, context: Any) -> Any:
@@ -276,7 +276,7 @@ def test_an_async_interceptor_may_call_through_the_same_client(depth: int) -> No
                 request.headers["X-Token"] = str(response.status_code)
             return request
 
-    bench = Bench(Blocking(), request_interceptors=[Nested])
+    bench = Harness(Blocking(), request_interceptors=[Nested])
     done: list[int] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
@@ -303,7 +303,7 @@ def test_many_threads_share_the_doorway() -> None:
         await asyncio.get_running_loop().run_in_executor(None, together.wait)
         return request
 
-    bench = Bench(Blocking(), request_interceptors=[on_request(intercept)])
+    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
     results: list[int] = []
     threads = [
         threading.Thread(target=lambda: results.append(bench.request().status_code), daemon=True)
@@ -323,7 +323,7 @@ def test_answering_without_the_network(front_end: FrontEnd) -> None:
     """The rest of the request chain is skipped, the response chain is not, and nobody is told of a success."""
     story: list[str] = []
     cached = HttpResponse(200, content=b"cached")
-    bench = Bench(
+    bench = Harness(
         front_end,
         500,
         request_interceptors=[on_request(lambda request, context: cached), Recorder(story, "after")],
@@ -342,7 +342,7 @@ def test_answering_without_the_network(front_end: FrontEnd) -> None:
 def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
     """A cache hands out one object; what a call writes on it (request, timeline, data) is its own."""
     cached = HttpResponse(200, content=b"[]")
-    bench = Bench(front_end, request_interceptors=[on_request(lambda request, context: cached)])
+    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: cached)])
     first = bench.request(url=f"{ORIGIN}/1", response_type=list[int])
     second = bench.request(url=f"{ORIGIN}/2")
     assert first.request is not None
@@ -356,7 +356,7 @@ def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
 def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
     """The attempt after it goes to the network, and its success is the server's."""
     answers = [HttpResponse(503)]
-    bench = Bench(
+    bench = Harness(
         front_end,
         request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
     )
@@ -369,7 +369,7 @@ def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
 def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None:
     """But it says nothing about the server."""
     answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
-    bench = Bench(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
+    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
     assert bench.request().attempts == 3
     assert bench.state.breaker.snapshot().failures == 0
 
@@ -377,7 +377,7 @@ def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None
 def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> None:
     """So an unsafe request may be made after it; one that a server answered by 503 may not."""
     answers = [HttpResponse(503)]
-    bench = Bench(
+    bench = Harness(
         front_end,
         *(503, 200),
         request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
@@ -390,7 +390,7 @@ def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> Non
 
 def test_replacing_request_and_response(front_end: FrontEnd) -> None:
     """Another object may be returned for either."""
-    bench = Bench(
+    bench = Harness(
         front_end,
         request_interceptors=[
             on_request(lambda request, context: HttpRequest("POST", f"{ORIGIN}/other", json=1))
@@ -405,7 +405,7 @@ def test_replacing_request_and_response(front_end: FrontEnd) -> None:
 
 def test_a_body_of_bytes_is_content(front_end: FrontEnd) -> None:
     """`body` is what requests calls it; here the attribute of that name is the encoded body."""
-    bench = Bench(front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))])
+    bench = Harness(front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))])
     with pytest.raises(InvalidRequestError, match="not of type bytes; set request"):
         bench.request()
 
@@ -439,7 +439,7 @@ def test_a_changed_body_is_encoded_anew(
         change(request)
         return request
 
-    bench = Bench(front_end, 503, 200, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(intercept)])
     bench.request("PUT", **options)
     assert bench.transport.bodies == [body, body]  # a fresh copy for each attempt
     assert bench.transport.sent[0].headers["Content-Length"] == str(len(body))
@@ -460,7 +460,7 @@ def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
         request.idempotent = True
         return request
 
-    bench = Bench(front_end, 503, 503, 200, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, 503, 503, 200, request_interceptors=[on_request(intercept)])
     assert bench.request("PUT", json=given).attempts == 3
     assert seen == [("PUT", URL, None, str(given))] * 3
     assert given == {"order": {"items": [1]}}
@@ -474,7 +474,7 @@ def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
         repr((request, request.json, request.data, request.files, request.content, request.headers))
         return request
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
     bench.request("POST", json={"z": 1, "a": [True, None]})
     assert bench.transport.bodies == [b'{"z":1,"a":[true,null]}']
 
@@ -506,7 +506,7 @@ def test_what_they_leave_behind_is_validated(front_end: FrontEnd, change: Any, m
         change(request)
         return request
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
     error = bench.error(InvalidRequestError, "POST")
     assert re.search(message, str(error)), error
     assert (bench.sends, error.sent_state) == (0, SentState.NEVER_SENT)
@@ -522,7 +522,7 @@ def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
         request.method = "put"
         return request
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
     bench.request()
     (sent,) = bench.transport.sent
     assert sent.method == "PUT"
@@ -539,7 +539,7 @@ def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
 def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: Any, shown: str) -> None:
     """The forgotten `return request` above all: which interceptor, what it returned, what to return."""
     make = on_request if side == "request" else on_response
-    bench = Bench(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
+    bench = Harness(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
     error = bench.error(InterceptorError)
     assert isinstance(error, TypeError)
     name = f"On{side.capitalize()}.intercept_{side}"
@@ -553,7 +553,7 @@ def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: A
 
 def test_a_response_interceptor_must_not_return_a_request(front_end: FrontEnd) -> None:
     """A request is no answer."""
-    bench = Bench(
+    bench = Harness(
         front_end, response_interceptors=[on_response(lambda response, context: HttpRequest("GET", URL))]
     )
     bench.error(InterceptorError)
@@ -581,7 +581,7 @@ def test_one_that_raises_ends_the_call(
 
     make = on_request if side == "request" else on_response
     chain = {f"{side}_interceptors": [make(intercept_async if is_async else intercept)]}
-    bench = Bench(front_end, 503, **chain)
+    bench = Harness(front_end, 503, **chain)
     with pytest.raises(Unauthorised) as raised:
         bench.request(total_timeout=total)
     assert raised.value is error
@@ -603,7 +603,7 @@ def test_a_trial_is_given_back_when_an_interceptor_raises(front_end: FrontEnd) -
             raise Unauthorised
         return request
 
-    bench = Bench(
+    bench = Harness(
         front_end,
         circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 5.0, "success_threshold": 1},
         request_interceptors=[on_request(intercept)],
@@ -636,7 +636,7 @@ def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
             assert context.count == context.attempt
             return response
 
-    bench = Bench(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
+    bench = Harness(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
     bench.request()
     bench.request()
     assert [row[:2] for row in seen] == [(1, 1), (2, 2), (1, 1)]
@@ -655,7 +655,7 @@ def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
         request.headers["X-Request-ID"] = context.correlation_id
         return request
 
-    bench = Bench(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
+    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
     bench.request()
     assert {request.headers["X-Request-ID"] for request in bench.transport.sent} == {"mine"}
 
@@ -681,7 +681,7 @@ def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, 
 
     make = on_request if side == "request" else on_response
     method = intercept if is_async else lambda message, context: intercept(message, context)
-    bench = Bench(front_end, **{f"{side}_interceptors": [make(method)]})
+    bench = Harness(front_end, **{f"{side}_interceptors": [make(method)]})
     began = time.monotonic()
     error = bench.error(DeadlineExceededError, total_timeout=0.02)
     assert time.monotonic() - began < 10
@@ -708,7 +708,7 @@ def test_one_that_was_cut_may_end_as_it_likes(
                 return request
         return None
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
     bench.error(DeadlineExceededError, total_timeout=0.01)
     import gc
 
@@ -722,7 +722,7 @@ def test_an_interceptor_s_own_timeout_is_its_own(front_end: FrontEnd) -> None:
     async def intercept(request: Any, context: Any) -> Any:
         raise TimeoutError("of my own")
 
-    bench = Bench(front_end, request_interceptors=[on_request(intercept)])
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
     with deadline(60.0), pytest.raises(TimeoutError, match="of my own"):
         bench.request()
 
@@ -743,7 +743,7 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
                 await asyncio.sleep(0)
                 story.append("cleaned up")
 
-        bench = Bench(Tasks(), request_interceptors=[on_request(intercept)])
+        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
         task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
         await started.wait()
         task.cancel()
@@ -766,7 +766,7 @@ def test_a_closed_coroutine_gives_its_permit_back() -> None:
         finally:
             story.append("cancelled")
 
-    bench = Bench(Tasks(), request_interceptors=[on_request(intercept)])
+    bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
 
     async def main() -> None:
         coroutine = bench.client.get_async(URL, total_timeout=60.0)
@@ -797,7 +797,7 @@ def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch:
             cancelled.set()
 
     monkeypatch.setattr("http_service_client.drivers.portal.Future", InterruptedFuture)
-    bench = Bench(Blocking(), request_interceptors=[on_request(intercept)])
+    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
     with pytest.raises(KeyboardInterrupt):
         bench.request()
     assert cancelled.wait(timeout=20)

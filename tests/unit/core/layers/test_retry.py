@@ -48,9 +48,9 @@ from kit.fakes import (
     RESET,
     SLOW,
     URL,
-    Bench,
     FakeClock,
     FrontEnd,
+    Harness,
     failure,
     run_task,
     short,
@@ -60,7 +60,7 @@ EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Bench) -> StopReason | None:
+def stop_reason(bench: Harness) -> StopReason | None:
     return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
 
 
@@ -70,7 +70,7 @@ def stop_reason(bench: Bench) -> StopReason | None:
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
 def test_max_attempts_counts_the_first(front_end: FrontEnd, attempts: int) -> None:
     """max_attempts=3 makes 3 attempts with 2 waits between them, not 4."""
-    bench = Bench(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
+    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
     response = bench.request()
     assert (bench.sends, response.attempts, response.status_code) == (attempts, attempts, 503)
     assert bench.sleeps == [2.0**n for n in range(attempts - 1)]
@@ -78,7 +78,7 @@ def test_max_attempts_counts_the_first(front_end: FrontEnd, attempts: int) -> No
 
 def test_out_of_attempts_the_last_response_is_returned(front_end: FrontEnd) -> None:
     """A response is a response, whatever its status: it is not turned into an error."""
-    bench = Bench(front_end, 500, 502, 503)
+    bench = Harness(front_end, 500, 502, 503)
     response = bench.request()
     assert response.status_code == 503
     assert response.timeline is not None
@@ -91,7 +91,7 @@ def test_out_of_attempts_the_last_response_is_returned(front_end: FrontEnd) -> N
 
 def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
     """With its cause, the request, and a timeline that tells of all attempts."""
-    bench = Bench(front_end, RESET, READ_TIMEOUT, REFUSED)
+    bench = Harness(front_end, RESET, READ_TIMEOUT, REFUSED)
     error = bench.error(ConnectError)
     assert type(error) is ConnectError
     assert type(error.__cause__) is ConnectionRefusedError
@@ -107,7 +107,7 @@ def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
 
 def test_success_ends_it(front_end: FrontEnd) -> None:
     """The first success is the answer, and remembers how many attempts it took."""
-    bench = Bench(front_end, RESET, 503, 200, 500)
+    bench = Harness(front_end, RESET, 503, 200, 500)
     response = bench.request()
     assert (response.status_code, response.attempts, bench.sends) == (200, 3, 3)
     assert response.sent_state is SentState.ANSWERED
@@ -153,7 +153,7 @@ def test_which_statuses_are_worth_a_retry(status: int) -> None:
 )
 def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_unsafe: bool) -> None:
     """Idempotent methods are repeated always; others only when the server did not process them."""
-    bench = Bench(front_end, first, 200, **NO_BREAKER)
+    bench = Harness(front_end, first, 200, **NO_BREAKER)
     is_repeated = when_unsafe or method in SAFE_METHODS
     if is_repeated:
         assert bench.request(method).attempts == 2
@@ -189,7 +189,7 @@ def test_who_vouches_for_a_repetition(
     front_end: FrontEnd, method: str, options: dict[str, Any], is_repeated: bool
 ) -> None:
     """A key in either header, or idempotent=True; idempotent=False overrules all."""
-    bench = Bench(front_end, READ_TIMEOUT, 200)
+    bench = Harness(front_end, READ_TIMEOUT, 200)
     if is_repeated:
         assert bench.request(method, **options).attempts == 2
         keys = [request.headers.get("Idempotency-Key") for request in bench.transport.sent]
@@ -202,7 +202,7 @@ def test_who_vouches_for_a_repetition(
 
 def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
     """One fresh key for each call, the same at each attempt; it makes the POST safe to repeat."""
-    bench = Bench(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    bench = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
     assert bench.request("POST").attempts == 3
     keys = {request.headers["Idempotency-Key"] for request in bench.transport.sent}
     assert len(keys) == 1
@@ -212,7 +212,7 @@ def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
 
 def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) -> None:
     """An empty key says nothing to the server."""
-    bench = Bench(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    bench = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
     assert bench.request("POST", headers={"idempotency-key": ""}).attempts == 2
     assert all(len(request.headers["Idempotency-Key"]) == 36 for request in bench.transport.sent)
 
@@ -231,7 +231,7 @@ def test_the_automatic_key_stays_away(
     front_end: FrontEnd, method: str, options: dict[str, Any], key: str | None
 ) -> None:
     """Methods that need none get none; one's own is kept; idempotent=False is believed."""
-    bench = Bench(front_end, 200, auto_idempotency_key=True)
+    bench = Harness(front_end, 200, auto_idempotency_key=True)
     bench.request(method, **options)
     assert bench.transport.sent[0].headers.get("Idempotency-Key") == key
 
@@ -249,7 +249,7 @@ def test_the_request_as_the_interceptors_left_it_decides(
                 request.headers["Idempotency-Key"] = after
             return request
 
-    bench = Bench(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
+    bench = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
     if is_repeated:
         assert bench.request("POST", headers={"Idempotency-Key": before}).attempts == 2
     else:
@@ -262,7 +262,7 @@ def test_the_request_as_the_interceptors_left_it_decides(
 
 def test_a_one_shot_body_is_not_sent_twice(front_end: FrontEnd) -> None:
     """A body that ran dry would go out empty, the worst kind of success."""
-    bench = Bench(front_end, 429, 200)
+    bench = Harness(front_end, 429, 200)
     response = bench.request("POST", data=(chunk for chunk in [b"a", b"b"]))
     assert (response.status_code, bench.sends, bench.transport.bodies) == (429, 1, [b"ab"])
     assert stop_reason(bench) is StopReason.NOT_REPLAYABLE
@@ -270,7 +270,7 @@ def test_a_one_shot_body_is_not_sent_twice(front_end: FrontEnd) -> None:
 
 def test_a_one_shot_body_that_was_never_started_is_sent(front_end: FrontEnd) -> None:
     """A connection that was refused drew nothing from it."""
-    bench = Bench(front_end, REFUSED, REFUSED, 200)
+    bench = Harness(front_end, REFUSED, REFUSED, 200)
     assert bench.request("POST", data=(chunk for chunk in [b"a", b"b"])).attempts == 3
     assert bench.transport.bodies == [None, None, b"ab"]
 
@@ -283,7 +283,7 @@ def test_a_one_shot_async_body_is_not_sent_twice() -> None:
 
     from kit.fakes import Tasks
 
-    bench = Bench(Tasks(), REFUSED, 429, 200)
+    bench = Harness(Tasks(), REFUSED, 429, 200)
     assert bench.request("POST", data=chunks()).status_code == 429
     assert bench.transport.bodies == [None, b"ab"]
 
@@ -292,7 +292,7 @@ def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
     """Not to its start: what stood before the position is not the caller's to send."""
     file = io.BytesIO(b"header|payload")
     file.seek(7)
-    bench = Bench(front_end, 503, RESET, 200)
+    bench = Harness(front_end, 503, RESET, 200)
     bench.request("PUT", data=file)
     assert bench.transport.bodies == [b"payload"] * 3
     assert {request.headers["Content-Length"] for request in bench.transport.sent} == {"7"}
@@ -312,7 +312,7 @@ def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
 )
 def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: dict[str, Any]) -> None:
     """Byte for byte, its headers too."""
-    bench = Bench(front_end, 503, 503, 200)
+    bench = Harness(front_end, 503, 503, 200)
     bench.request("PUT", **options)
     first, second, third = bench.transport.bodies
     assert first
@@ -362,7 +362,7 @@ def test_retry_after(
 ) -> None:
     """A floor of the wait; what is longer than timeout, max_delay or deadline comes back at once."""
     policy = RetryPolicy(2, EXACT)
-    bench = Bench(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
+    bench = Harness(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
     response = bench.request(**options)
     assert bench.sleeps == ([] if wait is None else [wait])
     assert response.status_code == (503 if wait is None else 200)
@@ -378,7 +378,7 @@ def test_retry_after(
 def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, luck: float) -> None:
     """A client that comes back before it was told to is what gets clients banned."""
     backoff = ExponentialBackoff(initial_delay=4.0, jitter=jitter)
-    bench = Bench(
+    bench = Harness(
         front_end,
         (429, {"Retry-After": "3"}),
         (429, {"Retry-After": "3"}),
@@ -394,7 +394,7 @@ def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, luc
 def test_a_constant_backoff_heeds_retry_after(front_end: FrontEnd) -> None:
     """A short constant delay is no reason to ignore the server: up to a minute is waited."""
     policy = RetryPolicy(2, ConstantBackoff(0.1, jitter="none"))
-    bench = Bench(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
+    bench = Harness(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
     assert bench.request().status_code == 200
     assert bench.sleeps == [7.0]
 
@@ -405,7 +405,7 @@ def test_a_wait_across_the_deadline_is_not_begun(
     front_end: FrontEnd, first: Any, total: float, is_waited: bool
 ) -> None:
     """Nothing is slept: the last outcome is the answer, at once."""
-    bench = Bench(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
+    bench = Harness(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
     if is_waited:
         assert bench.request(total_timeout=total).status_code == 200
         assert bench.sleeps == [1.0]
@@ -420,7 +420,7 @@ def test_a_wait_across_the_deadline_is_not_begun(
 
 def test_an_ambient_deadline_holds_as_well(front_end: FrontEnd) -> None:
     """`with deadline(...)` around the call, read from another clock, bounds its waits."""
-    bench = Bench(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
+    bench = Harness(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
     with deadline(0.9, clock=FakeClock(now=7.0).monotonic):
         assert bench.request().status_code == 503
     assert bench.sleeps == []
@@ -430,7 +430,7 @@ def test_an_ambient_deadline_holds_as_well(front_end: FrontEnd) -> None:
 def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
     """No attempt is made, and the error says so."""
     clock = FakeClock()
-    bench = Bench(front_end)
+    bench = Harness(front_end)
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 2.0
         error = bench.error(DeadlineExceededError)
@@ -453,7 +453,7 @@ def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
 )
 def test_the_waits_are_the_strategy_s(front_end: FrontEnd, backoff: Any, waits: list[float]) -> None:
     """A strategy holds no position: a second call begins anew."""
-    bench = Bench(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
+    bench = Harness(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
     bench.request()
     assert bench.sleeps == waits
     bench.request()
@@ -465,7 +465,7 @@ def test_the_cap_comes_before_the_jitter() -> None:
     from kit.fakes import Blocking
 
     backoff = ExponentialBackoff(initial_delay=1.0, max_delay=4.0)
-    bench = Bench(
+    bench = Harness(
         Blocking(),
         500,
         random=random.Random(20).random,
@@ -502,7 +502,9 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
 ) -> None:
     """It will not get better, and it derives from ConnectionError: no condition may bring it in."""
     policy = RetryPolicy(3, EXACT, conditions)
-    bench = Bench(front_end, failure(TlsVerificationError, SentState.NEVER_SENT), retry_policy_config=policy)
+    bench = Harness(
+        front_end, failure(TlsVerificationError, SentState.NEVER_SENT), retry_policy_config=policy
+    )
     bench.error(TlsVerificationError)
     assert (bench.sends, bench.sleeps) == (1, [])
     assert stop_reason(bench) is StopReason.NOT_RETRYABLE
@@ -533,7 +535,7 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
 )
 def test_conditions(front_end: FrontEnd, condition: RetryCondition, outcome: Any, is_repeated: bool) -> None:
     """Exactly what was said, and no more."""
-    bench = Bench(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
+    bench = Harness(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
     try:
         bench.request()
     except HttpClientError:
@@ -550,7 +552,7 @@ def test_a_predicate_is_asked_once_an_attempt(front_end: FrontEnd) -> None:
         return response.status_code == 202
 
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_result(predicate)])
-    bench = Bench(front_end, 202, 202, 200, retry_policy_config=policy)
+    bench = Harness(front_end, 202, 202, 200, retry_policy_config=policy)
     assert bench.request().status_code == 200
     assert asked == [202, 202, 200]
 
@@ -558,7 +560,7 @@ def test_a_predicate_is_asked_once_an_attempt(front_end: FrontEnd) -> None:
 def test_one_condition_is_enough(front_end: FrontEnd) -> None:
     """They are joined by "or"."""
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_timeout(), RetryCondition.on_status_codes([418])])
-    bench = Bench(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
+    bench = Harness(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
     assert bench.request().attempts == 3
 
 
@@ -568,7 +570,7 @@ def test_one_condition_of_several_is_enough(front_end: FrontEnd, status: int, is
     both = RetryCondition("both", statuses=frozenset({409}), predicate=lambda response: False)
     accepted = RetryCondition.on_result(lambda response: response.status_code == 202)
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503]), both, accepted])
-    bench = Bench(front_end, status, 200, retry_policy_config=policy)
+    bench = Harness(front_end, status, 200, retry_policy_config=policy)
     assert bench.request().attempts == 1 + is_repeated
 
 
@@ -580,7 +582,7 @@ def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
             return isinstance(outcome, HttpResponse) and not outcome.content
 
     policy = RetryPolicy(3, EXACT, [OnEmptyBodies("an empty body")])
-    bench = Bench(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
+    bench = Harness(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
     assert bench.request().attempts == 3
 
 
@@ -597,7 +599,7 @@ def test_a_condition_of_ones_own_kind_may_hold_for_less(
             return super().holds_for(outcome) and outcome.request.method == "GET"
 
     policy = RetryPolicy(2, EXACT, [OfGets("503 to a GET", statuses=frozenset({503}))])
-    bench = Bench(front_end, 503, retry_policy_config=policy)
+    bench = Harness(front_end, 503, retry_policy_config=policy)
     assert bench.request(method).attempts == attempts
 
 
@@ -645,7 +647,7 @@ def test_a_wrong_condition_is_refused(make: Any) -> None:
 )
 def test_what_a_retry_would_not_mend(front_end: FrontEnd, first: Failure, reason: StopReason) -> None:
     """Neither does an answer that is too large shrink, nor time come back."""
-    bench = Bench(front_end, first, 200)
+    bench = Harness(front_end, first, 200)
     bench.error(first.error_type)
     assert bench.sends == 1
     assert stop_reason(bench) is reason
@@ -654,9 +656,9 @@ def test_what_a_retry_would_not_mend(front_end: FrontEnd, first: Failure, reason
 # Budget.
 
 
-def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Bench:
+def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
     """One retry for each five calls, and none for free."""
-    return Bench(
+    return Harness(
         front_end,
         *script,
         retry_policy_config=RetryPolicy(3, EXACT),
@@ -729,7 +731,7 @@ def test_a_cancelled_wait_refunds_its_retry() -> None:
             await task
 
     # The driver keeps the clock's method from its first call on.
-    bench.client._worlds._tasks = None
+    bench.client._backends._asyncio = None
     run_task(cancelled())
     assert (balances, bench.state.budget.balance) == ([0], 1)
 
@@ -747,7 +749,7 @@ def test_an_interrupted_wait_refunds_its_retry() -> None:
         raise KeyboardInterrupt
 
     bench.clock.sleep = interrupted  # type: ignore[method-assign]
-    bench.client._worlds._blocking = None
+    bench.client._backends._blocking = None
     with pytest.raises(KeyboardInterrupt):
         bench.request()
     assert bench.state.budget.balance == 1
@@ -767,7 +769,7 @@ def test_a_retry_that_the_circuit_refuses_is_refunded(front_end: FrontEnd) -> No
 # The circuit.
 
 
-def isolate_while_sleeping(bench: Bench) -> None:
+def isolate_while_sleeping(bench: Harness) -> None:
     """Somebody opens the circuit while this call waits for its retry."""
     sleep = bench.clock.sleep
 
@@ -776,13 +778,13 @@ def isolate_while_sleeping(bench: Bench) -> None:
         bench.state.breaker.isolate()
 
     bench.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
-    bench.client._worlds._blocking = bench.client._worlds._tasks = None
+    bench.client._backends._blocking = bench.client._backends._asyncio = None
 
 
 @pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
 def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
     """At the failure that opens it: a wait that would end in front of a closed door is not begun."""
-    bench = Bench(front_end, first, circuit_breaker_config={"failure_threshold": 1})
+    bench = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
     if first == 503:
         response = bench.request()
         assert (response.status_code, response.attempts) == (503, 1)
@@ -796,7 +798,7 @@ def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) 
 @pytest.mark.parametrize("first", [503, RESET], ids=short)
 def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first: Any) -> None:
     """ "The circuit is open, nothing was sent" would be a lie about a call whose first attempt went out."""
-    bench = Bench(front_end, first)
+    bench = Harness(front_end, first)
     isolate_while_sleeping(bench)
     if first == 503:
         response = bench.request()
@@ -812,7 +814,7 @@ def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first:
 
 def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) -> None:
     """Nothing was sent, and it says when to come back."""
-    bench = Bench(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
+    bench = Harness(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
     bench.request("POST")
     bench.clock.now += 20.0
     error = bench.error(CircuitOpenError)
@@ -826,7 +828,7 @@ def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) ->
 
 def test_a_recovery_within_the_wait_is_waited_for(front_end: FrontEnd) -> None:
     """Where the backoff outlasts the open time, the retry becomes the trial."""
-    bench = Bench(
+    bench = Harness(
         front_end,
         503,
         200,
@@ -839,7 +841,7 @@ def test_a_recovery_within_the_wait_is_waited_for(front_end: FrontEnd) -> None:
 
 def test_metrics_only_never_ends_the_retries(front_end: FrontEnd) -> None:
     """A breaker that refuses nobody must not refuse a retry either."""
-    bench = Bench(
+    bench = Harness(
         front_end, 503, 503, 200, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True}
     )
     assert bench.request().attempts == 3
@@ -864,7 +866,7 @@ def test_an_error_admits_to_the_worst_of_all_attempts(
     front_end: FrontEnd, script: list[Any], state: SentState
 ) -> None:
     """Whatever the last attempt says: the first may have charged the customer."""
-    error = Bench(front_end, *script).error(HttpClientError)
+    error = Harness(front_end, *script).error(HttpClientError)
     assert error.sent_state is state
     assert error.timeline[-1].sent_state is state
 
@@ -875,14 +877,14 @@ def test_an_error_admits_to_the_worst_of_all_attempts(
 def test_false_is_a_single_attempt(front_end: FrontEnd) -> None:
     """retry_policy=False or None for one call; True is the client's own."""
     for value, sends in [(False, 1), (None, 1), (True, 3), (RetryPolicy(2), 2)]:
-        bench = Bench(front_end, 503)
+        bench = Harness(front_end, 503)
         bench.request(retry_policy=value)
         assert bench.sends == sends
 
 
 def test_no_policy_at_all(front_end: FrontEnd) -> None:
     """enable_retry_policy=False: one attempt, unless the call brings its own."""
-    bench = Bench(front_end, 503, enable_retry_policy=False)
+    bench = Harness(front_end, 503, enable_retry_policy=False)
     bench.request()
     assert bench.sends == 1
     bench.request(retry_policy=RetryPolicy(2))
@@ -897,7 +899,7 @@ def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
 @pytest.mark.parametrize(("is_nested", "sends"), [(False, 3), (True, 9)])
 def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_nested: bool, sends: int) -> None:
     """Only one level retries: 3, not 9. With nested=True they multiply, as was asked for."""
-    bench = Bench(front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER)
+    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER)
     guarded = policy_of().apply(bench.front_end.calling(bench.client))
     assert front_end.run(guarded).status_code == 503
     assert bench.sends == sends
@@ -934,7 +936,7 @@ def test_nested_across_tasks() -> None:
     """Tasks that a guarded function starts are inside of it: 2 calls × 3 attempts, not × 9."""
     from kit.fakes import Tasks
 
-    bench = Bench(Tasks(), 503, **NO_BREAKER)
+    bench = Harness(Tasks(), 503, **NO_BREAKER)
 
     async def both() -> int:
         responses = await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
@@ -949,7 +951,7 @@ def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
     """The enclosing policy is in charge of nothing any more: a worker begun inside must not inherit it."""
     from kit.fakes import Tasks
 
-    bench = Bench(Tasks(), 503, **NO_BREAKER)
+    bench = Harness(Tasks(), 503, **NO_BREAKER)
 
     async def main() -> None:
         gate = asyncio.Event()
@@ -971,7 +973,7 @@ def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
 
 def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd) -> None:
     """retry(breaker(call)): the retry policy is in charge, however many guards are between."""
-    bench = Bench(front_end, 503, **NO_BREAKER)
+    bench = Harness(front_end, 503, **NO_BREAKER)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
     guarded = policy_of().apply(breaker.apply(front_end.calling(bench.client)))
     front_end.run(guarded)
@@ -981,14 +983,14 @@ def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd)
 
 def test_a_breaker_alone_is_in_charge_of_no_retries(front_end: FrontEnd) -> None:
     """A client's calls inside of it make all their attempts."""
-    bench = Bench(front_end, 503, **NO_BREAKER)
+    bench = Harness(front_end, 503, **NO_BREAKER)
     front_end.run(CircuitBreakerPolicy().apply(front_end.calling(bench.client)))
     assert bench.sends == 3
 
 
 def test_scopes_are_left(front_end: FrontEnd) -> None:
     """After calls and guarded functions, whatever came of them, nobody is in charge."""
-    bench = Bench(front_end, RESET, **NO_BREAKER)
+    bench = Harness(front_end, RESET, **NO_BREAKER)
     calling = front_end.calling(bench.client, retry_policy=None)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
     for function in (calling, breaker.apply(calling), policy_of().apply(calling)):
@@ -1037,14 +1039,14 @@ def test_a_chain_of_tasks_does_not_grow() -> None:
 
 def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd) -> None:
     """Fetching a token for each attempt must not multiply the attempts: 3 × 1, not 3 × 3."""
-    tokens = Bench(front_end, 503, **NO_BREAKER)
+    tokens = Harness(front_end, 503, **NO_BREAKER)
 
     class FetchToken:
         async def intercept_request(self, request: Any, context: Any) -> Any:
             await tokens.client.get_async("https://tokens.example.com/")
             return request
 
-    bench = Bench(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
+    bench = Harness(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
     bench.request()
     assert (bench.sends, tokens.sends) == (3, 3)
     tokens.request()
@@ -1058,7 +1060,7 @@ def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
     """The response behind the function's own exception says how long."""
     clock = FakeClock()
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503])], clock=clock)
-    bench = Bench(front_end, (503, {"Retry-After": "9"}), 200)
+    bench = Harness(front_end, (503, {"Retry-After": "9"}), 200)
 
     class EmailError(Exception):
         pass
@@ -1141,7 +1143,7 @@ def test_a_guarded_function_stops_at_an_open_circuit(front_end: FrontEnd) -> Non
 
 def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
     """explain() names each attempt, each wait with its reason, and the end."""
-    bench = Bench(
+    bench = Harness(
         front_end, READ_TIMEOUT, (503, {"Retry-After": "2"}), 200, retry_policy_config=RetryPolicy(3, EXACT)
     )
     story = bench.request(total_timeout=60.0).explain()
@@ -1159,7 +1161,7 @@ def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
 
 def test_events_of_a_retry(front_end: FrontEnd) -> None:
     """What the metrics and logs are made of."""
-    bench = Bench(front_end, (429, {"Retry-After": "5"}), 200, retry_policy_config=RetryPolicy(2, EXACT))
+    bench = Harness(front_end, (429, {"Retry-After": "5"}), 200, retry_policy_config=RetryPolicy(2, EXACT))
     bench.request(total_timeout=20.0)
     (scheduled,) = [event for event in bench.events if isinstance(event, RetryScheduled)]
     assert (scheduled.attempt, scheduled.delay, scheduled.cause) == (1, 5.0, "status 429")
@@ -1184,7 +1186,7 @@ class Listed:
 
 def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> None:
     """Who lists the first waits means the rest to be like the last."""
-    bench = Bench(
+    bench = Harness(
         front_end, 503, retry_policy_config=RetryPolicy(max_attempts=5, backoff_strategy=Listed(1, 2.5))
     )
     assert bench.request().status_code == 503
@@ -1194,7 +1196,7 @@ def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> Non
 @pytest.mark.parametrize("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
 def test_a_strategy_that_gives_no_sensible_delay_is_named(front_end: FrontEnd, delays: Any) -> None:
     """A delay that cannot be waited for is a ConfigurationError; nothing is waited for, nothing kept."""
-    bench = Bench(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
+    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
     assert "Listed" in str(bench.error(ConfigurationError))
     assert (bench.sends, bench.sleeps) == (1, [])
     assert all(limit.in_use == 0 for limit in bench.limits)

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from http_service_client.core.machines.semaphore import Limit, Ticket
+from http_service_client.core.machines.semaphore import FairSemaphore, Waiter
 from http_service_client.errors import ConfigurationError
 from kit.fakes import LockWithQueue
 
 
-def limit_of(capacity: int) -> Limit:
-    return Limit(capacity, lock=threading.Lock())
+def limit_of(capacity: int) -> FairSemaphore:
+    return FairSemaphore(capacity, lock=threading.Lock())
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def run_all(threads: list[threading.Thread]) -> None:
 def test_a_free_place_is_granted_at_once() -> None:
     """Without calling `on_grant`: the ticket says so itself."""
     limit, told = limit_of(2), []
-    tickets = [limit.request(lambda: told.append("granted")) for _ in range(2)]
+    tickets = [limit.acquire_later(lambda: told.append("granted")) for _ in range(2)]
     assert [ticket.is_granted for ticket in tickets] == [True, True]
     assert (limit.capacity, limit.in_use, limit.waiting) == (2, 2, 0)
     assert told == []
@@ -55,12 +55,12 @@ def test_a_free_place_is_granted_at_once() -> None:
 def test_a_place_without_a_ticket() -> None:
     """Who need not wait enters and leaves; who cannot enter holds nothing, and is not in the queue."""
     limit = limit_of(1)
-    assert limit.try_enter()
-    assert not limit.try_enter()
+    assert limit.try_acquire()
+    assert not limit.try_acquire()
     assert (limit.in_use, limit.waiting) == (1, 0)
-    limit.leave()
+    limit.release()
     assert (limit.in_use, limit.waiting) == (0, 0)
-    assert limit.try_enter()
+    assert limit.try_acquire()
 
 
 def test_who_leaves_gives_the_place_to_the_first_in_the_queue() -> None:
@@ -70,11 +70,11 @@ def test_who_leaves_gives_the_place_to_the_first_in_the_queue() -> None:
     def unreachable() -> None:
         raise RuntimeError("Event loop is closed")
 
-    assert limit.try_enter()
-    limit.request(unreachable)
-    first = limit.request(lambda: told.append(limit.try_enter()))
-    second = limit.request()
-    limit.leave()
+    assert limit.try_acquire()
+    limit.acquire_later(unreachable)
+    first = limit.acquire_later(lambda: told.append(limit.try_acquire()))
+    second = limit.acquire_later()
+    limit.release()
     assert (first.is_granted, second.is_granted, told) == (True, False, [False])
     assert (limit.in_use, limit.waiting) == (1, 1)
 
@@ -82,8 +82,8 @@ def test_who_leaves_gives_the_place_to_the_first_in_the_queue() -> None:
 def test_waiters_are_served_in_the_order_they_came() -> None:
     """First come, first served, and each told once."""
     limit, told = limit_of(1), []
-    holder = limit.request()
-    waiters = [limit.request(lambda number=number: told.append(number)) for number in range(3)]  # type: ignore[misc]
+    holder = limit.acquire_later()
+    waiters = [limit.acquire_later(lambda number=number: told.append(number)) for number in range(3)]  # type: ignore[misc]
     assert (limit.in_use, limit.waiting) == (1, 3)
     for ticket in [holder, *waiters]:
         assert ticket.is_granted
@@ -96,17 +96,17 @@ def test_waiters_are_served_in_the_order_they_came() -> None:
 def test_a_newcomer_cannot_slip_past_the_queue() -> None:
     """A released place belongs to the first waiter before anybody can ask for it."""
     limit = limit_of(1)
-    holder, waiter = limit.request(), limit.request()
+    holder, waiter = limit.acquire_later(), limit.acquire_later()
     holder.release()
-    assert not limit.request().is_granted
+    assert not limit.acquire_later().is_granted
     assert waiter.is_granted
 
 
 def test_a_waiter_that_leaves_the_queue_is_passed_over() -> None:
     """From the middle, too; it is never told."""
     limit, told = limit_of(1), []
-    holder = limit.request()
-    waiters = [limit.request(lambda number=number: told.append(number)) for number in range(3)]  # type: ignore[misc]
+    holder = limit.acquire_later()
+    waiters = [limit.acquire_later(lambda number=number: told.append(number)) for number in range(3)]  # type: ignore[misc]
     waiters[1].release()
     waiters[0].release()
     assert limit.waiting == 1
@@ -119,7 +119,7 @@ def test_a_waiter_that_leaves_the_queue_is_passed_over() -> None:
 def test_releasing_again_changes_nothing(times: int) -> None:
     """A place is given back once, by holders and waiters alike."""
     limit = limit_of(2)
-    one, other, waiter = limit.request(), limit.request(), limit.request()
+    one, other, waiter = limit.acquire_later(), limit.acquire_later(), limit.acquire_later()
     for _ in range(times):
         waiter.release()
         one.release()
@@ -130,7 +130,7 @@ def test_releasing_again_changes_nothing(times: int) -> None:
 def test_a_grant_that_crosses_a_cancel_is_passed_on() -> None:
     """The waiter gave up just after it was granted: its release hands the place to the next."""
     limit = limit_of(1)
-    holder, late, following = limit.request(), limit.request(), limit.request()
+    holder, late, following = limit.acquire_later(), limit.acquire_later(), limit.acquire_later()
     holder.release()
     assert late.is_granted
     late.release()
@@ -140,9 +140,9 @@ def test_a_grant_that_crosses_a_cancel_is_passed_on() -> None:
 def test_waiters_are_told_outside_the_lock() -> None:
     """`on_grant` may use the limit."""
     limit = limit_of(1)
-    holder = limit.request()
-    waiter: list[Ticket] = []
-    waiter.append(limit.request(lambda: waiter[0].release()))
+    holder = limit.acquire_later()
+    waiter: list[Waiter] = []
+    waiter.append(limit.acquire_later(lambda: waiter[0].release()))
     holder.release()
     assert (limit.in_use, limit.waiting) == (0, 0)
 
@@ -154,9 +154,9 @@ def test_a_waiter_that_cannot_be_told_loses_its_turn_not_the_place() -> None:
         raise RuntimeError("Event loop is closed")
 
     limit, told = limit_of(1), []
-    holder = limit.request()
-    dead = [limit.request(gone) for _ in range(sys.getrecursionlimit() + 100)]
-    alive = limit.request(lambda: told.append("alive"))
+    holder = limit.acquire_later()
+    dead = [limit.acquire_later(gone) for _ in range(sys.getrecursionlimit() + 100)]
+    alive = limit.acquire_later(lambda: told.append("alive"))
     holder.release()
     assert alive.is_granted
     assert told == ["alive"]
@@ -168,7 +168,7 @@ def test_a_waiter_that_cannot_be_told_loses_its_turn_not_the_place() -> None:
 def test_notify_tells_at_once_when_the_place_is_granted_already() -> None:
     """Whoever asks late misses nothing."""
     limit, told = limit_of(1), []
-    holder, waiter = limit.request(), limit.request()
+    holder, waiter = limit.acquire_later(), limit.acquire_later()
     holder.notify(lambda: told.append("holder"))
     assert told == ["holder"]
     waiter.notify(lambda: told.append("first wish"))
@@ -183,11 +183,11 @@ def test_notify_tells_at_once_when_the_place_is_granted_already() -> None:
 def test_a_waiter_that_left_is_not_kept_alive_by_its_callback() -> None:
     """The ticket lets go of `on_grant`, and with it of the waiter's frame."""
     limit = limit_of(1)
-    holder = limit.request()
-    waiter = limit.request(lambda: None)
+    holder = limit.acquire_later()
+    waiter = limit.acquire_later(lambda: None)
     waiter.release()
     assert waiter._on_grant is None
-    granted = limit.request(lambda: None)
+    granted = limit.acquire_later(lambda: None)
     holder.release()
     assert granted._on_grant is None
 
@@ -204,12 +204,12 @@ def test_a_wrong_capacity_is_refused(wrong: Any) -> None:
 def test_reprs_tell_the_state() -> None:
     """A limit and a ticket in a debugger explain themselves."""
     limit = limit_of(1)
-    holder, waiter = limit.request(), limit.request()
-    assert repr(limit) == "<Limit 1 of 1 in use, 1 waiting>"
-    assert repr(holder) == f"<Ticket granted of {limit!r}>"
-    assert repr(waiter) == f"<Ticket waiting of {limit!r}>"
+    holder, waiter = limit.acquire_later(), limit.acquire_later()
+    assert repr(limit) == "<FairSemaphore 1 of 1 in use, 1 waiting>"
+    assert repr(holder) == f"<Waiter granted of {limit!r}>"
+    assert repr(waiter) == f"<Waiter waiting of {limit!r}>"
     waiter.release()
-    assert repr(waiter) == f"<Ticket released of {limit!r}>"
+    assert repr(waiter) == f"<Waiter released of {limit!r}>"
 
 
 # ---- threads and loops
@@ -218,29 +218,29 @@ def test_reprs_tell_the_state() -> None:
 def test_a_request_is_decided_under_the_lock() -> None:
     """Another caller takes the last place just before: this one waits."""
     lock = LockWithQueue()
-    limit = Limit(1, lock=lock)
-    lock.first = limit.request
-    assert not limit.request().is_granted
+    limit = FairSemaphore(1, lock=lock)
+    lock.first = limit.acquire_later
+    assert not limit.acquire_later().is_granted
     assert (limit.in_use, limit.waiting) == (1, 1)
 
 
 def test_an_entry_is_decided_under_the_lock() -> None:
     """Another caller takes the last place just before: there is none."""
     lock = LockWithQueue()
-    limit = Limit(1, lock=lock)
-    lock.first = limit.request
-    assert not limit.try_enter()
+    limit = FairSemaphore(1, lock=lock)
+    lock.first = limit.acquire_later
+    assert not limit.try_acquire()
     assert limit.in_use == 1
 
 
 def test_a_place_that_was_vacated_is_not_given_back_once_more() -> None:
     """A forked child that closes a stream of its parent's has no more places for that than there are."""
     limit = limit_of(2)
-    assert limit.try_enter()
-    ticket = limit.request()
-    limit.vacate()
+    assert limit.try_acquire()
+    ticket = limit.acquire_later()
+    limit.reset_after_fork()
     assert limit.in_use == 0
-    limit.leave()
+    limit.release()
     ticket.release()
     assert limit.in_use == 0
 
@@ -248,18 +248,18 @@ def test_a_place_that_was_vacated_is_not_given_back_once_more() -> None:
 def test_a_leave_is_decided_under_the_lock() -> None:
     """Another caller queues just before: the place is its own."""
     lock = LockWithQueue()
-    limit = Limit(1, lock=lock)
-    assert limit.try_enter()
-    lock.first = limit.request
-    limit.leave()
+    limit = FairSemaphore(1, lock=lock)
+    assert limit.try_acquire()
+    lock.first = limit.acquire_later
+    limit.release()
     assert (limit.in_use, limit.waiting) == (1, 0)
 
 
 def test_a_release_is_decided_under_the_lock() -> None:
     """The waiter is granted just before its cancel: the place goes on to the next."""
     lock = LockWithQueue()
-    limit = Limit(1, lock=lock)
-    holder, waiter, following = limit.request(), limit.request(), limit.request()
+    limit = FairSemaphore(1, lock=lock)
+    holder, waiter, following = limit.acquire_later(), limit.acquire_later(), limit.acquire_later()
     lock.first = holder.release
     waiter.release()
     assert following.is_granted
@@ -269,8 +269,8 @@ def test_a_release_is_decided_under_the_lock() -> None:
 def test_a_notify_is_decided_under_the_lock() -> None:
     """The waiter is granted just before it asks to be told: it is told at once."""
     lock = LockWithQueue()
-    limit = Limit(1, lock=lock)
-    holder, waiter = limit.request(), limit.request()
+    limit = FairSemaphore(1, lock=lock)
+    holder, waiter = limit.acquire_later(), limit.acquire_later()
     told: list[str] = []
     lock.first = holder.release
     waiter.notify(lambda: told.append("granted"))
@@ -284,10 +284,10 @@ def test_threads_never_hold_more_places_than_there_are() -> None:
 
     def work() -> None:
         for _ in range(300):
-            give_back = limit.leave
-            if not limit.try_enter():
+            give_back = limit.release
+            if not limit.try_acquire():
                 granted = threading.Event()
-                ticket = limit.request(granted.set)
+                ticket = limit.acquire_later(granted.set)
                 give_back = ticket.release
                 if not ticket.is_granted:
                     granted.wait()
@@ -312,7 +312,7 @@ def test_no_place_is_lost_or_doubled_when_grants_and_cancels_race() -> None:
         dice = random.Random(number)
         for _ in range(400):
             granted = threading.Event()
-            ticket = limit.request(granted.set if dice.random() < 0.5 else None)
+            ticket = limit.acquire_later(granted.set if dice.random() < 0.5 else None)
             if dice.random() < 0.5:
                 ticket.notify(granted.set)
             if ticket.is_granted or granted.wait(dice.random() * 1e-4):
@@ -327,17 +327,17 @@ def test_no_place_is_lost_or_doubled_when_grants_and_cancels_race() -> None:
     run_all([threading.Thread(target=work, args=(number,)) for number in range(12)])
     assert most[0] <= 2
     assert (limit.in_use, limit.waiting) == (0, 0)
-    assert [limit.request().is_granted for _ in range(3)] == [True, True, False]
+    assert [limit.acquire_later().is_granted for _ in range(3)] == [True, True, False]
 
 
 def test_the_cancel_that_meets_the_grant_at_the_very_moment() -> None:
     """A holder releases while the waiter cancels; in either order the place ends with the third."""
     for _ in range(300):
         limit = limit_of(1)
-        holder, waiter, third = limit.request(), limit.request(), limit.request()
+        holder, waiter, third = limit.acquire_later(), limit.acquire_later(), limit.acquire_later()
         start = threading.Barrier(2)
 
-        def release(ticket: Ticket, start: threading.Barrier = start) -> None:
+        def release(ticket: Waiter, start: threading.Barrier = start) -> None:
             start.wait()
             ticket.release()
 
@@ -353,7 +353,7 @@ def test_tasks_of_two_loops_and_threads_share_one_limit() -> None:
 
     async def task(name: str) -> None:
         loop, granted = asyncio.get_running_loop(), asyncio.Event()
-        ticket = limit.request(lambda: loop.call_soon_threadsafe(granted.set))
+        ticket = limit.acquire_later(lambda: loop.call_soon_threadsafe(granted.set))
         try:
             if not ticket.is_granted:
                 await granted.wait()
@@ -368,7 +368,7 @@ def test_tasks_of_two_loops_and_threads_share_one_limit() -> None:
     def thread() -> None:
         for _ in range(50):
             granted = threading.Event()
-            ticket = limit.request(granted.set)
+            ticket = limit.acquire_later(granted.set)
             if not ticket.is_granted:
                 granted.wait()
             served.append("thread")
@@ -396,14 +396,14 @@ class LimitMachine(RuleBasedStateMachine):
         self.limit = limit_of(capacity)
         self.holders: list[int] = []
         self.queue: list[int] = []
-        self.tickets: list[Ticket] = []
+        self.tickets: list[Waiter] = []
         self.told: list[int] = []
         self.expected_told: list[int] = []
 
     @rule()
     def request(self) -> None:
         number = len(self.tickets)
-        self.tickets.append(self.limit.request(lambda: self.told.append(number)))
+        self.tickets.append(self.limit.acquire_later(lambda: self.told.append(number)))
         (self.holders if len(self.holders) < self.limit.capacity else self.queue).append(number)
 
     @precondition(lambda self: self.tickets)

@@ -25,12 +25,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.encoding import EMPTY, UNSET, Body, encode_body, encode_json
+from http_service_client.http.bodies.encoding import EMPTY, UNSET, RequestBody, encode_body, encode_json
 from http_service_client.http.content_codings.compression import compress, may_compress
 from http_service_client.http.content_codings.decoder import Decoder
 
 
-def drawn(body: Body) -> bytes:
+def drawn(body: RequestBody) -> bytes:
     """The whole body, and that both ways of drawing it say the same."""
 
     async def gather() -> bytes:
@@ -426,7 +426,7 @@ def test_a_form_comes_back_as_it_went(pairs: list[tuple[str, str]]) -> None:
 )
 def test_compression_is_deterministic_and_reversible(coding: str) -> None:
     """The same body gives the same bytes, so that a retry and a signature match."""
-    body = Body(b"abc" * 1000, "text/x")
+    body = RequestBody(b"abc" * 1000, "text/x")
     packed = compress(body, coding)
     assert packed is not None
     assert packed.content is not None
@@ -439,21 +439,21 @@ def test_compression_is_deterministic_and_reversible(coding: str) -> None:
 
 def test_gzip_tells_no_time() -> None:
     """Its header has a field for it (RFC 1952 2.3.1)."""
-    packed = compress(Body(b"abc" * 1000), "gzip")
+    packed = compress(RequestBody(b"abc" * 1000), "gzip")
     assert packed is not None
     assert (packed.content or b"")[4:8] == b"\0\0\0\0"
 
 
 @pytest.mark.parametrize(
     "body",
-    [Body(b"ab"), Body(os.urandom(1000)), EMPTY, encode_body(data=io.BytesIO(b"abc" * 1000))],
+    [RequestBody(b"ab"), RequestBody(os.urandom(1000)), EMPTY, encode_body(data=io.BytesIO(b"abc" * 1000))],
 )
-def test_a_body_that_would_not_gain_is_left_alone(body: Body) -> None:
+def test_a_body_that_would_not_gain_is_left_alone(body: RequestBody) -> None:
     """Short, dense, empty or streamed bodies go as they are."""
     assert compress(body, "gzip") is None
 
 
 def test_a_repr_tells_the_state_and_no_content() -> None:
     """A body may hold anything."""
-    assert repr(Body(b"secret")) == "<Body 6 bytes, replayable>"
-    assert repr(encode_body(data=letters())) == "<Body unknown length, one-shot>"
+    assert repr(RequestBody(b"secret")) == "<RequestBody 6 bytes, replayable>"
+    assert repr(encode_body(data=letters())) == "<RequestBody unknown length, one-shot>"

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.encoding import Body, encode_body
+from http_service_client.http.bodies.encoding import RequestBody, encode_body
 
 
-def raw_parts(body: Body) -> list[tuple[bytes, bytes]]:
+def raw_parts(body: RequestBody) -> list[tuple[bytes, bytes]]:
     """(head, content) of each part, cut by the boundary that the content type names."""
     assert body.content_type is not None
     boundary = body.content_type.partition("boundary=")[2].encode()

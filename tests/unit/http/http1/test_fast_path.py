@@ -1,4 +1,4 @@
-"""What `read_plain_head` takes can be read in one way only: both parsers make the same of it."""
+"""What `read_fast_head` takes can be read in one way only: both parsers make the same of it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from aiohttp.http_parser import HttpResponseParser
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.http1.buffer import Incoming
-from http_service_client.http.http1.fast_path import PlainHead, read_plain_head
+from http_service_client.http.http1.buffer import ReceiveBuffer
+from http_service_client.http.http1.fast_path import FastHead, read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.http.http1.parser import _read_one_head
 from wire.responses.test_random_responses import ANSWERS, bent
@@ -21,7 +21,7 @@ LIMITS = HeadLimits()
 PLAIN = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: \xc3\xbc ; b\r\n\r\nhi"
 
 
-class Bytes(Incoming):
+class Bytes(ReceiveBuffer):
     """Bytes after which none come."""
 
     def __init__(self, data: bytes) -> None:
@@ -53,7 +53,7 @@ def by_aiohttp(data: bytes) -> Any:
     return asyncio.run(parse())
 
 
-def check(data: bytes, plain: PlainHead) -> None:
+def check(data: bytes, plain: FastHead) -> None:
     """Both parsers see the same head, and a body of that length on a connection that lives on."""
     ours, theirs = _read_one_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
     assert (ours.status, ours.reason, ours.fields) == (plain.status, plain.reason, list(plain))
@@ -68,7 +68,7 @@ def check(data: bytes, plain: PlainHead) -> None:
 
 def test_a_plain_head() -> None:
     """The one that nearly all responses have."""
-    head = read_plain_head(PLAIN, LIMITS)
+    head = read_fast_head(PLAIN, LIMITS)
     assert head is not None
     assert (head.status, head.reason, head.length, head.is_encoded) == (200, "OK", 2, False)
     assert PLAIN[head.size :] == b"hi"
@@ -79,7 +79,7 @@ def test_a_plain_head() -> None:
 @pytest.mark.parametrize("answer", ANSWERS)
 def test_of_the_answers_that_are_known(answer: bytes) -> None:
     """Whatever it takes of the tables of response parity."""
-    head = read_plain_head(answer, LIMITS)
+    head = read_fast_head(answer, LIMITS)
     if head is not None:
         check(answer, head)
 
@@ -87,7 +87,7 @@ def test_of_the_answers_that_are_known(answer: bytes) -> None:
 @given(bent(st.sampled_from([*ANSWERS, PLAIN, PLAIN])))
 def test_of_answers_bent_by_chance(answer: bytes) -> None:
     """Whatever it takes of those."""
-    head = read_plain_head(answer, LIMITS)
+    head = read_fast_head(answer, LIMITS)
     if head is not None:
         check(answer, head)
 
@@ -127,4 +127,4 @@ def test_of_answers_bent_by_chance(answer: bytes) -> None:
 def test_what_is_left_to_the_parsers(old: bytes, new: bytes) -> None:
     """Anything that says, or might say, that there is more to know."""
     assert old in PLAIN
-    assert read_plain_head(PLAIN.replace(old, new, 1), LIMITS) is None
+    assert read_fast_head(PLAIN.replace(old, new, 1), LIMITS) is None

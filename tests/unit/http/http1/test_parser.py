@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.http1.buffer import Incoming
+from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
-from http_service_client.http.http1.parser import Body, read_head, request_head
+from http_service_client.http.http1.parser import ResponseBody, read_head, request_head
 from network.test_responses import CUT, READ, REFUSED
 
 
-class Pieces(Incoming):
+class Pieces(ReceiveBuffer):
     """Bytes that come in pieces, and then end."""
 
     def __init__(self, pieces: list[bytes]) -> None:
@@ -28,7 +28,7 @@ class Pieces(Incoming):
 def read(pieces: list[bytes], method: str = "GET") -> tuple[int, bytes]:
     incoming = Pieces(pieces)
     head = read_head(incoming)
-    body = Body(incoming, head, method)
+    body = ResponseBody(incoming, head, method)
     parts = []
     while part := body.read():
         parts.append(part)
