@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .origins import OriginState
     from .timeouts import Timeout
 
-__all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
+__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
@@ -85,38 +85,43 @@ class CallOptions(NamedTuple):
     on_finish: Callable[[], None] | None = None
 
 
+class Attempt:
+    """What the layers tell each other during one attempt.
+
+    expires_at: the instant by which it must be over, or None.
+    exchange_timeout: what the next exchange may take if it begins at once. None when something has used some of
+        the attempt's time, so that the exchange has what is left until `expires_at`.
+    blocked_until: an instant before which the circuit is known to refuse, or None.
+    answered_by: the interceptor that answered without the network.
+    sent_state: what is known to have become of its request.
+    body: that of its response, when it is to be streamed.
+    """
+
+    __slots__ = ("answered_by", "blocked_until", "body", "exchange_timeout", "expires_at", "sent_state")
+
+    def __init__(self) -> None:
+        self.expires_at: float | None = None
+        self.exchange_timeout: Timeout | None = None
+        self.blocked_until: float | None = None
+        self.answered_by: str | None = None
+        self.sent_state = _LEAST
+        self.body: CallBody | None = None
+
+
 class Call(HttpContext):
     """One user request on its way through the layers.
 
     origin_state: the state kept for the call's key.  clock: monotonic seconds.
     breaker: asked before each attempt; None for no circuit breaker.
-    expires_at: the instant by which the running attempt must be over, or None.
-    exchange_timeout: what the next exchange may take, as long as it begins at once; None when something has
-        taken of the attempt's time, so that it is what is left until `expires_at`.
-    blocked_until: an instant before which the circuit is known to refuse, or None.
-    answered_by: the interceptor that answered the running attempt without the network.
-    attempt_state: what is known to have become of the running attempt's request.  sent_state: over all attempts.
+    current: the running attempt, or the last one; `attempt` is its number.
+    sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.
-    body: that of the running attempt's response, when it is to be streamed.
     """
 
     __slots__ = (
-        "answered_by",
-        "attempt_state",
-        "blocked_until",
-        "body",
-        "breaker",
-        "clock",
-        "events",
-        "exchange_timeout",
-        "expires_at",
-        "listener",
-        "options",
-        "origin_state",
-        "response",
-        "sent_state",
-        "started_at",
-    )  # fmt: skip
+        *("breaker", "clock", "current", "events", "listener", "options"),
+        *("origin_state", "response", "sent_state", "started_at"),
+    )
 
     def __init__(
         self,
@@ -141,12 +146,7 @@ class Call(HttpContext):
         self.deadline_at = deadline_at
         self.listener = listener
         self.events: list[Event] = []
-        self.expires_at: float | None = None
-        self.exchange_timeout: Timeout | None = None
-        self.blocked_until: float | None = None
-        self.answered_by: str | None = None
-        self.attempt_state = _LEAST
-        self.body: CallBody | None = None
+        self.current = Attempt()
         self.response: HttpResponse | None = None
         self.sent_state = _LEAST
 
@@ -170,11 +170,11 @@ class Call(HttpContext):
         After a redirect, the outcome is that of its last hop. A POST that was answered by 303 has been
         processed, even if the connection for the GET behind it is refused.
         """
-        now = self.clock()
-        if self.answered_by is None:  # what an interceptor answered was never sent
+        now, attempt = self.clock(), self.current
+        if attempt.answered_by is None:  # what an interceptor answered was never sent
             state = outcome.sent_state
-            self.attempt_state = state if self.attempt_state is _LEAST else worst(self.attempt_state, state)
-        self.merge_sent_state(self.attempt_state)
+            attempt.sent_state = state if attempt.sent_state is _LEAST else worst(attempt.sent_state, state)
+        self.merge_sent_state(attempt.sent_state)
         if isinstance(outcome, HttpResponse):
             self.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
@@ -183,7 +183,7 @@ class Call(HttpContext):
         self.record(
             AttemptFinished(
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
-                self.attempt_state, self.answered_by,
+                attempt.sent_state, attempt.answered_by,
             )
         )  # fmt: skip
 
@@ -194,7 +194,7 @@ class Call(HttpContext):
 
     def discard_body(self) -> None:
         """Close a body that nobody will read: its response was discarded."""
-        body, self.body = self.body, None
+        body, self.current.body = self.current.body, None
         if body is not None:
             body.close()
 
@@ -219,7 +219,7 @@ class Call(HttpContext):
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
-        if self.body is not None:
+        if self.current.body is not None:
             self.discard_body()
         if self.events and isinstance(self.events[-1], CallFinished):
             return  # a stream was closed under its reader

@@ -12,6 +12,8 @@ a bad request, an unsafe redirect, a refusal     none: the server is not to blam
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..errors import (
     AttemptTimeoutError,
     DeadlineExceededError,
@@ -21,9 +23,10 @@ from ..errors import (
     TransportError,
 )
 from ..http.messages import HttpResponse
+from ..http.retry_after import parse_retry_after
 from .effects import Outcome
 
-__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type"]
+__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait"]
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
@@ -53,3 +56,13 @@ def describe(outcome: Outcome) -> str:
     return (
         f"status {outcome.status_code}" if isinstance(outcome, HttpResponse) else outcome.error_type.__name__
     )
+
+
+def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | None:
+    """Seconds that a response asks its client to wait (Retry-After: RFC 9110, 10.2.3), or None.
+
+    wall_clock: seconds since the epoch, which a date in the response is read against.
+    """
+    if isinstance(outcome, HttpResponse):
+        return parse_retry_after(outcome.headers.get("Retry-After"), wall_clock())
+    return None

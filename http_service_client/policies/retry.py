@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 from ..core.checks import check_function
 from ..core.deadline import AMBIENT_DEADLINE
 from ..core.machines.backoff import endless_waits
+from ..core.machines.retry_decision import Situation, next_wait
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import Scope
+from ..core.outcomes import requested_wait
 from ..drivers.clocks import Clock, SystemClock
 from ..errors import CircuitOpenError, ConfigurationError
-from ..http.messages import HttpResponse
-from ..http.retry_after import parse_retry_after
+from ..events import StopReason
 from .functions import is_interruption, refuse_awaitable, wrap
 
 __all__ = ["RetryPolicy"]
@@ -74,27 +75,22 @@ class RetryScope(Scope):
         self._delays: Iterator[float] | None = None
 
     def wait_after(self, error: BaseException | None, value: object = None) -> float | None:
-        """Seconds until the next attempt; None when what this one came to is the end of it."""
-        policy = self._policy
+        """Seconds until the next attempt; None when this one was the last."""
         self._made += 1
-        if self._made >= policy.max_attempts or self._is_nested() or not self._is_worth_it(error, value):
+        if not self._is_worth_it(error, value):
             return None
+        policy = self._policy
         if self._delays is None:
             self._delays = endless_waits(policy.backoff_strategy, policy.random)
-        delay = next(self._delays)
-        behind = value if error is None else self.last_outcome
-        if isinstance(behind, HttpResponse):
-            asked = parse_retry_after(behind.headers.get("Retry-After"), policy.clock.wall())
-            cap = getattr(policy.backoff_strategy, "max_delay", None)
-            if asked is not None:
-                if cap is not None and asked > cap:
-                    return None
-                delay = max(delay, asked)
         ambient = AMBIENT_DEADLINE.get()
-        return None if ambient is not None and delay >= ambient.remaining() else delay
-
-    def _is_nested(self) -> bool:
-        return self.outer is not None and self.outer.retries and not self._policy.nested
+        situation = Situation(
+            self._made,
+            self.outer is not None and self.outer.retries,
+            requested_wait(value if error is None else self.last_outcome, policy.clock.wall),
+            None if ambient is None else ambient.remaining(),
+        )
+        wait = next_wait(policy, situation, self._delays)
+        return None if isinstance(wait, StopReason) else wait
 
     def _is_worth_it(self, error: BaseException | None, value: object) -> bool:
         if error is None:

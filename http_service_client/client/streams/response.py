@@ -39,8 +39,8 @@ class _Streamed(HttpResponse):
 
     def __init__(self, call: Call, response: HttpResponse) -> None:
         self._body: CallBody | None = None
-        if isinstance(response, OpenResponse) and call.body is not None:
-            self._body = call.body
+        if isinstance(response, OpenResponse) and call.current.body is not None:
+            self._body = call.current.body
         elif response.is_success:
             self._body = BufferedBody(response.content)
         super().__init__(

@@ -26,12 +26,13 @@ class AttemptTimeoutLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.exchange_timeout = timeout = call.options.timeout
-        total, deadline_at = timeout.total, call.deadline_at
-        call.expires_at = None if total is None else call.clock() + total
-        if deadline_at is None or (call.expires_at is not None and call.expires_at <= deadline_at):
+        attempt, deadline_at = call.current, call.deadline_at
+        attempt.exchange_timeout = timeout = call.options.timeout
+        expires_at = None if timeout.total is None else call.clock() + timeout.total
+        if deadline_at is None or (expires_at is not None and expires_at <= deadline_at):
+            attempt.expires_at = expires_at
             return proceed(request, call)
-        call.expires_at, call.exchange_timeout = deadline_at, None
+        attempt.expires_at, attempt.exchange_timeout = deadline_at, None
         return _within_deadline(proceed, request, call, deadline_at)
 
 

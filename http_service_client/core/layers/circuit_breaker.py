@@ -38,12 +38,12 @@ class CircuitBreakerLayer:
         failed: bool | None = None
         try:
             outcome = yield from proceed(request, call)
-            failed = is_failure(outcome) if call.answered_by is None else None
+            failed = is_failure(outcome) if call.current.answered_by is None else None
         finally:
             breaker.settle(admission, failed)
         if failed:
             wait = None if breaker.is_metrics_only else breaker.retry_after
-            call.blocked_until = None if wait is None else call.clock() + wait
+            call.current.blocked_until = None if wait is None else call.clock() + wait
         return outcome
 
 

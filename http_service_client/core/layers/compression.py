@@ -56,7 +56,7 @@ class CompressionLayer:
         content = body.content
         if content is None or len(content) < self._threshold or "Content-Encoding" in request.headers:
             return None
-        call.exchange_timeout = None  # what this takes is of the attempt's time
+        call.current.exchange_timeout = None  # what this takes is of the attempt's time
         if len(content) > _AT_ONCE:
             smaller = yield from Work(compress, body, self._coding)
         else:

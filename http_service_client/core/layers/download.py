@@ -126,7 +126,7 @@ class Download:
         return Failure(ProtocolError, f"the download cannot go on: {reason}", SentState.ANSWERED)
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
-        if not isinstance(response, OpenResponse) or call.body is None:
+        if not isinstance(response, OpenResponse) or call.current.body is None:
             yield from self._write([response.content], call, total)  # of a transport that streams nothing
             return None
         assert call.options.stream is not None
@@ -134,7 +134,7 @@ class Download:
         block: list[bytes] = []
         size = 0
         while True:
-            piece = yield from call.body.next_piece()
+            piece = yield from call.current.body.next_piece()
             if isinstance(piece, bytes):
                 block.append(piece)
                 size += len(piece)

@@ -44,6 +44,7 @@ class Exchange:
                 self._egress.check_url(split_url(request.url))
             except EgressRefusedError as refused:
                 return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
+        attempt = call.current
         origin = origin_of(request.url)
         host_limit = self._keys.get(origin).connections
         held: list[Callable[[], None]] = []  # what gives back each place
@@ -61,10 +62,10 @@ class Exchange:
                     whose = f"to {origin}" if limit is host_limit else "of this client"
                     return _no_place(f"{limit.capacity} connections {whose}")
                 waited += call.clock() - began
-                call.exchange_timeout = None
-            timeout, call.exchange_timeout = call.exchange_timeout, None
+                attempt.exchange_timeout = None
+            timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
-                remaining = None if call.expires_at is None else call.expires_at - call.clock()
+                remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
                 if remaining is not None and remaining <= 0:
                     message = "the attempt's time was over before it could be sent"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
@@ -75,7 +76,7 @@ class Exchange:
                 return outcome
             outcome = yield Open(request, timeout)
             if isinstance(outcome, OpenResponse):
-                call.body = OpenBody(outcome, call, held)
+                attempt.body = OpenBody(outcome, call, held)
                 is_open = True  # the places are the body's from here on
             return outcome
         finally:
@@ -87,7 +88,8 @@ class Exchange:
 def _pool_wait(call: Call, waited: float) -> float | None:
     """How long to wait for a place: what is left of the pool timeout, or of the attempt."""
     pool = call.options.timeout.pool
-    left = None if call.expires_at is None else max(0.0, call.expires_at - call.clock())
+    expires_at = call.current.expires_at
+    left = None if expires_at is None else max(0.0, expires_at - call.clock())
     if pool is None:
         return left
     pool = max(0.0, pool - waited)

@@ -78,7 +78,6 @@ class InterceptorsLayer:
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         opened = request
         call.request = request = opened.copy()
-        call.answered_by = None
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
             result = interceptor.call(request, call)
@@ -86,7 +85,7 @@ class InterceptorsLayer:
                 result = yield from _settled(result, call)
                 if isinstance(result, HttpResponse):
                     # A cache may give one object to many calls; what a call writes on it is its own.
-                    call.answered_by, outcome = interceptor.name, copy.copy(result)
+                    call.current.answered_by, outcome = interceptor.name, copy.copy(result)
                     break
                 if not isinstance(result, HttpRequest):
                     expected = "the request, or an HttpResponse to answer without the network"

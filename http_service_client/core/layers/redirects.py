@@ -72,7 +72,7 @@ class RedirectsLayer:
         )
         # Who turns it into a GET has dealt with it; who passes it on as it is has not.
         told = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
-        call.attempt_state = worst(call.attempt_state, told)
+        call.current.sent_state = worst(call.current.sent_state, told)
         return self._hop_request(request, hop)
 
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:

@@ -24,8 +24,9 @@ Rules that keep it honest, each one learned from a library that lacks it:
    over still *is* OPEN until somebody asks for a permit: nothing has been tried yet.
 5. A clock that steps back cannot prolong a break or a lease beyond one full span from then.
 
-What lives here is who may call, and when. What counts as a failure is decided elsewhere; time,
-randomness and the lock are arguments.
+What lives here is who may call, and when. How many failures are too many is the window's to say
+(`core.machines.windows`), and what counts as one is decided in `core.outcomes`; time, randomness and the
+lock are arguments.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from .circuit_states import (
     Refusal,
     StateChange,
 )
+from .windows import ConsecutiveFailures
 
 __all__ = ["CircuitBreaker", "Permit"]
 
@@ -111,7 +113,7 @@ class CircuitBreaker:
     __slots__ = (
         *("_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
         *("_state", "_is_isolated", "_generation", "free_pass"),
-        *("_consecutive_failures", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
+        *("_window", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
         *("_trial", "_lease_ends_at", "_trial_successes"),
         *("_unlocked_successes", "_successes", "_failures", "_abandoned", "_late", "_refused"),
     )
@@ -140,7 +142,7 @@ class CircuitBreaker:
         # is read without the lock: at worst the call is of a span that just ended, and its result late.
         self.free_pass: int | None = 0
 
-        self._consecutive_failures = 0
+        self._window = ConsecutiveFailures(settings.failure_threshold)
         self._recovery = float(settings.recovery_timeout)  # as next_recovery_timeout, before jitter
         self._opened_at = 0.0
         self._open_for = 0.0
@@ -178,9 +180,9 @@ class CircuitBreaker:
 
     def record_success(self, generation: int) -> None:
         """What `Permit.record_success` does, for a call that joined by the `free_pass` and made no permit."""
-        # With no failures in a row there is nothing to change but a count, and so nothing to lock. They are
-        # looked at first: as no generation comes back, the caller's, if it goes on now, went on then.
-        if not self._consecutive_failures and generation == self.free_pass:
+        # Where the window is clear there is nothing to change but a count, and so nothing to lock. It is looked
+        # at first: as no generation comes back, the caller's, if it goes on now, went on then.
+        if self._window.is_clear and generation == self.free_pass:
             next(self._unlocked_successes)
         else:
             Permit(self, generation).record_success()
@@ -221,7 +223,7 @@ class CircuitBreaker:
     @property
     def is_at_rest(self) -> bool:
         """Whether a new breaker would decide alike: closed, and no failure in a row."""
-        return self._state is _CLOSED and self._consecutive_failures == 0
+        return self._state is _CLOSED and self._window.is_clear
 
     @property
     def retry_after(self) -> float | None:
@@ -237,7 +239,7 @@ class CircuitBreaker:
                 state=self._state,
                 is_isolated=self._is_isolated,
                 generation=self._generation,
-                consecutive_failures=self._consecutive_failures,
+                consecutive_failures=self._window.count,
                 trial_successes=self._trial_successes,
                 successes=self._successes_locked(),
                 failures=self._failures,
@@ -269,7 +271,7 @@ class CircuitBreaker:
         """
         with self._lock:
             if self._state is _CLOSED:
-                self._consecutive_failures = 0
+                self._window.clear()
                 return
             change = self._move_locked(_CLOSED, "reset by hand", self._clock())
         self._tell(change)
@@ -325,20 +327,19 @@ class CircuitBreaker:
     def _succeed_locked(self, permit: Permit) -> StateChange | None:
         self._successes += 1
         if self._state is _CLOSED:
-            self._consecutive_failures = 0
+            self._window.succeeded()
         elif permit.is_trial:
             self._trial_successes += 1
             if self._trial_successes >= self._settings.success_threshold:
-                reason = _counted(self._trial_successes, "successful trial")
+                reason = f"{self._trial_successes} successful trial{'s' if self._trial_successes > 1 else ''}"
                 return self._move_locked(_CLOSED, reason, self._clock())
         return None
 
     def _fail_locked(self, permit: Permit) -> StateChange | None:
         self._failures += 1
         if self._state is _CLOSED:
-            self._consecutive_failures += 1
-            if self._consecutive_failures >= self._settings.failure_threshold:
-                reason = _counted(self._consecutive_failures, "consecutive failure")
+            reason = self._window.failed()
+            if reason is not None:
                 return self._move_locked(_OPEN, reason, self._clock())
         elif permit.is_trial:
             self._recovery = self._settings.next_recovery_timeout(self._recovery)
@@ -356,7 +357,7 @@ class CircuitBreaker:
         self._trial = None
         self._trial_successes = 0
         if new is _CLOSED:
-            self._consecutive_failures = 0
+            self._window.clear()
             self._recovery = float(self._settings.recovery_timeout)
         elif new is _OPEN:
             self._open_for = self._settings.with_jitter(self._recovery, self._random())
@@ -382,7 +383,3 @@ class CircuitBreaker:
     def _tell(self, change: StateChange) -> None:
         if self._on_change is not None:
             self._on_change(change)
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

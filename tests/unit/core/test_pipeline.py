@@ -58,14 +58,14 @@ def test_the_layers_of_a_call_in_their_order() -> None:
     source = inspect.getsource(pipeline.call_pipeline)
     names = [
         "CallLayer",
-        "retry,",
+        "RetryLayer",
         "CircuitBreakerLayer",
-        "saving,",
-        "interceptors,",
+        "DownloadLayer",
+        "InterceptorsLayer",
         "AttemptTimeoutLayer",
-        "redirects,",
-        "compression,",
-        "cookies,",
+        "RedirectsLayer",
+        "CompressionLayer",
+        "CookiesLayer",
     ]
     places = [source.rindex(name) for name in names]
     assert places == sorted(places)
