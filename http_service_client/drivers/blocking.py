@@ -81,7 +81,7 @@ def _invoke(effect: Invoke, portal: Portal) -> Any:
 def wait_for_grant(effect: Acquire) -> bool:
     """Block until the ticket is granted; False when that took longer than the timeout."""
     granted = threading.Event()
-    effect.ticket.notify(granted.set)
+    effect.waiter.notify(granted.set)
     return (
-        granted.wait(effect.timeout) or effect.ticket.is_granted
+        granted.wait(effect.timeout) or effect.waiter.is_granted
     )  # granted in the very tick of the timeout: use it

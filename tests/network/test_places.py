@@ -84,7 +84,7 @@ def test_waiting_for_a_place_is_bounded(world: World, server: LoopbackServer) ->
         caught = error
     assert time.monotonic() - started < 0.5
     assert (type(caught).__name__, caught.sent_state.value) == ("PoolTimeoutError", "never_sent")
-    assert "1 connections to" in str(caught)
+    assert "(1 in use)" in str(caught)
     assert len(server.requests) == 1
     holder.join()
     assert places_in_use(client) == 0

@@ -224,7 +224,7 @@ def test_an_attempt_whose_time_is_over_is_not_sent(front_end: FrontEnd) -> None:
     bench = Harness(front_end, slowly, enable_retry_policy=False)
     error = bench.error(AttemptTimeoutError, timeout=10.0)
     assert bench.sends == 1
-    assert "before it could be sent" in str(error)
+    assert "before its request could be sent" in str(error)
 
 
 def timing_out(bench: Harness, seconds: float) -> Any:

@@ -125,7 +125,7 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
             at = len(scenario.seen)
             scenario.seen.append(type(effect))
             if isinstance(effect, Acquire):
-                scenario.discard_body(effect.ticket)
+                scenario.discard_body(effect.waiter)
             return interfere(at, perform, effect)
 
         return wrapped
@@ -277,7 +277,7 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
             yield acquire
             yield Sleep(0.0)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def never(seconds: float) -> None:
         await asyncio.Event().wait()
@@ -331,7 +331,7 @@ def test_a_grant_from_another_thread_wakes_the_task() -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
@@ -378,7 +378,7 @@ def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     if driver == "blocking":
         assert BlockingDriver(None, None).run(plan()) is False  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ def test_a_new_circuit_is_closed_and_at_rest() -> None:
     """A circuit begins by trusting."""
     circuit = Circuit()
     assert (circuit.state, circuit.is_isolated, circuit.retry_after) == (CLOSED, False, 0.0)
-    assert circuit.is_at_rest
+    assert circuit.is_idle
     assert circuit.key == "https://api.example.com"
 
 
@@ -96,7 +96,7 @@ def test_it_opens_at_the_threshold_and_not_before() -> None:
     circuit = Circuit(failure_threshold=5)
     circuit.fail(4)
     assert circuit.state is CLOSED
-    assert not circuit.is_at_rest
+    assert not circuit.is_idle
     circuit.fail()
     assert circuit.state is OPEN
 
@@ -187,7 +187,7 @@ def test_a_question_never_changes_the_state(waited: float) -> None:
         assert circuit.retry_after == max(0.0, 60.0 - waited)
         assert circuit.snapshot().state is OPEN
         assert not circuit.is_isolated
-        assert not circuit.is_at_rest
+        assert not circuit.is_idle
     assert circuit.changes == []
 
 
@@ -219,7 +219,7 @@ def test_successful_trials_close_it() -> None:
     assert circuit.snapshot().trial_successes == 2
     circuit.succeed()
     assert circuit.state is CLOSED
-    assert circuit.is_at_rest
+    assert circuit.is_idle
     assert circuit.moves() == [(OPEN, HALF_OPEN), (HALF_OPEN, CLOSED)]
     assert circuit.changes[0].reason == "60 s have passed: time for a trial"
     assert circuit.changes[1].reason == "3 successful trials"
