@@ -263,3 +263,15 @@ class LockWithQueue:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def isolate_while_sleeping(bench: Harness) -> None:
+    """Somebody opens the circuit while this call waits for its retry."""
+    sleep = bench.clock.sleep
+
+    def sleep_and_isolate(seconds: float) -> None:
+        sleep(seconds)
+        bench.state.breaker.isolate()
+
+    bench.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
+    bench.client._backends._blocking = bench.client._backends._asyncio = None
