@@ -6,14 +6,14 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from configuration import create_optimized_http_config
+from examples.local_services import Answer, ClientMaker, LocalServices, VirtualClock
 from http_service_client import (
     HttpServiceClient,
     ResponseTooLargeError,
     Timeout,
     TooManyRedirectsError,
 )
-from seed.local_services import Answer, ClientMaker, LocalServices, VirtualClock
-from seed.samples.configuration import create_optimized_http_config
 
 CHARGES = "https://api.payment-gateway.com/v1/charges"
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+import interceptors
+from examples.local_services import Answer, ClientMaker, LocalServices
 from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClient
-from seed.local_services import Answer, ClientMaker, LocalServices
-from seed.samples import interceptors
-from seed.samples.interceptors import AuthenticationInterceptor, LoggingInterceptor
+from interceptors import AuthenticationInterceptor, LoggingInterceptor
 
 pytestmark = pytest.mark.asyncio
 
@@ -34,7 +34,7 @@ def post(request: pytest.FixtureRequest) -> Post:
 
 
 class RateLimitInterceptor(interceptors.RateLimitInterceptor):
-    """The sample, with the method that it calls and does not have.
+    """The example, with the method that it calls and does not have.
 
     waits: what it was asked for. The wait is short, while the limit it learnt of lasts for seconds.
     """
@@ -79,7 +79,7 @@ async def test_each_service_gets_its_own_credentials(
     assert len(received.headers["X-Request-ID"]) == 36
 
 
-async def test_a_service_that_the_sample_does_not_know_gets_no_credentials(
+async def test_a_service_that_the_example_does_not_know_gets_no_credentials(
     new_client: ClientMaker, services: LocalServices, post: Post
 ) -> None:
     """The common headers only."""
@@ -144,7 +144,7 @@ async def test_each_class_is_made_once_though_it_is_listed_twice(new_client: Cli
 async def test_what_a_response_teaches_the_next_request_knows(
     new_client: ClientMaker, services: LocalServices, post: Post, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The 429 of the first attempt delays the second by the sample's own `asyncio.sleep`, and no other service.
+    """The 429 of the first attempt delays the second by the example's own `asyncio.sleep`, and no other service.
 
     In both front ends the sleep is a real one: a blocking call waits for the coroutine.
     """
@@ -165,7 +165,7 @@ async def test_what_a_response_teaches_the_next_request_knows(
 async def test_a_429_without_retry_after_counts_as_a_minute(
     new_client: ClientMaker, services: LocalServices, post: Post
 ) -> None:
-    """`response.headers.get(name, default)` and `context.request.url`, as the sample uses them."""
+    """`response.headers.get(name, default)` and `context.request.url`, as the example uses them."""
     interceptor = RateLimitInterceptor()
     client = new_client(
         HttpClientConfig(
@@ -182,10 +182,10 @@ async def test_a_429_without_retry_after_counts_as_a_minute(
     assert before + 60 <= tracker["retry_after"] <= time.time() + 60
 
 
-async def test_the_sample_as_written_lacks_the_wait_time_and_the_call_says_so(
+async def test_the_example_as_written_lacks_the_wait_time_and_the_call_says_so(
     new_client: ClientMaker, services: LocalServices, post: Post
 ) -> None:
-    """The sample's own AttributeError ends the call, unchanged; it is no evidence against the service."""
+    """The example's own AttributeError ends the call, unchanged; it is no evidence against the service."""
     client = new_client(registered())
     services.answer(Answer(429, headers={"Retry-After": "7"}))
     with pytest.raises(AttributeError, match="get_rate_limit_wait_time"):

@@ -1,10 +1,11 @@
-"""The document's two registrations with neuroglia, which must be importable.
+"""A client in neuroglia's service container, and interceptors that the container makes.
 
-The second block has no import lines at all.
+It needs the extra `neuroglia`, and `install()` of `http_service_client.integrations.neuroglia`, which gives
+neuroglia's containers the method `add_http_service_client`.
 """
 
 from neuroglia.dependency_injection import ServiceCollection
-from seed.samples.interceptors import AuthenticationInterceptor, LoggingInterceptor, RateLimitInterceptor
+from interceptors import AuthenticationInterceptor, LoggingInterceptor, RateLimitInterceptor
 
 
 # >>> Service Registration

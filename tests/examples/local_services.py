@@ -1,8 +1,8 @@
-"""The outside world of the samples: a server on loopback, the way to it, and time that does not pass.
+"""The outside world of the examples: a server on loopback, the way to it, and time that does not pass.
 
 `LocalServices` plays every host that the document names. `Rerouted` leads there: it is both real
 transports, with the address of the server in place of the host, as if the name service said so. So
-the samples keep their URLs, `https://api.email-service.com/v1/send` and all, and the bytes still
+the examples keep their URLs, `https://api.email-service.com/v1/send` and all, and the bytes still
 cross a socket. `VirtualClock` is the time of policies and clients: a wait is noted and over at once.
 """
 
@@ -45,7 +45,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it reached the server. url: as the sample wrote it."""
+    """One request as it reached the server. url: as the example wrote it."""
 
     method: str
     url: str
@@ -98,7 +98,7 @@ class Rerouted:
     """Both real transports, on the way to one address whatever the host.
 
     address: scheme, host and port; None for one where nobody listens.
-    longest: seconds after which an attempt is cut, however long the sample would let it take.
+    longest: seconds after which an attempt is cut, however long the example would let it take.
     """
 
     def __init__(self, address: str | None, longest: float | None = None) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from delivery import DeliveryServiceError, DeliveryTrackingService
+from examples.local_services import Answer, ClientMaker, LocalServices, VirtualClock
+from examples.standins import Provider
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
     ConfigurationError,
 )
-from seed.local_services import Answer, ClientMaker, LocalServices, VirtualClock
-from seed.samples.delivery import DeliveryServiceError, DeliveryTrackingService
-from seed.standins import Provider
 
 pytestmark = pytest.mark.asyncio
 
@@ -21,7 +21,7 @@ ADDRESS = {"street": "1 Main Street", "city": "Springfield"}
 
 @pytest.fixture
 def service(new_client: ClientMaker, clock: VirtualClock) -> DeliveryTrackingService:
-    """The delivery service. Its circuit breaker is as the sample made it, but in virtual time."""
+    """The delivery service. Its circuit breaker is as the example made it, but in virtual time."""
     service = DeliveryTrackingService(Provider(new_client()))
     made = service.circuit_breaker
     service.circuit_breaker = CircuitBreakerPolicy(
@@ -41,8 +41,8 @@ async def fail(service: DeliveryTrackingService, times: int) -> None:
             await service.create_delivery_request("42", ADDRESS)
 
 
-async def test_the_policy_has_the_values_that_the_sample_gives(new_client: ClientMaker) -> None:
-    """And the attribute that the sample reads, `timeout`."""
+async def test_the_policy_has_the_values_that_the_example_gives(new_client: ClientMaker) -> None:
+    """And the attribute that the example reads, `timeout`."""
     policy = DeliveryTrackingService(Provider(new_client())).circuit_breaker
     assert (policy.failure_threshold, policy.recovery_timeout, policy.success_threshold, policy.timeout) == (
         5,
@@ -53,7 +53,7 @@ async def test_the_policy_has_the_values_that_the_sample_gives(new_client: Clien
     assert policy.state is CircuitBreakerState.CLOSED
 
 
-async def test_a_delivery_is_requested_as_the_sample_says(
+async def test_a_delivery_is_requested_as_the_example_says(
     service: DeliveryTrackingService, services: LocalServices
 ) -> None:
     """The guarded method keeps its arguments, its result and its name."""
@@ -93,7 +93,7 @@ async def test_each_service_object_has_a_circuit_of_its_own(
 async def test_a_rejected_order_is_no_failure_of_the_service(
     service: DeliveryTrackingService, services: LocalServices
 ) -> None:
-    """The sample turns a 422 into an exception, too; the circuit sees the 422 behind it and stays closed."""
+    """The example turns a 422 into an exception, too; the circuit sees the 422 behind it and stays closed."""
     services.answer(Answer(422))
     for _ in range(10):
         with pytest.raises(DeliveryServiceError, match="422"):
@@ -104,7 +104,7 @@ async def test_a_rejected_order_is_no_failure_of_the_service(
 async def test_while_open_the_status_comes_from_the_fallback(
     service: DeliveryTrackingService, services: LocalServices
 ) -> None:
-    """`state == CircuitBreakerState.OPEN`, as the sample asks, and no request is made."""
+    """`state == CircuitBreakerState.OPEN`, as the example asks, and no request is made."""
     services.answer(Answer(500))
     await fail(service, 5)
     services.answer(Answer(body={"status": "delivered"}))

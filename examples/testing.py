@@ -1,11 +1,11 @@
-"""The document's unit and integration tests, which `test_testing.py` runs.
+"""How a service that uses the client is tested: with mocks, and against a server on loopback.
 
-The first block takes the service from an earlier one, the second `time` and the configuration.
+Run it with pytest, in pytest-asyncio's mode `auto`. The marker `integration` must be registered.
 """
 
 import time
 from http_service_client import HttpClientConfig
-from seed.samples.payment import PaymentGatewayService, PaymentProcessingError, PaymentServiceUnavailableError
+from payment import PaymentGatewayService, PaymentProcessingError, PaymentServiceUnavailableError
 
 
 # >>> Unit Testing with HTTP Mocks

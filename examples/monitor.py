@@ -1,7 +1,4 @@
-"""The document's monitor.
-
-Its block takes HttpServiceClient from an earlier one.
-"""
+"""A monitor that counts requests, measures their durations and sums up the health of a service."""
 
 from http_service_client import HttpServiceClient
 

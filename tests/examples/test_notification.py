@@ -7,6 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+import notification
+from examples.local_services import Answer, ClientMaker, LocalServices, VirtualClock
+from examples.standins import Provider
 from http_service_client import (
     AttemptTimeoutError,
     ConnectError,
@@ -14,10 +17,7 @@ from http_service_client import (
     HttpServiceClient,
     RetryPolicy,
 )
-from seed.local_services import Answer, ClientMaker, LocalServices, VirtualClock
-from seed.samples import notification
-from seed.samples.notification import EmailDeliveryError, SMSDeliveryError
-from seed.standins import Provider
+from notification import EmailDeliveryError, SMSDeliveryError
 
 pytestmark = pytest.mark.asyncio
 
@@ -32,7 +32,7 @@ HANGS = Answer(hangs=True)
 
 
 class NotificationService(notification.NotificationService):
-    """The sample, with the two methods that it calls and does not have."""
+    """The example, with the two methods that it calls and does not have."""
 
     def get_email_api_key(self) -> str:
         return "email-key"
@@ -42,7 +42,7 @@ class NotificationService(notification.NotificationService):
 
 
 def in_virtual_time(client: HttpServiceClient, clock: VirtualClock) -> NotificationService:
-    """The service, its retry policy as the sample made it but for the clock."""
+    """The service, its retry policy as the example made it but for the clock."""
     service = NotificationService(Provider(client))
     assert isinstance(service.retry_policy, RetryPolicy)
     service.retry_policy = replace(service.retry_policy, clock=clock)
@@ -55,7 +55,7 @@ def service(new_client: ClientMaker, clock: VirtualClock) -> NotificationService
     return in_virtual_time(new_client(), clock)
 
 
-async def test_the_policy_has_the_values_that_the_sample_gives(new_client: ClientMaker) -> None:
+async def test_the_policy_has_the_values_that_the_example_gives(new_client: ClientMaker) -> None:
     """Attempts, waits and conditions can be read back."""
     policy = NotificationService(Provider(new_client())).retry_policy
     backoff = policy.backoff_strategy
@@ -64,10 +64,10 @@ async def test_the_policy_has_the_values_that_the_sample_gives(new_client: Clien
     assert len(policy.retry_conditions) == 3
 
 
-async def test_an_email_is_sent_as_the_sample_says(
+async def test_an_email_is_sent_as_the_example_says(
     service: NotificationService, services: LocalServices
 ) -> None:
-    """To the URL that is written in the sample, once."""
+    """To the URL that is written in the example, once."""
     assert await service.send_order_confirmation_email("ann@example.com", ORDER) is True
     [email] = services.received
     assert (email.method, email.url) == ("POST", "api.email-service.com/v1/send")
@@ -76,7 +76,7 @@ async def test_an_email_is_sent_as_the_sample_says(
     assert email.json["variables"] == {**ORDER}
 
 
-async def test_an_sms_is_sent_as_the_sample_says(
+async def test_an_sms_is_sent_as_the_example_says(
     service: NotificationService, services: LocalServices
 ) -> None:
     """The second method is guarded by the same policy."""
@@ -88,7 +88,7 @@ async def test_an_sms_is_sent_as_the_sample_says(
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-async def test_a_status_behind_the_sample_s_own_exception_is_retried(
+async def test_a_status_behind_the_example_s_own_exception_is_retried(
     service: NotificationService, services: LocalServices, status: int
 ) -> None:
     """`on_status_codes` holds though the method turned the response into an EmailDeliveryError."""
@@ -100,7 +100,7 @@ async def test_a_status_behind_the_sample_s_own_exception_is_retried(
 async def test_three_attempts_are_three_requests(
     service: NotificationService, services: LocalServices
 ) -> None:
-    """The client's own retries stand back: 3, not 3 × 3. The last exception is the sample's own."""
+    """The client's own retries stand back: 3, not 3 × 3. The last exception is the example's own."""
     services.answer(Answer(503, {"error": "busy"}))
     with pytest.raises(EmailDeliveryError, match=r"Failed to send email: 503 - .*busy"):
         await service.send_order_confirmation_email("ann@example.com", ORDER)
@@ -111,7 +111,7 @@ async def test_three_attempts_are_three_requests(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
-async def test_a_status_that_the_sample_does_not_list_is_not_retried(
+async def test_a_status_that_the_example_does_not_list_is_not_retried(
     service: NotificationService, services: LocalServices, clock: VirtualClock, status: int
 ) -> None:
     """500, too: the client's own list does not matter when the method's policy is in charge."""
@@ -125,7 +125,7 @@ async def test_a_status_that_the_sample_does_not_list_is_not_retried(
 async def test_a_timeout_is_retried(
     new_client: ClientMaker, services: LocalServices, clock: VirtualClock
 ) -> None:
-    """The sample's 10 s are cut to 0.2 s by the transport; twice nothing comes, then an answer."""
+    """The example's 10 s are cut to 0.2 s by the transport; twice nothing comes, then an answer."""
     service = in_virtual_time(new_client(longest=0.2), clock)
     services.answer(HANGS, HANGS, Answer())
     assert await service.send_order_confirmation_email("ann@example.com", ORDER) is True
@@ -145,7 +145,7 @@ async def test_timeouts_to_the_end_are_the_client_s_error(
 
 
 async def test_a_refused_connection_is_retried(new_client: ClientMaker, clock: VirtualClock) -> None:
-    """Our connection errors are builtin ConnectionErrors, which the sample lists."""
+    """Our connection errors are builtin ConnectionErrors, which the example lists."""
     service = in_virtual_time(new_client(down=True), clock)
     with pytest.raises(ConnectionError) as caught:
         await service.send_order_confirmation_email("ann@example.com", ORDER)
@@ -172,7 +172,7 @@ async def test_the_waits_are_drawn_from_one_and_two_seconds(
 async def test_with_real_chance_the_waits_stay_within_their_bounds(
     service: NotificationService, services: LocalServices, clock: VirtualClock
 ) -> None:
-    """The policy as the sample made it: [0, 1] s, then [0, 2] s."""
+    """The policy as the example made it: [0, 1] s, then [0, 2] s."""
     services.answer(Answer(503))
     with pytest.raises(EmailDeliveryError):
         await service.send_order_confirmation_email("ann@example.com", ORDER)
@@ -182,7 +182,7 @@ async def test_with_real_chance_the_waits_stay_within_their_bounds(
 
 
 @pytest.mark.parametrize(("retry_after", "waits"), [("5", [5.0, 5.0]), ("30", [30.0, 30.0]), ("31", [])])
-async def test_what_the_server_asks_for_is_the_least_and_the_sample_s_max_delay_the_most(
+async def test_what_the_server_asks_for_is_the_least_and_the_example_s_max_delay_the_most(
     service: NotificationService,
     services: LocalServices,
     clock: VirtualClock,

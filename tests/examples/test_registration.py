@@ -8,11 +8,17 @@ from collections.abc import Iterator
 import pytest
 
 import http_service_client
+from examples.document import (
+    DOCUMENT,
+    as_in_the_document,
+    document_blocks,
+    example_blocks,
+    needs_the_document,
+)
+from examples.local_services import Answer, LocalServices
+from examples.standins import HAS_NEUROGLIA
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
-from seed.document import DOCUMENT, as_in_the_document, document_blocks, needs_the_document, sample_blocks
-from seed.local_services import Answer, LocalServices
-from seed.samples.payment import PaymentGatewayService
-from seed.standins import HAS_NEUROGLIA
+from payment import PaymentGatewayService
 
 if not HAS_NEUROGLIA:
     pytest.skip("neuroglia cannot be imported here (it has no release for 3.14)", allow_module_level=True)
@@ -20,9 +26,9 @@ if not HAS_NEUROGLIA:
 from neuroglia.dependency_injection import ServiceCollection
 from neuroglia.hosting.web import WebApplicationBuilder
 
+import registration
 from http_service_client.integrations.neuroglia import install, uninstall
-from seed.samples import registration
-from seed.samples.interceptors import AuthenticationInterceptor, LoggingInterceptor, RateLimitInterceptor
+from interceptors import AuthenticationInterceptor, LoggingInterceptor, RateLimitInterceptor
 
 # neuroglia.mvc imports rx 3, which calls a function that is deprecated since Python 3.12.
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcfromtimestamp:DeprecationWarning:rx")
@@ -100,7 +106,7 @@ async def test_the_registered_interceptors_are_the_container_s_own(
 IMPORT_LINES = sorted(
     {
         line
-        for lines in sample_blocks().values()
+        for lines in example_blocks().values()
         for line in map(as_in_the_document, lines)
         if "neuroglia" in line
     }

@@ -1,7 +1,4 @@
-"""The document's advanced configuration.
-
-Nothing is missing in it.
-"""
+"""A client's configuration: connections, keep-alive, TLS, compression, circuit breaker and retries."""
 
 
 # >>> Connection Pool and Performance Tuning

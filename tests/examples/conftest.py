@@ -1,4 +1,4 @@
-"""Fixtures of the seed's tests: the local services, clients that reach them, and virtual time."""
+"""Fixtures of the examples' tests: the local services, clients that reach them, and virtual time."""
 
 from __future__ import annotations
 
@@ -8,11 +8,18 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from examples.local_services import ClientMaker, LocalServices, Rerouted, VirtualClock
+from examples.standins import importable_neuroglia
 from http_service_client import HttpServiceClient
-from seed.local_services import ClientMaker, LocalServices, Rerouted, VirtualClock
 
 # The document's test class says `assert`, too: let its failures show the values.
-pytest.register_assert_rewrite("seed.samples.testing")
+pytest.register_assert_rewrite("testing")
+
+# The services import neuroglia. From here on they are imported, also where neuroglia cannot be.
+with importable_neuroglia():
+    import delivery  # noqa: F401
+    import notification  # noqa: F401
+    import payment  # noqa: F401
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from examples.local_services import Answer, ClientMaker, LocalServices, VirtualClock
+from examples.standins import Provider
 from http_service_client import CircuitOpenError, ConnectError
-from seed.local_services import Answer, ClientMaker, LocalServices, VirtualClock
-from seed.samples.payment import (
+from payment import (
     PaymentGatewayService,
     PaymentProcessingError,
     PaymentServiceUnavailableError,
     RefundProcessingError,
 )
-from seed.standins import Provider
 
 pytestmark = pytest.mark.asyncio
 
@@ -26,10 +26,10 @@ def service(new_client: ClientMaker) -> PaymentGatewayService:
     return PaymentGatewayService(Provider(new_client()))
 
 
-async def test_a_charge_is_sent_as_the_sample_says_and_its_answer_comes_back(
+async def test_a_charge_is_sent_as_the_example_says_and_its_answer_comes_back(
     service: PaymentGatewayService, services: LocalServices
 ) -> None:
-    """URL, JSON and headers reach the gateway unchanged, the sample's own Content-Type once."""
+    """URL, JSON and headers reach the gateway unchanged, the example's own Content-Type once."""
     services.answer(Answer(body={"charge_id": "ch_1", "status": "succeeded"}))
     assert await service.charge_customer("42", 25.99, "EUR") == {"charge_id": "ch_1", "status": "succeeded"}
     [charge] = services.received
@@ -46,7 +46,7 @@ async def test_a_charge_is_sent_as_the_sample_says_and_its_answer_comes_back(
     assert charge.headers.getall("Content-Type") == ["application/json"]  # type: ignore[attr-defined]  # aiohttp's
 
 
-async def test_a_declined_charge_is_the_sample_s_error_and_is_not_tried_again(
+async def test_a_declined_charge_is_the_example_s_error_and_is_not_tried_again(
     service: PaymentGatewayService, services: LocalServices, clock: VirtualClock
 ) -> None:
     """402 is an answer: one request, and an error that says why."""
@@ -69,10 +69,10 @@ async def test_a_charge_with_an_idempotency_key_is_sent_again_with_the_same_key(
     assert 0 <= second <= 2
 
 
-async def test_a_gateway_that_is_down_is_the_sample_s_unavailability(
+async def test_a_gateway_that_is_down_is_the_example_s_unavailability(
     new_client: ClientMaker, clock: VirtualClock
 ) -> None:
-    """Three refused connections, then the sample's error, ours behind it."""
+    """Three refused connections, then the example's error, ours behind it."""
     service = PaymentGatewayService(Provider(new_client(down=True)))
     with pytest.raises(PaymentServiceUnavailableError, match="Cannot process payment") as caught:
         await service.charge_customer("42", 25.99)
@@ -116,7 +116,7 @@ async def test_a_refund_names_its_amount_only_when_it_has_one(
 async def test_a_refund_without_a_key_is_not_sent_twice(
     service: PaymentGatewayService, services: LocalServices
 ) -> None:
-    """A 500 may come after the money moved: the sample's error after one request."""
+    """A 500 may come after the money moved: the example's error after one request."""
     services.answer(Answer(500, {"error": "no"}))
     with pytest.raises(RefundProcessingError, match=r"Refund failed: .*no"):
         await service.refund_payment("ch_1")

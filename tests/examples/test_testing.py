@@ -1,9 +1,9 @@
 """The document's own tests, run as they are, and what they do not ask of themselves.
 
-The classes of the sample are base classes here, so pytest collects their methods unchanged. One thing is
-said on top: the sample has an async generator under `@pytest.fixture`, which is for pytest-asyncio's auto
+The classes of the example are base classes here, so pytest collects their methods unchanged. One thing is
+said on top: the example has an async generator under `@pytest.fixture`, which is for pytest-asyncio's auto
 mode, while this repository is in strict mode. So the very same function is declared once more, as
-`pytest_asyncio.fixture`. In a project with `asyncio_mode = auto` the sample needs nothing.
+`pytest_asyncio.fixture`. In a project with `asyncio_mode = auto` the example needs nothing.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
 
+import testing as example
 from http_service_client import HttpServiceClient
-from seed.samples import testing as samples
 
 
-class TestPaymentGatewayService(samples.TestPaymentGatewayService):
+class TestPaymentGatewayService(example.TestPaymentGatewayService):
     """The document's unit tests, with `Mock(spec=HttpServiceClient)` and `Mock(spec=HttpResponse)`."""
 
 
-class TestHttpServiceIntegration(samples.TestHttpServiceIntegration):
+class TestHttpServiceIntegration(example.TestHttpServiceIntegration):
     """The document's integration tests, against its own server."""
 
-    test_server = pytest_asyncio.fixture(inspect.unwrap(samples.TestHttpServiceIntegration.test_server))
+    test_server = pytest_asyncio.fixture(inspect.unwrap(example.TestHttpServiceIntegration.test_server))
 
     @pytest.mark.asyncio
-    async def test_the_circuit_breaker_sample_waits_for_nothing(
+    async def test_the_circuit_breaker_example_waits_for_nothing(
         self, test_server: TestServer, http_client: HttpServiceClient
     ) -> None:
-        """The whole sample takes far less than the 5 s that the server asks for, and less than one retry's wait."""
+        """The whole example takes far less than the 5 s that the server asks for, and less than one retry's wait."""
         started = time.monotonic()
         await self.test_circuit_breaker_behavior(test_server, http_client)
         assert time.monotonic() - started < 2.0
 
     @pytest.mark.asyncio
-    async def test_the_circuit_breaker_sample_fails_by_the_circuit(
+    async def test_the_circuit_breaker_example_fails_by_the_circuit(
         self, test_server: TestServer, http_client: HttpServiceClient
     ) -> None:
         """It asks for any Exception; the one that it gets is the open circuit of the server's origin."""
@@ -53,7 +53,7 @@ def test_every_test_of_the_document_is_run_unchanged() -> None:
     found = {
         (kind.__name__, name)
         for kind in (TestPaymentGatewayService, TestHttpServiceIntegration)
-        for name, member in vars(getattr(samples, kind.__name__)).items()
+        for name, member in vars(getattr(example, kind.__name__)).items()
         if inspect.iscoroutinefunction(member) and getattr(kind, name) is member
     }
     assert found == {

@@ -1,6 +1,6 @@
-"""The document's three interceptors.
+"""Three interceptors: credentials for each service, a log of requests and responses, and a rate limit.
 
-Its block uses these names without importing them.
+`RateLimitInterceptor.get_rate_limit_wait_time` is left to a subclass.
 """
 
 import asyncio

@@ -1,10 +1,11 @@
-"""The document's notification service.
+"""A notification service that repeats emails and SMS by a retry policy of its own.
 
-`retry_policy` of the package finds the policy on `self`, as `circuit_breaker` does for the delivery service.
+`retry_policy` of the package finds the policy on `self`, as `circuit_breaker` does in `delivery.py`.
+`get_email_api_key` and `get_sms_api_key` are left to a subclass.
 """
 
 from http_service_client import HttpServiceClient, retry_policy
-from seed.standins import ServiceProviderBase
+from neuroglia.dependency_injection import ServiceProviderBase
 
 
 class EmailDeliveryError(Exception):

@@ -1,7 +1,7 @@
-"""The document's payment service.
+"""A payment service: a charge with an idempotency key, a refund, and errors of its own.
 
-The document leaves its exception classes to the reader. Its own unit tests tell how they relate: what
-`charge_customer` raises for a declined payment is caught there as a PaymentProcessingError.
+Its unit tests in `testing.py` show how the errors relate: the error that `charge_customer` raises for a declined
+payment is caught there as a PaymentProcessingError.
 """
 
 
@@ -19,7 +19,7 @@ class RefundProcessingError(Exception):
 
 # >>> Simple HTTP Operations
 from http_service_client import HttpServiceClient
-from seed.standins import ServiceProviderBase
+from neuroglia.dependency_injection import ServiceProviderBase
 from typing import Optional
 
 class PaymentGatewayService:

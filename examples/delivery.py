@@ -1,11 +1,11 @@
-"""The document's delivery service.
+"""A delivery service whose method is guarded by a circuit breaker, with a fallback while the circuit is open.
 
-The class decorates with a policy that `__init__` makes later; `circuit_breaker` of the package finds it
+The class decorates a method with a policy that `__init__` makes later: `circuit_breaker` of the package finds it
 on `self` when the method is called.
 """
 
 from http_service_client import HttpServiceClient, circuit_breaker
-from seed.standins import ServiceProviderBase
+from neuroglia.dependency_injection import ServiceProviderBase
 
 
 class DeliveryServiceError(Exception):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from examples.local_services import Answer, ClientMaker, LocalServices
 from http_service_client import HttpClientConfig, MetricsCollector
-from seed.local_services import Answer, ClientMaker, LocalServices
-from seed.samples.monitor import HttpServiceMonitor
+from monitor import HttpServiceMonitor
 
 pytestmark = pytest.mark.asyncio
 
@@ -56,14 +56,14 @@ async def test_the_summary_of_nothing_is_zeros(monitor: HttpServiceMonitor) -> N
 async def test_a_counter_can_be_asked_by_labels(
     monitor: HttpServiceMonitor, labels: dict[str, object], counted: int
 ) -> None:
-    """The labels that the sample gives are the ones to ask by, a part of them or all."""
+    """The labels that the example gives are the ones to ask by, a part of them or all."""
     await monitor.track_request_metrics("payment_gateway", "/charges", 200, 0.1)
     await monitor.track_request_metrics("payment_gateway", "/charges", 503, 0.1)
     await monitor.track_request_metrics("payment_gateway", "/refunds", 402, 0.1)
     assert await monitor.metrics.get_counter("http_requests_total", labels) == counted
 
 
-async def test_the_sample_s_metric_names_are_those_that_a_client_feeds(
+async def test_the_example_s_metric_names_are_those_that_a_client_feeds(
     new_client: ClientMaker, services: LocalServices
 ) -> None:
     """With the client's own metrics in its place, the summary is of real calls, in the same words."""
@@ -84,7 +84,7 @@ async def test_the_sample_s_metric_names_are_those_that_a_client_feeds(
 async def test_a_collector_hands_its_metrics_to_a_monitor(
     new_client: ClientMaker, services: LocalServices, monitor: HttpServiceMonitor
 ) -> None:
-    """The other name that the sample imports: two clients feed one collector."""
+    """The other name that the example imports: two clients feed one collector."""
     collector = MetricsCollector(monitor.metrics)
     for _ in range(2):
         await new_client(metrics=collector).get_async("https://api.payment-gateway.com/v1/health")
