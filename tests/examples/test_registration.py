@@ -21,7 +21,7 @@ from http_service_client import ClientClosedError, HttpClientConfig, HttpService
 from payment import PaymentGatewayService
 
 if not HAS_NEUROGLIA:
-    pytest.skip("neuroglia cannot be imported here (it has no release for 3.14)", allow_module_level=True)
+    pytest.skip("neuroglia cannot be imported here", allow_module_level=True)
 
 from neuroglia.dependency_injection import ServiceCollection
 from neuroglia.hosting.web import WebApplicationBuilder
