@@ -11,7 +11,8 @@ import re
 from ..errors import InvalidRequestError
 from .auth.basic import basic
 from .auth.netrc import NetrcEntries
-from .headers import Headers, build_headers, check_framing, validate_headers
+from .header_validation import check_framing, validate_headers
+from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import InvalidRequestError
-from ..headers import build_headers, validate_headers
+from ..header_validation import validate_headers
+from ..headers import build_headers
 from ..parameters import field_pairs
 from .body import RequestBody, stream_body
 
