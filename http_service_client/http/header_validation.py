@@ -11,11 +11,14 @@ import re
 from ..errors import InvalidRequestError
 from .headers import Headers
 
-__all__ = ["check_framing", "validate_headers", "validate_once"]
+__all__ = ["TOKEN_CHARACTER", "check_framing", "is_token", "validate_headers", "validate_once"]
 
-# token = 1*tchar                                                       RFC 9110 5.6.2
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_TOKENS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*").fullmatch
+TOKEN_CHARACTER = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""The class of `tchar` for a pattern (RFC 9110 5.6.2). Header names, methods and cookie names are tokens."""
+
+# token = 1*tchar
+is_token = re.compile(f"{TOKEN_CHARACTER}+").fullmatch
+_ARE_TOKENS = re.compile(f"{TOKEN_CHARACTER}*").fullmatch
 # field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
 # obs-text is any byte of %x80-FF, hence all text that UTF-8 can express.
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
@@ -33,10 +36,10 @@ def validate_headers(headers: Headers) -> None:
         if type(field) is not _Valid:
             names += field[0]
             values += field[1] if len(field) == 2 else "".join(field[1:])
-    if _TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
+    if _ARE_TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
         return
     for field in fields.values():
-        if _TOKEN(field[0]) is None:
+        if is_token(field[0]) is None:
             raise InvalidRequestError(
                 f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"
             )

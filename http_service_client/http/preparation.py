@@ -6,19 +6,16 @@ how requests are smuggled (RFC 9112, 6.1 and 6.3).
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidRequestError
 from .auth.basic import basic
 from .auth.netrc import NetrcEntries
-from .header_validation import check_framing, validate_headers
+from .header_validation import check_framing, is_token, validate_headers
 from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
@@ -80,7 +77,7 @@ def parse_method(method: object) -> str:
     """The method in upper case. Raises InvalidRequestError for what is no name."""
     if type(method) is str and method in _COMMON:
         return method
-    if not isinstance(method, str) or _TOKEN(method) is None:
+    if not isinstance(method, str) or is_token(method) is None:
         shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
         raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
     method = method.upper()

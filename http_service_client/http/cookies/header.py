@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ...errors import InvalidRequestError
+from ..header_validation import is_token
 from ..parameters import scalar_bytes
 
 __all__ = ["cookie_header", "cookie_names", "parse_set_cookie"]
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 # Wider than cookie-octet (4.1.1): spaces, commas, quotes and backslashes are common, and servers read
 # them. What ends a cookie or the header cannot be in one.
 _VALUE = re.compile(r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?").fullmatch
@@ -49,7 +49,7 @@ def cookie_header(cookies: Mapping[str, object]) -> str:
         )
     pairs: list[str] = []
     for name, value in cookies.items():
-        if not isinstance(name, str) or _NAME(name) is None:
+        if not isinstance(name, str) or is_token(name) is None:
             raise InvalidRequestError(
                 f"cookie name {str(name)[:80]!r} is not valid; use letters, digits, - and _ only"
             )

@@ -11,13 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..header_validation import TOKEN_CHARACTER
 from .framing import HeadLimits, field_text
 
 __all__ = ["FastHead", "read_fast_head"]
 
-_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
 _HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\t -~]*))?((?:\r\n%b+:[\t -~\x80-\xff]*)*)\r\n\r\n" % _CHARACTER
+    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\t -~]*))?((?:\r\n%b+:[\t -~\x80-\xff]*)*)\r\n\r\n"
+    % TOKEN_CHARACTER.encode()
 ).match
 _FIELDS = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)").findall
 _TELLING = re.compile(  # of the body's end and of the connection's

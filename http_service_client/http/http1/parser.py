@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import product
 
+from ..header_validation import TOKEN_CHARACTER
 from .buffer import EndOfBytes, ReceiveBuffer
 from .errors import CutShortError, NotHttpError
 from .fast_path import read_fast_head
@@ -29,7 +30,7 @@ _STATUS_START = re.compile(
     rb"|%b(?:[0-9]\.?)?|%b%b(?: (?:[0-9]{0,2}|[0-9]{3}(?: [^\r]*)?\r?))?" % (_PROTOCOL, _PROTOCOL, _VERSION)
 ).fullmatch
 
-_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
+_CHARACTER = TOKEN_CHARACTER.encode()
 _TOKEN = re.compile(rb"%b+" % _CHARACTER).fullmatch
 _FIELD_START = re.compile(rb"(?: ?%b+(?::(?:[ \t]*\r.*|[^\r]*\r?))?| ?\r?)" % _CHARACTER, re.DOTALL).fullmatch
 _FOLD_START = re.compile(rb"[ \t][^\r]*\r?").fullmatch
