@@ -24,10 +24,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..dates import parse_imf_fixdate
 from ..headers import Headers
 from ..media_types import parse_content_type
 
@@ -53,11 +53,6 @@ _STRONG_AGE = 60  # seconds
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"').fullmatch
 # Content-Range = range-unit SP ( range-resp / unsatisfied-range )                RFC 9110 14.4
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)", re.I).fullmatch
-# IMF-fixdate: what a server must send (RFC 9110 5.6.7). The other two forms date from before 1995.
-_IMF_DATE = re.compile(
-    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
-).fullmatch
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Validators(NamedTuple):
@@ -207,7 +202,8 @@ def _has_changed(headers: Headers, total: int | None, validators: Validators) ->
 def _strong_validator(etag: str | None, last_modified: str | None, date: str | None) -> str | None:
     if etag is not None and _STRONG_ETAG(etag) is not None:
         return etag
-    changed, sent = _seconds(last_modified), _seconds(date)
+    # IMF-fixdate, as servers must send it: the two other forms date from before 1995.
+    changed, sent = parse_imf_fixdate(last_modified or ""), parse_imf_fixdate(date or "")
     if changed is None or sent is None or sent - changed < _STRONG_AGE:
         return None
     return last_modified
@@ -216,16 +212,3 @@ def _strong_validator(etag: str | None, last_modified: str | None, date: str | N
 def _is_coded(headers: Headers) -> bool:
     codings = headers.get("Content-Encoding", "").lower().split(",")
     return any(coding.strip(" \t") not in ("", "identity") for coding in codings)
-
-
-def _seconds(date: str | None) -> float | None:
-    """Seconds since the epoch, or None for what is no IMF-fixdate."""
-    match = _IMF_DATE(date) if date else None
-    if match is None or match.group(2) not in _MONTHS:
-        return None
-    day, year, hour, minute, second = map(int, match.group(1, 3, 4, 5, 6))
-    month = _MONTHS.index(match.group(2)) + 1
-    try:
-        return datetime(year, month, day, hour, minute, tzinfo=timezone.utc).timestamp() + second
-    except ValueError:  # there is no such day
-        return None
