@@ -25,13 +25,12 @@ writes it thinks of the internet. An IPv4 address inside an IPv6 one is judged t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, EgressRefusedError, InvalidRequestError
-from .hosts import normalise_host
+from .hosts import normalise_host, split_port
 from .urls import Url, split_url
 
 __all__ = ["EgressPolicy"]
@@ -39,7 +38,6 @@ __all__ = ["EgressPolicy"]
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
-_PORT_SUFFIX = re.compile(r"(.+):([0-9]{1,5})", re.ASCII).fullmatch
 _SCHEMES = ("http", "https")
 
 # Names of metadata services that a resolver inside a cloud knows; behind a proxy we see no address.
@@ -275,13 +273,12 @@ def _rule(name: str, entry: object) -> _Rule:
         raise ConfigurationError(f"{name} must hold text, not {entry!r}")
     if "://" in entry:
         raise ConfigurationError(f"{name} has {entry!r}, which is a URL; write the host alone")
-    host, port = entry, None
-    # "::1" ends like a port, but more than one colon outside brackets is an address.
-    if entry.count(":") == 1 or "]:" in entry:
-        match = _PORT_SUFFIX(entry)
-        host, port = (match.group(1), int(match.group(2))) if match else ("", 0)
-        if not 0 < port < 65536:
-            raise ConfigurationError(f"{name} has {entry!r}, whose port is not a number from 1 to 65535")
+    try:
+        host, port = split_port(entry)
+    except ValueError:
+        host, port = "", 0
+    if port is not None and not 0 < port < 65536:
+        raise ConfigurationError(f"{name} has {entry!r}, whose port is not a number from 1 to 65535")
     if host == "*":
         return _Rule(port=port)
     if "/" in host:

@@ -18,6 +18,7 @@ __all__ = [
     "SENSITIVE_HEADERS",
     "Headers",
     "build_headers",
+    "connection_options",
     "ends_connection",
     "redact_headers",
 ]
@@ -196,7 +197,12 @@ def ends_connection(headers: Mapping[str, str]) -> bool:
     """Whether the sender of a request with these headers may send no other after it (RFC 9112 9.6)."""
     if "Connection" not in headers:
         return False
-    return "close" in [wish.strip(" \t") for wish in headers["Connection"].lower().split(",")]
+    return "close" in connection_options([headers["Connection"]])
+
+
+def connection_options(values: Iterable[str]) -> set[str]:
+    """The options in the values of Connection fields, in lower case (RFC 9110 7.6.1)."""
+    return {option.strip(" \t").lower() for value in values for option in value.split(",")}
 
 
 def redact_headers(

@@ -15,11 +15,12 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..errors import InvalidRequestError
 
-__all__ = ["normalise_host"]
+__all__ = ["normalise_host", "split_port"]
 
 # Letters, digits, hyphen; the underscore is no host name by RFC 952 but lives in many a compose file.
 _NAME = re.compile(r"[a-z0-9_\-.]+").fullmatch
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*").fullmatch
+_WITH_PORT = re.compile(r"(.+):([0-9]{1,5})").fullmatch
 _MAX_TYPED = 1000  # idna works in quadratic time: no name of 253 octets is typed longer than this
 
 
@@ -38,6 +39,23 @@ def normalise_host(host: str) -> str:
     if "" in labels or any(len(label) > 63 for label in labels) or len(name) > 254:
         raise _bad(host, "has an empty or too long label")
     return name
+
+
+def split_port(entry: str) -> tuple[str, int | None]:
+    """The host of an entry in a list of hosts, and its port or None.
+
+    Raises ValueError for a port that is not a number of at most five digits.
+
+    >>> split_port("example.com:8080"), split_port("[::1]:80"), split_port("::1")
+    (('example.com', 8080), ('[::1]', 80), ('::1', None))
+    """
+    # "::1" ends like a port, but more than one colon outside brackets is an address.
+    if entry.count(":") != 1 and "]:" not in entry:
+        return entry, None
+    match = _WITH_PORT(entry)
+    if match is None:
+        raise ValueError(f"the port of {entry!r} is not a number")
+    return match.group(1), int(match.group(2))
 
 
 def _ipv4(host: str) -> str:

@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin
 
+from .media_types import unquoted
+
 __all__ = ["parse_links"]
 
 # link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )              RFC 8288 3
 _TARGET = re.compile(r"<([^<>]*)>")
 _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
-_QUOTED_PAIR = re.compile(r"\\(.)")
 
 
 def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
@@ -33,7 +34,7 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
             position = parameter.end()
             name, text = parameter.groups()
             if name is not None:
-                link.setdefault(name.lower(), _unquoted(text or ""))
+                link.setdefault(name.lower(), unquoted(text or ""))
         # rel="next last" is one link with two relations (RFC 8288 3.3).
         for relation in link.get("rel", "").lower().split() or [link["url"]]:
             links.setdefault(relation, link)
@@ -45,9 +46,3 @@ def _resolved(base_url: str, target: str) -> str:
         return urljoin(base_url, target)
     except ValueError:  # such as an IPv6 address without its end
         return target
-
-
-def _unquoted(text: str) -> str:
-    if len(text) > 1 and text[0] == '"':
-        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
-    return text

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type"]
+__all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type", "unquoted"]
 
 # parameter = token "=" ( token / quoted-string ), read leniently                RFC 9110 5.6.6
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
@@ -39,10 +39,15 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     media_type, semicolon, rest = value.partition(";")
     parameters: dict[str, str] = {}
     for name, text in _PARAMETER.findall(semicolon + rest):
-        if len(text) > 1 and text[0] == '"' and text[-1] == '"':
-            text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
-        parameters.setdefault(name.lower(), text.strip())
+        parameters.setdefault(name.lower(), unquoted(text).strip())
     return media_type.strip().lower(), parameters
+
+
+def unquoted(text: str) -> str:
+    """The content of a quoted-string (RFC 9110 5.6.4); other text as it is."""
+    if len(text) > 1 and text[0] == '"' and text[-1] == '"':
+        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    return text
 
 
 def decode_text(content: bytes, content_type: str | None) -> str:

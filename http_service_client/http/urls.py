@@ -20,9 +20,17 @@ from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .parameters import field_pairs, query_text
 
-__all__ = ["Url", "normalise_url", "origin_of", "redact_url", "remove_dot_segments", "split_url"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "Url",
+    "normalise_url",
+    "origin_of",
+    "redact_url",
+    "remove_dot_segments",
+    "split_url",
+]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.DOTALL)
 _PORT = re.compile(r"0*([0-9]{1,5})").fullmatch
@@ -60,7 +68,7 @@ class Url(NamedTuple):
     def origin(self) -> str:
         """Scheme, host and port (unless it is the default): ``https://api.example.com``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port == _DEFAULT_PORTS[self.scheme]:
+        if self.port == DEFAULT_PORTS[self.scheme]:
             return f"{self.scheme}://{host}"
         return f"{self.scheme}://{host}:{self.port}"
 
@@ -95,7 +103,7 @@ def split_url(url: str) -> Url:
         match = _NORMAL(normalise_url(url))
         assert match is not None  # what normalise_url returns always matches
     scheme, host, port, target = match.groups()
-    return Url(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], target)
+    return Url(scheme, host.strip("[]"), int(port) if port else DEFAULT_PORTS[scheme], target)
 
 
 @lru_cache(maxsize=1024)
@@ -149,7 +157,7 @@ def _normalise(url: str) -> str:
         )
     scheme, authority, path, query = match.groups()
     scheme = scheme.lower()
-    if scheme not in _DEFAULT_PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise InvalidRequestError(f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent")
     if "@" in authority:
         raise InvalidRequestError(
@@ -184,7 +192,7 @@ def _normal_authority(authority: str, scheme: str) -> str:
     if not 0 < number < 65536:
         shown = repr(port[:20]) if port.isdigit() else "not a number"  # it may be a misplaced password
         raise InvalidRequestError(f"the URL's port is {shown}; it must be a number from 1 to 65535")
-    return host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
+    return host if number == DEFAULT_PORTS[scheme] else f"{host}:{number}"
 
 
 def _escaped(text: str, safe: str) -> str:

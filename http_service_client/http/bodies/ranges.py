@@ -27,6 +27,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..content_codings.decoder import content_codings
 from ..dates import parse_imf_fixdate
 from ..headers import Headers
 from ..media_types import parse_content_type
@@ -210,5 +211,4 @@ def _strong_validator(etag: str | None, last_modified: str | None, date: str | N
 
 
 def _is_coded(headers: Headers) -> bool:
-    codings = headers.get("Content-Encoding", "").lower().split(",")
-    return any(coding.strip(" \t") not in ("", "identity") for coding in codings)
+    return bool(content_codings(headers.get("Content-Encoding", "")))

@@ -16,7 +16,14 @@ from ...errors import DecodingError, ResponseTooLargeError
 from ..media_types import decode_text, parse_content_type
 from .codecs import Coding, accept_encoding, new_coding
 
-__all__ = ["Decoder", "accept_encoding", "decode_text", "is_encoded", "parse_content_type"]
+__all__ = [
+    "Decoder",
+    "accept_encoding",
+    "content_codings",
+    "decode_text",
+    "is_encoded",
+    "parse_content_type",
+]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
 _SLICE = 16 * 1024  # how much is handed to a coding at a time; bounds what it copies between steps
@@ -36,10 +43,7 @@ class Decoder:
 
     def __init__(self, content_encoding: str | None, limit: int | None) -> None:
         self._limit = limit
-        self._names: list[str] = []
-        if content_encoding:
-            names = (name.strip(" \t").lower() for name in content_encoding.split(","))
-            self._names = [name for name in names if name not in ("", "identity")]
+        self._names = content_codings(content_encoding) if content_encoding else []
         self.is_plain = not self._names
         self._codings: list[Coding] | None = None if self._names else []  # made when bytes come
         self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)  # bytes in, and out of each coding
@@ -100,6 +104,12 @@ class Decoder:
             raise ResponseTooLargeError(
                 f"the response is larger than max_response_size ({self._limit} bytes); raise it"
             )
+
+
+def content_codings(content_encoding: str) -> list[str]:
+    """The codings of a Content-Encoding, in the order in which they were applied; identity is not one (RFC 9110 8.4)."""
+    names = (name.strip(" \t").lower() for name in content_encoding.split(","))
+    return [name for name in names if name not in ("", "identity")]
 
 
 def is_encoded(content_encoding: str, content: bytes) -> bool:

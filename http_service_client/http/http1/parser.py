@@ -16,6 +16,7 @@ from functools import partial
 from itertools import product
 
 from ..header_validation import TOKEN_CHARACTER
+from ..headers import connection_options
 from .buffer import EndOfBytes, ReceiveBuffer
 from .errors import CutShortError, NotHttpError
 from .fast_path import read_fast_head
@@ -91,19 +92,14 @@ class Head:
                 raise NotHttpError(MALFORMED)  # aiohttp refuses what the first drafts of WebSocket used
         self.is_chunked = is_chunked(status, lengths, codings)
         self.length = int(lengths[0]) if lengths else None
-        wishes = _wishes(options)
+        options_named = connection_options(options)
         is_old = version in (b"0.9", b"1.0", b"2.0")  # the last as llhttp has it
-        self.is_final = "keep-alive" not in wishes if is_old else "close" in wishes
+        self.is_final = "keep-alive" not in options_named if is_old else "close" in options_named
         # What follows 101 is no longer HTTP.
-        self.is_last = self.is_final or "close" in wishes or status == 101
+        self.is_last = self.is_final or "close" in options_named or status == 101
 
 
 _CONNECTION = ("connection", "proxy-connection")  # one and the same to llhttp
-
-
-def _wishes(values: list[str]) -> set[str]:
-    """The options that Connection fields name."""
-    return {option.strip(" \t").lower() for value in values for option in value.split(",")}
 
 
 def read_head(incoming: ReceiveBuffer) -> Head:
@@ -279,7 +275,7 @@ class ResponseBody:
                 options = [
                     field_text(value) for name, value in trailers if field_text(name).lower() in _CONNECTION
                 ]
-                self._complete(is_final="close" in _wishes(options))
+                self._complete(is_final="close" in connection_options(options))
         except EndOfBytes:
             raise CutShortError from None
         return bool(self._left)

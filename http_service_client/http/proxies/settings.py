@@ -21,13 +21,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ...errors import InvalidRequestError
-from ..hosts import normalise_host
+from ..hosts import normalise_host, split_port
 from ..urls import Url, split_url
 from .urls import redact_proxy
 
 __all__ = ["NoProxyEntry", "ProxySettings", "unreadable_exceptions"]
-
-_PORT_SUFFIX = re.compile(r"(.+):([0-9]{1,5})").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +118,10 @@ def _read_entry(entry: str) -> NoProxyEntry | None:
     entry = entry.lower()
     if entry == "*":
         return NoProxyEntry(matches_all=True)
-    port = None
-    # "::1" ends like a port, but more than one colon outside brackets is an address.
-    if entry.count(":") == 1 or "]:" in entry:
-        match = _PORT_SUFFIX(entry)
-        if match is None:
-            return None
-        entry, port = match.group(1), int(match.group(2))
+    try:
+        entry, port = split_port(entry)
+    except ValueError:
+        return None
     try:
         return NoProxyEntry(network=ip_network(entry.strip("[]"), strict=False), port=port)
     except ValueError:

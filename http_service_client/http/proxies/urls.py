@@ -10,12 +10,12 @@ from urllib.parse import unquote, urlsplit
 from ...errors import Failure, InvalidRequestError, ProxyError, SentState
 from ..auth.basic import basic
 from ..hosts import normalise_host
-from ..urls import Url, redact_url
+from ..urls import DEFAULT_PORTS, Url, redact_url
 from .socks5 import Login
 
 __all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy", "redact_proxy"]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_DEFAULT_PORTS = {**DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080}
 
 
 class HttpProxy(NamedTuple):
