@@ -46,18 +46,18 @@ SENSITIVE_HEADERS: frozenset[str] = frozenset(
         "x-xsrf-token",
     }
 )
-"""Lower-case names of the headers whose values are secrets: never shown, never sent to another origin."""
+"""Lower-case names of headers whose values are secrets: never shown, never sent to another origin."""
 
 
 class Headers(MutableMapping[str, str]):
-    """Header fields by name, without regard to case, in the order and spelling first seen.
+    """Header fields by case-insensitive name, in the order and spelling first seen.
 
-    ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only right
+    ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only correct
     way to read ``Set-Cookie``. ``h[name] = value`` replaces them all; `add` appends one.
     """
 
-    # lower-case name -> (name as first spelled, value, value, ...). Tuples, so that a copy of the
-    # dict is a copy of the whole.
+    # lower-case name -> (name as first spelled, value, value, ...). The fields are immutable tuples, so
+    # a copy of the dict is an independent copy.
     __slots__ = ("_fields",)
     _fields: dict[str, tuple[str, ...]]
 
@@ -116,22 +116,22 @@ class Headers(MutableMapping[str, str]):
         return len(self._fields)
 
     def add(self, name: str, value: str) -> None:
-        """Append a value and keep those that are there."""
+        """Append a value and keep the existing ones."""
         self._extend(((name, value),))
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of the field, one by one, in order; empty when there is none."""
+        """The values of the field, one by one, in order; empty when the field is missing."""
         return list(self._fields.get(name.lower(), ())[1:])
 
     def pairs(self) -> list[tuple[str, str]]:
-        """As `items()`, for whoever only runs through them: a view costs four times as much."""
+        """As `items()`, but a list: iterating over a view costs four times as much."""
         return [
             (field[0], field[1]) if len(field) == 2 else (field[0], ", ".join(field[1:]))
             for field in self._fields.values()
         ]
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """One (name, value) pair a value; the values of one name stand together (RFC 9110 5.3)."""
+        """A (name, value) pair for each value; the values of one name are adjacent (RFC 9110 5.3)."""
         return [(field[0], value) for field in self._fields.values() for value in field[1:]]
 
     def copy(self) -> Headers:
@@ -141,7 +141,7 @@ class Headers(MutableMapping[str, str]):
         return twin
 
     def without(self, names: frozenset[str]) -> Headers:
-        """A copy that lacks the fields of these lower-case names."""
+        """A copy without the fields of these lower-case names."""
         twin = Headers.__new__(Headers)
         twin._fields = {key: field for key, field in self._fields.items() if key not in names}
         return twin
@@ -156,7 +156,7 @@ class Headers(MutableMapping[str, str]):
                 return False
         return self._joined() == other._joined()
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, hence not hashable
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable
 
     def _joined(self) -> dict[str, str]:
         return {key: ", ".join(field[1:]) for key, field in self._fields.items()}
@@ -169,10 +169,10 @@ class Headers(MutableMapping[str, str]):
 
 
 def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
-    """The user's headers as `Headers`: None values left out, white space around values stripped.
+    """The user's headers as `Headers`: None values dropped, white space around values stripped.
 
-    Names are text or ASCII bytes; values text, bytes in UTF-8, numbers, bool ("true", "false") or an
-    Enum of these. Raises InvalidRequestError that names the header, never its value.
+    Names are text or ASCII bytes; values are text, bytes in UTF-8, numbers, bool ("true", "false") or an
+    Enum of these. Raises an InvalidRequestError that names the header and never shows its value.
     """
     if headers is None:
         return Headers()
@@ -194,7 +194,7 @@ def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] |
 
 
 def ends_connection(headers: Mapping[str, str]) -> bool:
-    """Whether the sender of a request with these headers may send no other after it (RFC 9112 9.6)."""
+    """Whether a request with these headers is the last one on its connection (RFC 9112 9.6)."""
     if "Connection" not in headers:
         return False
     return "close" in connection_options([headers["Connection"]])
@@ -208,7 +208,7 @@ def connection_options(values: Iterable[str]) -> set[str]:
 def redact_headers(
     pairs: Mapping[str, str] | Iterable[tuple[str, str]], sensitive: frozenset[str] = SENSITIVE_HEADERS
 ) -> dict[str, str]:
-    """The headers for a log, a repr or an error: secret values replaced by ``***``."""
+    """The headers for a log, a repr or an error, with secret values replaced by ``***``."""
     items: Any = pairs.items() if isinstance(pairs, Mapping) else pairs
     return {name: "***" if name.lower() in sensitive else value for name, value in items}
 

@@ -22,7 +22,7 @@ from .body import EMPTY, RequestBody, stream_body
 from .json import encode_json
 from .multipart import encode_multipart
 
-__all__ = ["EMPTY", "FORM", "UNSET", "RequestBody", "Unset", "encode_body", "encode_json"]
+__all__ = ["FORM", "UNSET", "RequestBody", "Unset", "encode_body"]
 
 
 class Unset(Enum):

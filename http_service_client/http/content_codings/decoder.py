@@ -13,17 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DecodingError, ResponseTooLargeError
-from ..media_types import decode_text, parse_content_type
 from .codecs import Coding, accept_encoding, new_coding
 
-__all__ = [
-    "Decoder",
-    "accept_encoding",
-    "content_codings",
-    "decode_text",
-    "is_encoded",
-    "parse_content_type",
-]
+__all__ = ["Decoder", "accept_encoding", "content_codings", "is_encoded"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
 _SLICE = 16 * 1024  # how much is handed to a coding at a time; bounds what it copies between steps

@@ -35,7 +35,7 @@ class NoProxyEntry:
     domain: str = ""
     network: IPv4Network | IPv6Network | None = None
     port: int | None = None
-    only_below: bool = False
+    subdomains_only: bool = False
     matches_all: bool = False
 
     def matches(self, host: str, port: int, address: IPv4Address | IPv6Address | None) -> bool:
@@ -45,7 +45,7 @@ class NoProxyEntry:
             return True
         if self.network is not None:
             return address is not None and address in self.network
-        return host.endswith(f".{self.domain}") or (host == self.domain and not self.only_below)
+        return host.endswith(f".{self.domain}") or (host == self.domain and not self.subdomains_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,12 @@ def _read_entry(entry: str) -> NoProxyEntry | None:
         return NoProxyEntry(network=ip_network(entry.strip("[]"), strict=False), port=port)
     except ValueError:
         pass
-    only_below = entry.startswith("*.")
+    subdomains_only = entry.startswith("*.")
     domain = entry.removeprefix("*").strip(".")
     if entry == "*":
         return NoProxyEntry(matches_all=True, port=port)
     try:
-        return NoProxyEntry(domain=normalise_host(domain), port=port, only_below=only_below)
+        return NoProxyEntry(domain=normalise_host(domain), port=port, subdomains_only=subdomains_only)
     except InvalidRequestError:
         return None
 
