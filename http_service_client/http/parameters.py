@@ -46,7 +46,7 @@ def _several(value: object) -> Sequence[object]:
 
 
 def query_text(pairs: list[tuple[bytes, bytes]]) -> str:
-    """Percent-encoded for a query: everything but RFC 3986's unreserved characters is escaped; a space is %20."""
+    """Percent-encoded for a query: all but RFC 3986's unreserved characters is escaped; a space is %20."""
     return "&".join([f"{quote_from_bytes(key, '')}={quote_from_bytes(value, '')}" for key, value in pairs])
 
 

@@ -21,8 +21,8 @@ _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"}
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """These methods send no ``Content-Length: 0``; every other method without a body does (RFC 9110, 8.6).
 
-The RFC recommends the field where the method gives content a meaning, and advises against it elsewhere. DELETE
-and methods that we do not know send it: aiohttp does so, and both transports send the same bytes.
+The RFC recommends the field where the method gives content a meaning, and advises against it elsewhere.
+DELETE and unknown methods send it: aiohttp does so, and both transports send the same bytes.
 """
 
 

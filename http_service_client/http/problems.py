@@ -1,7 +1,7 @@
 """Problem details: how an API describes an error, by RFC 9457 (which replaces RFC 7807).
 
-Parsed as leniently as the RFC asks: a member of the wrong type is ignored (3.1), members that the RFC does not
-define are kept as extensions (3.2), and content that is not a problem document is None. `status` is only
+Parsed as leniently as the RFC asks: a member of the wrong type is ignored (3.1), members that the RFC does
+not define are kept as extensions (3.2), and content that is not a problem document is None. `status` is only
 advisory; the status of the response itself counts (3.1.2). The XML form is not supported.
 """
 
@@ -50,7 +50,7 @@ def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
     if content_type is None or not _is_problem(parse_content_type(content_type)[0]):
         return None
     try:
-        # Always UTF-8, whatever the charset parameter says (RFC 8259 8.1, 11). A byte order mark may be ignored.
+        # Always UTF-8, whatever the charset parameter says (RFC 8259 8.1, 11); a BOM may be ignored.
         members = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None

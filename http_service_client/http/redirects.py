@@ -7,8 +7,8 @@
     301, 302    others         the same    kept
     307, 308    any            the same    kept
 
-A pure decision: the caller counts hops, replays the body and checks egress rules. A server must not be able to
-make us leave http(s), fall from https to http, or use credentials that it chose (a Location with user
+A pure decision: the caller counts hops, replays the body and checks egress rules. A server must not be able
+to make us leave http(s), fall from https to http, or use credentials that it chose (a Location with user
 information): such redirects are refused. No credentials go to another origin.
 """
 
@@ -76,7 +76,7 @@ class Hop(NamedTuple):
 def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | None:
     """The hop that a response asks for, or None when it is not a redirect to follow.
 
-    url: of the request. location: the header's value as text (the transports decode it as UTF-8, else latin-1).
+    url: of the request. location: the header's value as text (decoded as UTF-8, else as latin-1).
     Raises UnsafeRedirectError when it must not be followed.
     """
     if status not in REDIRECT_CODES or not location:
@@ -106,8 +106,8 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
 def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENSITIVE_HEADERS) -> Headers:
     """The headers of the next request, as a copy.
 
-    sensitive: lower-case names that another origin does not get, besides CREDENTIAL_HEADERS. It does not get a
-    Host header set by hand either: that one named the old origin.
+    sensitive: lower-case names that another origin does not get, besides CREDENTIAL_HEADERS. It does not get
+    a Host header set by hand either: that one named the old origin.
     """
     dropped: frozenset[str] = frozenset()
     if not hop.keeps_body:
@@ -118,7 +118,7 @@ def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENS
 
 
 def _resolved(base: str, reference: str) -> str:
-    """The reference resolved against the URL of the request (RFC 3986 5.2.2). Dot segments are removed later."""
+    """The reference resolved against the request's URL (RFC 3986 5.2.2). Dot segments are removed later."""
     match = _REFERENCE.match(reference)
     assert match is not None  # every part is optional
     scheme, authority, path, query = match.groups()

@@ -55,8 +55,8 @@ _SECRET_NAMES = frozenset({"auth", "code", "otp", "pass", "pin", "pwd", "sid", "
 class Url(NamedTuple):
     """The parts of a normalised URL.
 
-    scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the scheme's default if
-    the URL has none. target: path and query as sent; starts with "/".
+    scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the scheme's default
+    if the URL has none. target: path and query as sent; starts with "/".
     """
 
     scheme: str

@@ -3,11 +3,11 @@
     machine example.com login joe password "two words"    # one line or many, in any order
     default login anonymous password guest
 
-White space separates the tokens. A token that starts with a double quote extends to the next one. A backslash
-escapes the next character, inside quotes and outside (as in BSD's ruserpass and in Python since 3.11). A
-comment starts with a ``#`` where a keyword could stand and ends with the line. ``account`` is ignored, and so is
-a ``macdef`` up to an empty line. The first entry of a host counts. The `netrc` of the standard library is not
-used: it opens the file itself, and before Python 3.11 it fails on common passwords.
+White space separates the tokens. A token that starts with a double quote extends to the next one. A
+backslash escapes the next character, inside quotes and outside (as in BSD's ruserpass and in Python since
+3.11). A comment starts with a ``#`` where a keyword could stand and ends with the line. ``account`` is
+ignored, and so is a ``macdef`` up to an empty line. The first entry of a host counts. The `netrc` of the
+standard library is not used: it opens the file itself, and before Python 3.11 it fails on common passwords.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _Login = tuple[str, str]
 class NetrcEntries:
     """The logins of a netrc file. Their passwords stay out of the repr.
 
-    machines: (login, password) by lower-case host name. None for an entry that has neither: such a host has no
-        login, not even the default one. default: for every other host, or None.
+    machines: (login, password) by lower-case host name. None for an entry that has neither: such a host has
+        no login, not even the default one. default: for every other host, or None.
     """
 
     machines: dict[str, _Login | None] = field(default_factory=dict, repr=False)

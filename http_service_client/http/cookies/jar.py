@@ -1,9 +1,9 @@
 """Cookies that servers set, stored for the requests that they are meant for (RFC 6265, hardened by 6265bis).
 
-A jar belongs to one user, and so does a client with a jar. Host, path, scheme and time decide which cookies a
-request gets; the port does not count (8.5). A server cannot set cookies for hosts that are not below its own
-domain, for a single label (``com``, ``localhost``), for a domain that looks like a registry (``co.uk``) or for
-an address. There is no list of public suffixes, so registries of other shapes (``github.io``) count as ordinary
+A jar belongs to one user, and so does a client with a jar. Host, path, scheme and time decide which cookies
+a request gets; the port does not count (8.5). A server cannot set cookies for domains that it is not in, for
+a single label (``com``, ``localhost``), for a domain that looks like a registry (``co.uk``) or for an
+address. There is no list of public suffixes, so registries of other shapes (``github.io``) count as ordinary
 domains.
 
 The jar has no clock and no threads: the time is an argument, and code that shares the jar provides a lock.

@@ -52,8 +52,8 @@ class NoProxyEntry:
 class ProxySettings:
     """The proxies in use. Immutable. Made by hand or by `from_environ`.
 
-    http, https: the proxy's URL for requests of that scheme, or None. It may have user information, so it stays
-    out of the repr. Its own scheme (such as socks5) is not checked here: the transports decide.
+    http, https: the proxy's URL for requests of that scheme, or None. It may have user information, so it
+    stays out of the repr. Its own scheme (such as socks5) is not checked here: the transports decide.
     """
 
     http: str | None = field(default=None, repr=False)

@@ -1,7 +1,7 @@
 """The SOCKS5 handshake (RFC 1928; user name and password by RFC 1929).
 
-A dialogue is a generator: it yields the bytes to send and the number of bytes to wait for, and is sent the bytes
-that arrived. It has no socket, so both transports drive the same dialogue.
+A dialogue is a generator: it yields the bytes to send and the number of bytes to wait for, and is sent the
+bytes that arrived. It has no socket, so both transports drive the same dialogue.
 
     client                                     proxy
     version, the login methods that we know    version, the chosen method

@@ -21,7 +21,7 @@ _DEFAULT_PORTS = {**DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080}
 class HttpProxy(NamedTuple):
     """A proxy that forwards requests, and opens tunnels for https.
 
-    address: where it listens.   fields: the header fields for it: Proxy-Authorization, if its URL has a login.
+    address: where it listens.   fields: what it gets: Proxy-Authorization, if its URL has a login.
     """
 
     address: Url

@@ -15,7 +15,7 @@ from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
-from http_service_client.http.http1.parser import _read_one_head
+from http_service_client.http.http1.parser import _parse_head
 from http_service_client.http.preparation import parse_method
 
 # tchar, written from the RFC and not taken from the package.
@@ -36,7 +36,7 @@ def head_with(name: str) -> bytes:
 def received_by_the_parser(name: str) -> None:
     received = Received()
     received.add(head_with(name))
-    _read_one_head(received)
+    _parse_head(received)
 
 
 def received_on_the_fast_path(name: str) -> None:
