@@ -25,7 +25,8 @@ from ..http.auth.basic import authorization
 from ..http.bodies.encoding import UNSET
 from ..http.content_codings.decoder import accept_encoding
 from ..http.cookies.header import cookie_header
-from ..http.headers import Headers, build_headers, validate_for_good
+from ..http.header_validation import validate_once
+from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of
@@ -92,7 +93,7 @@ class CallBuilder:
             }
         )
         _override(self._headers, config.headers)
-        validate_for_good(self._headers)
+        validate_once(self._headers)
 
     def build(
         self,

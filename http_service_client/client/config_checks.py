@@ -10,7 +10,8 @@ from typing import Any
 from ..core.checks import did_you_mean
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
-from ..http.headers import Headers, build_headers, validate_headers
+from ..http.header_validation import validate_headers
+from ..http.headers import Headers, build_headers
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 

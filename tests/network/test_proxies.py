@@ -248,7 +248,7 @@ def test_a_proxy_of_another_kind_is_told(world: World, client_by: ClientFor, url
     """Nothing is sent to it in the wrong language."""
     caught = failing(world, client_by(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert "is of a kind that is not known; use http://host:port" in caught.message
+    assert "has an unknown scheme; use http://host:port" in caught.message
     assert "secret" not in caught.message
 
 
@@ -257,7 +257,7 @@ def test_what_is_no_url_of_a_proxy_is_told(world: World, client_by: ClientFor, u
     """And not by an error of the standard library's."""
     caught = failing(world, client_by(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert f"{url} is not the URL of a proxy; use http://host:port" in caught.message
+    assert f"{url} is not a valid proxy URL; use http://host:port" in caught.message
 
 
 def test_an_origin_behind_a_proxy_that_is_not_to_be_trusted(

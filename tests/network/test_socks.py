@@ -121,19 +121,19 @@ REFUSAL = b"\x05%c\x00\x01\x00\x00\x00\x00\x00\x00"
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
-        ({1: b"\x05\xff"}, "it wants another way to log in"),
-        ({1: b"\x05\x01"}, "it wants another way to log in"),
+        ({1: b"\x05\xff"}, "it requires another login method"),
+        ({1: b"\x05\x01"}, "it requires another login method"),
         ({1: b"HTTP/1.1 400 Bad Request"}, "it does not speak SOCKS5"),
         ({1: b"\x04\x00"}, "it does not speak SOCKS5"),
         ({1: b""}, "ConnectionResetError"),
         ({1: b"\x05"}, "ConnectionResetError"),
         ({2: b"\x01\x01"}, "it refused the login"),
         ({2: b""}, "ConnectionResetError"),
-        ({3: REFUSAL % 1}, "it failed"),
+        ({3: REFUSAL % 1}, "it reports a general failure"),
         ({3: REFUSAL % 2}, "it does not allow the connection"),
         ({3: REFUSAL % 4}, "host unreachable"),
         ({3: REFUSAL % 5}, "connection refused"),
-        ({3: REFUSAL % 99}, "it says 99"),
+        ({3: REFUSAL % 99}, "it replied 99"),
         ({3: b"\x05\x05"}, "connection refused"),
         ({3: b"\x05\x00\x00\x07"}, "it does not speak SOCKS5"),
         ({3: b"\x05\x00\x00\x01\x00"}, "ConnectionResetError"),
@@ -162,7 +162,7 @@ def test_a_proxy_that_wants_a_login_where_there_is_none(
     caught = failing(world, client_by(f"socks5h://{socks.address}"), "POST", "https://service.test/")
     assert (
         caught.message
-        == f"the proxy socks5h://{socks.address} made no connection to https://service.test (it wants a login)"
+        == f"the proxy socks5h://{socks.address} made no connection to https://service.test (it requires a login)"
     )
 
 
@@ -228,4 +228,4 @@ def test_a_login_that_is_too_long_is_told(world: World, client_by: ClientFor) ->
     """Its length must fit into a byte (RFC 1929 2)."""
     caught = failing(world, client_by(f"socks5://{'u' * 256}:p@127.0.0.1:1"), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert "is not the URL of a proxy" in caught.message
+    assert "is not a valid proxy URL" in caught.message

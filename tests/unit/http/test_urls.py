@@ -15,7 +15,6 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.hosts import normalise_host
 from http_service_client.http.urls import Url, normalise_url, redact_url, split_url
 
 
@@ -377,17 +376,3 @@ def test_a_relative_url_never_leaves_the_base(url: str, more: str) -> None:
     except InvalidRequestError:
         return
     assert normal.startswith("https://h/v1/")
-
-
-@given(st.integers(0, 2**128 - 1), st.lists(st.integers(0, 7)))
-def test_ipv6_text_means_the_same_address(number: int, zeros: list[int]) -> None:
-    """Compression by RFC 5952 is lossless, with any groups of zeros."""
-    import ipaddress
-
-    for group in zeros:
-        number &= ~(0xFFFF << 16 * group)
-    host = normalise_host(f"[{ipaddress.IPv6Address(number).exploded}]")
-    assert int(ipaddress.IPv6Address(host[1:-1])) == number
-    assert normalise_host(host) == host
-    if number >> 32 != 0xFFFF:
-        assert host[1:-1] == str(ipaddress.IPv6Address(number))
