@@ -140,7 +140,7 @@ class Simulator:
             return effect.seconds, None
         if isinstance(effect, Send):
             if self._respond is None:
-                raise RuntimeError("this simulator has no server: give it `respond`")
+                raise RuntimeError("this simulator has no server: pass `respond`")
             return self._respond(effect.request, effect.timeout)
         if isinstance(effect, Acquire):
             effect.ticket.notify(lambda: self._schedule(run, 0.0, True))
@@ -165,4 +165,4 @@ def _call(effect: Invoke) -> Any:
     except StopIteration as stop:
         return stop.value
     steps.close()
-    raise RuntimeError(f"{effect.function!r} awaits the real world, which does not exist in a simulation")
+    raise RuntimeError(f"{effect.function!r} awaits real I/O, which a simulation cannot do")

@@ -542,7 +542,7 @@ def test_nonsense_in_mid_body_ends_at_once(world: World, server: LoopbackServer,
     server.script("/", BREAKS["bad chunk"])
     client = world.client(enable_retry_policy=False)
     started = time.monotonic()
-    with pytest.raises(TransportError, match="not HTTP"):
+    with pytest.raises(TransportError, match="not valid HTTP"):
         if kind == "request":
             world.request(client, "GET", server.url + "/")
         else:

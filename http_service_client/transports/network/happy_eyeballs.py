@@ -65,7 +65,7 @@ def _race(addresses: list[Address], within: float | None) -> socket.socket:
             while waiting or trying.get_map():
                 now = time.monotonic()
                 if expires_at is not None and now >= expires_at:
-                    raise TimeoutError("no address answered in time")
+                    raise TimeoutError("no address accepted the connection in time")
                 if waiting and now >= next_at:
                     failed = _begin(waiting.popleft(), trying)
                     next_at = 0.0 if failed else now + pause

@@ -39,4 +39,4 @@ def is_readable(sock: Any) -> bool:
 def wait_until_usable(sock: Any, within: float | None, *, to_write: bool) -> None:
     """Wait until there is something to read, or room to write. Raises TimeoutError."""
     if not _wait(sock, to_write, within):
-        raise TimeoutError("the other side takes no more bytes")
+        raise TimeoutError("the server accepted no more bytes")

@@ -73,7 +73,7 @@ async def _open_async(sock: socket.socket, proxy: SocksProxy, host: str, port: i
 
 def _some(received: bytes) -> bytes:
     if not received:
-        raise ConnectionResetError("closed without an answer")
+        raise ConnectionResetError("the proxy closed the connection")
     return received
 
 

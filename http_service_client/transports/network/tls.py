@@ -74,7 +74,7 @@ class TlsSettings:
                     f"ssl_cert_file {self._cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
                 )
                 if self._key_file is None and isinstance(error, ssl.SSLError):
-                    problem += ": it is no certificate, or it holds no key; give ssl_key_file"
+                    problem += ": it is not a PEM certificate, or contains no key; set ssl_key_file"
                 raise ConfigurationError(f"{problem}: {error}") from None
         return context
 
@@ -94,5 +94,5 @@ def warn_unverified() -> None:
     global _warned
     if not _warned:
         _warned = True
-        message = "ssl_verify=False: any server can pose as the one you mean; use it in tests alone"
+        message = "ssl_verify=False: certificates are not verified, so any server can impersonate yours; use it in tests only"
         warnings.warn(message, RuntimeWarning, stacklevel=2)

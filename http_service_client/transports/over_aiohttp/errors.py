@@ -52,7 +52,7 @@ def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phas
         # With a message that is no text, it has what there was of a response.
         if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
             return phase, CutShortError()
-        return phase, ConnectionResetError("closed without an answer")
+        return phase, ConnectionResetError("closed without a response")
     if isinstance(error, aiohttp.ClientPayloadError):
         return phase, CutShortError()
     if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):

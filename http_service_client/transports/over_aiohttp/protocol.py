@@ -117,7 +117,7 @@ class StrictResponseHandler(ResponseHandler):
     def next_data(self) -> asyncio.Future[Any]:
         """Done when something has come, or the connection is gone. RuntimeError while somebody waits already."""
         if self._data is not None and not self._data.done():
-            raise RuntimeError("another task waits for this body already; have one of them read it")
+            raise RuntimeError("another task is already reading this body; read it in one task only")
         self._data = data = self._loop.create_future()
         return data
 
@@ -242,7 +242,7 @@ class _RestOfBody:
             if not self.left:
                 self._payload.feed_eof()
         if data[left:].strip(b"\r\n"):
-            raise BadHttpMessage("something came behind the response")
+            raise BadHttpMessage("unexpected data after the response")
         return (), False, b""
 
     def feed_eof(self) -> None:

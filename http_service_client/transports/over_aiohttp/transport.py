@@ -60,7 +60,8 @@ def _speaks_tls(proxy: Proxy | None) -> bool:
 def _no_tls_in_tls(request: HttpRequest) -> Failure:
     origin = split_url(request.url).origin
     message = (
-        f"{origin} cannot be reached: asyncio does TLS within TLS from Python 3.11 on; use an http:// proxy"
+        f"{origin} cannot be reached through an https:// proxy: asyncio supports TLS within TLS "
+        "from Python 3.11 on; use an http:// proxy"
     )
     return Failure(ProxyError, message, SentState.NEVER_SENT)
 

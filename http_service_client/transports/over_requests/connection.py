@@ -74,7 +74,7 @@ def _left(expires_at: float | None, within: float | None = None) -> float | None
         return within
     left = expires_at - time.monotonic()
     if left <= 0:
-        raise TimeoutError("the time is over")
+        raise TimeoutError("timed out")
     return left if within is None or left < within else within
 
 
