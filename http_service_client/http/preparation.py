@@ -15,11 +15,17 @@ from .headers import Headers, build_headers, check_framing, validate_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 
-__all__ = ["METHODS_WITH_BODY", "Preparation", "parse_method"]
+__all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-METHODS_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})  # say "Content-Length: 0" when they have none
+
+METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+"""The methods that send no ``Content-Length: 0``; every other method without a body does (RFC 9110, 8.6).
+
+The RFC asks for the field where the method gives content a meaning, and against it where it does not. Methods
+that we do not know count among the first, and so does DELETE: aiohttp has it so, and both transports send the same.
+"""
 
 
 class Preparation:
@@ -65,7 +71,7 @@ class Preparation:
                     "leave the header out, or set it to None in the call"
                 )
         validate_headers(headers)
-        if body.length is not None and (has_body or request.method in METHODS_WITH_BODY):
+        if body.length is not None and (has_body or request.method not in METHODS_WITHOUT_CONTENT):
             headers["Content-Length"] = str(body.length)
 
 

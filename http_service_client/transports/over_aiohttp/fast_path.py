@@ -23,14 +23,13 @@ from ...http.http1.errors import NotHttpError
 from ...http.http1.framing import MALFORMED
 from ...http.http1.parser import request_head
 from ...http.messages import HttpRequest
+from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import split_url
 from .connector import CheckedConnector
 from .protocol import StrictResponseHandler
 
 __all__ = ["FastResponse", "is_watched", "read_answer", "request_bytes"]
 
-# aiohttp, too, says "Content-Length: 0" for every other method without a body.
-_SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _CLIENT = vars(aiohttp.client)
 
 
@@ -44,7 +43,11 @@ def is_watched(session: aiohttp.ClientSession) -> bool:
 def request_bytes(request: HttpRequest) -> bytes:
     """The request, whose body is there, as it goes on the wire."""
     fields, content = request.headers.pairs(), request.body.content
-    if not content and request.method not in _SILENT_WITHOUT_BODY and "Content-Length" not in request.headers:
+    if (
+        not content
+        and request.method not in METHODS_WITHOUT_CONTENT
+        and "Content-Length" not in request.headers
+    ):
         fields.append(("Content-Length", "0"))
     head = request_head(request.method, *_target_and_host(request.url), fields)
     return head + content if content else head

@@ -26,6 +26,7 @@ from ...http.content_codings.decoder import Decoder
 from ...http.headers import Headers
 from ...http.http1.framing import field_text
 from ...http.messages import HttpRequest, HttpResponse
+from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.urls import split_url
 from ..base import TransportSettings
@@ -47,9 +48,6 @@ __all__ = ["RequestsTransport"]
 _CHUNK = 65536
 _TIMER_SLACK = 0.005  # a socket may time out a clock tick early
 _MAX_POOLS = 256
-
-# aiohttp, in the other world, says "Content-Length: 0" for every other method without a body.
-_SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class RequestsTransport:
@@ -277,7 +275,7 @@ def _prepared(request: HttpRequest) -> requests.PreparedRequest:
     body: RequestBody = request.outgoing_body
     if body.length == 0:
         prepared.body = None
-        if request.method not in _SILENT_WITHOUT_BODY:
+        if request.method not in METHODS_WITHOUT_CONTENT:
             prepared.headers.setdefault("Content-Length", "0")
     elif body.content_type == FORM and body.content is not None and body.content.isascii():
         prepared.body = body.content.decode("ascii")  # as requests has it: matchers of mocks look for text
