@@ -165,8 +165,8 @@ def test_the_context_is_made_once(
 ) -> None:
     """Reading the authorities takes milliseconds: not for each call, and not for plain http."""
     made = []
-    make = tls.TlsSettings._make
-    monkeypatch.setattr(tls.TlsSettings, "_make", lambda self: made.append(self) or make(self))
+    make = tls.TlsSettings._create
+    monkeypatch.setattr(tls.TlsSettings, "_create", lambda self: made.append(self) or make(self))
     client = world.client()
     with pytest.raises(ConnectionError):
         world.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)
