@@ -23,7 +23,7 @@ from ..errors import (
 from ..http.content_codings.decoder import Decoder
 from ..http.messages import HttpResponse
 from .effects import BodySource, Plan, Receive
-from .timeouts import Timeout
+from .timeouts import TIMER_SLACK, Timeout
 
 if TYPE_CHECKING:
     from .call import Call
@@ -129,7 +129,7 @@ class OpenBody:
     def _is_over(self, failure: Failure) -> bool:
         remaining = self._call.remaining()
         is_timeout = issubclass(failure.error_type, RequestTimeoutError)
-        return is_timeout and remaining is not None and remaining <= _TIMER_SLACK
+        return is_timeout and remaining is not None and remaining <= TIMER_SLACK
 
     def _cut(self, cause: BaseException | None = None) -> Failure:
         message = "the deadline passed while the body was being read"
@@ -153,9 +153,6 @@ class OpenBody:
             except IndexError:  # not asked before: another thread may be closing it, too
                 return
             give_back()
-
-
-_TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
 
 
 class BufferedBody:
