@@ -124,7 +124,7 @@ _KEPT_FOR_PARENT: list[
 
 
 def _reset_after_fork() -> None:
-    PORTAL.forget()
+    PORTAL.reset_after_fork()
     for worlds in list(_ALL):
         worlds._abandon_after_fork()
 

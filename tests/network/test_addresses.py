@@ -121,7 +121,7 @@ def test_of_two_that_answer_in_one_tick_one_is_closed(monkeypatch: pytest.Monkey
             return sock
 
         monkeypatch.setattr(module, "_connect", connected)
-        monkeypatch.setattr(module, "_PAUSE", 0.0)
+        monkeypatch.setattr(module, "_DELAY", 0.0)
         return await connect_to_any_async([address(1), address(2)], None)
 
     with asyncio.run(main()) as winner:

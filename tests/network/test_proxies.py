@@ -209,7 +209,7 @@ def test_a_proxy_that_opens_no_tunnel(
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert (
         caught.message
-        == f"the proxy http://{proxy.address} made no connection to https://service.test ({reason})"
+        == f"could not connect to https://service.test through the proxy http://{proxy.address} ({reason})"
     )
 
 
@@ -219,7 +219,7 @@ def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: s
     caught = failing(world, client_by("http://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
     assert caught.message == (
-        f"the proxy http://127.0.0.1:1 made no connection to {scheme}://service.test "
+        f"could not connect to {scheme}://service.test through the proxy http://127.0.0.1:1 "
         "(ConnectionRefusedError: Connection refused)"
     )
 

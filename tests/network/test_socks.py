@@ -150,7 +150,7 @@ def test_a_proxy_that_makes_no_connection(
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert (
         caught.message
-        == f"the proxy socks5h://***@{socks.address} made no connection to https://service.test ({reason})"
+        == f"could not connect to https://service.test through the proxy socks5h://***@{socks.address} ({reason})"
     )
 
 
@@ -162,7 +162,7 @@ def test_a_proxy_that_wants_a_login_where_there_is_none(
     caught = failing(world, client_by(f"socks5h://{socks.address}"), "POST", "https://service.test/")
     assert (
         caught.message
-        == f"the proxy socks5h://{socks.address} made no connection to https://service.test (it requires a login)"
+        == f"could not connect to https://service.test through the proxy socks5h://{socks.address} (it requires a login)"
     )
 
 

@@ -542,7 +542,7 @@ def test_nonsense_in_mid_body_ends_at_once(world: World, server: LoopbackServer,
     server.script("/", BREAKS["bad chunk"])
     client = world.client(enable_retry_policy=False)
     started = time.monotonic()
-    with pytest.raises(TransportError, match="not HTTP"):
+    with pytest.raises(TransportError, match="not valid HTTP"):
         if kind == "request":
             world.request(client, "GET", server.url + "/")
         else:
@@ -616,7 +616,9 @@ def test_a_silence_without_bound_leaves_no_timer(
 ) -> None:
     """Each wait of over a minute would leave one, for as many years as the loop lives."""
     noted: list[float] = []
-    monkeypatch.setattr(TimerWheel, "set", lambda self, now, seconds, waiter: noted.append(seconds) or {})
+    monkeypatch.setattr(
+        TimerWheel, "schedule", lambda self, now, seconds, waiter: noted.append(seconds) or {}
+    )
     server.script("/", raw(HEAD % 2, b"a", b"b", every=0.05, close=False))
 
     async def take(timeout: Timeout) -> bytes:

@@ -60,7 +60,7 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: Loopbac
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow did not answer in full within 0.5 s"
+    assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
     assert 0.45 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
@@ -72,7 +72,7 @@ def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: st
     client = world.client()
     caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
-    assert caught.message == f"{server.url}/slow stopped sending for 0.4 s"
+    assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
     assert 0.35 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
@@ -98,7 +98,10 @@ def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServ
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow stopped taking the request for 0.2 s"
+    assert (
+        caught.message
+        == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
+    )
     assert 0.15 < caught.seconds < 3.0
     check_that_the_connection_is_gone(world, client, server)
 
@@ -133,7 +136,7 @@ def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str
     """A host that swallows packets is given up in the time to connect."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to http://{hole} within the time to connect"
+    assert caught.message == f"could not connect to http://{hole} within the connect timeout"
     assert 0.15 < caught.seconds < 3.0
 
 
@@ -141,6 +144,7 @@ def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
     """The attempt's time is shorter than that to connect; still nothing was sent."""
     caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    assert caught.message == f"could not connect to http://{hole} in time"
     assert caught.seconds < 3.0
 
 
@@ -148,7 +152,7 @@ def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
     """A TLS port that never answers is given up in the time to connect."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to https://{mute} within the time to connect"
+    assert caught.message == f"could not connect to https://{mute} within the connect timeout"
     assert 0.15 < caught.seconds < 3.0
 
 
@@ -189,6 +193,7 @@ def test_dead_addresses_do_not_multiply_the_time_to_connect(
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
     caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
     assert caught.seconds < 3.0
 
 
@@ -215,6 +220,7 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
     assert caught.seconds < 3.0
 
 
@@ -228,5 +234,5 @@ def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch)
     caught = failing(world, world.client(), "GET", "http://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("NameResolutionError", "never_sent", "gaierror")
     assert caught.message == (
-        "the host name of http://service.test could not be resolved (gaierror: Name or service not known)"
+        "could not resolve the host name of http://service.test (gaierror: Name or service not known)"
     )

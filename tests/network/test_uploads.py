@@ -15,8 +15,8 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, respond
-from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connections
-from http_service_client.transports.over_requests import connection as over_requests_connections
+from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connector
+from http_service_client.transports.over_requests import connector as over_requests_connector
 from kit.front_ends import AsyncioWorld, BlockingWorld, World
 from network.faults import failing, served
 
@@ -163,7 +163,7 @@ def test_an_early_answer_is_heard(world: World, then: str, interim: bytes) -> No
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system takes few bytes for us at once, as it does where the network is slow."""
-    at_once, in_time = over_requests_connections.connect_to_any, over_aiohttp_connections.connect_to_any_async
+    at_once, in_time = over_requests_connector.connect_to_any, over_aiohttp_connector.connect_to_any_async
 
     def made(*about: Any) -> socket.socket:
         return small(at_once(*about))
@@ -175,8 +175,8 @@ def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         return sock
 
-    monkeypatch.setattr(over_requests_connections, "connect_to_any", made)
-    monkeypatch.setattr(over_aiohttp_connections, "connect_to_any_async", made_async)
+    monkeypatch.setattr(over_requests_connector, "connect_to_any", made)
+    monkeypatch.setattr(over_aiohttp_connector, "connect_to_any_async", made_async)
 
 
 @pytest.mark.usefixtures("small_buffers")

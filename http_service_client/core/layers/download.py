@@ -90,7 +90,9 @@ class Download:
                 return outcome
             verdict: Verdict = _UNREQUESTED_PART
             if part is not None or outcome.status_code == 200:
-                verdict = judge_response(outcome.status_code, outcome.headers, sink.received, self._validators)
+                verdict = judge_response(
+                    outcome.status_code, outcome.headers, sink.received, self._validators
+                )
             if isinstance(verdict, Complete) and self._first is not None:
                 return (yield from self._commit(self._first))
             if isinstance(verdict, Refuse):

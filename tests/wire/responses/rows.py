@@ -34,9 +34,9 @@ LENGTH_2 = (("Content-Length", "2"),)
 IN_CHUNKS = (("Transfer-Encoding", "chunked"),)
 
 # What a ProtocolError says. URL stands for the address.
-BROKEN = "the answer of URL is not HTTP: it breaks the rules of HTTP"
-LARGE = "the answer of URL is not HTTP: its headers are too large or too many"
-CUT = "the answer of URL was cut short"
+BROKEN = "the response from URL is not valid HTTP: it breaks the rules of HTTP"
+LARGE = "the response from URL is not valid HTTP: its headers are too large or too many"
+CUT = "the response from URL was cut short"
 
 
 @dataclass(frozen=True)

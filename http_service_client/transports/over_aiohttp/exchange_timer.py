@@ -1,7 +1,9 @@
-"""An exchange over aiohttp that keeps to its time.
+"""The time limits of an exchange over aiohttp, and the phase in which it ended.
 
-aiohttp rounds long timeouts up to whole seconds and has no bound on an upload but the total one. Here one object
-cuts an exchange on time, and knows in which phase.
+aiohttp rounds long timeouts up to whole seconds, and bounds an upload by the total timeout only. Here one object
+cuts an exchange on time and knows its phase.
+
+What is private to asyncio here: `_ssl_protocol` of a TLS transport, and `_transport` of that protocol.
 """
 
 from __future__ import annotations
@@ -30,14 +32,14 @@ def _client_timeout(read: float | None) -> aiohttp.ClientTimeout:
 
 
 class ExchangeTimer:
-    """The time of one exchange: a context manager that cancels its own task when a bound is reached.
+    """The time limits of one exchange: a context manager that cancels its own task when one is reached.
 
-    Its cancellation comes out as `TimeoutError`; anybody else's passes through.
-    phase: how far the exchange came; the worst, until the connector tells.
-    timed_out: whether the time for all of it has run out.
-    source_error: what the source of the request's body raised, or None.
-    connection: the aiohttp protocol in use, once there is one.
-    proxy: by way of which it goes, or None.   started: the loop's time when it began; None: it begins now.
+    Its own cancellation becomes a `TimeoutError`; any other passes through.
+    phase: how far the exchange got; the worst case until the connector reports it.
+    timed_out: whether the time for the whole exchange has run out.
+    source_error: the exception raised by the source of the request's body, or None.
+    connection: the aiohttp protocol in use, or None before there is one.
+    proxy: the proxy in use, or None.   started: the loop's time when the exchange began; None for now.
     """
 
     def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
@@ -60,68 +62,70 @@ class ExchangeTimer:
         return self._cut == "total"
 
     @property
-    def died_of(self) -> Exception | None:
-        """What the connection died of, where that was more than its orderly end."""
-        return getattr(self.connection, "died_of", None)
+    def connection_error(self) -> Exception | None:
+        """The error that ended the connection; None after an orderly end."""
+        return getattr(self.connection, "fatal_error", None)
 
     def elapsed(self) -> float:
         """Seconds since the exchange began."""
         return self._loop.time() - self._started
 
     def connecting(self) -> None:
-        """No idle connection was there: one is being made."""
+        """There was no idle connection: a new one is being made."""
         self.phase = Phase.CONNECT if self.proxy is None else Phase.PROXY
         connect, total = self._timeout.connect, self._timeout.total
         if connect is not None and (total is None or connect < total):
             self.arm("connect", max(0.0, connect - self.elapsed()))
 
     def time_to_connect(self) -> float | None:
-        """Seconds left for it."""
+        """Seconds left for connecting, or None."""
         bounds = [each for each in (self._timeout.connect, self._timeout.total) if each is not None]
         return max(0.0, min(bounds) - self.elapsed()) if bounds else None
 
     def connected(self, connection: Any) -> None:
-        """A connection is there: what happens from now on may reach the server."""
+        """There is a connection: from now on the request may reach the server."""
         self.disarm("connect")
         self.connection = connection
         self.phase = Phase.RECEIVE
         if not self._uploads:
-            self.request_is_out()
+            self.request_written()
 
-    def request_is_out(self) -> None:
-        """All of the request has been given to the transport: what it still has must go on getting less."""
+    def request_written(self) -> None:
+        """The whole request was given to the transport, whose write buffer must now keep shrinking."""
         if self._timeout.write is not None and not self._is_answered:
-            self._watch_the_rest(self._timeout.write, self._loop.time(), 0)
+            self._watch_write_buffer(self._timeout.write, self._loop.time(), 0)
 
-    def _watch_the_rest(self, most: float, since: float, before: int) -> None:
+    def _watch_write_buffer(self, limit: float, since: float, before: int) -> None:
         left, now = write_buffer_size(getattr(self.connection, "transport", None)), self._loop.time()
         if not left or left != before:
             since = now
-        elif now - since >= most:
+        elif now - since >= limit:
             self.phase = Phase.SEND
             self._cut_off("write")
             return
-        self._handles["write"] = self._loop.call_later(most / 4, self._watch_the_rest, most, since, left)
+        self._handles["write"] = self._loop.call_later(
+            limit / 4, self._watch_write_buffer, limit, since, left
+        )
 
     def answered(self) -> None:
-        """The head of the response is there: the rest of the request is of no interest any more."""
+        """The response's head has arrived: sending the rest of the request no longer matters."""
         self._is_answered = True
         self.disarm("write")
 
     def arm(self, bound: str, seconds: float) -> None:
-        """Cut the exchange in so many seconds, unless `disarm` comes first."""
-        if self._is_answered:  # what is still being sent, aiohttp sends in the background
+        """Cut the exchange after this many seconds, unless `disarm` comes first."""
+        if self._is_answered:  # aiohttp sends the rest of the request in the background
             return
         self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
 
     def disarm(self, bound: str) -> None:
-        """Take the bound back."""
+        """Cancel this bound's timer."""
         handle = self._handles.pop(bound, None)
         if handle is not None:
             handle.cancel()
 
     def upload(self, chunks: AsyncIterator[bytes]) -> Upload:
-        """The chunks of a body, with a bound on how long the server may refuse to take the next."""
+        """The chunks of a body, with a limit on how long the server may leave the next one unread."""
         self._uploads = True
         return Upload(self, chunks, self._timeout.write)
 
@@ -144,7 +148,7 @@ class ExchangeTimer:
         for handle in self._handles.values():
             handle.cancel()
         self._handles.clear()
-        task, self._task = self._task, None  # a task holds its own frames
+        task, self._task = self._task, None  # a task refers to its own frames
         if self._cut is None:
             return
         others = hasattr(task, "uncancel") and task.uncancel() > self._cancels
@@ -156,15 +160,15 @@ EXCHANGE: ContextVar[ExchangeTimer | None] = ContextVar("http_service_client.exc
 
 
 def leave_exchange(token: Token[ExchangeTimer | None]) -> None:
-    """No exchange is running here any more."""
+    """Reset `EXCHANGE` at the end of an exchange."""
     try:
         EXCHANGE.reset(token)
-    except ValueError:  # the coroutine is being closed from another context: its loop was closed under it
+    except ValueError:  # the coroutine is being closed from another context: its loop was closed meanwhile
         pass
 
 
 class Upload:
-    """Draws a request's body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
+    """A request's body, for `async for`. A class, not a generator: it needs no closing when it is left half-read."""
 
     def __init__(self, exchange: ExchangeTimer, chunks: AsyncIterator[bytes], within: float | None) -> None:
         self._exchange = exchange
@@ -176,15 +180,15 @@ class Upload:
         return self
 
     async def __anext__(self) -> bytes | memoryview:
-        """The next piece: small enough that each is a sign of life."""
+        """The next piece: small, so that each one shows that the upload is still moving."""
         self._exchange.phase = Phase.SEND
-        self._exchange.disarm("write")  # whoever asks for the next has got rid of the last
+        self._exchange.disarm("write")  # a request for the next piece means that the last one was written
         if not self._chunk:
             try:
                 self._chunk = memoryview(await self._chunks.__anext__())
             except StopAsyncIteration:
                 self._exchange.phase = Phase.RECEIVE
-                self._exchange.request_is_out()
+                self._exchange.request_written()
                 raise
             except Exception as error:
                 self._exchange.source_error = error
@@ -196,11 +200,11 @@ class Upload:
 
 
 def write_buffer_size(transport: Any) -> int:
-    """Bytes that the system has not taken yet."""
+    """Bytes that the kernel has not accepted yet."""
     inner = raw_transport(transport)
     return 0 if inner is None else inner.get_write_buffer_size()
 
 
 def raw_transport(transport: Any) -> Any:
-    """The transport that asyncio's TLS writes to, if there is one still; without TLS, or on uvloop, the same."""
+    """The transport below asyncio's TLS, None once it is gone; without TLS, or on uvloop, the transport itself."""
     return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)
