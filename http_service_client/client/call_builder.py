@@ -80,18 +80,19 @@ class CallBuilder:
         self.keys = keys
         self._now = clock.monotonic
         self._listener = listener
+        resolved = config.resolved
         self._options = CallOptions(
-            config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
+            resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
         self.is_closed = False
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
                 "Accept": "*/*",
-                "Accept-Encoding": accept_encoding() if config.pool.enable_compression else "identity",
+                "Accept-Encoding": accept_encoding() if resolved.pool.enable_compression else "identity",
             }
         )
-        _override(self._headers, config.headers)
+        _override(self._headers, resolved.headers)
         validate_for_good(self._headers)
 
     def build(

@@ -95,7 +95,7 @@ class HttpServiceClient(Verbs):
         self._base_url = base_url
         listener = _listener(self._collector, on_event)
         keys = origin_registry(config, clock, random, listener)
-        connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
+        connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
         self._call_builder = CallBuilder(config, base_url, keys, clock, listener)
         self._jar = cookie_jar(config.cookies)
         self._pipeline, self._download_pipeline = pipelines(

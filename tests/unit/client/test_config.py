@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
 import pickle
 import re
@@ -326,7 +327,7 @@ def test_the_top_level_and_the_pool_must_agree(top: str, pooled: str, one: Any, 
 def test_a_default_of_the_pool_is_a_value_too() -> None:
     """A pool that says nothing of a setting says its default: 200 here and 100 there disagree."""
     with pytest.raises(
-        ConfigurationError, match=r"max_connections=200 and connection_pool\.max_connections=100"
+        ConfigurationError, match=r"max_connections=200 conflicts with connection_pool\.max_connections=100"
     ):
         HttpClientConfig(max_connections=200, connection_pool=ConnectionPoolConfig())
 
@@ -444,13 +445,33 @@ def test_replace_resolves_anew() -> None:
     assert pooled.pool.request_timeout == 30.0
 
 
+def test_a_configuration_compares_pickles_and_copies() -> None:
+    """It is a value: what was set makes it equal, and a copy means the same to a client."""
+    config = HttpClientConfig(
+        base_timeout=10.0,
+        circuit_breaker_config={"failure_threshold": 2},
+        default_headers={"X-A": "1"},
+        proxy="http://proxy:3128",
+    )
+    assert config == dataclasses.replace(config)
+    assert config != dataclasses.replace(config, base_timeout=11.0)
+    for twin in (pickle.loads(pickle.dumps(config)), copy.copy(config), copy.deepcopy(config)):
+        assert twin == config
+        assert repr(twin) == repr(config)
+        assert twin.pool == config.pool
+        assert twin.timeout == config.timeout
+        assert twin.circuit_breaker.settings == config.circuit_breaker.settings  # type: ignore[union-attr]
+        assert twin.resolved.proxies == config.resolved.proxies
+        assert twin.resolved.headers == config.resolved.headers
+
+
 def test_a_mapping_that_is_changed_later_changes_nothing() -> None:
     """The configuration is what it was when it was made."""
     headers, breaker = {"X-A": "1"}, {"failure_threshold": 2}
     config = HttpClientConfig(default_headers=headers, circuit_breaker_config=breaker)
     headers["X-A"] = "2"
     breaker["failure_threshold"] = 9
-    assert config.headers["X-A"] == "1"
+    assert config.resolved.headers["X-A"] == "1"
     assert config.circuit_breaker is not None
     assert config.circuit_breaker.failure_threshold == 2
 
@@ -468,7 +489,7 @@ def test_secrets_in_headers_are_not_in_the_repr() -> None:
     headers = {"Authorization": "Bearer s3cret", "X-Shop": "s3cret"}
     config = HttpClientConfig(default_headers=headers, sensitive_headers=["x-shop"])
     assert "s3cret" not in repr(config)
-    assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).headers)
+    assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).resolved.headers)
 
 
 @pytest.mark.parametrize(
@@ -545,10 +566,10 @@ def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, co
 
 def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made, and not at the first long body."""
-    monkeypatch.setattr(
-        "http_service_client.client.config_checks.may_compress", lambda coding: coding == "gzip"
-    )
-    with pytest.raises(ConfigurationError, match=r"request_coding .* 'zstd'; .* http-service-client\[zstd\]"):
+    monkeypatch.setattr("http_service_client.client.config.may_compress", lambda coding: coding == "gzip")
+    with pytest.raises(
+        ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"
+    ):
         HttpClientConfig(request_coding="zstd")
 
 
