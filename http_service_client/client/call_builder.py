@@ -28,7 +28,7 @@ from ..http.cookies.header import cookie_header
 from ..http.headers import Headers, build_headers, validate_for_good
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
-from ..http.urls import normalise_url, origin_of
+from ..http.urls import check_base_url, normalise_url, origin_of
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
@@ -75,8 +75,13 @@ class CallBuilder:
         clock: Clock,
         listener: Callable[[Event], None],
     ) -> None:
+        if base_url is not None:
+            try:
+                check_base_url(base_url)
+            except InvalidRequestError as error:
+                raise ConfigurationError(str(error)) from None
         self._config = config
-        self._base_url = _parse_base_url(base_url)
+        self._base_url = base_url
         self.keys = keys
         self._now = clock.monotonic
         self._listener = listener
@@ -275,18 +280,6 @@ def _override(headers: Headers, given: Headers) -> None:
         headers.pop(name, None)
         for value in given.get_all(name):
             headers.add(name, value)
-
-
-def _parse_base_url(base_url: str | None) -> str | None:
-    if base_url is None:
-        return None
-    try:
-        normalise_url("", base_url=base_url)
-    except InvalidRequestError as error:
-        problem = str(error).replace(", or use a base_url", "")
-        prefix = "" if problem.startswith("base_url") else "base_url: "
-        raise ConfigurationError(prefix + problem) from None
-    return base_url
 
 
 def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
