@@ -24,7 +24,7 @@ from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
-from .pool_config import ConnectionPoolConfig, is_path
+from .pool_config import ConnectionPoolConfig, is_path, is_set, unless_in_pool
 from .resolved import (
     ResolvedConfig,
     parse_circuit_breaker,
@@ -69,9 +69,9 @@ RENAMED = {
 class HttpClientConfig:
     """The settings of a client. Durations in seconds, sizes in bytes.
 
-    base_timeout: one attempt as a whole (30).   connection_timeout: to connect (5).
-    max_connections (100), max_connections_per_host (20): in use at once.   These four may be set
-        here or in `connection_pool`; if in both, to the same value.
+    base_timeout: one attempt as a whole.   connection_timeout: to resolve, connect and finish the TLS handshake.
+    max_connections, max_connections_per_host: in use at once.   These four may be set here or in
+        `connection_pool`; if in both, to the same value. For a timeout of None, "no limit", set it there.
     total_timeout: the call as a whole, waits included; None for no limit.
     enable_circuit_breaker, circuit_breaker_config: one circuit for each scheme, host and port; a
         `CircuitBreakerPolicy` or a mapping of its arguments.
@@ -102,10 +102,10 @@ class HttpClientConfig:
     Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
     """
 
-    base_timeout: float | None = None
-    connection_timeout: float | None = None
-    max_connections: int | None = None
-    max_connections_per_host: int | None = None
+    base_timeout: float | None = unless_in_pool(30.0)
+    connection_timeout: float | None = unless_in_pool(5.0)
+    max_connections: int | None = unless_in_pool(100)
+    max_connections_per_host: int | None = unless_in_pool(20)
     enable_circuit_breaker: bool = True
     enable_retry_policy: bool = True
     request_interceptors: Sequence[Any] = ()
@@ -133,13 +133,14 @@ class HttpClientConfig:
     netrc: bool | str | os.PathLike[str] = False
 
     def __post_init__(self) -> None:
-        for name in ("base_timeout", "connection_timeout"):
-            # None means "the default" here; "no limit" can only be set in the pool.
-            remedy = f"for no limit, set {_SHARED[name]}=None in connection_pool"
-            check_duration(name, getattr(self, name), no_limit=remedy)
-        for name in ("max_connections", "max_connections_per_host", "max_response_size"):
-            if getattr(self, name) is not None:
-                check_count(name, getattr(self, name))
+        set_here = {name: getattr(self, name) for name in _SHARED if is_set(getattr(self, name))}
+        for name, value in set_here.items():
+            if name.endswith("timeout"):
+                # None means "the default" here; "no limit" can only be set in the pool.
+                remedy = f"for no limit, set {_SHARED[name]}=None in connection_pool"
+                check_duration(name, value, no_limit=remedy)
+            else:
+                check_count(name, value)
         for name in (
             "enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "auto_idempotency_key",
             "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
@@ -148,6 +149,8 @@ class HttpClientConfig:
         check_duration("total_timeout", self.total_timeout)
         for name in ("max_response_headers", "max_response_header_size"):
             check_count(name, getattr(self, name))
+        if self.max_response_size is not None:
+            check_count("max_response_size", self.max_response_size)
         check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
@@ -163,15 +166,18 @@ class HttpClientConfig:
                 f"netrc must be True, False or the path of a netrc file, not {self.netrc!r}"
             )
         # Resolved now, not when first used: a mapping that is changed later must change nothing.
-        object.__setattr__(self, "_resolved", self._resolve())
+        resolved = self._resolve(set_here)
+        object.__setattr__(self, "_resolved", resolved)
+        for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
+            object.__setattr__(self, name, unless_in_pool(getattr(resolved.pool, _SHARED[name])))
 
-    def _resolve(self) -> ResolvedConfig:
+    def _resolve(self, set_here: Mapping[str, Any]) -> ResolvedConfig:
         # What is switched off is checked too: it may be switched on later.
         breaker = parse_circuit_breaker(self.circuit_breaker_config)
         retry = parse_retry_policy(self.retry_policy_config)
         budget = parse_retry_budget(self.retry_budget_config)
         return ResolvedConfig(
-            pool=self._shared_pool(),
+            pool=self._shared_pool(set_here),
             circuit_breaker=breaker if self.enable_circuit_breaker else None,
             retry=retry if self.enable_retry_policy else None,
             retry_budget=budget if self.enable_retry_budget else None,
@@ -180,22 +186,21 @@ class HttpClientConfig:
             proxies=parse_proxies(self.proxy),
         )
 
-    def _shared_pool(self) -> ConnectionPoolConfig:
-        """The connection settings: `connection_pool`, or those made of the fields here."""
-        given = {top: getattr(self, top) for top in _SHARED if getattr(self, top) is not None}
+    def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:
+        """The connection settings: `connection_pool`, or those made of the fields set here."""
         pool = self.connection_pool
         if pool is None:
-            return ConnectionPoolConfig(**{_SHARED[top]: value for top, value in given.items()})
+            return ConnectionPoolConfig(**{_SHARED[name]: value for name, value in set_here.items()})
         if not isinstance(pool, ConnectionPoolConfig):
             remedy = "; write ConnectionPoolConfig(**settings)" if isinstance(pool, dict) else ""
             raise ConfigurationError(
                 f"connection_pool must be a ConnectionPoolConfig, not {type(pool).__name__}{remedy}"
             )
-        for top, here in given.items():
-            there = getattr(pool, _SHARED[top])
+        for name, here in set_here.items():
+            there = getattr(pool, _SHARED[name])
             if here != there:
                 raise ConfigurationError(
-                    f"{top}={here!r} conflicts with connection_pool.{_SHARED[top]}={there!r}; set only one"
+                    f"{name}={here!r} conflicts with connection_pool.{_SHARED[name]}={there!r}; set only one"
                 )
         return pool
 
@@ -243,7 +248,11 @@ class HttpClientConfig:
         values = {name: getattr(self, name) for name in _DEFAULTS}
         values["default_headers"] = redact_headers(self.resolved.headers, self.resolved.sensitive_headers)
         values["proxy"] = redacted_proxy(self.proxy)
-        shown = (f"{name}={value!r}" for name, value in values.items() if value != _DEFAULTS[name])
+        shown = (
+            f"{name}={value!r}"
+            for name, value in values.items()
+            if (is_set(value) if name in _SHARED else value != _DEFAULTS[name])
+        )
         return f"HttpClientConfig({', '.join(shown)})"
 
 

@@ -1,14 +1,21 @@
-"""Connection settings: how many connections, for how long, and which certificates they accept."""
+"""Connection settings: how many connections, for how long, and which certificates they accept.
+
+Four of them may be set at the top level of `HttpClientConfig` as well. Their defaults there are marked as
+such (`unless_in_pool`), so that a default gives way to the pool's value, while a value that was set and
+differs from the pool's is an error. The mark is a subclass of the number: a signature, a page and an
+attribute show the true default, and it survives `dataclasses.replace`, pickle and copy.
+"""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag
 from ..errors import ConfigurationError
 
-__all__ = ["ConnectionPoolConfig", "is_path"]
+__all__ = ["ConnectionPoolConfig", "is_path", "is_set", "unless_in_pool"]
 
 
 @dataclass(frozen=True)
@@ -66,3 +73,23 @@ def is_path(value: object) -> bool:
     """Whether it is text or a path object, and not empty."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     return isinstance(path, str) and path != ""
+
+
+class _FloatUnlessInPool(float):
+    __slots__ = ()
+
+
+class _IntUnlessInPool(int):
+    __slots__ = ()
+
+
+def unless_in_pool(value: float | None) -> Any:
+    """The number, marked as a default that gives way to the value in `connection_pool`. None stays None."""
+    if value is None:
+        return None
+    return _IntUnlessInPool(value) if isinstance(value, int) else _FloatUnlessInPool(value)
+
+
+def is_set(value: object) -> bool:
+    """Whether a user set it: it is neither None nor marked by `unless_in_pool`."""
+    return value is not None and not isinstance(value, (_FloatUnlessInPool, _IntUnlessInPool))

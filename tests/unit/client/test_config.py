@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import dataclasses
+import inspect
 import pickle
 import re
 import time
@@ -297,7 +298,14 @@ def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, mess
     assert "secret" not in str(raised.value)
 
 
-# The two places.
+# Settings that may be set in two classes.
+
+SHARED = {
+    "base_timeout": "request_timeout",
+    "connection_timeout": "connection_timeout",
+    "max_connections": "max_connections",
+    "max_connections_per_host": "max_connections_per_host",
+}
 
 
 @pytest.mark.parametrize(
@@ -330,6 +338,37 @@ def test_a_default_of_the_pool_is_a_value_too() -> None:
         ConfigurationError, match=r"max_connections=200 conflicts with connection_pool\.max_connections=100"
     ):
         HttpClientConfig(max_connections=200, connection_pool=ConnectionPoolConfig())
+
+
+def test_the_signature_shows_the_defaults_of_the_pool() -> None:
+    """A user sees 30.0 and not None, and the two classes have the same defaults."""
+    here = inspect.signature(HttpClientConfig).parameters
+    pool = inspect.signature(ConnectionPoolConfig).parameters
+    for top, pooled in SHARED.items():
+        assert here[top].default == pool[pooled].default
+        assert f"{top}: {here[top].annotation!r} = {pool[pooled].default!r}" == str(here[top])
+
+
+def test_a_default_reads_as_the_pool_s_value_and_stays_a_default() -> None:
+    """What a field shows is what holds; what was not set gives way to the pool, also after a copy."""
+    config = HttpClientConfig(
+        connection_pool=ConnectionPoolConfig(max_connections=7, request_timeout=None, connection_timeout=2)
+    )
+    assert (config.base_timeout, config.connection_timeout, config.max_connections) == (None, 2, 7)
+    assert "base_timeout" not in repr(config)
+    for twin in (pickle.loads(pickle.dumps(config)), copy.deepcopy(config), dataclasses.replace(config)):
+        changed = dataclasses.replace(twin, connection_pool=ConnectionPoolConfig(max_connections=9))
+        assert (changed.max_connections, changed.base_timeout) == (9, 30.0)
+        assert dataclasses.replace(changed, connection_pool=None) == HttpClientConfig()
+
+
+@pytest.mark.parametrize("top", ["base_timeout", "connection_timeout"])
+def test_no_limit_is_set_in_the_pool(top: str) -> None:
+    """None is the default at the top level, and the message says how to write "no limit"."""
+    assert HttpClientConfig(**{top: None}) == HttpClientConfig()
+    remedy = f"; for no limit, set {SHARED[top]}=None in connection_pool"
+    with pytest.raises(ConfigurationError, match=f"^{top} must be .*{remedy}$"):
+        HttpClientConfig(**{top: 0})
 
 
 def test_a_key_file_wants_a_certificate() -> None:
