@@ -785,8 +785,8 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
         ("header", "did you mean 'headers'?"),
         ("total_timout", "did you mean 'total_timeout'?"),
         ("verify", "set ssl_verify in ConnectionPoolConfig"),
-        ("checksum", "it is for download"),
-        ("max_response_size", "it is for stream and download; for the rest set it in HttpClientConfig"),
+        ("checksum", "only download takes it"),
+        ("max_response_size", "only stream and download take it; for other calls set it in HttpClientConfig"),
         ("x", "see HttpServiceClient.request"),
         ("streaming", "see HttpServiceClient.request"),  # not our own _stream
     ],
