@@ -102,7 +102,7 @@ class _Streamed(HttpResponse):
         """Claim the body, which comes but once; what of it is here already."""
         if self._content is None:
             if self._is_taken:
-                raise StreamError("the body has been taken already; it comes but once")
+                raise StreamError("the body was already read; a stream can be read only once")
             if self._is_finished:
                 raise StreamError("the stream is closed; take its body inside the with block")
             self._is_taken = True
@@ -123,6 +123,7 @@ class _Streamed(HttpResponse):
         error = self._call.finish(piece)
         assert isinstance(error, HttpClientError)
         error.response = self
+        self.timeline = error.timeline
         try:
             raise error
         finally:
@@ -134,6 +135,7 @@ class _Streamed(HttpResponse):
         if not self._is_finished:
             self._is_finished = True
             self._call.abort(error)
+            self.timeline = Timeline(self._call.events)
 
     def _decoded(self, decode: Callable[..., list[T]], *data: bytes) -> list[T]:
         try:
