@@ -347,7 +347,9 @@ class HttpServiceClient(Verbs):
         self, max_size: int | None, options: Mapping[str, object], download: Download | None = None
     ) -> StreamOptions:
         if options.get("response_type") is not None:
-            raise ConfigurationError("response_type needs a response that is read whole; call request() for it")
+            raise ConfigurationError(
+                "response_type needs a response that is read whole; call request() for it"
+            )
         if max_size is CLIENT_DEFAULT:
             max_size = self.config.max_response_size
         elif max_size is not None:
