@@ -23,6 +23,7 @@ from .parameters import field_pairs, query_text
 __all__ = [
     "DEFAULT_PORTS",
     "Url",
+    "check_base_url",
     "normalise_url",
     "origin_of",
     "redact_url",
@@ -79,6 +80,7 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     params: a mapping or pairs (see `parameters`), or text or bytes that are an encoded query already.
     base_url: a *prefix* for relative URLs, not a base in the sense of RFC 3986: ``https://h/v1`` and
         ``charges`` or ``/charges`` make ``https://h/v1/charges``. An absolute `url` is used as it is.
+        It has passed `check_base_url`.
     Raises InvalidRequestError, with secrets redacted.
     """
     if not isinstance(url, str):
@@ -93,6 +95,22 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     if not query:
         return normal
     return f"{normal}{'&' if '?' in normal else '?'}{query}"
+
+
+def check_base_url(base_url: object) -> None:
+    """Raise InvalidRequestError unless it is a URL that relative ones can be put under."""
+    if not isinstance(base_url, str):
+        raise InvalidRequestError(f"base_url must be text, not {type(base_url).__name__}")
+    if "?" in base_url or "#" in base_url:
+        raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
+    if _ABSOLUTE.match(base_url) is None:
+        raise InvalidRequestError(
+            f"base_url {_shown(base_url)} is not absolute; write it as https://host/path"
+        )
+    try:
+        _normalise(base_url)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"base_url: {error}") from None
 
 
 @lru_cache(maxsize=1024)
@@ -223,10 +241,6 @@ def _encode_params(params: object) -> str:
 
 
 def _prefixed(base_url: str, url: str) -> str:
-    if not isinstance(base_url, str):
-        raise InvalidRequestError(f"base_url must be text, not {type(base_url).__name__}")
-    if "?" in base_url or "#" in base_url:
-        raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
     base = _normalise(base_url)
     if url.startswith("//"):
         raise InvalidRequestError(

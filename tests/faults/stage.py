@@ -290,7 +290,9 @@ def play(*scene: Any, **settings: Any) -> Played:
 
 def _settled(client: HttpServiceClient) -> int:
     """Permits of all circuits that were given and settled."""
-    breakers = [state.breaker for _, state in client._call_builder.keys.items() if state.breaker is not None]
+    breakers = [
+        state.breaker for _, state in client._call_builder.origins.items() if state.breaker is not None
+    ]
     snapshots = [breaker.snapshot() for breaker in breakers]
     return sum(each.successes + each.failures + each.abandoned + each.late for each in snapshots)
 

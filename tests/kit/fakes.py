@@ -243,7 +243,7 @@ class Harness:
     @property
     def state(self) -> Any:
         """What the client keeps for the one host of these tests."""
-        return self.client._call_builder.keys.get(ORIGIN)
+        return self.client._call_builder.origins.get(ORIGIN)
 
     def names(self) -> list[str]:
         """The names of the events so far, as a story."""

@@ -306,7 +306,7 @@ def test_a_redirect_to_another_host_takes_its_place_there(front_end: FrontEnd) -
     """Limits are by the host that is spoken to; all places are back afterwards."""
     bench = Harness(front_end, (302, {"Location": "https://other.example.com/"}), 200)
     bench.request()
-    keys = [key for key, _ in bench.client._call_builder.keys.items()]
+    keys = [key for key, _ in bench.client._call_builder.origins.items()]
     assert keys == [ORIGIN, "https://other.example.com"]
     assert [limit.in_use for limit in bench.limits] == [0, 0, 0]
 

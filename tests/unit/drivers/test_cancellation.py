@@ -404,7 +404,7 @@ def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
 def test_both_places_share_one_pool_timeout() -> None:
     """Who waited for a place of the host waits for one of the client only for what is left."""
     bench = Harness(Blocking(), max_connections=1, max_connections_per_host=1)
-    exchange = Exchange(bench.client._call_builder.keys, bench.limits[0])
+    exchange = Exchange(bench.client._call_builder.origins, bench.limits[0])
     held = [bench.limits[0].acquire_later(), bench.state.connections.acquire_later()]
     call = bench.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
     plan = exchange(call.request, call)
