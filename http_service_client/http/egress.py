@@ -254,7 +254,7 @@ def _is_within(inner: _Network, outer: _Network) -> bool:
 
 def _remedy(kind: str, shown: str) -> str:
     flag = f" or set {_FLAGS[kind]}=True" if kind in _FLAGS else ""
-    return f"if that is meant, list {shown} in allowed_hosts{flag}"
+    return f"to allow it, list {shown} in allowed_hosts{flag}"
 
 
 def _refused(host: str, reason: str, address: str | None = None) -> EgressRefusedError:

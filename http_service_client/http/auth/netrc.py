@@ -38,8 +38,8 @@ class NetrcEntries:
         no login, not even the default one. default: for every other host, or None.
     """
 
-    machines: dict[str, _Login | None] = field(default_factory=dict, repr=False)
-    default: _Login | None = field(default=None, repr=False)
+    machines: dict[str, _Login | None] = field(default_factory=dict)
+    default: _Login | None = None
 
     def find(self, host: str) -> _Login | None:
         """The (login, password) for a host (a name, or an address without brackets), or None.
@@ -124,7 +124,7 @@ class _Tokens:
     def error(self, problem: str) -> ConfigurationError:
         # The text of the line may be part of a password, so it is not shown.
         line = self._text.count("\n", 0, self._at) + 1
-        return ConfigurationError(f"the netrc file is wrong in line {line}: {problem}")
+        return ConfigurationError(f"the netrc file has an error in line {line}: {problem}")
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
         match = pattern.match(self._text, self._at)

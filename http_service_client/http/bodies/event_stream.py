@@ -110,5 +110,5 @@ class EventStreamDecoder:
         if self._limit is not None and self._size + more > self._limit:
             raise DecodingError(
                 f"an event of the stream is larger than {self._limit} characters; "
-                "raise the limit, or read it by iter_bytes()"
+                "raise max_length, or read the body by iter_bytes()"
             )

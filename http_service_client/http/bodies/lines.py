@@ -98,7 +98,7 @@ class LineDecoder:
         if self._limit is not None and longest > self._limit:
             raise DecodingError(
                 f"a line of the response is longer than {self._limit} characters; "
-                "raise the limit, or read it by iter_bytes()"
+                "raise max_length, or read the body by iter_bytes()"
             )
         return lines
 

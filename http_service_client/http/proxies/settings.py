@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ...errors import InvalidRequestError
@@ -56,8 +56,8 @@ class ProxySettings:
     stays out of the repr. Its own scheme (such as socks5) is not checked here: the transports decide.
     """
 
-    http: str | None = field(default=None, repr=False)
-    https: str | None = field(default=None, repr=False)
+    http: str | None = None
+    https: str | None = None
     no_proxy: tuple[NoProxyEntry, ...] = ()
 
     @classmethod

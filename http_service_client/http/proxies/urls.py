@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from ...errors import Failure, InvalidRequestError, ProxyError, SentState
+from ...errors import Failure, ProxyError, SentState
 from ..auth.basic import basic
 from ..hosts import normalise_host
 from ..urls import DEFAULT_PORTS, Url, redact_url
@@ -61,7 +61,7 @@ def read_proxy(proxy: str) -> Proxy | Failure:
             login = (_octets(user), _octets(password)) if user or password else None
             return SocksProxy(host, port, login, resolves=parts.scheme == "socks5h")
         fields = (("Proxy-Authorization", basic(user, password)),) if user or password else ()
-    except (ValueError, InvalidRequestError):
+    except ValueError:  # InvalidRequestError, of a host or a login, is one
         return _unusable(proxy, "is not a valid proxy URL")
     return HttpProxy(Url(parts.scheme, host, port, "/"), fields)
 

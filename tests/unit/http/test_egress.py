@@ -328,7 +328,7 @@ def test_the_error_names_host_reason_and_remedy() -> None:
     error: HttpClientError = caught.value
     assert str(error) == (
         "egress to 'app.example' is refused: 10.0.0.7 is private; "
-        "if that is meant, list 10.0.0.7 in allowed_hosts or set allow_private=True"
+        "to allow it, list 10.0.0.7 in allowed_hosts or set allow_private=True"
     )
     twin = pickle.loads(pickle.dumps(error))
     assert (type(twin), twin.host, twin.address) == (EgressRefusedError, "app.example", "10.0.0.7")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
+from http_service_client.errors import InvalidRequestError
+from http_service_client.http.auth.netrc import parse_netrc
 from http_service_client.http.messages import HttpRequest
-from http_service_client.http.preparation import METHODS_WITHOUT_CONTENT, Preparation
+from http_service_client.http.preparation import METHODS_WITHOUT_CONTENT, Preparation, parse_method
 
 
-def prepared(method: str, **body: Any) -> HttpRequest:
+def prepared(method: str, /, **changes: Any) -> HttpRequest:
+    """A request in its final form, after an interceptor changed it."""
     request = HttpRequest(method, "http://api.test/")
     opened = request.copy()
-    for name, value in body.items():
+    for name, value in changes.items():
         setattr(request, name, value)
     Preparation()(request, opened)
     return request
@@ -49,3 +53,101 @@ def test_a_body_has_its_length_with_every_method(method: str) -> None:
 def test_a_body_of_unknown_length_has_none() -> None:
     """It is sent in chunks, and the transport says so."""
     assert "Content-Length" not in prepared("POST", data=iter([b"abc"])).headers
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("url", "HTTP://API.test/a b", "http://api.test/a%20b"),
+        ("method", "delete", "DELETE"),
+        ("headers", {"X-Own": 1}, {"X-Own": "1"}),
+    ],
+)
+def test_what_an_interceptor_assigns_is_normalised(name: str, value: Any, expected: Any) -> None:
+    """It may assign what a caller may pass."""
+    assert getattr(prepared("GET", **{name: value}), name) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"url": 5}, "url must be a str, not int"),
+        ({"url": "/relative"}, "is not absolute"),
+        ({"method": "GET /"}, "method must be a name such as 'GET', not 'GET /'"),
+        ({"headers": {"X": object()}}, "header 'X' must be text"),
+        ({"headers": {"X": "a\nb"}}, "header 'X' has a control character"),
+        ({"headers": {"Content-Length": "5"}}, "header Content-Length is '5' but the body is 0 bytes"),
+        ({"method": "TRACE", "content": b"x"}, "a TRACE request has no body"),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(changes: dict[str, Any], message: str) -> None:
+    """After the interceptors, which could have assigned anything."""
+    with pytest.raises(InvalidRequestError, match=re.escape(message)):
+        prepared("GET", **changes)
+
+
+def test_cookie_fields_are_joined_by_semicolons() -> None:
+    """RFC 6265, 5.4: a request has one Cookie field."""
+    request = prepared("GET", headers=[("Cookie", "a=1"), ("cookie", "b=2")])
+    assert request.headers.multi_items() == [("Cookie", "a=1; b=2")]
+
+
+@pytest.mark.parametrize(
+    ("own", "sent"),
+    [({}, "text/plain; charset=utf-8"), ({"content-type": "text/x"}, "text/x")],
+)
+def test_the_content_type_is_that_of_the_body_unless_it_is_set(own: dict[str, str], sent: str) -> None:
+    """The header of the caller wins."""
+    request = prepared("POST", data="text", headers=own)
+    assert request.headers.get_all("Content-Type") == [sent]
+
+
+def test_a_form_with_files_needs_its_own_content_type() -> None:
+    """Another one would lack the boundary, without which no server can parse the form."""
+    with pytest.raises(InvalidRequestError, match="'multipart/form-data' lacks the boundary of the form"):
+        prepared("POST", files={"f": b"x"}, headers={"Content-Type": "multipart/form-data"})
+
+
+LOGINS = parse_netrc("machine api.test login u password p")
+
+
+@pytest.mark.parametrize(
+    ("url", "own", "sent"),
+    [
+        ("http://api.test/", {}, "Basic dTpw"),
+        ("http://api.test/", {"authorization": "Bearer t"}, "Bearer t"),
+        ("http://other.test/", {}, None),
+    ],
+)
+def test_a_login_is_for_its_host_and_requests_without_authorization(
+    url: str, own: dict[str, str], sent: str | None
+) -> None:
+    """A netrc file never overrides the caller."""
+    request = HttpRequest("GET", url, headers=own)
+    Preparation(LOGINS)(request, request.copy())
+    assert request.headers.get("Authorization") == sent
+
+
+@pytest.mark.parametrize(
+    ("method", "name"), [("GET", "GET"), ("get", "GET"), ("query", "QUERY"), ("M-SEARCH", "M-SEARCH")]
+)
+def test_a_method_is_a_token_in_upper_case(method: str, name: str) -> None:
+    """RFC 9110, 9.1."""
+    assert parse_method(method) == name
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("", "must be a name such as 'GET', not ''"),
+        ("G T", "not 'G T'"),
+        (b"GET", "not b'GET'"),
+        (None, "not None"),
+        ("http://u:s3cret@h/", "not 'http://***@h/'"),
+        ("connect", "method CONNECT opens a tunnel; for a proxy set HTTPS_PROXY"),
+    ],
+)
+def test_any_other_method_is_refused(method: Any, message: str) -> None:
+    """The text may be a misplaced URL, whose password is not shown."""
+    with pytest.raises(InvalidRequestError, match=re.escape(message)):
+        parse_method(method)

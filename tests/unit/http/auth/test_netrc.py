@@ -79,7 +79,7 @@ def test_the_login_of_a_host_is_found(text: str, host: str, login: tuple[str, st
 )
 def test_a_malformed_file_is_an_error_that_shows_no_secret(text: str, line: int) -> None:
     """It names the line and does not show it."""
-    with pytest.raises(ConfigurationError, match=f"wrong in line {line}:") as caught:
+    with pytest.raises(ConfigurationError, match=f"error in line {line}:") as caught:
         parse_netrc(text)
     assert "hunter2" not in str(caught.value)
 

@@ -125,7 +125,7 @@ def test_the_decoder_keeps_what_reconnecting_needs() -> None:
 def test_an_event_over_the_limit_is_an_error(stream: bytes) -> None:
     """One line or many, complete or not, however it is cut."""
     for cuts in ([], list(range(len(stream)))):
-        with pytest.raises(DecodingError, match="larger than 100 characters"):
+        with pytest.raises(DecodingError, match="larger than 100 characters; raise max_length"):
             events_of(stream, cuts, limit=100)
 
 

@@ -98,7 +98,7 @@ def test_a_line_over_the_limit_is_an_error(text: str, cuts: list[int], limit: in
     """A line of exactly the limit is allowed, its line end does not count, and cuts do not matter."""
     data = text.encode()
     if max(map(len, re.split("[\r\n]", text))) > limit:
-        with pytest.raises(DecodingError, match=f"longer than {limit} characters"):
+        with pytest.raises(DecodingError, match=f"longer than {limit} characters; raise max_length"):
             lines_of(data, cuts, limit=limit)
     else:
         lines_of(data, cuts, limit=limit)

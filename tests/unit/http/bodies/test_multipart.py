@@ -134,6 +134,8 @@ async def pieces() -> Any:
     ("arguments", "says"),
     [
         ({"files": "x"}, "files must be"),
+        ({"files": b"x"}, "files must be"),
+        ({"files": 5}, "files must be"),
         ({"files": ["ab"]}, "(name, file) pairs"),
         ({"files": {3: b""}}, "a name in files"),
         ({"files": {"f": ("x",)}}, "files['f'] must be (filename, file"),

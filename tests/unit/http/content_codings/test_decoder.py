@@ -115,6 +115,7 @@ def test_raw_deflate_is_decoded(content: bytes, cuts: list[int]) -> None:
         ("gzip", gzipped(b"a") + b"\0" * 9, b"a"),
         ("gzip", gzipped(b"a") + b"\0" * 9 + gzipped(b"b"), b"ab"),
         ("gzip", b"", b""),
+        (", ".join(["gzip"] * 5), functools.reduce(lambda data, _: gzipped(data), range(5), b"abc"), b"abc"),
         ("br", b"", b""),
         ("nonsense", b"", b""),
         ("a,b,c,d,e,f", b"", b""),
@@ -161,6 +162,15 @@ def test_the_limit_counts_decoded_bytes(encoding: str | None) -> None:
     assert len(decoded(encoding, data, limit=100_000)) == 100_000
     with pytest.raises(ResponseTooLargeError, match="99999"):
         decoded(encoding, data, limit=99_999)
+
+
+def test_encoded_bytes_may_exceed_the_limit_a_little() -> None:
+    """By an eighth and 4096 bytes: an endless stream of empty gzip members decodes to nothing."""
+    empty = gzipped(b"") * 650
+    padding = bytes(8000 + 1000 + 4096 - len(empty))
+    assert decoded("gzip", empty + padding, limit=8000) == b""
+    with pytest.raises(ResponseTooLargeError):
+        decoded("gzip", empty + padding + b"\0", limit=8000)
 
 
 def _bomb(*names: str, size: int = 50_000_000) -> tuple[str, bytes]:

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from http_service_client.http.cookies.dates import parse_cookie_date
 
+MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+
 
 @pytest.mark.parametrize(
     ("text", "moment"),
@@ -18,6 +20,7 @@ from http_service_client.http.cookies.dates import parse_cookie_date
         ("Wednesday, 21-Oct-26 07:28:00 GMT", (2026, 10, 21, 7, 28, 0)),
         ("Wed Oct 21 07:28:00 2026", (2026, 10, 21, 7, 28, 0)),
         ("21 OCTOBER 2026 7:8:9", (2026, 10, 21, 7, 8, 9)),
+        *((f"1 {name} 2026 00:00:00", (2026, month, 1, 0, 0, 0)) for month, name in enumerate(MONTHS, 1)),
         ("1 Jan 70 00:00:00", (1970, 1, 1, 0, 0, 0)),
         ("1 Jan 69 00:00:00", (2069, 1, 1, 0, 0, 0)),
         ("1 Jan 1600 00:00:00", None),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.cookies.header import cookie_header, parse_set_cookie
+from http_service_client.http.cookies.header import cookie_header, cookie_names, parse_set_cookie
 
 
 @pytest.mark.parametrize(
@@ -73,6 +73,24 @@ def test_a_cookie_cannot_smuggle_another(cookies: Any) -> None:
     with pytest.raises(InvalidRequestError, match="cookie") as caught:
         cookie_header(cookies)
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_refused_cookie_is_named() -> None:
+    """With the fault of its value."""
+    with pytest.raises(InvalidRequestError, match=r"^cookie 'a' must be text, bytes"):
+        cookie_header({"a": object()})
+    with pytest.raises(InvalidRequestError, match=r"^cookie 'a' has a character"):
+        cookie_header({"a": "x;y"})
+    with pytest.raises(InvalidRequestError, match=r"^cookie name 'a b' is not valid"):
+        cookie_header({"a b": "x"})
+
+
+@pytest.mark.parametrize(
+    ("header", "names"), [("", []), ("a=1", ["a"]), ("a=1; b=2;\tc = 3", ["a", "b", "c"]), ("a=b=c", ["a"])]
+)
+def test_the_names_of_a_cookie_header_are_found(header: str, names: list[str]) -> None:
+    """In order, without white space."""
+    assert cookie_names(header) == names
 
 
 @given(st.dictionaries(st.text(), st.text()))

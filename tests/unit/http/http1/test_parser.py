@@ -70,6 +70,40 @@ def test_a_response_is_parsed_byte_by_byte(name: str) -> None:
     assert read([*bytewise, data[3000:]]) == (status, content)
 
 
+@pytest.mark.parametrize(
+    ("data", "method", "is_last"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", "GET", True),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nProxy-Connection: x, Close\r\n\r\nhi", "GET", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nhi", "GET", True),
+        (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\nConnection: Keep-Alive\r\n\r\nhi", "GET", False),
+        (b"HTTP/1.1 200 OK\r\n\r\nhi", "GET", True),
+        (b"HTTP/1.1 200 OK\r\n\r\n", "HEAD", False),
+        (b"HTTP/1.1 204 No Content\r\n\r\n", "GET", False),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "GET", True),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", "GET", False),
+    ],
+)
+def test_a_connection_is_kept_or_not(data: bytes, method: str, is_last: bool) -> None:
+    """By its options, the version of HTTP, and a body that ends with the connection (RFC 9112, 9.3)."""
+    incoming = Pieces([data])
+    head = read_head(incoming)
+    body = ResponseBody(incoming, head, method)
+    while body.read():
+        pass
+    assert body.is_complete
+    assert head.is_last is is_last
+
+
+def test_white_space_around_a_value_is_not_part_of_it() -> None:
+    """Spaces and tabs, before and after it; a folded value keeps those between its lines."""
+    data = b"HTTP/1.1 200 OK\r\nA: \t a \t\r\nB:\r\nC: c \r\n\td \r\nContent-Length: 0\r\n\r\n"
+    assert read_head(Pieces([data])).fields == [
+        ("A", "a"), ("B", ""), ("C", "c \td"), ("Content-Length", "0"),
+    ]  # fmt: skip
+
+
 class Endless(Pieces):
     """Bytes after which the server sends nothing and keeps the connection open."""
 

@@ -47,6 +47,45 @@ def test_a_login_is_sent_when_the_proxy_asks_for_it() -> None:
     assert (refusal, left) == (None, b"")
 
 
+@pytest.mark.parametrize(
+    "bound", [b"\x01" + bytes(6), b"\x04" + bytes(18), b"\x03\x00" + bytes(2), b"\x03\xff" + bytes(257)]
+)
+def test_the_address_of_the_proxy_is_skipped(bound: bytes) -> None:
+    """Of whatever type it is."""
+    assert run("h", 80, None, b"\x05\x00\x05\x00\x00" + bound + b"HTTP")[1:] == (None, b"HTTP")
+
+
+LOGIN = (b"u", b"p")
+
+
+@pytest.mark.parametrize(
+    ("login", "replies", "reason"),
+    [
+        (None, b"\x04\x00", "it does not speak SOCKS5"),
+        (None, b"HT", "it does not speak SOCKS5"),
+        (None, b"\x05\xff", "it requires a login"),
+        (None, b"\x05\x02", "it requires a login"),
+        (LOGIN, b"\x05\xff", "it requires another login method"),
+        (LOGIN, b"\x05\x01", "it requires another login method"),
+        (LOGIN, b"\x05\x02\x01\x01", "it refused the login"),
+        (None, b"\x05\x00\x04\x00", "it does not speak SOCKS5"),
+        (None, b"\x05\x00\x05\x01", "it reports a general failure"),
+        (None, b"\x05\x00\x05\x02", "it does not allow the connection"),
+        (None, b"\x05\x00\x05\x03", "network unreachable"),
+        (None, b"\x05\x00\x05\x04", "host unreachable"),
+        (None, b"\x05\x00\x05\x05", "connection refused"),
+        (None, b"\x05\x00\x05\x06", "the TTL expired"),
+        (None, b"\x05\x00\x05\x07", "it does not support the command CONNECT"),
+        (None, b"\x05\x00\x05\x08", "it does not support this type of address"),
+        (None, b"\x05\x00\x05\x09", "it replied 9"),
+        (None, b"\x05\x00\x05\x00\x00\x02", "it does not speak SOCKS5"),
+    ],
+)
+def test_a_refusal_has_a_reason(login: Login | None, replies: bytes, reason: str) -> None:
+    """RFC 1928 3 and 6, RFC 1929 2; no byte after it is read."""
+    assert run("h", 80, login, replies + b"more")[1:] == (reason, b"more")
+
+
 @given(st.binary(max_size=40), st.sampled_from([None, (b"u", b"p")]))
 def test_any_reply_ends_the_dialogue(replies: bytes, login: Login | None) -> None:
     """Whatever a proxy sends, the result comes after at most six reads of bounded size."""
