@@ -5,16 +5,19 @@ Everything that can be wrong with the asking is found here, before anything is s
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .._version import __version__
 from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.operation_keys import OperationKeys
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry
 from ..core.timeouts import Timeout
@@ -64,7 +67,7 @@ class CallBuilder:
     """Makes calls for one client.
 
     keys: the state that calls share.   listener: told of each event of each call.
-    is_closed: set to True, it makes no more.
+    is_closed: set to True, it makes no more.   policies: the circuit breakers that calls brought along.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class CallBuilder:
             config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
         )
         self.is_closed = False
+        self.policies: WeakSet[CircuitBreakerPolicy] = WeakSet()
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
@@ -141,12 +145,12 @@ class CallBuilder:
             idempotent=idempotent,
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
-            request.headers["Idempotency-Key"] = str(uuid.uuid4())
+            request.headers["Idempotency-Key"] = _idempotency_key(request)
         key = origin_of(request.url)
         state = self.keys.get(key)
         breaker = state.breaker
         if circuit_breaker is not UNSET:
-            breaker = _chosen_breaker(circuit_breaker, breaker)
+            breaker = self._chosen_breaker(circuit_breaker, breaker)
         options = self._options
         if (
             timeout is not UNSET
@@ -192,7 +196,7 @@ class CallBuilder:
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
             retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
-            is_nested=scope is not None and scope.retries,
+            is_nested=scope is not None and scope.in_charge() is not None,
             stream=stream,
             progress=told,
             on_finish=told.close if isinstance(told, ProgressBar) else None,
@@ -220,6 +224,16 @@ class CallBuilder:
                 raise InvalidRequestError("auth and an Authorization header are both given; give one of them")
             merged["Authorization"] = value
         return merged
+
+    def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
+        chosen: CircuitBreakerPolicy | CircuitBreaker | None = _chosen(
+            "circuit_breaker", given, default, CircuitBreakerPolicy
+        )
+        if not isinstance(chosen, CircuitBreakerPolicy):
+            return chosen
+        chosen.listeners.subscribe(self, self._listener)
+        self.policies.add(chosen)
+        return chosen.breaker
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
         """The call's own timeout or the client's; never more than a breaker given for this call allows."""
@@ -268,6 +282,19 @@ def _about_keyword(name: str) -> str:
     return f"a call takes no keyword {name!r}; {remedy}"
 
 
+def _idempotency_key(request: HttpRequest) -> str:
+    """A new key; in a guarded function that is repeated, the key of the same request in the attempt before."""
+    scope = current_scope()
+    operation = None if scope is None else scope.in_charge()
+    if operation is None:
+        return str(uuid.uuid4())
+    if operation.keys is None:
+        operation.keys = OperationKeys()
+    content = request.body.content
+    digest = None if content is None else hashlib.sha256(content).digest()
+    return operation.keys.key_for((request.method, request.url, digest), lambda: str(uuid.uuid4()))
+
+
 def _override(headers: Headers, given: Headers) -> None:
     """Let the given headers take the place of those of the same name, repeats included."""
     for name in given:
@@ -297,8 +324,3 @@ def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
     if not isinstance(given, kind):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
     return given
-
-
-def _chosen_breaker(given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
-    chosen = _chosen("circuit_breaker", given, default, CircuitBreakerPolicy)
-    return chosen.breaker if isinstance(chosen, CircuitBreakerPolicy) else chosen

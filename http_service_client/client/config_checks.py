@@ -26,8 +26,8 @@ __all__ = [
     "redacted_proxy",
 ]
 
-# A client has its own time and chance, and names its circuits by their keys.
-_THE_CLIENTS_OWN = frozenset({"clock", "name", "random"})
+# A client has a clock, a random source and a retry budget of its own, and names its circuits by their keys.
+_THE_CLIENTS_OWN = frozenset({"budget", "clock", "name", "random"})
 
 
 def parse_arguments(name: str, given: object, *takers: Any) -> dict[str, Any]:

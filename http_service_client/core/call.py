@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.retry_settings import RetrySettings
+    from .nesting import Scope
     from .origins import OriginState
     from .timeouts import Timeout
 
@@ -114,12 +115,12 @@ class Call(HttpContext):
     breaker: asked before each attempt; None for no circuit breaker.
     current: the running attempt, or the last one; `attempt` is its number.
     sent_state: what became of the request, the worst over all attempts.
-    response: the last one that came, or None.
+    response: the last one that came, or None.   scope: while it runs.
     """
 
     __slots__ = (
         *("breaker", "clock", "current", "events", "listener", "options"),
-        *("origin_state", "response", "sent_state", "started_at"),
+        *("origin_state", "response", "scope", "sent_state", "started_at"),
     )
 
     def __init__(
@@ -149,6 +150,7 @@ class Call(HttpContext):
         self.events: list[Event] = []
         self.current = Attempt()
         self.response: HttpResponse | None = None
+        self.scope: Scope | None = None
         self.sent_state = _LEAST
 
     def elapsed(self) -> float:

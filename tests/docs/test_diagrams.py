@@ -67,6 +67,7 @@ class TestThePipeline:
             egress=None,
             random=lambda: 0.0,
             wall_clock=lambda: 0.0,
+            report=lambda condition: None,
             is_download=True,
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]

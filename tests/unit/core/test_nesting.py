@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import warnings
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from http_service_client.core.machines.retry_conditions import (
 from http_service_client.core.nesting import Scope, current_scope
 from http_service_client.errors import (
     ConnectionLostError,
+    HttpStatusError,
 )
 from http_service_client.events import RetryStopped, StopReason
-from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
+from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
 from kit.fakes import (
     RESET,
     URL,
@@ -197,17 +199,144 @@ def test_a_chain_of_tasks_does_not_grow() -> None:
     assert set(depths) == {0}
 
 
-def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd) -> None:
-    """Fetching a token for each attempt must not multiply the attempts: 3 × 1, not 3 × 3."""
+def test_a_call_inside_an_interceptor_is_a_call_of_its_own(front_end: FrontEnd) -> None:
+    """It retries for itself: the call that runs the interceptor would not, as an interceptor's error ends it."""
+    tokens = Harness(front_end, 503, 200, **NO_BREAKER)
+
+    class FetchToken:
+        async def intercept_request(self, request: Any, context: Any) -> Any:
+            response = await tokens.client.get_async("https://tokens.example.com/")
+            response.raise_for_status()
+            return request
+
+    bench = Harness(front_end, 200, request_interceptors=[FetchToken], **NO_BREAKER)
+    assert bench.request().status_code == 200
+    assert (bench.sends, tokens.sends) == (1, 2)
+
+
+def test_a_retry_policy_around_the_outer_call_is_in_charge_of_an_interceptor_s_call(
+    front_end: FrontEnd,
+) -> None:
+    """The guarded function is repeated as a whole, interceptors included: so nothing inside it retries."""
     tokens = Harness(front_end, 503, **NO_BREAKER)
 
     class FetchToken:
         async def intercept_request(self, request: Any, context: Any) -> Any:
-            await tokens.client.get_async("https://tokens.example.com/")
+            (await tokens.client.get_async("https://tokens.example.com/")).raise_for_status()
             return request
 
-    bench = Harness(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
-    bench.request()
-    assert (bench.sends, tokens.sends) == (3, 3)
-    tokens.request()
-    assert tokens.sends == 6  # on its own, it retries again
+    bench = Harness(front_end, 200, request_interceptors=[FetchToken], **NO_BREAKER)
+    guarded = policy_of(2, retry_conditions=[RetryCondition.on_exceptions([Exception])])
+    with pytest.raises(HttpStatusError):
+        front_end.run(guarded.apply(front_end.calling(bench.client)))
+    assert (bench.sends, tokens.sends) == (0, 2)
+
+
+# One permit and one result for a circuit that encloses itself.
+
+
+def open_and_due(clock: FakeClock, **settings: Any) -> CircuitBreakerPolicy:
+    """A circuit that is open, and whose next call is its trial."""
+    policy = CircuitBreakerPolicy(
+        failure_threshold=1, recovery_timeout=5, success_threshold=1, clock=clock.monotonic, **settings
+    )
+    with pytest.raises(ConnectionError), policy:
+        raise ConnectionError
+    clock.now += 5.0
+    return policy
+
+
+def test_a_circuit_nested_in_itself_closes_again(front_end: FrontEnd) -> None:
+    """The outer call holds the trial; the inner one goes through with it."""
+    policy = open_and_due(FakeClock())
+    inner = policy.apply(lambda: "done")
+    assert front_end.run(policy.apply(front_end.function(inner))) == "done"
+    snapshot = policy.snapshot()
+    assert (policy.state, snapshot.successes, snapshot.failures) == (CircuitBreakerState.CLOSED, 1, 1)
+
+
+def test_one_failure_inside_two_guards_of_one_circuit_counts_once(front_end: FrontEnd) -> None:
+    """The result of the outermost is the one that counts."""
+    policy = CircuitBreakerPolicy(failure_threshold=3)
+
+    def failing() -> None:
+        raise ConnectionError
+
+    guarded = policy.apply(front_end.function(policy.apply(failing)))
+    with pytest.raises(ConnectionError):
+        front_end.run(guarded)
+    assert policy.snapshot().consecutive_failures == 1
+
+
+def test_a_call_under_the_circuit_of_the_function_around_it_counts_once(front_end: FrontEnd) -> None:
+    """`circuit_breaker=partner` inside `@partner.apply`, on trial."""
+    bench = Harness(front_end, 200)
+    policy = open_and_due(bench.clock)
+    calling = policy.apply(front_end.calling(bench.client, circuit_breaker=policy))
+    assert front_end.run(calling).status_code == 200
+    assert (policy.state, policy.snapshot().successes) == (CircuitBreakerState.CLOSED, 1)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_interceptor_s_call_to_the_same_host_goes_through_with_the_trial(
+    front_end: FrontEnd, is_async: bool
+) -> None:
+    """A token that expired during the outage is fetched: the call around it holds the only trial."""
+
+    class FetchToken:
+        def intercept_request(self, request: Any, context: Any) -> Any:
+            if not request.url.endswith("/token"):
+                bench.client.get("https://api.example.com/token")
+            return request
+
+    class FetchTokenAsync:
+        async def intercept_request(self, request: Any, context: Any) -> Any:
+            if not request.url.endswith("/token"):
+                await bench.client.get_async("https://api.example.com/token")
+            return request
+
+    bench = Harness(
+        front_end,
+        503,
+        request_interceptors=[FetchTokenAsync if is_async else FetchToken],
+        enable_retry_policy=False,
+        circuit_breaker_config={"failure_threshold": 2, "success_threshold": 1},
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a blocking call on a loop
+        for _ in range(2):
+            bench.request()
+        bench.transport.script = [200]
+        bench.clock.now += 61.0
+        before = bench.sends
+        assert bench.request().status_code == 200
+    assert bench.sends == before + 2
+    assert bench.client.get_circuit_breaker_states() == {"https://api.example.com": "closed"}
+
+
+def test_a_task_that_outlives_the_guarded_function_asks_for_a_permit_of_its_own() -> None:
+    """The scope that held one has ended."""
+    policy = CircuitBreakerPolicy(failure_threshold=1)
+
+    async def main() -> None:
+        tasks: list[asyncio.Task[None]] = []
+        begin = asyncio.Event()
+
+        @policy.apply
+        async def later() -> None:
+            raise ConnectionError
+
+        async def straggler() -> None:
+            await begin.wait()
+            await later()
+
+        @policy.apply
+        async def starting() -> None:
+            tasks.append(asyncio.create_task(straggler()))
+
+        await starting()
+        begin.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run_task(main())
+    assert (policy.state, policy.snapshot().successes) == (CircuitBreakerState.OPEN, 1)

@@ -157,10 +157,10 @@ def test_a_condition_of_ones_own_kind_may_hold_for_less(
 def test_a_policy_that_has_judged_can_be_pickled() -> None:
     """What it remembers of its conditions is right there, too."""
     policy = RetryPolicy(retry_conditions=[RetryCondition.on_status_codes([503])])
-    assert policy.is_worth_it(HttpResponse(503))
+    assert policy.is_worth_it(HttpResponse(503), print)
     twin = pickle.loads(pickle.dumps(policy))
     assert twin == policy
-    assert [twin.is_worth_it(HttpResponse(status)) for status in (503, 500)] == [True, False]
+    assert [twin.is_worth_it(HttpResponse(status), print) for status in (503, 500)] == [True, False]
 
 
 @pytest.mark.parametrize(
