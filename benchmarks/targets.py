@@ -91,8 +91,8 @@ TARGETS = (
 
 AMOUNTS = (
     Amount(
-        "100 MB up and down, both worlds: growth of the peak, MB", processes.growth_over_100_mb_bodies, 8.0
+        "100 MB up and down, blocking and asyncio: growth of the peak, MB", processes.growth_over_100_mb_bodies, 8.0
     ),
-    Amount("10,000 keys with circuit and budget, MB", processes.memory_of_10_000_keys, 12.0),
+    Amount("10,000 origins with circuit and budget, MB", processes.memory_of_10_000_keys, 12.0),
     Amount("100,000 calls, half failing: growth, MB", processes.growth_over_100_000_calls, 2.0),
 )
