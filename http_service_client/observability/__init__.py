@@ -1,6 +1,6 @@
 """What a client counted and measured."""
 
 from .collector import MetricsCollector
-from .metrics import HttpMetrics
+from .metrics import HistogramSample, HttpMetrics, MetricsSnapshot, Sample
 
-__all__ = ["HttpMetrics", "MetricsCollector"]
+__all__ = ["HistogramSample", "HttpMetrics", "MetricsCollector", "MetricsSnapshot", "Sample"]

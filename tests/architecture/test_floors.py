@@ -6,27 +6,9 @@ import ast
 
 import pytest
 
+from architecture.rooms import FLOORS
 from kit.sources import file_of, imports, parse, sources
 
-# Lowest first; rooms on one floor do not know each other. The longest prefix of a file is its room.
-FLOORS = [
-    ["_version.py", "errors.py"],
-    ["events.py"],
-    ["http/"],
-    ["core/checks.py"],
-    ["core/timeouts.py", "core/deadline.py"],
-    ["core/machines/"],
-    ["core/"],
-    ["core/layers/"],
-    ["core/pipeline.py"],
-    ["drivers/"],
-    ["transports/", "policies/", "observability/"],
-    ["client/"],
-    ["__init__.py"],
-    ["integrations/", "testing/"],
-    ["cli/"],
-    ["__main__.py"],
-]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # What an error carries: every HTTP library's errors name the request and the response that they are about.

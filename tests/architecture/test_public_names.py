@@ -9,10 +9,8 @@ import sys
 import textwrap
 
 import http_service_client
+from architecture.rooms import PUBLIC_MODULES
 from kit.sources import INSTALLED, NAME
-
-# Documented, and stable by the rules of semantic versioning. Every other module is internal.
-PUBLIC_MODULES = ["errors", "events", "policies", "observability", "integrations", "testing"]
 
 
 def run_apart(program: str) -> str:

@@ -1,24 +1,12 @@
-"""The shape of a docstring, as Sphinx is told of it."""
+"""Sphinx sees the shape of a plain docstring as markup."""
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
-EXTENSION = Path(__file__).resolve().parents[2] / "docs/_ext/plain_docstrings.py"
+from docs.loading import load
 
-
-@pytest.fixture(scope="module")
-def extension() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_plain_docstrings", EXTENSION)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+plain_docstrings = load("docs/_ext/plain_docstrings.py")
 
 
 @pytest.mark.parametrize(
@@ -35,6 +23,6 @@ def extension() -> ModuleType:
         ("url: absolute. data: a form.", ["- ``url``: absolute. data: a form."]),
     ],
 )
-def test_two_spaces_or_more_begin_the_next_field(extension: ModuleType, line: str, items: list[str]) -> None:
-    """Several names on a line are several items; a sentence after a name is part of its meaning."""
-    assert extension.to_restructured_text([line]) == [*items, ""]
+def test_two_spaces_or_more_begin_the_next_field(line: str, items: list[str]) -> None:
+    """Several fields on a line are several items; a sentence after a name is part of its meaning."""
+    assert plain_docstrings.to_restructured_text([line]) == [*items, ""]
