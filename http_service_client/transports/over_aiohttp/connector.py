@@ -13,6 +13,7 @@ subclasses have always used; `tests/transports` fails when one of them goes.
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from time import monotonic
 from typing import Any
@@ -49,6 +50,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             resolver=_Resolver(),
             ttl_dns_cache=0,  # simultaneous look-ups share one; the answer is not kept, as in the other world
         )
+        self._pid = os.getpid()
         self._idle_at_most = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
@@ -173,7 +175,9 @@ class CheckedConnector(aiohttp.TCPConnector):
             self._acquired.discard(protocol)
             self._conns[key].append((protocol, monotonic()))
             return
-        if should_close and self._loop.is_closed():  # under a call, which is being collected
+        # The loop was closed under a call, which is being collected; or this is a forked child, where the loop's
+        # selector is the parent's too: to close there would take the connection away from the parent's loop.
+        if should_close and (self._loop.is_closed() or os.getpid() != self._pid):
             _free(protocol.transport)
             return
         if should_close:
@@ -203,7 +207,7 @@ def _address_of(found: ResolveResult) -> str:
 
 
 def _free(transport: Any) -> None:
-    """Close the socket of an asyncio transport whose loop is closed; it could not close it on its own."""
+    """Close the socket of an asyncio transport past its loop, which is closed or another process's."""
     if transport is None:
         return
     if hasattr(transport, "_closed"):  # uvloop's has not, and needs not: its sockets end with the loop
