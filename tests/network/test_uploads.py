@@ -338,3 +338,28 @@ def test_without_a_body_both_say_the_same(server: LoopbackServer) -> None:
             )
         sent.append([request.raw for request in server.requests[before:]])
     assert sent[0] == sent[1]
+
+
+@pytest.mark.usefixtures("small_buffers")
+@pytest.mark.parametrize("body", [None, LARGE], ids=["no body", "body"])
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_a_head_that_the_system_takes_in_parts_arrives_whole(
+    world: World,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Any,
+    body: bytes | None,
+    secure: bool,
+) -> None:
+    """Not a byte of it is lost or sent twice, on a new connection and on one that was used before."""
+    server = tls_server if secure else server
+    server.script("/", respond(204))
+    client = world.client(connection_pool=certificates.pool())
+    # Each value is different, so that parts cannot be exchanged unnoticed.
+    fields = {f"X-Field-{number}": f"{number:06}" * 150 for number in range(300)}
+    for _ in range(2):
+        world.request(client, "POST", server.url + "/", headers=fields, data=body)
+    for received in server.requests:
+        assert {name: value for name, value in received.headers if name in fields} == fields
+        assert received.body == (body or b"")
+    assert [received.connection for received in server.requests] == [1, 1]
