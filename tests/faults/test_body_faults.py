@@ -24,6 +24,7 @@ from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
 from kit.front_ends import WORLDS, World
 from kit.metronome import Metronome
+from kit.stopwatch import EARLY
 from network.faults import Certificates
 
 OPEN_END = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -155,9 +156,13 @@ def test_a_fault_of_the_body(
         assert end.result in (result, "DeadlineExceededError"), end.message
         assert len(end.seen) <= taken
         assert end.seconds <= DEADLINE + MARGIN
+        if end.result == "DeadlineExceededError":
+            assert end.seconds + end.stood_still >= DEADLINE - EARLY
     else:
         found = (end.result, end.sent, end.attempts, len(end.seen))
         assert found == (result, fault.sent, attempts, taken), end.message
         assert end.seconds <= attempts * fault.seconds + MARGIN
+        if fault.error.endswith("TimeoutError"):
+            assert end.seconds + end.stood_still >= attempts * fault.seconds - EARLY
     assert len({received.header(KEY) for received in end.seen}) <= 1
     assert end.left_over == []

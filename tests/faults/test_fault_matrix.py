@@ -20,6 +20,7 @@ from faults.table import FAULTS, Fault
 from http_service_client import HttpServiceClient
 from kit.front_ends import WORLDS, AsyncioWorld, World
 from kit.metronome import Metronome
+from kit.stopwatch import EARLY
 from network.faults import Certificates
 
 REQUESTS = ("GET", "POST", "POST with key")
@@ -107,6 +108,10 @@ def test_a_fault(played: Callable[[Fault], dict[Scene, Played]], fault: Fault, s
     else:
         assert found == (result, sent, attempts, taken), end.message
         assert end.seconds <= attempts * fault.seconds + MARGIN
+        if fault.error.endswith("TimeoutError"):
+            assert end.seconds + end.stood_still >= attempts * fault.seconds - EARLY
+    if end.result == "DeadlineExceededError":
+        assert end.seconds + end.stood_still >= DEADLINE - EARLY
     check_that_nothing_was_done_twice(fault, request, end)
     assert end.left_over == []
 

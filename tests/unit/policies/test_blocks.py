@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
 )
+from http_service_client.policies.circuit_breaker import CircuitBreakerScope
 from kit.fakes import FakeClock, FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
 
@@ -169,3 +172,120 @@ def test_exactly_one_trial_of_many_threads() -> None:
             pass
         gate.set()
         assert sorted(result.result() for result in results) == ["refused"] * 19 + ["trial"]
+
+
+class Block:
+    """A `with policy:` block in a context of its own, as a thread or a task has it, left when the test says so."""
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self._policy = policy
+        self._context = contextvars.copy_context()
+        self._context.run(policy.__enter__)
+
+    def leave(self, error: BaseException | None = None) -> None:
+        self._context.run(self._policy.__exit__, type(error) if error else None, error, None)
+
+
+@pytest.mark.parametrize("first", ["the call from before", "the trial"])
+@pytest.mark.parametrize("error", [None, PaymentError("no")], ids=["returns", "raises"])
+def test_interleaved_blocks_each_settle_their_own_permit(first: str, error: PaymentError | None) -> None:
+    """A call that began before the circuit opened decides nothing, whenever it ends; the trial does."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    before = Block(policy)
+    with pytest.raises(PaymentError), policy:
+        raise PaymentError
+    clock.now += 5.0
+    trial = Block(policy)
+    if first == "the call from before":
+        before.leave(error)
+        assert (policy.state, policy.snapshot().late) == (HALF_OPEN, 1)
+        trial.leave()
+        assert policy.state is CLOSED
+    else:
+        trial.leave(error)
+        assert policy.state is (OPEN if error else CLOSED)
+        assert policy.snapshot().late == 0
+        before.leave()
+        assert policy.state is (OPEN if error else CLOSED)
+    assert policy.snapshot().late == 1
+
+
+def test_interleaved_blocks_are_each_judged_by_what_happened_in_them() -> None:
+    """The first of two that ends in time is a success, though the other has been running for too long."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    slow = Block(policy)
+    clock.now += 4.0
+    quick = Block(policy)
+    clock.now += 2.0
+    quick.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 0)
+    slow.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
+
+
+def test_nested_blocks_are_each_judged_by_what_happened_in_them() -> None:
+    """The inner one ends first, and is quick; the outer one has been running for too long."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    with policy:
+        clock.now += 4.0
+        with policy:
+            clock.now += 2.0
+        assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 0)
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
+
+
+def test_blocks_that_were_left_are_forgotten() -> None:
+    """A thread that enters one after the other, for as long as it lives, keeps none of them."""
+    policy = breaking(99)
+
+    def scopes() -> int:
+        return sum(type(thing) is CircuitBreakerScope for thing in gc.get_objects())
+
+    before = scopes()
+    for _ in range(20):
+        with policy:
+            pass
+    assert scopes() == before
+
+
+def test_interleaved_blocks_of_threads_and_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
+    """A trial on one thread, or in one task, is not settled by a block that another one leaves."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    states: list[CircuitBreakerState] = []
+
+    def fail_and_recover() -> None:
+        with pytest.raises(PaymentError), policy:
+            raise PaymentError
+        clock.now += 5.0
+
+    async def block(leave: asyncio.Event) -> None:
+        async with policy:
+            await leave.wait()
+
+    async def tasks() -> None:
+        leave_before, leave_trial = asyncio.Event(), asyncio.Event()
+        before = asyncio.create_task(block(leave_before))
+        await asyncio.sleep(0)
+        fail_and_recover()
+        trial = asyncio.create_task(block(leave_trial))
+        await asyncio.sleep(0)
+        for event, task in ((leave_before, before), (leave_trial, trial)):
+            event.set()
+            await task
+            states.append(policy.state)
+
+    def threads() -> None:
+        with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as trial:
+            before.submit(policy.__enter__).result()
+            fail_and_recover()
+            trial.submit(policy.__enter__).result()
+            for thread in (before, trial):
+                thread.submit(policy.__exit__, None, None, None).result()
+                states.append(policy.state)
+
+    front_end.run(threads if front_end.name == "blocking" else tasks)
+    assert states == [HALF_OPEN, CLOSED]

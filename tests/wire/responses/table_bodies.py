@@ -47,6 +47,13 @@ LENGTHS = [
     refused("identity and a length", OK + TE + b"identity\r\n" + TWO, says=BROKEN),
     refused("more than the length", OK + CL + b"1\r\n\r\nhi", says=BROKEN),
     read("more than the length, later", OK + CL + b"1\r\n\r\nh", b"i", headers=[("Content-Length", "1")], content=b"h", again=False),
+    # Contradictions are refused before their line ends: the rest may never come.
+    refused("the start of a second length", OK + CL + b"2\r\n" + CL + b"2", says=BROKEN),
+    refused("the start of a length behind chunks", OK + TE + b"chunked\r\nContent-Length:", says=BROKEN),
+    refused("the start of a coding behind a length", OK + CL + b"2\r\nTransfer-Encoding:", says=BROKEN),
+    refused("the start of a coding behind an empty length", OK + b"Content-Length:\r\nTransfer-Encoding:", says=BROKEN),
+    refused("the start of a length that is no number", OK + CL + b"2 x", says=BROKEN),
+    refused("the start of a negative length", OK + CL + b"-", says=BROKEN),
 ]  # fmt: skip
 
 CHUNKS = [
