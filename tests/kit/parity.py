@@ -25,7 +25,7 @@ from http_service_client import testing as kit
 from http_service_client.errors import HttpClientError, SentState
 from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 __all__ = [
     "REFUSES",
@@ -191,18 +191,18 @@ _KEYS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def stories(row: Row) -> Iterator[tuple[str, Story]]:
     """The scenario's story in each world that can play it."""
-    for kind in (BlockingWorld, AsyncioWorld):
+    for kind in (BlockingFrontEnd, AsyncioFrontEnd):
         yield f"{kind.name} over sockets", play(row, kind, scripted=False)
     if row.is_scripted:
-        for kind in (BlockingWorld, AsyncioWorld):
+        for kind in (BlockingFrontEnd, AsyncioFrontEnd):
             yield f"{kind.name} by the script", play(row, kind, scripted=True)
 
 
-def play(row: Row, kind: type[World], scripted: bool) -> Story:
+def play(row: Row, kind: type[FrontEnd], scripted: bool) -> Story:
     """Play the scenario in one world."""
     with ExitStack() as stack:
         here, elsewhere = (stack.enter_context(LoopbackServer()) for _ in range(2))
-        world = stack.enter_context(kind())
+        front_end = stack.enter_context(kind())
         names = {here.url: "http://here", elsewhere.url: "http://elsewhere"}
 
         def at(text: str) -> str:
@@ -222,7 +222,7 @@ def play(row: Row, kind: type[World], scripted: bool) -> Story:
             if isinstance(event, RetryScheduled) and event.attempt == refusals:
                 here.accept()
 
-        client = world.client(
+        client = front_end.client(
             **{"trust_env_proxy_settings": False, **row.config},
             transport=transport,
             clock=None if row.live and not scripted else clock,
@@ -236,7 +236,7 @@ def play(row: Row, kind: type[World], scripted: bool) -> Story:
             options = {"method": "GET", "path": "/", **row.call, **row.fresh()}
             method, path = options.pop("method"), options.pop("path")
             try:
-                _tell_response(story, world.request(client, method, here.url + path, **options))
+                _tell_response(story, front_end.request(client, method, here.url + path, **options))
             except Exception as error:
                 _tell_error(story, error)
         story.waits, story.events = clock.waits, events

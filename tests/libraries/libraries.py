@@ -20,7 +20,7 @@ import responses
 from aioresponses import aioresponses
 from yarl import URL
 
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 __all__ = ["LIBRARIES", "Aioresponses", "Library", "RequestsMock", "Responses"]
 
@@ -29,7 +29,7 @@ class Library(ABC):
     """One mocking library, in force inside `with`. Answers to one method and URL are given in order."""
 
     name: str
-    world: type[World]
+    front_end: type[FrontEnd]
     _mocker: AbstractContextManager[Any]
 
     def __enter__(self) -> Library:
@@ -64,7 +64,7 @@ class Responses(Library):
     """responses, which patches `HTTPAdapter.send`."""
 
     name = "responses"
-    world = BlockingWorld
+    front_end = BlockingFrontEnd
 
     def __init__(self) -> None:
         self._mocker = responses.RequestsMock(assert_all_requests_are_fired=False)
@@ -89,7 +89,7 @@ class RequestsMock(Library):
     """requests-mock, which patches `Session.send` and `Session.get_adapter`."""
 
     name = "requests-mock"
-    world = BlockingWorld
+    front_end = BlockingFrontEnd
 
     def __init__(self) -> None:
         self._mocker = requests_mock.Mocker()
@@ -123,7 +123,7 @@ class Aioresponses(Library):
     """aioresponses, which patches `ClientSession._request`."""
 
     name = "aioresponses"
-    world = AsyncioWorld
+    front_end = AsyncioFrontEnd
 
     def __init__(self) -> None:
         self._passed: list[str] = []

@@ -12,7 +12,7 @@ from aioresponses import CallbackResult, aioresponses, compat, core
 from multidict import CIMultiDict
 
 from http_service_client.testing import mend_aioresponses, mocks
-from kit.front_ends import AsyncioWorld
+from kit.front_ends import AsyncioFrontEnd
 
 URL = "https://payments.test/charges"
 
@@ -27,13 +27,13 @@ def unmended(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("unmended")
 def test_mending_lets_aioresponses_answer() -> None:
     """Without, its response is a TypeError; whoever sees this fail may remove `mend_aioresponses`."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, payload=[])
         mocked.get(URL, payload=[])
         with pytest.raises(TypeError, match="stream_writer"):
-            world.request(world.client(), "GET", URL)
+            front_end.request(front_end.client(), "GET", URL)
         assert mend_aioresponses() is True
-        assert world.request(world.client(), "GET", URL).json() == []
+        assert front_end.request(front_end.client(), "GET", URL).json() == []
 
 
 @pytest.mark.usefixtures("unmended")
@@ -62,9 +62,9 @@ def test_a_release_that_needs_no_mending_is_left_alone(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("size", [0, 100_000, 1_000_000])
 def test_a_body_may_be_of_any_size(size: int) -> None:
     """Unmended, more than 128 KiB is an AssertionError."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=bytes(size))
-        assert len(world.request(world.client(), "GET", URL).content) == size
+        assert len(front_end.request(front_end.client(), "GET", URL).content) == size
 
 
 def test_plain_aiohttp_is_mended_too() -> None:
@@ -74,17 +74,17 @@ def test_plain_aiohttp_is_mended_too() -> None:
         async with aiohttp.ClientSession() as session, session.get(URL) as response:
             return await response.json()
 
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, payload={"id": 1})
-        assert world._loop.run_until_complete(call()) == {"id": 1}
+        assert front_end.loop.run_until_complete(call()) == {"id": 1}
 
 
 def test_timeout_true_is_a_timeout_of_the_attempt() -> None:
     """What `timeout=True` raises, the caller gets as our timeout, and a GET is tried again."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, timeout=True)
         mocked.get(URL, payload=[])
-        response = world.request(world.client(retry_policy_config={"initial_delay": 0}), "GET", URL)
+        response = front_end.request(front_end.client(retry_policy_config={"initial_delay": 0}), "GET", URL)
         assert response.attempts == 2
 
 
@@ -95,17 +95,17 @@ def test_a_callback_sees_the_request_as_it_goes_out() -> None:
         assert headers["Content-Type"] == "application/json"
         return CallbackResult(status=201, payload={"amount": json.loads(data)["amount"]})
 
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.post(URL, callback=charge)
-        response = world.request(world.client(), "POST", URL, json={"amount": 25})
+        response = front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
     assert (response.status_code, response.json()) == (201, {"amount": 25})
 
 
 def test_what_was_sent_can_be_asserted() -> None:
     """`assert_called_once_with` and its like compare what went to `ClientSession._request`."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.post(URL, status=201)
-        world.request(world.client(), "POST", URL, json={"amount": 25})
+        front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
         mocked.assert_called_once()
         mocked.assert_called_with(URL, method="POST", args_to_match=["data"], data=b'{"amount":25}')
         with pytest.raises(AssertionError):
@@ -115,21 +115,21 @@ def test_what_was_sent_can_be_asserted() -> None:
 def test_repeated_headers_stay_apart() -> None:
     """Each `Set-Cookie` is seen."""
     headers: CIMultiDict[str] = CIMultiDict([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, headers=headers)
-        assert world.request(world.client(), "GET", URL).cookies == {"a": "1", "b": "2"}
+        assert front_end.request(front_end.client(), "GET", URL).cookies == {"a": "1", "b": "2"}
 
 
 def test_repeat_answers_every_attempt() -> None:
     """A mock that always fails is asked as often as the policy says."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, status=503, repeat=True)
-        client = world.client(retry_policy_config={"initial_delay": 0, "max_attempts": 4})
-        assert world.request(client, "GET", URL).attempts == 4
+        client = front_end.client(retry_policy_config={"initial_delay": 0, "max_attempts": 4})
+        assert front_end.request(client, "GET", URL).attempts == 4
 
 
 def test_a_body_that_was_never_compressed_is_taken_as_it_is() -> None:
     """aiohttp decodes below the place that is mocked: a mocked body is what it would have decoded."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=b"plain", headers={"Content-Encoding": "gzip"})
-        assert world.request(world.client(), "GET", URL).content == b"plain"
+        assert front_end.request(front_end.client(), "GET", URL).content == b"plain"

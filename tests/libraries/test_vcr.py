@@ -21,7 +21,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 import http_service_client
 from http_service_client import ConnectionPoolConfig, HttpServiceClient, ResponseTooLargeError
 from http_service_client.testing import LoopbackServer, reset, respond, stall
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 from network.faults import Certificates, failing, places_in_use
 
 vcr = pytest.importorskip("vcr")
@@ -36,13 +36,13 @@ def cassette(tmp_path: Path) -> str:
     return str(tmp_path / "cassette.yaml")
 
 
-def test_what_was_recorded_is_played_back(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_what_was_recorded_is_played_back(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
     """The second run sees the same response, and the server sees no second request."""
     server.script("/", respond(201, json=JSON, headers={"X-Request-Id": "7", "Set-Cookie": "a=1"}))
     seen = []
     for _ in range(2):
         with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(), "GET", server.url + "/?page=2")
+            response = front_end.request(front_end.client(), "GET", server.url + "/?page=2")
         seen.append(
             (response.status_code, response.json(), response.headers["X-Request-Id"], response.cookies)
         )
@@ -50,10 +50,10 @@ def test_what_was_recorded_is_played_back(world: World, server: LoopbackServer, 
     assert (played.play_count, len(server.requests)) == (1, 1)
 
 
-@pytest.mark.parametrize("recorder", WORLDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("recorder", FRONT_ENDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("body", [b"", b"plain", gzip.compress(b"plain")], ids=["empty", "plain", "gzip"])
 def test_either_world_plays_what_the_other_recorded(
-    world: World, recorder: type[World], body: bytes, server: LoopbackServer, cassette: str
+    front_end: FrontEnd, recorder: type[FrontEnd], body: bytes, server: LoopbackServer, cassette: str
 ) -> None:
     """Blocking cassettes hold bodies decoded under the name of their coding, asyncio ones as they came."""
     coded = {"Content-Encoding": "gzip"} if body[:1] == b"\x1f" else {}
@@ -61,19 +61,19 @@ def test_either_world_plays_what_the_other_recorded(
     with vcr.use_cassette(cassette), recorder() as other:
         expected = other.request(other.client(), "GET", server.url + "/").content
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == expected
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == expected
     assert expected == (b"plain" if body else b"")
 
 
-@pytest.mark.parametrize("recorder", WORLDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("recorder", FRONT_ENDS, ids=lambda kind: kind.name)
 def test_streams_and_downloads_are_recorded_and_played(
-    world: World, recorder: type[World], server: LoopbackServer, cassette: str, tmp_path: Path
+    front_end: FrontEnd, recorder: type[FrontEnd], server: LoopbackServer, cassette: str, tmp_path: Path
 ) -> None:
     """Compressed, and by either world: what is on the cassette is what came."""
     server.script("/", respond(200, body=gzip.compress(b"plain" * 999), headers={"Content-Encoding": "gzip"}))
     path = tmp_path / "file"
 
-    def take(one: World) -> tuple[bytes, bytes]:
+    def take(one: FrontEnd) -> tuple[bytes, bytes]:
         client = one.client()
         with one.stream(client, "GET", server.url + "/?stream") as response:
             streamed = b"".join(response.iter_bytes())
@@ -83,19 +83,19 @@ def test_streams_and_downloads_are_recorded_and_played(
     with vcr.use_cassette(cassette), recorder() as other:
         assert take(other) == (b"plain" * 999, b"plain" * 999)
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert take(world) == (b"plain" * 999, b"plain" * 999)
+        assert take(front_end) == (b"plain" * 999, b"plain" * 999)
 
 
-def test_cassettes_of_requests_are_played(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_cassettes_of_requests_are_played(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
     """What a project recorded before it had this client."""
     server.script("/", respond(200, body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"}))
     with vcr.use_cassette(cassette):
         requests.get(server.url + "/", timeout=5)
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == b"plain"
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == b"plain"
 
 
-def test_cassettes_of_aiohttp_are_played(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_cassettes_of_aiohttp_are_played(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
     """Which have decoded bodies too."""
 
     async def record() -> None:
@@ -106,7 +106,7 @@ def test_cassettes_of_aiohttp_are_played(world: World, server: LoopbackServer, c
     with vcr.use_cassette(cassette):
         asyncio.run(record())
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == b"plain"
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == b"plain"
 
 
 def _pieces() -> Iterator[bytes]:
@@ -126,49 +126,53 @@ def _pieces() -> Iterator[bytes]:
     ids=["json", "form", "bytes", "many bytes", "iterator"],
 )
 def test_uploads_are_recorded_and_told_apart(
-    world: World, server: LoopbackServer, cassette: str, options: dict[str, Any], expected: bytes
+    front_end: FrontEnd, server: LoopbackServer, cassette: str, options: dict[str, Any], expected: bytes
 ) -> None:
     """The server gets the whole body while recording; `match_on` the body finds it again."""
     server.script("/", respond(201))
     for _ in range(2):
         given = {name: value() if callable(value) else value for name, value in options.items()}
         with vcr.use_cassette(cassette, match_on=["method", "uri", "body"]):
-            assert world.request(world.client(), "POST", server.url + "/", **given).status_code == 201
+            assert front_end.request(front_end.client(), "POST", server.url + "/", **given).status_code == 201
     (received,) = server.requests
     assert received.body == expected
 
 
-def test_each_attempt_is_recorded_and_played(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_each_attempt_is_recorded_and_played(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
     """Retries are above the cassette: a replay goes the same way."""
     server.script("/", respond(503), respond(200, json=JSON))
     for _ in range(2):
         with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(**AT_ONCE), "GET", server.url + "/")
+            response = front_end.request(front_end.client(**AT_ONCE), "GET", server.url + "/")
         assert (response.json(), response.attempts, len(played)) == (JSON, 2, 2)
     assert len(server.requests) == 2
 
 
-def test_each_redirect_is_recorded_and_played(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_each_redirect_is_recorded_and_played(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
     """So are redirects."""
     server.script("/", respond(302, headers={"Location": "/next"}))
     server.script("/next", respond(200, json=JSON))
     for _ in range(2):
         with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(), "GET", server.url + "/")
+            response = front_end.request(front_end.client(), "GET", server.url + "/")
         assert (response.json(), len(response.history), len(played)) == (JSON, 1, 2)
     assert len(server.requests) == 2
 
 
 def test_what_is_not_on_the_cassette_is_vcrpys_to_say(
-    world: World, server: LoopbackServer, cassette: str
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
 ) -> None:
     """Its error comes out as it is, is not retried, and leaves nothing taken."""
-    client = world.client()
+    client = front_end.client()
     with (
         vcr.use_cassette(cassette, record_mode="none"),
         pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException),
     ):
-        world.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
     assert (len(server.requests), places_in_use(client)) == (0, 0)
 
 
@@ -181,59 +185,65 @@ def test_what_is_not_on_the_cassette_is_vcrpys_to_say(
     ],
 )
 def test_failures_while_recording_are_told_as_always(
-    world: World, server: LoopbackServer, cassette: str, path: str, expected: str, sent: str
+    front_end: FrontEnd, server: LoopbackServer, cassette: str, path: str, expected: str, sent: str
 ) -> None:
     """urllib3's errors in one world, ours in the other: one table."""
     server.script("/stall", stall())
     server.script("/reset", reset())
     url = server.url + path if path else "http://127.0.0.1:9/"
     with vcr.use_cassette(cassette):
-        caught = failing(world, world.client(), "GET", url, timeout=0.3)
+        caught = failing(front_end, front_end.client(), "GET", url, timeout=0.3)
     assert (caught.type, caught.sent) == (expected, sent)
     assert caught.seconds < 5
 
 
 def test_before_and_after_a_cassette_connections_are_our_own(
-    world: World, server: LoopbackServer, cassette: str
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
 ) -> None:
     """One client through all of it: its own connection is kept, and used again when the cassette is out."""
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     for path in ("/?before", "/?after"):
-        world.request(client, "GET", server.url + path)
+        front_end.request(client, "GET", server.url + path)
         if path == "/?before":
             with vcr.use_cassette(cassette):
-                world.request(client, "GET", server.url + "/?inside")
+                front_end.request(client, "GET", server.url + "/?inside")
     before, _, after = server.requests
     assert before.connection == after.connection
 
 
-def test_tls_is_verified_while_recording(world: World, cassette: str, certificates: Certificates) -> None:
+def test_tls_is_verified_while_recording(
+    front_end: FrontEnd, cassette: str, certificates: Certificates
+) -> None:
     """By the client's own context: its authority is trusted there, and nobody else's."""
     with LoopbackServer(tls=certificates.server_context()) as server, vcr.use_cassette(cassette):
         server.script("/", respond(200, json=JSON))
-        trusting = world.client(connection_pool=certificates.pool())
-        assert world.request(trusting, "GET", server.url + "/").json() == JSON
+        trusting = front_end.client(connection_pool=certificates.pool())
+        assert front_end.request(trusting, "GET", server.url + "/").json() == JSON
         caught = failing(
-            world, world.client(connection_pool=ConnectionPoolConfig()), "GET", server.url + "/x"
+            front_end, front_end.client(connection_pool=ConnectionPoolConfig()), "GET", server.url + "/x"
         )
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
 
 
-def test_the_limit_holds_on_playback(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_the_limit_holds_on_playback(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
     """A cassette is no way around `max_response_size`."""
     server.script("/", respond(200, body=b"x" * 2000))
     with vcr.use_cassette(cassette):
-        world.request(world.client(), "GET", server.url + "/")
+        front_end.request(front_end.client(), "GET", server.url + "/")
     with vcr.use_cassette(cassette), pytest.raises(ResponseTooLargeError):
-        world.request(world.client(max_response_size=1000), "GET", server.url + "/")
+        front_end.request(front_end.client(max_response_size=1000), "GET", server.url + "/")
 
 
-def test_secrets_can_be_kept_off_the_cassette(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_secrets_can_be_kept_off_the_cassette(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
     """`filter_headers` and `filter_query_parameters` see what we send."""
     server.script("/", respond(200))
     with vcr.use_cassette(cassette, filter_headers=["authorization"], filter_query_parameters=["key"]):
-        world.request(world.client(), "GET", server.url + "/", auth="s3cret", params={"key": "s3cret"})
+        front_end.request(
+            front_end.client(), "GET", server.url + "/", auth="s3cret", params={"key": "s3cret"}
+        )
     assert server.requests[0].header("Authorization") == "Bearer s3cret"
     written = Path(cassette).read_text(encoding="utf-8")
     assert "User-Agent" in written

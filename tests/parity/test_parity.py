@@ -395,15 +395,15 @@ TABLE = [*ANSWERS, *RETRIED_STATUSES, *RETRY_AFTER, *BROKEN, *SLOW, *REDIRECTS, 
 def test_every_world_tells_the_same_story(row: Row) -> None:
     """The same scenario ends alike, and right, in both worlds, over sockets and by the script."""
     first = None
-    for world, story in stories(row):
-        told = f"{world}:\n{story.explained}"
+    for front_end, story in stories(row):
+        told = f"{front_end}:\n{story.explained}"
         assert (story.ends, len(story.received)) == (row.ends, row.seen), told
         assert story.waits == pytest.approx(list(row.waits)), told
         if row.then is not None:
             row.then(story)
         first = first or story
         differences = first.differences(story)
-        assert not differences, f"{world} differs in " + "\n".join(differences)
+        assert not differences, f"{front_end} differs in " + "\n".join(differences)
 
 
 def test_the_table_is_a_table() -> None:

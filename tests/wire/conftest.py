@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from kit.front_ends import AsyncioWorld, BlockingWorld
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
 from wire.requests.recorder import Recorder
 from wire.requests.runner import Runner, all_names_are_loopback
 
@@ -23,7 +23,7 @@ def recorder() -> Iterator[Recorder]:
 @pytest.fixture(scope="module")
 def runners(recorder: Recorder) -> Iterator[list[Runner]]:
     """The two worlds; that of asyncio on kept connections, and on a new one for each request; and streams."""
-    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as tasks:
         yield [
             Runner(blocking, recorder),
             Runner(tasks, recorder),

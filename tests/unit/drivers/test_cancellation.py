@@ -104,7 +104,9 @@ class Scenario:
     def go_on(self) -> None:
         """The same client, the same circuit: a trial passes at once, and its places are free."""
         self.bench.transport.script = [200]
-        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = None  # the true drivers
+        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = (
+            None  # the true drivers
+        )
         assert self.bench.request().status_code == 200
         assert [limit.in_use for limit in self.bench.limits] == [0, 0]
 

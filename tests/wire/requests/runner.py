@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from wire.requests.recorder import Recorded, Recorder
 from wire.requests.rows import BOUNDARY, Fresh, Row
 
@@ -35,9 +35,14 @@ class Runner:
     """
 
     def __init__(
-        self, world: World, recorder: Recorder, *, keeps_connections: bool = True, streams: bool = False
+        self,
+        front_end: FrontEnd,
+        recorder: Recorder,
+        *,
+        keeps_connections: bool = True,
+        streams: bool = False,
     ) -> None:
-        self._world = world
+        self._world = front_end
         self._streams = streams
         self._keeps_connections = keeps_connections
         self._recorder = recorder

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.front_ends import WORLDS
+from kit.front_ends import FRONT_ENDS
 from network.faults import Certificates, served
 from wire.requests.rows import sent
 from wire.requests.runner import all_names_are_loopback
@@ -56,10 +56,10 @@ def test_both_worlds_say_the_same_hello(
 
     with served(serve, tls=context) as address:
         port = address.partition(":")[2]
-        for kind in WORLDS:
-            with kind() as world:
-                client = world.client(connection_pool=certificates.pool())
-                assert world.request(client, "GET", f"https://{host}:{port}/").status_code == 200
+        for kind in FRONT_ENDS:
+            with kind() as front_end:
+                client = front_end.client(connection_pool=certificates.pool())
+                assert front_end.request(client, "GET", f"https://{host}:{port}/").status_code == 200
     blocking, tasks = hellos
     assert blocking == tasks
     assert blocking[:2] == (name, "http/1.1")

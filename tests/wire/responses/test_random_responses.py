@@ -21,7 +21,7 @@ from http_service_client import HttpServiceClient
 from http_service_client.errors import HttpClientError, ProtocolError, RequestTimeoutError
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.testing.server import LoopbackServer, raw
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from wire.responses.table_contents import BROTLI, GZIP, RAW_DEFLATE, ZLIB, ZSTD, coded
 from wire.responses.test_response_parity import TABLES, pytestmark  # noqa: F401  # the same aiohttp is needed
 
@@ -67,17 +67,20 @@ def server() -> Iterator[LoopbackServer]:
 
 
 @pytest.fixture(scope="module")
-def callers() -> Iterator[list[tuple[World, HttpServiceClient]]]:
+def callers() -> Iterator[list[tuple[FrontEnd, HttpServiceClient]]]:
     """Both worlds, each with a client that tries once."""
     settings = {"enable_retry_policy": False, "enable_circuit_breaker": False, "base_timeout": 10.0}
-    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
-        yield [(world, world.client(max_response_size=LIMIT, **settings)) for world in (blocking, tasks)]
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as tasks:
+        yield [
+            (front_end, front_end.client(max_response_size=LIMIT, **settings))
+            for front_end in (blocking, tasks)
+        ]
 
 
-def outcome(world: World, client: HttpServiceClient, method: str, url: str) -> tuple[object, ...]:
+def outcome(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str) -> tuple[object, ...]:
     """What a caller is told. Anything but a response and our errors comes through."""
     try:
-        response = world.request(client, method, url, allow_redirects=False)
+        response = front_end.request(client, method, url, allow_redirects=False)
     except HttpClientError as error:
         if isinstance(error, RequestTimeoutError):  # the server has hung up: there is nothing to wait for
             raise AssertionError("a hang") from error
@@ -95,13 +98,13 @@ def outcome(world: World, client: HttpServiceClient, method: str, url: str) -> t
 )
 @settings(max_examples=300)
 def test_both_worlds_make_the_same_of_it(
-    server: LoopbackServer, callers: list[tuple[World, HttpServiceClient]], data: bytes, method: str
+    server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], data: bytes, method: str
 ) -> None:
     """Bent answers."""
     server.script("/", raw(data))
     told = []
-    for world, client in callers:
-        told.append(outcome(world, client, method, server.url + "/"))
+    for front_end, client in callers:
+        told.append(outcome(front_end, client, method, server.url + "/"))
         # Or else the next request might go out on a connection that is being closed.
         assert server.wait_for(lambda: server.open_connections == 0)
     assert told[0] == told[1]
@@ -148,15 +151,15 @@ def test_where_a_coded_body_is_cut_makes_no_difference(body: tuple[str, bytes], 
 @given(body=stacked())
 @settings(max_examples=50)
 def test_both_worlds_decode_alike(
-    server: LoopbackServer, callers: list[tuple[World, HttpServiceClient]], body: tuple[str, bytes]
+    server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], body: tuple[str, bytes]
 ) -> None:
     """Bent codings in a sound frame; the words of the error are the same too."""
     coding, data = body
     server.script("/", raw(coded(coding, data), close=False))
     told = []
-    for world, client in callers:
+    for front_end, client in callers:
         try:
-            told.append(world.request(client, "GET", server.url + "/").content)
+            told.append(front_end.request(client, "GET", server.url + "/").content)
         except HttpClientError as error:
             told.append((type(error), str(error), error.sent_state))
     assert told[0] == told[1]

@@ -18,7 +18,7 @@ from http_service_client import HttpServiceClient
 from http_service_client.errors import HttpClientError
 from http_service_client.http.content_codings.codecs import accept_encoding
 from http_service_client.testing.server import LoopbackServer, raw, respond
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 from wire.responses import table_bodies, table_connections, table_contents, table_heads
 from wire.responses.rows import CUT, IN_CHUNKS, Read, Refused, Row
 from wire.responses.table_bodies import LOST
@@ -46,11 +46,11 @@ TABLES = {
 ROWS = [pytest.param(row, id=f"{table}: {row}") for table, rows in TABLES.items() for row in rows]
 
 
-@pytest.fixture(scope="module", params=WORLDS, ids=lambda kind: kind.name)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture(scope="module", params=FRONT_ENDS, ids=lambda kind: kind.name)
+def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
     """Each front end, once for the whole table."""
-    with request.param() as world:
-        yield world
+    with request.param() as front_end:
+        yield front_end
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def server() -> Iterator[LoopbackServer]:
 
 
 @pytest.fixture(scope="module")
-def client(world: World) -> HttpServiceClient:
+def client(front_end: FrontEnd) -> HttpServiceClient:
     """One client for the whole table, which tries once."""
-    return world.client(
+    return front_end.client(
         max_response_size=table_contents.LIMIT,
         enable_retry_policy=False,
         enable_circuit_breaker=False,
@@ -71,10 +71,10 @@ def client(world: World) -> HttpServiceClient:
     )
 
 
-def told(world: World, client: HttpServiceClient, method: str, url: str) -> Read | Refused:
+def told(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str) -> Read | Refused:
     """What a caller is told."""
     try:
-        response = world.request(client, method, url, allow_redirects=False)
+        response = front_end.request(client, method, url, allow_redirects=False)
     except HttpClientError as error:
         return Refused(type(error).__name__, str(error).replace(url, "URL"), error.sent_state.value)
     return Read(
@@ -88,7 +88,7 @@ def told(world: World, client: HttpServiceClient, method: str, url: str) -> Read
 
 @pytest.mark.parametrize("row", ROWS)
 def test_an_answer_is_read_alike(
-    world: World, server: LoopbackServer, client: HttpServiceClient, row: Row
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, row: Row
 ) -> None:
     """What a caller is told, and whether the next request comes on the same connection."""
     if row.needs and row.needs not in accept_encoding():
@@ -96,7 +96,7 @@ def test_an_answer_is_read_alike(
     server.script("/next", respond(204))
     for pause in (0.01, 0.5):  # pieces that a busy machine delivers at once are one piece
         server.script("/", raw(*row.pieces, every=pause, close=row.ends))
-        outcome = told(world, client, row.method, server.url + "/")
+        outcome = told(front_end, client, row.method, server.url + "/")
         if outcome == row.outcome or len(row.pieces) == 1:
             break
     assert outcome == row.outcome
@@ -104,7 +104,7 @@ def test_an_answer_is_read_alike(
         assert server.wait_for(lambda: server.open_connections == 0)
     elif len(row.pieces) > 1:  # what is on its way arrives
         time.sleep(2 * pause if row.is_used_again is not False else 0.2 + pause)
-    assert told(world, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
+    assert told(front_end, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
     first, second = server.requests[-2:]
     assert (first.path, second.path) == ("/", "/next")
     assert row.is_used_again in (None, first.connection == second.connection)
@@ -116,7 +116,7 @@ WHOLE = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunke
 
 @pytest.mark.parametrize("length", range(len(WHOLE) + 1))
 def test_an_answer_is_cut_anywhere(
-    world: World, server: LoopbackServer, client: HttpServiceClient, length: int
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, length: int
 ) -> None:
     """A response that ends at any byte but its last is cut short, or lost where it had not begun."""
     server.script("/", raw(WHOLE[:length]))
@@ -126,7 +126,7 @@ def test_an_answer_is_cut_anywhere(
         expected = Refused("ConnectionLostError", LOST, "maybe_processed")
     else:
         expected = Refused("ProtocolError", CUT, "maybe_processed")
-    assert told(world, client, "GET", server.url + "/") == expected
+    assert told(front_end, client, "GET", server.url + "/") == expected
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
