@@ -1,4 +1,4 @@
-"""What aioresponses alone needs, and what it alone can."""
+"""What only aioresponses needs, and what only aioresponses can do."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ URL = "https://payments.test/charges"
 
 @pytest.fixture
 def unmended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aioresponses as it is installed."""
+    """aioresponses as it is installed, without our repair."""
     monkeypatch.setattr(core, "ClientResponse", aiohttp.ClientResponse)
     monkeypatch.setattr(core, "stream_reader_factory", compat.stream_reader_factory)
 
 
 @pytest.mark.usefixtures("unmended")
-def test_mending_lets_aioresponses_answer() -> None:
-    """Without, its response is a TypeError; whoever sees this fail may remove `mend_aioresponses`."""
+def test_mending_lets_aioresponses_respond() -> None:
+    """Without it, each response is a TypeError. When this test fails, `mend_aioresponses` is no longer needed."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, payload=[])
         mocked.get(URL, payload=[])
@@ -38,7 +38,7 @@ def test_mending_lets_aioresponses_answer() -> None:
 
 @pytest.mark.usefixtures("unmended")
 def test_mending_twice_is_mending_once() -> None:
-    """Each conftest may call it."""
+    """Every conftest may call it."""
     mend_aioresponses()
     mended = core.ClientResponse
     assert mend_aioresponses() is True
@@ -47,28 +47,28 @@ def test_mending_twice_is_mending_once() -> None:
 
 @pytest.mark.usefixtures("unmended")
 def test_a_release_that_needs_no_mending_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says so, that the call may go."""
+    """And `mend_aioresponses` returns False, so that its caller can remove the call."""
 
-    class ThatCan(aiohttp.ClientResponse):
+    class Working(aiohttp.ClientResponse):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, stream_writer=SimpleNamespace(output_size=0), **options)
 
-    monkeypatch.setattr(core, "ClientResponse", ThatCan)
+    monkeypatch.setattr(core, "ClientResponse", Working)
     monkeypatch.setattr(core, "stream_reader_factory", mocks._endless_stream)
     assert mend_aioresponses() is False
-    assert core.ClientResponse is ThatCan
+    assert core.ClientResponse is Working
 
 
 @pytest.mark.parametrize("size", [0, 100_000, 1_000_000])
 def test_a_body_may_be_of_any_size(size: int) -> None:
-    """Unmended, more than 128 KiB is an AssertionError."""
+    """Without the repair, more than 128 KiB is an AssertionError."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=bytes(size))
         assert len(front_end.request(front_end.client(), "GET", URL).content) == size
 
 
 def test_plain_aiohttp_is_mended_too() -> None:
-    """It is not for our client alone."""
+    """The repair is not only for our client."""
 
     async def call() -> Any:
         async with aiohttp.ClientSession() as session, session.get(URL) as response:
@@ -80,7 +80,7 @@ def test_plain_aiohttp_is_mended_too() -> None:
 
 
 def test_timeout_true_is_a_timeout_of_the_attempt() -> None:
-    """What `timeout=True` raises, the caller gets as our timeout, and a GET is tried again."""
+    """The error that `timeout=True` raises becomes our timeout, so a GET is retried."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, timeout=True)
         mocked.get(URL, payload=[])
@@ -88,8 +88,8 @@ def test_timeout_true_is_a_timeout_of_the_attempt() -> None:
         assert response.attempts == 2
 
 
-def test_a_callback_sees_the_request_as_it_goes_out() -> None:
-    """The body as bytes, the headers complete; what it returns is the response."""
+def test_a_callback_sees_the_request_as_it_is_sent() -> None:
+    """It gets the body as bytes and all headers, and its result is the response."""
 
     def charge(url: Any, *, data: bytes, headers: Any, **options: Any) -> CallbackResult:
         assert headers["Content-Type"] == "application/json"
@@ -101,8 +101,8 @@ def test_a_callback_sees_the_request_as_it_goes_out() -> None:
     assert (response.status_code, response.json()) == (201, {"amount": 25})
 
 
-def test_what_was_sent_can_be_asserted() -> None:
-    """`assert_called_once_with` and its like compare what went to `ClientSession._request`."""
+def test_the_request_can_be_asserted() -> None:
+    """`assert_called_with` and its like compare the arguments of `ClientSession._request`."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.post(URL, status=201)
         front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
@@ -113,23 +113,23 @@ def test_what_was_sent_can_be_asserted() -> None:
 
 
 def test_repeated_headers_stay_apart() -> None:
-    """Each `Set-Cookie` is seen."""
+    """Each `Set-Cookie` becomes a cookie."""
     headers: CIMultiDict[str] = CIMultiDict([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, headers=headers)
         assert front_end.request(front_end.client(), "GET", URL).cookies == {"a": "1", "b": "2"}
 
 
-def test_repeat_answers_every_attempt() -> None:
-    """A mock that always fails is asked as often as the policy says."""
+def test_repeat_covers_every_attempt() -> None:
+    """A mock that always fails gets as many requests as the policy makes attempts."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, status=503, repeat=True)
         client = front_end.client(retry_policy_config={"initial_delay": 0, "max_attempts": 4})
         assert front_end.request(client, "GET", URL).attempts == 4
 
 
-def test_a_body_that_was_never_compressed_is_taken_as_it_is() -> None:
-    """aiohttp decodes below the place that is mocked: a mocked body is what it would have decoded."""
+def test_a_mocked_body_is_not_decoded_again() -> None:
+    """aiohttp decodes below the method that is mocked, so a mocked body stands for the decoded one."""
     with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=b"plain", headers={"Content-Encoding": "gzip"})
         assert front_end.request(front_end.client(), "GET", URL).content == b"plain"
