@@ -1,4 +1,4 @@
-"""Over TLS too: both worlds present themselves alike, and send the same request."""
+"""Over TLS too, both front ends send the same: the ClientHello and the request."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def certificates(tmp_path: Path) -> Certificates:
         ("127.0.0.1", None),
     ],
 )
-def test_both_worlds_say_the_same_hello(
+def test_both_front_ends_send_the_same_hello(
     host: str, name: str | None, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name asked for (RFC 6066 3: no dot at its end, no address), the protocol, the ciphers, the request."""
+    """The server name (RFC 6066 3: no dot at its end, no address), the protocol, the ciphers, the request."""
     monkeypatch.setattr(socket, "getaddrinfo", all_names_are_loopback(socket.getaddrinfo))
     names: list[str | None] = []
     context = certificates.server_context("localhost", "api.test", "xn--bcher-kva.test", "127.0.0.1")
     context.set_alpn_protocols(["h2", "http/1.1"])
-    context.sni_callback = lambda _, asked, __: names.append(asked)
+    context.sni_callback = lambda _, name, __: names.append(name)
     hellos: list[Hello] = []
 
     def serve(accepted: Any, is_over: threading.Event) -> None:
@@ -63,5 +63,5 @@ def test_both_worlds_say_the_same_hello(
     blocking, tasks = hellos
     assert blocking == tasks
     assert blocking[:2] == (name, "http/1.1")
-    shown = {"bücher.test": "xn--bcher-kva.test"}.get(host, host.lower())
-    assert blocking[3] == sent("GET /", host=f"{shown}:{port}")
+    sent_host = {"bücher.test": "xn--bcher-kva.test"}.get(host, host.lower())
+    assert blocking[3] == sent("GET /", host=f"{sent_host}:{port}")
