@@ -218,6 +218,10 @@ def test_no_spelling_of_a_refused_host_passes(host: str) -> None:
         (["169.254.169.254"], "http://169.254.169.254/", True),
         (["*.google.internal"], "http://metadata.google.internal/", False),
         (["metadata.google.internal"], "http://metadata.google.internal/", True),
+        (["*", "metadata.google.internal"], "http://metadata.google.internal/", True),
+        (["*", "*.metadata.google.internal"], "http://metadata.google.internal/", False),
+        (["*", "*.localhost"], "http://localhost/", False),
+        (["*"], "http://localhost/", False),
     ],
 )
 def test_allowed_hosts_say_what_a_url_may_name(allowed: list[str] | None, url: str, passing: bool) -> None:

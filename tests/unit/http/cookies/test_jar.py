@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import pickle
 import threading
-from datetime import datetime, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.cookies.dates import parse_cookie_date
 from http_service_client.http.cookies.jar import CookieJar
 
 NOW = 1_800_000_000.0
@@ -305,37 +303,3 @@ def test_no_server_breaks_the_jar_or_reaches_a_stranger(
     if host != to and not {host, to} <= {"a.example.com", "example.com"}:
         assert sent == ""
     assert len(jar) == len(list(jar))
-
-
-# Dates.
-
-
-@pytest.mark.parametrize(
-    ("text", "moment"),
-    [
-        ("Wed, 21 Oct 2026 07:28:00 GMT", (2026, 10, 21, 7, 28, 0)),
-        ("Wednesday, 21-Oct-26 07:28:00 GMT", (2026, 10, 21, 7, 28, 0)),
-        ("Wed Oct 21 07:28:00 2026", (2026, 10, 21, 7, 28, 0)),
-        ("21 OCTOBER 2026 7:8:9", (2026, 10, 21, 7, 8, 9)),
-        ("1 Jan 70 00:00:00", (1970, 1, 1, 0, 0, 0)),
-        ("1 Jan 69 00:00:00", (2069, 1, 1, 0, 0, 0)),
-        ("1 Jan 1600 00:00:00", None),
-        ("31 Feb 2026 00:00:00", None),
-        ("1 Jan 2026 24:00:00", None),
-        ("1 Jan 2026 00:00:60", None),
-        ("1 Jan 2026", None),
-        ("Jan 2026 00:00:00", None),
-        ("٣ Jan 2026 00:00:00", None),
-        ("", None),
-    ],
-)
-def test_dates_are_read_by_their_parts(text: str, moment: tuple[int, ...] | None) -> None:
-    """6265 5.1.1."""
-    expected = None if moment is None else datetime(*moment, tzinfo=timezone.utc).timestamp()  # type: ignore[arg-type,misc]  # six of them
-    assert parse_cookie_date(text) == expected
-
-
-@given(st.one_of(st.text(), st.text(st.sampled_from("0123456789: -,JanFeb"))))
-def test_no_date_breaks_the_reader(text: str) -> None:
-    """A number or None."""
-    assert isinstance(parse_cookie_date(text), (float, type(None)))

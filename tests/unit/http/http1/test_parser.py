@@ -70,6 +70,56 @@ def test_a_byte_at_a_time(name: str) -> None:
     assert read([*bytewise, data[3000:]]) == (status, content)
 
 
+class Endless(Pieces):
+    """Bytes after which the server sends nothing and keeps the connection open."""
+
+    def receive(self) -> bytes:
+        return super().receive() or pytest.fail("the parser waits for more bytes")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+TRAILERS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n0\r\n"
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        HEAD + b"Content-Length: 2\r\nContent-Length: 3",
+        HEAD + b"Content-Length: 2\r\ncontent-length:",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding:",
+        HEAD + b"Content-Length: 2\r\nTransfer-Encoding: chunked",
+        HEAD + b"Transfer-Encoding: chunked\r\nContent-Length:",
+        HEAD + b"Transfer-Encoding: chunked\r\nX: y\r\nContent-Length: 2\r",
+        HEAD + b"Content-Length: +",
+        HEAD + b"Content-Length: 2,",
+        HEAD + b"Transfer-Encoding: chunked,\t",
+        TRAILERS + b"Content-Length:",
+        TRAILERS + b"Content-Length: 0",
+    ],
+)
+def test_contradictory_framing_is_refused_before_its_line_ends(begun: bytes) -> None:
+    """The rest may never arrive, and no end of the line could make it right."""
+    with pytest.raises(NotHttpError):
+        body_of = Endless([begun])
+        ResponseBody(body_of, read_head(body_of), "GET").read()
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest"),
+    [
+        (HEAD + b"Content-Length:", b"\r\n 2\r\n\r\nhi"),  # folded
+        (HEAD + b"Content-Length: 2", b"\r\n\r\nhi"),
+        (HEAD + b"Content-Length: ", b"2\r\n\r\nhi"),
+        (HEAD + b"Content-Lengt", b"h: 2\r\n\r\nhi"),
+        (HEAD + b"X-Content-Length: 9\r\nContent-Length: 2 ", b"\r\n\r\nhi"),
+        (HEAD + b"Transfer-Encoding:", b" chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+    ],
+)
+def test_framing_that_may_still_be_right_is_waited_for(begun: bytes, rest: bytes) -> None:
+    """A line that has just begun contradicts nothing yet."""
+    assert read([begun, rest]) == (200, b"hi")
+
+
 @given(data=st.binary(max_size=200), method=st.sampled_from(["GET", "HEAD"]))
 def test_no_bytes_make_it_crash(data: bytes, method: str) -> None:
     """Whatever comes is a response or one of three errors."""
