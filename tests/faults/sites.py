@@ -184,9 +184,10 @@ def drips_handshake(stage: Stage) -> Place:
 
 def refuses_our_certificate(version: ssl.TLSVersion) -> Site:
     def site(stage: Stage) -> Place:
+        context = stage.certificates.server_context(asks=True)
+        context.minimum_version = context.maximum_version = version
+
         def serve(talk: Talk) -> None:
-            context = stage.certificates.server_context(asks=True)
-            context.minimum_version = context.maximum_version = version
             with context.wrap_socket(talk.socket, server_side=True, do_handshake_on_connect=False) as secured:
                 try:
                     secured.do_handshake()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import pytest
 
 from faults import sites
 from faults.sites import Site, plays
-from faults.stage import KEY, MARGIN, Played, Stage, play
+from faults.stage import KEY, MARGIN, PROMPT, TIMEOUT, Played, Stage, play, play_side_by_side
 from faults.table import SOON, waits
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
@@ -107,7 +106,7 @@ def played(
 
         def act(front_end: FrontEnd, client: HttpServiceClient, url: str, call_id: str) -> Any:
             method, _, key = way.partition(" with ")
-            options: dict[str, Any] = {"timeout": 3.0, **fault.options}
+            options: dict[str, Any] = {"timeout": TIMEOUT, **fault.options}
             options["headers"] = {"X-Call": call_id} | ({KEY: f"order-{call_id}"} if key else {})
             if variant == "deadline":
                 options["total_timeout"] = DEADLINE
@@ -124,16 +123,34 @@ def played(
 
     def play_all(fault: BodyFault) -> dict[Scene, Played]:
         if fault.name not in stored:
-            with (
-                tempfile.TemporaryDirectory() as folder,
-                ThreadPoolExecutor(len(SCENES) if fault.seconds else 4) as threads,
-            ):
-                results = threads.map(lambda scene: play_one(fault, scene, Path(folder)), SCENES)
-                stored[fault.name] = dict(zip(SCENES, results, strict=True))
+            with tempfile.TemporaryDirectory() as folder:
+                ends = play_side_by_side(
+                    SCENES,
+                    lambda scene: play_one(fault, scene, Path(folder)),
+                    lambda scene: limit(fault, scene),
+                    len(SCENES) if fault.seconds else 4,
+                )
+                stored[fault.name] = dict(zip(SCENES, ends, strict=True))
                 assert os.listdir(folder) == []
         return stored[fault.name]
 
     return play_all
+
+
+def expected(fault: BodyFault, way: str) -> tuple[str, int, int]:
+    """Result, attempts and requests taken, without a deadline."""
+    column = {"GET": fault.get, "POST": fault.post, "POST with key": fault.keyed, "download": fault.download}
+    *other, numbers = column[way].split()
+    attempts, taken = map(int, numbers.split("/"))
+    return other[0] if other else fault.error, attempts, taken
+
+
+def limit(fault: BodyFault, scene: Scene) -> float:
+    """Seconds that a call may take."""
+    _, way, variant = scene
+    if variant == "deadline":
+        return DEADLINE + MARGIN
+    return expected(fault, way)[1] * fault.seconds + MARGIN if fault.seconds else PROMPT
 
 
 def shown(scene: Scene) -> str:
@@ -148,21 +165,17 @@ def test_a_fault_of_the_body(
 ) -> None:
     _, way, variant = scene
     end = played(fault)[scene]
-    column = {"GET": fault.get, "POST": fault.post, "POST with key": fault.keyed, "download": fault.download}
-    *other, numbers = column[way].split()
-    attempts, taken = map(int, numbers.split("/"))
-    result = other[0] if other else fault.error
+    result, attempts, taken = expected(fault, way)
     if variant == "deadline":
         assert end.result in (result, "DeadlineExceededError"), end.message
         assert len(end.seen) <= taken
-        assert end.seconds <= DEADLINE + MARGIN
         if end.result == "DeadlineExceededError":
             assert end.seconds + end.stood_still >= DEADLINE - EARLY
     else:
         found = (end.result, end.sent, end.attempts, len(end.seen))
         assert found == (result, fault.sent, attempts, taken), end.message
-        assert end.seconds <= attempts * fault.seconds + MARGIN
         if fault.error.endswith("TimeoutError"):
             assert end.seconds + end.stood_still >= attempts * fault.seconds - EARLY
+    assert end.seconds <= limit(fault, scene)
     assert len({received.header(KEY) for received in end.seen}) <= 1
     assert end.left_over == []

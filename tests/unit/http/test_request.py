@@ -82,7 +82,9 @@ def test_content_replaces_every_kind_of_body() -> None:
 def test_body_itself_cannot_be_set_to_content() -> None:
     """The error names the attributes that can."""
     request = HttpRequest("POST", URL)
-    with pytest.raises(InvalidRequestError, match=r"of type bytes; set request\.content, data, json or files"):
+    with pytest.raises(
+        InvalidRequestError, match=r"of type bytes; set request\.content, data, json or files"
+    ):
         request.body = b"raw"  # type: ignore[assignment]  # as other clients allow
 
 
