@@ -6,13 +6,12 @@
 
 from .collector import MetricsCollector
 from .metrics import DURATION_BUCKETS, HttpMetrics
-from .series import HistogramSample, Labels, MetricsSnapshot, Sample
+from .series import HistogramSample, MetricsSnapshot, Sample
 
 __all__ = [
     "DURATION_BUCKETS",
     "HistogramSample",
     "HttpMetrics",
-    "Labels",
     "MetricsCollector",
     "MetricsSnapshot",
     "Sample",
