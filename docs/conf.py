@@ -49,12 +49,9 @@ _OTHERS = sorted(
 # import their classes.
 _UNLINKED = [
     "AsyncStreamContext",  # what `stream_async()` returns: for `async with`
-    "CircuitBreaker",  # what `get_circuit_breaker()` returns
     "Clock",  # a `VirtualClock`, or any object with its methods
-    "Exchange",  # what an action of the loopback server is played in
     "F",  # the type of the function that a policy is put around
     "Outcome",  # a response, or a failure
-    "Scripted",  # what a script may hold, as `ScriptedTransport` lists it
     "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
     "StreamContext",  # what `stream()` returns: for `with`
     "Time",  # a `VirtualClock`

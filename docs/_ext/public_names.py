@@ -7,7 +7,7 @@ annotations find it. What this extension adds:
 - a default is shown as a reader would write it: `{}` for a factory, `10_485_760`, `...` where leaving the
   argument out is a case of its own;
 - a signature is left out where it says nothing (enumerations, protocols, errors) or is not for users
-  (responses that only a client makes);
+  (responses and circuits that only a client makes);
 - the comment beside a member of an enumeration is its description;
 - a page that names an internal module is a warning, also where the name came from a docstring.
 
@@ -35,7 +35,7 @@ ROOMS = Path(__file__).resolve().parents[2] / "tests/architecture/rooms.py"
 PUBLIC_MODULES: list[str] = ["", *runpy.run_path(str(ROOMS))["PUBLIC_MODULES"]]
 
 _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
-_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "StreamedResponse", "Timeline"}
+_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "CircuitBreaker", "StreamedResponse", "Timeline"}
 
 
 def public_module(name: str) -> ModuleType:
@@ -90,7 +90,7 @@ def shown_default(value: Any) -> Any:
     ... )
     (10_485_760, time.monotonic, random.random, 5)
     """
-    if type(value).__name__ == "Unset":
+    if type(value).__name__ in {"Unset", "_ClientDefault"}:
         return _Shown("...")
     if isinstance(value, enum.Enum):
         return value

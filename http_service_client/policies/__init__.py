@@ -1,4 +1,7 @@
-"""Policies: for a client, for one call, and around any function. Also what they are made of: backoffs, conditions."""
+"""The policies that users hold: for a client, for one call, and around any function.
+
+Also what a policy is made of and reports: backoff strategies, conditions, and the state of a circuit.
+"""
 
 from ..core.machines.backoff import (
     BackoffStrategy,
@@ -9,6 +12,7 @@ from ..core.machines.backoff import (
     Jitter,
     LinearBackoff,
 )
+from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import CircuitBreakerSnapshot, CircuitBreakerState, StateChange
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
@@ -17,6 +21,7 @@ from .retry import RetryPolicy
 
 __all__ = [
     "BackoffStrategy",
+    "CircuitBreaker",
     "CircuitBreakerPolicy",
     "CircuitBreakerSnapshot",
     "CircuitBreakerState",

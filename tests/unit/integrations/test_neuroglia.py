@@ -405,7 +405,7 @@ class TestRegisteringTwice:
         """The message says what to do, for one application and for two."""
         services = add_http_service_client(ServiceCollection(), HttpClientConfig(max_connections=7))
         with pytest.raises(
-            ConfigurationError, match=r"put them into one .*WebApplicationBuilder\.services ="
+            ConfigurationError, match=r"put all settings into one .*WebApplicationBuilder\.services ="
         ):
             add_http_service_client(services, config, **options)
         assert len(services) == 3

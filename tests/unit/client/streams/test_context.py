@@ -10,7 +10,7 @@ import pytest
 
 from http_service_client import HttpResponse, HttpServiceClient, StreamError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/"
 REMEDY = r"with client\.stream\(.*async with client\.stream_async\("
@@ -89,30 +89,30 @@ def test_so_is_one_of_asyncio() -> None:
     asyncio.run(twice())
 
 
-def test_content_says_why_it_is_not_there(world: World) -> None:
+def test_content_says_why_it_is_not_there(front_end: FrontEnd) -> None:
     """Of a scripted response as of a real one."""
-    client = world.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
-    with world.stream(client, "GET", URL) as response:
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
+    with front_end.stream(client, "GET", URL) as response:
         assert list(response.iter_lines()) == ["a", "b"]
         with pytest.raises(StreamError, match="read in pieces"):
             response.content  # noqa: B018  # it raises
-    with world.stream(client, "GET", URL) as response:
+    with front_end.stream(client, "GET", URL) as response:
         pass
     with pytest.raises(StreamError, match="closed unread"):
         response.content  # noqa: B018  # it raises
 
 
-def test_the_repr_says_what_it_is(world: World) -> None:
-    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
-    with world.stream(client, "GET", URL) as response:
-        kind = "StreamedResponse" if world.name == "blocking" else "AsyncStreamedResponse"
+def test_the_repr_says_what_it_is(front_end: FrontEnd) -> None:
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200)]))
+    with front_end.stream(client, "GET", URL) as response:
+        kind = "StreamedResponse" if front_end.name == "blocking" else "AsyncStreamedResponse"
         assert repr(getattr(response, "_response", response)) == f"<{kind} [200]>"
 
 
-def test_a_name_of_another_client_s_is_told_ours(world: World) -> None:
-    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
+def test_a_name_of_another_client_s_is_told_ours(front_end: FrontEnd) -> None:
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200)]))
     with (
-        world.stream(client, "GET", URL) as response,
+        front_end.stream(client, "GET", URL) as response,
         pytest.raises(AttributeError, match=r"'iter_content'; use iter_bytes\(\)"),
     ):
         response.iter_content()

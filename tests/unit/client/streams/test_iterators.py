@@ -8,7 +8,7 @@ import pytest
 
 from http_service_client import HttpResponse, ServerSentEvent, StreamError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -39,27 +39,27 @@ def transport(request: pytest.FixtureRequest) -> Any:
     ids=["lines", "events", "pieces of 5", "one piece"],
 )
 def test_each_iterator_gives_all_of_the_body(
-    world: World, transport: Any, iterate: Any, items: list[Any], is_read: bool
+    front_end: FrontEnd, transport: Any, iterate: Any, items: list[Any], is_read: bool
 ) -> None:
     """The same items, whether the body is still to come or `read()` has it already."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         if is_read:
             response.read()
         assert list(iterate(response)) == items
 
 
-def test_a_body_that_was_read_can_be_iterated_again(world: World, transport: Any) -> None:
+def test_a_body_that_was_read_can_be_iterated_again(front_end: FrontEnd, transport: Any) -> None:
     """It is kept, so each iterator starts at its beginning."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
         for _ in range(2):
             assert list(response.iter_lines()) == LINES
             assert list(response.iter_bytes()) == [BODY]
 
 
-def test_a_body_that_was_read_can_be_iterated_after_its_block(world: World, transport: Any) -> None:
+def test_a_body_that_was_read_can_be_iterated_after_its_block(front_end: FrontEnd, transport: Any) -> None:
     """It is kept with the response, which needs no connection for it."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
     assert list(response.iter_lines()) == LINES
     assert list(response.iter_events()) == EVENTS
@@ -67,10 +67,10 @@ def test_a_body_that_was_read_can_be_iterated_after_its_block(world: World, tran
     assert list(response.iter_bytes()) == [BODY]
 
 
-def test_an_empty_body_that_was_read_has_no_items(world: World) -> None:
+def test_an_empty_body_that_was_read_has_no_items(front_end: FrontEnd) -> None:
     """No line, no event and no piece, as when it is streamed."""
-    client = world.client(transport=StreamingTransport())
-    with world.stream(client, "GET", URL) as response:
+    client = front_end.client(transport=StreamingTransport())
+    with front_end.stream(client, "GET", URL) as response:
         assert response.read() == b""
         assert list(response.iter_lines()) == []
         assert list(response.iter_events()) == []
@@ -79,9 +79,9 @@ def test_an_empty_body_that_was_read_has_no_items(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["iter_bytes", "iter_lines", "iter_events"])
-def test_a_body_that_was_not_kept_is_iterated_once(world: World, transport: Any, method: str) -> None:
+def test_a_body_that_was_not_kept_is_iterated_once(front_end: FrontEnd, transport: Any, method: str) -> None:
     """A second iterator is an error, and not an empty body."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         list(getattr(response, method)())
         with pytest.raises(StreamError, match="read only once"):
             list(getattr(response, method)())

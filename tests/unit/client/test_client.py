@@ -1,0 +1,136 @@
+"""A client from its construction to its close."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionPoolConfig,
+    HttpClientConfig,
+    HttpServiceClient,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import ORIGIN, URL, FakeTransport, Harness, short
+from kit.front_ends import FrontEnd, run_task
+
+
+@pytest.mark.parametrize("value", [5, "config", {}, ConnectionPoolConfig(), HttpClientConfig])
+def test_a_client_wants_a_config(value: Any) -> None:
+    """Not a mapping, nor the class."""
+    with pytest.raises(ConfigurationError, match="config must be an HttpClientConfig"):
+        HttpServiceClient(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
+)
+def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy: str) -> None:
+    """The base URL as in other clients, and the settings as a plain dict."""
+    with pytest.raises(ConfigurationError) as raised:
+        HttpServiceClient(value)
+    assert str(raised.value) == f"config must be an HttpClientConfig, not {type(value).__name__}{remedy}"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("transport", 3),
+        ("transport", ScriptedTransport),
+        ("clock", 3),
+        ("clock", VirtualClock),
+        ("clock", time),
+        ("random", 3),
+        ("on_event", "print"),
+        ("on_event", asyncio.sleep),
+        ("interceptor_factory", {}),
+    ],
+    ids=short,
+)
+def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> None:
+    """When the client is made, by name; a class is not an object of it."""
+    with pytest.raises(ConfigurationError, match=f"^{part} must be"):
+        HttpServiceClient(**{part: value})
+
+
+@pytest.mark.parametrize(
+    ("base_url", "message"),
+    [
+        ("api.example.com", "not absolute"),
+        ("ftp://api.example.com", "scheme"),
+        ("https://user:secret@api.example.com", "user information"),
+        ("https://api.example.com?x=1", "query"),
+        (5, "base_url must be text"),
+        ("", "not absolute; write it as https://host/path$"),
+    ],
+)
+def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, message: str) -> None:
+    """And its password is not shown."""
+    with pytest.raises(ConfigurationError, match=f"^(?=base_url).*{message}") as raised:
+        HttpServiceClient(base_url=base_url)
+    assert "secret" not in str(raised.value)
+
+
+def test_use_after_close_is_a_clear_error(front_end: FrontEnd) -> None:
+    """Every verb of both worlds; closing twice is once."""
+    bench = Harness(front_end)
+    bench.request()
+    if front_end.name == "blocking":
+        bench.client.close()
+        bench.client.close()
+    else:
+        run_task(bench.client.close_async())
+        run_task(bench.client.close_async())
+    error = bench.error(ClientClosedError)
+    assert isinstance(error, RuntimeError)
+    assert "closed" in str(error)
+    assert bench.sends == 1
+    assert "closed" in repr(bench.client)
+
+
+def test_with_closes() -> None:
+    """`with` and `async with`; what was wrong inside goes on."""
+    with pytest.raises(ZeroDivisionError), HttpServiceClient(transport=FakeTransport()) as client:
+        raise ZeroDivisionError
+    with pytest.raises(ClientClosedError):
+        client.get(URL)
+
+    async def main() -> HttpServiceClient:
+        async with HttpServiceClient(transport=FakeTransport()) as client:
+            assert (await client.get_async(URL)).status_code == 200
+        return client
+
+    client = asyncio.run(main())
+    with pytest.raises(ClientClosedError):
+        client.get(URL)
+
+
+VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_of_both_worlds(front_end: FrontEnd, verb: str) -> None:
+    """Sends its own method, and takes the keywords."""
+    bench = Harness(front_end)
+    if front_end.name == "blocking":
+        getattr(bench.client, verb)(URL, params={"a": 1})
+    else:
+        run_task(getattr(bench.client, f"{verb}_async")(URL, params={"a": 1}))
+    (sent,) = bench.transport.sent
+    assert (sent.method, sent.url) == (verb.upper(), f"{URL}?a=1")
+
+
+def test_a_base_url_is_a_prefix(front_end: FrontEnd) -> None:
+    """Relative URLs go below it, absolute ones stand as they are."""
+    client = HttpServiceClient(base_url=f"{ORIGIN}/v1", transport=FakeTransport())
+    for url, meant in [("charges", "/v1/charges"), ("/charges", "/v1/charges"), ("", "/v1")]:
+        assert front_end.request(client, "GET", url).url == ORIGIN + meant
+    assert (
+        front_end.request(client, "GET", "https://other.example.com/x").url == "https://other.example.com/x"
+    )
