@@ -69,7 +69,7 @@ class Block:
     source: str
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         return f"{self.page}:{self.line}"
 
     def numbered(self) -> str:
@@ -132,12 +132,12 @@ class Page:
         except Exception as error:
             missing = _missing_extra(error)
             if missing is not None:
-                pytest.skip(f"{block.place} needs {missing}, an extra that is not installed here")
+                pytest.skip(f"{block.position} needs {missing}, an extra that is not installed here")
             report = "".join(traceback.format_exception(type(error), error, _past_this_file(error)))
         else:
             return
         # Outside the except block, or the failure would show the error twice.
-        pytest.fail(f"{block.place} failed:\n\n{block.numbered()}\n\n{report}", pytrace=False)
+        pytest.fail(f"{block.position} failed:\n\n{block.numbered()}\n\n{report}", pytrace=False)
 
     def _live_url(self, match: re.Match[str]) -> str:
         host = match[0]
@@ -201,7 +201,7 @@ def test_every_sample_of_the_page_runs(page: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_no_python_is_hidden_from_the_runner(page: str) -> None:
     """Python is always fenced as `python`, so no sample is skipped."""
-    odd = [f"{block.place}: {block.info}" for block in blocks_of(page) if LOOKALIKE.match(block.info)]
+    odd = [f"{block.position}: {block.info}" for block in blocks_of(page) if LOOKALIKE.match(block.info)]
     assert not odd, f"write ```python instead: {odd}"
 
 
