@@ -84,23 +84,22 @@ def pipeline_stages(source: str | None = None) -> list[Stage]:
     module = importlib.import_module(PIPELINE)
     source = inspect.getsource(module) if source is None else source
     function = _definition(ast.parse(source), ast.FunctionDef, "call_pipeline")
+    lists = [node.value for node in function.body if isinstance(node, ast.AnnAssign)]
     calls = [node for node in ast.walk(function) if isinstance(node, ast.Call) and _called(node) == "compose"]
-    if len(calls) != 1 or len(calls[0].args) != 2 or not isinstance(calls[0].args[0], ast.List):
-        raise StaleDiagramError("call_pipeline must call compose([layers…], handler) once")
-    layers, handler = calls[0].args
-    types = {
-        argument.arg: ast.unparse(argument.annotation).removesuffix(" | None")
-        for argument in function.args.args
-        if argument.annotation
-    }
+    if len(lists) != 1 or not isinstance(lists[0], ast.List) or len(calls) != 1 or len(calls[0].args) != 2:
+        raise StaleDiagramError(
+            "call_pipeline must make one list of layers and call compose(layers, handler)"
+        )
     comments = _comments(source)
-    return [_stage(node, types, comments, module) for node in (*layers.elts, handler)]
+    return [_stage(node, comments, module) for node in (*lists[0].elts, calls[0].args[1])]
 
 
-def _stage(node: ast.expr, types: dict[str, str], comments: dict[int, str], module: ModuleType) -> Stage:
-    shown = ast.unparse(node)
-    class_name = _called(node) if isinstance(node, ast.Call) else types.get(shown, shown)
-    made_by = getattr(module, str(class_name), None)
+def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stage:
+    made = (
+        node.body if isinstance(node, ast.IfExp) else node
+    )  # a layer that is left out when it is not needed
+    shown = ast.unparse(made)
+    made_by = getattr(module, str(_called(made)), None) if isinstance(made, ast.Call) else None
     if made_by is None or not inspect.isclass(made_by):
         raise StaleDiagramError(f"{shown} in call_pipeline is not the name of a layer")
     comment = comments.get(node.end_lineno or 0)

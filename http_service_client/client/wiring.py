@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..core.layers.compression import CompressionLayer
-from ..core.layers.cookies import CookiesLayer
-from ..core.layers.download import DownloadLayer
-from ..core.layers.exchange import Exchange
-from ..core.layers.interceptors import Interceptor, InterceptorsLayer
-from ..core.layers.redirects import RedirectsLayer
-from ..core.layers.retry import RetryLayer
+from ..core.layers.interceptors import Interceptor
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.retry_budget import RetryBudget
 from ..core.machines.semaphore import FairSemaphore
@@ -96,20 +91,26 @@ def pipelines(
     random: Callable[[], float],
 ) -> tuple[Handler, Handler]:
     """The layers of each call, and those of each download."""
-    interceptors = _Interceptors(interceptor_factory)
-    retry = RetryLayer(random, clock.wall)
-    inner = (
-        InterceptorsLayer(
-            [interceptors.method(item, "intercept_request") for item in config.request_interceptors],
-            [interceptors.method(item, "intercept_response") for item in config.response_interceptors],
-            Preparation(read_logins(config.netrc)),
+    made = _Interceptors(interceptor_factory)
+    pipeline = partial(
+        call_pipeline,
+        origins=keys,
+        connections=connections,
+        interceptors=(
+            [made.method(item, "intercept_request") for item in config.request_interceptors],
+            [made.method(item, "intercept_response") for item in config.response_interceptors],
         ),
-        RedirectsLayer(config.sensitive),
-        _compression(config, keys),
-        None if jar is None else CookiesLayer(jar, clock.wall),
-        Exchange(keys, connections, config.egress_policy),
+        prepare=Preparation(read_logins(config.netrc)),
+        sensitive_headers=config.resolved.sensitive_headers,
+        compression=(config.pool.compression_threshold, config.request_coding)
+        if config.enable_request_compression
+        else None,
+        cookies=jar,
+        egress=config.egress_policy,
+        random=random,
+        wall_clock=clock.wall,
     )
-    return call_pipeline(retry, None, *inner), call_pipeline(retry, DownloadLayer(), *inner)
+    return pipeline(), pipeline(is_download=True)
 
 
 def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
@@ -121,12 +122,6 @@ def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
     return jar
 
 
-def _compression(config: HttpClientConfig, keys: OriginRegistry) -> CompressionLayer | None:
-    if not config.enable_request_compression:
-        return None
-    return CompressionLayer(keys, config.pool.compression_threshold, config.request_coding)
-
-
 def transport_settings(config: HttpClientConfig) -> TransportSettings:
     pool = config.pool
     return TransportSettings(
@@ -135,7 +130,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         max_response_size=config.max_response_size,
         decompress=config.enable_response_decompression,
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
-        proxies=config.proxies or read_proxies(config.trust_env_proxy_settings),
+        proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
     )

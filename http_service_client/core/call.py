@@ -1,8 +1,7 @@
-"""What the layers know of one call: its options, its clock, its story so far.
+"""What the layers know about one call: its options, its clock, its timeline so far.
 
-`Call` is the `HttpContext` that interceptors see, with what only the layers need. A call's options are
-resolved by the front end against the client's configuration; the layers read them and decide nothing
-about defaults.
+`Call` is the `HttpContext` that interceptors see, plus what only the layers need. The front end resolves a
+call's options against the client's configuration; the layers read them and know no defaults.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ if TYPE_CHECKING:
     from .origins import OriginState
     from .timeouts import Timeout
 
-__all__ = ["Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
+__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
-_LEAST = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
+_LEAST = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 
 def worst(one: SentState, other: SentState) -> SentState:
@@ -55,10 +54,10 @@ class Saver(Protocol):
 
 
 class StreamOptions(NamedTuple):
-    """How a call wants its body: open.
+    """The options of a call whose body is left open.
 
-    max_size: decoded bytes, None for no limit.   decompress: whether to take the content codings off.
-    download: who saves it; None for the caller.
+    max_size: decoded bytes, None for no limit.   decompress: whether to remove the content codings.
+    download: saves the body to a file; None when the caller reads it.
     """
 
     max_size: int | None
@@ -71,9 +70,9 @@ class CallOptions(NamedTuple):
 
     timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
-    stream: how a success's body is to be left open, or None to have it whole.
+    stream: the options for leaving a success's body open, or None to read it whole.
     progress: called with the bytes of a download and the total; plain or async.
-    on_finish: called when the call is over, whatever came of it.
+    on_finish: called when the call ends, whatever its outcome.
     """
 
     timeout: Timeout
@@ -85,38 +84,43 @@ class CallOptions(NamedTuple):
     on_finish: Callable[[], None] | None = None
 
 
+class Attempt:
+    """What the layers tell each other during one attempt.
+
+    expires_at: the instant by which it must be over, or None.
+    exchange_timeout: what the next exchange may take if it begins at once. None when something has used some of
+        the attempt's time, so that the exchange has what is left until `expires_at`.
+    blocked_until: an instant before which the circuit is known to refuse, or None.
+    answered_by: the interceptor that answered without the network.
+    sent_state: what is known to have become of its request.
+    body: that of its response, when it is to be streamed.
+    """
+
+    __slots__ = ("answered_by", "blocked_until", "body", "exchange_timeout", "expires_at", "sent_state")
+
+    def __init__(self) -> None:
+        self.expires_at: float | None = None
+        self.exchange_timeout: Timeout | None = None
+        self.blocked_until: float | None = None
+        self.answered_by: str | None = None
+        self.sent_state = _LEAST
+        self.body: CallBody | None = None
+
+
 class Call(HttpContext):
     """One user request on its way through the layers.
 
     origin_state: the state kept for the call's key.  clock: monotonic seconds.
     breaker: asked before each attempt; None for no circuit breaker.
-    expires_at: the instant by which the running attempt must be over, or None.
-    exchange_timeout: what the next exchange may take, as long as it begins at once; None when something has
-        taken of the attempt's time, so that it is what is left until `expires_at`.
-    blocked_until: an instant before which the circuit is known to refuse, or None.
-    answered_by: the interceptor that answered the running attempt without the network.
-    attempt_state: what is known to have become of the running attempt's request.  sent_state: over all attempts.
+    current: the running attempt, or the last one; `attempt` is its number.
+    sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.
-    body: that of the running attempt's response, when it is to be streamed.
     """
 
     __slots__ = (
-        "answered_by",
-        "attempt_state",
-        "blocked_until",
-        "body",
-        "breaker",
-        "clock",
-        "events",
-        "exchange_timeout",
-        "expires_at",
-        "listener",
-        "options",
-        "origin_state",
-        "response",
-        "sent_state",
-        "started_at",
-    )  # fmt: skip
+        *("breaker", "clock", "current", "events", "listener", "options"),
+        *("origin_state", "response", "sent_state", "started_at"),
+    )
 
     def __init__(
         self,
@@ -129,7 +133,9 @@ class Call(HttpContext):
         deadline_at: float | None = None,
         listener: Callable[[Event], None] | None = None,
     ) -> None:
-        self.request = request  # and what HttpContext has: without a step of its own, as it is in every call
+        self.request = (
+            request  # HttpContext's attributes are set here, to save a call of its __init__ in every call
+        )
         self.key = key
         self.attempt = 0
         self._correlation_id = None
@@ -141,12 +147,7 @@ class Call(HttpContext):
         self.deadline_at = deadline_at
         self.listener = listener
         self.events: list[Event] = []
-        self.expires_at: float | None = None
-        self.exchange_timeout: Timeout | None = None
-        self.blocked_until: float | None = None
-        self.answered_by: str | None = None
-        self.attempt_state = _LEAST
-        self.body: CallBody | None = None
+        self.current = Attempt()
         self.response: HttpResponse | None = None
         self.sent_state = _LEAST
 
@@ -159,22 +160,22 @@ class Call(HttpContext):
         return None if self.deadline_at is None else self.deadline_at - self.clock()
 
     def record(self, event: Event) -> None:
-        """Add an event to the timeline and tell the listener."""
+        """Add an event to the timeline and notify the listener."""
         self.events.append(event)
         if self.listener is not None:
             self.listener(event)
 
     def record_attempt(self, outcome: Outcome, began_at: float) -> None:
-        """Tell of an attempt that came to its end.
+        """Record the end of an attempt.
 
-        After a redirect, the outcome is that of its last hop. A POST that was answered by 303 has been
-        processed, even if the connection for the GET behind it is refused.
+        After a redirect, the outcome is that of the last hop. A POST that was answered by 303 has been
+        processed, even if the connection for the GET that follows is refused.
         """
-        now = self.clock()
-        if self.answered_by is None:  # what an interceptor answered was never sent
+        now, attempt = self.clock(), self.current
+        if attempt.answered_by is None:  # what an interceptor answered was never sent
             state = outcome.sent_state
-            self.attempt_state = state if self.attempt_state is _LEAST else worst(self.attempt_state, state)
-        self.merge_sent_state(self.attempt_state)
+            attempt.sent_state = state if attempt.sent_state is _LEAST else worst(attempt.sent_state, state)
+        self.merge_sent_state(attempt.sent_state)
         if isinstance(outcome, HttpResponse):
             self.response = outcome
             status, error, message = outcome.status_code, None, outcome.reason_phrase
@@ -183,23 +184,23 @@ class Call(HttpContext):
         self.record(
             AttemptFinished(
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
-                self.attempt_state, self.answered_by,
+                attempt.sent_state, attempt.answered_by,
             )
         )  # fmt: skip
 
     def merge_sent_state(self, state: SentState) -> None:
-        """Remember what an attempt may have done: the call's state is the worst of its attempts'."""
+        """Merge an attempt's state into the call's, which is the worst over all attempts."""
         before = self.sent_state
         self.sent_state = state if before is _LEAST else worst(before, state)
 
     def discard_body(self) -> None:
-        """Close a body that nobody will read: its response was discarded."""
-        body, self.body = self.body, None
+        """Close the body of a response that is discarded."""
+        body, self.current.body = self.current.body, None
         if body is not None:
             body.close()
 
     def finish(self, outcome: Outcome) -> HttpResponse | HttpClientError:
-        """Close the timeline; the response to return, or a new error to raise."""
+        """Close the timeline, and return the response to return or a new error to raise."""
         if isinstance(outcome, Failure):
             self._record_end(None, outcome.error_type.__name__)
             details = {"request": self.request, "response": self.response, "sent_state": self.sent_state}
@@ -215,14 +216,14 @@ class Call(HttpContext):
     def abort(self, error: BaseException) -> None:
         """Close the timeline of a call that user code or cancellation ended."""
         if self.attempt:
-            self.merge_sent_state(SentState.ABANDONED)  # whatever was on its way, we will not hear of it
+            self.merge_sent_state(SentState.ABANDONED)  # we will not learn what became of a request in flight
         self._record_end(None, type(error).__name__)
 
     def _record_end(self, status_code: int | None, error: str | None) -> None:
-        if self.body is not None:
+        if self.current.body is not None:
             self.discard_body()
         if self.events and isinstance(self.events[-1], CallFinished):
-            return  # a stream was closed under its reader
+            return  # the stream was closed while it was being read
         if self.options.on_finish is not None:
             self.options.on_finish()
         request, now = self.request, self.clock()

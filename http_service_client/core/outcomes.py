@@ -1,16 +1,18 @@
-"""What an outcome says about the server, by one table for every layer and policy.
+"""What an outcome says about the server: one table for every layer and policy.
 
 outcome                                          evidence
 never sent (refused, DNS, TLS, connect timeout)  failure
-never sent (no free connection in time)          none: it is our own limit
+never sent (no free connection in time)          none: the limit is our own
 maybe processed (reset, read timeout, cut short) failure
-abandoned (cancelled, the deadline cut it)       none
+abandoned (cancelled, the deadline expired)      none
 408, 429, 5xx                                    failure
 any other response                               success
-a bad request, an unsafe redirect, a refusal     none: the server is not to blame
+an invalid request, an unsafe redirect, a refusal  none: the server is not to blame
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 from ..errors import (
     AttemptTimeoutError,
@@ -21,9 +23,10 @@ from ..errors import (
     TransportError,
 )
 from ..http.messages import HttpResponse
+from ..http.retry_after import parse_retry_after
 from .effects import Outcome
 
-__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type"]
+__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait"]
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
@@ -49,7 +52,17 @@ def is_failure_type(error_type: type[BaseException]) -> bool | None:
 
 
 def describe(outcome: Outcome) -> str:
-    """What made an outcome worth a retry, in two words."""
+    """The reason for a retry, in two words."""
     return (
         f"status {outcome.status_code}" if isinstance(outcome, HttpResponse) else outcome.error_type.__name__
     )
+
+
+def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | None:
+    """Seconds that a response asks its client to wait (Retry-After: RFC 9110, 10.2.3), or None.
+
+    wall_clock: seconds since the epoch, which a date in the response is read against.
+    """
+    if isinstance(outcome, HttpResponse):
+        return parse_retry_after(outcome.headers.get("Retry-After"), wall_clock())
+    return None

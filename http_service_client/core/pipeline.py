@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-from .layer import Handler, compose
+from collections.abc import Callable, Sequence
+
+from ..http.cookies.jar import CookieJar
+from ..http.egress import EgressPolicy
+from ..http.messages import HttpRequest
+from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
 from .layers.download import DownloadLayer
 from .layers.exchange import Exchange
-from .layers.interceptors import InterceptorsLayer
+from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.whole_call import CallLayer
+from .machines.semaphore import FairSemaphore
+from .origins import OriginRegistry
 
 __all__ = ["call_pipeline"]
 
 
 def call_pipeline(
-    retry: RetryLayer,
-    saving: DownloadLayer | None,
-    interceptors: InterceptorsLayer,
-    redirects: RedirectsLayer,
-    compression: CompressionLayer | None,
-    cookies: CookiesLayer | None,
-    exchange: Exchange,
+    *,
+    origins: OriginRegistry,
+    connections: FairSemaphore,
+    interceptors: tuple[Sequence[Interceptor], Sequence[Interceptor]],
+    prepare: Callable[[HttpRequest, HttpRequest], None],
+    sensitive_headers: frozenset[str],
+    compression: tuple[int, str] | None,
+    cookies: CookieJar | None,
+    egress: EgressPolicy | None,
+    random: Callable[[], float],
+    wall_clock: Callable[[], float],
+    is_download: bool = False,
 ) -> Handler:
-    """The layers of a call, in the order in which a request meets them; those that are None are left out.
+    """The layers of a call, in the order in which a request meets them.
 
-    A fast failure of the circuit runs no interceptor; every attempt asks the breaker anew;
+    A fast failure of the circuit runs no interceptor; every attempt asks the breaker again;
     interceptors see each attempt; an attempt's timeout covers all its redirects.
+
+    interceptors: those of requests, and those of responses.
+    prepare: brings a request into its final form (see `InterceptorsLayer`).
+    compression: the smallest request body to compress, in bytes, and "gzip" or "zstd"; None for none.
+    is_download: the body is saved to a file, over as many attempts as it takes.
     """
-    return compose(
-        [
-            CallLayer(),  # from its first step to whatever ends it
-            retry,  # attempts, waits, budget
-            CircuitBreakerLayer(),  # a permit for each attempt
-            saving,  # of a download: its body, to the file
-            interceptors,  # user code, then the request's final form
-            AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
-            redirects,  # hops
-            compression,  # of the body, where it is switched on
-            cookies,  # from the jar and into it, where there is one
-        ],
-        exchange,  # a place, and one exchange on the wire
-    )
+    layers: list[Layer | None] = [
+        CallLayer(),  # from its first step to whatever ends it
+        RetryLayer(random, wall_clock),  # attempts, waits, budget
+        CircuitBreakerLayer(),  # a permit for each attempt
+        DownloadLayer() if is_download else None,  # of a download: its body, to the file
+        InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
+        AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
+        RedirectsLayer(sensitive_headers),  # hops
+        CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
+        CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
+    ]
+    return compose(layers, Exchange(origins, connections, egress))  # connection slots, then the wire

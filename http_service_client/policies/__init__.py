@@ -1,7 +1,4 @@
-"""What people hold: policies for a client, for one call, and around any function.
-
-Machines and conditions that a policy is made of are here as well, so that one import says it all.
-"""
+"""Policies: for a client, for one call, and around any function. Also what they are made of: backoffs, conditions."""
 
 from ..core.machines.backoff import (
     BackoffStrategy,

@@ -22,9 +22,8 @@ import pytest
 
 import http_service_client as package
 from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
-from http_service_client.client.call_builder import CallBuilder
+from http_service_client.client.call_builder import CLIENT_DEFAULT, CallBuilder
 from http_service_client.drivers.clocks import SystemClock
-from http_service_client.http.bodies.encoding import UNSET
 from http_service_client.observability import collector, metrics
 from http_service_client.testing import ScriptedTransport
 
@@ -160,11 +159,11 @@ def test_the_default_is_that_of_the_code(heading: str, row: Row) -> None:
     if row.default == "required":
         assert actual is inspect.Parameter.empty
     elif row.default == "the client's":
-        assert actual is UNSET
+        assert actual is CLIENT_DEFAULT
     else:
         shown = eval(row.default.strip("`"), dict(NAMES))
         assert shown == actual or type(shown) is type(actual) is SystemClock
-        assert type(shown) is type(actual) or isinstance(actual, Enum)
+        assert isinstance(actual, (type(shown), Enum))
 
 
 @pytest.mark.parametrize(("heading", "row"), CASES)

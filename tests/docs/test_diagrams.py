@@ -6,6 +6,7 @@ import ast
 import inspect
 import re
 from collections import Counter
+from contextlib import nullcontext
 from types import ModuleType
 from xml.etree import ElementTree
 
@@ -15,13 +16,9 @@ from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import load
 from http_service_client import CircuitBreakerState
 from http_service_client.core import pipeline
-from http_service_client.core.layers.compression import CompressionLayer
-from http_service_client.core.layers.cookies import CookiesLayer
-from http_service_client.core.layers.download import DownloadLayer
-from http_service_client.core.layers.exchange import Exchange
-from http_service_client.core.layers.interceptors import InterceptorsLayer
-from http_service_client.core.layers.redirects import RedirectsLayer
-from http_service_client.core.layers.retry import RetryLayer
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.origins import OriginRegistry
+from http_service_client.http.cookies.jar import CookieJar
 
 diagrams = load("docs/_ext/diagrams.py")
 
@@ -42,16 +39,19 @@ class TestPipeline:
             composed.extend(type(each).__name__ for each in (*layers, handler))
 
         monkeypatch.setattr(pipeline, "compose", record)
-        given = (
-            RetryLayer,
-            DownloadLayer,
-            InterceptorsLayer,
-            RedirectsLayer,
-            CompressionLayer,
-            CookiesLayer,
-            Exchange,
+        pipeline.call_pipeline(
+            origins=OriginRegistry(lambda key: None, nullcontext()),  # type: ignore[arg-type, return-value]
+            connections=FairSemaphore(1, lock=nullcontext()),
+            interceptors=((), ()),
+            prepare=lambda request, original: None,
+            sensitive_headers=frozenset(),
+            compression=(1024, "gzip"),
+            cookies=CookieJar(),
+            egress=None,
+            random=lambda: 0.0,
+            wall_clock=lambda: 0.0,
+            is_download=True,
         )
-        pipeline.call_pipeline(*(kind.__new__(kind) for kind in given))
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]
 

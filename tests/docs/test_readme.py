@@ -12,7 +12,14 @@ from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))]
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for folder in (ROOT, *(ROOT / name for name in ("docs", "examples", ".github")))
+    for page in (folder.glob("*.md") if folder == ROOT else folder.rglob("*.md"))
+    if "_build" not in page.parts
+)
+# Where the pages stand on the web. A package index shows the README alone, so its links must be absolute.
+REPOSITORY = "https://github.com/http-service-client/http-service-client/blob/main/"
 
 
 def test_the_sample_output_is_what_explain_prints() -> None:
@@ -73,12 +80,36 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_to_another_page_works(page: str) -> None:
-    """The file exists, and so does the heading: on a forge, no build would notice a broken link."""
+    """The file exists, and so does the heading: relative links, and absolute ones to the repository."""
     here = ROOT / page
     broken = []
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", here.read_text(encoding="utf-8")):
-        file, _, anchor = target.partition("#")
-        there = here.parent / file if file else here
+    for target in links(here):
+        file, _, anchor = target.removeprefix(REPOSITORY).partition("#")
+        if target.startswith(REPOSITORY):
+            there = ROOT / file
+        elif target.startswith(("https:", "http:")):
+            continue
+        else:
+            there = here.parent / file if file else here
         if not there.exists() or (anchor and anchor not in anchors(there)):
             broken.append(target)
     assert not broken
+
+
+def test_the_readme_has_no_relative_links() -> None:
+    """They would lead nowhere on a package index, which shows the README without the files beside it."""
+    relative = [target for target in links(ROOT / "README.md") if not target.startswith(("https:", "#"))]
+    assert not relative
+
+
+def test_every_label_of_a_link_in_the_readme_is_defined() -> None:
+    """Markdown shows a link whose label it does not know as plain text."""
+    used = {label.lower() for label in re.findall(r"\]\[([\w-]+)\]", README)}
+    assert used
+    assert used <= {label.lower() for label in re.findall(r"^\[([^\]]+)\]: ", README, re.MULTILINE)}
+
+
+def links(page: Path) -> list[str]:
+    """The target of every link of a page."""
+    inline_or_reference = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
+    return ["".join(found) for found in inline_or_reference.findall(page.read_text(encoding="utf-8"))]

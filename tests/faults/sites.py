@@ -14,7 +14,7 @@ from faults.stage import Place, Serve, Stage, Talk, name_for
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing.actions import Action, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import dripping_tls, swallowing
 
 Site = Callable[[Stage], Place]
@@ -58,8 +58,8 @@ def used_before(first: Action, *actions: Action, closes: bool = False) -> Site:
         assert isinstance(server, LoopbackServer)
         server.script("/before", first)
 
-        def prepare(world: World, client: HttpServiceClient) -> None:
-            world.request(client, "GET", place.url.replace("/fault", "/before"))
+        def prepare(front_end: FrontEnd, client: HttpServiceClient) -> None:
+            front_end.request(client, "GET", place.url.replace("/fault", "/before"))
             # What else the action does to the connection is done by then.
             is_closed = server.wait_for(lambda: server.open_connections == 0, 5.0 if closes else 0.06)
             assert is_closed or not closes
@@ -253,7 +253,7 @@ def held(limit: str) -> Site:
         place.settings = {"connection_pool": {limit: 1, "pool_timeout": 0.15}}
         holding = stage.enter_context(_Holding())
 
-        def prepare(world: World, client: HttpServiceClient) -> None:
+        def prepare(front_end: FrontEnd, client: HttpServiceClient) -> None:
             holding.begin(client, place.url.replace("/fault", "/held"))
 
         place.prepare, place.heal = prepare, holding.end

@@ -25,7 +25,7 @@ from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
 from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.metronome import Metronome
 from network.faults import Certificates, places_in_use, served
 
@@ -67,7 +67,7 @@ class Place:
     healthy: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     environ: Mapping[str, str] = field(default_factory=dict)
-    prepare: Callable[[World, HttpServiceClient], object] = lambda world, client: None
+    prepare: Callable[[FrontEnd, HttpServiceClient], object] = lambda front_end, client: None
     heal: Callable[[], object] = lambda: None
 
 
@@ -203,7 +203,7 @@ _ENVIRONMENT = threading.Lock()
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def make_client(world: World, stage: Stage, place: Place, **settings: Any) -> HttpServiceClient:
+def make_client(front_end: FrontEnd, stage: Stage, place: Place, **settings: Any) -> HttpServiceClient:
     """A client that trusts the stage's certificates, in the environment of the place."""
     pool = {"ssl_ca_file": stage.certificates.ca_file, **place.settings.get("connection_pool", {})}
     settings |= {**place.settings, "connection_pool": stage.certificates.pool(**_without_ca(pool))}
@@ -211,7 +211,7 @@ def make_client(world: World, stage: Stage, place: Place, **settings: Any) -> Ht
         for name in (*_PROXY_VARIABLES, *map(str.upper, _PROXY_VARIABLES)):
             if name not in place.environ:
                 os.environ.pop(name, None)
-        return world.client(**settings)
+        return front_end.client(**settings)
 
 
 def _without_ca(pool: dict[str, Any]) -> dict[str, Any]:
@@ -219,10 +219,10 @@ def _without_ca(pool: dict[str, Any]) -> dict[str, Any]:
 
 
 def play_once(
-    world: World,
+    front_end: FrontEnd,
     stage: Stage,
     site: Callable[[Stage], Place],
-    act: Callable[[World, HttpServiceClient, str, str], Any],
+    act: Callable[[FrontEnd, HttpServiceClient, str, str], Any],
     metronome: Metronome,
     **settings: Any,
 ) -> Played:
@@ -232,15 +232,15 @@ def play_once(
     """
     place = site(stage)
     attempts: list[Any] = []
-    client = make_client(world, stage, place, on_event=attempts.append, **settings)
-    place.prepare(world, client)
+    client = make_client(front_end, stage, place, on_event=attempts.append, **settings)
+    place.prepare(front_end, client)
     attempts.clear()
     settled_before = _settled(client)
     call_id = uuid.uuid4().hex
     started = time.monotonic()
     error: Exception | None = None
     try:
-        response = act(world, client, place.url, call_id)
+        response = act(front_end, client, place.url, call_id)
         ended = time.monotonic()
     except Exception as failed:  # one that is none of ours is a finding, and is shown as the result
         ended = time.monotonic()
@@ -253,7 +253,9 @@ def play_once(
     if (settled := _settled(client) - settled_before) != made:
         left_over.append(f"{made - settled} permits")
     healthy = place.healthy or stage.loopback(respond(204)).url.replace("/fault", "/healthy")
-    if (status := world.request(client, "POST", healthy, retry_policy=None, timeout=20).status_code) != 204:
+    if (
+        status := front_end.request(client, "POST", healthy, retry_policy=None, timeout=20).status_code
+    ) != 204:
         left_over.append(f"the next call comes to {status}")
     server, kept = place.server, 0 if place.healthy is None else 1
     if server is not None and not server.wait_for(lambda: server.open_connections <= kept):
@@ -290,7 +292,9 @@ def play(*scene: Any, **settings: Any) -> Played:
 
 def _settled(client: HttpServiceClient) -> int:
     """Permits of all circuits that were given and settled."""
-    breakers = [state.breaker for _, state in client._call_builder.keys.items() if state.breaker is not None]
+    breakers = [
+        state.breaker for _, state in client._call_builder.origins.items() if state.breaker is not None
+    ]
     snapshots = [breaker.snapshot() for breaker in breakers]
     return sum(each.successes + each.failures + each.abandoned + each.late for each in snapshots)
 

@@ -22,8 +22,9 @@ from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import SOON, waits
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.testing.actions import drip, hang_up, raw, reset, respond, stall
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 from kit.metronome import Metronome
+from kit.stopwatch import EARLY
 from network.faults import Certificates
 
 OPEN_END = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -88,9 +89,9 @@ FAULTS = [
 # fmt: on
 
 WAYS = ("GET", "POST", "POST with key", "download")
-Scene = tuple[type[World], str, str]  # world, way, variant
+Scene = tuple[type[FrontEnd], str, str]  # world, way, variant
 SCENES: list[Scene] = [
-    (kind, way, variant) for kind in WORLDS for way in WAYS for variant in ("plain", "deadline")
+    (kind, way, variant) for kind in FRONT_ENDS for way in WAYS for variant in ("plain", "deadline")
 ]
 
 
@@ -104,21 +105,21 @@ def played(
     def play_one(fault: BodyFault, scene: Scene, folder: Path) -> Played:
         kind, way, variant = scene
 
-        def act(world: World, client: HttpServiceClient, url: str, call_id: str) -> Any:
+        def act(front_end: FrontEnd, client: HttpServiceClient, url: str, call_id: str) -> Any:
             method, _, key = way.partition(" with ")
             options: dict[str, Any] = {"timeout": 3.0, **fault.options}
             options["headers"] = {"X-Call": call_id} | ({KEY: f"order-{call_id}"} if key else {})
             if variant == "deadline":
                 options["total_timeout"] = DEADLINE
             if method == "download":
-                return world.download(client, url, folder / call_id, **options)
-            with world.stream(client, method, url, **options) as response:
+                return front_end.download(client, url, folder / call_id, **options)
+            with front_end.stream(client, method, url, **options) as response:
                 response.read()
             return response
 
-        with Stage(certificates, strangers) as stage, kind() as world:
+        with Stage(certificates, strangers) as stage, kind() as front_end:
             return play(
-                world, stage, fault.site, act, metronome, retry_policy_config={"initial_delay": 0.001}
+                front_end, stage, fault.site, act, metronome, retry_policy_config={"initial_delay": 0.001}
             )
 
     def play_all(fault: BodyFault) -> dict[Scene, Played]:
@@ -155,9 +156,13 @@ def test_a_fault_of_the_body(
         assert end.result in (result, "DeadlineExceededError"), end.message
         assert len(end.seen) <= taken
         assert end.seconds <= DEADLINE + MARGIN
+        if end.result == "DeadlineExceededError":
+            assert end.seconds + end.stood_still >= DEADLINE - EARLY
     else:
         found = (end.result, end.sent, end.attempts, len(end.seen))
         assert found == (result, fault.sent, attempts, taken), end.message
         assert end.seconds <= attempts * fault.seconds + MARGIN
+        if fault.error.endswith("TimeoutError"):
+            assert end.seconds + end.stood_still >= attempts * fault.seconds - EARLY
     assert len({received.header(KEY) for received in end.seen}) <= 1
     assert end.left_over == []

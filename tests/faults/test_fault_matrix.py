@@ -18,8 +18,9 @@ import pytest
 from faults.stage import KEY, MARGIN, Played, Stage, play
 from faults.table import FAULTS, Fault
 from http_service_client import HttpServiceClient
-from kit.front_ends import WORLDS, AsyncioWorld, World
+from kit.front_ends import FRONT_ENDS, AsyncioFrontEnd, FrontEnd
 from kit.metronome import Metronome
+from kit.stopwatch import EARLY
 from network.faults import Certificates
 
 REQUESTS = ("GET", "POST", "POST with key")
@@ -31,9 +32,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "alone": {"retry_policy": None},
     "deadline": {"total_timeout": DEADLINE},
 }
-Scene = tuple[type[World], str, str]  # world, request, variant
+Scene = tuple[type[FrontEnd], str, str]  # world, request, variant
 SCENES: list[Scene] = [
-    (kind, request, variant) for kind in WORLDS for request in REQUESTS for variant in VARIANTS
+    (kind, request, variant) for kind in FRONT_ENDS for request in REQUESTS for variant in VARIANTS
 ]
 
 
@@ -47,17 +48,17 @@ def played(
     def play_one(fault: Fault, scene: Scene) -> Played:
         kind, request, variant = scene
 
-        def act(world: World, client: HttpServiceClient, url: str, call_id: str) -> Any:
+        def act(front_end: FrontEnd, client: HttpServiceClient, url: str, call_id: str) -> Any:
             method, _, key = request.partition(" with ")
             headers = {"X-Call": call_id} | ({KEY: f"order-{call_id}"} if key else {})
             options: dict[str, Any] = {"timeout": 3.0, **fault.options, **VARIANTS[variant]}
             if method == "POST":
                 options["data"] = fault.upload
-            return world.request(client, method, url, headers=headers, **options)
+            return front_end.request(client, method, url, headers=headers, **options)
 
-        with Stage(certificates, strangers) as stage, kind() as world:
+        with Stage(certificates, strangers) as stage, kind() as front_end:
             return play(
-                world, stage, fault.site, act, metronome, retry_policy_config={"initial_delay": 0.001}
+                front_end, stage, fault.site, act, metronome, retry_policy_config={"initial_delay": 0.001}
             )
 
     def play_all(fault: Fault) -> dict[Scene, Played]:
@@ -91,7 +92,7 @@ def shown(scene: Scene) -> str:
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
 def test_a_fault(played: Callable[[Fault], dict[Scene, Played]], fault: Fault, scene: Scene) -> None:
     kind, request, variant = scene
-    if sys.version_info < (3, 11) and kind is AsyncioWorld and "inside" in fault.name:
+    if sys.version_info < (3, 11) and kind is AsyncioFrontEnd and "inside" in fault.name:
         pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
     end = played(fault)[scene]
     result, sent, attempts, taken = expected(fault, request)
@@ -107,6 +108,10 @@ def test_a_fault(played: Callable[[Fault], dict[Scene, Played]], fault: Fault, s
     else:
         assert found == (result, sent, attempts, taken), end.message
         assert end.seconds <= attempts * fault.seconds + MARGIN
+        if fault.error.endswith("TimeoutError"):
+            assert end.seconds + end.stood_still >= attempts * fault.seconds - EARLY
+    if end.result == "DeadlineExceededError":
+        assert end.seconds + end.stood_still >= DEADLINE - EARLY
     check_that_nothing_was_done_twice(fault, request, end)
     assert end.left_over == []
 

@@ -150,9 +150,9 @@ def test_nothing_is_sent_twice_behind_our_back(
 
 def test_a_client_of_many_hosts_keeps_its_head(world: World, server: LoopbackServer, monkeypatch) -> None:
     """More hosts than pools are kept: the oldest are forgotten, and nothing fails."""
-    from http_service_client.transports.over_requests import transport as over_requests
+    from http_service_client.transports.over_requests import adapter as over_requests_adapter
 
-    monkeypatch.setattr(over_requests, "_MAX_POOLS", 3)
+    monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
     server.script("/", respond(204))
     client = world.client()
     for _ in range(2):

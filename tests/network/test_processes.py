@@ -18,7 +18,7 @@ import pytest
 
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
-from http_service_client.transports.over_requests import connection as over_requests_connections
+from http_service_client.transports.over_requests import connection
 from kit.front_ends import World
 from network.faults import Certificates, places_in_use
 
@@ -168,7 +168,7 @@ def test_a_child_makes_the_tls_context_that_the_parent_was_making(
 def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a read: the connection, in mid-response, serves nobody else."""
     server.script("/", answer(echo))
-    receive = over_requests_connections.Connection.receive
+    receive = connection.Connection.receive
     reads = []
 
     def interrupted(self: Any) -> bytes:
@@ -179,7 +179,7 @@ def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch:
 
     with HttpServiceClient() as client:
         assert client.get(server.url + "/?1").text == "/?1"
-        monkeypatch.setattr(over_requests_connections.Connection, "receive", interrupted)
+        monkeypatch.setattr(connection.Connection, "receive", interrupted)
         reads.append(None)
         with pytest.raises(KeyboardInterrupt):
             client.get(server.url + "/?2")

@@ -60,8 +60,8 @@ def test_what_is_read(world: World, server: LoopbackServer, name: str) -> None:
     assert (response.status_code, response.content) == (status, content)
 
 
-BROKEN = "is not HTTP: it breaks the rules of HTTP"
-LARGE = "is not HTTP: its headers are too large or too many"
+BROKEN = "is not valid HTTP: it breaks the rules of HTTP"
+LARGE = "is not valid HTTP: its headers are too large or too many"
 CUT = "was cut short"
 
 REFUSED = {
@@ -128,7 +128,7 @@ def test_what_is_refused(world: World, server: LoopbackServer, name: str) -> Non
         assert caught.message == f"the connection to {server.url}/ was lost (ConnectionResetError)"
         return
     assert (caught.type, caught.sent, caught.cause) == ("ProtocolError", "maybe_processed", "NoneType")
-    assert caught.message == f"the answer of {server.url}/ {words}"
+    assert caught.message == f"the response from {server.url}/ {words}"
     server.script("/", respond(204))
     assert world.request(client, "GET", server.url + "/").status_code == 204
 

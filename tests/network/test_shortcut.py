@@ -27,7 +27,7 @@ from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
-from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
+from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
 from kit.front_ends import AsyncioWorld
 
 Asked = list[str]
@@ -44,13 +44,13 @@ def asyncio_world() -> Any:
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The URLs for which `ClientSession._request` was called by the transport."""
     urls: Asked = []
-    real = AiohttpTransport._options
+    real = SessionExchange._options
 
     def noted(self: Any, request: Any, proxy: Any) -> Any:
         urls.append(request.url)
         return real(self, request, proxy)
 
-    monkeypatch.setattr(AiohttpTransport, "_options", noted)
+    monkeypatch.setattr(SessionExchange, "_options", noted)
     return urls
 
 

@@ -11,6 +11,7 @@ import pytest
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
 from kit.front_ends import World
+from kit.stopwatch import Stopwatch
 from network.faults import Certificates, dripping_tls, failing, places_in_use, served
 
 BIG = b"x" * 50_000_000
@@ -60,8 +61,8 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: Loopbac
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow did not answer in full within 0.5 s"
-    assert 0.45 < caught.seconds < 3.0
+    assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
+    caught.check_took(0.5)
     check_that_the_connection_is_gone(world, client, server)
 
 
@@ -72,8 +73,8 @@ def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: st
     client = world.client()
     caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
-    assert caught.message == f"{server.url}/slow stopped sending for 0.4 s"
-    assert 0.35 < caught.seconds < 3.0
+    assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
+    caught.check_took(0.4)
     check_that_the_connection_is_gone(world, client, server)
 
 
@@ -98,8 +99,11 @@ def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServ
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow stopped taking the request for 0.2 s"
-    assert 0.15 < caught.seconds < 3.0
+    assert (
+        caught.message
+        == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
+    )
+    caught.check_took(0.2)
     check_that_the_connection_is_gone(world, client, server)
 
 
@@ -133,39 +137,40 @@ def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str
     """A host that swallows packets is given up in the time to connect."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to http://{hole} within the time to connect"
-    assert 0.15 < caught.seconds < 3.0
+    assert caught.message == f"could not connect to http://{hole} within the connect timeout"
+    caught.check_took(0.2)
 
 
 def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
     """The attempt's time is shorter than that to connect; still nothing was sent."""
     caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == f"could not connect to http://{hole} in time"
+    caught.check_took(0.2)
 
 
 def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
     """A TLS port that never answers is given up in the time to connect."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to https://{mute} within the time to connect"
-    assert 0.15 < caught.seconds < 3.0
+    assert caught.message == f"could not connect to https://{mute} within the connect timeout"
+    caught.check_took(0.2)
 
 
 @pytest.mark.parametrize(
-    ("pause", "error", "sent"),
-    [(0.01, "ConnectTimeoutError", "never_sent"), (0.06, "AttemptTimeoutError", "maybe_processed")],
+    ("pause", "error", "sent", "seconds"),
+    [(0.01, "ConnectTimeoutError", "never_sent", 0.4), (0.06, "AttemptTimeoutError", "maybe_processed", 0.6)],
     ids=["handshake", "record"],
 )
 def test_dripped_tls_is_cut(
-    world: World, certificates: Certificates, pause: float, error: str, sent: str
+    world: World, certificates: Certificates, pause: float, error: str, sent: str, seconds: float
 ) -> None:
     """A TLS record that comes a byte at a time is no way around the time, during the handshake or after."""
     client = world.client(connection_pool=certificates.pool())
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
         caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
     assert (caught.type, caught.sent) == (error, sent)
-    assert caught.seconds < 3.0
+    caught.check_took(seconds)
 
 
 def test_addresses_share_the_time_to_connect(
@@ -176,9 +181,10 @@ def test_addresses_share_the_time_to_connect(
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
     client = world.client(connection_timeout=1.0)
-    response = world.request(client, "GET", "http://service.test/", retry_policy=None)
+    with Stopwatch() as watch:
+        response = world.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
-    assert response.elapsed < 2.0
+    watch.check_took(0.25)  # until the second address is tried, too
 
 
 def test_dead_addresses_do_not_multiply_the_time_to_connect(
@@ -189,7 +195,8 @@ def test_dead_addresses_do_not_multiply_the_time_to_connect(
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
     caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
+    caught.check_took(0.3)
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
@@ -215,7 +222,8 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
+    caught.check_took(0.2)
 
 
 def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,5 +236,5 @@ def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch)
     caught = failing(world, world.client(), "GET", "http://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("NameResolutionError", "never_sent", "gaierror")
     assert caught.message == (
-        "the host name of http://service.test could not be resolved (gaierror: Name or service not known)"
+        "could not resolve the host name of http://service.test (gaierror: Name or service not known)"
     )

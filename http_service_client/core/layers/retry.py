@@ -1,7 +1,7 @@
-"""Attempts, the waits between them, and why there is or is no other.
+"""Attempts, the waits between them, and the reasons against another one.
 
-An outcome is followed by another attempt only when it is **worth** it (a condition holds) and it is
-**safe**: the request cannot have been processed, or processing it twice does no harm.
+Another attempt follows only when the outcome is **worth** it (a condition holds) and the repetition is **safe**:
+the server cannot have processed the request, or processing it twice does no harm.
 
     what became of it      GET, PUT, DELETE, or with a key,     POST, PATCH
                            or idempotent=True
@@ -11,9 +11,8 @@ An outcome is followed by another attempt only when it is **worth** it (a condit
     answered (500, …)      retry                                stop: the server may have acted on it
     abandoned              stop                                 stop
 
-The wait is `max(backoff, Retry-After)`: jitter never shortens what the server asked for. A wait that
-would cross the deadline, or a Retry-After longer than the attempt's timeout or the policy's
-`max_delay`, is not begun. The budget is asked before the wait and held through it.
+`core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
+withdrawn from the budget before its wait, and refunded if it is not made.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from typing import TYPE_CHECKING
 from ...errors import CircuitOpenError, Failure, SentState
 from ...events import RetryScheduled, RetryStopped, StopReason
 from ...http.messages import HttpRequest, HttpResponse
-from ...http.retry_after import parse_retry_after
-from ..call import Call
+from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import endless_waits
-from ..outcomes import describe
+from ..machines.retry_decision import Situation, next_wait
+from ..outcomes import describe, requested_wait
 
 if TYPE_CHECKING:
     from ..layer import Handler
@@ -36,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryLayer"]
 
-_NEVER_SENT = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
+_NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 
 class RetryLayer:
-    """Repeats the attempt while that is worth it, safe, and within attempts, budget and deadline.
+    """Repeats the attempt while it is worth it and safe, and attempts, budget and deadline allow it.
 
     random: uniform in [0, 1), for jitter.  wall_clock: seconds since the epoch, for Retry-After dates.
     """
@@ -59,7 +58,8 @@ class RetryLayer:
         withdrawal: Withdrawal | None = None
         while True:
             call.attempt += 1
-            call.attempt_state = _NEVER_SENT
+            if call.attempt > 1:
+                call.current = Attempt()
             began_at = call.clock()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
@@ -74,7 +74,10 @@ class RetryLayer:
                 return outcome
             if delays is None:
                 delays = endless_waits(settings.backoff_strategy, self._random)
-            wait = self._wait(request, call, outcome, delays) if is_worth_it else StopReason.NOT_RETRYABLE
+            asked = requested_wait(outcome, self._wall_clock)
+            wait: float | StopReason = StopReason.NOT_RETRYABLE
+            if is_worth_it:
+                wait = self._wait(request, call, outcome, asked, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None:
                 withdrawal = budget.try_withdraw()
@@ -87,10 +90,16 @@ class RetryLayer:
                 )
                 return outcome
             call.discard_body()
-            cause, asked = describe(outcome), self._retry_after(outcome)
             call.record(
                 RetryScheduled(
-                    call.elapsed(), call.attempt, call.key, wait, cause, asked, left, call.remaining()
+                    call.elapsed(),
+                    call.attempt,
+                    call.key,
+                    wait,
+                    describe(outcome),
+                    asked,
+                    left,
+                    call.remaining(),
                 )
             )
             try:
@@ -102,44 +111,30 @@ class RetryLayer:
             last = outcome
 
     def _wait(
-        self, request: HttpRequest, call: Call, outcome: Outcome, delays: Iterator[float]
+        self, request: HttpRequest, call: Call, outcome: Outcome, asked: float | None, delays: Iterator[float]
     ) -> float | StopReason:
-        """Seconds until the next attempt, which is worth it, or the first reason against it."""
-        settings, options = call.options.retry, call.options
-        assert settings is not None
-        if outcome.sent_state is SentState.ABANDONED:
-            return StopReason.DEADLINE  # what else cuts an attempt and lets the call go on
-        if call.attempt >= settings.max_attempts:
-            return StopReason.EXHAUSTED
-        if options.is_nested and not settings.nested:
-            return StopReason.NESTED
-        untouched = call.attempt_state in (SentState.NEVER_SENT, SentState.REFUSED)
-        if not untouched and not call.request.is_safe_to_repeat:
-            return StopReason.NOT_SAFE
-        if not request.body.may_send:
-            return StopReason.NOT_REPLAYABLE
-        asked = self._retry_after(outcome)
-        delay = next(delays)
-        if asked is not None:
-            cap = getattr(settings.backoff_strategy, "max_delay", None)
-            if any(limit is not None and asked > limit for limit in (options.timeout.total, cap)):
-                return StopReason.RETRY_AFTER_TOO_LONG
-            delay = max(delay, asked)
-        remaining = call.remaining()
-        if remaining is not None and delay >= remaining:
-            return StopReason.DEADLINE
-        if call.blocked_until is not None and call.clock() + delay < call.blocked_until:
-            return StopReason.CIRCUIT_OPEN
-        return delay
-
-    def _retry_after(self, outcome: Outcome) -> float | None:
-        if isinstance(outcome, HttpResponse):
-            return parse_retry_after(outcome.headers.get("Retry-After"), self._wall_clock())
-        return None
+        """Seconds until the next attempt, or the first reason against it."""
+        options, attempt = call.options, call.current
+        assert options.retry is not None
+        is_untouched = attempt.sent_state is _NEVER_SENT or attempt.sent_state is SentState.REFUSED
+        blocked_until = attempt.blocked_until
+        situation = Situation(
+            call.attempt,
+            options.is_nested,
+            asked,
+            call.remaining(),
+            patience=options.timeout.total,
+            blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),
+            # Only the deadline abandons an attempt and lets the call go on.
+            is_cut=outcome.sent_state is SentState.ABANDONED,
+            is_safe=is_untouched or call.request.is_safe_to_repeat,
+            is_replayable=request.body.may_send,
+        )
+        return next_wait(options.retry, situation, delays)
 
     def _refused(self, call: Call, refusal: Failure, last: Outcome | None) -> Outcome:
-        # The refusal ends the retries; what the caller must know is what became of the request that
-        # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
+        # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
+        # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
             left = None if call.origin_state.budget is None else call.origin_state.budget.balance
             call.record(

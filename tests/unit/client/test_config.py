@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import dataclasses
+import inspect
 import pickle
 import re
 import time
@@ -296,7 +298,14 @@ def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, mess
     assert "secret" not in str(raised.value)
 
 
-# The two places.
+# Settings that may be set in two classes.
+
+SHARED = {
+    "base_timeout": "request_timeout",
+    "connection_timeout": "connection_timeout",
+    "max_connections": "max_connections",
+    "max_connections_per_host": "max_connections_per_host",
+}
 
 
 @pytest.mark.parametrize(
@@ -326,9 +335,40 @@ def test_the_top_level_and_the_pool_must_agree(top: str, pooled: str, one: Any, 
 def test_a_default_of_the_pool_is_a_value_too() -> None:
     """A pool that says nothing of a setting says its default: 200 here and 100 there disagree."""
     with pytest.raises(
-        ConfigurationError, match=r"max_connections=200 and connection_pool\.max_connections=100"
+        ConfigurationError, match=r"max_connections=200 conflicts with connection_pool\.max_connections=100"
     ):
         HttpClientConfig(max_connections=200, connection_pool=ConnectionPoolConfig())
+
+
+def test_the_signature_shows_the_defaults_of_the_pool() -> None:
+    """A user sees 30.0 and not None, and the two classes have the same defaults."""
+    here = inspect.signature(HttpClientConfig).parameters
+    pool = inspect.signature(ConnectionPoolConfig).parameters
+    for top, pooled in SHARED.items():
+        assert here[top].default == pool[pooled].default
+        assert f"{top}: {here[top].annotation!r} = {pool[pooled].default!r}" == str(here[top])
+
+
+def test_a_default_reads_as_the_pool_s_value_and_stays_a_default() -> None:
+    """What a field shows is what holds; what was not set gives way to the pool, also after a copy."""
+    config = HttpClientConfig(
+        connection_pool=ConnectionPoolConfig(max_connections=7, request_timeout=None, connection_timeout=2)
+    )
+    assert (config.base_timeout, config.connection_timeout, config.max_connections) == (None, 2, 7)
+    assert "base_timeout" not in repr(config)
+    for twin in (pickle.loads(pickle.dumps(config)), copy.deepcopy(config), dataclasses.replace(config)):
+        changed = dataclasses.replace(twin, connection_pool=ConnectionPoolConfig(max_connections=9))
+        assert (changed.max_connections, changed.base_timeout) == (9, 30.0)
+        assert dataclasses.replace(changed, connection_pool=None) == HttpClientConfig()
+
+
+@pytest.mark.parametrize("top", ["base_timeout", "connection_timeout"])
+def test_no_limit_is_set_in_the_pool(top: str) -> None:
+    """None is the default at the top level, and the message says how to write "no limit"."""
+    assert HttpClientConfig(**{top: None}) == HttpClientConfig()
+    remedy = f"; for no limit, set {SHARED[top]}=None in connection_pool"
+    with pytest.raises(ConfigurationError, match=f"^{top} must be .*{remedy}$"):
+        HttpClientConfig(**{top: 0})
 
 
 def test_a_key_file_wants_a_certificate() -> None:
@@ -444,13 +484,33 @@ def test_replace_resolves_anew() -> None:
     assert pooled.pool.request_timeout == 30.0
 
 
+def test_a_configuration_compares_pickles_and_copies() -> None:
+    """It is a value: what was set makes it equal, and a copy means the same to a client."""
+    config = HttpClientConfig(
+        base_timeout=10.0,
+        circuit_breaker_config={"failure_threshold": 2},
+        default_headers={"X-A": "1"},
+        proxy="http://proxy:3128",
+    )
+    assert config == dataclasses.replace(config)
+    assert config != dataclasses.replace(config, base_timeout=11.0)
+    for twin in (pickle.loads(pickle.dumps(config)), copy.copy(config), copy.deepcopy(config)):
+        assert twin == config
+        assert repr(twin) == repr(config)
+        assert twin.pool == config.pool
+        assert twin.timeout == config.timeout
+        assert twin.circuit_breaker.settings == config.circuit_breaker.settings  # type: ignore[union-attr]
+        assert twin.resolved.proxies == config.resolved.proxies
+        assert twin.resolved.headers == config.resolved.headers
+
+
 def test_a_mapping_that_is_changed_later_changes_nothing() -> None:
     """The configuration is what it was when it was made."""
     headers, breaker = {"X-A": "1"}, {"failure_threshold": 2}
     config = HttpClientConfig(default_headers=headers, circuit_breaker_config=breaker)
     headers["X-A"] = "2"
     breaker["failure_threshold"] = 9
-    assert config.headers["X-A"] == "1"
+    assert config.resolved.headers["X-A"] == "1"
     assert config.circuit_breaker is not None
     assert config.circuit_breaker.failure_threshold == 2
 
@@ -468,7 +528,7 @@ def test_secrets_in_headers_are_not_in_the_repr() -> None:
     headers = {"Authorization": "Bearer s3cret", "X-Shop": "s3cret"}
     config = HttpClientConfig(default_headers=headers, sensitive_headers=["x-shop"])
     assert "s3cret" not in repr(config)
-    assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).headers)
+    assert "s3cret" not in repr(HttpClientConfig(default_headers={"Cookie": "s3cret"}).resolved.headers)
 
 
 @pytest.mark.parametrize(
@@ -545,10 +605,10 @@ def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, co
 
 def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the configuration is made, and not at the first long body."""
-    monkeypatch.setattr(
-        "http_service_client.client.config_checks.may_compress", lambda coding: coding == "gzip"
-    )
-    with pytest.raises(ConfigurationError, match=r"request_coding .* 'zstd'; .* http-service-client\[zstd\]"):
+    monkeypatch.setattr("http_service_client.client.config.may_compress", lambda coding: coding == "gzip")
+    with pytest.raises(
+        ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"
+    ):
         HttpClientConfig(request_coding="zstd")
 
 
@@ -725,8 +785,8 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
         ("header", "did you mean 'headers'?"),
         ("total_timout", "did you mean 'total_timeout'?"),
         ("verify", "set ssl_verify in ConnectionPoolConfig"),
-        ("checksum", "it is for download"),
-        ("max_response_size", "it is for stream and download; for the rest set it in HttpClientConfig"),
+        ("checksum", "only download takes it"),
+        ("max_response_size", "only stream and download take it; for other calls set it in HttpClientConfig"),
         ("x", "see HttpServiceClient.request"),
         ("streaming", "see HttpServiceClient.request"),  # not our own _stream
     ],

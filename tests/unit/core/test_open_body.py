@@ -41,7 +41,7 @@ def client_of_two() -> HttpServiceClient:
 
 
 def places_in_use(client: HttpServiceClient) -> int:
-    return sum(state.connections.in_use for _, state in client._call_builder.keys.items())
+    return sum(state.connections.in_use for _, state in client._call_builder.origins.items())
 
 
 class AtLine:

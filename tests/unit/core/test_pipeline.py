@@ -58,14 +58,14 @@ def test_the_layers_of_a_call_in_their_order() -> None:
     source = inspect.getsource(pipeline.call_pipeline)
     names = [
         "CallLayer",
-        "retry,",
+        "RetryLayer",
         "CircuitBreakerLayer",
-        "saving,",
-        "interceptors,",
+        "DownloadLayer",
+        "InterceptorsLayer",
         "AttemptTimeoutLayer",
-        "redirects,",
-        "compression,",
-        "cookies,",
+        "RedirectsLayer",
+        "CompressionLayer",
+        "CookiesLayer",
     ]
     places = [source.rindex(name) for name in names]
     assert places == sorted(places)
@@ -224,7 +224,7 @@ def test_an_attempt_whose_time_is_over_is_not_sent(front_end: FrontEnd) -> None:
     bench = Harness(front_end, slowly, enable_retry_policy=False)
     error = bench.error(AttemptTimeoutError, timeout=10.0)
     assert bench.sends == 1
-    assert "before it could be sent" in str(error)
+    assert "before its request could be sent" in str(error)
 
 
 def timing_out(bench: Harness, seconds: float) -> Any:
@@ -306,7 +306,7 @@ def test_a_redirect_to_another_host_takes_its_place_there(front_end: FrontEnd) -
     """Limits are by the host that is spoken to; all places are back afterwards."""
     bench = Harness(front_end, (302, {"Location": "https://other.example.com/"}), 200)
     bench.request()
-    keys = [key for key, _ in bench.client._call_builder.keys.items()]
+    keys = [key for key, _ in bench.client._call_builder.origins.items()]
     assert keys == [ORIGIN, "https://other.example.com"]
     assert [limit.in_use for limit in bench.limits] == [0, 0, 0]
 

@@ -104,7 +104,9 @@ class Scenario:
     def go_on(self) -> None:
         """The same client, the same circuit: a trial passes at once, and its places are free."""
         self.bench.transport.script = [200]
-        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = None  # the true drivers
+        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = (
+            None  # the true drivers
+        )
         assert self.bench.request().status_code == 200
         assert [limit.in_use for limit in self.bench.limits] == [0, 0]
 
@@ -123,7 +125,7 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
             at = len(scenario.seen)
             scenario.seen.append(type(effect))
             if isinstance(effect, Acquire):
-                scenario.discard_body(effect.ticket)
+                scenario.discard_body(effect.waiter)
             return interfere(at, perform, effect)
 
         return wrapped
@@ -275,7 +277,7 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
             yield acquire
             yield Sleep(0.0)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def never(seconds: float) -> None:
         await asyncio.Event().wait()
@@ -329,7 +331,7 @@ def test_a_grant_from_another_thread_wakes_the_task() -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
@@ -376,7 +378,7 @@ def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     if driver == "blocking":
         assert BlockingDriver(None, None).run(plan()) is False  # type: ignore[arg-type]
@@ -402,7 +404,7 @@ def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
 def test_both_places_share_one_pool_timeout() -> None:
     """Who waited for a place of the host waits for one of the client only for what is left."""
     bench = Harness(Blocking(), max_connections=1, max_connections_per_host=1)
-    exchange = Exchange(bench.client._call_builder.keys, bench.limits[0])
+    exchange = Exchange(bench.client._call_builder.origins, bench.limits[0])
     held = [bench.limits[0].acquire_later(), bench.state.connections.acquire_later()]
     call = bench.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
     plan = exchange(call.request, call)

@@ -94,7 +94,7 @@ def test_content_says_why_it_is_not_there(world: World) -> None:
     client = world.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
     with world.stream(client, "GET", URL) as response:
         assert list(response.iter_lines()) == ["a", "b"]
-        with pytest.raises(StreamError, match="taken in pieces"):
+        with pytest.raises(StreamError, match="read in pieces"):
             response.content  # noqa: B018  # it raises
     with world.stream(client, "GET", URL) as response:
         pass

@@ -47,7 +47,7 @@ def test_a_415_is_followed_by_the_plain_body_within_the_attempt(front_end: Front
     response = it.request("POST", data=LONG)
     assert (response.status_code, response.attempts) == (200, 1)
     assert sent(it) == [PACKED, PLAIN]
-    assert "415 to a body in gzip, sent again as it is" in response.explain()
+    assert "415 to a gzip body, sent again uncompressed" in response.explain()
     assert it.names() == ["coding_refused", "attempt_finished", "call_finished"]
 
 

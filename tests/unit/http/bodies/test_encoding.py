@@ -25,7 +25,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.bodies.encoding import EMPTY, UNSET, RequestBody, encode_body, encode_json
+from http_service_client.http.bodies.body import EMPTY
+from http_service_client.http.bodies.encoding import UNSET, RequestBody, encode_body
+from http_service_client.http.bodies.json import encode_json
 from http_service_client.http.content_codings.compression import compress, may_compress
 from http_service_client.http.content_codings.decoder import Decoder
 

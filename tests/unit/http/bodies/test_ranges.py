@@ -14,7 +14,7 @@ from http_service_client.http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
-    judge_answer,
+    judge_response,
     parse_content_range,
     resume_headers,
 )
@@ -149,18 +149,18 @@ def test_an_answer_is_judged(
 ) -> None:
     """100 of 300 bytes are there."""
     validators = Validators(TAG, OLD, DATE, 300)
-    assert judge_answer(status, Headers(headers), 100, validators) == judgement
+    assert judge_response(status, Headers(headers), 100, validators) == judgement
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "reason"),
     [
-        (206, {}, "without a Content-Range"),
-        (206, {"Content-Range": "items 100-299/300"}, "without a Content-Range"),
-        (206, {"Content-Range": "bytes */300"}, "without a Content-Range"),
-        (206, {"Content-Range": "bytes 101-299/300"}, "past a gap"),
-        (206, {"Content-Range": "bytes 0-99/300"}, "ends at byte 99, before"),
-        (206, {**PART, "Content-Length": "201"}, "not that of its Content-Range"),
+        (206, {}, "without a valid Content-Range"),
+        (206, {"Content-Range": "items 100-299/300"}, "without a valid Content-Range"),
+        (206, {"Content-Range": "bytes */300"}, "without a valid Content-Range"),
+        (206, {"Content-Range": "bytes 101-299/300"}, "after a gap"),
+        (206, {"Content-Range": "bytes 0-99/300"}, "ends at byte 99, but byte 100"),
+        (206, {**PART, "Content-Length": "201"}, "does not match its Content-Range"),
         (206, {**PART, "Content-Encoding": "gzip"}, "Content-Encoding"),
         (206, {**PART, "Content-Type": "Multipart/Byteranges; boundary=x"}, "several parts"),
         (204, {}, "status 204"),
@@ -171,7 +171,7 @@ def test_an_answer_is_judged(
 )
 def test_an_answer_that_cannot_be_used_is_refused(status: int, headers: dict[str, str], reason: str) -> None:
     """With the reason why."""
-    judgement = judge_answer(status, Headers(headers), 100, Validators(TAG, total=300))
+    judgement = judge_response(status, Headers(headers), 100, Validators(TAG, total=300))
     assert isinstance(judgement, Refuse)
     assert reason in judgement.reason
 
@@ -179,11 +179,11 @@ def test_an_answer_that_cannot_be_used_is_refused(status: int, headers: dict[str
 def test_a_file_that_is_all_there_is_complete() -> None:
     """A 416 says so when the length was not known, unless it is of another version."""
     answer = Headers({"Content-Range": "bytes */100", "ETag": TAG})
-    assert judge_answer(416, answer, 100, Validators(TAG)) == Complete(100)
-    assert judge_answer(416, answer, 100, Validators(TAG, total=100)) == Complete(100)
-    assert judge_answer(416, answer, 100, Validators('"v0"')) == Restart(False)
-    assert judge_answer(416, answer, 99, Validators(TAG)) == Restart(False)
-    assert judge_answer(416, Headers({"Content-Range": "bytes */0"}), 0, Validators(TAG)) == Restart(False)
+    assert judge_response(416, answer, 100, Validators(TAG)) == Complete(100)
+    assert judge_response(416, answer, 100, Validators(TAG, total=100)) == Complete(100)
+    assert judge_response(416, answer, 100, Validators('"v0"')) == Restart(False)
+    assert judge_response(416, answer, 99, Validators(TAG)) == Restart(False)
+    assert judge_response(416, Headers({"Content-Range": "bytes */0"}), 0, Validators(TAG)) == Restart(False)
 
 
 def test_validators_are_those_of_an_answer() -> None:
@@ -211,7 +211,7 @@ def test_no_answer_makes_a_gap(
     status: int, headers: dict[str, str], received: int, validators: Validators
 ) -> None:
     """Whatever the server says: what is continued joins on and goes on; nothing raises."""
-    judgement = judge_answer(status, Headers(headers), received, validators)
+    judgement = judge_response(status, Headers(headers), received, validators)
     if isinstance(judgement, Continue):
         assert status == 206
         assert 0 <= judgement.offset <= received < judgement.offset + judgement.length

@@ -17,13 +17,9 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import DecodingError, ResponseTooLargeError
 from http_service_client.http.content_codings import codecs as codings
-from http_service_client.http.content_codings.decoder import (
-    Decoder,
-    accept_encoding,
-    decode_text,
-    parse_content_type,
-)
+from http_service_client.http.content_codings.decoder import Decoder, accept_encoding
 from http_service_client.http.content_codings.libraries import load
+from http_service_client.http.media_types import decode_text, parse_content_type
 
 
 def raw_deflate(data: bytes) -> bytes:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.fast_path import FastHead, read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
-from http_service_client.http.http1.parser import _read_one_head
+from http_service_client.http.http1.parser import _parse_head
 from wire.responses.test_random_responses import ANSWERS, bent
 
 LIMITS = HeadLimits()
@@ -55,7 +55,7 @@ def by_aiohttp(data: bytes) -> Any:
 
 def check(data: bytes, plain: FastHead) -> None:
     """Both parsers see the same head, and a body of that length on a connection that lives on."""
-    ours, theirs = _read_one_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
+    ours, theirs = _parse_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
     assert (ours.status, ours.reason, ours.fields) == (plain.status, plain.reason, list(plain))
     assert (ours.length, ours.is_chunked, ours.is_last) == (plain.length, False, False)
     names = [(name, value.encode()) for name, value in plain]

@@ -1,0 +1,41 @@
+"""Interceptors made of functions, for tests."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Any
+
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+class Recorder:
+    """Notes each of its calls, and passes everything on."""
+
+    def __init__(self, story: list[str], name: str) -> None:
+        self.story, self.name = story, name
+
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        self.story.append(f"{self.name} request {context.attempt}")
+        return request
+
+    def intercept_response(self, response: Any, context: Any) -> Any:
+        self.story.append(f"{self.name} response {context.attempt}: {response.status_code}")
+        return response
+
+
+def on_request(function: Any) -> Any:
+    """A request interceptor made of one function."""
+
+    class OnRequest:
+        intercept_request = staticmethod(function)
+
+    return OnRequest()
+
+
+def on_response(function: Any) -> Any:
+    """A response interceptor made of one function."""
+
+    class OnResponse:
+        intercept_response = staticmethod(function)
+
+    return OnResponse()

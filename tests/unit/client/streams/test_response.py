@@ -1,0 +1,91 @@
+"""A streamed response: what it keeps, what ends it, and what its errors and its story say."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import ConnectionLostError, DecodingError, HttpResponse, SentState
+from http_service_client.events import AttemptFinished, CallFinished, Timeline
+from kit.fakes import RESET
+from kit.front_ends import World
+from kit.streaming import StreamingTransport
+
+URL = "https://api.example.com/feed"
+
+
+def itself(response: Any) -> Any:
+    """The response, which the asyncio front end of these tests wraps."""
+    return getattr(response, "_response", response)
+
+
+@pytest.mark.parametrize(
+    "copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy], ids=["pickle", "copy"]
+)
+def test_a_body_that_was_read_goes_along_with_a_copy(world: World, copied: Callable[[Any], Any]) -> None:
+    """A worker process gets the content with the head; a copy is a plain response."""
+    client = world.client(transport=StreamingTransport(b"one ", b"two", headers={"X-A": "1"}))
+    with world.stream(client, "GET", URL) as response:
+        response.read()
+        twin = copied(itself(response))
+    assert type(twin) is HttpResponse
+    assert (twin.content, twin.text) == (b"one two", "one two")
+    assert (twin.status_code, twin.headers["X-A"], twin.url) == (200, "1", URL)
+
+
+def test_a_body_that_was_not_read_is_missing_in_a_copy(world: World) -> None:
+    """Its connection stays behind."""
+    client = world.client(transport=StreamingTransport(b"one"))
+    with world.stream(client, "GET", URL) as response:
+        twin = pickle.loads(pickle.dumps(itself(response)))
+    assert twin.content == b""
+
+
+@pytest.mark.parametrize(
+    "last", [KeyboardInterrupt(), asyncio.CancelledError()], ids=["interrupt", "cancelled"]
+)
+def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
+    world: World, last: BaseException
+) -> None:
+    """As that of any other call: what was requested, and how it ended."""
+    client = world.client(transport=StreamingTransport(b"one", last))
+    with world.stream(client, "GET", URL) as response:
+        with pytest.raises(type(last)):
+            list(response.iter_bytes())
+        heading, *_, end = response.explain().splitlines()
+        assert heading == f"GET {URL}"
+        assert end.endswith(f"done: {type(last).__name__} after 1 attempt, abandoned")
+        assert isinstance(response.timeline[-1], CallFinished)
+    assert response.explain().splitlines() == [heading, *_, end]
+
+
+def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(world: World) -> None:
+    """The response tells it as its error does."""
+    client = world.client(transport=StreamingTransport(b"one", RESET))
+    with world.stream(client, "GET", URL) as response, pytest.raises(ConnectionLostError) as raised:
+        list(response.iter_bytes())
+    assert response.explain() == raised.value.timeline.explain()  # type: ignore[union-attr]
+    assert response.explain().startswith(f"GET {URL}\n")
+    assert isinstance(response.timeline[-1], CallFinished)
+
+
+@pytest.mark.parametrize("method", ["iter_lines", "iter_events"])
+def test_a_decoding_error_carries_what_every_error_carries(world: World, method: str) -> None:
+    """Response, request, timeline and sent state, also when a line of the body is at fault."""
+    transport = StreamingTransport(b"data: " + b"x" * 100)
+    client = world.client(transport=transport)
+    with world.stream(client, "GET", URL) as response, pytest.raises(DecodingError) as raised:
+        list(getattr(response, method)(max_length=10))
+    error = raised.value
+    assert error.response is itself(response)
+    assert error.request is response.request
+    assert error.sent_state is SentState.MAYBE_PROCESSED
+    assert isinstance(error.timeline, Timeline)
+    assert [type(event) for event in error.timeline] == [AttemptFinished, CallFinished]
+    assert error.timeline[-1].error == "DecodingError"
+    assert transport.sources[0].is_closed

@@ -1,0 +1,318 @@
+"""What interceptors may change, return and raise."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    HttpRequest,
+    HttpResponse,
+    InterceptorError,
+    InvalidRequestError,
+    SentState,
+)
+from kit.fakes import ORIGIN, URL, FrontEnd, Harness
+from kit.interceptors import Recorder, on_request, on_response
+
+VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
+
+
+def test_answering_without_the_network(front_end: FrontEnd) -> None:
+    """The rest of the request chain is skipped, the response chain is not, and nobody is told of a success."""
+    story: list[str] = []
+    cached = HttpResponse(200, content=b"cached")
+    bench = Harness(
+        front_end,
+        500,
+        request_interceptors=[on_request(lambda request, context: cached), Recorder(story, "after")],
+        response_interceptors=[Recorder(story, "back")],
+    )
+    response = bench.request()
+    assert (response.content, bench.sends) == (b"cached", 0)
+    assert story == ["back response 1: 200"]
+    assert response.request is not None
+    assert response.request.url == URL
+    assert bench.events[0].answered_by == "OnRequest.intercept_request"
+    snapshot = bench.state.breaker.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
+
+
+def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
+    """A cache hands out one object; what a call writes on it (request, timeline, data) is its own."""
+    cached = HttpResponse(200, content=b"[]")
+    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: cached)])
+    first = bench.request(url=f"{ORIGIN}/1", response_type=list[int])
+    second = bench.request(url=f"{ORIGIN}/2")
+    assert first.request is not None
+    assert second.request is not None
+    assert (first.request.url, second.request.url) == (f"{ORIGIN}/1", f"{ORIGIN}/2")
+    assert (first.data, second.data) == ([], None)
+    assert first.timeline is not second.timeline
+    assert cached.timeline is None
+
+
+def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
+    """The attempt after it goes to the network, and its success is the server's."""
+    answers = [HttpResponse(503)]
+    bench = Harness(
+        front_end,
+        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+    )
+    assert bench.request().attempts == 2
+    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    assert [event.answered_by for event in finished] == ["OnRequest.intercept_request", None]
+    assert bench.state.breaker.snapshot().successes == 1
+
+
+def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None:
+    """But it says nothing about the server."""
+    answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
+    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
+    assert bench.request().attempts == 3
+    assert bench.state.breaker.snapshot().failures == 0
+
+
+def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> None:
+    """So an unsafe request may be made after it; one that a server answered by 503 may not."""
+    answers = [HttpResponse(503)]
+    bench = Harness(
+        front_end,
+        *(503, 200),
+        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+    )
+    response = bench.request("POST")
+    assert (response.status_code, response.attempts, bench.sends) == (503, 2, 1)
+    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    assert [event.sent_state for event in finished] == [SentState.NEVER_SENT, SentState.ANSWERED]
+
+
+def test_replacing_request_and_response(front_end: FrontEnd) -> None:
+    """Another object may be returned for either."""
+    bench = Harness(
+        front_end,
+        request_interceptors=[
+            on_request(lambda request, context: HttpRequest("POST", f"{ORIGIN}/other", json=1))
+        ],
+        response_interceptors=[on_response(lambda response, context: HttpResponse(299))],
+    )
+    assert bench.request().status_code == 299
+    (sent,) = bench.transport.sent
+    assert (sent.method, sent.url, bench.transport.bodies) == ("POST", f"{ORIGIN}/other", [b"1"])
+    assert sent.headers["Content-Type"] == "application/json"
+
+
+def test_a_body_of_bytes_is_content(front_end: FrontEnd) -> None:
+    """`body` is what requests calls it; here the attribute of that name is the encoded body."""
+    bench = Harness(front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))])
+    with pytest.raises(InvalidRequestError, match="not of type bytes; set request"):
+        bench.request()
+
+
+@dataclass
+class Order:
+    amount: int
+
+
+@pytest.mark.parametrize(
+    ("options", "change", "body"),
+    [
+        ({"json": {"a": 1}}, lambda r: r.json.update(b=2), b'{"a":1,"b":2}'),
+        ({"json": [1]}, lambda r: r.json.append(2), b"[1,2]"),
+        ({"json": Order(1)}, lambda r: setattr(r.json, "amount", 2), b'{"amount":2}'),
+        ({"json": {"a": 1}}, lambda r: setattr(r, "json", 5), b"5"),
+        ({"json": {"a": 1}}, lambda r: setattr(r, "content", b"raw"), b"raw"),
+        ({"data": {"a": "1"}}, lambda r: r.data.update(b="2"), b"a=1&b=2"),
+        ({"data": [("a", "1")]}, lambda r: r.data.append(("a", "2")), b"a=1&a=2"),
+        ({}, lambda r: setattr(r, "json", {"new": True}), b'{"new":true}'),
+        ({}, lambda r: setattr(r, "data", b"new"), b"new"),
+    ],
+)
+def test_a_changed_body_is_encoded_anew(
+    front_end: FrontEnd, options: dict[str, Any], change: Any, body: bytes
+) -> None:
+    """In place or by assignment; Content-Length follows; the caller's own object is left alone."""
+    before = repr(options)
+
+    def intercept(request: Any, context: Any) -> Any:
+        change(request)
+        return request
+
+    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(intercept)])
+    bench.request("PUT", **options)
+    assert bench.transport.bodies == [body, body]  # a fresh copy for each attempt
+    assert bench.transport.sent[0].headers["Content-Length"] == str(len(body))
+    assert repr(options) == before
+
+
+def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
+    """What attempt 1 did to headers, nested json, URL or method is not seen by attempt 2."""
+    given = {"order": {"items": [1]}}
+    seen: list[Any] = []
+
+    def intercept(request: Any, context: Any) -> Any:
+        seen.append((request.method, request.url, request.headers.get("X-Mark"), str(request.json)))
+        request.headers["X-Mark"] = "1"
+        request.json["order"]["items"].append(2)
+        request.url += "/changed"
+        request.method = "PATCH"
+        request.idempotent = True
+        return request
+
+    bench = Harness(front_end, 503, 503, 200, request_interceptors=[on_request(intercept)])
+    assert bench.request("PUT", json=given).attempts == 3
+    assert seen == [("PUT", URL, None, str(given))] * 3
+    assert given == {"order": {"items": [1]}}
+    assert {request.method for request in bench.transport.sent} == {"PATCH"}
+
+
+def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
+    """A logger that looks at everything leaves the bytes as they were."""
+
+    def intercept(request: Any, context: Any) -> Any:
+        repr((request, request.json, request.data, request.files, request.content, request.headers))
+        return request
+
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
+    bench.request("POST", json={"z": 1, "a": [True, None]})
+    assert bench.transport.bodies == [b'{"z":1,"a":[true,null]}']
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda r: setattr(r, "url", "/relative"), "not absolute"),
+        (lambda r: setattr(r, "url", "ftp://x/"), "scheme"),
+        (lambda r: setattr(r, "url", None), "url must be a str"),
+        (lambda r: setattr(r, "method", "GET / HTTP/1.1\r\nX: y"), "method must be"),
+        (lambda r: setattr(r, "method", ""), "method must be"),
+        (lambda r: setattr(r, "method", None), "method must be"),
+        (lambda r: r.headers.__setitem__("X", "a\r\nEvil: 1"), "control character"),
+        (lambda r: r.headers.__setitem__("X Y", "a"), "header name"),
+        (lambda r: r.headers.__setitem__("Content-Length", "99"), "Content-Length"),
+        (lambda r: r.headers.__setitem__("Transfer-Encoding", "chunked"), "Transfer-Encoding"),
+        (lambda r: setattr(r, "headers", {"X": "a\nb"}), "control character"),
+        (lambda r: setattr(r, "headers", 5), "headers must be"),
+        (lambda r: setattr(r, "json", float("nan")), "(?i)nan"),
+        (lambda r: setattr(r, "json", object()), "json"),
+        (lambda r: setattr(r, "data", 5), "data"),
+    ],
+)
+def test_what_they_leave_behind_is_validated(front_end: FrontEnd, change: Any, message: str) -> None:
+    """Nothing that the client would refuse from a caller gets out through an interceptor."""
+
+    def intercept(request: Any, context: Any) -> Any:
+        change(request)
+        return request
+
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
+    error = bench.error(InvalidRequestError, "POST")
+    assert re.search(message, str(error)), error
+    assert (bench.sends, error.sent_state) == (0, SentState.NEVER_SENT)
+    assert isinstance(error.timeline[-1].error, str)
+    assert bench.state.breaker.snapshot().failures == 0
+
+
+def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
+    """By a plain dict too, as anyone would; a method may be written in lower case."""
+
+    def intercept(request: Any, context: Any) -> Any:
+        request.headers = {"X-Only": "1"}
+        request.method = "put"
+        return request
+
+    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
+    bench.request()
+    (sent,) = bench.transport.sent
+    assert sent.method == "PUT"
+    assert dict(sent.headers) == {"X-Only": "1", "Content-Length": "0"}
+
+
+@pytest.mark.parametrize(
+    ("result", "shown"), [(None, "NoneType"), (5, "int"), ("GET", "str"), (HttpRequest, "type")]
+)
+@pytest.mark.parametrize("side", ["request", "response"])
+def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: Any, shown: str) -> None:
+    """The forgotten `return request` above all: which interceptor, what it returned, what to return."""
+    make = on_request if side == "request" else on_response
+    bench = Harness(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
+    error = bench.error(InterceptorError)
+    assert isinstance(error, TypeError)
+    name = f"On{side.capitalize()}.intercept_{side}"
+    assert str(error).startswith(f"{name} returned {shown}; return ")
+    assert bench.sends == (side == "response")
+    assert bench.state.breaker.snapshot().failures == 0
+    assert error.sent_state is (SentState.ABANDONED if side == "response" else SentState.NEVER_SENT)
+    if side == "response":
+        assert error.response.status_code == 200
+
+
+def test_a_response_interceptor_must_not_return_a_request(front_end: FrontEnd) -> None:
+    """A request is no answer."""
+    bench = Harness(
+        front_end, response_interceptors=[on_response(lambda response, context: HttpRequest("GET", URL))]
+    )
+    bench.error(InterceptorError)
+
+
+class Unauthorised(Exception):
+    pass
+
+
+@pytest.mark.parametrize("side", ["request", "response"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
+def test_one_that_raises_ends_the_call(
+    front_end: FrontEnd, side: str, is_async: bool, total: float | None
+) -> None:
+    """Its own error, the same object, reaches the caller; no retry; the breaker learns nothing."""
+    error = Unauthorised("no token")
+
+    def intercept(message: Any, context: Any) -> Any:
+        raise error
+
+    async def intercept_async(message: Any, context: Any) -> Any:
+        await asyncio.sleep(0)
+        raise error
+
+    make = on_request if side == "request" else on_response
+    chain = {f"{side}_interceptors": [make(intercept_async if is_async else intercept)]}
+    bench = Harness(front_end, 503, **chain)
+    with pytest.raises(Unauthorised) as raised:
+        bench.request(total_timeout=total)
+    assert raised.value is error
+    assert bench.sends == (side == "response")
+    assert bench.sleeps == []
+    snapshot = bench.state.breaker.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
+    finished = bench.events[-1]
+    assert (finished.name, finished.error) == ("call_finished", "Unauthorised")
+    assert finished.sent_state is SentState.ABANDONED
+
+
+def test_a_trial_is_given_back_when_an_interceptor_raises(front_end: FrontEnd) -> None:
+    """Or else nobody could try the service again until the lease is over."""
+    failing = [True]
+
+    def intercept(request: Any, context: Any) -> Any:
+        if failing[0]:
+            raise Unauthorised
+        return request
+
+    bench = Harness(
+        front_end,
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 5.0, "success_threshold": 1},
+        request_interceptors=[on_request(intercept)],
+    )
+    bench.state.breaker.try_acquire().record_failure()
+    bench.clock.now += 5.0
+    with pytest.raises(Unauthorised):
+        bench.request()
+    failing[0] = False
+    assert bench.request().status_code == 200
+    assert bench.state.breaker.state == "closed"

@@ -1,0 +1,205 @@
+"""Which repetitions are safe, and what an error admits about its attempts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry_conditions import (
+    DEFAULT_CONDITIONS,
+)
+from http_service_client.errors import (
+    DecodingError,
+    Failure,
+    HttpClientError,
+    NameResolutionError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    SentState,
+    TlsError,
+    TlsVerificationError,
+    WriteTimeoutError,
+)
+from http_service_client.events import RetryStopped, StopReason
+from http_service_client.http.messages import HttpResponse
+from kit.fakes import (
+    READ_TIMEOUT,
+    REFUSED,
+    RESET,
+    SLOW,
+    FrontEnd,
+    Harness,
+    failure,
+    short,
+)
+
+EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
+NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
+
+
+def stop_reason(bench: Harness) -> StopReason | None:
+    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+
+
+SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
+UNSAFE_METHODS = ["POST", "PATCH"]
+
+
+@pytest.mark.parametrize("status", range(200, 600))
+def test_which_statuses_are_worth_a_retry(status: int) -> None:
+    """408, 425, 429, 500, 502, 503, 504 and nothing else."""
+    is_worth = any(condition.holds_for(HttpResponse(status)) for condition in DEFAULT_CONDITIONS)
+    assert is_worth is (status in {408, 425, 429, 500, 502, 503, 504})
+
+
+@pytest.mark.parametrize("method", [*SAFE_METHODS, *UNSAFE_METHODS])
+@pytest.mark.parametrize(
+    ("first", "when_unsafe"),
+    [
+        (REFUSED, True),  # connection refused: nothing left this machine
+        (failure(NameResolutionError, SentState.NEVER_SENT), True),
+        (failure(TlsError, SentState.NEVER_SENT), True),
+        (failure(PoolTimeoutError, SentState.NEVER_SENT), True),
+        ((429, {}), True),  # refused before processing
+        ((425, {}), True),
+        ((503, {"Retry-After": "0"}), True),
+        ((503, {}), False),
+        ((500, {}), False),
+        ((502, {}), False),
+        ((504, {}), False),
+        ((408, {}), False),
+        (READ_TIMEOUT, False),
+        (RESET, False),
+        (SLOW, False),
+        (failure(WriteTimeoutError), False),
+        (failure(DecodingError), False),
+    ],
+    ids=short,
+)
+def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_unsafe: bool) -> None:
+    """Idempotent methods are repeated always; others only when the server did not process them."""
+    bench = Harness(front_end, first, 200, **NO_BREAKER)
+    is_repeated = when_unsafe or method in SAFE_METHODS
+    if is_repeated:
+        assert bench.request(method).attempts == 2
+    elif isinstance(first, Failure):
+        assert bench.error(first.error_type, method).sent_state is SentState.MAYBE_PROCESSED
+    else:
+        assert bench.request(method).status_code == first[0]
+    assert bench.sends == 1 + is_repeated
+    assert stop_reason(bench) is (None if is_repeated else StopReason.NOT_SAFE)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "is_repeated"),
+    [
+        ("POST", {}, False),
+        ("POST", {"headers": {"Idempotency-Key": "k1"}}, True),
+        ("POST", {"headers": {"X-Idempotency-Key": "k1"}}, True),
+        ("POST", {"headers": {"x-idempotency-key": "k1"}}, True),
+        ("PATCH", {"headers": {"idempotency-KEY": "k1"}}, True),
+        ("POST", {"headers": {"Idempotency-Key": None}}, False),
+        ("POST", {"headers": {"Idempotency-Key": ""}}, False),
+        ("POST", {"headers": {"X-Idempotency-Key": " "}}, False),
+        ("POST", {"idempotent": True}, True),
+        ("POST", {"idempotent": None}, False),
+        ("POST", {"idempotent": False}, False),
+        ("POST", {"idempotent": False, "headers": {"Idempotency-Key": "k1"}}, False),
+        ("GET", {}, True),
+        ("GET", {"idempotent": False}, False),  # a GET that is not what it should be
+        ("PUT", {"idempotent": False}, False),
+    ],
+)
+def test_who_vouches_for_a_repetition(
+    front_end: FrontEnd, method: str, options: dict[str, Any], is_repeated: bool
+) -> None:
+    """A key in either header, or idempotent=True; idempotent=False overrules all."""
+    bench = Harness(front_end, READ_TIMEOUT, 200)
+    if is_repeated:
+        assert bench.request(method, **options).attempts == 2
+        keys = [request.headers.get("Idempotency-Key") for request in bench.transport.sent]
+        keys += [request.headers.get("X-Idempotency-Key") for request in bench.transport.sent]
+        assert set(keys) <= {None, "k1"}
+    else:
+        bench.error(ReadTimeoutError, method, **options)
+        assert bench.sends == 1
+
+
+def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
+    """One fresh key for each call, the same at each attempt; it makes the POST safe to repeat."""
+    bench = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert bench.request("POST").attempts == 3
+    keys = {request.headers["Idempotency-Key"] for request in bench.transport.sent}
+    assert len(keys) == 1
+    bench.request("PATCH")
+    assert bench.transport.sent[-1].headers["Idempotency-Key"] not in keys
+
+
+def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) -> None:
+    """An empty key says nothing to the server."""
+    bench = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert bench.request("POST", headers={"idempotency-key": ""}).attempts == 2
+    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in bench.transport.sent)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "key"),
+    [
+        ("GET", {}, None),
+        ("PUT", {}, None),
+        ("POST", {"headers": {"Idempotency-Key": "mine"}}, "mine"),
+        ("POST", {"headers": {"X-Idempotency-Key": "mine"}}, None),  # one key is enough
+        ("POST", {"idempotent": False}, None),
+    ],
+)
+def test_the_automatic_key_stays_away(
+    front_end: FrontEnd, method: str, options: dict[str, Any], key: str | None
+) -> None:
+    """Methods that need none get none; one's own is kept; idempotent=False is believed."""
+    bench = Harness(front_end, 200, auto_idempotency_key=True)
+    bench.request(method, **options)
+    assert bench.transport.sent[0].headers.get("Idempotency-Key") == key
+
+
+@pytest.mark.parametrize(("before", "after", "is_repeated"), [(None, "k", True), ("k", None, False)])
+def test_the_request_as_the_interceptors_left_it_decides(
+    front_end: FrontEnd, before: str | None, after: str | None, is_repeated: bool
+) -> None:
+    """A key that an interceptor adds counts, one that it takes away does not: what was sent is what matters."""
+
+    class ChangesKey:
+        def intercept_request(self, request: Any, context: Any) -> Any:
+            request.headers.pop("Idempotency-Key", None)
+            if after is not None:
+                request.headers["Idempotency-Key"] = after
+            return request
+
+    bench = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
+    if is_repeated:
+        assert bench.request("POST", headers={"Idempotency-Key": before}).attempts == 2
+    else:
+        bench.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
+        assert bench.sends == 1
+
+
+@pytest.mark.parametrize(
+    ("script", "state"),
+    [
+        ([REFUSED, REFUSED, REFUSED], SentState.NEVER_SENT),
+        ([READ_TIMEOUT, REFUSED, REFUSED], SentState.MAYBE_PROCESSED),
+        ([REFUSED, READ_TIMEOUT, REFUSED], SentState.MAYBE_PROCESSED),
+        ([503, REFUSED, REFUSED], SentState.ANSWERED),
+        ([429, REFUSED, REFUSED], SentState.REFUSED),
+        ([429, RESET, REFUSED], SentState.MAYBE_PROCESSED),
+        ([500, RESET, failure(TlsVerificationError, SentState.NEVER_SENT)], SentState.MAYBE_PROCESSED),
+    ],
+)
+def test_an_error_admits_to_the_worst_of_all_attempts(
+    front_end: FrontEnd, script: list[Any], state: SentState
+) -> None:
+    """Whatever the last attempt says: the first may have charged the customer."""
+    error = Harness(front_end, *script).error(HttpClientError)
+    assert error.sent_state is state
+    assert error.timeline[-1].sent_state is state

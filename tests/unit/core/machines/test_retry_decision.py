@@ -1,0 +1,97 @@
+"""When to retry, and after how long: every reason against it, and their order."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.backoff import ExponentialBackoff
+from http_service_client.core.machines.retry_decision import Situation, next_wait
+from http_service_client.core.machines.retry_settings import RetrySettings
+from http_service_client.events import StopReason
+
+SETTINGS = RetrySettings(max_attempts=3, backoff_strategy=ExponentialBackoff(max_delay=60.0))
+FINE = Situation(attempt=1, is_nested=False, retry_after=None, remaining=None)
+
+# Each reason, in the order in which they are looked at, by the one fact that makes it hold.
+REASONS: list[tuple[dict[str, Any], StopReason]] = [
+    ({"is_cut": True}, StopReason.DEADLINE),
+    ({"attempt": 3}, StopReason.EXHAUSTED),
+    ({"is_nested": True}, StopReason.NESTED),
+    ({"is_safe": False}, StopReason.NOT_SAFE),
+    ({"is_replayable": False}, StopReason.NOT_REPLAYABLE),
+    ({"retry_after": 30.5, "patience": 30.0}, StopReason.RETRY_AFTER_TOO_LONG),
+    ({"remaining": 2.0}, StopReason.DEADLINE),
+    ({"blocked_for": 2.5}, StopReason.CIRCUIT_OPEN),
+]
+
+
+class OneSecond:
+    """A strategy of a user's own, with no largest delay."""
+
+    def delays(self, random: Callable[[], float]) -> Iterator[float]:
+        return itertools.repeat(1.0)
+
+
+def delays(*seconds: float) -> Iterator[float]:
+    return iter(seconds or (2.0, 4.0))
+
+
+@pytest.mark.parametrize(("fact", "reason"), REASONS, ids=lambda value: ascii(value))
+def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopReason) -> None:
+    """One fact against a retry is enough."""
+    assert next_wait(SETTINGS, FINE._replace(**fact), delays()) is reason
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(REASONS, 2)), ids=lambda _: "")
+def test_the_first_reason_of_the_table_is_the_one_that_is_given(
+    first: tuple[dict[str, Any], StopReason], second: tuple[dict[str, Any], StopReason]
+) -> None:
+    """Where two hold, the caller reads the one that stands higher in the table."""
+    situation = FINE._replace(**{**second[0], **first[0]})
+    assert next_wait(SETTINGS, situation, delays()) is first[1]
+
+
+@pytest.mark.parametrize(
+    ("situation", "wait"),
+    [
+        (FINE, 2.0),
+        (FINE._replace(attempt=2), 2.0),
+        (FINE._replace(retry_after=0.0), 2.0),
+        (FINE._replace(retry_after=1.9), 2.0),
+        (FINE._replace(retry_after=2.1), 2.1),
+        (FINE._replace(retry_after=30.0, patience=30.0), 30.0),
+        (FINE._replace(retry_after=60.0), 60.0),
+        (FINE._replace(remaining=2.001), 2.0),
+        (FINE._replace(blocked_for=2.0), 2.0),
+        (FINE._replace(blocked_for=-5.0), 2.0),
+    ],
+)
+def test_the_wait_is_the_longer_of_backoff_and_retry_after(situation: Situation, wait: float) -> None:
+    """Each limit still holds when it is met exactly; a deadline must be later than the wait."""
+    assert next_wait(SETTINGS, situation, delays()) == wait
+
+
+def test_a_retry_after_beyond_the_largest_backoff_is_not_waited_for() -> None:
+    """`max_delay` of the strategy is the policy's own patience; a strategy without one has no such limit."""
+    situation = FINE._replace(retry_after=60.5)
+    boundless = RetrySettings(backoff_strategy=OneSecond())
+    assert next_wait(SETTINGS, situation, delays()) is StopReason.RETRY_AFTER_TOO_LONG
+    assert next_wait(boundless, situation, delays()) == 60.5
+
+
+def test_nested_retries_happen_where_the_policy_says_so() -> None:
+    """`nested=True` multiplies the attempts on purpose."""
+    nested = RetrySettings(nested=True)
+    assert next_wait(nested, FINE._replace(is_nested=True), delays()) == 2.0
+
+
+@pytest.mark.parametrize("fact", [fact for fact, _ in REASONS[:5]], ids=lambda value: ascii(value))
+def test_no_delay_is_drawn_for_a_wait_that_cannot_be(fact: dict[str, Any]) -> None:
+    """So the next wait has the delay that is its own."""
+    left = delays(2.0, 4.0)
+    next_wait(SETTINGS, FINE._replace(**fact), left)
+    assert next(left) == 2.0

@@ -1,0 +1,213 @@
+"""Only one level retries."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.retry_conditions import (
+    RetryCondition,
+)
+from http_service_client.core.nesting import Scope, current_scope
+from http_service_client.errors import (
+    ConnectionLostError,
+)
+from http_service_client.events import RetryStopped, StopReason
+from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
+from kit.fakes import (
+    RESET,
+    URL,
+    FakeClock,
+    FrontEnd,
+    Harness,
+    run_task,
+)
+
+EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
+NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
+
+
+def stop_reason(bench: Harness) -> StopReason | None:
+    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+
+
+def test_false_is_a_single_attempt(front_end: FrontEnd) -> None:
+    """retry_policy=False or None for one call; True is the client's own."""
+    for value, sends in [(False, 1), (None, 1), (True, 3), (RetryPolicy(2), 2)]:
+        bench = Harness(front_end, 503)
+        bench.request(retry_policy=value)
+        assert bench.sends == sends
+
+
+def test_no_policy_at_all(front_end: FrontEnd) -> None:
+    """enable_retry_policy=False: one attempt, unless the call brings its own."""
+    bench = Harness(front_end, 503, enable_retry_policy=False)
+    bench.request()
+    assert bench.sends == 1
+    bench.request(retry_policy=RetryPolicy(2))
+    assert bench.sends == 3
+
+
+def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
+    clock = FakeClock()
+    return RetryPolicy(attempts, ConstantBackoff(0.0), clock=clock, **options)
+
+
+@pytest.mark.parametrize(("is_nested", "sends"), [(False, 3), (True, 9)])
+def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_nested: bool, sends: int) -> None:
+    """Only one level retries: 3, not 9. With nested=True they multiply, as was asked for."""
+    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER)
+    guarded = policy_of().apply(bench.front_end.calling(bench.client))
+    assert front_end.run(guarded).status_code == 503
+    assert bench.sends == sends
+    assert (stop_reason(bench) is StopReason.NESTED) is not is_nested
+
+
+@pytest.mark.parametrize(
+    ("nested", "calls"),
+    [
+        ((False, False, False), 3),
+        ((True, False, False), 3),
+        ((False, True, False), 9),
+        ((True, True, True), 27),
+    ],
+)
+def test_nested_decorators(front_end: FrontEnd, nested: tuple[bool, ...], calls: int) -> None:
+    """Three policies of three attempts make 3 calls, not 27. (Outermost first.)"""
+    count = 0
+
+    def body() -> int:
+        nonlocal count
+        count += 1
+        return 503
+
+    condition = [RetryCondition.on_result(lambda value: value == 503)]
+    function = front_end.function(body)
+    for is_nested in reversed(nested):
+        function = policy_of(retry_conditions=condition, nested=is_nested).apply(function)
+    assert front_end.run(function) == 503
+    assert count == calls
+
+
+def test_nested_across_tasks() -> None:
+    """Tasks that a guarded function starts are inside of it: 2 calls × 3 attempts, not × 9."""
+    from kit.fakes import Tasks
+
+    bench = Harness(Tasks(), 503, **NO_BREAKER)
+
+    async def both() -> int:
+        responses = await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
+        return max(response.status_code for response in responses)
+
+    condition = [RetryCondition.on_result(lambda value: value == 503)]
+    assert run_task(policy_of(retry_conditions=condition).apply(both)()) == 503
+    assert bench.sends == 6
+
+
+def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
+    """The enclosing policy is in charge of nothing any more: a worker begun inside must not inherit it."""
+    from kit.fakes import Tasks
+
+    bench = Harness(Tasks(), 503, **NO_BREAKER)
+
+    async def main() -> None:
+        gate = asyncio.Event()
+
+        async def worker() -> None:
+            await gate.wait()
+            await bench.client.get_async(URL)
+
+        async def start() -> asyncio.Task[None]:
+            return asyncio.create_task(worker())
+
+        task = await policy_of().apply(start)()
+        gate.set()
+        await task
+
+    run_task(main())
+    assert bench.sends == 3
+
+
+def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd) -> None:
+    """retry(breaker(call)): the retry policy is in charge, however many guards are between."""
+    bench = Harness(front_end, 503, **NO_BREAKER)
+    breaker = CircuitBreakerPolicy(failure_threshold=99)
+    guarded = policy_of().apply(breaker.apply(front_end.calling(bench.client)))
+    front_end.run(guarded)
+    assert bench.sends == 3
+    assert breaker.snapshot().failures == 3
+
+
+def test_a_breaker_alone_is_in_charge_of_no_retries(front_end: FrontEnd) -> None:
+    """A client's calls inside of it make all their attempts."""
+    bench = Harness(front_end, 503, **NO_BREAKER)
+    front_end.run(CircuitBreakerPolicy().apply(front_end.calling(bench.client)))
+    assert bench.sends == 3
+
+
+def test_scopes_are_left(front_end: FrontEnd) -> None:
+    """After calls and guarded functions, whatever came of them, nobody is in charge."""
+    bench = Harness(front_end, RESET, **NO_BREAKER)
+    calling = front_end.calling(bench.client, retry_policy=None)
+    breaker = CircuitBreakerPolicy(failure_threshold=99)
+    for function in (calling, breaker.apply(calling), policy_of().apply(calling)):
+        left: list[Any] = []
+
+        def blocking(function: Any = function, left: list[Any] = left) -> None:
+            with pytest.raises(ConnectionLostError):
+                function()
+            left.append(current_scope())
+
+        async def in_task(function: Any = function, left: list[Any] = left) -> None:
+            with pytest.raises(ConnectionLostError):
+                await function()
+            left.append(current_scope())
+
+        front_end.run(blocking if front_end.name == "blocking" else in_task)
+        assert left == [None]
+
+
+def test_a_chain_of_tasks_does_not_grow() -> None:
+    """A worker that starts its successor from within holds on to no scope of those before."""
+    depths: list[int] = []
+
+    async def main() -> None:
+        done = asyncio.Event()
+
+        async def generation(number: int) -> None:
+            await asyncio.sleep(0)  # the one before has left its scope
+            depth, mine = 0, Scope(retries=False)
+            scope = mine
+            while scope.outer is not None:
+                depth, scope = depth + 1, scope.outer
+            depths.append(depth)
+            if number < 10:
+                follower.append(asyncio.create_task(generation(number + 1)))
+            else:
+                done.set()
+            mine.leave()
+
+        follower = [asyncio.create_task(generation(0))]
+        await done.wait()
+
+    run_task(main())
+    assert set(depths) == {0}
+
+
+def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd) -> None:
+    """Fetching a token for each attempt must not multiply the attempts: 3 × 1, not 3 × 3."""
+    tokens = Harness(front_end, 503, **NO_BREAKER)
+
+    class FetchToken:
+        async def intercept_request(self, request: Any, context: Any) -> Any:
+            await tokens.client.get_async("https://tokens.example.com/")
+            return request
+
+    bench = Harness(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
+    bench.request()
+    assert (bench.sends, tokens.sends) == (3, 3)
+    tokens.request()
+    assert tokens.sends == 6  # on its own, it retries again

@@ -1,0 +1,290 @@
+"""What a guarded function shows the circuit breaker."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitBreakerState,
+    CircuitOpenError,
+    ConfigurationError,
+    HttpResponse,
+    HttpStatusError,
+    deadline,
+)
+from http_service_client.errors import (
+    ConnectError,
+    DeadlineExceededError,
+    HttpClientError,
+    InvalidRequestError,
+    PoolTimeoutError,
+    ReadTimeoutError,
+    ResponseValidationError,
+    SentState,
+)
+from kit.fakes import RESET, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.guarded import Failing, PaymentError, breaking, raising_on, retrying
+
+OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
+
+
+def client_error(
+    kind: type[HttpClientError], state: SentState = SentState.MAYBE_PROCESSED
+) -> HttpClientError:
+    return kind("it failed", sent_state=state)
+
+
+@pytest.mark.parametrize(
+    ("error", "counts"),
+    [
+        (PaymentError(), (0, 1, 0)),
+        (ConnectionError(), (0, 1, 0)),
+        (client_error(ConnectError, SentState.NEVER_SENT), (0, 1, 0)),
+        (client_error(ReadTimeoutError), (0, 1, 0)),
+        (client_error(ReadTimeoutError, SentState.ABANDONED), (0, 0, 1)),
+        (client_error(DeadlineExceededError), (0, 0, 1)),
+        (client_error(PoolTimeoutError), (0, 0, 1)),
+        (client_error(InvalidRequestError), (0, 0, 1)),
+        (client_error(ResponseValidationError), (0, 0, 1)),
+        (client_error(CircuitOpenError), (0, 0, 1)),
+        (ConfigurationError("x"), (0, 0, 1)),
+        (HttpStatusError("x", response=HttpResponse(404)), (1, 0, 0)),
+        (HttpStatusError("x", response=HttpResponse(429)), (0, 1, 0)),
+        (HttpStatusError("x", response=HttpResponse(500)), (0, 1, 0)),
+        (KeyboardInterrupt(), (0, 0, 1)),
+        (SystemExit(), (0, 0, 1)),
+        (GeneratorExit(), (0, 0, 1)),
+        (asyncio.CancelledError(), (0, 0, 1)),
+        (concurrent.futures.CancelledError(), (0, 0, 1)),  # an Exception, of work in another thread
+    ],
+    ids=short,
+)
+@pytest.mark.parametrize("way", ["apply", "with"])
+def test_what_an_error_tells_the_breaker(
+    front_end: FrontEnd, way: str, error: BaseException, counts: tuple[int, int, int]
+) -> None:
+    """Failures of the service, and neither its caller's mistakes nor its caller's changes of mind."""
+    policy = breaking(threshold=99)
+
+    def body() -> None:
+        raise error
+
+    def with_block() -> None:
+        with policy:
+            raise error
+
+    async def with_block_async() -> None:
+        async with policy:
+            raise error
+
+    if way == "apply":
+        function = policy.apply(front_end.function(body))
+    else:
+        function = with_block if front_end.name == "blocking" else with_block_async
+    with pytest.raises(type(error)):
+        if front_end.name == "blocking":
+            function()
+        else:
+            # By hand: a loop has its own thoughts on KeyboardInterrupt.
+            coroutine = function()
+            while True:
+                coroutine.send(None)
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
+
+
+@pytest.mark.parametrize(
+    ("status", "is_failure"),
+    [(200, False), (402, False), (404, False), (408, True), (429, True), (500, True), (503, True)],
+)
+def test_the_status_behind_an_error(front_end: FrontEnd, status: int, is_failure: bool) -> None:
+    """A 402 turned into an exception is no failure of the service; a 503 is."""
+    policy = breaking()
+    bench = Harness(front_end, status, enable_retry_policy=False)
+    with pytest.raises(PaymentError):
+        front_end.run(policy.apply(raising_on(status, bench, front_end)))
+    assert policy.state is (OPEN if is_failure else CLOSED)
+
+
+@pytest.mark.parametrize(("status", "is_failure"), [(200, False), (404, False), (429, True), (503, True)])
+def test_a_response_that_is_returned_speaks_by_its_status(
+    front_end: FrontEnd, status: int, is_failure: bool
+) -> None:
+    """Returning a 503 is no success."""
+    policy = breaking()
+    front_end.run(policy.apply(front_end.function(lambda: HttpResponse(status))))
+    assert policy.state is (OPEN if is_failure else CLOSED)
+
+
+def test_a_transport_error_behind_an_error(front_end: FrontEnd) -> None:
+    """The reset behind the function's own exception is a failure."""
+    policy = breaking()
+    bench = Harness(front_end, RESET, enable_retry_policy=False)
+    calling = front_end.calling(bench.client)
+    if front_end.name == "blocking":
+
+        def function() -> None:
+            try:
+                calling()
+            except ConnectionError:
+                raise PaymentError from None
+    else:
+
+        async def function() -> None:
+            try:
+                await calling()
+            except ConnectionError:
+                raise PaymentError from None
+
+    with pytest.raises(PaymentError):
+        front_end.run(policy.apply(function))
+    assert policy.state is OPEN
+
+
+def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
+    """And its trial is free at once."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+
+    async def main() -> None:
+        started = asyncio.Event()
+
+        @policy.apply
+        async def hang() -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        with pytest.raises(PaymentError):
+            await policy.apply(Tasks().function(Failing(1)))()
+        clock.now += 5.0
+        task = asyncio.create_task(hang())
+        await started.wait()
+        assert policy.state is HALF_OPEN
+        with pytest.raises(CircuitOpenError):
+            await hang()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await policy.apply(Tasks().function(lambda: "in"))() == "in"
+        assert policy.state is CLOSED
+
+    run_task(main())
+
+
+@pytest.mark.parametrize("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)
+def test_what_comes_after_the_circuit_has_opened_is_late(front_end: FrontEnd, result: Any) -> None:
+    """Whatever it is: it says nothing about the time since."""
+    policy = breaking()
+
+    def body() -> Any:
+        policy.isolate()
+        policy.reset()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    function = policy.apply(front_end.function(body))
+    if isinstance(result, Exception):
+        with pytest.raises(PaymentError):
+            front_end.run(function)
+    else:
+        assert front_end.run(function) is result
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.late) == (0, 0, 1)
+    assert policy.state is CLOSED
+
+
+def test_trials_of_guarded_functions_close_the_circuit(front_end: FrontEnd) -> None:
+    """One failed and two successful ones, each settled at once."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=2, clock=clock.monotonic)
+    function = policy.apply(front_end.function(Failing(2)))
+    states = []
+    for _ in range(2):
+        with pytest.raises(PaymentError):
+            front_end.run(function)
+        states.append(policy.state)
+        clock.now += 5.0
+    for _ in range(3):
+        front_end.run(function)
+        states.append(policy.state)
+    assert states == [OPEN, OPEN, HALF_OPEN, CLOSED, CLOSED]
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (3, 2)
+
+
+@pytest.mark.parametrize("make", [retrying, breaking])
+def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
+    """`call` and `call_async` are what `apply` makes, for once."""
+    policy, body = make(), Mock(return_value="done")
+    call = policy.call if front_end.name == "blocking" else policy.call_async
+    assert front_end.run(call, front_end.function(body), 1) == "done"
+    body.assert_called_once_with(1)
+    if isinstance(policy, CircuitBreakerPolicy):
+        assert policy.snapshot().successes == 1
+
+
+def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
+    """As a deadline: it nests by the minimum, and is over with the guarded call."""
+    bench = Harness(front_end)
+    policy = CircuitBreakerPolicy(timeout=2.0, clock=FakeClock().monotonic)
+    front_end.run(policy.apply(front_end.calling(bench.client)))
+    front_end.run(policy.apply(front_end.calling(bench.client, timeout=1.0)))
+    front_end.run(front_end.calling(bench.client))
+    with deadline(0.5, clock=FakeClock().monotonic):
+        front_end.run(policy.apply(front_end.calling(bench.client)))
+    assert [timeout.total for timeout in bench.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "error", "counts"),
+    [
+        (1.9, None, (1, 0, 0)),
+        (2.0, None, (0, 1, 0)),
+        (9.0, None, (0, 1, 0)),
+        (9.0, HttpStatusError("x", response=HttpResponse(402)), (0, 1, 0)),
+        (9.0, asyncio.CancelledError(), (0, 0, 1)),
+        (9.0, KeyboardInterrupt(), (0, 0, 1)),
+    ],
+    ids=short,
+)
+def test_a_call_that_took_too_long_is_a_failure(
+    seconds: float, error: BaseException | None, counts: tuple[int, int, int]
+) -> None:
+    """Even when it returned in the end; an interruption stays no evidence."""
+    clock = FakeClock()
+    policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
+
+    def body() -> str:
+        clock.now += seconds
+        if error is not None:
+            raise error
+        return "late but there"
+
+    if error is None:
+        assert policy.apply(body)() == "late but there"
+    else:
+        with pytest.raises(type(error)):
+            policy.apply(body)()
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
+
+
+def test_a_timeout_that_is_changed_holds_from_the_next_call_on() -> None:
+    clock = FakeClock()
+    policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
+
+    def slow(timeout: float | None) -> None:
+        policy.timeout = timeout
+        clock.now += 3.0
+
+    guarded = policy.apply(slow)
+    guarded(None)
+    guarded(9.0)
+    guarded(9.0)
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (2, 1)

@@ -1,0 +1,148 @@
+"""What of a function's errors, and of the HTTP outcomes inside it, is worth a retry."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerState,
+    CircuitOpenError,
+    ConstantBackoff,
+    RetryCondition,
+    RetryPolicy,
+)
+from http_service_client.errors import (
+    ConnectError,
+    InvalidRequestError,
+    ReadTimeoutError,
+    TlsVerificationError,
+)
+from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.guarded import Failing, PaymentError, raising_on, retrying
+
+OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (ConnectionError("x"), 3),
+        (ConnectionResetError("x"), 3),
+        (TimeoutError("x"), 3),
+        (asyncio.TimeoutError(), 3),
+        (ConnectError("x"), 3),
+        (ReadTimeoutError("x"), 3),
+        (TlsVerificationError("x"), 1),
+        (PaymentError("x"), 1),
+        (ValueError("x"), 1),
+        (InvalidRequestError("x"), 1),
+        (CircuitOpenError("x"), 1),
+        (asyncio.CancelledError(), 1),
+        (KeyboardInterrupt(), 1),
+    ],
+    ids=short,
+)
+def test_the_default_conditions_on_errors(front_end: FrontEnd, error: BaseException, calls: int) -> None:
+    """Transport errors of ours and the builtins they derive from; nothing of the program's own."""
+    if front_end.name == "blocking" and isinstance(error, asyncio.CancelledError):
+        pytest.skip("of tasks")
+    body = Failing(99, error)
+    policy = RetryPolicy(3, ConstantBackoff(0.0))
+    with pytest.raises(type(error)):
+        front_end.run(policy.apply(front_end.function(body)))
+    assert body.calls == calls
+
+
+def test_an_error_caused_by_a_named_one_is_worth_it(front_end: FrontEnd) -> None:
+    """`raise EmailError from error`: the cause counts, as it does inside the client."""
+    calls: list[int] = []
+
+    def body() -> None:
+        calls.append(1)
+        raise PaymentError from ConnectionResetError()
+
+    with pytest.raises(PaymentError):
+        front_end.run(retrying(3, ConnectionError).apply(front_end.function(body)))
+    assert len(calls) == 3
+
+
+def test_a_status_behind_the_function_s_own_error_is_seen(front_end: FrontEnd) -> None:
+    """on_status_codes([503]) holds when the function turned a 503 into its own exception."""
+    bench = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
+    policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
+    assert front_end.run(policy.apply(raising_on(503, bench, front_end))).status_code == 200
+    assert bench.sends == 3
+
+
+def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> None:
+    """An error of the second attempt, which made no call, is not blamed on the 503 of the first."""
+    bench = Harness(front_end, 503, enable_retry_policy=False)
+    policy = retrying(5, retry_conditions=[RetryCondition.on_status_codes([503])])
+    calls: list[int] = []
+    calling = raising_on(503, bench, front_end)
+
+    if front_end.name == "blocking":
+
+        def function() -> Any:
+            calls.append(1)
+            if len(calls) > 1:
+                raise PaymentError("before any call")
+            return calling()
+    else:
+
+        async def function() -> Any:
+            calls.append(1)
+            if len(calls) > 1:
+                raise PaymentError("before any call")
+            return await calling()
+
+    with pytest.raises(PaymentError, match="before any call"):
+        front_end.run(policy.apply(function))
+    assert len(calls) == 2
+
+
+def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
+    """A task of the first attempt gets its 503 while the second one is waited for: not the second one's."""
+    bench = Harness(Tasks(), 503, enable_retry_policy=False)
+    clock, calls, stragglers = FakeClock(), [], []
+
+    async def sleep(seconds: float) -> None:
+        await asyncio.gather(*stragglers)
+
+    clock.sleep_async = sleep  # type: ignore[method-assign]
+
+    async def function() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            stragglers.append(asyncio.create_task(bench.client.get_async(URL)))
+            raise ConnectionError
+        raise PaymentError
+
+    conditions = [RetryCondition.on_status_codes([503]), RetryCondition.on_exceptions([ConnectionError])]
+    policy = RetryPolicy(5, ConstantBackoff(1.0), conditions, clock=clock)
+    with pytest.raises(PaymentError):
+        run_task(policy.apply(function)())
+    assert (len(calls), bench.sends) == (2, 1)
+
+
+@pytest.mark.parametrize("how", ["task", "gather", "to_thread"])
+def test_a_call_made_elsewhere_is_seen(how: str) -> None:
+    """In a child task, in several, or in a thread that carries the context."""
+    bench = Harness(Tasks(), 503, enable_retry_policy=False)
+
+    async def function() -> None:
+        if how == "task":
+            await asyncio.create_task(bench.client.get_async(URL))
+        elif how == "gather":
+            await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
+        else:
+            await asyncio.to_thread(bench.client.get, URL)
+        raise PaymentError
+
+    policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
+    with pytest.raises(PaymentError):
+        run_task(policy.apply(function)())
+    assert bench.sends == (6 if how == "gather" else 3)
