@@ -1,6 +1,6 @@
-"""How the documentation is built: Sphinx, with pages in Markdown (MyST) and the furo theme.
+"""The build of the documentation: Sphinx, with pages in Markdown (MyST) and the furo theme.
 
-The build needs no network: there is no intersphinx, whose inventories would have to be fetched.
+The build needs no network: it does without intersphinx, whose inventories would have to be fetched.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(_HERE / "_ext"))
-# The checkout before an installed copy, so that the pages show the code beside them.
+# The checkout comes before an installed copy, so that the pages describe the code beside them.
 sys.path.insert(0, str(_HERE.parent))
 
 from http_service_client._version import __version__  # noqa: E402  # needs the path above
@@ -26,7 +26,7 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "public_n
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3  # so that pages may link to each other's headings
+myst_heading_anchors = 3  # so that pages can link to headings of other pages
 
 html_theme = "furo"
 html_title = f"http-service-client {version}"

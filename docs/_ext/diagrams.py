@@ -61,7 +61,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class State:
-    """A state of the breaker.   comment: the one beside its member of the enum."""
+    """A state of the breaker.   comment: the one beside the member of the enum."""
 
     name: str
     comment: str
@@ -69,7 +69,7 @@ class State:
 
 @dataclass(frozen=True)
 class Transition:
-    """One row of the breaker's table. `source` is None for "any"."""
+    """One row of the breaker's table. source: None for "any"."""
 
     source: str | None
     target: str
@@ -77,7 +77,7 @@ class Transition:
 
 
 def pipeline_stages(source: str | None = None) -> list[Stage]:
-    """The layers in the order in which a request meets them, the exchange last.
+    """The layers in the order in which a request passes them, the exchange last.
 
     source: the text of `core/pipeline.py`; None for the package's own.
     """
@@ -101,7 +101,7 @@ def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stag
     shown = ast.unparse(made)
     made_by = getattr(module, str(_called(made)), None) if isinstance(made, ast.Call) else None
     if made_by is None or not inspect.isclass(made_by):
-        raise StaleDiagramError(f"{shown} in call_pipeline is not a layer that can be looked up")
+        raise StaleDiagramError(f"{shown} in call_pipeline is not the name of a layer")
     comment = comments.get(node.end_lineno or 0)
     if not comment:
         raise StaleDiagramError(f"{shown} in call_pipeline needs a comment beside it: the drawing shows it")
@@ -116,7 +116,7 @@ def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stag
 
 
 def _repeats(layer: type) -> bool:
-    """Whether the layer proceeds from inside a loop."""
+    """Whether the layer calls `proceed` inside a loop."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(layer)))
     loops = [node for node in ast.walk(tree) if isinstance(node, (ast.While, ast.For))]
     inside = (call for loop in loops for call in ast.walk(loop) if isinstance(call, ast.Call))

@@ -1,17 +1,17 @@
-"""Documents the package by its public names: where they are, what they take, and that no page names others.
+"""Documents the package by its public names only.
 
-The public modules are those of `tests/architecture/rooms.py`. A class is documented by the public path that
-`api.md` gives for it; autodoc records the internal module as its canonical name, so that references in
-annotations find it. What this extension adds:
+The public modules are listed in `tests/architecture/rooms.py`. `api.md` names each class by its public path;
+autodoc records the internal module as the canonical name, so that references in annotations find it. This
+extension adds:
 
-- a default is shown as a reader would write it: `{}` for a factory, `10_485_760`, `...` where leaving the
-  argument out is a case of its own;
-- a signature is left out where it says nothing (enumerations, protocols, errors) or is not for users
+- a default is shown as a reader would write it: `{}` for a factory, `10_485_760`, and `...` if a missing
+  argument differs from every value;
+- a signature is omitted if it says nothing (enumerations, protocols, errors) or is not for users
   (responses and circuits that only a client makes);
 - the comment beside a member of an enumeration is its description;
-- a page that names an internal module is a warning, also where the name came from a docstring.
+- a page that names an internal module causes a warning, even if the name comes from a docstring.
 
-What needs no Sphinx is above `setup`, so that tests run it.
+Only `setup` needs Sphinx; tests run the rest without it.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def public_module(name: str) -> ModuleType:
 
 
 def is_public(dotted: str) -> bool:
-    """Whether a name that begins with the package's is a public module, or begins with a public name.
+    """Whether a dotted name is a public module, or starts with a public name of one.
 
     >>> (
     ...     is_public("http_service_client.policies.RetryPolicy.apply"),
@@ -79,7 +79,7 @@ class _Shown:
 
 
 def shown_default(value: Any) -> Any:
-    """A default as a reader would write it; the value itself where its `repr` is just that.
+    """A default as a reader would write it; the value itself if its `repr` already reads well.
 
     >>> import random, time
     >>> (
@@ -105,15 +105,15 @@ def shown_default(value: Any) -> Any:
 
 
 def shown_factory(factory: Callable[[], Any]) -> Any:
-    """What a factory of defaults makes, as a reader would write it."""
+    """The product of a default factory, as a reader would write it."""
     made = factory()
     return dict(made) if isinstance(made, Mapping) else _Shown(f"{type(made).__name__}()")
 
 
 def with_shown_defaults(function: Any) -> None:
-    """Give a function a signature whose defaults read well, and no annotation of `**options` alone.
+    """Give a function a signature with readable defaults, and remove the internal annotation of `**options`.
 
-    The keywords behind `**options` are one table for all verbs, in docs/configuration.md.
+    One table in docs/configuration.md lists the keywords behind `**options` for all verbs.
     """
     try:
         signature = inspect.signature(function)
@@ -137,7 +137,7 @@ def with_shown_defaults(function: Any) -> None:
 
 
 def _factories(function: Any) -> dict[str, Callable[[], Any]]:
-    """The factories of a dataclass's fields, by the generated `__init__`."""
+    """The default factories of a dataclass, by field; function: its generated `__init__`."""
     owner, _, name = getattr(function, "__qualname__", "").rpartition(".")
     cls = getattr(inspect.unwrap(function), "__globals__", {}).get(owner)
     if name != "__init__" or not is_dataclass(cls):
@@ -146,11 +146,11 @@ def _factories(function: Any) -> dict[str, Callable[[], Any]]:
 
 
 def has_no_signature(cls: Any) -> bool:
-    """Whether the arguments of a class are not for its users, or say nothing."""
+    """Whether the arguments of a class say nothing, or are not for users."""
     if not inspect.isclass(cls):
         return False
     if issubclass(cls, BaseException):
-        return cls.__base__ is not Exception  # the root of the errors shows what all of them take
+        return cls.__base__ is not Exception  # the root shows the arguments of all errors
     return (
         issubclass(cls, enum.Enum) or getattr(cls, "_is_protocol", False) or cls.__name__ in _MADE_BY_CLIENTS
     )
@@ -181,7 +181,7 @@ def member_lines(cls: type[enum.Enum]) -> list[str]:
 
 
 def is_field_of_a_tuple(item: Any) -> bool:
-    """Whether a member is documented as "Alias for field number 3" and nothing else."""
+    """Whether a member has only the generated docstring "Alias for field number …"."""
     return str(getattr(item, "__doc__", "")).startswith("Alias for field number")
 
 
@@ -218,7 +218,7 @@ def setup(app: Any) -> dict[str, Any]:
 
     app.connect("autodoc-before-process-signature", before_signature)
     app.connect("autodoc-process-signature", signature)
-    # After the shape of the docstring was spelled out (see plain_docstrings): the list is markup already.
+    # After plain_docstrings, because this list is markup already.
     app.connect("autodoc-process-docstring", docstring, priority=600)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-resolved", check)

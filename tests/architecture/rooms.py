@@ -11,7 +11,7 @@ from __future__ import annotations
 FLOORS = [
     [
         "_version.py",  # the version, for the build and the package
-        "errors.py",  # every error; what became of the request
+        "errors.py",  # every error; what happened to the request
     ],
     [
         "events.py",  # what happened in a call, as records

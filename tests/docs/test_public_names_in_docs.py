@@ -38,7 +38,7 @@ API = (ROOT / "docs/api.md").read_text(encoding="utf-8")
 
 
 def named(dotted: str) -> object:
-    """The object behind a dotted name, the longest public module first."""
+    """The object with a dotted name, looked up in the longest public module."""
     module = max(
         (name for name in names.PUBLIC_MODULES if f"{dotted}.".startswith(f"{PACKAGE}.{name}.") or not name),
         key=len,
@@ -89,7 +89,7 @@ def test_the_reference_has_every_public_name(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in names.PUBLIC_MODULES if name])
 def test_the_reference_lists_every_public_module(module: str) -> None:
-    """The table at its top says where names are imported from; a package of modules alone has none itself."""
+    """The table at its top says where names are imported from. A package without names of its own need not be there."""
     assert f"`{PACKAGE}.{module}`" in API or not _exported(module)
 
 
@@ -105,7 +105,7 @@ def _exported(module: str) -> list[str]:
 
 
 class TestTheCheckItself:
-    """A check that cannot fail would be worse than none."""
+    """A check that cannot fail would be worse than no check."""
 
     @pytest.mark.parametrize(
         ("text", "found"),
@@ -196,6 +196,6 @@ def test_a_member_of_an_enumeration_is_described_by_its_comment() -> None:
 
 
 def test_fields_of_tuples_are_not_listed_twice() -> None:
-    """They are in the signature; "Alias for field number 0" tells nobody anything."""
+    """They are in the signature; "Alias for field number 0" is of no use."""
     assert names.is_field_of_a_tuple(StateChange.key)
     assert not names.is_field_of_a_tuple(HttpResponse.text)
