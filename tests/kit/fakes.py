@@ -199,13 +199,14 @@ class LockWithQueue:
         pass
 
 
-def isolate_while_sleeping(bench: Harness) -> None:
-    """Somebody opens the circuit while this call waits for its retry."""
-    sleep = bench.clock.sleep
+def isolate_while_sleeping(harness: Harness) -> None:
+    """Open the circuit while a call waits before its retry."""
+    sleep = harness.clock.sleep
 
     def sleep_and_isolate(seconds: float) -> None:
         sleep(seconds)
-        bench.state.breaker.isolate()
+        harness.state.breaker.isolate()
 
-    bench.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
-    bench.client._backends._blocking = bench.client._backends._asyncio = None
+    harness.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
+    # The drivers keep the clock's method, so they are made again.
+    harness.client._backends._blocking = harness.client._backends._asyncio = None

@@ -1,7 +1,7 @@
-"""How long something took, asserted from both sides.
+"""Measures how long a block took, for bounds from both sides.
 
-An upper bound alone does not notice a wait that was left out, nor a generous one a wait that is a second too
-long. So the time for which the machine stood still is taken off (`metronome.py`), and what is left may be tight.
+An upper bound alone does not notice a missing wait, and a generous one does not notice a wait that is a second too
+long. So the time for which the machine stood still is subtracted (`metronome.py`), and the bounds may be tight.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from kit.metronome import Metronome
 
 __all__ = ["EARLY", "LATE", "Stopwatch"]
 
-LATE = 0.6  # seconds that a wait may end after its time: much less than any mistake of a second
+LATE = 0.6  # seconds by which a wait may end too late: much less than a mistake of one second
 
-EARLY = 0.02  # seconds that event loops and sockets may wake before theirs
+EARLY = 0.02  # seconds by which event loops and sockets may wake too early
 
 
 class Stopwatch:
     """Measures a `with` block.
 
-    seconds: that passed.   at_work: those of them in which the machine did not stand still.
+    seconds: how long it took.   at_work: the same, without the time for which the machine stood still.
     """
 
     seconds = 0.0
@@ -38,7 +38,7 @@ class Stopwatch:
         self.at_work = self.seconds - self._metronome.stood_still(self._started, ended)
 
     def check_took(self, seconds: float, late: float = LATE) -> None:
-        """Fail the test unless the block took so many seconds: not less, and not much more."""
+        """Fails the test unless the block took this many seconds: not less, and not much more."""
         assert self.seconds >= seconds - EARLY, f"{self} is less than {seconds:g} s"
         assert self.at_work <= seconds + late, f"{self} is more than {seconds:g} s"
 

@@ -20,6 +20,7 @@ URL = "https://payments.test/charges"
 
 @pytest.fixture
 def client() -> Iterator[HttpServiceClient]:
+    """A client with default settings."""
     with HttpServiceClient() as client:
         yield client
 

@@ -20,6 +20,7 @@ Hello = tuple["str | None", "str | None", list[tuple[str, str, int]], bytes]
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
+    """Certificates that only this test trusts."""
     return Certificates(tmp_path)
 
 

@@ -47,12 +47,12 @@ LENGTHS = [
     rejected("identity and a length", OK + TE + b"identity\r\n" + TWO, message=BROKEN),
     rejected("more than the length", OK + CL + b"1\r\n\r\nhi", message=BROKEN),
     read("more than the length, later", OK + CL + b"1\r\n\r\nh", b"i", headers=[("Content-Length", "1")], content=b"h", is_reused=False),
-    # Contradictions are refused before their line ends: the rest may never come.
+    # Contradictions are rejected before their line ends, since the rest may never come.
     rejected("the start of a second length", OK + CL + b"2\r\n" + CL + b"2", message=BROKEN),
-    rejected("the start of a length behind chunks", OK + TE + b"chunked\r\nContent-Length:", message=BROKEN),
-    rejected("the start of a coding behind a length", OK + CL + b"2\r\nTransfer-Encoding:", message=BROKEN),
-    rejected("the start of a coding behind an empty length", OK + b"Content-Length:\r\nTransfer-Encoding:", message=BROKEN),
-    rejected("the start of a length that is no number", OK + CL + b"2 x", message=BROKEN),
+    rejected("the start of a length after chunks", OK + TE + b"chunked\r\nContent-Length:", message=BROKEN),
+    rejected("the start of a coding after a length", OK + CL + b"2\r\nTransfer-Encoding:", message=BROKEN),
+    rejected("the start of a coding after an empty length", OK + b"Content-Length:\r\nTransfer-Encoding:", message=BROKEN),
+    rejected("the start of a length that is not a number", OK + CL + b"2 x", message=BROKEN),
     rejected("the start of a negative length", OK + CL + b"-", message=BROKEN),
 ]  # fmt: skip
 

@@ -23,7 +23,7 @@ ZSTD_MEGABYTE = bytes.fromhex(
 )
 GZIP_CUT = "the response's gzip content is cut short"
 CORRUPT = "the response's gzip content is corrupt: Error -3 while decompressing data: "
-BEHIND = "the response's {} content has bytes after its end"
+AFTER_END = "the response's {} content has bytes after its end"
 TOO_LARGE = "the response is larger than max_response_size (100000 bytes); raise it"
 
 
@@ -87,8 +87,8 @@ CODINGS = [
     undecodable("junk after gzip", "gzip", GZIP + b"junk", CORRUPT + "incorrect header check"),
     undecodable("deflate that is cut", "deflate", ZLIB[:-1], "the response's deflate content is cut short"),
     undecodable("deflate of a byte", "deflate", ZLIB[:1], "the response's deflate content is cut short"),
-    undecodable("junk after deflate", "deflate", ZLIB + b"junk", BEHIND.format("deflate")),
-    undecodable("junk after raw deflate", "deflate", RAW_DEFLATE + b"junk", BEHIND.format("deflate")),
+    undecodable("junk after deflate", "deflate", ZLIB + b"junk", AFTER_END.format("deflate")),
+    undecodable("junk after raw deflate", "deflate", RAW_DEFLATE + b"junk", AFTER_END.format("deflate")),
     undecodable("br that is cut", "br", BROTLI[:-1], "the response's br content is cut short", needs="br"),
     undecodable("junk after br", "br", BROTLI + b"junk", "the response's br content is corrupt: brotli: decoder failed", needs="br"),
     undecodable("zstd that is cut", "zstd", ZSTD[:-1], "the response's zstd content is cut short", needs="zstd"),

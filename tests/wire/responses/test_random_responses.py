@@ -64,6 +64,7 @@ def joined(responses: list[bytes]) -> bytes:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LoopbackServer]:
+    """One server for all examples."""
     with LoopbackServer() as server:
         yield server
 

@@ -15,7 +15,7 @@ from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.fast_path import FastHead, read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.http.http1.parser import _parse_head
-from wire.responses.test_random_responses import ANSWERS, bent
+from wire.responses.test_random_responses import RESPONSES, mutated
 
 LIMITS = HeadLimits()
 PLAIN = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: \xc3\xbc ; b\r\n\r\nhi"
@@ -76,7 +76,7 @@ def test_a_plain_head() -> None:
     check(PLAIN, head)
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("answer", RESPONSES)
 def test_of_the_answers_that_are_known(answer: bytes) -> None:
     """Whatever it takes of the tables of response parity."""
     head = read_fast_head(answer, LIMITS)
@@ -84,7 +84,7 @@ def test_of_the_answers_that_are_known(answer: bytes) -> None:
         check(answer, head)
 
 
-@given(bent(st.sampled_from([*ANSWERS, PLAIN, PLAIN])))
+@given(mutated(st.sampled_from([*RESPONSES, PLAIN, PLAIN])))
 def test_of_answers_bent_by_chance(answer: bytes) -> None:
     """Whatever it takes of those."""
     head = read_fast_head(answer, LIMITS)

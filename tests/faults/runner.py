@@ -1,8 +1,8 @@
-"""One call against one fault: what is set up for it, and what it left behind.
+"""Makes one call against one fault, and records what came of it.
 
-A **site** sets up a server that misbehaves and says where it is (`Place`). `play` makes one call to it, in one
-world, and takes down what the call came to, what the server saw of it, how long it took, and what is
-still taken when it is over.
+A **setup** starts a server that misbehaves and returns its address (`Target`). `run` makes one call to it with one
+front end. It records how the call ended, what the server received, how long it took, and which connections,
+slots and permits were not released.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -35,15 +36,15 @@ __all__ = [
     "MARGIN",
     "PROMPT",
     "TIMEOUT",
-    "Place",
-    "Played",
-    "Serve",
-    "Stage",
-    "Talk",
-    "name_for",
-    "play",
-    "play_side_by_side",
-    "resolving",
+    "Connection",
+    "Handler",
+    "Result",
+    "Servers",
+    "Target",
+    "fake_resolver",
+    "resolve_by",
+    "run",
+    "run_in_parallel",
 ]
 
 # Seconds that a call may take beyond the timeouts that it waits for, plus those for which the machine stood still.
@@ -54,21 +55,22 @@ MARGIN = 0.3
 PROMPT = 1.5
 TIMEOUT = 3.0
 
-# Seconds for which the machine may stand still during a call: beyond, the call says nothing about the client.
+# Seconds for which the machine may stand still during a call. If it was longer, the call says nothing about the client
+# and is made again.
 _STILL = 0.15
-_PLAYS = 4  # at most, until it did not
+_RUNS = 4  # at most
 
 KEY = "Idempotency-Key"
 
 
 @dataclass
-class Place:
+class Target:
     """Where the fault is.
 
-    url: to be called.   server: which knows what it saw and how many connections are open, or None.
-    healthy: the URL of a path that works; None for the stage's own server.
+    url: of the call.   server: has the requests that it received and the number of open connections; or None.
+    healthy: a URL that works; None for one on another server.
     settings: of the client.   environ: of the process while the client is made.
-    prepare: called with world and client before the call.   heal: called after it.
+    prepare: called with front end and client before the call.   heal: called after it.
     """
 
     url: str
@@ -80,10 +82,10 @@ class Place:
     heal: Callable[[], object] = lambda: None
 
 
-Serve = Callable[["Talk"], object]
+Handler = Callable[["Connection"], object]
 
 
-class Talk:
+class Connection:
     """One connection of a raw server."""
 
     def __init__(self, server: RawServer, accepted: socket.socket, is_over: threading.Event) -> None:
@@ -92,35 +94,35 @@ class Talk:
         self.is_over = is_over
 
     def read_head(self) -> None:
-        """Read a request's head, and have the server remember it."""
+        """Read the head of a request, which the server records."""
         received = b""
         while b"\r\n\r\n" not in received:
             data = self.socket.recv(65536)
             if not data:
                 raise ConnectionResetError
             received += data
-        self._server.note(received)
+        self._server.record(received)
 
-    def hold(self) -> None:
-        """Read nothing, say nothing, until the client hangs up or the test is over."""
+    def hold(self, secured: ssl.SSLSocket | None = None) -> None:
+        """Read and send nothing until the client closes or the test is over. secured: the socket under TLS."""
         poll = select.poll()
-        poll.register(self.socket, select.POLLRDHUP)
+        poll.register(secured or self.socket, select.POLLRDHUP)
         while not poll.poll(20) and not self.is_over.is_set():
             pass
 
-    def read_late(self) -> None:
-        """Read nothing for longer than anybody's patience; then all there is, to see the client hang up."""
-        if not self.is_over.wait(0.8):
+    def read_late(self, seconds: float) -> None:
+        """Read nothing for so long; then read everything, to see the client close."""
+        if not self.is_over.wait(seconds):
             while self.socket.recv(1 << 20):
                 pass
 
     def reset(self) -> None:
-        """Have the connection end with a TCP reset."""
+        """Make the connection end with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 @dataclass(frozen=True)
-class Head:
+class RequestHead:
     """The head of a request."""
 
     text: str
@@ -132,26 +134,26 @@ class Head:
 
 
 class RawServer:
-    """Gives each connection to a function. Knows the requests that it read, and the connections that are open."""
+    """Gives each connection to a handler. Records the requests, and the number of open connections."""
 
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
+    def __init__(self, handle: Handler) -> None:
+        self._handle = handle
         self._changed = threading.Condition()
-        self.requests: list[Head] = []
+        self.requests: list[RequestHead] = []
         self.open_connections = 0
 
     def serve(self, accepted: socket.socket, is_over: threading.Event) -> None:
         """Serve one connection."""
         self._count(1)
         try:
-            self._serve(Talk(self, accepted, is_over))
+            self._handle(Connection(self, accepted, is_over))
         finally:
             accepted.close()
             self._count(-1)
 
-    def note(self, head: bytes) -> None:
-        """Remember a request."""
-        self.requests.append(Head(head.decode("latin-1")))
+    def record(self, head: bytes) -> None:
+        """Record a request."""
+        self.requests.append(RequestHead(head.decode("latin-1")))
 
     def _count(self, step: int) -> None:
         with self._changed:
@@ -159,15 +161,15 @@ class RawServer:
             self._changed.notify_all()
 
     def wait_for(self, condition: Callable[[], bool]) -> bool:
-        """Whether it becomes true in good time."""
+        """Whether it becomes true within 5 s."""
         with self._changed:
             return self._changed.wait_for(condition, 5.0)
 
 
-class Stage(ExitStack):
+class Servers(ExitStack):
     """Servers for one call, closed at the end of the block.
 
-    certificates: those that the client trusts.   strangers: of an authority that it does not know.
+    certificates: those that the client trusts.   strangers: those of an authority that it does not know.
     """
 
     def __init__(self, certificates: Certificates, strangers: Certificates) -> None:
@@ -175,33 +177,33 @@ class Stage(ExitStack):
         self.certificates = certificates
         self.strangers = strangers
 
-    def loopback(self, *script: Action, tls: Any = None) -> Place:
+    def loopback(self, *script: Action, tls: Any = None) -> Target:
         """A scripted server: the fault at /fault, and /healthy beside it."""
         server = self.enter_context(LoopbackServer(tls=tls))
         server.script("/fault", *script)
         server.script("/healthy", respond(204))
-        return Place(server.url + "/fault", server, server.url + "/healthy", heal=server.accept)
+        return Target(server.url + "/fault", server, server.url + "/healthy", heal=server.accept)
 
-    def raw(self, serve: Serve, scheme: str = "http") -> Place:
+    def raw(self, handle: Handler, scheme: str = "http") -> Target:
         """A server on raw sockets."""
-        server = RawServer(serve)
-        return Place(f"{scheme}://{self.enter_context(served(server.serve))}/fault", server)
+        server = RawServer(handle)
+        return Target(f"{scheme}://{self.enter_context(served(server.serve))}/fault", server)
 
 
 @dataclass
-class Played:
-    """What one call came to.
+class Result:
+    """How one call ended.
 
     result: the status, or the name of the error.   sent: its sent-state.   attempts: how many were made.
-    seen: the requests that the server took.   seconds: how long it took, without those of the machine.
-    stood_still: seconds for which the machine did.
-    left_over: what was still taken afterwards; empty when all is well.
+    seen: the requests that the server received.   seconds: how long it took, without the time of `stood_still`.
+    stood_still: seconds for which the machine stood still.
+    left_over: what was not released afterwards; empty if all is well.
     """
 
     result: str
     sent: str
     attempts: int
-    seen: list[Received | Head]
+    seen: list[Received | RequestHead]
     seconds: float
     stood_still: float
     left_over: list[str]
@@ -212,73 +214,68 @@ _ENVIRONMENT = threading.Lock()
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
-def make_client(front_end: FrontEnd, stage: Stage, place: Place, **settings: Any) -> HttpServiceClient:
-    """A client that trusts the stage's certificates, in the environment of the place."""
-    pool = {"ssl_ca_file": stage.certificates.ca_file, **place.settings.get("connection_pool", {})}
-    settings |= {**place.settings, "connection_pool": stage.certificates.pool(**_without_ca(pool))}
-    with _ENVIRONMENT, mock.patch.dict(os.environ, place.environ):
+def make_client(front_end: FrontEnd, servers: Servers, target: Target, **settings: Any) -> HttpServiceClient:
+    """A client that trusts the servers' certificates, made in the environment of the target."""
+    pool = servers.certificates.pool(**target.settings.get("connection_pool", {}))
+    settings |= {**target.settings, "connection_pool": pool}
+    with _ENVIRONMENT, mock.patch.dict(os.environ, target.environ):
         for name in (*_PROXY_VARIABLES, *map(str.upper, _PROXY_VARIABLES)):
-            if name not in place.environ:
+            if name not in target.environ:
                 os.environ.pop(name, None)
         return front_end.client(**settings)
 
 
-def _without_ca(pool: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in pool.items() if name != "ssl_ca_file"}
-
-
-def play_once(
+def run_once(
     front_end: FrontEnd,
-    stage: Stage,
-    site: Callable[[Stage], Place],
+    servers: Servers,
+    setup: Callable[[Servers], Target],
     act: Callable[[FrontEnd, HttpServiceClient, str, str], Any],
     metronome: Metronome,
     **settings: Any,
-) -> Played:
-    """Set the site up, make the call, and look around afterwards.
+) -> Result:
+    """Set up the fault, make the call, and check afterwards what was not released.
 
-    act: makes the call, given the world, the client, the URL and an id for the request to carry.
+    act: makes the call. It gets the front end, the client, the URL, and an id to send with the request.
     """
-    place = site(stage)
+    target = setup(servers)
     attempts: list[Any] = []
-    client = make_client(front_end, stage, place, on_event=attempts.append, **settings)
-    place.prepare(front_end, client)
+    client = make_client(front_end, servers, target, on_event=attempts.append, **settings)
+    target.prepare(front_end, client)
     attempts.clear()
-    settled_before = _settled(client)
+    settled_before = settled_permits(client)
     call_id = uuid.uuid4().hex
     started = time.monotonic()
     error: Exception | None = None
     try:
-        response = act(front_end, client, place.url, call_id)
+        response = act(front_end, client, target.url, call_id)
         ended = time.monotonic()
-    except Exception as failed:  # one that is none of ours is a finding, and is shown as the result
+    except Exception as failed:  # a foreign error is a finding: it becomes the result
         ended = time.monotonic()
         error, response = failed, None
     made = sum(getattr(event, "name", "") == "attempt_finished" for event in attempts)
     left_over = []
-    place.heal()
-    if places := places_in_use(client):
-        left_over.append(f"{places} places")
-    if (settled := _settled(client) - settled_before) != made:
+    target.heal()
+    if slots := places_in_use(client):
+        left_over.append(f"{slots} slots")
+    if (settled := settled_permits(client) - settled_before) != made:
         left_over.append(f"{made - settled} permits")
-    healthy = place.healthy or stage.loopback(respond(204)).url.replace("/fault", "/healthy")
-    if (
-        status := front_end.request(client, "POST", healthy, retry_policy=None, timeout=20).status_code
-    ) != 204:
-        left_over.append(f"the next call comes to {status}")
-    server, kept = place.server, 0 if place.healthy is None else 1
+    healthy = target.healthy or servers.loopback(respond(204)).url.replace("/fault", "/healthy")
+    next_call = front_end.request(client, "POST", healthy, retry_policy=None, timeout=20)
+    if next_call.status_code != 204:
+        left_over.append(f"the next call ends with {next_call.status_code}")
+    server, kept = target.server, 0 if target.healthy is None else 1
     if server is not None and not server.wait_for(lambda: server.open_connections <= kept):
         left_over.append(f"{server.open_connections} connections")
-    if places := places_in_use(client):
-        left_over.append(f"{places} places after the next call")
-    # Last of all: by now even a server that the machine kept waiting has read what came.
-    seen: list[Received | Head] = []
-    if place.server is not None:
-        seen = [request for request in place.server.requests if request.header("X-Call") == call_id]
+    if slots := places_in_use(client):
+        left_over.append(f"{slots} slots after the next call")
+    # Last of all: by now even a server that had to wait for a processor has read the requests.
+    seen: list[Received | RequestHead] = []
+    if target.server is not None:
+        seen = [request for request in target.server.requests if request.header("X-Call") == call_id]
     stood_still = metronome.stood_still(started, ended)
     is_foreign = error is not None and not isinstance(error, HttpClientError)
     outcome: Any = response if error is None else error
-    return Played(
+    return Result(
         type(error).__name__ if error is not None else str(response.status_code),
         "foreign" if is_foreign else outcome.sent_state.value,
         made,
@@ -290,43 +287,43 @@ def play_once(
     )
 
 
-def play(*scene: Any, **settings: Any) -> Played:
-    """As `play_once`, anew where the machine stood still meanwhile."""
-    for _ in range(_PLAYS):
-        played = play_once(*scene, **settings)
-        if played.stood_still <= _STILL:
+def run(*case: Any, **settings: Any) -> Result:
+    """Like `run_once`, but again if the machine stood still meanwhile."""
+    for _ in range(_RUNS):
+        result = run_once(*case, **settings)
+        if result.stood_still <= _STILL:
             break
-    return played
+    return result
 
 
-Scene = TypeVar("Scene")
+Case = TypeVar("Case")
 
 
-def play_side_by_side(
-    scenes: Sequence[Scene],
-    play_one: Callable[[Scene], Played],
-    limit: Callable[[Scene], float],
+def run_in_parallel(
+    cases: Sequence[Case],
+    run_one: Callable[[Case], Result],
+    limit: Callable[[Case], float],
     threads: int,
-) -> list[Played]:
-    """Play scenes on this many threads; then play each of those that took too long again, alone.
+) -> list[Result]:
+    """Run cases on this many threads; then run each of those that took too long again, alone.
 
-    Beside others a call waits for the processors too, on a busy machine for longer than any margin. A client that
+    In parallel, a call waits for the processors, too: on a busy machine for longer than any margin. A client that
     waits too long is late each time.
 
-    limit: seconds that a scene may take.
+    limit: seconds that a case may take.
     """
     with ThreadPoolExecutor(threads) as pool:
-        played = list(pool.map(play_one, scenes))
-    for index, scene in enumerate(scenes):
-        for _ in range(_PLAYS):
-            if played[index].seconds <= limit(scene):
+        results = list(pool.map(run_one, cases))
+    for index, case in enumerate(cases):
+        for _ in range(_RUNS):
+            if results[index].seconds <= limit(case):
                 break
-            played[index] = play_one(scene)
-    return played
+            results[index] = run_one(case)
+    return results
 
 
-def _settled(client: HttpServiceClient) -> int:
-    """Permits of all circuits that were given and settled."""
+def settled_permits(client: HttpServiceClient) -> int:
+    """How many permits of all circuits were settled."""
     breakers = [
         state.breaker for _, state in client._call_builder.origins.items() if state.breaker is not None
     ]
@@ -334,20 +331,20 @@ def _settled(client: HttpServiceClient) -> int:
     return sum(each.successes + each.failures + each.abandoned + each.late for each in snapshots)
 
 
-# Names that are resolved to what the test says, in all threads.
+# Host names that resolve to what a test sets, in all threads.
 
 _NAMES: dict[str, Callable[[], list[Any]]] = {}
 
 
-def name_for(host: str, look_up: Callable[[], list[Any]]) -> str:
-    """Have the host name resolved by a function that returns host:port pairs, or raises."""
+def resolve_by(host: str, look_up: Callable[[], list[Any]]) -> str:
+    """Have a function resolve this host name: it returns host:port pairs, or raises. Returns the name."""
     _NAMES[host] = look_up
     return host
 
 
 @contextmanager
-def resolving() -> Iterator[None]:
-    """The names given to `name_for` resolve."""
+def fake_resolver() -> Iterator[None]:
+    """Names that were given to `resolve_by` resolve."""
     real = socket.getaddrinfo
 
     def resolve(host: Any, port: Any, *arguments: Any, **options: Any) -> Any:
