@@ -60,12 +60,6 @@ def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
 
 
 @pytest.fixture
-def world(front_end: FrontEnd) -> FrontEnd:
-    """The old name, until every folder uses the new one."""
-    return front_end
-
-
-@pytest.fixture
 def no_reference_cycles() -> Iterator[None]:
     """Fails the test if one of our objects is left to the cycle collector, and not freed by its reference count.
 

@@ -24,12 +24,7 @@ from http_service_client.errors import (
     SentState,
 )
 from http_service_client.http.messages import HttpRequest, HttpResponse
-from kit.front_ends import (
-    AsyncioFrontEnd,
-    BlockingFrontEnd,
-    FrontEnd,
-    run_task,  # noqa: F401  # an old name of this module: see below
-)
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/charges"
 ORIGIN = "https://api.example.com"
@@ -179,9 +174,6 @@ class Harness:
     def names(self) -> list[str]:
         """The names of the events so far, in order."""
         return [getattr(event, "name", type(event).__name__) for event in self.events]
-
-
-Blocking, Tasks = BlockingFrontEnd, AsyncioFrontEnd  # old names, until every folder uses the new ones
 
 
 class LockWithQueue:

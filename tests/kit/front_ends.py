@@ -75,13 +75,7 @@ class FrontEnd(ABC):
         """A function that does the same as the plain `body`; an `async def` for asyncio."""
 
     @abstractmethod
-    def calling(
-        self,
-        client: HttpServiceClient,
-        method: str = "GET",
-        url: str = "https://api.example.com/charges",
-        **options: Any,
-    ) -> Callable[[], Any]:
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
         """A function that makes one call; an `async def` for asyncio."""
 
     def __enter__(self) -> FrontEnd:
@@ -122,13 +116,7 @@ class BlockingFrontEnd(FrontEnd):
     def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
         return body
 
-    def calling(
-        self,
-        client: HttpServiceClient,
-        method: str = "GET",
-        url: str = "https://api.example.com/charges",
-        **options: Any,
-    ) -> Callable[[], Any]:
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
         def calling() -> HttpResponse:
             return client.request(method, url, **options)
 
@@ -178,13 +166,7 @@ class AsyncioFrontEnd(FrontEnd):
 
         return function
 
-    def calling(
-        self,
-        client: HttpServiceClient,
-        method: str = "GET",
-        url: str = "https://api.example.com/charges",
-        **options: Any,
-    ) -> Callable[[], Any]:
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
         async def calling() -> HttpResponse:
             return await client.request_async(method, url, **options)
 
@@ -243,7 +225,3 @@ def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 
 FRONT_ENDS: tuple[type[FrontEnd], ...] = (BlockingFrontEnd, AsyncioFrontEnd)
-
-# Old names, until every folder uses the new ones.
-World, BlockingWorld, AsyncioWorld, WORLDS = FrontEnd, BlockingFrontEnd, AsyncioFrontEnd, FRONT_ENDS
-AsyncioFrontEnd._loop = property(lambda self: self.loop)  # type: ignore[attr-defined]

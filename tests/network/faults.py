@@ -18,7 +18,7 @@ from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
 from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
 
 
@@ -169,10 +169,10 @@ class Caught:
         self.cause = type(error.__cause__).__name__
 
 
-def failing(world: World, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
+def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
     """The error that a single attempt ends with. It leaves no place taken."""
     with Stopwatch() as watch, pytest.raises(HttpClientError) as caught:
-        world.request(client, method, url, retry_policy=None, **options)
+        front_end.request(client, method, url, retry_policy=None, **options)
     assert places_in_use(client) == 0
     return Caught(caught.value, watch)
 

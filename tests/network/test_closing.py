@@ -18,7 +18,7 @@ from http_service_client.errors import ConnectionLostError
 from http_service_client.events import CallFinished
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import Certificates, failing, places_in_use
 
@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[Action, dict[str, Any]]] = {
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -53,14 +53,14 @@ def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
     server = tls_server if secure else server
     action, options = FAULTS[fault]
     server.script("/", respond(204), action)
-    client = world.client(connection_pool=certificates.pool(), max_response_size=10_000)
+    client = front_end.client(connection_pool=certificates.pool(), max_response_size=10_000)
     gc.disable()
     try:
-        world.request(client, "GET", server.url + "/")
-        failing(world, client, "POST", server.url + "/", **options)
+        front_end.request(client, "GET", server.url + "/")
+        failing(front_end, client, "POST", server.url + "/", **options)
         if fault != "a wrong coding":  # which was read to its end: the connection is as good as before
             assert server.wait_for(lambda: server.open_connections == 0)
-        world.close(client)
+        front_end.close(client)
         assert server.wait_for(lambda: server.open_connections == 0)
     finally:
         gc.enable()
@@ -132,10 +132,10 @@ def test_a_session_made_while_the_client_is_closed(
         return make(settings)
 
     monkeypatch.setattr(over_aiohttp_sessions, "new_session", make_late)
-    with AsyncioWorld() as world:
-        client = world.client()
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
         with pytest.raises(ClientClosedError):
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")
         assert not client._backends._over_aiohttp._sessions._sessions
     assert not server.requests
 
@@ -208,7 +208,7 @@ def test_an_idle_connection_taken_while_the_stale_ones_are_dropped(server: Loopb
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
 def test_closing_a_stream_wakes_who_reads_it(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -218,7 +218,7 @@ def test_closing_a_stream_wakes_who_reads_it(
     """A listener is stopped by another thread, or another task: at once, and it is not told that all has come."""
     server = tls_server if secure else server
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nhalf", b"", every=20))
-    client = world.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool())
 
     def listen() -> None:
         with client.stream("GET", server.url + "/") as response:
@@ -231,8 +231,8 @@ def test_closing_a_stream_wakes_who_reads_it(
                 asyncio.get_running_loop().call_later(0.1, response.close)
 
     with Stopwatch() as watch, pytest.raises(ConnectionLostError):
-        if isinstance(world, AsyncioWorld):
-            world._loop.run_until_complete(listen_async())
+        if isinstance(front_end, AsyncioFrontEnd):
+            front_end.loop.run_until_complete(listen_async())
         else:
             listen()
     watch.check_took(0.1)
@@ -240,12 +240,12 @@ def test_closing_a_stream_wakes_who_reads_it(
 
 
 def test_a_stream_closed_in_between_is_not_read_to_its_end(
-    world: World, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing more to come is not the same as nobody there to ask. And the call ends but once."""
     server.script("/", respond(200, body=b"x" * 5_000_000))
     events: list[Any] = []
-    client = world.client(on_event=events.append)
+    client = front_end.client(on_event=events.append)
     open_body = _Streamed._open_body
 
     def closed_meanwhile(response: Any) -> Any:
@@ -254,7 +254,7 @@ def test_a_stream_closed_in_between_is_not_read_to_its_end(
         return body
 
     monkeypatch.setattr(_Streamed, "_open_body", closed_meanwhile)
-    with world.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
+    with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
     assert places_in_use(client) == 0

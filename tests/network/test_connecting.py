@@ -13,7 +13,7 @@ import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver as names
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
@@ -41,18 +41,18 @@ def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_of_a_family_that_is_not_spoken_is_passed_over(
-    world: World, server: LoopbackServer, no_ipv6: None
+    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
 ) -> None:
     """The next address is tried."""
     server.script("/", respond(204))
-    client = world.client()
-    assert world.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
+    client = front_end.client()
+    assert front_end.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
 
 
-def test_the_last_address_says_why(world: World, server: LoopbackServer, no_ipv6: None) -> None:
+def test_the_last_address_says_why(front_end: FrontEnd, server: LoopbackServer, no_ipv6: None) -> None:
     """When all fail, the failure says that nothing was sent."""
     server.refuse()
-    caught = failing(world, world.client(), "GET", f"http://localhost:{server.port}/")
+    caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
 
 
@@ -83,7 +83,7 @@ def on_ipv6() -> Iterator[tuple[int, list[bytes]]]:
 
 @pytest.mark.parametrize("host", ["[::1]", "six.test"])
 def test_a_host_that_has_only_an_ipv6_address_is_reached(
-    world: World, on_ipv6: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, host: str
+    front_end: FrontEnd, on_ipv6: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     """As a literal, which the Host field has in brackets, or by its name."""
     port, received = on_ipv6
@@ -93,5 +93,7 @@ def test_a_host_that_has_only_an_ipv6_address_is_reached(
         return real("::1" if name == "six.test" else name, port, type=socket.SOCK_STREAM)
 
     monkeypatch.setattr(socket, "getaddrinfo", fake)
-    assert world.request(world.client(), "GET", f"http://{host}:{port}/", timeout=5).status_code == 204
+    assert (
+        front_end.request(front_end.client(), "GET", f"http://{host}:{port}/", timeout=5).status_code == 204
+    )
     assert received[0].split(b"\r\n")[1] == f"Host: {host}:{port}".encode()

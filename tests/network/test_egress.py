@@ -17,7 +17,7 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 from network.proxy_server import running_proxy
 
@@ -51,8 +51,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     return names
 
 
-def client_of(world: World, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
-    return world.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
+def client_of(front_end: FrontEnd, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
+    return front_end.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
 
 
 @pytest.mark.parametrize(
@@ -60,15 +60,15 @@ def client_of(world: World, policy: EgressPolicy = POLICY, **settings: Any) -> H
     ["127.0.0.1", "10.0.0.7", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"],
 )  # fmt: skip
 def test_a_name_that_leads_inside_is_refused(
-    world: World, server: LoopbackServer, names: Names, address: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, address: str
 ) -> None:
     """Nothing is sent, nothing is retried, and the circuit learns nothing."""
     server.script("*", respond(200))
     names.answers["evil.test"] = [[address]]
     everything = RetryPolicy(retry_conditions=[RetryCondition.on_exceptions([Exception])])
-    client = client_of(world, EgressPolicy(), retry_policy_config=everything)
+    client = client_of(front_end, EgressPolicy(), retry_policy_config=everything)
     with pytest.raises(EgressRefusedError) as caught:
-        world.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
+        front_end.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
     error = caught.value
     assert (error.host, error.sent_state.value, error.__cause__) == ("evil.test", "never_sent", None)
     assert error.address == address.removeprefix("::ffff:")
@@ -79,7 +79,7 @@ def test_a_name_that_leads_inside_is_refused(
 
 
 def test_only_addresses_that_passed_are_connected_to(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """A refused address in front of an allowed one is passed over, though somebody listens there."""
     server.script("/", respond(200, body="public"))
@@ -89,7 +89,7 @@ def test_only_addresses_that_passed_are_connected_to(
     except OSError:
         pytest.skip("127.0.0.2 is not an address of this machine")
     with inside:
-        response = world.request(client_of(world), "GET", f"http://mixed.test:{server.port}/")
+        response = front_end.request(client_of(front_end), "GET", f"http://mixed.test:{server.port}/")
         inside.settimeout(0)
         with pytest.raises(BlockingIOError):
             inside.accept()
@@ -97,15 +97,15 @@ def test_only_addresses_that_passed_are_connected_to(
 
 
 def test_a_name_cannot_change_its_answer_in_between(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """DNS rebinding: each connection goes to the addresses that were judged, of one look-up."""
     server.script("/", respond(200, close=True))
     names.answers["rebinding.test"] = [["127.0.0.1"], ["127.0.0.2"]]
-    client, url = client_of(world), f"http://rebinding.test:{server.port}/"
-    assert world.request(client, "GET", url).status_code == 200
+    client, url = client_of(front_end), f"http://rebinding.test:{server.port}/"
+    assert front_end.request(client, "GET", url).status_code == 200
     assert names.asked == ["rebinding.test"]
-    caught = failing(world, client, "GET", url)
+    caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert names.asked == ["rebinding.test"] * 2
 
@@ -123,13 +123,13 @@ def test_a_name_cannot_change_its_answer_in_between(
     ],
 )
 def test_a_redirect_does_not_lead_inside(
-    world: World, server: LoopbackServer, names: Names, location: str, error_type: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, location: str, error_type: str
 ) -> None:
     """Every hop is judged, by its URL and by what its name resolves to."""
     server.script("/", respond(302, headers={"Location": "/second"}))
     server.script("/second", respond(307, headers={"Location": location}))
     names.answers |= {"outside.test": [["127.0.0.1"]], "inside.test": [["10.0.0.1"]]}
-    caught = failing(world, client_of(world), "GET", f"http://outside.test:{server.port}/")
+    caught = failing(front_end, client_of(front_end), "GET", f"http://outside.test:{server.port}/")
     assert caught.type == error_type
     assert len(server.requests) == 2
 
@@ -143,30 +143,30 @@ def test_a_redirect_does_not_lead_inside(
     ],
 )  # fmt: skip
 def test_no_spelling_of_an_inner_place_is_asked_for(
-    world: World, server: LoopbackServer, names: Names, host: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, host: str
 ) -> None:
     """An InvalidRequestError, before anything is looked up or sent."""
     with pytest.raises(InvalidRequestError) as caught:
-        world.request(client_of(world), "GET", f"http://{host}:{server.port}/")
+        front_end.request(client_of(front_end), "GET", f"http://{host}:{server.port}/")
     assert caught.value.sent_state.value == "never_sent"
     assert (server.connection_count, names.asked) == (0, [])
 
 
 def test_hosts_that_are_not_listed_are_not_looked_up(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """An allow-list holds for the first hop and all others."""
     names.answers |= {"api.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
     server.script("/", respond(302, headers={"Location": f"http://other.test:{server.port}/"}))
-    client = client_of(world, EgressPolicy(["api.test", "127.0.0.1"]))
-    first = failing(world, client, "GET", f"http://other.test:{server.port}/")
-    hop = failing(world, client, "GET", f"http://api.test:{server.port}/")
+    client = client_of(front_end, EgressPolicy(["api.test", "127.0.0.1"]))
+    first = failing(front_end, client, "GET", f"http://other.test:{server.port}/")
+    hop = failing(front_end, client, "GET", f"http://api.test:{server.port}/")
     assert (first.type, hop.type) == ("EgressRefusedError", "EgressRefusedError")
     assert "not in allowed_hosts" in hop.message
     assert names.asked == ["api.test"]
 
 
-def test_what_an_interceptor_turned_to_is_judged(world: World, server: LoopbackServer) -> None:
+def test_what_an_interceptor_turned_to_is_judged(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The URL that counts is the final one."""
 
     class Detour:
@@ -174,13 +174,13 @@ def test_what_an_interceptor_turned_to_is_judged(world: World, server: LoopbackS
             request.url = f"http://127.0.0.2:{server.port}/"
             return request
 
-    client = client_of(world, request_interceptors=[Detour])
-    assert failing(world, client, "GET", server.url + "/").type == "EgressRefusedError"
+    client = client_of(front_end, request_interceptors=[Detour])
+    assert failing(front_end, client, "GET", server.url + "/").type == "EgressRefusedError"
     assert server.connection_count == 0
 
 
 def test_behind_a_proxy_the_url_is_judged(
-    world: World, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy may stand inside; what a name resolves to is then the proxy's to know."""
     server.script("/", respond(200, body="by proxy"))
@@ -189,7 +189,7 @@ def test_behind_a_proxy_the_url_is_judged(
     with running_proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
         monkeypatch.setenv("NO_PROXY", "")
-        client = world.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
-        assert world.request(client, "GET", server.url + "/").text == "by proxy"
-        assert failing(world, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
+        client = front_end.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
+        assert front_end.request(client, "GET", server.url + "/").text == "by proxy"
+        assert failing(front_end, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
         assert len(proxy.heads) == 1

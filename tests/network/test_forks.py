@@ -17,7 +17,7 @@ import pytest
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond
 from http_service_client.transports.network.polling import is_readable
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import Certificates, served
 from network.test_processes import in_a_child, needs_fork
 
@@ -30,28 +30,28 @@ def echo(received: Received) -> Action:
     return respond(200, body=received.path)
 
 
-def call(client: HttpServiceClient, world: World, url: str) -> None:
+def call(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
     """A call of a child, which cannot use its parent's loop."""
-    if isinstance(world, AsyncioWorld):
+    if isinstance(front_end, AsyncioFrontEnd):
         asyncio.run(client.get_async(url))
     else:
         client.get(url)
 
 
-def calls_and_ends(client: HttpServiceClient, world: World, url: str) -> None:
-    call(client, world, url)
+def calls_and_ends(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    call(client, front_end, url)
 
 
-def calls_and_closes(client: HttpServiceClient, world: World, url: str) -> None:
-    call(client, world, url)
+def calls_and_closes(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    call(client, front_end, url)
     client.close()
 
 
-def closes(client: HttpServiceClient, world: World, url: str) -> None:
+def closes(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
     client.close()
 
 
-def collects(client: HttpServiceClient, world: World, url: str) -> None:
+def collects(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
     gc.collect()
 
 
@@ -60,22 +60,22 @@ def collects(client: HttpServiceClient, world: World, url: str) -> None:
     ("work", "calls"), [(calls_and_ends, 1), (calls_and_closes, 1), (closes, 0), (collects, 0)]
 )
 def test_a_child_leaves_its_parent_s_connection_alone(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
-    work: Callable[[HttpServiceClient, World, str], None],
+    work: Callable[[HttpServiceClient, FrontEnd, str], None],
     calls: int,
     secure: bool,
 ) -> None:
     """The child's request comes on a new connection; the parent's serves the parent alone, before and after."""
     server = tls_server if secure else server
     server.script("*", answer(echo))
-    client = world.client(connection_pool=certificates.pool())
-    world.request(client, "GET", server.url + "/before")
-    assert in_a_child(lambda: work(client, world, server.url + "/child")) == 0
+    client = front_end.client(connection_pool=certificates.pool())
+    front_end.request(client, "GET", server.url + "/before")
+    assert in_a_child(lambda: work(client, front_end, server.url + "/child")) == 0
     for path in ("/after", "/later"):
-        assert world.request(client, "GET", server.url + path, retry_policy=None, timeout=5).text == path
+        assert front_end.request(client, "GET", server.url + path, retry_policy=None, timeout=5).text == path
     came = [(request.path, request.connection) for request in server.requests]
     assert came == [("/before", 1), *[("/child", 2)] * calls, ("/after", 1), ("/later", 1)]
     assert server.connection_count == 1 + calls
@@ -84,7 +84,7 @@ def test_a_child_leaves_its_parent_s_connection_alone(
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("closed", ["stream", "client"])
 def test_a_child_leaves_its_parent_s_stream_open(
-    world: World, certificates: Certificates, closed: str, secure: bool
+    front_end: FrontEnd, certificates: Certificates, closed: str, secure: bool
 ) -> None:
     """A child that closes what it inherited ends nothing: the server hears nothing, the parent reads on."""
     go_on = threading.Event()
@@ -99,12 +99,12 @@ def test_a_child_leaves_its_parent_s_stream_open(
         is_over.wait(10)
 
     with served(serve, certificates.server_context() if secure else None) as address:
-        client = world.client(connection_pool=certificates.pool())
-        with world.stream(client, "GET", f"http{'s' * secure}://{address}/", timeout=5) as response:
+        client = front_end.client(connection_pool=certificates.pool())
+        with front_end.stream(client, "GET", f"http{'s' * secure}://{address}/", timeout=5) as response:
             pieces = response.iter_bytes()
             assert next(pieces) == b"half"
             assert in_a_child(response.close if closed == "stream" else client.close) == 0
             go_on.set()
             assert b"".join(pieces) == b"rest"
-        world.close(client)
+        front_end.close(client)
     assert heard == [False]

@@ -19,7 +19,7 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_requests import connection
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -255,10 +255,10 @@ def test_the_interpreter_ends_in_silence(server: LoopbackServer, name: str) -> N
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
 
 
-def test_both_worlds_close_what_they_opened(world: World, server: LoopbackServer) -> None:
+def test_both_worlds_close_what_they_opened(front_end: FrontEnd, server: LoopbackServer) -> None:
     """`close` closes the connections, at once."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    world.close(client)
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.close(client)
     assert server.wait_for(lambda: server.open_connections == 0)

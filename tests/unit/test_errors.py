@@ -45,7 +45,8 @@ from http_service_client.events import (
     Timeline,
 )
 from http_service_client.http.messages import HttpRequest, HttpResponse
-from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, FrontEnd, Harness, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, Harness, short
+from kit.front_ends import FrontEnd
 
 ALL_ERRORS: list[type[HttpClientError]] = [
     value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HttpClientError)
@@ -284,11 +285,21 @@ SECRET = "s3cr3t"
 BASIC = b64encode(f"user:{SECRET}".encode()).decode()
 
 
-def everything_said(bench: Harness, error: BaseException | None, response: HttpResponse | None = None) -> str:
+def everything_said(
+    harness: Harness, error: BaseException | None, response: HttpResponse | None = None
+) -> str:
     """All that anybody might log of a call."""
-    said: list[str] = [str(event) + repr(event) for event in bench.events]
-    said += [repr(bench.client), repr(bench.client.config), repr(bench.client.get_circuit_breaker_states())]
-    said += [repr(bench.client.get_health_summary()), repr(bench.state.breaker), repr(bench.client.metrics)]
+    said: list[str] = [str(event) + repr(event) for event in harness.events]
+    said += [
+        repr(harness.client),
+        repr(harness.client.config),
+        repr(harness.client.get_circuit_breaker_states()),
+    ]
+    said += [
+        repr(harness.client.get_health_summary()),
+        repr(harness.state.breaker),
+        repr(harness.client.metrics),
+    ]
     for thing in (error, response):
         if thing is not None:
             said += [str(thing), repr(thing), thing.explain() if hasattr(thing, "explain") else ""]  # type: ignore[attr-defined]
@@ -320,20 +331,20 @@ def test_no_secret_in_what_is_said_of_a_call(
 ) -> None:
     """Not in str, repr, explain, events, metrics or logs, whatever comes of the call."""
     caplog.set_level(logging.DEBUG)
-    bench = Harness(front_end, outcome)
+    harness = Harness(front_end, outcome)
     error = response = None
     options = {"url": URL, **SECRET_OPTIONS[name]}
     try:
-        response = bench.request("POST", **options)
+        response = harness.request("POST", **options)
         if response.status_code >= 400:
             response.raise_for_status()
     except HttpClientError as raised:
         error = raised
-    said = everything_said(bench, error, response) + caplog.text
+    said = everything_said(harness, error, response) + caplog.text
     assert SECRET not in said
     assert BASIC not in said
-    sent = bench.transport.sent[0]
-    carried = f"{sent.url} {sent.headers.multi_items()} {bench.transport.bodies[0]!r}"
+    sent = harness.transport.sent[0]
+    carried = f"{sent.url} {sent.headers.multi_items()} {harness.transport.bodies[0]!r}"
     assert SECRET in carried or BASIC in carried, "the secret was not sent: the test tests nothing"
 
 
@@ -351,13 +362,13 @@ def test_no_secret_in_what_is_said_of_a_call(
 )
 def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
     """Followed or refused, what a server put into Location is redacted."""
-    bench = Harness(front_end, (302, {"Location": location}), 200)
+    harness = Harness(front_end, (302, {"Location": location}), 200)
     error = response = None
     try:
-        response = bench.request()
+        response = harness.request()
     except (UnsafeRedirectError, TooManyRedirectsError) as raised:
         error = raised
-    assert SECRET not in everything_said(bench, error, response)
+    assert SECRET not in everything_said(harness, error, response)
 
 
 @pytest.mark.parametrize(
@@ -388,10 +399,10 @@ def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
 )
 def test_no_secret_in_what_is_wrong_with_a_request(front_end: FrontEnd, options: dict[str, Any]) -> None:
     """str(InvalidRequestError) says what is wrong with a value, and not what it is."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     options = {"url": URL, **options}
     with pytest.raises(InvalidRequestError) as raised:
-        bench.request("POST", **options)
+        harness.request("POST", **options)
     said = [str(raised.value), repr(raised.value), raised.value.explain()]
     cause, context = raised.value.__cause__, raised.value.__context__
     said += [repr(cause), repr(context if not raised.value.__suppress_context__ else None)]
@@ -411,9 +422,9 @@ def test_no_secret_of_an_interceptor_s_mistake(front_end: FrontEnd) -> None:
             return request
 
     for kind, expected in [(ReturnsToken, InterceptorError), (BreaksHeader, InvalidRequestError)]:
-        bench = Harness(front_end, request_interceptors=[kind])
-        error = bench.error(expected)
-        assert SECRET not in everything_said(bench, error)
+        harness = Harness(front_end, request_interceptors=[kind])
+        error = harness.error(expected)
+        assert SECRET not in everything_said(harness, error)
 
 
 def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
@@ -430,10 +441,10 @@ def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytes
 
 def test_a_refusal_shows_no_secret(front_end: FrontEnd) -> None:
     """The circuit's key is the origin: no path, no query."""
-    bench = Harness(front_end)
-    bench.state.breaker.isolate()
+    harness = Harness(front_end)
+    harness.state.breaker.isolate()
     with pytest.raises(CircuitOpenError) as raised:
-        bench.request(url=f"{URL}/{SECRET}?token={SECRET}")
+        harness.request(url=f"{URL}/{SECRET}?token={SECRET}")
     assert raised.value.key == "https://api.example.com"
     assert SECRET not in str(raised.value)
 

@@ -8,7 +8,8 @@ from typing import Any, Optional
 import pytest
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
-from kit.fakes import FrontEnd, Harness
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
 
 
 @dataclass
@@ -53,9 +54,9 @@ def test_wrong_data_are_named_with_their_place(
     front_end: FrontEnd, response_type: Any, content: bytes, told: str
 ) -> None:
     """The type as it was written, the path to the field, and the response to look at."""
-    bench = answering(front_end, content)
+    harness = answering(front_end, content)
     with pytest.raises(ResponseValidationError) as raised:
-        bench.request(response_type=response_type)
+        harness.request(response_type=response_type)
     assert told in str(raised.value)
     assert raised.value.response is not None
     assert raised.value.sent_state is SentState.ANSWERED

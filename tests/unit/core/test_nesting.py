@@ -17,38 +17,32 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
-from kit.fakes import (
-    RESET,
-    URL,
-    FakeClock,
-    FrontEnd,
-    Harness,
-    run_task,
-)
+from kit.fakes import RESET, URL, FakeClock, Harness
+from kit.front_ends import FrontEnd, run_task
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 def test_false_is_a_single_attempt(front_end: FrontEnd) -> None:
     """retry_policy=False or None for one call; True is the client's own."""
     for value, sends in [(False, 1), (None, 1), (True, 3), (RetryPolicy(2), 2)]:
-        bench = Harness(front_end, 503)
-        bench.request(retry_policy=value)
-        assert bench.sends == sends
+        harness = Harness(front_end, 503)
+        harness.request(retry_policy=value)
+        assert harness.sends == sends
 
 
 def test_no_policy_at_all(front_end: FrontEnd) -> None:
     """enable_retry_policy=False: one attempt, unless the call brings its own."""
-    bench = Harness(front_end, 503, enable_retry_policy=False)
-    bench.request()
-    assert bench.sends == 1
-    bench.request(retry_policy=RetryPolicy(2))
-    assert bench.sends == 3
+    harness = Harness(front_end, 503, enable_retry_policy=False)
+    harness.request()
+    assert harness.sends == 1
+    harness.request(retry_policy=RetryPolicy(2))
+    assert harness.sends == 3
 
 
 def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
@@ -59,11 +53,13 @@ def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
 @pytest.mark.parametrize(("is_nested", "sends"), [(False, 3), (True, 9)])
 def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_nested: bool, sends: int) -> None:
     """Only one level retries: 3, not 9. With nested=True they multiply, as was asked for."""
-    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER)
-    guarded = policy_of().apply(bench.front_end.calling(bench.client))
+    harness = Harness(
+        front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER
+    )
+    guarded = policy_of().apply(harness.calling())
     assert front_end.run(guarded).status_code == 503
-    assert bench.sends == sends
-    assert (stop_reason(bench) is StopReason.NESTED) is not is_nested
+    assert harness.sends == sends
+    assert (stop_reason(harness) is StopReason.NESTED) is not is_nested
 
 
 @pytest.mark.parametrize(
@@ -94,31 +90,31 @@ def test_nested_decorators(front_end: FrontEnd, nested: tuple[bool, ...], calls:
 
 def test_nested_across_tasks() -> None:
     """Tasks that a guarded function starts are inside of it: 2 calls × 3 attempts, not × 9."""
-    from kit.fakes import Tasks
+    from kit.front_ends import AsyncioFrontEnd
 
-    bench = Harness(Tasks(), 503, **NO_BREAKER)
+    harness = Harness(AsyncioFrontEnd(), 503, **NO_BREAKER)
 
     async def both() -> int:
-        responses = await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
+        responses = await asyncio.gather(*(harness.client.get_async(URL) for _ in range(2)))
         return max(response.status_code for response in responses)
 
     condition = [RetryCondition.on_result(lambda value: value == 503)]
     assert run_task(policy_of(retry_conditions=condition).apply(both)()) == 503
-    assert bench.sends == 6
+    assert harness.sends == 6
 
 
 def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
     """The enclosing policy is in charge of nothing any more: a worker begun inside must not inherit it."""
-    from kit.fakes import Tasks
+    from kit.front_ends import AsyncioFrontEnd
 
-    bench = Harness(Tasks(), 503, **NO_BREAKER)
+    harness = Harness(AsyncioFrontEnd(), 503, **NO_BREAKER)
 
     async def main() -> None:
         gate = asyncio.Event()
 
         async def worker() -> None:
             await gate.wait()
-            await bench.client.get_async(URL)
+            await harness.client.get_async(URL)
 
         async def start() -> asyncio.Task[None]:
             return asyncio.create_task(worker())
@@ -128,30 +124,30 @@ def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
         await task
 
     run_task(main())
-    assert bench.sends == 3
+    assert harness.sends == 3
 
 
 def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd) -> None:
     """retry(breaker(call)): the retry policy is in charge, however many guards are between."""
-    bench = Harness(front_end, 503, **NO_BREAKER)
+    harness = Harness(front_end, 503, **NO_BREAKER)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
-    guarded = policy_of().apply(breaker.apply(front_end.calling(bench.client)))
+    guarded = policy_of().apply(breaker.apply(harness.calling()))
     front_end.run(guarded)
-    assert bench.sends == 3
+    assert harness.sends == 3
     assert breaker.snapshot().failures == 3
 
 
 def test_a_breaker_alone_is_in_charge_of_no_retries(front_end: FrontEnd) -> None:
     """A client's calls inside of it make all their attempts."""
-    bench = Harness(front_end, 503, **NO_BREAKER)
-    front_end.run(CircuitBreakerPolicy().apply(front_end.calling(bench.client)))
-    assert bench.sends == 3
+    harness = Harness(front_end, 503, **NO_BREAKER)
+    front_end.run(CircuitBreakerPolicy().apply(harness.calling()))
+    assert harness.sends == 3
 
 
 def test_scopes_are_left(front_end: FrontEnd) -> None:
     """After calls and guarded functions, whatever came of them, nobody is in charge."""
-    bench = Harness(front_end, RESET, **NO_BREAKER)
-    calling = front_end.calling(bench.client, retry_policy=None)
+    harness = Harness(front_end, RESET, **NO_BREAKER)
+    calling = harness.calling(retry_policy=None)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
     for function in (calling, breaker.apply(calling), policy_of().apply(calling)):
         left: list[Any] = []
@@ -206,8 +202,8 @@ def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd
             await tokens.client.get_async("https://tokens.example.com/")
             return request
 
-    bench = Harness(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
-    bench.request()
-    assert (bench.sends, tokens.sends) == (3, 3)
+    harness = Harness(front_end, 503, request_interceptors=[FetchToken], **NO_BREAKER)
+    harness.request()
+    assert (harness.sends, tokens.sends) == (3, 3)
     tokens.request()
     assert tokens.sends == 6  # on its own, it retries again

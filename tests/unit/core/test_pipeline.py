@@ -25,7 +25,8 @@ from http_service_client.core import pipeline
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.layer import compose
 from http_service_client.http.messages import HttpContext, HttpRequest, HttpResponse
-from kit.fakes import ORIGIN, RESET, SLOW, URL, Blocking, FakeClock, FrontEnd, Harness, failure, short
+from kit.fakes import ORIGIN, RESET, SLOW, URL, FakeClock, Harness, failure, short
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 
 def test_the_first_layer_is_the_outermost() -> None:
@@ -90,9 +91,9 @@ def test_an_effect_evaluates_to_its_answer(kind: type[Effect[Any]]) -> None:
 
 def test_every_attempt_asks_the_breaker_anew(front_end: FrontEnd) -> None:
     """A call of three attempts has three permits, each settled by its own outcome."""
-    bench = Harness(front_end, 503, RESET, 200)
-    bench.request()
-    snapshot = bench.state.breaker.snapshot()
+    harness = Harness(front_end, 503, RESET, 200)
+    harness.request()
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.failures, snapshot.successes, snapshot.abandoned) == (2, 1, 0)
 
 
@@ -121,29 +122,29 @@ def test_what_an_outcome_tells_the_breaker(
     front_end: FrontEnd, outcome: Any, counts: tuple[int, int, int]
 ) -> None:
     """Success, failure or no evidence: one table for all layers."""
-    bench = Harness(front_end, outcome, enable_retry_policy=False)
+    harness = Harness(front_end, outcome, enable_retry_policy=False)
     try:
-        bench.request()
+        harness.request()
     except Exception:
         assert not isinstance(outcome, int)
-    snapshot = bench.state.breaker.snapshot()
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
 
 
 def test_a_breaker_for_one_call(front_end: FrontEnd) -> None:
     """circuit_breaker= takes the place of the client's for this call; False and None are none."""
     own = CircuitBreakerPolicy(failure_threshold=1, name="mine")
-    bench = Harness(front_end, 500, enable_retry_policy=False)
-    bench.request(circuit_breaker=own)
+    harness = Harness(front_end, 500, enable_retry_policy=False)
+    harness.request(circuit_breaker=own)
     assert own.state == "open"
-    assert bench.state.breaker.snapshot().failures == 0
-    error = bench.error(CircuitOpenError, circuit_breaker=own)
-    assert (error.key, bench.sends) == ("mine", 1)
+    assert harness.state.breaker.snapshot().failures == 0
+    error = harness.error(CircuitOpenError, circuit_breaker=own)
+    assert (error.key, harness.sends) == ("mine", 1)
     for none in (False, None):
-        bench.request(circuit_breaker=none)
-    assert bench.state.breaker.snapshot().failures == 0
-    bench.request(circuit_breaker=True)
-    assert bench.state.breaker.snapshot().failures == 1
+        harness.request(circuit_breaker=none)
+    assert harness.state.breaker.snapshot().failures == 0
+    harness.request(circuit_breaker=True)
+    assert harness.state.breaker.snapshot().failures == 1
 
 
 @pytest.mark.parametrize(
@@ -155,9 +156,9 @@ def test_the_timeout_of_a_breaker_for_one_call_holds(
     front_end: FrontEnd, options: dict[str, Any], total: float
 ) -> None:
     """No setting is for decoration: `timeout` of a CircuitBreakerPolicy bounds the attempts it guards."""
-    bench = Harness(front_end)
-    bench.request(circuit_breaker=CircuitBreakerPolicy(timeout=2.0), **options)
-    assert bench.transport.timeouts[0].total == total
+    harness = Harness(front_end)
+    harness.request(circuit_breaker=CircuitBreakerPolicy(timeout=2.0), **options)
+    assert harness.transport.timeouts[0].total == total
 
 
 # Attempt timeout and deadline.
@@ -191,9 +192,9 @@ def test_what_the_transport_is_allowed(
     connect: float | None,
 ) -> None:
     """The call's own word, else the client's; never more than the deadline leaves."""
-    bench = Harness(front_end, **settings)
-    bench.request(**options)
-    (timeout,) = bench.transport.timeouts
+    harness = Harness(front_end, **settings)
+    harness.request(**options)
+    (timeout,) = harness.transport.timeouts
     assert timeout.total == total
     assert connect is None or timeout.connect is not None
     assert min(timeout.connect or 99, timeout.total or 99) == min(connect or 99, total or 99)
@@ -204,32 +205,32 @@ def test_the_timeout_covers_all_hops_of_an_attempt(front_end: FrontEnd) -> None:
 
     def slowly(status: int, headers: dict[str, str]) -> Any:
         def answer(request: HttpRequest) -> Any:
-            bench.clock.now += 4.0
+            harness.clock.now += 4.0
             return status, headers
 
         return answer
 
-    bench = Harness(front_end, slowly(302, {"Location": "/b"}), slowly(503, {}), slowly(200, {}))
-    bench.request(timeout=10.0)
-    assert [timeout.total for timeout in bench.transport.timeouts] == [10.0, 6.0, 10.0]
+    harness = Harness(front_end, slowly(302, {"Location": "/b"}), slowly(503, {}), slowly(200, {}))
+    harness.request(timeout=10.0)
+    assert [timeout.total for timeout in harness.transport.timeouts] == [10.0, 6.0, 10.0]
 
 
 def test_an_attempt_whose_time_is_over_is_not_sent(front_end: FrontEnd) -> None:
     """Hops that took the whole timeout leave nothing for the next."""
 
     def slowly(request: HttpRequest) -> Any:
-        bench.clock.now += 10.0
+        harness.clock.now += 10.0
         return 302, {"Location": "/b"}
 
-    bench = Harness(front_end, slowly, enable_retry_policy=False)
-    error = bench.error(AttemptTimeoutError, timeout=10.0)
-    assert bench.sends == 1
+    harness = Harness(front_end, slowly, enable_retry_policy=False)
+    error = harness.error(AttemptTimeoutError, timeout=10.0)
+    assert harness.sends == 1
     assert "before its request could be sent" in str(error)
 
 
-def timing_out(bench: Harness, seconds: float) -> Any:
+def timing_out(harness: Harness, seconds: float) -> Any:
     def answer(request: HttpRequest) -> Any:
-        bench.clock.now += seconds
+        harness.clock.now += seconds
         return SLOW
 
     return answer
@@ -237,28 +238,28 @@ def timing_out(bench: Harness, seconds: float) -> Any:
 
 def test_whose_limit_it_was(front_end: FrontEnd) -> None:
     """The attempt's timeout is the server's fault; the deadline is the caller's own, and no evidence."""
-    bench = Harness(front_end, enable_retry_policy=False)
-    bench.transport.script = [timing_out(bench, 2.0)]
-    error = bench.error(AttemptTimeoutError, timeout=2.0, total_timeout=50.0)
+    harness = Harness(front_end, enable_retry_policy=False)
+    harness.transport.script = [timing_out(harness, 2.0)]
+    error = harness.error(AttemptTimeoutError, timeout=2.0, total_timeout=50.0)
     assert error.sent_state is SentState.MAYBE_PROCESSED
-    assert bench.state.breaker.snapshot().failures == 1
+    assert harness.state.breaker.snapshot().failures == 1
 
-    bench.error(AttemptTimeoutError, timeout=2.0, total_timeout=2.0)  # both at once: it had its full time
-    assert bench.state.breaker.snapshot().failures == 2
+    harness.error(AttemptTimeoutError, timeout=2.0, total_timeout=2.0)  # both at once: it had its full time
+    assert harness.state.breaker.snapshot().failures == 2
 
-    error = bench.error(DeadlineExceededError, timeout=50.0, total_timeout=2.0)
+    error = harness.error(DeadlineExceededError, timeout=50.0, total_timeout=2.0)
     assert error.sent_state is SentState.ABANDONED
-    assert bench.state.breaker.snapshot().failures == 2
-    assert bench.state.breaker.snapshot().abandoned == 1
+    assert harness.state.breaker.snapshot().failures == 2
+    assert harness.state.breaker.snapshot().abandoned == 1
 
 
 def test_a_slow_second_attempt_is_cut_by_the_deadline(front_end: FrontEnd) -> None:
     """What is left of the call bounds each attempt, and the error admits to the first attempt."""
-    bench = Harness(front_end, RESET, retry_policy_config=RetryPolicy(3))
-    bench.transport.script = [RESET, timing_out(bench, 4.5)]
-    error = bench.error(DeadlineExceededError, total_timeout=5.0)
+    harness = Harness(front_end, RESET, retry_policy_config=RetryPolicy(3))
+    harness.transport.script = [RESET, timing_out(harness, 4.5)]
+    error = harness.error(DeadlineExceededError, total_timeout=5.0)
     assert error.sent_state is SentState.MAYBE_PROCESSED
-    assert bench.transport.timeouts[1].total == 4.5
+    assert harness.transport.timeouts[1].total == 4.5
 
 
 # Redirects.
@@ -274,41 +275,41 @@ def test_credentials_stay_with_their_origin(front_end: FrontEnd) -> None:
         "X-Plain": "p",
     }
     script = [(307, {"Location": "/same"}), (307, {"Location": "https://other.example.com/"}), 200]
-    bench = Harness(front_end, *script, sensitive_headers=["X-My-Secret"])
-    response = bench.request("POST", headers=secret, json={"a": 1})
-    same, other = bench.transport.sent[1:]
+    harness = Harness(front_end, *script, sensitive_headers=["X-My-Secret"])
+    response = harness.request("POST", headers=secret, json={"a": 1})
+    same, other = harness.transport.sent[1:]
     assert all(same.headers[name] == value for name, value in secret.items())
     assert [name for name in secret if name in other.headers] == ["X-Plain"]
-    assert bench.transport.bodies == [b'{"a":1}'] * 3
+    assert harness.transport.bodies == [b'{"a":1}'] * 3
     assert [hop.status_code for hop in response.history] == [307, 307]
 
 
 def test_redirects_are_counted_by_follows(front_end: FrontEnd) -> None:
     """allowed_redirect_count=3 follows three and refuses the fourth; 0 and allow_redirects=False follow none."""
     hop = (302, {"Location": "/next"})
-    bench = Harness(front_end, hop, hop, hop, 200, allowed_redirect_count=3)
-    assert bench.request().status_code == 200
-    bench = Harness(front_end, hop, allowed_redirect_count=3)
-    error = bench.error(TooManyRedirectsError)
-    assert (bench.sends, error.response.status_code) == (4, 302)
+    harness = Harness(front_end, hop, hop, hop, 200, allowed_redirect_count=3)
+    assert harness.request().status_code == 200
+    harness = Harness(front_end, hop, allowed_redirect_count=3)
+    error = harness.error(TooManyRedirectsError)
+    assert (harness.sends, error.response.status_code) == (4, 302)
     assert Harness(front_end, hop, allowed_redirect_count=0).request().status_code == 302
     assert Harness(front_end, hop).request(allow_redirects=False).status_code == 302
 
 
 def test_a_consumed_body_does_not_follow(front_end: FrontEnd) -> None:
     """307 asks for the body again; a stream is gone."""
-    bench = Harness(front_end, (307, {"Location": "/b"}), 200)
-    bench.error(UnsafeRedirectError, "POST", data=(chunk for chunk in [b"x"]))
-    assert bench.sends == 1
+    harness = Harness(front_end, (307, {"Location": "/b"}), 200)
+    harness.error(UnsafeRedirectError, "POST", data=(chunk for chunk in [b"x"]))
+    assert harness.sends == 1
 
 
 def test_a_redirect_to_another_host_takes_its_place_there(front_end: FrontEnd) -> None:
     """Limits are by the host that is spoken to; all places are back afterwards."""
-    bench = Harness(front_end, (302, {"Location": "https://other.example.com/"}), 200)
-    bench.request()
-    keys = [key for key, _ in bench.client._call_builder.origins.items()]
+    harness = Harness(front_end, (302, {"Location": "https://other.example.com/"}), 200)
+    harness.request()
+    keys = [key for key, _ in harness.client._call_builder.origins.items()]
     assert keys == [ORIGIN, "https://other.example.com"]
-    assert [limit.in_use for limit in bench.limits] == [0, 0, 0]
+    assert [limit.in_use for limit in harness.limits] == [0, 0, 0]
 
 
 # Deadline: outermost.
@@ -324,26 +325,26 @@ def test_nothing_happens_after_the_deadline(front_end: FrontEnd) -> None:
             return request
 
     clock = FakeClock()
-    bench = Harness(front_end, request_interceptors=[Interceptor])
+    harness = Harness(front_end, request_interceptors=[Interceptor])
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 1.0
-        bench.error(DeadlineExceededError)
+        harness.error(DeadlineExceededError)
     assert asked == []
-    snapshot = bench.state.breaker.snapshot()
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 0)
 
 
 def test_a_call_has_what_every_context_has() -> None:
     """It sets the fields of `HttpContext` itself, and must not forget one."""
-    call = Harness(Blocking()).client._call_builder.build("GET", URL)
+    call = Harness(BlockingFrontEnd()).client._call_builder.build("GET", URL)
     assert [name for name in HttpContext.__slots__ if not hasattr(call, name)] == []
 
 
 def test_a_response_knows_its_story(front_end: FrontEnd) -> None:
     """Attempts, history, request and timeline are on the response that is returned."""
-    bench = Harness(front_end, 503, (301, {"Location": "/b"}), 200)
-    response: HttpResponse = bench.request()
+    harness = Harness(front_end, 503, (301, {"Location": "/b"}), 200)
+    response: HttpResponse = harness.request()
     assert (response.attempts, len(response.history), response.url) == (2, 1, f"{ORIGIN}/b")
-    assert response.request is bench.transport.sent[-1]
+    assert response.request is harness.transport.sent[-1]
     assert response.timeline is not None
-    assert tuple(response.timeline) == tuple(bench.events)
+    assert tuple(response.timeline) == tuple(harness.events)

@@ -32,7 +32,8 @@ from http_service_client import (
     TooManyRedirectsError,
 )
 from http_service_client.errors import Failure, SentState
-from kit.fakes import READ_TIMEOUT, RESET, URL, Blocking, FakeClock, FrontEnd, Harness, Tasks, failure, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness, failure, short
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 PACKAGE = str(Path(http_service_client.__file__).parent)
 TIMES = 1000
@@ -79,10 +80,10 @@ def failing(
     script: Any = 200, options: dict[str, Any] | None = None, isolated: bool = False, **settings: Any
 ) -> Callable[[FrontEnd], tuple[Harness, dict[str, Any]]]:
     def make(front_end: FrontEnd) -> tuple[Harness, dict[str, Any]]:
-        bench = Harness(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
+        harness = Harness(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
         if isolated:
-            bench.state.breaker.isolate()
-        return bench, options or {}
+            harness.state.breaker.isolate()
+        return harness, options or {}
 
     return make
 
@@ -133,13 +134,13 @@ CASES = {
 def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str) -> None:
     """With the collector off: reference counts free every error, frame, request and response of ours."""
     make, expected = CASES[case]
-    bench, options = make(front_end)
-    ALIVE.append(bench)
+    harness, options = make(front_end)
+    ALIVE.append(harness)
     kept: list[weakref.ref[Any]] = []
     if front_end.name == "blocking":
         for _ in range(TIMES):
             try:
-                bench.client.get(URL, **options)
+                harness.client.get(URL, **options)
             except expected as error:
                 kept.append(weakref.ref(error))
     else:
@@ -147,7 +148,7 @@ def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str)
         async def main() -> None:
             for _ in range(TIMES):
                 try:
-                    await bench.client.get_async(URL, **options)
+                    await harness.client.get_async(URL, **options)
                 except expected as error:
                     kept.append(weakref.ref(error))
 
@@ -160,10 +161,10 @@ def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str)
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_a_deadline_s_cut_leaves_no_cycle(front_end: FrontEnd) -> None:
     """The interceptor's task and what it was cancelled with are freed too."""
-    bench = Harness(front_end, request_interceptors=[WaitsForEver])
-    ALIVE.append(bench)
+    harness = Harness(front_end, request_interceptors=[WaitsForEver])
+    ALIVE.append(harness)
     for _ in range(20):
-        bench.error(TimeoutError, total_timeout=0.0005)
+        harness.error(TimeoutError, total_timeout=0.0005)
 
 
 @pytest.mark.usefixtures("no_reference_cycles")
@@ -173,9 +174,9 @@ def test_a_cancelled_call_leaves_no_cycle() -> None:
     async def main() -> None:
         for chain in [[], [WaitsForEver]]:
             for total in [None, 60.0]:
-                bench = Harness(Tasks(), request_interceptors=chain)
-                ALIVE.append(bench)
-                task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
+                harness = Harness(AsyncioFrontEnd(), request_interceptors=chain)
+                ALIVE.append(harness)
+                task = asyncio.create_task(harness.client.get_async(URL, total_timeout=total))
                 await asyncio.sleep(0)
                 task.cancel()
                 try:
@@ -233,10 +234,10 @@ def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> Non
     gc.collect()
     gc.disable()
     try:
-        bench = Harness(front_end, 503, **NO_WAIT)
-        bench.request()
-        freed = weakref.ref(bench.client)
-        del bench
+        harness = Harness(front_end, 503, **NO_WAIT)
+        harness.request()
+        freed = weakref.ref(harness.client)
+        del harness
         assert freed() is None
     finally:
         gc.enable()
@@ -245,9 +246,9 @@ def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> Non
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_an_error_that_is_kept_keeps_no_cycle(front_end: FrontEnd) -> None:
     """Whoever logs an error later holds its request and timeline, and frees them by letting go."""
-    bench = Harness(front_end, RESET, **NO_WAIT)
-    ALIVE.append(bench)
-    error = bench.error(ConnectionLostError)
+    harness = Harness(front_end, RESET, **NO_WAIT)
+    ALIVE.append(harness)
+    error = harness.error(ConnectionLostError)
     kept = weakref.ref(error)
     assert error.request.url == URL
     assert kept() is error
@@ -294,13 +295,13 @@ def frames(error: BaseException) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
 def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEnd, outcome: Any) -> None:
     """The user's line stands at the bottom of what matters; how we are made is not his business."""
-    bench = Harness(front_end, outcome, **NO_WAIT)
+    harness = Harness(front_end, outcome, **NO_WAIT)
 
     def in_users_code() -> None:
-        bench.client.get(URL)
+        harness.client.get(URL)
 
     async def in_users_code_async() -> None:
-        await bench.client.get_async(URL)
+        await harness.client.get_async(URL)
 
     with pytest.raises(HttpClientError) as raised:
         if front_end.name == "blocking":
@@ -319,11 +320,11 @@ def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEn
 def test_tracebacks_do_not_grow(front_end: FrontEnd, case: str) -> None:
     """The hundredth failure looks like the first."""
     make, expected = CASES[case]
-    bench, options = make(front_end)
+    harness, options = make(front_end)
     lengths = set()
     for _ in range(100):
         with pytest.raises(expected) as raised:
-            bench.request(**options)
+            harness.request(**options)
         lengths.add(len(frames(raised.value)))
         raised.value.__traceback__ = None
     assert len(lengths) == 1
@@ -347,8 +348,8 @@ def test_tracebacks_of_guarded_functions_do_not_grow(front_end: FrontEnd, guard:
 
 def test_a_shared_failure_raises_an_error_of_its_own_each_time() -> None:
     """A transport may return one constant failure: no two callers share an error."""
-    bench = Harness(Blocking(), RESET, enable_circuit_breaker=False, **NO_WAIT)
-    first, second = bench.error(ConnectionLostError), bench.error(ConnectionLostError)
+    harness = Harness(BlockingFrontEnd(), RESET, enable_circuit_breaker=False, **NO_WAIT)
+    first, second = harness.error(ConnectionLostError), harness.error(ConnectionLostError)
     assert first is not second
     assert first.timeline is not second.timeline
     assert RESET.cause is not None

@@ -596,8 +596,8 @@ class Instant:
 class TestTheClient:
     """The client feeds its metrics on its own, in both worlds."""
 
-    @pytest.mark.parametrize("world", ["blocking", "asyncio"])
-    def test_tells_true_numbers(self, world: str) -> None:
+    @pytest.mark.parametrize("front_end", ["blocking", "asyncio"])
+    def test_tells_true_numbers(self, front_end: str) -> None:
         """A success, a retried success, an error that opens the circuit, and a refusal."""
         refused = Failure(ConnectError, "refused", SentState.NEVER_SENT)
         transport = Scripted(HttpResponse(200), HttpResponse(503), HttpResponse(200), refused)
@@ -608,7 +608,7 @@ class TestTheClient:
         client = HttpServiceClient(config, transport=transport, clock=clock, random=lambda: 0.5)  # type: ignore[arg-type]  # a Clock by its methods
 
         def get(**options: Any) -> Any:
-            if world == "blocking":
+            if front_end == "blocking":
                 return client.get("https://a.test/", **options)
             return asyncio.run(client.get_async("https://a.test/", **options))
 

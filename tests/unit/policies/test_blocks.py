@@ -16,7 +16,8 @@ from http_service_client import (
     CircuitOpenError,
 )
 from http_service_client.policies.circuit_breaker import CircuitBreakerScope
-from kit.fakes import FakeClock, FrontEnd, run_task
+from kit.fakes import FakeClock
+from kit.front_ends import FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN

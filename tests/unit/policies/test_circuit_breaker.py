@@ -28,7 +28,8 @@ from http_service_client.errors import (
     ResponseValidationError,
     SentState,
 )
-from kit.fakes import RESET, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.fakes import RESET, FakeClock, Harness, short
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, raising_on, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -106,9 +107,9 @@ def test_what_an_error_tells_the_breaker(
 def test_the_status_behind_an_error(front_end: FrontEnd, status: int, is_failure: bool) -> None:
     """A 402 turned into an exception is no failure of the service; a 503 is."""
     policy = breaking()
-    bench = Harness(front_end, status, enable_retry_policy=False)
+    harness = Harness(front_end, status, enable_retry_policy=False)
     with pytest.raises(PaymentError):
-        front_end.run(policy.apply(raising_on(status, bench, front_end)))
+        front_end.run(policy.apply(raising_on(status, harness, front_end)))
     assert policy.state is (OPEN if is_failure else CLOSED)
 
 
@@ -125,8 +126,8 @@ def test_a_response_that_is_returned_speaks_by_its_status(
 def test_a_transport_error_behind_an_error(front_end: FrontEnd) -> None:
     """The reset behind the function's own exception is a failure."""
     policy = breaking()
-    bench = Harness(front_end, RESET, enable_retry_policy=False)
-    calling = front_end.calling(bench.client)
+    harness = Harness(front_end, RESET, enable_retry_policy=False)
+    calling = harness.calling()
     if front_end.name == "blocking":
 
         def function() -> None:
@@ -161,7 +162,7 @@ def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
             await asyncio.Event().wait()
 
         with pytest.raises(PaymentError):
-            await policy.apply(Tasks().function(Failing(1)))()
+            await policy.apply(AsyncioFrontEnd().function(Failing(1)))()
         clock.now += 5.0
         task = asyncio.create_task(hang())
         await started.wait()
@@ -171,7 +172,7 @@ def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await policy.apply(Tasks().function(lambda: "in"))() == "in"
+        assert await policy.apply(AsyncioFrontEnd().function(lambda: "in"))() == "in"
         assert policy.state is CLOSED
 
     run_task(main())
@@ -231,14 +232,14 @@ def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
 
 def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     """As a deadline: it nests by the minimum, and is over with the guarded call."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     policy = CircuitBreakerPolicy(timeout=2.0, clock=FakeClock().monotonic)
-    front_end.run(policy.apply(front_end.calling(bench.client)))
-    front_end.run(policy.apply(front_end.calling(bench.client, timeout=1.0)))
-    front_end.run(front_end.calling(bench.client))
+    front_end.run(policy.apply(harness.calling()))
+    front_end.run(policy.apply(harness.calling(timeout=1.0)))
+    front_end.run(harness.calling())
     with deadline(0.5, clock=FakeClock().monotonic):
-        front_end.run(policy.apply(front_end.calling(bench.client)))
-    assert [timeout.total for timeout in bench.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
+        front_end.run(policy.apply(harness.calling()))
+    assert [timeout.total for timeout in harness.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
 
 
 @pytest.mark.parametrize(

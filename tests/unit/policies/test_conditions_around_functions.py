@@ -20,7 +20,8 @@ from http_service_client.errors import (
     ReadTimeoutError,
     TlsVerificationError,
 )
-from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.fakes import URL, FakeClock, Harness, short
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, raising_on, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -71,18 +72,18 @@ def test_an_error_caused_by_a_named_one_is_worth_it(front_end: FrontEnd) -> None
 
 def test_a_status_behind_the_function_s_own_error_is_seen(front_end: FrontEnd) -> None:
     """on_status_codes([503]) holds when the function turned a 503 into its own exception."""
-    bench = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
+    harness = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
-    assert front_end.run(policy.apply(raising_on(503, bench, front_end))).status_code == 200
-    assert bench.sends == 3
+    assert front_end.run(policy.apply(raising_on(503, harness, front_end))).status_code == 200
+    assert harness.sends == 3
 
 
 def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> None:
     """An error of the second attempt, which made no call, is not blamed on the 503 of the first."""
-    bench = Harness(front_end, 503, enable_retry_policy=False)
+    harness = Harness(front_end, 503, enable_retry_policy=False)
     policy = retrying(5, retry_conditions=[RetryCondition.on_status_codes([503])])
     calls: list[int] = []
-    calling = raising_on(503, bench, front_end)
+    calling = raising_on(503, harness, front_end)
 
     if front_end.name == "blocking":
 
@@ -106,7 +107,7 @@ def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> Non
 
 def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
     """A task of the first attempt gets its 503 while the second one is waited for: not the second one's."""
-    bench = Harness(Tasks(), 503, enable_retry_policy=False)
+    harness = Harness(AsyncioFrontEnd(), 503, enable_retry_policy=False)
     clock, calls, stragglers = FakeClock(), [], []
 
     async def sleep(seconds: float) -> None:
@@ -117,7 +118,7 @@ def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
     async def function() -> None:
         calls.append(1)
         if len(calls) == 1:
-            stragglers.append(asyncio.create_task(bench.client.get_async(URL)))
+            stragglers.append(asyncio.create_task(harness.client.get_async(URL)))
             raise ConnectionError
         raise PaymentError
 
@@ -125,24 +126,24 @@ def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
     policy = RetryPolicy(5, ConstantBackoff(1.0), conditions, clock=clock)
     with pytest.raises(PaymentError):
         run_task(policy.apply(function)())
-    assert (len(calls), bench.sends) == (2, 1)
+    assert (len(calls), harness.sends) == (2, 1)
 
 
 @pytest.mark.parametrize("how", ["task", "gather", "to_thread"])
 def test_a_call_made_elsewhere_is_seen(how: str) -> None:
     """In a child task, in several, or in a thread that carries the context."""
-    bench = Harness(Tasks(), 503, enable_retry_policy=False)
+    harness = Harness(AsyncioFrontEnd(), 503, enable_retry_policy=False)
 
     async def function() -> None:
         if how == "task":
-            await asyncio.create_task(bench.client.get_async(URL))
+            await asyncio.create_task(harness.client.get_async(URL))
         elif how == "gather":
-            await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
+            await asyncio.gather(*(harness.client.get_async(URL) for _ in range(2)))
         else:
-            await asyncio.to_thread(bench.client.get, URL)
+            await asyncio.to_thread(harness.client.get, URL)
         raise PaymentError
 
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
     with pytest.raises(PaymentError):
         run_task(policy.apply(function)())
-    assert bench.sends == (6 if how == "gather" else 3)
+    assert harness.sends == (6 if how == "gather" else 3)

@@ -10,52 +10,53 @@ import pytest
 
 from http_service_client import ConfigurationError, DeadlineExceededError, deadline
 from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
-from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import URL, FakeClock, Harness
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
 
-def given(bench: Harness, **options: Any) -> float | None:
+def given(harness: Harness, **options: Any) -> float | None:
     """How long the transport was given for a call made now."""
-    bench.request(**options)
-    return bench.transport.timeouts[-1].total
+    harness.request(**options)
+    return harness.transport.timeouts[-1].total
 
 
 def test_it_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     """And only those: before and after it there is none."""
-    bench, clock = Harness(front_end), FakeClock()
-    assert given(bench) == 30.0
+    harness, clock = Harness(front_end), FakeClock()
+    assert given(harness) == 30.0
     with deadline(2.0, clock=clock.monotonic):
-        assert given(bench) == 2.0
+        assert given(harness) == 2.0
         clock.now += 0.5
-        assert given(bench) == 1.5
-    assert given(bench) == 30.0
+        assert given(harness) == 1.5
+    assert given(harness) == 30.0
     assert AMBIENT_DEADLINE.get() is None
 
 
 @pytest.mark.parametrize(("outer", "inner", "left"), [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
 def test_deadlines_nest_by_the_minimum(front_end: FrontEnd, outer: float, inner: float, left: float) -> None:
     """An inner one may tighten the outer one, never loosen it; leaving it restores the outer one."""
-    bench, clock = Harness(front_end), FakeClock()
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(outer, clock=clock.monotonic):
         with deadline(inner, clock=clock.monotonic):
-            assert given(bench) == left
-        assert given(bench) == outer
+            assert given(harness) == left
+        assert given(harness) == outer
 
 
 def test_it_nests_with_the_call_s_own(front_end: FrontEnd) -> None:
     """total_timeout and timeout hold beside it, whichever is the nearest."""
-    bench, clock = Harness(front_end), FakeClock()
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(2.0, clock=clock.monotonic):
-        assert given(bench, total_timeout=1.0) == 1.0
-        assert given(bench, total_timeout=5.0) == 2.0
-        assert given(bench, timeout=0.5) == 0.5
-        assert given(bench, timeout=None) == 2.0
+        assert given(harness, total_timeout=1.0) == 1.0
+        assert given(harness, total_timeout=5.0) == 2.0
+        assert given(harness, timeout=0.5) == 0.5
+        assert given(harness, timeout=None) == 2.0
 
 
 def test_what_is_left_is_carried_between_clocks(front_end: FrontEnd) -> None:
     """Two clocks that started at different times agree on "2 seconds left", not on an instant."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with deadline(2.0, clock=lambda: 1e9):
-        assert given(bench) == pytest.approx(2.0)
+        assert given(harness) == pytest.approx(2.0)
 
 
 def test_it_is_over_after_an_error(front_end: FrontEnd) -> None:
@@ -105,12 +106,12 @@ def test_one_object_is_not_entered_twice_at_once() -> None:
 
 def test_tasks_started_inside_are_bounded() -> None:
     """And those beside it are not."""
-    bench, clock = Harness(Tasks()), FakeClock()
+    harness, clock = Harness(AsyncioFrontEnd()), FakeClock()
 
     async def call() -> float | None:
-        response = await bench.client.get_async(URL)
-        index = next(i for i, r in enumerate(bench.transport.sent) if r is response.request)
-        return bench.transport.timeouts[index].total
+        response = await harness.client.get_async(URL)
+        index = next(i for i, r in enumerate(harness.transport.sent) if r is response.request)
+        return harness.transport.timeouts[index].total
 
     async def main() -> None:
         beside = asyncio.create_task(call())
@@ -155,13 +156,13 @@ def test_a_wrong_duration_is_refused(seconds: Any) -> None:
 
 def test_a_deadline_that_has_passed(front_end: FrontEnd) -> None:
     """Nothing is sent; the error says by how much it was missed, and is a TimeoutError."""
-    bench, clock = Harness(front_end), FakeClock()
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 3.0
-        error = bench.error(DeadlineExceededError)
+        error = harness.error(DeadlineExceededError)
     assert isinstance(error, TimeoutError)
     assert "2.000 s" in str(error)
-    assert bench.sends == 0
+    assert harness.sends == 0
 
 
 @pytest.mark.parametrize(

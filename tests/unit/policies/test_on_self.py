@@ -15,7 +15,8 @@ from http_service_client import (
     circuit_breaker,
     retry_policy,
 )
-from kit.fakes import FrontEnd, run_task, short
+from kit.fakes import short
+from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN

@@ -18,11 +18,8 @@ from http_service_client.errors import (
 from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
 from http_service_client.policies.deadline import deadline
-from kit.fakes import (
-    FakeClock,
-    FrontEnd,
-    Harness,
-)
+from kit.fakes import FakeClock, Harness
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -47,12 +44,12 @@ def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
     """The response behind the function's own exception says how long."""
     clock = FakeClock()
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503])], clock=clock)
-    bench = Harness(front_end, (503, {"Retry-After": "9"}), 200)
+    harness = Harness(front_end, (503, {"Retry-After": "9"}), 200)
 
     class EmailError(Exception):
         pass
 
-    calling = front_end.calling(bench.client)
+    calling = harness.calling()
 
     def raising(response: HttpResponse) -> HttpResponse:
         if not response.is_success:

@@ -21,7 +21,8 @@ from http_service_client import (
 from http_service_client.errors import (
     SentState,
 )
-from kit.fakes import Blocking, FakeClock, FrontEnd, short
+from kit.fakes import FakeClock, short
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 from kit.guarded import Failing, PaymentError, breaking, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -119,7 +120,7 @@ def test_blocking_guards_never_touch_asyncio() -> None:
     guarded = retrying().apply(breaking(9).apply(lambda: threads.append(threading.current_thread())))
     guarded()
     assert threads == [threading.current_thread()]
-    assert isinstance(Blocking(), FrontEnd)
+    assert isinstance(BlockingFrontEnd(), FrontEnd)
 
 
 @pytest.mark.parametrize("policy", [RetryPolicy(), CircuitBreakerPolicy()], ids=["retry", "circuit"])

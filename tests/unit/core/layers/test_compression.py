@@ -14,13 +14,14 @@ from http_service_client import ConnectionLostError, ConnectionPoolConfig, HttpR
 from http_service_client.core.layers import compression as request_compression
 from http_service_client.http.content_codings.compression import compress, may_compress
 from http_service_client.http.messages import HttpRequest
-from kit.fakes import RESET, FrontEnd, Harness
+from kit.fakes import RESET, Harness
+from kit.front_ends import FrontEnd
 
 LONG = b"order " * 500
 NO_RETRIES = {"enable_retry_policy": False}
 
 
-def bench(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
+def harness(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
     pool = ConnectionPoolConfig(compression_threshold=100)
     return Harness(front_end, *script, connection_pool=pool, enable_request_compression=True, **settings)
 
@@ -29,11 +30,11 @@ def takes_no_coding(request: HttpRequest) -> Any:
     return 415 if "Content-Encoding" in request.headers else 200
 
 
-def sent(bench: Harness) -> list[tuple[str | None, str, int]]:
+def sent(harness: Harness) -> list[tuple[str | None, str, int]]:
     """Coding, declared length and length of each body that went out."""
     return [
         (request.headers.get("Content-Encoding"), request.headers["Content-Length"], len(body or b""))
-        for request, body in zip(bench.transport.sent, bench.transport.bodies, strict=True)
+        for request, body in zip(harness.transport.sent, harness.transport.bodies, strict=True)
     ]
 
 
@@ -43,7 +44,7 @@ PACKED = ("gzip", str(len(gzip.compress(LONG, 6))), len(gzip.compress(LONG, 6)))
 
 def test_a_415_is_followed_by_the_plain_body_within_the_attempt(front_end: FrontEnd) -> None:
     """One attempt, one outcome, told in the timeline."""
-    it = bench(front_end, takes_no_coding)
+    it = harness(front_end, takes_no_coding)
     response = it.request("POST", data=LONG)
     assert (response.status_code, response.attempts) == (200, 1)
     assert sent(it) == [PACKED, PLAIN]
@@ -55,7 +56,7 @@ def test_what_compressing_takes_is_of_the_attempts_time(
     front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A large body is not compressed at once."""
-    it = bench(front_end)
+    it = harness(front_end)
 
     def slowly(*arguments: Any) -> Any:
         it.clock.now += 2.0
@@ -78,7 +79,7 @@ def test_a_long_body_is_compressed_beside_the_loop(
         return compress(*arguments)
 
     monkeypatch.setattr(request_compression, "compress", noted)
-    it = bench(front_end)
+    it = harness(front_end)
     it.request("POST", data=bytes(size))
     assert [encoding for encoding, _, _ in sent(it)] == ["gzip"]
     is_here = threads == [threading.current_thread()]
@@ -88,14 +89,14 @@ def test_a_long_body_is_compressed_beside_the_loop(
 @pytest.mark.parametrize("status", [400, 406, 413, 422, 501])
 def test_no_other_status_is_about_the_coding(front_end: FrontEnd, status: int) -> None:
     """It is the call's answer."""
-    it = bench(front_end, status, **NO_RETRIES)
+    it = harness(front_end, status, **NO_RETRIES)
     assert it.request("POST", data=LONG).status_code == status
     assert sent(it) == [PACKED]
 
 
 def test_it_is_remembered_for_the_origin(front_end: FrontEnd) -> None:
     """The next call to it does not try again; another origin is another matter."""
-    it = bench(front_end, takes_no_coding)
+    it = harness(front_end, takes_no_coding)
     for url in ("https://a.test/", "https://a.test/x", "https://b.test/"):
         it.request("POST", url, data=LONG)
     assert sent(it) == [PACKED, PLAIN, PLAIN, PACKED, PLAIN]
@@ -103,7 +104,7 @@ def test_it_is_remembered_for_the_origin(front_end: FrontEnd) -> None:
 
 def test_a_415_to_both_is_about_the_content(front_end: FrontEnd) -> None:
     """It is the call's answer, and nothing is remembered."""
-    it = bench(front_end, 415, 415, 200)
+    it = harness(front_end, 415, 415, 200)
     assert it.request("POST", data=LONG).status_code == 415
     assert it.request("POST", data=LONG).status_code == 200
     assert sent(it) == [PACKED, PLAIN, PACKED]
@@ -112,7 +113,7 @@ def test_a_415_to_both_is_about_the_content(front_end: FrontEnd) -> None:
 @pytest.mark.parametrize("failure", [RESET, 503, 429])
 def test_a_failure_of_the_second_try_teaches_nothing(front_end: FrontEnd, failure: Any) -> None:
     """It is the attempt's outcome: an overloaded server has not looked at the plain body either."""
-    it = bench(front_end, 415, failure, 200, **NO_RETRIES)
+    it = harness(front_end, 415, failure, 200, **NO_RETRIES)
     with suppress(ConnectionLostError):
         assert it.request("POST", data=LONG).status_code == failure
     it.request("POST", data=LONG)
@@ -132,7 +133,7 @@ def test_a_failure_of_the_second_try_teaches_nothing(front_end: FrontEnd, failur
 )
 def test_a_415_to_a_plain_body_is_not_repeated(front_end: FrontEnd, call: dict[str, Any]) -> None:
     """There is nothing to take back."""
-    it = bench(front_end, 415)
+    it = harness(front_end, 415)
     assert it.request("POST", **call).status_code == 415
     assert it.sends == 1
 
@@ -140,7 +141,7 @@ def test_a_415_to_a_plain_body_is_not_repeated(front_end: FrontEnd, call: dict[s
 def test_each_hop_is_coded_for_its_own_origin(front_end: FrontEnd) -> None:
     """What the first takes, the second need not; a body that is dropped leaves no coding behind."""
     moved = (307, {"Location": "https://b.test/"})
-    it = bench(
+    it = harness(
         front_end, moved, takes_no_coding, takes_no_coding, (303, {"Location": "https://b.test/"}), 200
     )
     it.request("POST", "https://a.test/", data=LONG)
@@ -162,7 +163,7 @@ def test_an_interceptor_signs_what_was_asked_and_not_what_is_packed(front_end: F
         def intercept_response(self, response: HttpResponse, context: Any) -> HttpResponse:
             return response
 
-    it = bench(front_end, request_interceptors=[Signing])
+    it = harness(front_end, request_interceptors=[Signing])
     it.request("POST", json=["x" * 500])
     assert seen == [json.dumps(["x" * 500]).encode()]
     assert sent(it)[0][0] == "gzip"
@@ -171,7 +172,7 @@ def test_an_interceptor_signs_what_was_asked_and_not_what_is_packed(front_end: F
 @pytest.mark.skipif(not may_compress("zstd"), reason="needs Python 3.14 or zstandard")
 def test_zstd_where_it_is_asked_for(front_end: FrontEnd) -> None:
     """Never by itself: few servers take it."""
-    it = bench(front_end, request_coding="zstd")
+    it = harness(front_end, request_coding="zstd")
     it.request("POST", data=LONG)
     assert it.transport.sent[0].headers["Content-Encoding"] == "zstd"
     assert (it.transport.bodies[0] or b"")[:4] == b"\x28\xb5\x2f\xfd"

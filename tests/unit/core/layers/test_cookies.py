@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from http_service_client import CookieJar
-from kit.fakes import FrontEnd, Harness
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
 
 A, B = "https://a.test/", "https://b.test/"
 SETS = (200, {"Set-Cookie": "k=v"})
 
 
-def cookies_sent(bench: Harness) -> list[str | None]:
-    return [request.headers.get("Cookie") for request in bench.transport.sent]
+def cookies_sent(harness: Harness) -> list[str | None]:
+    return [request.headers.get("Cookie") for request in harness.transport.sent]
 
 
 def test_without_a_jar_nothing_is_remembered(front_end: FrontEnd) -> None:
@@ -42,8 +43,8 @@ def test_one_configuration_is_not_one_session(front_end: FrontEnd) -> None:
     jar = CookieJar()
     mine, other = Harness(front_end, SETS, cookies=True), Harness(front_end, cookies=True)
     shared, too = Harness(front_end, SETS, cookies=jar), Harness(front_end, cookies=jar)
-    for bench in (mine, other, shared, too):
-        bench.request(url=A)
+    for harness in (mine, other, shared, too):
+        harness.request(url=A)
     assert (cookies_sent(other), cookies_sent(too)) == ([None], ["k=v"])
 
 

@@ -16,7 +16,8 @@ from http_service_client import (
     RequestInterceptor,
     ResponseInterceptor,
 )
-from kit.fakes import ORIGIN, RESET, URL, Blocking, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import ORIGIN, RESET, URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import Recorder, on_request, on_response
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
@@ -27,10 +28,10 @@ def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
     story: list[str] = []
     first, second = Recorder(story, "first"), Recorder(story, "second")
     script = [503, (302, {"Location": "/b"}), 200]
-    bench = Harness(
+    harness = Harness(
         front_end, *script, request_interceptors=[first, second], response_interceptors=[second, first]
     )
-    assert bench.request().attempts == 2
+    assert harness.request().attempts == 2
     assert story == [
         "first request 1",
         "second request 1",
@@ -46,18 +47,18 @@ def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
 def test_a_failed_attempt_has_no_response_to_intercept(front_end: FrontEnd) -> None:
     """Response interceptors see responses only."""
     story: list[str] = []
-    bench = Harness(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
-    bench.request()
+    harness = Harness(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
+    harness.request()
     assert story == ["it response 2: 200"]
 
 
 def test_a_refused_call_runs_none(front_end: FrontEnd) -> None:
     """A fast failure is fast: the circuit is asked before any interceptor."""
     story: list[str] = []
-    bench = Harness(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
-    bench.state.breaker.isolate()
+    harness = Harness(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
+    harness.state.breaker.isolate()
     with pytest.raises(Exception, match="isolated"):
-        bench.request()
+        harness.request()
     assert story == []
 
 
@@ -77,9 +78,9 @@ def test_a_class_is_made_once(front_end: FrontEnd) -> None:
             assert self.began == context.attempt
             return response
 
-    bench = Harness(front_end, request_interceptors=[Both], response_interceptors=[Both])
-    bench.request()
-    bench.request()
+    harness = Harness(front_end, request_interceptors=[Both], response_interceptors=[Both])
+    harness.request()
+    harness.request()
     assert len(made) == 1
 
 
@@ -116,18 +117,18 @@ def test_an_async_interceptor_really_awaits_under_a_blocking_call(caller: str) -
         request.headers["X-Awaited"] = "yes"
         return request
 
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     if caller == "a plain thread":
-        bench.request()
+        harness.request()
     else:
 
         async def inside() -> None:
             with pytest.warns(RuntimeWarning, match="blocking call inside a running event loop"):
-                bench.request()
+                harness.request()
             assert asyncio.get_running_loop() not in loops
 
         asyncio.run(inside())
-    assert bench.transport.sent[0].headers["X-Awaited"] == "yes"
+    assert harness.transport.sent[0].headers["X-Awaited"] == "yes"
 
 
 def test_an_async_interceptor_awaits_on_the_caller_s_own_loop() -> None:
@@ -142,8 +143,8 @@ def test_an_async_interceptor_awaits_on_the_caller_s_own_loop() -> None:
             await gate.wait()
             return request
 
-        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
-        assert (await bench.client.get_async(URL)).status_code == 200
+        harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
+        assert (await harness.client.get_async(URL)).status_code == 200
 
     run_task(main())
 
@@ -168,13 +169,13 @@ def test_both_kinds_work_in_both_worlds(front_end: FrontEnd, is_async: bool) -> 
         await asyncio.sleep(0)
         return mark_response(response, context)
 
-    bench = Harness(
+    harness = Harness(
         front_end,
         request_interceptors=[on_request(mark_request_async if is_async else mark_request)],
         response_interceptors=[on_response(mark_response_async if is_async else mark_response)],
     )
-    assert bench.request().headers["X-Mark"] == "back"
-    assert bench.transport.sent[0].headers["X-Mark"] == "out"
+    assert harness.request().headers["X-Mark"] == "back"
+    assert harness.transport.sent[0].headers["X-Mark"] == "out"
 
 
 def test_a_plain_method_may_return_an_awaitable(front_end: FrontEnd) -> None:
@@ -184,8 +185,8 @@ def test_a_plain_method_may_return_an_awaitable(front_end: FrontEnd) -> None:
         await asyncio.sleep(0)
         return request
 
-    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
-    assert bench.request().status_code == 200
+    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
+    assert harness.request().status_code == 200
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
@@ -204,10 +205,12 @@ def test_context_variables_of_the_caller_are_seen(
         await asyncio.sleep(0)
         return intercept(request, context)
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)])
+    harness = Harness(
+        front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)]
+    )
     token = VARIABLE.set("tenant-7")
     try:
-        bench.request(total_timeout=total)
+        harness.request(total_timeout=total)
     finally:
         VARIABLE.reset(token)
     assert seen == ["tenant-7"]
@@ -216,27 +219,27 @@ def test_context_variables_of_the_caller_are_seen(
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_an_async_interceptor_may_call_through_the_same_client(depth: int) -> None:
     """Blocking, from async code, with async interceptors, several deep: the doorway must not wait for itself."""
-    bench: Harness
+    harness: Harness
 
     class Nested:
         async def intercept_request(self, request: Any, context: Any) -> Any:
             await asyncio.sleep(0)
             level = int(request.headers.get("X-Level", "0"))
             if level < depth:
-                response = bench.client.get(f"{ORIGIN}/token", headers={"X-Level": level + 1})
+                response = harness.client.get(f"{ORIGIN}/token", headers={"X-Level": level + 1})
                 request.headers["X-Token"] = str(response.status_code)
             return request
 
-    bench = Harness(Blocking(), request_interceptors=[Nested])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[Nested])
     done: list[int] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        thread = threading.Thread(target=lambda: done.append(bench.request().status_code), daemon=True)
+        thread = threading.Thread(target=lambda: done.append(harness.request().status_code), daemon=True)
         thread.start()
         thread.join(timeout=20)
     assert done == [200], "the nested call waits for ever"
-    assert bench.sends == depth + 1
-    assert bench.transport.sent[-1].headers["X-Token"] == "200"
+    assert harness.sends == depth + 1
+    assert harness.transport.sent[-1].headers["X-Token"] == "200"
 
 
 def test_doorways_of_nested_calls_leave_no_thread_behind() -> None:
@@ -254,10 +257,10 @@ def test_many_threads_share_the_doorway() -> None:
         await asyncio.get_running_loop().run_in_executor(None, together.wait)
         return request
 
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     results: list[int] = []
     threads = [
-        threading.Thread(target=lambda: results.append(bench.request().status_code), daemon=True)
+        threading.Thread(target=lambda: results.append(harness.request().status_code), daemon=True)
         for _ in range(4)
     ]
     for thread in threads:

@@ -14,7 +14,8 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.errors import DeadlineExceededError
-from kit.fakes import ORIGIN, URL, Blocking, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import ORIGIN, URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import on_request, on_response
 from kit.stopwatch import Stopwatch
 
@@ -37,9 +38,9 @@ def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
             assert context.count == context.attempt
             return response
 
-    bench = Harness(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
-    bench.request()
-    bench.request()
+    harness = Harness(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
+    harness.request()
+    harness.request()
     assert [row[:2] for row in seen] == [(1, 1), (2, 2), (1, 1)]
     assert seen[0][2] == seen[1][2] != seen[2][2]
     assert {row[3] for row in seen} == {ORIGIN}
@@ -56,9 +57,9 @@ def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
         request.headers["X-Request-ID"] = context.correlation_id
         return request
 
-    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
-    bench.request()
-    assert {request.headers["X-Request-ID"] for request in bench.transport.sent} == {"mine"}
+    harness = Harness(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
+    harness.request()
+    assert {request.headers["X-Request-ID"] for request in harness.transport.sent} == {"mine"}
 
 
 @pytest.mark.parametrize("is_async", [True, False])
@@ -79,14 +80,14 @@ def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, 
 
     make = on_request if side == "request" else on_response
     method = intercept if is_async else lambda message, context: intercept(message, context)
-    bench = Harness(front_end, **{f"{side}_interceptors": [make(method)]})
+    harness = Harness(front_end, **{f"{side}_interceptors": [make(method)]})
     with Stopwatch() as watch:
-        error = bench.error(DeadlineExceededError, total_timeout=0.1)
+        error = harness.error(DeadlineExceededError, total_timeout=0.1)
     watch.check_took(0.1)
     assert f"On{side.capitalize()}.intercept_{side}" in str(error)
     assert story == ["cleaned up"]
-    assert bench.sends == (side == "response")
-    snapshot = bench.state.breaker.snapshot()
+    assert harness.sends == (side == "response")
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures) == (0, 0)
 
 
@@ -106,8 +107,8 @@ def test_one_that_was_cut_may_end_as_it_likes(
                 return request
         return None
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
-    bench.error(DeadlineExceededError, total_timeout=0.01)
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness.error(DeadlineExceededError, total_timeout=0.01)
     import gc
 
     gc.collect()
@@ -120,9 +121,9 @@ def test_an_interceptor_s_own_timeout_is_its_own(front_end: FrontEnd) -> None:
     async def intercept(request: Any, context: Any) -> Any:
         raise TimeoutError("of my own")
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
     with deadline(60.0), pytest.raises(TimeoutError, match="of my own"):
-        bench.request()
+        harness.request()
 
 
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
@@ -141,14 +142,14 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
                 await asyncio.sleep(0)
                 story.append("cleaned up")
 
-        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
-        task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
+        harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
+        task = asyncio.create_task(harness.client.get_async(URL, total_timeout=total))
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert story == ["cleaned up"]
-        assert bench.state.breaker.snapshot().abandoned == 1
+        assert harness.state.breaker.snapshot().abandoned == 1
 
     run_task(main())
 
@@ -164,14 +165,14 @@ def test_a_closed_coroutine_gives_its_permit_back() -> None:
         finally:
             story.append("cancelled")
 
-    bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
+    harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
 
     async def main() -> None:
-        coroutine = bench.client.get_async(URL, total_timeout=60.0)
+        coroutine = harness.client.get_async(URL, total_timeout=60.0)
         coroutine.send(None)  # to where it waits for the interceptor
         await asyncio.sleep(0)
         coroutine.close()
-        assert bench.state.breaker.snapshot().abandoned == 1
+        assert harness.state.breaker.snapshot().abandoned == 1
         await asyncio.sleep(0)
         assert story == ["began", "cancelled"]
 
@@ -195,9 +196,9 @@ def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch:
             cancelled.set()
 
     monkeypatch.setattr("http_service_client.drivers.portal.Future", InterruptedFuture)
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     with pytest.raises(KeyboardInterrupt):
-        bench.request()
+        harness.request()
     assert cancelled.wait(timeout=20)
-    assert bench.state.breaker.snapshot().abandoned == 1
-    assert bench.events[-1].error == "KeyboardInterrupt"
+    assert harness.state.breaker.snapshot().abandoned == 1
+    assert harness.events[-1].error == "KeyboardInterrupt"

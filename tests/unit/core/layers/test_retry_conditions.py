@@ -20,22 +20,15 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
-from kit.fakes import (
-    READ_TIMEOUT,
-    RESET,
-    SLOW,
-    FrontEnd,
-    Harness,
-    failure,
-    short,
-)
+from kit.fakes import READ_TIMEOUT, RESET, SLOW, Harness, failure, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 @pytest.mark.parametrize(
@@ -53,12 +46,12 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
 ) -> None:
     """It will not get better, and it derives from ConnectionError: no condition may bring it in."""
     policy = RetryPolicy(3, EXACT, conditions)
-    bench = Harness(
+    harness = Harness(
         front_end, failure(TlsVerificationError, SentState.NEVER_SENT), retry_policy_config=policy
     )
-    bench.error(TlsVerificationError)
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert stop_reason(bench) is StopReason.NOT_RETRYABLE
+    harness.error(TlsVerificationError)
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.NOT_RETRYABLE
 
 
 @pytest.mark.parametrize(
@@ -86,12 +79,12 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
 )
 def test_conditions(front_end: FrontEnd, condition: RetryCondition, outcome: Any, is_repeated: bool) -> None:
     """Exactly what was said, and no more."""
-    bench = Harness(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
+    harness = Harness(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
     try:
-        bench.request()
+        harness.request()
     except HttpClientError:
         assert not is_repeated
-    assert bench.sends == 1 + is_repeated
+    assert harness.sends == 1 + is_repeated
 
 
 def test_a_predicate_is_asked_once_an_attempt(front_end: FrontEnd) -> None:
@@ -103,16 +96,16 @@ def test_a_predicate_is_asked_once_an_attempt(front_end: FrontEnd) -> None:
         return response.status_code == 202
 
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_result(predicate)])
-    bench = Harness(front_end, 202, 202, 200, retry_policy_config=policy)
-    assert bench.request().status_code == 200
+    harness = Harness(front_end, 202, 202, 200, retry_policy_config=policy)
+    assert harness.request().status_code == 200
     assert asked == [202, 202, 200]
 
 
 def test_one_condition_is_enough(front_end: FrontEnd) -> None:
     """They are joined by "or"."""
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_timeout(), RetryCondition.on_status_codes([418])])
-    bench = Harness(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
-    assert bench.request().attempts == 3
+    harness = Harness(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
+    assert harness.request().attempts == 3
 
 
 @pytest.mark.parametrize(("status", "is_repeated"), [(202, True), (409, True), (503, True), (404, False)])
@@ -121,8 +114,8 @@ def test_one_condition_of_several_is_enough(front_end: FrontEnd, status: int, is
     both = RetryCondition("both", statuses=frozenset({409}), predicate=lambda response: False)
     accepted = RetryCondition.on_result(lambda response: response.status_code == 202)
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503]), both, accepted])
-    bench = Harness(front_end, status, 200, retry_policy_config=policy)
-    assert bench.request().attempts == 1 + is_repeated
+    harness = Harness(front_end, status, 200, retry_policy_config=policy)
+    assert harness.request().attempts == 1 + is_repeated
 
 
 def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
@@ -133,8 +126,8 @@ def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
             return isinstance(outcome, HttpResponse) and not outcome.content
 
     policy = RetryPolicy(3, EXACT, [OnEmptyBodies("an empty body")])
-    bench = Harness(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
-    assert bench.request().attempts == 3
+    harness = Harness(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
+    assert harness.request().attempts == 3
 
 
 @pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("PUT", 1)])
@@ -150,8 +143,8 @@ def test_a_condition_of_ones_own_kind_may_hold_for_less(
             return super().holds_for(outcome) and outcome.request.method == "GET"
 
     policy = RetryPolicy(2, EXACT, [OfGets("503 to a GET", statuses=frozenset({503}))])
-    bench = Harness(front_end, 503, retry_policy_config=policy)
-    assert bench.request(method).attempts == attempts
+    harness = Harness(front_end, 503, retry_policy_config=policy)
+    assert harness.request(method).attempts == attempts
 
 
 def test_a_policy_that_has_judged_can_be_pickled() -> None:

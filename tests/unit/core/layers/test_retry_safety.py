@@ -24,23 +24,15 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
-from kit.fakes import (
-    READ_TIMEOUT,
-    REFUSED,
-    RESET,
-    SLOW,
-    FrontEnd,
-    Harness,
-    failure,
-    short,
-)
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, Harness, failure, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
@@ -80,16 +72,16 @@ def test_which_statuses_are_worth_a_retry(status: int) -> None:
 )
 def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_unsafe: bool) -> None:
     """Idempotent methods are repeated always; others only when the server did not process them."""
-    bench = Harness(front_end, first, 200, **NO_BREAKER)
+    harness = Harness(front_end, first, 200, **NO_BREAKER)
     is_repeated = when_unsafe or method in SAFE_METHODS
     if is_repeated:
-        assert bench.request(method).attempts == 2
+        assert harness.request(method).attempts == 2
     elif isinstance(first, Failure):
-        assert bench.error(first.error_type, method).sent_state is SentState.MAYBE_PROCESSED
+        assert harness.error(first.error_type, method).sent_state is SentState.MAYBE_PROCESSED
     else:
-        assert bench.request(method).status_code == first[0]
-    assert bench.sends == 1 + is_repeated
-    assert stop_reason(bench) is (None if is_repeated else StopReason.NOT_SAFE)
+        assert harness.request(method).status_code == first[0]
+    assert harness.sends == 1 + is_repeated
+    assert stop_reason(harness) is (None if is_repeated else StopReason.NOT_SAFE)
 
 
 @pytest.mark.parametrize(
@@ -116,32 +108,32 @@ def test_who_vouches_for_a_repetition(
     front_end: FrontEnd, method: str, options: dict[str, Any], is_repeated: bool
 ) -> None:
     """A key in either header, or idempotent=True; idempotent=False overrules all."""
-    bench = Harness(front_end, READ_TIMEOUT, 200)
+    harness = Harness(front_end, READ_TIMEOUT, 200)
     if is_repeated:
-        assert bench.request(method, **options).attempts == 2
-        keys = [request.headers.get("Idempotency-Key") for request in bench.transport.sent]
-        keys += [request.headers.get("X-Idempotency-Key") for request in bench.transport.sent]
+        assert harness.request(method, **options).attempts == 2
+        keys = [request.headers.get("Idempotency-Key") for request in harness.transport.sent]
+        keys += [request.headers.get("X-Idempotency-Key") for request in harness.transport.sent]
         assert set(keys) <= {None, "k1"}
     else:
-        bench.error(ReadTimeoutError, method, **options)
-        assert bench.sends == 1
+        harness.error(ReadTimeoutError, method, **options)
+        assert harness.sends == 1
 
 
 def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
     """One fresh key for each call, the same at each attempt; it makes the POST safe to repeat."""
-    bench = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
-    assert bench.request("POST").attempts == 3
-    keys = {request.headers["Idempotency-Key"] for request in bench.transport.sent}
+    harness = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert harness.request("POST").attempts == 3
+    keys = {request.headers["Idempotency-Key"] for request in harness.transport.sent}
     assert len(keys) == 1
-    bench.request("PATCH")
-    assert bench.transport.sent[-1].headers["Idempotency-Key"] not in keys
+    harness.request("PATCH")
+    assert harness.transport.sent[-1].headers["Idempotency-Key"] not in keys
 
 
 def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) -> None:
     """An empty key says nothing to the server."""
-    bench = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
-    assert bench.request("POST", headers={"idempotency-key": ""}).attempts == 2
-    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in bench.transport.sent)
+    harness = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert harness.request("POST", headers={"idempotency-key": ""}).attempts == 2
+    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in harness.transport.sent)
 
 
 @pytest.mark.parametrize(
@@ -158,9 +150,9 @@ def test_the_automatic_key_stays_away(
     front_end: FrontEnd, method: str, options: dict[str, Any], key: str | None
 ) -> None:
     """Methods that need none get none; one's own is kept; idempotent=False is believed."""
-    bench = Harness(front_end, 200, auto_idempotency_key=True)
-    bench.request(method, **options)
-    assert bench.transport.sent[0].headers.get("Idempotency-Key") == key
+    harness = Harness(front_end, 200, auto_idempotency_key=True)
+    harness.request(method, **options)
+    assert harness.transport.sent[0].headers.get("Idempotency-Key") == key
 
 
 @pytest.mark.parametrize(("before", "after", "is_repeated"), [(None, "k", True), ("k", None, False)])
@@ -176,12 +168,12 @@ def test_the_request_as_the_interceptors_left_it_decides(
                 request.headers["Idempotency-Key"] = after
             return request
 
-    bench = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
+    harness = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
     if is_repeated:
-        assert bench.request("POST", headers={"Idempotency-Key": before}).attempts == 2
+        assert harness.request("POST", headers={"Idempotency-Key": before}).attempts == 2
     else:
-        bench.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
-        assert bench.sends == 1
+        harness.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
+        assert harness.sends == 1
 
 
 @pytest.mark.parametrize(

@@ -18,20 +18,15 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
 from http_service_client.policies.deadline import deadline
-from kit.fakes import (
-    RESET,
-    FakeClock,
-    FrontEnd,
-    Harness,
-    short,
-)
+from kit.fakes import RESET, FakeClock, Harness, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 NOW_DATE = "Sun, 06 Nov 1994 08:48:37 GMT"  # of a fresh FakeClock
@@ -73,13 +68,13 @@ def test_retry_after(
 ) -> None:
     """A floor of the wait; what is longer than timeout, max_delay or deadline comes back at once."""
     policy = RetryPolicy(2, EXACT)
-    bench = Harness(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
-    response = bench.request(**options)
-    assert bench.sleeps == ([] if wait is None else [wait])
+    harness = Harness(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
+    response = harness.request(**options)
+    assert harness.sleeps == ([] if wait is None else [wait])
     assert response.status_code == (503 if wait is None else 200)
     if wait is None:
         with_deadline = "total_timeout" in options
-        assert stop_reason(bench) is (
+        assert stop_reason(harness) is (
             StopReason.DEADLINE if with_deadline else StopReason.RETRY_AFTER_TOO_LONG
         )
 
@@ -89,7 +84,7 @@ def test_retry_after(
 def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, luck: float) -> None:
     """A client that comes back before it was told to is what gets clients banned."""
     backoff = ExponentialBackoff(initial_delay=4.0, jitter=jitter)
-    bench = Harness(
+    harness = Harness(
         front_end,
         (429, {"Retry-After": "3"}),
         (429, {"Retry-After": "3"}),
@@ -97,17 +92,17 @@ def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, luc
         random=lambda: luck,
         retry_policy_config=RetryPolicy(3, backoff),
     )
-    bench.request()
-    assert len(bench.sleeps) == 2
-    assert min(bench.sleeps) >= 3.0
+    harness.request()
+    assert len(harness.sleeps) == 2
+    assert min(harness.sleeps) >= 3.0
 
 
 def test_a_constant_backoff_heeds_retry_after(front_end: FrontEnd) -> None:
     """A short constant delay is no reason to ignore the server: up to a minute is waited."""
     policy = RetryPolicy(2, ConstantBackoff(0.1, jitter="none"))
-    bench = Harness(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
-    assert bench.request().status_code == 200
-    assert bench.sleeps == [7.0]
+    harness = Harness(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
+    assert harness.request().status_code == 200
+    assert harness.sleeps == [7.0]
 
 
 @pytest.mark.parametrize("first", [503, RESET], ids=short)
@@ -116,36 +111,36 @@ def test_a_wait_across_the_deadline_is_not_begun(
     front_end: FrontEnd, first: Any, total: float, is_waited: bool
 ) -> None:
     """Nothing is slept: the last outcome is the answer, at once."""
-    bench = Harness(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
+    harness = Harness(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
     if is_waited:
-        assert bench.request(total_timeout=total).status_code == 200
-        assert bench.sleeps == [1.0]
+        assert harness.request(total_timeout=total).status_code == 200
+        assert harness.sleeps == [1.0]
         return
     if first == 503:
-        assert bench.request(total_timeout=total).status_code == 503
+        assert harness.request(total_timeout=total).status_code == 503
     else:
-        bench.error(ConnectionLostError, total_timeout=total)
-    assert (bench.sleeps, bench.sends) == ([], 1)
-    assert stop_reason(bench) is StopReason.DEADLINE
+        harness.error(ConnectionLostError, total_timeout=total)
+    assert (harness.sleeps, harness.sends) == ([], 1)
+    assert stop_reason(harness) is StopReason.DEADLINE
 
 
 def test_an_ambient_deadline_holds_as_well(front_end: FrontEnd) -> None:
     """`with deadline(...)` around the call, read from another clock, bounds its waits."""
-    bench = Harness(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
+    harness = Harness(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
     with deadline(0.9, clock=FakeClock(now=7.0).monotonic):
-        assert bench.request().status_code == 503
-    assert bench.sleeps == []
-    assert bench.request().status_code == 200
+        assert harness.request().status_code == 503
+    assert harness.sleeps == []
+    assert harness.request().status_code == 200
 
 
 def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
     """No attempt is made, and the error says so."""
     clock = FakeClock()
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 2.0
-        error = bench.error(DeadlineExceededError)
-    assert (bench.sends, error.sent_state) == (0, SentState.NEVER_SENT)
+        error = harness.error(DeadlineExceededError)
+    assert (harness.sends, error.sent_state) == (0, SentState.NEVER_SENT)
     assert [event.name for event in error.timeline] == ["call_finished"]
 
 
@@ -164,20 +159,20 @@ def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
 )
 def test_the_waits_are_the_strategy_s(front_end: FrontEnd, backoff: Any, waits: list[float]) -> None:
     """A strategy holds no position: a second call begins anew."""
-    bench = Harness(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
-    bench.request()
-    assert bench.sleeps == waits
-    bench.request()
-    assert bench.sleeps == waits * 2
+    harness = Harness(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
+    harness.request()
+    assert harness.sleeps == waits
+    harness.request()
+    assert harness.sleeps == waits * 2
 
 
 def test_the_cap_comes_before_the_jitter() -> None:
     """Far beyond the cap the waits are spread evenly below it: nobody waits at exactly the cap."""
-    from kit.fakes import Blocking
+    from kit.front_ends import BlockingFrontEnd
 
     backoff = ExponentialBackoff(initial_delay=1.0, max_delay=4.0)
-    bench = Harness(
-        Blocking(),
+    harness = Harness(
+        BlockingFrontEnd(),
         500,
         random=random.Random(20).random,
         retry_policy_config=RetryPolicy(12, backoff),
@@ -185,8 +180,8 @@ def test_the_cap_comes_before_the_jitter() -> None:
         **NO_BREAKER,
     )
     for _ in range(200):
-        bench.request()
-    late = [wait for index, wait in enumerate(bench.sleeps) if index % 11 >= 3]
+        harness.request()
+    late = [wait for index, wait in enumerate(harness.sleeps) if index % 11 >= 3]
     assert len(late) == 1600
     assert max(late) < 4.0
     assert statistics.mean(late) == pytest.approx(2.0, abs=0.1)
@@ -207,17 +202,17 @@ class Listed:
 
 def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> None:
     """Who lists the first waits means the rest to be like the last."""
-    bench = Harness(
+    harness = Harness(
         front_end, 503, retry_policy_config=RetryPolicy(max_attempts=5, backoff_strategy=Listed(1, 2.5))
     )
-    assert bench.request().status_code == 503
-    assert bench.sleeps == [1, 2.5, 2.5, 2.5]
+    assert harness.request().status_code == 503
+    assert harness.sleeps == [1, 2.5, 2.5, 2.5]
 
 
 @pytest.mark.parametrize("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
 def test_a_strategy_that_gives_no_sensible_delay_is_named(front_end: FrontEnd, delays: Any) -> None:
     """A delay that cannot be waited for is a ConfigurationError; nothing is waited for, nothing kept."""
-    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
-    assert "Listed" in str(bench.error(ConfigurationError))
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert all(limit.in_use == 0 for limit in bench.limits)
+    harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
+    assert "Listed" in str(harness.error(ConfigurationError))
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert all(limit.in_use == 0 for limit in harness.limits)
