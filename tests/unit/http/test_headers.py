@@ -1,4 +1,4 @@
-"""Headers: names without case, repeated values in order, and nothing that could inject a second header."""
+"""Headers: names without case, repeated values in order, one text for each value, no secret in a repr."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_names_are_compared_without_case_and_shown_as_first_spelled() -> None:
 
 
 def test_repeated_values_join_in_order() -> None:
-    """RFC 9110 5.2 and 5.3; `get_all` keeps them apart."""
+    """RFC 9110 5.2 and 5.3; `get_all` keeps the values apart."""
     headers = Headers([("Via", "a"), ("X", "1"), ("via", "b")])
     assert headers["via"] == "a, b"
     assert headers.get_all("VIA") == ["a", "b"]
@@ -46,7 +46,7 @@ def test_repeated_values_join_in_order() -> None:
 
 
 def test_copies_are_independent() -> None:
-    """A change to one is not seen in the other."""
+    """A change to a copy does not change the original."""
     headers = Headers([("a", "1"), ("a", "2")])
     twins = [headers.copy(), Headers(headers), copy.copy(headers), copy.deepcopy(headers)]
     twins.append(pickle.loads(pickle.dumps(headers)))
@@ -71,19 +71,19 @@ def test_copies_are_independent() -> None:
         (None, False),
     ],
 )
-def test_headers_equal_what_says_the_same(other: Any, is_equal: bool) -> None:
-    """Case of names and order of different names do not count."""
+def test_headers_are_equal_by_name_and_value(other: Any, is_equal: bool) -> None:
+    """The case of names and the order of different names do not count."""
     assert (Headers({"A": "1", "b": "2"}) == other) is is_equal
 
 
 def test_a_repr_shows_no_secret() -> None:
-    """Values of sensitive headers are replaced."""
+    """The values of sensitive headers become ***."""
     text = repr(Headers({"authorization": "Bearer abc", "X-Api-Key": "k3y", "Accept": "*/*"}))
     assert text == "Headers({'authorization': '***', 'X-Api-Key': '***', 'Accept': '*/*'})"
 
 
-def test_odd_lookups_are_only_absent() -> None:
-    """A key of another type is in no Headers."""
+def test_a_key_of_another_type_is_absent() -> None:
+    """`in` is false and raises nothing; a missing name is a KeyError."""
     keys: list[object] = [3, None, b"3"]
     assert not any(key in Headers({"3": "x"}) for key in keys)
     with pytest.raises(KeyError):
@@ -108,20 +108,20 @@ class Kind(enum.Enum):
     ],
 )
 def test_values_have_one_text(value: Any, text: str) -> None:
-    """Text, bytes as UTF-8, numbers; white space around it is not part of a value (RFC 9110 5.5)."""
+    """Text, bytes as UTF-8, numbers; white space around a value is not part of it (RFC 9110 5.5)."""
     assert build_headers({"X": value})["x"] == text
     pairs: list[Any] = [(b"X", value)]
     assert build_headers(pairs)["x"] == text
 
 
 def test_none_leaves_a_header_out() -> None:
-    """As in requests."""
+    """requests does so too."""
     assert build_headers({"X": None, "Y": "1"}) == {"Y": "1"}
     assert build_headers(None) == {}
 
 
 def test_pairs_of_one_name_are_all_kept() -> None:
-    """Also those of a mapping whose keys differ in case."""
+    """So are those of a mapping whose keys differ only in case."""
     assert build_headers([("a", "1"), ("A", "2")]).get_all("a") == ["1", "2"]
     assert build_headers({"a": "1", "A": "2"}).get_all("a") == ["1", "2"]
 
@@ -144,22 +144,22 @@ def test_pairs_of_one_name_are_all_kept() -> None:
         5,
     ],
 )
-def test_what_is_no_header_is_refused(headers: Any) -> None:
-    """Another type is refused, never turned into text by chance."""
+def test_a_name_or_value_of_another_type_is_refused(headers: Any) -> None:
+    """It is never turned into text by accident."""
     with pytest.raises(InvalidRequestError, match="header"):
         build_headers(headers)
 
 
-def test_redaction_knows_its_names_in_lower_case() -> None:
-    """And takes pairs, mappings and a set of one's own."""
+def test_secrets_are_redacted() -> None:
+    """In pairs and mappings, by the given names; names are listed in lower case."""
     assert all(name == name.lower() for name in SENSITIVE_HEADERS)
     assert redact_headers([("Cookie", "a"), ("X", "b")]) == {"Cookie": "***", "X": "b"}
     assert redact_headers({"X": "b"}, frozenset({"x"})) == {"X": "***"}
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "A", "b", "B", "c"]), st.sampled_from("12345"))))
-def test_headers_keep_every_value_in_order(pairs: list[tuple[str, str]]) -> None:
-    """Against a plain list as the model."""
+def test_headers_keep_all_values_in_order(pairs: list[tuple[str, str]]) -> None:
+    """A plain list is the model."""
     headers = Headers(pairs)
     for name in "abc":
         values = [value for key, value in pairs if key.lower() == name]
