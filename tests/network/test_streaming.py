@@ -616,7 +616,9 @@ def test_a_silence_without_bound_leaves_no_timer(
 ) -> None:
     """Each wait of over a minute would leave one, for as many years as the loop lives."""
     noted: list[float] = []
-    monkeypatch.setattr(TimerWheel, "schedule", lambda self, now, seconds, waiter: noted.append(seconds) or {})
+    monkeypatch.setattr(
+        TimerWheel, "schedule", lambda self, now, seconds, waiter: noted.append(seconds) or {}
+    )
     server.script("/", raw(HEAD % 2, b"a", b"b", every=0.05, close=False))
 
     async def take(timeout: Timeout) -> bytes:
