@@ -1,4 +1,4 @@
-"""From a host name to a connection: whichever of its addresses can be reached."""
+"""From a host name to a connection, on machines that lack an address family."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
-from http_service_client.transports.network import resolver as names
-from kit.front_ends import FrontEnd
+from http_service_client.transports.network import resolver
+from kit.front_ends import World
 from network.faults import failing
 
 
 class WithoutIPv6(socket.socket):
-    """What sockets are on a machine whose kernel has no IPv6."""
+    """The sockets of a machine whose kernel has no IPv6."""
 
     def __init__(self, family: int = -1, *about: Any, **options: Any) -> None:
         if family == socket.AF_INET6:
@@ -28,29 +28,31 @@ class WithoutIPv6(socket.socket):
 
 @pytest.fixture
 def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names have an address of each family; sockets are of one."""
+    """Names resolve to an address of each family, but only IPv4 sockets can be made."""
 
-    def look_up(host: str, port: int) -> list[names.Address]:
+    def look_up(host: str, port: int) -> list[resolver.Address]:
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", port, 0, 0)),
             (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(names, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "_look_up", look_up)
     monkeypatch.setattr(socket, "socket", WithoutIPv6)
 
 
-def test_an_address_of_a_family_that_is_not_spoken_is_passed_over(
-    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
+def test_an_address_of_an_unsupported_family_is_skipped(
+    world: World, server: LoopbackServer, no_ipv6: None
 ) -> None:
-    """The next address is tried."""
+    """The next address gets the connection."""
     server.script("/", respond(204))
     client = front_end.client()
     assert front_end.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
 
 
-def test_the_last_address_says_why(front_end: FrontEnd, server: LoopbackServer, no_ipv6: None) -> None:
-    """When all fail, the failure says that nothing was sent."""
+def test_a_failure_of_all_addresses_was_never_sent(
+    world: World, server: LoopbackServer, no_ipv6: None
+) -> None:
+    """With IPv6 unsupported and IPv4 refused, the error is a ConnectError."""
     server.refuse()
     caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")

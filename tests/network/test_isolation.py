@@ -1,4 +1,4 @@
-"""What requests and aiohttp would do on their own is switched off."""
+"""Everything that requests and aiohttp would do on their own is switched off."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from kit.front_ends import FrontEnd
 from network.faults import Certificates
 
 
-def test_cookies_are_not_kept(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """A shared client must not mix its users' sessions."""
+def test_cookies_are_not_stored(world: World, server: LoopbackServer) -> None:
+    """A shared client must not mix the sessions of its users."""
     server.script("/", respond(200, headers={"Set-Cookie": "session=secret; Path=/"}))
     client = front_end.client()
     for _ in range(3):
@@ -25,7 +25,7 @@ def test_cookies_are_not_kept(front_end: FrontEnd, server: LoopbackServer) -> No
 def test_netrc_is_not_read(
     front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither where there is no Authorization, nor over one that is given."""
+    """Neither where there is no Authorization, nor in place of one that is given."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     netrc.chmod(0o600)
@@ -38,14 +38,14 @@ def test_netrc_is_not_read(
     assert [request.header("Authorization") for request in server.requests] == [None, "Bearer token"]
 
 
-def test_the_bundles_of_the_environment_are_not_used(
-    front_end: FrontEnd,
+def test_ca_bundles_of_the_environment_are_not_used(
+    world: World,
     tls_server: LoopbackServer,
     certificates: Certificates,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are requests' own, and would hold in one world alone."""
+    """REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are features of requests: aiohttp ignores them."""
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
@@ -58,8 +58,8 @@ def test_the_bundles_of_the_environment_are_not_used(
         front_end.request(front_end.client(), "GET", tls_server.url + "/", retry_policy=None)
 
 
-def test_redirects_are_the_core_s(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """With allow_redirects=False the redirect itself comes back, its body unread by anybody else."""
+def test_the_libraries_follow_no_redirect(world: World, server: LoopbackServer) -> None:
+    """With allow_redirects=False the redirect itself is returned, with its body."""
     server.script("/", respond(302, headers={"Location": "/there"}, body="moved"))
     server.script("/there", respond(200, body="here"))
     client = front_end.client()
@@ -70,8 +70,8 @@ def test_redirects_are_the_core_s(front_end: FrontEnd, server: LoopbackServer) -
     assert [request.path for request in server.requests] == ["/", "/", "/there"]
 
 
-def test_nothing_is_warned_of(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """Neither library has anything to say about how we use it."""
+def test_the_libraries_emit_no_warning(world: World, server: LoopbackServer) -> None:
+    """Neither library warns about the way it is used."""
     server.script("/", respond(200, json={}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
