@@ -122,33 +122,33 @@ def test_a_wrong_call_sends_nothing(
     front_end: FrontEnd, options: dict[str, Any], kind: type[HttpClientError], message: str
 ) -> None:
     """The error names the argument, sync and async, and nothing reaches the network."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     options = {"method": "POST", "url": URL, **options}
     with pytest.raises(kind) as raised:
-        bench.request(options.pop("method"), options.pop("url"), **options)
+        harness.request(options.pop("method"), options.pop("url"), **options)
     assert type(raised.value) is kind
     assert isinstance(raised.value, ValueError)
     assert message in str(raised.value)
     assert raised.value.sent_state is SentState.NEVER_SENT
-    assert bench.sends == 0
-    assert all(limit.in_use == 0 for limit in bench.limits)
+    assert harness.sends == 0
+    assert all(limit.in_use == 0 for limit in harness.limits)
 
 
 def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> None:
     """client.request(url, method) is an easy mistake, and the URL may contain a token."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with pytest.raises(InvalidRequestError, match="method must be") as raised:
-        bench.request("https://h/?token=s3cret", "GET")
+        harness.request("https://h/?token=s3cret", "GET")
     assert "s3cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize("keyword", ["verify", "jsn", "proxies", "stream", "follow_redirects", "x"])
 def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, keyword: str) -> None:
     """Sync and async; nothing is sent."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with pytest.raises(TypeError, match=f"{keyword!r}"):
-        bench.request(**{keyword: True})
-    assert bench.sends == 0
+        harness.request(**{keyword: True})
+    assert harness.sends == 0
 
 
 @pytest.mark.parametrize(
@@ -185,11 +185,11 @@ def test_an_async_body_in_a_blocking_call_is_refused() -> None:
     async def chunks() -> Any:
         yield b"x"
 
-    bench = Harness(BlockingFrontEnd())
+    harness = Harness(BlockingFrontEnd())
     with pytest.raises(InvalidRequestError, match="_async"):
-        bench.request("POST", data=chunks())
-    assert bench.state.breaker.snapshot().failures == 0
-    assert all(limit.in_use == 0 for limit in bench.limits)
+        harness.request("POST", data=chunks())
+    assert harness.state.breaker.snapshot().failures == 0
+    assert all(limit.in_use == 0 for limit in harness.limits)
 
 
 def test_an_error_of_the_body_s_generator_reaches_the_caller(front_end: FrontEnd) -> None:
@@ -199,9 +199,9 @@ def test_an_error_of_the_body_s_generator_reaches_the_caller(front_end: FrontEnd
         yield b"x"
         raise ZeroDivisionError
 
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with pytest.raises(ZeroDivisionError):
-        bench.request("POST", data=chunks())
-    assert all(limit.in_use == 0 for limit in bench.limits)
-    assert bench.state.breaker.snapshot().abandoned == 1
-    assert bench.request().status_code == 200
+        harness.request("POST", data=chunks())
+    assert all(limit.in_use == 0 for limit in harness.limits)
+    assert harness.state.breaker.snapshot().abandoned == 1
+    assert harness.request().status_code == 200

@@ -79,19 +79,19 @@ def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, mess
 
 def test_a_call_after_close_is_an_error(front_end: FrontEnd) -> None:
     """It is a ClientClosedError and sends nothing. A client may be closed twice."""
-    bench = Harness(front_end)
-    bench.request()
+    harness = Harness(front_end)
+    harness.request()
     if front_end.name == "blocking":
-        bench.client.close()
-        bench.client.close()
+        harness.client.close()
+        harness.client.close()
     else:
-        run_task(bench.client.close_async())
-        run_task(bench.client.close_async())
-    error = bench.error(ClientClosedError)
+        run_task(harness.client.close_async())
+        run_task(harness.client.close_async())
+    error = harness.error(ClientClosedError)
     assert isinstance(error, RuntimeError)
     assert "closed" in str(error)
-    assert bench.sends == 1
-    assert "closed" in repr(bench.client)
+    assert harness.sends == 1
+    assert "closed" in repr(harness.client)
 
 
 def test_leaving_the_block_closes_the_client() -> None:
@@ -117,12 +117,12 @@ VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
 @pytest.mark.parametrize("verb", VERBS)
 def test_each_verb_sends_its_method(front_end: FrontEnd, verb: str) -> None:
     """Sync and async, with the keywords of a call."""
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     if front_end.name == "blocking":
-        getattr(bench.client, verb)(URL, params={"a": 1})
+        getattr(harness.client, verb)(URL, params={"a": 1})
     else:
-        run_task(getattr(bench.client, f"{verb}_async")(URL, params={"a": 1}))
-    (sent,) = bench.transport.sent
+        run_task(getattr(harness.client, f"{verb}_async")(URL, params={"a": 1}))
+    (sent,) = harness.transport.sent
     assert (sent.method, sent.url) == (verb.upper(), f"{URL}?a=1")
 
 

@@ -13,7 +13,7 @@ from kit.front_ends import FrontEnd
 
 def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
     """A call's own header replaces a default one, and None removes it, whatever the case of its name."""
-    bench = Harness(front_end, default_headers={"X-Team": "blue", "Accept": "application/json"})
+    harness = Harness(front_end, default_headers={"X-Team": "blue", "Accept": "application/json"})
     for headers in (
         None,
         {"x-team": "red"},
@@ -22,8 +22,8 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
         iter([("X-Team", None)]),
         {b"x-team": None},
     ):
-        bench.request(headers=headers)
-    sent = [request.headers for request in bench.transport.sent]
+        harness.request(headers=headers)
+    sent = [request.headers for request in harness.transport.sent]
     assert [headers.get_all("X-Team") for headers in sent] == [["blue"], ["red"], [], ["a", "b"], [], []]
     assert {headers["Accept"] for headers in sent} == {"application/json"}
     assert "User-Agent" not in sent[2]
@@ -33,9 +33,9 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
 def test_enable_compression_asks_for_compressed_responses(front_end: FrontEnd) -> None:
     """False asks for uncompressed ones."""
     for is_enabled, header in [(True, "gzip"), (False, "identity")]:
-        bench = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=is_enabled))
-        bench.request()
-        assert header in bench.transport.sent[0].headers["Accept-Encoding"]
+        harness = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=is_enabled))
+        harness.request()
+        assert header in harness.transport.sent[0].headers["Accept-Encoding"]
 
 
 @pytest.mark.parametrize(("size", "coding"), [(99, None), (100, "gzip"), (5000, "gzip")])
@@ -45,16 +45,16 @@ def test_request_bodies_are_compressed_from_the_threshold_on(
     """If request compression is enabled. Content-Length is that of the compressed body."""
     pool = ConnectionPoolConfig(compression_threshold=100)
     for is_enabled in (True, False):
-        bench = Harness(front_end, connection_pool=pool, enable_request_compression=is_enabled)
-        bench.request("POST", data=b"x" * size)
-        (sent,) = bench.transport.sent
+        harness = Harness(front_end, connection_pool=pool, enable_request_compression=is_enabled)
+        harness.request("POST", data=b"x" * size)
+        (sent,) = harness.transport.sent
         assert sent.headers.get("Content-Encoding") == (coding if is_enabled else None)
-        assert sent.headers["Content-Length"] == str(len(bench.transport.bodies[0] or b""))
+        assert sent.headers["Content-Length"] == str(len(harness.transport.bodies[0] or b""))
 
 
 def test_breaker_retries_and_budget_can_be_switched_off(front_end: FrontEnd) -> None:
     """Seven failures are seven sends, and no circuit exists."""
-    bench = Harness(
+    harness = Harness(
         front_end,
         RESET,
         enable_circuit_breaker=False,
@@ -62,10 +62,10 @@ def test_breaker_retries_and_budget_can_be_switched_off(front_end: FrontEnd) -> 
         enable_retry_budget=False,
     )
     for _ in range(7):
-        bench.error(ConnectionLostError)
-    assert bench.sends == 7
-    assert (bench.state.breaker, bench.state.budget) == (None, None)
-    assert bench.client.get_circuit_breaker_states() == {}
+        harness.error(ConnectionLostError)
+    assert harness.sends == 7
+    assert (harness.state.breaker, harness.state.budget) == (None, None)
+    assert harness.client.get_circuit_breaker_states() == {}
 
 
 def test_a_policy_object_sets_every_circuit_of_a_client(front_end: FrontEnd) -> None:
@@ -77,15 +77,15 @@ def test_a_policy_object_sets_every_circuit_of_a_client(front_end: FrontEnd) -> 
         raise RuntimeError("a listener that fails must not fail the call")
 
     policy = CircuitBreakerPolicy(failure_threshold=1, on_change=on_change)
-    bench = Harness(front_end, 500, circuit_breaker_config=policy, enable_retry_policy=False)
-    bench.request()
-    bench.request(url="https://other.example.com/")
+    harness = Harness(front_end, 500, circuit_breaker_config=policy, enable_retry_policy=False)
+    harness.request()
+    harness.request(url="https://other.example.com/")
     assert changes == [(ORIGIN, "open"), ("https://other.example.com", "open")]
-    assert bench.client.get_circuit_breaker_states() == dict(changes)
+    assert harness.client.get_circuit_breaker_states() == dict(changes)
 
 
 def test_the_limits_of_connections_are_those_of_the_configuration(front_end: FrontEnd) -> None:
     """In all, and for one origin."""
-    bench = Harness(front_end, max_connections=7, max_connections_per_host=3)
-    bench.request()
-    assert [limit.capacity for limit in bench.limits] == [7, 3]
+    harness = Harness(front_end, max_connections=7, max_connections_per_host=3)
+    harness.request()
+    assert [limit.capacity for limit in harness.limits] == [7, 3]

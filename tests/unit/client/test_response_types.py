@@ -53,9 +53,9 @@ def test_the_error_of_wrong_data_names_the_field(
     front_end: FrontEnd, response_type: Any, content: bytes, message: str
 ) -> None:
     """With the type as its user wrote it, and the response for inspection."""
-    bench = answering(front_end, content)
+    harness = answering(front_end, content)
     with pytest.raises(ResponseValidationError) as raised:
-        bench.request(response_type=response_type)
+        harness.request(response_type=response_type)
     assert message in str(raised.value)
     assert raised.value.response is not None
     assert raised.value.sent_state is SentState.ANSWERED

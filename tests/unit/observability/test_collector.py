@@ -263,23 +263,23 @@ class TestTheCollector:
 
 def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     """A success, a retried success, an error that opens the circuit, and a refusal."""
-    bench = Harness(
+    harness = Harness(
         front_end,
         *(200, 503, 200, REFUSED),
         circuit_breaker_config={"failure_threshold": 1},
         retry_policy_config={"max_attempts": 2},
     )
-    bench.request()
-    bench.request(circuit_breaker=False)
-    bench.error(ConnectError, retry_policy=False)
-    bench.error(CircuitOpenError, retry_policy=False)
+    harness.request()
+    harness.request(circuit_breaker=False)
+    harness.error(ConnectError, retry_policy=False)
+    harness.error(CircuitOpenError, retry_policy=False)
 
-    assert bench.client.get_health_summary() == {
+    assert harness.client.get_health_summary() == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),
         "retries": 1, "refusals": 1, "circuit_breaker_states": {ORIGIN: "open"},
     }  # fmt: skip
-    metrics = bench.client.metrics
+    metrics = harness.client.metrics
     assert metrics.total("http_requests_total", {"service": ORIGIN, "method": "GET"}) == 4
     assert metrics.total("http_errors_total", {"error": "CircuitOpenError"}) == 1
     assert metrics.total("http_errors_total", {"error": "ConnectError"}) == 1
