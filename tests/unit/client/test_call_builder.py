@@ -20,7 +20,7 @@ from http_service_client import (
     Timeout,
 )
 from kit.fakes import URL, Harness, short
-from kit.front_ends import FrontEnd
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 NAN, INF = float("nan"), float("inf")
 DURATION = [0, 0.0, -1, -0.001, NAN, INF, -INF, "5", True, [], timedelta(seconds=5), 1j, 10**400]
@@ -29,7 +29,7 @@ FLAG = [0, 1, "yes", "false", None, []]
 
 class Unprintable:
     def __str__(self) -> str:
-        raise AssertionError("do not ask")
+        raise AssertionError("this object has no text")
 
 
 BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
@@ -121,7 +121,7 @@ BAD_CALLS: list[tuple[dict[str, Any], type[HttpClientError], str]] = [
 def test_a_wrong_call_sends_nothing(
     front_end: FrontEnd, options: dict[str, Any], kind: type[HttpClientError], message: str
 ) -> None:
-    """Said at once, by name; both worlds, and nothing reached the wire."""
+    """The error names the argument, sync and async, and nothing reaches the network."""
     harness = Harness(front_end)
     options = {"method": "POST", "url": URL, **options}
     with pytest.raises(kind) as raised:
@@ -135,7 +135,7 @@ def test_a_wrong_call_sends_nothing(
 
 
 def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> None:
-    """client.request(url, method) is an easy slip, and the URL may hold a token."""
+    """client.request(url, method) is an easy mistake, and the URL may contain a token."""
     harness = Harness(front_end)
     with pytest.raises(InvalidRequestError, match="method must be") as raised:
         harness.request("https://h/?token=s3cret", "GET")
@@ -144,7 +144,7 @@ def test_arguments_in_the_wrong_order_show_no_secret(front_end: FrontEnd) -> Non
 
 @pytest.mark.parametrize("keyword", ["verify", "jsn", "proxies", "stream", "follow_redirects", "x"])
 def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, keyword: str) -> None:
-    """For every verb, in both worlds."""
+    """Sync and async; nothing is sent."""
     harness = Harness(front_end)
     with pytest.raises(TypeError, match=f"{keyword!r}"):
         harness.request(**{keyword: True})
@@ -164,15 +164,15 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
         ("streaming", "see HttpServiceClient.request"),  # not our own _stream
     ],
 )
-def test_an_unknown_keyword_is_told_what_to_write(keyword: str, remedy: str) -> None:
-    """A misspelt name, another library's name, and one that nobody knows."""
+def test_the_error_of_an_unknown_keyword_has_a_remedy(keyword: str, remedy: str) -> None:
+    """For a misspelt name, another library's name, and an unknown one."""
     with pytest.raises(TypeError) as raised:
         HttpServiceClient().get(URL, **{keyword: 1})
     assert str(raised.value) == f"a call takes no keyword {keyword!r}; {remedy}"
 
 
 def test_a_download_has_no_method(tmp_path: Path) -> None:
-    """It is told by the keyword's name, not by the arguments of what opens a call."""
+    """The error is about the keyword, not about the arguments of an internal function."""
     with pytest.raises(
         TypeError, match=r"^a call takes no keyword 'method'; a download is a GET; use stream"
     ):
@@ -180,12 +180,10 @@ def test_a_download_has_no_method(tmp_path: Path) -> None:
 
 
 def test_an_async_body_in_a_blocking_call_is_refused() -> None:
-    """It could not be read there; the message says which method can."""
+    """Nothing could read it there; the message names the methods that can."""
 
     async def chunks() -> Any:
         yield b"x"
-
-    from kit.front_ends import BlockingFrontEnd
 
     harness = Harness(BlockingFrontEnd())
     with pytest.raises(InvalidRequestError, match="_async"):
@@ -194,8 +192,8 @@ def test_an_async_body_in_a_blocking_call_is_refused() -> None:
     assert all(limit.in_use == 0 for limit in harness.limits)
 
 
-def test_a_body_that_breaks_while_it_is_drawn(front_end: FrontEnd) -> None:
-    """The generator's own error is the caller's, everything is given back, the client goes on."""
+def test_an_error_of_the_body_s_generator_reaches_the_caller(front_end: FrontEnd) -> None:
+    """Slots and permit are released, and the client still works."""
 
     def chunks() -> Iterator[bytes]:
         yield b"x"

@@ -1,4 +1,4 @@
-"""A client from its construction to its close."""
+"""A client from its construction to its closing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from kit.front_ends import FrontEnd, run_task
 
 
 @pytest.mark.parametrize("value", [5, "config", {}, ConnectionPoolConfig(), HttpClientConfig])
-def test_a_client_wants_a_config(value: Any) -> None:
-    """Not a mapping, nor the class."""
+def test_config_must_be_a_configuration(value: Any) -> None:
+    """Neither a mapping nor the class."""
     with pytest.raises(ConfigurationError, match="config must be an HttpClientConfig"):
         HttpServiceClient(value)
 
@@ -31,8 +31,8 @@ def test_a_client_wants_a_config(value: Any) -> None:
     ("value", "remedy"),
     [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
 )
-def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy: str) -> None:
-    """The base URL as in other clients, and the settings as a plain dict."""
+def test_a_url_or_a_dict_as_config_is_an_error_with_a_remedy(value: Any, remedy: str) -> None:
+    """Other clients take the base URL first, and users have their settings in a plain dict."""
     with pytest.raises(ConfigurationError) as raised:
         HttpServiceClient(value)
     assert str(raised.value) == f"config must be an HttpClientConfig, not {type(value).__name__}{remedy}"
@@ -54,7 +54,7 @@ def test_what_is_often_passed_for_a_config_is_told_its_place(value: Any, remedy:
     ids=short,
 )
 def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> None:
-    """When the client is made, by name; a class is not an object of it."""
+    """When the client is made, by the part's name; a class does not do for an object of it."""
     with pytest.raises(ConfigurationError, match=f"^{part} must be"):
         HttpServiceClient(**{part: value})
 
@@ -71,14 +71,14 @@ def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> Non
     ],
 )
 def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, message: str) -> None:
-    """And its password is not shown."""
+    """The message does not show its password."""
     with pytest.raises(ConfigurationError, match=f"^(?=base_url).*{message}") as raised:
         HttpServiceClient(base_url=base_url)
     assert "secret" not in str(raised.value)
 
 
-def test_use_after_close_is_a_clear_error(front_end: FrontEnd) -> None:
-    """Every verb of both worlds; closing twice is once."""
+def test_a_call_after_close_is_an_error(front_end: FrontEnd) -> None:
+    """It is a ClientClosedError and sends nothing. A client may be closed twice."""
     harness = Harness(front_end)
     harness.request()
     if front_end.name == "blocking":
@@ -94,8 +94,8 @@ def test_use_after_close_is_a_clear_error(front_end: FrontEnd) -> None:
     assert "closed" in repr(harness.client)
 
 
-def test_with_closes() -> None:
-    """`with` and `async with`; what was wrong inside goes on."""
+def test_leaving_the_block_closes_the_client() -> None:
+    """`with` and `async with`; an error inside the block propagates."""
     with pytest.raises(ZeroDivisionError), HttpServiceClient(transport=FakeTransport()) as client:
         raise ZeroDivisionError
     with pytest.raises(ClientClosedError):
@@ -115,8 +115,8 @@ VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_of_both_worlds(front_end: FrontEnd, verb: str) -> None:
-    """Sends its own method, and takes the keywords."""
+def test_each_verb_sends_its_method(front_end: FrontEnd, verb: str) -> None:
+    """Sync and async, with the keywords of a call."""
     harness = Harness(front_end)
     if front_end.name == "blocking":
         getattr(harness.client, verb)(URL, params={"a": 1})
@@ -127,10 +127,10 @@ def test_every_verb_of_both_worlds(front_end: FrontEnd, verb: str) -> None:
 
 
 def test_a_base_url_is_a_prefix(front_end: FrontEnd) -> None:
-    """Relative URLs go below it, absolute ones stand as they are."""
+    """Relative URLs are put under it, absolute ones are left as they are."""
     client = HttpServiceClient(base_url=f"{ORIGIN}/v1", transport=FakeTransport())
-    for url, meant in [("charges", "/v1/charges"), ("/charges", "/v1/charges"), ("", "/v1")]:
-        assert front_end.request(client, "GET", url).url == ORIGIN + meant
+    for url, target in [("charges", "/v1/charges"), ("/charges", "/v1/charges"), ("", "/v1")]:
+        assert front_end.request(client, "GET", url).url == ORIGIN + target
     assert (
         front_end.request(client, "GET", "https://other.example.com/x").url == "https://other.example.com/x"
     )

@@ -39,7 +39,7 @@ SHARED = {
     ],
 )
 def test_the_top_level_and_the_pool_must_agree(top: str, pooled: str, one: Any, other: Any) -> None:
-    """Either, or both alike; different ones are an error that names both."""
+    """Either may be set, or both to the same value. Different values are an error that names both."""
     in_pool = ConnectionPoolConfig(**{pooled: one})
     for config in (
         HttpClientConfig(**{top: one}),
@@ -54,7 +54,7 @@ def test_the_top_level_and_the_pool_must_agree(top: str, pooled: str, one: Any, 
 
 
 def test_a_default_of_the_pool_is_a_value_too() -> None:
-    """A pool that says nothing of a setting says its default: 200 here and 100 there disagree."""
+    """In a pool that is given, a setting that was left out is its default: 200 here and 100 there conflict."""
     with pytest.raises(
         ConfigurationError, match=r"max_connections=200 conflicts with connection_pool\.max_connections=100"
     ):
@@ -71,7 +71,7 @@ def test_the_signature_shows_the_defaults_of_the_pool() -> None:
 
 
 def test_a_default_reads_as_the_pool_s_value_and_stays_a_default() -> None:
-    """What a field shows is what holds; what was not set gives way to the pool, also after a copy."""
+    """A field shows the value in use. If it was not set, another pool replaces it, also after a copy."""
     config = HttpClientConfig(
         connection_pool=ConnectionPoolConfig(max_connections=7, request_timeout=None, connection_timeout=2)
     )
@@ -92,8 +92,8 @@ def test_no_limit_is_set_in_the_pool(top: str) -> None:
         HttpClientConfig(**{top: 0})
 
 
-def seed_config() -> HttpClientConfig:
-    """As in the seed document, to the letter."""
+def full_config() -> HttpClientConfig:
+    """Every field of the first documented configuration, to the letter."""
     connection_config = ConnectionPoolConfig(
         max_connections=200,
         max_connections_per_host=50,
@@ -124,9 +124,9 @@ def seed_config() -> HttpClientConfig:
     )
 
 
-def test_the_seed_s_configuration_is_taken_as_written() -> None:
-    """Every field of it."""
-    config = seed_config()
+def test_the_first_documented_configuration_is_accepted_as_written() -> None:
+    """Its mappings become policies, and its pool the timeout of a call."""
+    config = full_config()
     assert config.pool.max_connections == 200
     assert config.circuit_breaker is not None
     assert config.circuit_breaker.settings.recovery_timeout == 60
@@ -135,8 +135,8 @@ def test_the_seed_s_configuration_is_taken_as_written() -> None:
     assert config.timeout == Timeout(total=30.0, connect=5.0, pool=10.0)
 
 
-def test_the_seed_s_short_configuration() -> None:
-    """The one of its first page."""
+def test_a_configuration_of_the_top_level_settings_alone() -> None:
+    """It makes a pool of them, and equals its own replacement."""
     config = HttpClientConfig(
         base_timeout=30.0,
         connection_timeout=5.0,
@@ -150,7 +150,7 @@ def test_the_seed_s_short_configuration() -> None:
 
 
 def test_the_defaults() -> None:
-    """Of design section 6."""
+    """As documented: timeouts, retries, circuit, budget and limits."""
     config = HttpClientConfig()
     assert config.timeout == Timeout(total=30.0, connect=5.0, pool=10.0)
     assert config.total_timeout is None
@@ -171,15 +171,15 @@ def test_the_defaults() -> None:
     "kind", [HttpClientConfig, ConnectionPoolConfig, Timeout, RetryBudgetSettings, RetryPolicy]
 )
 def test_settings_are_frozen(kind: Any) -> None:
-    """What was checked stays as it was checked."""
+    """A value that was checked cannot be changed afterwards."""
     settings = kind()
     name = dataclasses.fields(settings)[0].name
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(settings, name, 5)
 
 
-def test_replace_resolves_anew() -> None:
-    """`dataclasses.replace` checks and resolves as the constructor does."""
+def test_replace_checks_and_resolves_again() -> None:
+    """`dataclasses.replace` does what the constructor does."""
     config = HttpClientConfig(base_timeout=10.0, retry_policy_config={"max_attempts": 5})
     changed = dataclasses.replace(config, base_timeout=20.0, enable_retry_policy=False)
     assert (changed.pool.request_timeout, changed.retry) == (20.0, None)
@@ -194,7 +194,7 @@ def test_replace_resolves_anew() -> None:
 
 
 def test_a_configuration_compares_pickles_and_copies() -> None:
-    """It is a value: what was set makes it equal, and a copy means the same to a client."""
+    """It is a value: equal by its fields, and a copy gives a client the same settings."""
     config = HttpClientConfig(
         base_timeout=10.0,
         circuit_breaker_config={"failure_threshold": 2},
@@ -214,7 +214,7 @@ def test_a_configuration_compares_pickles_and_copies() -> None:
 
 
 def test_a_mapping_that_is_changed_later_changes_nothing() -> None:
-    """The configuration is what it was when it was made."""
+    """The settings are resolved when the configuration is made."""
     headers, breaker = {"X-A": "1"}, {"failure_threshold": 2}
     config = HttpClientConfig(default_headers=headers, circuit_breaker_config=breaker)
     headers["X-A"] = "2"
@@ -224,16 +224,16 @@ def test_a_mapping_that_is_changed_later_changes_nothing() -> None:
     assert config.circuit_breaker.failure_threshold == 2
 
 
-def test_the_repr_is_what_was_set() -> None:
-    """And nothing else: a configuration in a log is read by a person."""
+def test_the_repr_shows_only_what_was_set() -> None:
+    """People read configurations in logs."""
     assert repr(HttpClientConfig()) == "HttpClientConfig()"
     config = HttpClientConfig(base_timeout=3, enable_retry_policy=False, default_headers={"Accept": "a/b"})
-    said = "base_timeout=3, enable_retry_policy=False, default_headers={'Accept': 'a/b'}"
-    assert repr(config) == f"HttpClientConfig({said})"
+    settings = "base_timeout=3, enable_retry_policy=False, default_headers={'Accept': 'a/b'}"
+    assert repr(config) == f"HttpClientConfig({settings})"
 
 
 def test_secrets_in_headers_are_not_in_the_repr() -> None:
-    """A configuration ends up in logs at start-up."""
+    """A configuration is often logged at start-up."""
     headers = {"Authorization": "Bearer s3cret", "X-Shop": "s3cret"}
     config = HttpClientConfig(default_headers=headers, sensitive_headers=["x-shop"])
     assert "s3cret" not in repr(config)
@@ -244,7 +244,7 @@ def test_secrets_in_headers_are_not_in_the_repr() -> None:
     "proxy", ["http://user:s3cret@proxy:3128", {"https": "http://user:s3cret@proxy:3128"}]
 )
 def test_secrets_in_proxies_are_not_in_the_repr(proxy: Any) -> None:
-    """Which proxy it is, can be seen."""
+    """Host and port of the proxy are."""
     config = HttpClientConfig(proxy=proxy)
     assert "proxy:3128" in repr(config)
     assert "s3cret" not in repr(config)
@@ -253,8 +253,8 @@ def test_secrets_in_proxies_are_not_in_the_repr(proxy: Any) -> None:
     assert "s3cret" not in str(raised.value)
 
 
-def test_timeouts_of_one_call_are_settings_too() -> None:
-    """`Timeout` compares, replaces and pickles as a record."""
+def test_a_timeout_is_a_record() -> None:
+    """It compares, replaces and pickles."""
     timeout = Timeout(total=3.0, read=1.0)
     assert pickle.loads(pickle.dumps(timeout)) == timeout
     assert dataclasses.replace(timeout, read=None) == Timeout(total=3.0)
@@ -264,7 +264,7 @@ def test_timeouts_of_one_call_are_settings_too() -> None:
 
 
 def test_a_condition_is_a_record() -> None:
-    """Two made alike are alike: configurations can be compared. It shows itself in a word."""
+    """Two with the same fields are equal, so configurations can be compared. The repr is short."""
     assert RetryCondition.on_timeout() == RetryCondition.on_timeout()
     assert repr(RetryCondition.on_status_codes([503, 429])) == "<RetryCondition status 429, 503>"
     assert RetryPolicy() == RetryPolicy()

@@ -26,7 +26,7 @@ from kit.fakes import short
 
 NAN, INF = float("nan"), float("inf")
 
-# Each kind of field, and what it refuses.
+# Each kind of field, and the values that it refuses.
 COUNT = [0, -1, 1.5, NAN, INF, "5", True, [], b"5"]
 COUNT_FROM_ZERO = [-1, 1.5, NAN, INF, "5", True, []]
 DURATION = [0, 0.0, -1, -0.001, NAN, INF, -INF, "5", True, [], timedelta(seconds=5), 1j, 10**400]
@@ -111,7 +111,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
 
 @pytest.mark.parametrize("kind", BAD_VALUES, ids=lambda kind: kind.__name__)
 def test_the_table_has_every_field(kind: Any) -> None:
-    """Or else a new field would go unchecked."""
+    """A new field would be untested otherwise."""
     assert {item.name for item in dataclasses.fields(kind) if item.init} == set(BAD_VALUES[kind])
 
 
@@ -125,14 +125,14 @@ def test_the_table_has_every_field(kind: Any) -> None:
     ],
     ids=short,
 )
-def test_a_wrong_value_is_named(kind: Any, field: str, value: Any) -> None:
-    """Field, value and what to write instead, when the object is made."""
+def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str, value: Any) -> None:
+    """And says what to write instead, when the object is made."""
     with pytest.raises(ConfigurationError) as raised:
         kind(**{field: value})
     assert isinstance(raised.value, ValueError)
     message = str(raised.value)
     assert message.startswith((field, f"Timeout.{field}")), message
-    if field == "default_headers":  # it may be a secret: the header is named, never its value
+    if field == "default_headers":  # the value may be a secret: only the header's name is shown
         assert "a\nb" not in message
         assert not re.search("object at", message)
     elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
@@ -148,7 +148,10 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
         ({"xyz": 5}, "known keys: failure_threshold, recovery_timeout"),
         ({5: 5}, "unknown key 5"),
         ({"failure_threshold": 0}, "failure_threshold must be"),
-        ({"clock": lambda: 0.0}, "unknown key 'clock'"),  # the client's own counts: no decoration
+        (
+            {"clock": lambda: 0.0},
+            "unknown key 'clock'",
+        ),  # the client's own is used: this one would do nothing
         ({"name": "mine"}, "unknown key 'name'"),
         ({"failure_threshold": "5"}, "failure_threshold must be"),
         ({"timeout": 0}, "timeout must be"),
@@ -177,10 +180,10 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
     ids=short,
 )
 @pytest.mark.parametrize("is_enabled", [True, False], ids=["enabled", "disabled"])
-def test_a_wrong_key_in_a_mapping_is_named(
+def test_the_error_of_a_wrong_key_in_a_mapping_names_it(
     field: str, given: dict[Any, Any], message: str, is_enabled: bool
 ) -> None:
-    """With a guess at what was meant; also while that part is switched off, so that it can be switched on."""
+    """With a guess at the right one. A part that is switched off is checked too: it may be switched on later."""
     switch = {
         "circuit_breaker_config": "enable_circuit_breaker",
         "retry_policy_config": "enable_retry_policy",
@@ -192,13 +195,13 @@ def test_a_wrong_key_in_a_mapping_is_named(
 
 @pytest.mark.parametrize("kind", [HttpClientConfig, ConnectionPoolConfig])
 def test_an_unknown_field_is_a_type_error_that_names_it(kind: Any) -> None:
-    """As for any class."""
+    """As with any class."""
     with pytest.raises(TypeError, match="max_conections"):
         kind(max_conections=5)
 
 
-def test_a_mapping_for_the_pool_is_told_its_class() -> None:
-    """The other parts of a configuration may be mappings; this one may not."""
+def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
+    """Other parts of a configuration may be mappings, this one not."""
     with pytest.raises(ConfigurationError, match=r"not dict; write ConnectionPoolConfig\(\*\*settings\)$"):
         HttpClientConfig(connection_pool={"max_connections": 5})  # type: ignore[arg-type]
 
@@ -219,16 +222,16 @@ def test_a_mapping_for_the_pool_is_told_its_class() -> None:
         (HttpClientConfig, "xyzzy", ""),
     ],
 )
-def test_an_unknown_setting_is_told_its_place(kind: Any, keyword: str, remedy: str) -> None:
-    """A misspelt name, another library's, one of another class, and one that nobody knows."""
+def test_the_error_of_an_unknown_setting_has_a_remedy(kind: Any, keyword: str, remedy: str) -> None:
+    """For a misspelt name, another library's, and one of another class; not for an unknown one."""
     with pytest.raises(TypeError) as raised:
         kind(**{keyword: 1})
     assert str(raised.value) == f"{kind.__name__} takes no keyword {keyword!r}{remedy}"
 
 
-def test_a_key_file_wants_a_certificate() -> None:
-    """Alone it is of no use."""
-    with pytest.raises(ConfigurationError, match=r"ssl_key_file .* ssl_cert_file"):
+def test_a_key_file_needs_a_certificate() -> None:
+    """The error names both fields."""
+    with pytest.raises(ConfigurationError, match=r"ssl_key_file 'key.pem' needs ssl_cert_file; set both"):
         ConnectionPoolConfig(ssl_key_file="key.pem")
 
 
@@ -241,15 +244,15 @@ def test_a_key_file_wants_a_certificate() -> None:
         {"no": "http://user:s3cret@proxy"},
     ],
 )
-def test_a_proxy_that_is_none_is_refused_without_its_secret(proxy: Any) -> None:
-    """A password that should have been escaped, above all."""
+def test_the_error_of_a_wrong_proxy_hides_its_secret(proxy: Any) -> None:
+    """Above all a password that is not escaped, which makes the URL wrong."""
     with pytest.raises(ConfigurationError, match=r"^proxy") as raised:
         HttpClientConfig(proxy=proxy)
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_coding_without_its_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the configuration is made, and not at the first long body."""
+def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the configuration is made, not at the first long body."""
     monkeypatch.setattr("http_service_client.client.config.may_compress", lambda coding: coding == "gzip")
     with pytest.raises(
         ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"

@@ -12,7 +12,7 @@ from kit.front_ends import FrontEnd
 
 
 def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
-    """By default, by a call's own, and left out by None, in any spelling."""
+    """A call's own header replaces a default one, and None removes it, whatever the case of its name."""
     harness = Harness(front_end, default_headers={"X-Team": "blue", "Accept": "application/json"})
     for headers in (
         None,
@@ -30,28 +30,30 @@ def test_default_headers_are_sent_and_overridden(front_end: FrontEnd) -> None:
     assert sent[0]["User-Agent"].startswith("http-service-client/")
 
 
-def test_compression_is_asked_for_or_not(front_end: FrontEnd) -> None:
-    """enable_compression=False asks for the bytes as they are."""
-    for wanted, header in [(True, "gzip"), (False, "identity")]:
-        harness = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=wanted))
+def test_enable_compression_asks_for_compressed_responses(front_end: FrontEnd) -> None:
+    """False asks for uncompressed ones."""
+    for is_enabled, header in [(True, "gzip"), (False, "identity")]:
+        harness = Harness(front_end, connection_pool=ConnectionPoolConfig(enable_compression=is_enabled))
         harness.request()
         assert header in harness.transport.sent[0].headers["Accept-Encoding"]
 
 
 @pytest.mark.parametrize(("size", "coding"), [(99, None), (100, "gzip"), (5000, "gzip")])
-def test_request_compression_by_its_threshold(front_end: FrontEnd, size: int, coding: str | None) -> None:
-    """From compression_threshold on, when switched on; the length is that of what is sent."""
+def test_request_bodies_are_compressed_from_the_threshold_on(
+    front_end: FrontEnd, size: int, coding: str | None
+) -> None:
+    """If request compression is enabled. Content-Length is that of the compressed body."""
     pool = ConnectionPoolConfig(compression_threshold=100)
-    for switch in (True, False):
-        harness = Harness(front_end, connection_pool=pool, enable_request_compression=switch)
+    for is_enabled in (True, False):
+        harness = Harness(front_end, connection_pool=pool, enable_request_compression=is_enabled)
         harness.request("POST", data=b"x" * size)
         (sent,) = harness.transport.sent
-        assert sent.headers.get("Content-Encoding") == (coding if switch else None)
+        assert sent.headers.get("Content-Encoding") == (coding if is_enabled else None)
         assert sent.headers["Content-Length"] == str(len(harness.transport.bodies[0] or b""))
 
 
-def test_switches(front_end: FrontEnd) -> None:
-    """Breaker, retries and budget are off when switched off."""
+def test_breaker_retries_and_budget_can_be_switched_off(front_end: FrontEnd) -> None:
+    """Seven failures are seven sends, and no circuit exists."""
     harness = Harness(
         front_end,
         RESET,
@@ -66,24 +68,24 @@ def test_switches(front_end: FrontEnd) -> None:
     assert harness.client.get_circuit_breaker_states() == {}
 
 
-def test_a_policy_object_in_the_configuration(front_end: FrontEnd) -> None:
-    """Its settings hold for each circuit, its `on_change` hears of all of them, even if it fails."""
-    heard: list[Any] = []
+def test_a_policy_object_sets_every_circuit_of_a_client(front_end: FrontEnd) -> None:
+    """Its settings hold for each circuit, and its `on_change` is called for all of them, even if it raises."""
+    changes: list[Any] = []
 
     def on_change(change: Any) -> None:
-        heard.append((change.key, str(change.new)))
+        changes.append((change.key, str(change.new)))
         raise RuntimeError("a listener that fails must not fail the call")
 
     policy = CircuitBreakerPolicy(failure_threshold=1, on_change=on_change)
     harness = Harness(front_end, 500, circuit_breaker_config=policy, enable_retry_policy=False)
     harness.request()
     harness.request(url="https://other.example.com/")
-    assert heard == [(ORIGIN, "open"), ("https://other.example.com", "open")]
-    assert harness.client.get_circuit_breaker_states() == dict(heard)
+    assert changes == [(ORIGIN, "open"), ("https://other.example.com", "open")]
+    assert harness.client.get_circuit_breaker_states() == dict(changes)
 
 
-def test_max_connections_hold(front_end: FrontEnd) -> None:
-    """Both limits are those of the configuration."""
+def test_the_limits_of_connections_are_those_of_the_configuration(front_end: FrontEnd) -> None:
+    """In all, and for one origin."""
     harness = Harness(front_end, max_connections=7, max_connections_per_host=3)
     harness.request()
     assert [limit.capacity for limit in harness.limits] == [7, 3]

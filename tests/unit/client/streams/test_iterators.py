@@ -1,4 +1,4 @@
-"""What iterates over a body: pieces, pieces of one size, lines and events, of a body to come or one that was read."""
+"""Iterators over a body: pieces, pieces of one size, lines and events, of a body to come or of one that was read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ IN_FIVES = [b"data:", b" one\n", b"\ndata", b": two", b"\n\nend"]
 
 @pytest.fixture(params=["streamed", "buffered"])
 def transport(request: pytest.FixtureRequest) -> Any:
-    """A network that gives the body in pieces, and one that has it whole: a script's, or an interceptor's."""
+    """A network that sends the body in pieces, and a response that has all of it: a script's, or an interceptor's."""
     if request.param == "streamed":
         return StreamingTransport(BODY[:7], BODY[7:8], BODY[8:])
     return ScriptedTransport([HttpResponse(200, content=BODY)])
@@ -41,7 +41,7 @@ def transport(request: pytest.FixtureRequest) -> Any:
 def test_each_iterator_gives_all_of_the_body(
     front_end: FrontEnd, transport: Any, iterate: Any, items: list[Any], is_read: bool
 ) -> None:
-    """The same items, whether the body is still to come or `read()` has it already."""
+    """The same items, whether the body is still to come or was read by `read()`."""
     with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         if is_read:
             response.read()
@@ -49,7 +49,7 @@ def test_each_iterator_gives_all_of_the_body(
 
 
 def test_a_body_that_was_read_can_be_iterated_again(front_end: FrontEnd, transport: Any) -> None:
-    """It is kept, so each iterator starts at its beginning."""
+    """It is kept, so each iterator starts at the beginning."""
     with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
         for _ in range(2):
@@ -58,7 +58,7 @@ def test_a_body_that_was_read_can_be_iterated_again(front_end: FrontEnd, transpo
 
 
 def test_a_body_that_was_read_can_be_iterated_after_its_block(front_end: FrontEnd, transport: Any) -> None:
-    """It is kept with the response, which needs no connection for it."""
+    """The response keeps it and needs no connection for it."""
     with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
     assert list(response.iter_lines()) == LINES
@@ -68,7 +68,7 @@ def test_a_body_that_was_read_can_be_iterated_after_its_block(front_end: FrontEn
 
 
 def test_an_empty_body_that_was_read_has_no_items(front_end: FrontEnd) -> None:
-    """No line, no event and no piece, as when it is streamed."""
+    """No line, no event and no piece, as if it were streamed."""
     client = front_end.client(transport=StreamingTransport())
     with front_end.stream(client, "GET", URL) as response:
         assert response.read() == b""

@@ -1,4 +1,4 @@
-"""A streamed response: what it keeps, what ends it, and what its errors and its story say."""
+"""A streamed response: what a copy keeps, and what its story and its errors contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def itself(response: Any) -> Any:
 def test_a_body_that_was_read_goes_along_with_a_copy(
     front_end: FrontEnd, copied: Callable[[Any], Any]
 ) -> None:
-    """A worker process gets the content with the head; a copy is a plain response."""
+    """So a worker process gets the content too. A copy is a plain response."""
     client = front_end.client(transport=StreamingTransport(b"one ", b"two", headers={"X-A": "1"}))
     with front_end.stream(client, "GET", URL) as response:
         response.read()
@@ -41,7 +41,7 @@ def test_a_body_that_was_read_goes_along_with_a_copy(
 
 
 def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> None:
-    """Its connection stays behind."""
+    """The copy has no connection to read it from."""
     client = front_end.client(transport=StreamingTransport(b"one"))
     with front_end.stream(client, "GET", URL) as response:
         twin = pickle.loads(pickle.dumps(itself(response)))
@@ -54,7 +54,7 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> N
 def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
     front_end: FrontEnd, last: BaseException
 ) -> None:
-    """As that of any other call: what was requested, and how it ended."""
+    """As for any other call: what was requested, and how it ended."""
     client = front_end.client(transport=StreamingTransport(b"one", last))
     with front_end.stream(client, "GET", URL) as response:
         with pytest.raises(type(last)):
@@ -67,7 +67,7 @@ def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
 
 
 def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(front_end: FrontEnd) -> None:
-    """The response tells it as its error does."""
+    """It is the story that the error tells."""
     client = front_end.client(transport=StreamingTransport(b"one", RESET))
     with front_end.stream(client, "GET", URL) as response, pytest.raises(ConnectionLostError) as raised:
         list(response.iter_bytes())
@@ -78,7 +78,7 @@ def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(front_end: F
 
 @pytest.mark.parametrize("method", ["iter_lines", "iter_events"])
 def test_a_decoding_error_carries_what_every_error_carries(front_end: FrontEnd, method: str) -> None:
-    """Response, request, timeline and sent state, also when a line of the body is at fault."""
+    """Response, request, timeline and sent state, also when a line of the body causes it."""
     transport = StreamingTransport(b"data: " + b"x" * 100)
     client = front_end.client(transport=transport)
     with front_end.stream(client, "GET", URL) as response, pytest.raises(DecodingError) as raised:
