@@ -7,7 +7,9 @@ extension adds:
 - a default is shown as a reader would write it: `{}` for a factory, `10_485_760`, and `...` if a missing
   argument differs from every value;
 - a signature is omitted if it says nothing (enumerations, protocols, errors) or is not for users
-  (responses and circuits that only a client makes);
+  (responses that only a client makes);
+- the keywords that all verbs share are listed for `request` alone, though each verb's docstring has them for
+  editors;
 - the comment beside a member of an enumeration is its description;
 - a page that names an internal module causes a warning, even if the name comes from a docstring.
 
@@ -35,7 +37,10 @@ ROOMS = Path(__file__).resolve().parents[2] / "tests/architecture/rooms.py"
 PUBLIC_MODULES: list[str] = ["", *runpy.run_path(str(ROOMS))["PUBLIC_MODULES"]]
 
 _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
-_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "CircuitBreaker", "StreamedResponse", "Timeline"}
+_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "StreamedResponse", "Timeline"}
+_SENTINELS = {"Unset", "_ClientDefault"}
+# A default whose name is private, or a sentinel: neither means anything to a reader.
+_LEAK = re.compile(r"= _\w+|\bUNSET\b|\bCLIENT_DEFAULT\b")
 
 
 def public_module(name: str) -> ModuleType:
@@ -90,7 +95,7 @@ def shown_default(value: Any) -> Any:
     ... )
     (10_485_760, time.monotonic, random.random, 5)
     """
-    if type(value).__name__ in {"Unset", "_ClientDefault"}:
+    if type(value).__name__ in _SENTINELS:
         return _Shown("...")
     if isinstance(value, enum.Enum):
         return value
@@ -156,7 +161,27 @@ def has_no_signature(cls: Any) -> bool:
     )
 
 
-# ---- members ----------------------------------------------------------------------------------
+# ---- docstrings -------------------------------------------------------------------------------
+
+
+def without_shared_keywords(lines: list[str], shared: str) -> list[str]:
+    """A verb's docstring without the lines that it shares with that of `request`.
+
+    >>> shared = "Make a call.\\n\\njson: a body.\\nresponse_type: a type."
+    >>> without_shared_keywords(["GET a file.", "path: of the file.", "json: a body.", "Raises."], shared)[2:]
+    ['', 'Keywords as for `request`, except response_type.', '', 'Raises.']
+    """
+    known = {line.strip() for line in shared.splitlines()[1:] if line.strip()}
+    repeated = [line.strip() in known for line in lines]
+    if not any(repeated):
+        return lines
+    first = repeated.index(True)
+    kept = [
+        line for line, is_repeated in zip(lines[first:], repeated[first:], strict=True) if not is_repeated
+    ]
+    is_without_type = not any(line.strip().startswith("response_type:") for line in lines)
+    exception = ", except response_type" if is_without_type else ""
+    return [*lines[:first], "", f"Keywords as for `request`{exception}.", "", *kept]
 
 
 def member_lines(cls: type[enum.Enum]) -> list[str]:
@@ -202,7 +227,16 @@ def setup(app: Any) -> dict[str, Any]:
     ) -> tuple[str, str] | None:
         return ("", "") if what in {"class", "exception"} and has_no_signature(item) else None
 
-    def docstring(_app: Any, what: str, _name: str, item: Any, _options: Any, lines: list[str]) -> None:
+    def shared(_app: Any, what: str, name: str, _item: Any, _options: Any, lines: list[str]) -> None:
+        client = public_module("").HttpServiceClient
+        if (
+            what == "method"
+            and name.startswith(f"{PACKAGE}.{client.__name__}.")
+            and not name.endswith(".request")
+        ):
+            lines[:] = without_shared_keywords(lines, client.request.__doc__)
+
+    def members(_app: Any, what: str, _name: str, item: Any, _options: Any, lines: list[str]) -> None:
         if what == "class" and issubclass(item, enum.Enum):
             lines += ["", *member_lines(item), ""]
 
@@ -213,13 +247,14 @@ def setup(app: Any) -> dict[str, Any]:
         text = doctree.astext()
         for name in internal_names(text):
             logger.warning("%s names %s, which is not public", page, name, location=page)
-        if re.search(r"\bUNSET\b", text):
-            logger.warning("%s shows UNSET, which is internal", page, location=page)
+        for leak in _LEAK.findall(text) if page == "api" else ():
+            logger.warning("%s shows %s, which is internal", page, leak, location=page)
 
     app.connect("autodoc-before-process-signature", before_signature)
     app.connect("autodoc-process-signature", signature)
-    # After plain_docstrings, because this list is markup already.
-    app.connect("autodoc-process-docstring", docstring, priority=600)
+    # Before plain_docstrings, which has priority 500, and after it, because the list of members is markup already.
+    app.connect("autodoc-process-docstring", shared, priority=400)
+    app.connect("autodoc-process-docstring", members, priority=600)
     app.connect("autodoc-skip-member", skip)
     app.connect("doctree-resolved", check)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
