@@ -83,10 +83,10 @@ def test_jitter_follows_its_formula(jitter: Jitter | str, dice: float, waits: li
 
 
 def test_the_defaults_are_the_documented_ones() -> None:
-    """1.0 s, doubled each time, capped at 60 s, full jitter; the original interface's keywords work."""
+    """1.0 s, doubled each time, capped at 60 s, full jitter; each setting may be given by keyword."""
     assert ExponentialBackoff() == ExponentialBackoff(1.0, 60.0, 2.0, Jitter.FULL)
-    original = ExponentialBackoff(initial_delay=1.0, max_delay=30.0, backoff_factor=2.0)
-    assert (original.initial_delay, original.max_delay, original.backoff_factor, original.jitter) == (
+    strategy = ExponentialBackoff(initial_delay=1.0, max_delay=30.0, backoff_factor=2.0)
+    assert (strategy.initial_delay, strategy.max_delay, strategy.backoff_factor, strategy.jitter) == (
         1.0,
         30.0,
         2.0,
