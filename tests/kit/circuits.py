@@ -1,4 +1,4 @@
-"""A circuit breaker whose clock and random numbers a test controls."""
+"""A circuit breaker whose clock and random numbers are set by the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
 class Circuit(CircuitBreaker):
-    """A breaker with a clock (`now`) and a random number (`dice`) that a test sets, and a list of its changes."""
+    """A breaker with a clock (`now`) and a random number (`dice`) that the test sets, and a list of its state changes."""
 
     def __init__(self, *, on_change: Callable[[StateChange], None] | None = None, **settings: Any) -> None:
         self.now = 1000.0
@@ -40,7 +40,7 @@ class Circuit(CircuitBreaker):
         return acquired
 
     def refusal(self) -> Refusal:
-        """The refusal. Fails the test if the breaker gives a permit."""
+        """Request a permit and be refused. Fails the test if the breaker admits the call."""
         refused = self.try_acquire()
         assert isinstance(refused, Refusal), refused
         return refused
@@ -54,7 +54,7 @@ class Circuit(CircuitBreaker):
             self.permit().record_success()
 
     def moves(self) -> list[tuple[CircuitBreakerState, CircuitBreakerState]]:
-        """The changes so far, as (old, new)."""
+        """The state changes so far, as (old, new)."""
         return [(change.old, change.new) for change in self.changes]
 
 
@@ -67,7 +67,7 @@ def opened(**settings: Any) -> Circuit:
 
 
 def on_trial(**settings: Any) -> tuple[Circuit, Permit]:
-    """A half-open circuit, and the permit of its trial."""
+    """A half-open circuit, and the permit of its unsettled trial."""
     circuit = opened(**settings)
     circuit.now += 60.0
     trial = circuit.permit()
@@ -76,7 +76,7 @@ def on_trial(**settings: Any) -> tuple[Circuit, Permit]:
 
 
 def spans(circuit: Circuit, times: int) -> Iterator[float]:
-    """The times for which the circuit stays open, as one trial after the other fails."""
+    """How long the circuit stays open each time, while every trial fails."""
     for _ in range(times):
         wait = circuit.refusal().retry_after
         assert wait is not None

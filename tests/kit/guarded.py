@@ -1,4 +1,4 @@
-"""Functions to guard, and policies to guard them with."""
+"""Functions to wrap in policies, and the policies."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PaymentError(Exception):
 
 
 def retrying(attempts: int = 3, *errors: type[BaseException], **options: Any) -> RetryPolicy:
-    """A policy that retries these errors (default: PaymentError) without a delay."""
+    """A policy that retries these errors (default: PaymentError) without delay."""
     conditions = [RetryCondition.on_exceptions(errors or (PaymentError,))]
     return RetryPolicy(attempts, ConstantBackoff(0.0), **{"retry_conditions": conditions} | options)
 
@@ -35,7 +35,7 @@ def breaking(threshold: int = 1, **options: Any) -> CircuitBreakerPolicy:
 
 
 class Failing:
-    """A body that fails this many times, then returns. It counts its calls."""
+    """A function that fails this many times, then returns. It counts its calls."""
 
     def __init__(self, times: int, error: BaseException | None = None, value: Any = "done") -> None:
         self.times, self.error, self.value = times, error or PaymentError("no"), value
@@ -56,7 +56,7 @@ def call(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def raising_on(status: int, harness: Harness, front_end: FrontEnd) -> Callable[[], Any]:
-    """A function that makes a call and raises its own error for this status."""
+    """A function that makes an HTTP call and raises its own error for this status."""
 
     def judge(response: HttpResponse) -> HttpResponse:
         if response.status_code == status:

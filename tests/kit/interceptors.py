@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextvars
 from typing import Any
-
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
 
 class Recorder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -21,11 +20,9 @@ from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
 from kit.interceptors import Recorder, on_request, on_response
 
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
-
-def test_answering_without_the_network(front_end: FrontEnd) -> None:
-    """The rest of the request chain is skipped, the response chain is not, and nobody is told of a success."""
+def test_a_request_interceptor_may_return_a_response(front_end: FrontEnd) -> None:
+    """It skips later request interceptors and the network, runs response interceptors, and is no success."""
     story: list[str] = []
     cached = HttpResponse(200, content=b"cached")
     harness = Harness(
@@ -44,8 +41,8 @@ def test_answering_without_the_network(front_end: FrontEnd) -> None:
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
 
 
-def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
-    """A cache hands out one object; what a call writes on it (request, timeline, data) is its own."""
+def test_an_interceptor_may_return_the_same_response_many_times(front_end: FrontEnd) -> None:
+    """A cache may return one object; each call writes request, timeline and data on its own copy."""
     cached = HttpResponse(200, content=b"[]")
     harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: cached)])
     first = harness.request(url=f"{ORIGIN}/1", response_type=list[int])
@@ -58,8 +55,8 @@ def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
     assert cached.timeline is None
 
 
-def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
-    """The attempt after it goes to the network, and its success is the server's."""
+def test_an_interceptor_s_response_counts_for_its_attempt_only(front_end: FrontEnd) -> None:
+    """The next attempt goes to the network, and its success counts for the server."""
     answers = [HttpResponse(503)]
     harness = Harness(
         front_end,
@@ -71,16 +68,16 @@ def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
     assert harness.state.breaker.snapshot().successes == 1
 
 
-def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None:
-    """But it says nothing about the server."""
+def test_an_interceptor_s_503_is_retried_but_is_no_failure_of_the_server(front_end: FrontEnd) -> None:
+    """A response of an interceptor is retried like any other, and the breaker ignores it."""
     answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
     harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
     assert harness.request().attempts == 3
     assert harness.state.breaker.snapshot().failures == 0
 
 
-def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> None:
-    """So an unsafe request may be made after it; one that a server answered by 503 may not."""
+def test_a_request_answered_by_an_interceptor_was_never_sent(front_end: FrontEnd) -> None:
+    """A POST is retried after a 503 of an interceptor, and not after a 503 of the server."""
     answers = [HttpResponse(503)]
     harness = Harness(
         front_end,
@@ -93,8 +90,8 @@ def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> Non
     assert [event.sent_state for event in finished] == [SentState.NEVER_SENT, SentState.ANSWERED]
 
 
-def test_replacing_request_and_response(front_end: FrontEnd) -> None:
-    """Another object may be returned for either."""
+def test_an_interceptor_may_replace_the_request_or_the_response(front_end: FrontEnd) -> None:
+    """The returned request is sent, and the returned response reaches the caller."""
     harness = Harness(
         front_end,
         request_interceptors=[
@@ -108,12 +105,12 @@ def test_replacing_request_and_response(front_end: FrontEnd) -> None:
     assert sent.headers["Content-Type"] == "application/json"
 
 
-def test_a_body_of_bytes_is_content(front_end: FrontEnd) -> None:
-    """`body` is what requests calls it; here the attribute of that name is the encoded body."""
+def test_assigning_bytes_to_body_is_rejected(front_end: FrontEnd) -> None:
+    """requests calls the bytes `body`; here `body` is the encoded one, and the error says what to set."""
     harness = Harness(
         front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))]
     )
-    with pytest.raises(InvalidRequestError, match="not of type bytes; set request"):
+    with pytest.raises(InvalidRequestError, match=r"^request\.body .* type bytes; set request\.content"):
         harness.request()
 
 
@@ -136,10 +133,10 @@ class Order:
         ({}, lambda r: setattr(r, "data", b"new"), b"new"),
     ],
 )
-def test_a_changed_body_is_encoded_anew(
+def test_a_changed_body_is_encoded_again(
     front_end: FrontEnd, options: dict[str, Any], change: Any, body: bytes
 ) -> None:
-    """In place or by assignment; Content-Length follows; the caller's own object is left alone."""
+    """After a change in place or by assignment, with its Content-Length; the caller's object is unchanged."""
     before = repr(options)
 
     def intercept(request: Any, context: Any) -> Any:
@@ -153,8 +150,8 @@ def test_a_changed_body_is_encoded_anew(
     assert repr(options) == before
 
 
-def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
-    """What attempt 1 did to headers, nested json, URL or method is not seen by attempt 2."""
+def test_each_attempt_gets_its_own_copy_of_the_request(front_end: FrontEnd) -> None:
+    """Changes of headers, nested json, URL or method in attempt 1 are not visible in attempt 2."""
     given = {"order": {"items": [1]}}
     seen: list[Any] = []
 
@@ -175,7 +172,7 @@ def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
 
 
 def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
-    """A logger that looks at everything leaves the bytes as they were."""
+    """A logger that reads every attribute does not change the sent bytes."""
 
     def intercept(request: Any, context: Any) -> Any:
         repr((request, request.json, request.data, request.files, request.content, request.headers))
@@ -206,8 +203,10 @@ def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
         (lambda r: setattr(r, "data", 5), "data"),
     ],
 )
-def test_what_they_leave_behind_is_validated(front_end: FrontEnd, change: Any, message: str) -> None:
-    """Nothing that the client would refuse from a caller gets out through an interceptor."""
+def test_a_request_changed_by_an_interceptor_is_validated(
+    front_end: FrontEnd, change: Any, message: str
+) -> None:
+    """An interceptor cannot send what the client would reject from a caller."""
 
     def intercept(request: Any, context: Any) -> Any:
         change(request)
@@ -221,8 +220,8 @@ def test_what_they_leave_behind_is_validated(front_end: FrontEnd, change: Any, m
     assert harness.state.breaker.snapshot().failures == 0
 
 
-def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
-    """By a plain dict too, as anyone would; a method may be written in lower case."""
+def test_an_interceptor_may_replace_all_headers_by_a_dict(front_end: FrontEnd) -> None:
+    """A plain dict is accepted as headers, and a method in lower case is normalised."""
 
     def intercept(request: Any, context: Any) -> Any:
         request.headers = {"X-Only": "1"}
@@ -240,8 +239,10 @@ def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
     ("result", "shown"), [(None, "NoneType"), (5, "int"), ("GET", "str"), (HttpRequest, "type")]
 )
 @pytest.mark.parametrize("side", ["request", "response"])
-def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: Any, shown: str) -> None:
-    """The forgotten `return request` above all: which interceptor, what it returned, what to return."""
+def test_an_invalid_return_value_of_an_interceptor_is_an_error(
+    front_end: FrontEnd, side: str, result: Any, shown: str
+) -> None:
+    """The error names the interceptor, the returned type and the fix: often a forgotten `return request`."""
     make = on_request if side == "request" else on_response
     harness = Harness(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
     error = harness.error(InterceptorError)
@@ -256,7 +257,7 @@ def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: A
 
 
 def test_a_response_interceptor_must_not_return_a_request(front_end: FrontEnd) -> None:
-    """A request is no answer."""
+    """A request returned by a response interceptor is an `InterceptorError`."""
     harness = Harness(
         front_end, response_interceptors=[on_response(lambda response, context: HttpRequest("GET", URL))]
     )
@@ -270,10 +271,10 @@ class Unauthorised(Exception):
 @pytest.mark.parametrize("side", ["request", "response"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
-def test_one_that_raises_ends_the_call(
+def test_an_interceptor_that_raises_ends_the_call(
     front_end: FrontEnd, side: str, is_async: bool, total: float | None
 ) -> None:
-    """Its own error, the same object, reaches the caller; no retry; the breaker learns nothing."""
+    """The caller gets the same error object; there is no retry, and the breaker counts an abandoned call."""
     error = Unauthorised("no token")
 
     def intercept(message: Any, context: Any) -> Any:
@@ -298,8 +299,8 @@ def test_one_that_raises_ends_the_call(
     assert finished.sent_state is SentState.ABANDONED
 
 
-def test_a_trial_is_given_back_when_an_interceptor_raises(front_end: FrontEnd) -> None:
-    """Or else nobody could try the service again until the lease is over."""
+def test_a_trial_is_released_when_an_interceptor_raises(front_end: FrontEnd) -> None:
+    """Otherwise no call could test the service until the lease expires."""
     failing = [True]
 
     def intercept(request: Any, context: Any) -> Any:

@@ -1,9 +1,8 @@
-"""The context of a call, deadlines and cancellation of interceptors."""
+"""The context that interceptors share, and how deadlines and cancellation end them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
 from concurrent.futures import Future
 from typing import Any
@@ -19,11 +18,9 @@ from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import on_request, on_response
 from kit.stopwatch import Stopwatch
 
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
-
-def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
-    """Attributes set in attempt 1 are there in attempt 2, one id for all; the next call begins anew."""
+def test_the_context_lasts_for_one_call(front_end: FrontEnd) -> None:
+    """Attempt 2 sees the attributes and the id of attempt 1; the next call gets a new context."""
     seen: list[tuple[Any, ...]] = []
 
     class Counting:
@@ -46,8 +43,8 @@ def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
     assert {row[3] for row in seen} == {ORIGIN}
 
 
-def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
-    """Set it, and all that follow see it."""
+def test_an_interceptor_may_set_the_correlation_id(front_end: FrontEnd) -> None:
+    """The interceptors after it see the id, in all attempts."""
 
     def first(request: Any, context: Any) -> Any:
         context.correlation_id = "mine"
@@ -62,12 +59,12 @@ def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
     assert {request.headers["X-Request-ID"] for request in harness.transport.sent} == {"mine"}
 
 
-@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "plain"])
 @pytest.mark.parametrize("side", ["request", "response"])
-def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, is_async: bool) -> None:
-    """A rate limiter that would wait for an hour is cancelled on time, cleans up, and is named.
+def test_the_deadline_cancels_an_async_interceptor(front_end: FrontEnd, side: str, is_async: bool) -> None:
+    """An interceptor that waits for an hour is cancelled on time, cleans up and is named in the error.
 
-    Also one by a plain method, which returns what is to be awaited.
+    The same holds for a plain method that returns an awaitable.
     """
     story: list[str] = []
 
@@ -92,10 +89,10 @@ def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, 
 
 
 @pytest.mark.parametrize("ending", ["raises", "returns", "swallows"])
-def test_one_that_was_cut_may_end_as_it_likes(
+def test_a_cancelled_interceptor_may_end_in_any_way(
     front_end: FrontEnd, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error of its clean-up is not "never retrieved", its late result is not used."""
+    """An error of its clean-up is not logged as "never retrieved", and its late result is not used."""
 
     async def intercept(request: Any, context: Any) -> Any:
         try:
@@ -115,8 +112,8 @@ def test_one_that_was_cut_may_end_as_it_likes(
     assert caplog.records == []
 
 
-def test_an_interceptor_s_own_timeout_is_its_own(front_end: FrontEnd) -> None:
-    """A TimeoutError that it raises is not taken for the deadline's cut."""
+def test_a_timeout_error_of_an_interceptor_is_not_a_deadline(front_end: FrontEnd) -> None:
+    """A TimeoutError that an interceptor raises reaches the caller unchanged."""
 
     async def intercept(request: Any, context: Any) -> Any:
         raise TimeoutError("of my own")
@@ -128,7 +125,7 @@ def test_an_interceptor_s_own_timeout_is_its_own(front_end: FrontEnd) -> None:
 
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
 def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> None:
-    """And waits for its clean-up, as `await` does."""
+    """The cancelled call also waits for the interceptor's clean-up, as `await` does."""
     story: list[str] = []
 
     async def main() -> None:
@@ -154,8 +151,8 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
     run_task(main())
 
 
-def test_a_closed_coroutine_gives_its_permit_back() -> None:
-    """An application that drops the coroutine of a call inside an interceptor gets no RuntimeError."""
+def test_a_closed_coroutine_releases_its_permit() -> None:
+    """Closing the coroutine of a call that waits in an interceptor cancels it, without a RuntimeError."""
     story: list[str] = []
 
     async def intercept(request: Any, context: Any) -> Any:
@@ -169,7 +166,7 @@ def test_a_closed_coroutine_gives_its_permit_back() -> None:
 
     async def main() -> None:
         coroutine = harness.client.get_async(URL, total_timeout=60.0)
-        coroutine.send(None)  # to where it waits for the interceptor
+        coroutine.send(None)  # until it waits for the interceptor
         await asyncio.sleep(0)
         coroutine.close()
         assert harness.state.breaker.snapshot().abandoned == 1
@@ -180,7 +177,7 @@ def test_a_closed_coroutine_gives_its_permit_back() -> None:
 
 
 def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """KeyboardInterrupt while the caller waits: the interceptor is cancelled on the loop it runs on."""
+    """On KeyboardInterrupt in the caller, the interceptor is cancelled on the background loop."""
     started, cancelled = threading.Event(), threading.Event()
 
     class InterruptedFuture(Future[Any]):

@@ -1,4 +1,4 @@
-"""How often an attempt is repeated, and how a call ends."""
+"""How many attempts a call makes, what is sent each time, and how the call ends."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
-def test_max_attempts_counts_the_first(front_end: FrontEnd, attempts: int) -> None:
+def test_max_attempts_includes_the_first_attempt(front_end: FrontEnd, attempts: int) -> None:
     """max_attempts=3 makes 3 attempts with 2 waits between them, not 4."""
     harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
     response = harness.request()
@@ -41,8 +41,8 @@ def test_max_attempts_counts_the_first(front_end: FrontEnd, attempts: int) -> No
     assert harness.sleeps == [2.0**n for n in range(attempts - 1)]
 
 
-def test_out_of_attempts_the_last_response_is_returned(front_end: FrontEnd) -> None:
-    """A response is a response, whatever its status: it is not turned into an error."""
+def test_after_the_last_attempt_its_response_is_returned(front_end: FrontEnd) -> None:
+    """A response is returned whatever its status, and is not turned into an error."""
     harness = Harness(front_end, 500, 502, 503)
     response = harness.request()
     assert response.status_code == 503
@@ -54,8 +54,8 @@ def test_out_of_attempts_the_last_response_is_returned(front_end: FrontEnd) -> N
     assert stop_reason(harness) is StopReason.EXHAUSTED
 
 
-def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
-    """With its cause, the request, and a timeline that tells of all attempts."""
+def test_after_the_last_attempt_its_error_is_raised(front_end: FrontEnd) -> None:
+    """The error has its cause, the request and a timeline with all attempts."""
     harness = Harness(front_end, RESET, READ_TIMEOUT, REFUSED)
     error = harness.error(ConnectError)
     assert type(error) is ConnectError
@@ -70,8 +70,8 @@ def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
     assert error.timeline[-1].attempts == 3
 
 
-def test_success_ends_it(front_end: FrontEnd) -> None:
-    """The first success is the answer, and remembers how many attempts it took."""
+def test_the_first_success_ends_the_call(front_end: FrontEnd) -> None:
+    """The response counts its attempts and is ANSWERED; the event of the call has the worst sent state."""
     harness = Harness(front_end, RESET, 503, 200, 500)
     response = harness.request()
     assert (response.status_code, response.attempts, harness.sends) == (200, 3, 3)
@@ -80,22 +80,22 @@ def test_success_ends_it(front_end: FrontEnd) -> None:
 
 
 def test_a_one_shot_body_is_not_sent_twice(front_end: FrontEnd) -> None:
-    """A body that ran dry would go out empty, the worst kind of success."""
+    """A consumed body would be sent empty, and the server would accept it as a success."""
     harness = Harness(front_end, 429, 200)
     response = harness.request("POST", data=(chunk for chunk in [b"a", b"b"]))
     assert (response.status_code, harness.sends, harness.transport.bodies) == (429, 1, [b"ab"])
     assert stop_reason(harness) is StopReason.NOT_REPLAYABLE
 
 
-def test_a_one_shot_body_that_was_never_started_is_sent(front_end: FrontEnd) -> None:
-    """A connection that was refused drew nothing from it."""
+def test_a_one_shot_body_that_was_not_read_is_sent(front_end: FrontEnd) -> None:
+    """A refused connection reads nothing from the body, so it can still be sent."""
     harness = Harness(front_end, REFUSED, REFUSED, 200)
     assert harness.request("POST", data=(chunk for chunk in [b"a", b"b"])).attempts == 3
     assert harness.transport.bodies == [None, None, b"ab"]
 
 
 def test_a_one_shot_async_body_is_not_sent_twice() -> None:
-    """The same for async generators."""
+    """An async generator is sent after refused connections, and not a second time."""
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"ab"
@@ -107,8 +107,8 @@ def test_a_one_shot_async_body_is_not_sent_twice() -> None:
     assert harness.transport.bodies == [None, b"ab"]
 
 
-def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
-    """Not to its start: what stood before the position is not the caller's to send."""
+def test_a_file_is_rewound_to_its_original_position(front_end: FrontEnd) -> None:
+    """Not to the start of the file: the caller did not mean to send the bytes before the position."""
     file = io.BytesIO(b"header|payload")
     file.seek(7)
     harness = Harness(front_end, 503, RESET, 200)
@@ -129,15 +129,15 @@ def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
     ],
     ids=short,
 )
-def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: dict[str, Any]) -> None:
-    """Byte for byte, its headers too."""
+def test_a_replayable_body_is_the_same_in_each_attempt(front_end: FrontEnd, options: dict[str, Any]) -> None:
+    """The body is sent byte for byte again, with the same Content-Type (and its multipart boundary)."""
     harness = Harness(front_end, 503, 503, 200)
     harness.request("PUT", **options)
     first, second, third = harness.transport.bodies
     assert first
     assert first == second == third
-    kinds = {request.headers.get("Content-Type") for request in harness.transport.sent}
-    assert len(kinds) == 1
+    content_types = {request.headers.get("Content-Type") for request in harness.transport.sent}
+    assert len(content_types) == 1
 
 
 @pytest.mark.parametrize(
@@ -146,22 +146,24 @@ def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: d
         (failure(ResponseTooLargeError, SentState.ANSWERED), StopReason.NOT_RETRYABLE),
         (failure(DeadlineExceededError, SentState.ABANDONED), StopReason.DEADLINE),
     ],
-    ids=["too large", "out of time"],
+    ids=["response too large", "deadline exceeded"],
 )
-def test_what_a_retry_would_not_mend(front_end: FrontEnd, first: Failure, reason: StopReason) -> None:
-    """Neither does an answer that is too large shrink, nor time come back."""
+def test_an_outcome_that_a_retry_cannot_fix_is_not_retried(
+    front_end: FrontEnd, first: Failure, reason: StopReason
+) -> None:
+    """A response that is too large stays too large, and a deadline that has passed stays passed."""
     harness = Harness(front_end, first, 200)
     harness.error(first.error_type)
     assert harness.sends == 1
     assert stop_reason(harness) is reason
 
 
-def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
+def test_explain_tells_the_call_step_by_step(front_end: FrontEnd) -> None:
     """explain() names each attempt, each wait with its reason, and the end."""
     harness = Harness(
         front_end, READ_TIMEOUT, (503, {"Retry-After": "2"}), 200, retry_policy_config=RetryPolicy(3, EXACT)
     )
-    story = harness.request(total_timeout=60.0).explain()
+    explanation = harness.request(total_timeout=60.0).explain()
     for words in [
         f"GET {URL}",
         "attempt 1: ReadTimeoutError: no answer",
@@ -171,11 +173,11 @@ def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
         "attempt 3: 200",
         "done: 200 after 3 attempts, maybe processed",
     ]:
-        assert words in story
+        assert words in explanation
 
 
-def test_events_of_a_retry(front_end: FrontEnd) -> None:
-    """What the metrics and logs are made of."""
+def test_a_scheduled_retry_has_an_event(front_end: FrontEnd) -> None:
+    """It has the attempt, the delay, its cause, Retry-After, and the rest of the deadline and the budget."""
     harness = Harness(front_end, (429, {"Retry-After": "5"}), 200, retry_policy_config=RetryPolicy(2, EXACT))
     harness.request(total_timeout=20.0)
     (scheduled,) = [event for event in harness.events if isinstance(event, RetryScheduled)]
@@ -184,6 +186,6 @@ def test_events_of_a_retry(front_end: FrontEnd) -> None:
     assert scheduled.budget_left == 99
 
 
-def test_the_table_of_retryable_statuses_is_the_documented_one() -> None:
-    """README, docs and code name the same seven."""
+def test_the_retryable_statuses_are_the_documented_ones() -> None:
+    """`RETRYABLE_STATUSES` has the seven statuses that README and docs name."""
     assert {408, 425, 429, 500, 502, 503, 504} == RETRYABLE_STATUSES

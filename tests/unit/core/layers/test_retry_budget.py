@@ -1,4 +1,4 @@
-"""Retries are paid for by calls."""
+"""The retry budget of a client: calls pay for retries."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
 
 
 def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
-    """One retry for each five calls, and none for free."""
+    """A client that allows one retry for every five calls, and no free retries."""
     return Harness(
         front_end,
         *script,
@@ -36,8 +36,8 @@ def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
 
 
 @pytest.mark.parametrize("outcome", [503, RESET], ids=short)
-def test_a_refused_budget_returns_the_last_outcome_at_once(front_end: FrontEnd, outcome: Any) -> None:
-    """Asked before the wait: the failure comes now, not after a sleep that was for nothing."""
+def test_an_exhausted_budget_ends_the_call_without_a_wait(front_end: FrontEnd, outcome: Any) -> None:
+    """The budget is checked before the wait, so the last outcome is returned at once."""
     harness = budgeted(front_end, outcome)
     if outcome == 503:
         assert harness.request().status_code == 503
@@ -47,8 +47,8 @@ def test_a_refused_budget_returns_the_last_outcome_at_once(front_end: FrontEnd, 
     assert stop_reason(harness) is StopReason.BUDGET
 
 
-def test_the_budget_is_paid_by_calls(front_end: FrontEnd) -> None:
-    """Five calls pay for one retry, which the sixth failing call may not make again."""
+def test_five_calls_pay_for_one_retry(front_end: FrontEnd) -> None:
+    """At a ratio of 0.2 the fifth call may make one retry, and the budget is then empty."""
     harness = budgeted(front_end, 200, 200, 200, 200, 503)
     for _ in range(5):
         harness.request()
@@ -56,8 +56,8 @@ def test_the_budget_is_paid_by_calls(front_end: FrontEnd) -> None:
     assert (harness.sleeps, harness.state.budget.balance) == ([1.0], 0)
 
 
-def test_the_budget_is_kept_per_key(front_end: FrontEnd) -> None:
-    """One service's trouble is not paid for by another's calls."""
+def test_each_origin_has_its_own_budget(front_end: FrontEnd) -> None:
+    """Calls to one service do not pay for retries to another."""
     harness = budgeted(front_end, 200)
     for _ in range(5):
         harness.request()
@@ -68,14 +68,14 @@ def test_the_budget_is_kept_per_key(front_end: FrontEnd) -> None:
     assert harness.sleeps == [1.0]
 
 
-def test_no_budget_is_unlimited(front_end: FrontEnd) -> None:
-    """enable_retry_budget=False."""
+def test_a_disabled_budget_allows_all_retries(front_end: FrontEnd) -> None:
+    """With enable_retry_budget=False a call makes all its attempts."""
     harness = budgeted(front_end, 503, enable_retry_budget=False)
     assert harness.request().attempts == 3
 
 
 def test_a_cancelled_wait_refunds_its_retry() -> None:
-    """A retry that is not made is not paid for."""
+    """A task cancelled during its wait does not make the retry, so the retry returns to the budget."""
     from kit.front_ends import AsyncioFrontEnd
 
     harness = budgeted(AsyncioFrontEnd(), 200)
@@ -105,7 +105,7 @@ def test_a_cancelled_wait_refunds_its_retry() -> None:
 
 
 def test_an_interrupted_wait_refunds_its_retry() -> None:
-    """The same for KeyboardInterrupt on a thread."""
+    """A KeyboardInterrupt during the wait of a blocking call returns the retry to the budget."""
     from kit.front_ends import BlockingFrontEnd
 
     harness = budgeted(BlockingFrontEnd(), 200)
@@ -124,7 +124,7 @@ def test_an_interrupted_wait_refunds_its_retry() -> None:
 
 
 def test_a_retry_that_the_circuit_refuses_is_refunded(front_end: FrontEnd) -> None:
-    """It was paid for and not made."""
+    """If the circuit opens during the wait, the retry is not made and returns to the budget."""
     harness = budgeted(front_end, 200, enable_circuit_breaker=True)
     for _ in range(5):
         harness.request()

@@ -1,4 +1,4 @@
-"""Retries and the circuit breaker."""
+"""How retries and the circuit breaker work together."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
 
 @pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
 def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
-    """At the failure that opens it: a wait that would end in front of a closed door is not begun."""
+    """The failure that opens the circuit ends the call at once: the retry would be refused after its wait."""
     harness = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
     if first == 503:
         response = harness.request()
@@ -41,8 +41,8 @@ def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) 
 
 
 @pytest.mark.parametrize("first", [503, RESET], ids=short)
-def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first: Any) -> None:
-    """ "The circuit is open, nothing was sent" would be a lie about a call whose first attempt went out."""
+def test_a_refused_retry_returns_the_outcome_of_the_last_attempt(front_end: FrontEnd, first: Any) -> None:
+    """A `CircuitOpenError` would claim that nothing was sent, but the first attempt was."""
     harness = Harness(front_end, first)
     isolate_while_sleeping(harness)
     if first == 503:
@@ -58,7 +58,7 @@ def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first:
 
 
 def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) -> None:
-    """Nothing was sent, and it says when to come back."""
+    """Nothing was sent; the error names the circuit and the time until the next trial."""
     harness = Harness(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
     harness.request("POST")
     harness.clock.now += 20.0
@@ -71,8 +71,8 @@ def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) ->
     assert harness.sends == 1
 
 
-def test_a_recovery_within_the_wait_is_waited_for(front_end: FrontEnd) -> None:
-    """Where the backoff outlasts the open time, the retry becomes the trial."""
+def test_a_retry_after_the_recovery_time_becomes_the_trial(front_end: FrontEnd) -> None:
+    """If the backoff is as long as the recovery time, the retry is made and closes the circuit."""
     harness = Harness(
         front_end,
         503,
@@ -85,7 +85,7 @@ def test_a_recovery_within_the_wait_is_waited_for(front_end: FrontEnd) -> None:
 
 
 def test_metrics_only_never_ends_the_retries(front_end: FrontEnd) -> None:
-    """A breaker that refuses nobody must not refuse a retry either."""
+    """A breaker that refuses no calls must not refuse a retry either."""
     harness = Harness(
         front_end, 503, 503, 200, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True}
     )
