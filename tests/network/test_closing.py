@@ -56,8 +56,8 @@ def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
     client = front_end.client(connection_pool=certificates.pool(), max_response_size=10_000)
     gc.disable()
     try:
-        world.request(client, "GET", server.url + "/")
-        failing(world, client, "POST", server.url + "/", **options)
+        front_end.request(client, "GET", server.url + "/")
+        failing(front_end, client, "POST", server.url + "/", **options)
         if fault != "a wrong coding":  # that response was read to its end, so the connection is kept
             assert server.wait_for(lambda: server.open_connections == 0)
         front_end.close(client)
@@ -208,7 +208,7 @@ def test_dropping_stale_connections_survives_another_thread_that_takes_the_last_
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
 def test_closing_a_stream_wakes_its_reader(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -240,7 +240,7 @@ def test_closing_a_stream_wakes_its_reader(
 
 
 def test_a_stream_closed_between_two_steps_is_not_at_its_end(
-    world: World, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read of a closed stream is an error, not the end of the body. The call is finished once."""
     server.script("/", respond(200, body=b"x" * 5_000_000))

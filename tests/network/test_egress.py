@@ -64,7 +64,7 @@ def client_of(front_end: FrontEnd, policy: EgressPolicy = POLICY, **settings: An
     ["127.0.0.1", "10.0.0.7", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"],
 )  # fmt: skip
 def test_a_name_that_resolves_to_an_internal_address_is_refused(
-    world: World, server: LoopbackServer, names: Names, address: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, address: str
 ) -> None:
     """Nothing is sent, nothing is retried, and the circuit learns nothing."""
     server.script("*", respond(200))
@@ -82,7 +82,9 @@ def test_a_name_that_resolves_to_an_internal_address_is_refused(
     assert circuit.snapshot().failures == 0
 
 
-def test_only_allowed_addresses_are_connected_to(world: World, server: LoopbackServer, names: Names) -> None:
+def test_only_allowed_addresses_are_connected_to(
+    front_end: FrontEnd, server: LoopbackServer, names: Names
+) -> None:
     """A refused address before an allowed one is skipped, although a server listens there."""
     server.script("/", respond(200, body="public"))
     names.addresses["mixed.test"] = [["127.0.0.2", "127.0.0.1"]]
@@ -99,15 +101,15 @@ def test_only_allowed_addresses_are_connected_to(world: World, server: LoopbackS
 
 
 def test_a_name_cannot_resolve_differently_between_check_and_connection(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """DNS rebinding: a connection is made to the addresses that were checked, from one lookup."""
     server.script("/", respond(200, close=True))
     names.addresses["rebinding.test"] = [["127.0.0.1"], ["127.0.0.2"]]
-    client, url = client_of(world), f"http://rebinding.test:{server.port}/"
-    assert world.request(client, "GET", url).status_code == 200
+    client, url = client_of(front_end), f"http://rebinding.test:{server.port}/"
+    assert front_end.request(client, "GET", url).status_code == 200
     assert names.looked_up == ["rebinding.test"]
-    caught = failing(world, client, "GET", url)
+    caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert names.looked_up == ["rebinding.test"] * 2
 
@@ -125,13 +127,13 @@ def test_a_name_cannot_resolve_differently_between_check_and_connection(
     ],
 )
 def test_a_redirect_to_an_internal_address_is_refused(
-    world: World, server: LoopbackServer, names: Names, location: str, error_type: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, location: str, error_type: str
 ) -> None:
     """Every hop is checked, its URL and the addresses of its host."""
     server.script("/", respond(302, headers={"Location": "/second"}))
     server.script("/second", respond(307, headers={"Location": location}))
     names.addresses |= {"outside.test": [["127.0.0.1"]], "inside.test": [["10.0.0.1"]]}
-    caught = failing(world, client_of(world), "GET", f"http://outside.test:{server.port}/")
+    caught = failing(front_end, client_of(front_end), "GET", f"http://outside.test:{server.port}/")
     assert caught.type == error_type
     assert len(server.requests) == 2
 
@@ -145,7 +147,7 @@ def test_a_redirect_to_an_internal_address_is_refused(
     ],
 )  # fmt: skip
 def test_no_spelling_of_an_internal_address_is_sent_to(
-    world: World, server: LoopbackServer, names: Names, host: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, host: str
 ) -> None:
     """An InvalidRequestError before anything is resolved or sent."""
     with pytest.raises(InvalidRequestError) as caught:
@@ -155,7 +157,7 @@ def test_no_spelling_of_an_internal_address_is_sent_to(
 
 
 def test_hosts_that_are_not_listed_are_not_resolved(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """An allow-list applies to the first hop and to all others."""
     names.addresses |= {"api.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
@@ -168,7 +170,7 @@ def test_hosts_that_are_not_listed_are_not_resolved(
     assert names.looked_up == ["api.test"]
 
 
-def test_a_url_set_by_an_interceptor_is_checked(world: World, server: LoopbackServer) -> None:
+def test_a_url_set_by_an_interceptor_is_checked(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The final URL is the one that is checked."""
 
     class Detour:
@@ -182,7 +184,7 @@ def test_a_url_set_by_an_interceptor_is_checked(world: World, server: LoopbackSe
 
 
 def test_with_a_proxy_only_the_url_is_checked(
-    world: World, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy may have an internal address, and it resolves the names itself."""
     server.script("/", respond(200, body="by proxy"))

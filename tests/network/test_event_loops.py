@@ -401,7 +401,7 @@ async def by_request(url: str) -> None:
         client.request("GET", url)
 
 
-def test_one_client_serves_sync_and_async_calls(world: World, server: LoopbackServer) -> None:
+def test_one_client_serves_sync_and_async_calls(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Blocking and async calls of one client share its limits and its circuits, not its connections."""
     server.script("/", respond(204))
     client = front_end.client()

@@ -12,7 +12,7 @@ from kit.front_ends import FrontEnd
 from network.faults import Certificates
 
 
-def test_cookies_are_not_stored(world: World, server: LoopbackServer) -> None:
+def test_cookies_are_not_stored(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A shared client must not mix the sessions of its users."""
     server.script("/", respond(200, headers={"Set-Cookie": "session=secret; Path=/"}))
     client = front_end.client()
@@ -39,7 +39,7 @@ def test_netrc_is_not_read(
 
 
 def test_ca_bundles_of_the_environment_are_not_used(
-    world: World,
+    front_end: FrontEnd,
     tls_server: LoopbackServer,
     certificates: Certificates,
     tmp_path: Path,
@@ -58,7 +58,7 @@ def test_ca_bundles_of_the_environment_are_not_used(
         front_end.request(front_end.client(), "GET", tls_server.url + "/", retry_policy=None)
 
 
-def test_the_libraries_follow_no_redirect(world: World, server: LoopbackServer) -> None:
+def test_the_libraries_follow_no_redirect(front_end: FrontEnd, server: LoopbackServer) -> None:
     """With allow_redirects=False the redirect itself is returned, with its body."""
     server.script("/", respond(302, headers={"Location": "/there"}, body="moved"))
     server.script("/there", respond(200, body="here"))
@@ -70,7 +70,7 @@ def test_the_libraries_follow_no_redirect(world: World, server: LoopbackServer) 
     assert [request.path for request in server.requests] == ["/", "/", "/there"]
 
 
-def test_the_libraries_emit_no_warning(world: World, server: LoopbackServer) -> None:
+def test_the_libraries_emit_no_warning(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Neither library warns about the way it is used."""
     server.script("/", respond(200, json={}))
     with warnings.catch_warnings():

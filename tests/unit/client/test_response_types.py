@@ -8,7 +8,8 @@ from typing import Any, Optional
 import pytest
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
-from kit.fakes import FrontEnd, Harness
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
 
 
 @dataclass
