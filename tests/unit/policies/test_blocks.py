@@ -177,7 +177,7 @@ def test_one_block_of_many_threads_gets_the_trial() -> None:
 
 
 class Block:
-    """A `with policy:` block in its own context, like that of a thread or task; the test decides when it ends."""
+    """A `with policy:` block in its own context, like that of a thread or task; the test ends it."""
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy

@@ -36,7 +36,7 @@ def test_a_deadline_bounds_the_calls_inside(front_end: FrontEnd) -> None:
 def test_of_nested_deadlines_the_earliest_applies(
     front_end: FrontEnd, outer: float, inner: float, left: float
 ) -> None:
-    """An inner deadline may shorten the outer one but not extend it; afterwards the outer one applies again."""
+    """An inner deadline may shorten the outer one, not extend it; after it the outer one applies again."""
     harness, clock = Harness(front_end), FakeClock()
     with deadline(outer, clock=clock.monotonic):
         with deadline(inner, clock=clock.monotonic):
@@ -97,7 +97,7 @@ def test_a_deadline_may_be_used_for_several_blocks_in_turn() -> None:
 
 
 def test_a_deadline_cannot_be_entered_again_inside_its_block() -> None:
-    """It would overwrite the state to restore; the error names the fix, and the outer block stays in effect."""
+    """It would overwrite the state to restore; the error names the fix, and the outer block still applies."""
     limit = deadline(2.0)
     with limit:
         with pytest.raises(RuntimeError, match="make one for each block"), limit:
