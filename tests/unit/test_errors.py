@@ -75,12 +75,12 @@ def test_the_drawn_hierarchy_is_the_real_one() -> None:
     """The module docstring draws every class, its base and its builtin base, and nothing else."""
     actual: dict[str, tuple[str | None, str | None]] = {}
     for cls in ALL_ERRORS:
-        ours = [base.__name__ for base in cls.__bases__ if issubclass(base, HttpClientError)]
+        own_bases = [base.__name__ for base in cls.__bases__ if issubclass(base, HttpClientError)]
         builtins = [
             base.__name__ for base in cls.__bases__ if base.__module__ == "builtins" and base is not Exception
         ]
-        actual[cls.__name__] = (ours[0] if ours else None, builtins[0] if builtins else None)
-        assert len(ours) <= 1
+        actual[cls.__name__] = (own_bases[0] if own_bases else None, builtins[0] if builtins else None)
+        assert len(own_bases) <= 1
     assert drawn_tree() == actual
 
 

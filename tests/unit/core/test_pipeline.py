@@ -32,19 +32,19 @@ from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 def test_the_first_layer_is_the_outermost() -> None:
     """`compose` takes the layers from the outermost to the innermost."""
-    story: list[str] = []
+    steps: list[str] = []
 
     def layer(name: str) -> Any:
         def around(proceed: Any, request: Any, call: Any) -> Any:
-            story.append(f"into {name}")
+            steps.append(f"into {name}")
             outcome = yield from proceed(request, call)
-            story.append(f"out of {name}")
+            steps.append(f"out of {name}")
             return outcome
 
         return around
 
     def handler(request: Any, call: Any) -> Any:
-        story.append("handler")
+        steps.append("handler")
         return (yield from Sleep(0.0))
 
     plan = compose([layer("a"), layer("b")], handler)(HttpRequest("GET", URL), None)  # type: ignore[arg-type]
@@ -52,7 +52,7 @@ def test_the_first_layer_is_the_outermost() -> None:
     with pytest.raises(StopIteration) as end:
         plan.send("answer")
     assert end.value.value == "answer"
-    assert story == ["into a", "into b", "handler", "out of b", "out of a"]
+    assert steps == ["into a", "into b", "handler", "out of b", "out of a"]
 
 
 def test_the_layers_of_a_call_are_in_the_documented_order() -> None:
@@ -74,7 +74,7 @@ def test_the_layers_of_a_call_are_in_the_documented_order() -> None:
 
 
 @pytest.mark.parametrize("kind", [Acquire, Invoke, Send, Sleep])
-def test_an_effect_evaluates_to_its_answer(kind: type[Effect[Any]]) -> None:
+def test_an_effect_evaluates_to_the_answer_of_the_driver(kind: type[Effect[Any]]) -> None:
     """`yield from effect` yields the effect itself and evaluates to the value that the driver sends."""
     effect: Any = {Acquire: lambda: Acquire(None, 1.0), Invoke: lambda: Invoke(print)}.get(
         kind, lambda: None

@@ -188,7 +188,7 @@ def test_a_cancelled_call_leaves_no_cycle() -> None:
     asyncio.run(main())
 
 
-GUARDS: dict[str, Callable[[], Any]] = {
+POLICIES: dict[str, Callable[[], Any]] = {
     "retry": lambda: RetryPolicy(
         3, ConstantBackoff(0.0), [RetryCondition.on_exceptions([UserError])], clock=FakeClock()
     ),
@@ -197,15 +197,15 @@ GUARDS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("policy_name", POLICIES)
 @pytest.mark.usefixtures("no_reference_cycles")
-def test_a_failing_function_under_a_policy_leaves_no_cycle(front_end: FrontEnd, guard: str) -> None:
+def test_a_failing_function_under_a_policy_leaves_no_cycle(front_end: FrontEnd, policy_name: str) -> None:
     """With the collector off, reference counts free every error of a function under a policy."""
 
     def body() -> None:
         raise UserError("again")
 
-    policy = GUARDS[guard]()
+    policy = POLICIES[policy_name]()
     guarded = policy.apply(front_end.function(body))
     ALIVE.extend([policy, guarded])
     kept: list[weakref.ref[Any]] = []
@@ -309,11 +309,11 @@ def test_a_traceback_has_at_most_three_frames_of_the_package(front_end: FrontEnd
         else:
             asyncio.run(in_users_code_async())
     found = frames(raised.value)
-    ours = [name for name, is_ours in found if is_ours]
-    assert len(ours) <= 3, ours
-    last_of_theirs = [name for name, is_ours in found if not is_ours][-1]
-    assert last_of_theirs.startswith("in_users_code")
-    assert found.index((last_of_theirs, False)) == len(found) - len(ours) - 1
+    of_package = [name for name, is_of_package in found if is_of_package]
+    assert len(of_package) <= 3, of_package
+    last_of_caller = [name for name, is_of_package in found if not is_of_package][-1]
+    assert last_of_caller.startswith("in_users_code")
+    assert found.index((last_of_caller, False)) == len(found) - len(of_package) - 1
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -330,14 +330,14 @@ def test_tracebacks_do_not_grow(front_end: FrontEnd, case: str) -> None:
     assert len(lengths) == 1
 
 
-@pytest.mark.parametrize("guard", GUARDS)
-def test_tracebacks_of_functions_under_policies_do_not_grow(front_end: FrontEnd, guard: str) -> None:
+@pytest.mark.parametrize("policy_name", POLICIES)
+def test_tracebacks_of_functions_under_policies_do_not_grow(front_end: FrontEnd, policy_name: str) -> None:
     """Their length does not depend on how often the function failed or was retried."""
 
     def body() -> None:
         raise UserError("again")
 
-    guarded = GUARDS[guard]().apply(front_end.function(body))
+    guarded = POLICIES[policy_name]().apply(front_end.function(body))
     lengths = set()
     for _ in range(50):
         with pytest.raises(UserError) as raised:
