@@ -1,4 +1,4 @@
-"""Only one level retries."""
+"""Nested retry policies: only one level retries."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
-def test_false_is_a_single_attempt(front_end: FrontEnd) -> None:
-    """retry_policy=False or None for one call; True is the client's own."""
+def test_a_call_may_replace_the_retry_policy_or_switch_it_off(front_end: FrontEnd) -> None:
+    """retry_policy=False or None makes one attempt, True uses the client's policy, a policy replaces it."""
     for value, sends in [(False, 1), (None, 1), (True, 3), (RetryPolicy(2), 2)]:
         harness = Harness(front_end, 503)
         harness.request(retry_policy=value)
         assert harness.sends == sends
 
 
-def test_no_policy_at_all(front_end: FrontEnd) -> None:
-    """enable_retry_policy=False: one attempt, unless the call brings its own."""
+def test_a_client_without_retries_makes_one_attempt(front_end: FrontEnd) -> None:
+    """With enable_retry_policy=False only a call with its own policy retries."""
     harness = Harness(front_end, 503, enable_retry_policy=False)
     harness.request()
     assert harness.sends == 1
@@ -51,8 +51,10 @@ def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
 
 
 @pytest.mark.parametrize(("is_nested", "sends"), [(False, 3), (True, 9)])
-def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_nested: bool, sends: int) -> None:
-    """Only one level retries: 3, not 9. With nested=True they multiply, as was asked for."""
+def test_a_policy_around_a_client_call_retries_alone(
+    front_end: FrontEnd, is_nested: bool, sends: int
+) -> None:
+    """Only the outer policy retries: 3 attempts, not 9. With nested=True they multiply."""
     harness = Harness(
         front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER
     )
@@ -63,7 +65,7 @@ def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_neste
 
 
 @pytest.mark.parametrize(
-    ("nested", "calls"),
+    ("nested", "calls"),  # outermost policy first
     [
         ((False, False, False), 3),
         ((True, False, False), 3),
@@ -71,8 +73,10 @@ def test_a_decorated_function_around_a_client_call(front_end: FrontEnd, is_neste
         ((True, True, True), 27),
     ],
 )
-def test_nested_decorators(front_end: FrontEnd, nested: tuple[bool, ...], calls: int) -> None:
-    """Three policies of three attempts make 3 calls, not 27. (Outermost first.)"""
+def test_of_nested_policies_only_the_outermost_retries(
+    front_end: FrontEnd, nested: tuple[bool, ...], calls: int
+) -> None:
+    """Three policies of three attempts make 3 calls, not 27, unless inner ones have nested=True."""
     count = 0
 
     def body() -> int:
@@ -88,8 +92,8 @@ def test_nested_decorators(front_end: FrontEnd, nested: tuple[bool, ...], calls:
     assert count == calls
 
 
-def test_nested_across_tasks() -> None:
-    """Tasks that a guarded function starts are inside of it: 2 calls × 3 attempts, not × 9."""
+def test_a_policy_covers_the_tasks_that_its_function_starts() -> None:
+    """Two calls in tasks of a wrapped function make 2 × 3 attempts, not 2 × 9."""
     from kit.front_ends import AsyncioFrontEnd
 
     harness = Harness(AsyncioFrontEnd(), 503, **NO_BREAKER)
@@ -103,8 +107,8 @@ def test_nested_across_tasks() -> None:
     assert harness.sends == 6
 
 
-def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
-    """The enclosing policy is in charge of nothing any more: a worker begun inside must not inherit it."""
+def test_a_task_that_outlives_the_wrapped_function_retries_itself() -> None:
+    """Once the function has returned, its policy no longer suppresses the retries of a task started inside."""
     from kit.front_ends import AsyncioFrontEnd
 
     harness = Harness(AsyncioFrontEnd(), 503, **NO_BREAKER)
@@ -127,8 +131,8 @@ def test_a_task_that_outlives_the_guarded_function_retries_for_itself() -> None:
     assert harness.sends == 3
 
 
-def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd) -> None:
-    """retry(breaker(call)): the retry policy is in charge, however many guards are between."""
+def test_a_breaker_in_between_does_not_hide_the_outer_policy(front_end: FrontEnd) -> None:
+    """In retry(breaker(call)) the retry policy still suppresses the retries of the call."""
     harness = Harness(front_end, 503, **NO_BREAKER)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
     guarded = policy_of().apply(breaker.apply(harness.calling()))
@@ -137,64 +141,64 @@ def test_a_breaker_between_does_not_hide_the_policy_outside(front_end: FrontEnd)
     assert breaker.snapshot().failures == 3
 
 
-def test_a_breaker_alone_is_in_charge_of_no_retries(front_end: FrontEnd) -> None:
-    """A client's calls inside of it make all their attempts."""
+def test_a_breaker_alone_does_not_suppress_retries(front_end: FrontEnd) -> None:
+    """A call inside a breaker without a retry policy makes all its attempts."""
     harness = Harness(front_end, 503, **NO_BREAKER)
     front_end.run(CircuitBreakerPolicy().apply(harness.calling()))
     assert harness.sends == 3
 
 
-def test_scopes_are_left(front_end: FrontEnd) -> None:
-    """After calls and guarded functions, whatever came of them, nobody is in charge."""
+def test_a_scope_ends_with_its_call_or_function(front_end: FrontEnd) -> None:
+    """After a failed call or wrapped function no scope is active."""
     harness = Harness(front_end, RESET, **NO_BREAKER)
     calling = harness.calling(retry_policy=None)
     breaker = CircuitBreakerPolicy(failure_threshold=99)
     for function in (calling, breaker.apply(calling), policy_of().apply(calling)):
-        left: list[Any] = []
+        scopes: list[Any] = []
 
-        def blocking(function: Any = function, left: list[Any] = left) -> None:
+        def blocking(function: Any = function, scopes: list[Any] = scopes) -> None:
             with pytest.raises(ConnectionLostError):
                 function()
-            left.append(current_scope())
+            scopes.append(current_scope())
 
-        async def in_task(function: Any = function, left: list[Any] = left) -> None:
+        async def in_task(function: Any = function, scopes: list[Any] = scopes) -> None:
             with pytest.raises(ConnectionLostError):
                 await function()
-            left.append(current_scope())
+            scopes.append(current_scope())
 
         front_end.run(blocking if front_end.name == "blocking" else in_task)
-        assert left == [None]
+        assert scopes == [None]
 
 
-def test_a_chain_of_tasks_does_not_grow() -> None:
-    """A worker that starts its successor from within holds on to no scope of those before."""
+def test_a_chain_of_tasks_does_not_accumulate_scopes() -> None:
+    """A task that starts its successor inside its scope does not keep the scopes of earlier tasks."""
     depths: list[int] = []
 
     async def main() -> None:
         done = asyncio.Event()
 
         async def generation(number: int) -> None:
-            await asyncio.sleep(0)  # the one before has left its scope
-            depth, mine = 0, Scope(retries=False)
-            scope = mine
+            await asyncio.sleep(0)  # the previous task has left its scope
+            depth, own = 0, Scope(retries=False)
+            scope = own
             while scope.outer is not None:
                 depth, scope = depth + 1, scope.outer
             depths.append(depth)
             if number < 10:
-                follower.append(asyncio.create_task(generation(number + 1)))
+                successors.append(asyncio.create_task(generation(number + 1)))
             else:
                 done.set()
-            mine.leave()
+            own.leave()
 
-        follower = [asyncio.create_task(generation(0))]
+        successors = [asyncio.create_task(generation(0))]
         await done.wait()
 
     run_task(main())
-    assert set(depths) == {0}
+    assert depths == [0] * 11
 
 
 def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd) -> None:
-    """Fetching a token for each attempt must not multiply the attempts: 3 × 1, not 3 × 3."""
+    """An interceptor that fetches a token for each attempt makes 3 × 1 token calls, not 3 × 3."""
     tokens = Harness(front_end, 503, **NO_BREAKER)
 
     class FetchToken:
@@ -206,4 +210,4 @@ def test_a_call_inside_an_interceptor_makes_a_single_attempt(front_end: FrontEnd
     harness.request()
     assert (harness.sends, tokens.sends) == (3, 3)
     tokens.request()
-    assert tokens.sends == 6  # on its own, it retries again
+    assert tokens.sends == 6  # outside the interceptor it retries

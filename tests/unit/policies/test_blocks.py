@@ -1,12 +1,13 @@
-"""Policies as context managers, and shared by threads and tasks."""
+"""Breaker policies as context managers, and policies shared by threads and tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import gc
+import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
@@ -23,8 +24,8 @@ from kit.guarded import PaymentError, breaking, retrying
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
 
-def test_a_block_is_guarded(front_end: FrontEnd) -> None:
-    """Failures are counted, an open circuit refuses to enter, the block's error is its own."""
+def test_a_block_counts_for_its_breaker(front_end: FrontEnd) -> None:
+    """A failed block opens the circuit, an open circuit refuses entry, and the block's error is unchanged."""
     policy = breaking()
     error = PaymentError()
 
@@ -48,8 +49,8 @@ def test_a_block_is_guarded(front_end: FrontEnd) -> None:
     assert policy.snapshot().refused == 1
 
 
-def test_blocks_nest() -> None:
-    """The same policy within itself, and two policies in each other: each settles its own permit."""
+def test_nested_blocks_settle_their_own_permits() -> None:
+    """Blocks of one policy may nest in each other and in blocks of another policy."""
     one, other = breaking(99), breaking(99)
     with one, other, one:
         assert one.snapshot().successes == 0
@@ -61,8 +62,8 @@ def test_blocks_nest() -> None:
     assert (one.snapshot().failures, other.snapshot().failures) == (1, 1)
 
 
-def test_blocks_in_concurrent_tasks_are_kept_apart() -> None:
-    """Tasks enter and leave in any order, some inside a block of their parent."""
+def test_blocks_in_concurrent_tasks_settle_their_own_permits() -> None:
+    """Tasks may enter and exit in any order, also inside a block of their parent."""
     policy = breaking(99)
 
     async def worker(number: int) -> None:
@@ -83,8 +84,8 @@ def test_blocks_in_concurrent_tasks_are_kept_apart() -> None:
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (7, 5, 0)
 
 
-def test_a_block_that_ends_in_another_context_settles_its_permit() -> None:
-    """A fixture or lifespan may enter in one task and leave in another: no permit may stay behind."""
+def test_a_block_may_end_in_another_context() -> None:
+    """A fixture or lifespan may enter in one task and exit in another; its permit is settled all the same."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
     with pytest.raises(PaymentError), policy:
@@ -97,8 +98,8 @@ def test_a_block_that_ends_in_another_context_settles_its_permit() -> None:
     assert policy.state is CLOSED
 
 
-def test_leaving_what_was_not_entered_is_an_error() -> None:
-    """And not a puzzle about unpacking."""
+def test_exiting_a_block_that_was_not_entered_is_an_error() -> None:
+    """The RuntimeError says that the block was not entered."""
     policy = breaking()
     with policy:
         pass
@@ -106,8 +107,8 @@ def test_leaving_what_was_not_entered_is_an_error() -> None:
         policy.__exit__(None, None, None)
 
 
-def test_one_policy_for_many_threads() -> None:
-    """16 threads, one breaker and one retry policy: every call is settled, the counts add up."""
+def test_many_threads_may_share_policies() -> None:
+    """16 threads share a breaker and a retry policy, every call is settled, and the totals add up."""
     breaker = breaking(10**6)
     policy = retrying(2)
     calls = [0] * 16
@@ -129,8 +130,8 @@ def test_one_policy_for_many_threads() -> None:
     assert sum(calls) == 6400
 
 
-def test_one_guarded_function_for_many_tasks() -> None:
-    """Concurrent calls of one function do not count each other's attempts."""
+def test_many_tasks_may_share_a_function_under_a_policy() -> None:
+    """Each concurrent call counts only its own attempts."""
 
     async def main() -> None:
         attempts: dict[int, int] = {}
@@ -149,8 +150,8 @@ def test_one_guarded_function_for_many_tasks() -> None:
     run_task(main())
 
 
-def test_exactly_one_trial_of_many_threads() -> None:
-    """Whoever asks first gets the trial; all others are refused until it is settled."""
+def test_one_block_of_many_threads_gets_the_trial() -> None:
+    """The first thread gets the trial, and all others are refused until it is settled."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, clock=clock.monotonic)
     with pytest.raises(PaymentError), policy:
@@ -169,14 +170,14 @@ def test_exactly_one_trial_of_many_threads() -> None:
 
     with ThreadPoolExecutor(20) as pool:
         results = [pool.submit(attempt) for _ in range(20)]
-        while sum(result.done() for result in results) < 19:
+        for _ in itertools.islice(as_completed(results, timeout=20), 19):
             pass
         gate.set()
         assert sorted(result.result() for result in results) == ["refused"] * 19 + ["trial"]
 
 
 class Block:
-    """A `with policy:` block in a context of its own, as a thread or a task has it, left when the test says so."""
+    """A `with policy:` block in its own context, like that of a thread or task; the test ends it."""
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         self._policy = policy
@@ -187,10 +188,10 @@ class Block:
         self._context.run(self._policy.__exit__, type(error) if error else None, error, None)
 
 
-@pytest.mark.parametrize("first", ["the call from before", "the trial"])
+@pytest.mark.parametrize("first", ["earlier call", "trial"])
 @pytest.mark.parametrize("error", [None, PaymentError("no")], ids=["returns", "raises"])
-def test_interleaved_blocks_each_settle_their_own_permit(first: str, error: PaymentError | None) -> None:
-    """A call that began before the circuit opened decides nothing, whenever it ends; the trial does."""
+def test_interleaved_blocks_settle_their_own_permits(first: str, error: PaymentError | None) -> None:
+    """A call from before the opening decides nothing, whenever it ends; the trial decides."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
     before = Block(policy)
@@ -198,7 +199,7 @@ def test_interleaved_blocks_each_settle_their_own_permit(first: str, error: Paym
         raise PaymentError
     clock.now += 5.0
     trial = Block(policy)
-    if first == "the call from before":
+    if first == "earlier call":
         before.leave(error)
         assert (policy.state, policy.snapshot().late) == (HALF_OPEN, 1)
         trial.leave()
@@ -212,8 +213,8 @@ def test_interleaved_blocks_each_settle_their_own_permit(first: str, error: Paym
     assert policy.snapshot().late == 1
 
 
-def test_interleaved_blocks_are_each_judged_by_what_happened_in_them() -> None:
-    """The first of two that ends in time is a success, though the other has been running for too long."""
+def test_interleaved_blocks_have_their_own_timeouts() -> None:
+    """A block that ends in time is a success, even while another has exceeded its timeout."""
     clock = FakeClock()
     policy = breaking(99, timeout=5.0, clock=clock.monotonic)
     slow = Block(policy)
@@ -226,8 +227,8 @@ def test_interleaved_blocks_are_each_judged_by_what_happened_in_them() -> None:
     assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
 
 
-def test_nested_blocks_are_each_judged_by_what_happened_in_them() -> None:
-    """The inner one ends first, and is quick; the outer one has been running for too long."""
+def test_nested_blocks_have_their_own_timeouts() -> None:
+    """The inner block ends in time and is a success; the outer one exceeds its timeout and is a failure."""
     clock = FakeClock()
     policy = breaking(99, timeout=5.0, clock=clock.monotonic)
     with policy:
@@ -238,8 +239,8 @@ def test_nested_blocks_are_each_judged_by_what_happened_in_them() -> None:
     assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
 
 
-def test_blocks_that_were_left_are_forgotten() -> None:
-    """A thread that enters one after the other, for as long as it lives, keeps none of them."""
+def test_a_finished_block_is_freed() -> None:
+    """A thread that enters many blocks in turn does not keep the finished ones."""
     policy = breaking(99)
 
     def scopes() -> int:
@@ -252,8 +253,8 @@ def test_blocks_that_were_left_are_forgotten() -> None:
     assert scopes() == before
 
 
-def test_interleaved_blocks_of_threads_and_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
-    """A trial on one thread, or in one task, is not settled by a block that another one leaves."""
+def test_interleaved_blocks_of_threads_or_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
+    """The end of a block in one thread or task does not settle the trial of another."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
     states: list[CircuitBreakerState] = []

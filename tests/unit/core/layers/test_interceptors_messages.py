@@ -23,17 +23,17 @@ from kit.interceptors import Recorder, on_request, on_response
 
 def test_a_request_interceptor_may_return_a_response(front_end: FrontEnd) -> None:
     """It skips later request interceptors and the network, runs response interceptors, and is no success."""
-    story: list[str] = []
+    steps: list[str] = []
     cached = HttpResponse(200, content=b"cached")
     harness = Harness(
         front_end,
         500,
-        request_interceptors=[on_request(lambda request, context: cached), Recorder(story, "after")],
-        response_interceptors=[Recorder(story, "back")],
+        request_interceptors=[on_request(lambda request, context: cached), Recorder(steps, "after")],
+        response_interceptors=[Recorder(steps, "back")],
     )
     response = harness.request()
     assert (response.content, harness.sends) == (b"cached", 0)
-    assert story == ["back response 1: 200"]
+    assert steps == ["back response 1: 200"]
     assert response.request is not None
     assert response.request.url == URL
     assert harness.events[0].answered_by == "OnRequest.intercept_request"
@@ -57,10 +57,10 @@ def test_an_interceptor_may_return_the_same_response_many_times(front_end: Front
 
 def test_an_interceptor_s_response_counts_for_its_attempt_only(front_end: FrontEnd) -> None:
     """The next attempt goes to the network, and its success counts for the server."""
-    answers = [HttpResponse(503)]
+    responses = [HttpResponse(503)]
     harness = Harness(
         front_end,
-        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+        request_interceptors=[on_request(lambda request, context: responses.pop() if responses else request)],
     )
     assert harness.request().attempts == 2
     finished = [event for event in harness.events if event.name == "attempt_finished"]
@@ -70,19 +70,19 @@ def test_an_interceptor_s_response_counts_for_its_attempt_only(front_end: FrontE
 
 def test_an_interceptor_s_503_is_retried_but_is_no_failure_of_the_server(front_end: FrontEnd) -> None:
     """A response of an interceptor is retried like any other, and the breaker ignores it."""
-    answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
-    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
+    responses = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
+    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: responses.pop(0))])
     assert harness.request().attempts == 3
     assert harness.state.breaker.snapshot().failures == 0
 
 
-def test_a_request_answered_by_an_interceptor_was_never_sent(front_end: FrontEnd) -> None:
+def test_a_request_with_an_interceptor_s_response_was_never_sent(front_end: FrontEnd) -> None:
     """A POST is retried after a 503 of an interceptor, and not after a 503 of the server."""
-    answers = [HttpResponse(503)]
+    responses = [HttpResponse(503)]
     harness = Harness(
         front_end,
         *(503, 200),
-        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+        request_interceptors=[on_request(lambda request, context: responses.pop() if responses else request)],
     )
     response = harness.request("POST")
     assert (response.status_code, response.attempts, harness.sends) == (503, 2, 1)

@@ -25,14 +25,14 @@ VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", defau
 
 def test_interceptors_run_in_list_order_in_each_attempt(front_end: FrontEnd) -> None:
     """Both chains run in the given order, once for each attempt and not for each redirect."""
-    story: list[str] = []
-    first, second = Recorder(story, "first"), Recorder(story, "second")
+    steps: list[str] = []
+    first, second = Recorder(steps, "first"), Recorder(steps, "second")
     script = [503, (302, {"Location": "/b"}), 200]
     harness = Harness(
         front_end, *script, request_interceptors=[first, second], response_interceptors=[second, first]
     )
     assert harness.request().attempts == 2
-    assert story == [
+    assert steps == [
         "first request 1",
         "second request 1",
         "second response 1: 503",
@@ -46,20 +46,20 @@ def test_interceptors_run_in_list_order_in_each_attempt(front_end: FrontEnd) -> 
 
 def test_a_failed_attempt_runs_no_response_interceptor(front_end: FrontEnd) -> None:
     """Response interceptors see responses only, and no transport errors."""
-    story: list[str] = []
-    harness = Harness(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
+    steps: list[str] = []
+    harness = Harness(front_end, RESET, 200, response_interceptors=[Recorder(steps, "it")])
     harness.request()
-    assert story == ["it response 2: 200"]
+    assert steps == ["it response 2: 200"]
 
 
 def test_a_call_refused_by_the_circuit_runs_no_interceptor(front_end: FrontEnd) -> None:
     """The circuit is checked before any interceptor, so that a refusal is fast."""
-    story: list[str] = []
-    harness = Harness(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
+    steps: list[str] = []
+    harness = Harness(front_end, 500, 200, request_interceptors=[Recorder(steps, "it")])
     harness.state.breaker.isolate()
     with pytest.raises(Exception, match="isolated"):
         harness.request()
-    assert story == []
+    assert steps == []
 
 
 def test_an_interceptor_class_is_instantiated_once(front_end: FrontEnd) -> None:

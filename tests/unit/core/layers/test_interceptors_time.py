@@ -66,14 +66,14 @@ def test_the_deadline_cancels_an_async_interceptor(front_end: FrontEnd, side: st
 
     The same holds for a plain method that returns an awaitable.
     """
-    story: list[str] = []
+    steps: list[str] = []
 
     async def intercept(message: Any, context: Any) -> Any:
         try:
             await asyncio.sleep(3600)
         finally:
             await asyncio.sleep(0)
-            story.append("cleaned up")
+            steps.append("cleaned up")
 
     make = on_request if side == "request" else on_response
     method = intercept if is_async else lambda message, context: intercept(message, context)
@@ -82,7 +82,7 @@ def test_the_deadline_cancels_an_async_interceptor(front_end: FrontEnd, side: st
         error = harness.error(DeadlineExceededError, total_timeout=0.1)
     watch.check_took(0.1)
     assert f"On{side.capitalize()}.intercept_{side}" in str(error)
-    assert story == ["cleaned up"]
+    assert steps == ["cleaned up"]
     assert harness.sends == (side == "response")
     snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures) == (0, 0)
@@ -126,7 +126,7 @@ def test_a_timeout_error_of_an_interceptor_is_not_a_deadline(front_end: FrontEnd
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
 def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> None:
     """The cancelled call also waits for the interceptor's clean-up, as `await` does."""
-    story: list[str] = []
+    steps: list[str] = []
 
     async def main() -> None:
         started = asyncio.Event()
@@ -137,7 +137,7 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
                 await asyncio.Event().wait()
             finally:
                 await asyncio.sleep(0)
-                story.append("cleaned up")
+                steps.append("cleaned up")
 
         harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
         task = asyncio.create_task(harness.client.get_async(URL, total_timeout=total))
@@ -145,7 +145,7 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert story == ["cleaned up"]
+        assert steps == ["cleaned up"]
         assert harness.state.breaker.snapshot().abandoned == 1
 
     run_task(main())
@@ -153,14 +153,14 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
 
 def test_a_closed_coroutine_releases_its_permit() -> None:
     """Closing the coroutine of a call that waits in an interceptor cancels it, without a RuntimeError."""
-    story: list[str] = []
+    steps: list[str] = []
 
     async def intercept(request: Any, context: Any) -> Any:
-        story.append("began")
+        steps.append("began")
         try:
             await asyncio.Event().wait()
         finally:
-            story.append("cancelled")
+            steps.append("cancelled")
 
     harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
 
@@ -171,7 +171,7 @@ def test_a_closed_coroutine_releases_its_permit() -> None:
         coroutine.close()
         assert harness.state.breaker.snapshot().abandoned == 1
         await asyncio.sleep(0)
-        assert story == ["began", "cancelled"]
+        assert steps == ["began", "cancelled"]
 
     run_task(main())
 

@@ -23,7 +23,9 @@ from kit.circuits import Circuit, on_trial, opened, spans
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
-@pytest.mark.parametrize("prepare", [Circuit, opened, lambda: on_trial()[0]])
+@pytest.mark.parametrize(
+    "prepare", [Circuit, opened, lambda: on_trial()[0]], ids=["closed", "open", "half-open"]
+)
 def test_an_isolated_circuit_refuses_until_it_is_reset(prepare: Callable[[], Circuit]) -> None:
     """Isolation works from any state, never expires and is reported once."""
     circuit = prepare()
