@@ -13,7 +13,12 @@ from ..core.machines.backoff import (
     LinearBackoff,
 )
 from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.circuit_states import CircuitBreakerSnapshot, CircuitBreakerState, StateChange
+from ..core.machines.circuit_states import (
+    CircuitBreakerSettings,
+    CircuitBreakerSnapshot,
+    CircuitBreakerState,
+    StateChange,
+)
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from .circuit_breaker import CircuitBreakerPolicy
@@ -23,6 +28,7 @@ __all__ = [
     "BackoffStrategy",
     "CircuitBreaker",
     "CircuitBreakerPolicy",
+    "CircuitBreakerSettings",
     "CircuitBreakerSnapshot",
     "CircuitBreakerState",
     "ConstantBackoff",
