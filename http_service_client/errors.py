@@ -241,7 +241,7 @@ class InvalidRequestError(HttpClientError, ValueError):
 class EgressRefusedError(InvalidRequestError):
     """The egress policy refuses the URL, or every address that its host resolves to. Nothing was sent there.
 
-    host: of the URL. address: the refused address, or None when the host itself was refused.
+    host: of the URL.  address: the refused address, or None when the host itself was refused.
     """
 
     host: str = ""

@@ -25,15 +25,17 @@ __all__ = [
 Class = TypeVar("Class", bound=type)
 
 
-def check_duration(field: str, value: object, *, optional: bool = True) -> None:
+def check_duration(
+    field: str, value: object, *, optional: bool = True, no_limit: str = "use None for no limit"
+) -> None:
     """Raise ConfigurationError unless `value` is a positive, finite number of seconds.
 
-    optional: None is allowed, for "no limit".
+    optional: None is allowed.   no_limit: how the user of this field writes "no limit", then.
     """
     if value is None and optional:
         return
     if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # it is a number here
-        remedy = "; use None for no limit" if optional else ""
+        remedy = f"; {no_limit}" if optional else ""
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"
         )

@@ -22,7 +22,7 @@ from ..errors import (
 from ..http.content_codings.decoder import Decoder
 from ..http.messages import HttpResponse
 from .effects import BodySource, Plan, Receive
-from .timeouts import Timeout
+from .timeouts import TIMER_SLACK, Timeout
 
 if TYPE_CHECKING:
     from .call import Call
@@ -126,7 +126,7 @@ class OpenBody:
     def _is_deadline(self, failure: Failure) -> bool:
         remaining = self._call.remaining()
         is_timeout = issubclass(failure.error_type, RequestTimeoutError)
-        return is_timeout and remaining is not None and remaining <= _TIMER_SLACK
+        return is_timeout and remaining is not None and remaining <= TIMER_SLACK
 
     def _deadline_exceeded(self, cause: BaseException | None = None) -> Failure:
         message = "the deadline expired while the body was being read"
@@ -150,9 +150,6 @@ class OpenBody:
             except IndexError:  # no check beforehand: another thread may be closing it, too
                 return
             release()
-
-
-_TIMER_SLACK = 0.02  # event loops and sockets may wake a clock tick early
 
 
 class BufferedBody:

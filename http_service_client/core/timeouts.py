@@ -10,7 +10,13 @@ from dataclasses import dataclass, fields
 
 from .checks import check_duration
 
-__all__ = ["Timeout"]
+__all__ = ["TIMER_SLACK", "Timeout"]
+
+TIMER_SLACK = 0.02
+"""Seconds by which a timer may fire early: a wait that ends this close before an instant has reached it.
+
+Event loops and sockets wake up to one tick of the system's clock early; the coarsest tick is that of Windows, 0.016 s.
+"""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""How effects are performed: on the calling thread, in an asyncio task, in virtual time."""
+"""How effects are performed: on the calling thread, in an asyncio task, or in virtual time."""

@@ -1,7 +1,7 @@
 """Runs a plan in the current asyncio task.
 
-Cancellation needs no code of its own: it is thrown into the plan like any error, and the plan gives
-back what it holds.
+Cancellation needs no code of its own: it is thrown into the plan like any error, and the plan releases
+what it holds.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ T = TypeVar("T")
 class AsyncioDriver:
     """Performs effects by awaiting.
 
-    send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
-    sleep: waits for so many seconds.
+    send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
+    sleep: waits for a number of seconds.
     """
 
     def __init__(
@@ -34,11 +34,11 @@ class AsyncioDriver:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
     ) -> None:
-        opened = open or send
+        open_response = open or send
         self._send = send
         timers: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
-            Open: lambda effect: opened(effect.request, effect.timeout),
+            Open: lambda effect: open_response(effect.request, effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: partial(_wait_for_grant, timers),
             Invoke: _invoke,
@@ -46,14 +46,14 @@ class AsyncioDriver:
         }
 
     async def run(self, plan: Plan[T]) -> T:
-        """The plan's result. Whatever an effect raises, cancellation included, is thrown into the plan."""
+        """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan."""
         try:
             effect = next(plan)
             while True:
                 try:
-                    if type(effect) is Send:  # as it nearly always is
+                    if type(effect) is Send:  # nearly always
                         answer = await self._send(effect.request, effect.timeout)
-                    elif type(effect) is Receive:  # or this, for each piece of a stream
+                    elif type(effect) is Receive:  # once for each piece of a stream
                         answer = await effect.source.read_async(effect.timeout)  # type: ignore[attr-defined]
                     else:
                         answer = await self._perform[type(effect)](effect)
@@ -78,9 +78,9 @@ async def _invoke(effect: Invoke) -> Any:
 
 
 async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
-    """What the awaitable returns, or TIMED_OUT when it was cut after `timeout` seconds.
+    """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds.
 
-    A TimeoutError of the awaitable's own is its own: it is raised, not mistaken for the cut.
+    A TimeoutError that the awaitable itself raises is raised, and not mistaken for this timeout.
     """
     if timeout is None:
         return await awaitable
@@ -94,7 +94,7 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
     except asyncio.CancelledError:
         await _end(task)
         raise
-    except GeneratorExit:  # we are being closed, and may not wait
+    except GeneratorExit:  # this coroutine is being closed and must not await
         task.cancel()
         raise
     finally:
@@ -102,34 +102,34 @@ async def bounded(awaitable: Awaitable[Any], timeout: float | None) -> Any:
 
 
 async def _end(task: asyncio.Future[Any]) -> None:
-    """Cancel, and wait for the clean-up. What the task still has to say is of no use any more."""
+    """Cancel the task and wait for its clean-up. Its result or error is no longer of interest."""
     task.cancel()
     if not task.done():
         await asyncio.wait([task])
     if not task.cancelled():
-        task.exception()  # or asyncio would log that nobody asked for it
+        task.exception()  # retrieved, or asyncio would log "exception was never retrieved"
 
 
 async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Acquire) -> bool:
-    """Wait until the ticket is granted, from whichever thread; False when that took too long."""
+    """Wait until the slot is granted, by any thread; False when the timeout came first."""
     loop = asyncio.get_running_loop()
     granted = loop.create_future()
 
     def on_grant() -> None:
-        if asyncio._get_running_loop() is not loop:  # to wake a loop from outside takes two system calls
+        if asyncio._get_running_loop() is not loop:  # waking a loop from outside takes two system calls
             loop.call_soon_threadsafe(_wake, granted)
         elif not granted.done():
             granted.set_result(None)
 
     effect.waiter.notify(on_grant)
-    # Not wait_for: before Python 3.12 it swallows a cancellation that comes in the tick of the grant.
+    # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the grant.
     timers = known.get(loop) or new_timer_wheel(known)
-    due = {} if effect.timeout is None else timers.set(loop.time(), effect.timeout, granted)
+    due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, granted)
     try:
         await granted
     finally:
         due.pop(granted, None)
-    return effect.waiter.is_granted  # granted in the very tick of the timeout: use it
+    return effect.waiter.is_granted  # granted in the same tick as the timeout: use it
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

@@ -1,9 +1,9 @@
-"""The ends of waits that hardly ever end by them.
+"""Timeouts that rarely fire: one asyncio timer a second instead of one a wait.
 
-A timer of asyncio costs as much as all else that a short wait does: a handle, a context, a place in a heap, and
-all of it again when it is taken back. So a wait is noted under the second of the clock in which its time is
-over, and is given a timer of its own only if it is still there when that second comes, or when it is a minute old:
-a second that is noted takes its memory until it comes.
+An asyncio timer costs as much as the rest of a short wait: a handle, a context, an entry in a heap, and the same
+again to cancel it. So a wait is filed under the second of the loop's clock in which it expires, and gets a timer
+of its own only if it is still pending when that second begins. A wait that expires in more than a minute is
+filed under the second that is a minute away: an entry takes memory until its second comes.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ __all__ = ["TimerWheel", "new_timer_wheel"]
 
 Waiter = asyncio.Future[Any]
 
-_FURTHEST = 60.0  # seconds ahead that are noted
+_FURTHEST = 60.0  # seconds ahead that get an entry
 
 
 class TimerWheel:
-    """The ends of the waits on one event loop."""
+    """The timeouts of the waits on one event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self._by_second: dict[int, dict[Waiter, float]] = {}
 
-    def set(self, now: float, seconds: float, waiter: Waiter) -> dict[Waiter, float]:
-        """Have the waiter told TIMED_OUT after so many seconds, unless it is taken out of the result before.
+    def schedule(self, now: float, seconds: float, waiter: Waiter) -> dict[Waiter, float]:
+        """Resolve the waiter with TIMED_OUT after `seconds`. To cancel that, pop the waiter from the result.
 
-        now: the time of the loop.
+        now: the loop's time.
         """
         second = int(now + min(seconds, _FURTHEST))
-        waiting = self._by_second.get(second)
-        if waiting is None:
-            waiting = self._by_second[second] = {}
-            # In a context of its own: that of the call which came first would be kept until then.
-            self.loop.call_at(second, self._begin, second, context=Context())
-        waiting[waiter] = now + seconds
-        return waiting
+        pending = self._by_second.get(second)
+        if pending is None:
+            pending = self._by_second[second] = {}
+            # In an empty context: the timer would keep that of the first call alive until it fires.
+            self.loop.call_at(second, self._arm, second, context=Context())
+        pending[waiter] = now + seconds
+        return pending
 
-    def _begin(self, second: int) -> None:
+    def _arm(self, second: int) -> None:
         for waiter, at in self._by_second.pop(second).items():
-            self.loop.call_at(at, _fire, ref(waiter))  # nobody takes this back: it must not keep an answer
+            # A weak reference: nobody cancels this timer, and it must not keep a finished wait's result alive.
+            self.loop.call_at(at, _fire, ref(waiter))
 
 
 def _fire(reference: ref[Waiter]) -> None:
@@ -55,10 +56,10 @@ def _fire(reference: ref[Waiter]) -> None:
 
 
 def new_timer_wheel(known: dict[asyncio.AbstractEventLoop, TimerWheel]) -> TimerWheel:
-    """Those of the running loop, known from now on; those of closed loops are forgotten."""
+    """A wheel for the running loop, added to `known`; closed loops are removed from it."""
     for loop in list(known):
         if loop.is_closed():
-            known.pop(loop, None)  # another thread may be at it, too
+            known.pop(loop, None)  # another thread may be removing it, too
     loop = asyncio.get_running_loop()
     timers = known[loop] = TimerWheel(loop)
     return timers

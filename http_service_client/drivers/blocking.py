@@ -1,6 +1,6 @@
 """Runs a plan on the calling thread.
 
-Async user code (an `async def` interceptor) runs on the portal's event loop, so it may really await,
+Async user code (an `async def` interceptor) runs on the portal's event loop, so it can really await,
 whether or not the calling thread has a running loop of its own.
 """
 
@@ -24,8 +24,8 @@ T = TypeVar("T")
 class BlockingDriver:
     """Performs effects by blocking.
 
-    send: does one exchange on the wire.  open: the same, but a success's body is left to be read; None: `send`.
-    sleep: waits for so many seconds.
+    send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
+    sleep: waits for a number of seconds.
     portal: runs async user code; shared by all drivers of the process.
     """
 
@@ -36,10 +36,10 @@ class BlockingDriver:
         sleep: Callable[[float], None] = time.sleep,
         open: Callable[[HttpRequest, Timeout], Outcome] | None = None,
     ) -> None:
-        opened = open or send
+        open_response = open or send
         self._send = send
         self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
-            Open: lambda effect: opened(effect.request, effect.timeout),
+            Open: lambda effect: open_response(effect.request, effect.timeout),
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: lambda effect: wait_for_grant(effect),
             Invoke: lambda effect: _invoke(effect, portal),
@@ -47,14 +47,14 @@ class BlockingDriver:
         }
 
     def run(self, plan: Plan[T]) -> T:
-        """The plan's result. Whatever an effect raises is thrown into the plan."""
+        """The plan's result. Anything that an effect raises is thrown into the plan."""
         try:
             effect = next(plan)
             while True:
                 try:
-                    if type(effect) is Send:  # as it nearly always is
+                    if type(effect) is Send:  # nearly always
                         answer = self._send(effect.request, effect.timeout)
-                    elif type(effect) is Receive:  # or this, for each piece of a stream
+                    elif type(effect) is Receive:  # once for each piece of a stream
                         answer = effect.source.read(effect.timeout)  # type: ignore[attr-defined]
                     else:
                         answer = self._perform[type(effect)](effect)
@@ -66,7 +66,7 @@ class BlockingDriver:
             result: T = stop.value
             return result
         finally:
-            plan.close()  # gives back what it holds when a KeyboardInterrupt fell between its steps
+            plan.close()  # a KeyboardInterrupt may have come between two steps: release what the plan holds
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
 
@@ -79,9 +79,8 @@ def _invoke(effect: Invoke, portal: Portal) -> Any:
 
 
 def wait_for_grant(effect: Acquire) -> bool:
-    """Block until the ticket is granted; False when that took longer than the timeout."""
+    """Block until the slot is granted; False when the timeout came first."""
     granted = threading.Event()
     effect.waiter.notify(granted.set)
-    return (
-        granted.wait(effect.timeout) or effect.waiter.is_granted
-    )  # granted in the very tick of the timeout: use it
+    # A grant may come just as the wait times out: use it.
+    return granted.wait(effect.timeout) or effect.waiter.is_granted

@@ -1,4 +1,4 @@
-"""The world's time, behind one object, so that a test can put another in its place."""
+"""The system's time behind one object, so that a test can replace it."""
 
 from __future__ import annotations
 
@@ -10,39 +10,39 @@ __all__ = ["Clock", "SystemClock"]
 
 @runtime_checkable
 class Clock(Protocol):
-    """Two clocks and two ways to wait, which agree with each other."""
+    """Two clocks and two ways to wait, all consistent with each other."""
 
     def monotonic(self) -> float:
-        """Seconds that never go back; durations and deadlines are measured with it."""
+        """Seconds that never go backwards; used for durations and deadlines."""
         ...
 
     def wall(self) -> float:
-        """Seconds since the epoch; Retry-After dates are compared with it."""
+        """Seconds since the epoch; used for Retry-After dates."""
         ...
 
     def sleep(self, seconds: float) -> None:
-        """Block for so many seconds."""
+        """Block for this many seconds."""
         ...
 
     async def sleep_async(self, seconds: float) -> None:
-        """Suspend the task for so many seconds."""
+        """Suspend the task for this many seconds."""
         ...
 
 
 class SystemClock:
-    """The machine's time."""
+    """The system's clocks."""
 
     monotonic = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
 
     @staticmethod
     def sleep(seconds: float) -> None:
-        """Block for so many seconds."""
+        """Block for this many seconds."""
         time.sleep(seconds)
 
     @staticmethod
     async def sleep_async(seconds: float) -> None:
-        """Suspend the task for so many seconds."""
+        """Suspend the task for this many seconds."""
         import asyncio
 
         await asyncio.sleep(seconds)

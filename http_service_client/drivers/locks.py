@@ -1,7 +1,7 @@
 """A lock that a forked child does not inherit in a locked state.
 
-A fork copies the memory, not the threads: a lock that another thread held at that instant would stay
-locked for ever in the child.
+A fork copies the memory but not the threads: a lock that another thread held at that instant would stay
+locked forever in the child.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ __all__ = ["ForkSafeLock"]
 
 
 class ForkSafeLock:
-    """A reentrant lock; in a forked child it begins unlocked.
+    """A reentrant lock that starts unlocked in a forked child.
 
     Reentrant, because the garbage collector may close an abandoned call between any two steps of a
-    thread, this lock's holder included. `with` finds the C lock's own methods in the slots, so it
-    costs what the C lock costs.
+    thread, including the thread that holds this lock. `with` finds the C lock's own methods in the
+    slots, so it costs no more than the C lock.
     """
 
     __slots__ = ("__enter__", "__exit__", "__weakref__")
 
     def __init__(self) -> None:
-        self._renew()
+        self._reset()
         _LOCKS.add(self)
 
-    def _renew(self) -> None:
+    def _reset(self) -> None:
         lock = threading.RLock()
         self.__enter__ = lock.__enter__
         self.__exit__ = lock.__exit__
@@ -36,10 +36,10 @@ class ForkSafeLock:
 _LOCKS: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
 
 
-def _renew_all() -> None:
+def _reset_all() -> None:
     for lock in list(_LOCKS):
-        lock._renew()
+        lock._reset()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
+    os.register_at_fork(after_in_child=_reset_all)

@@ -1,8 +1,7 @@
-"""A doorway from blocking code into asyncio: one event loop on a background thread.
+"""Runs coroutines for blocking callers, on one event loop in a background thread.
 
-Why a thread: the calling thread may have a running loop of its own, in which a coroutine cannot be
-awaited from a plain function; and a coroutine that really awaits needs a loop that keeps running, as do
-the sessions that it opens there.
+Why a thread: the calling thread may already run a loop, and a plain function cannot await a coroutine in
+it. A coroutine that really awaits also needs a loop that keeps running, and so do the sessions that it opens.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["PORTAL", "Portal"]
 
 
 class Portal:
-    """Runs awaitables for blocking callers. The thread starts with the first; it is a daemon."""
+    """Runs awaitables for blocking callers. Its daemon thread starts with the first one."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,17 +29,17 @@ class Portal:
         self._thread: _PortalThread | None = None
 
     def run(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
-        """What the awaitable returns; TIMED_OUT when it was cut after `timeout` seconds.
+        """The awaitable's result, or TIMED_OUT when it was cancelled after `timeout` seconds.
 
-        It sees the caller's context variables. When the caller is interrupted, it is cancelled.
+        It runs with the caller's context variables. When the caller is interrupted, it is cancelled.
         """
         thread: Any = threading.current_thread()
         is_inside = isinstance(thread, _PortalThread)
         if not is_inside and not (self._thread is not None and self._thread.is_blocked):
             return self._run(awaitable, timeout)
-        # Async user code on a portal made a blocking call that came back here, on its own thread or by way of
-        # another (`asyncio.to_thread`). Waiting for its own loop, or for one that waits for it, would be
-        # waiting for ever. Another doorway, for this once.
+        # Async user code on a portal made a blocking call that needs a portal, on the portal's own thread or
+        # through another one (`asyncio.to_thread`). Waiting for its own loop, or for a loop that waits for
+        # it, would deadlock. So this call gets a portal of its own.
         inner = Portal()
         if is_inside:
             thread.is_blocked = True
@@ -57,37 +56,38 @@ class Portal:
         loop = self._running_loop()
         future: Future[Any] = Future()
         tasks: list[asyncio.Task[Any]] = []
-        # On Python 3.10 create_task takes no context: the callback's own is what the task copies.
+        # On Python 3.10 create_task takes no context: the task copies that of the callback.
         context = contextvars.copy_context()
-        coroutine = bounded(_contained(awaitable), timeout)
-        loop.call_soon_threadsafe(_begin, coroutine, future, tasks, context=context)
+        coroutine = bounded(_shielding_loop(awaitable), timeout)
+        loop.call_soon_threadsafe(_start, coroutine, future, tasks, context=context)
         try:
-            answer = future.result()
-            if type(answer) is _Ending:
-                raise answer.error
-            return answer
+            result = future.result()
+            if type(result) is _ExitRequest:
+                raise result.error
+            return result
         except BaseException:
             if not future.done():  # the caller was interrupted
                 loop.call_soon_threadsafe(_cancel, tasks)
             raise
         finally:
-            answer = None
-            del future, tasks  # they hold the error, whose traceback holds this frame
+            result = None
+            del future, tasks  # the error is in them, and its traceback holds this frame
 
     def stop(self) -> None:
-        """End the thread and its loop, if they ever started."""
+        """Stop the thread and its loop, if they were started."""
         with self._lock:
             loop, thread = self._loop, self._thread
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(_PATIENCE)
+            thread.join(_STOP_TIMEOUT)
 
-    def forget(self) -> None:
-        """In a forked child the thread does not exist: begin anew."""
-        # The loop is kept, not closed: its epoll object is the parent's too, and closing would unregister there.
+    def reset_after_fork(self) -> None:
+        """Start over in a forked child, where the thread does not exist."""
+        # The loop is kept, not closed: the parent shares its epoll object, and closing it would unregister
+        # the parent's sockets.
         _KEPT_FOR_PARENT.append(self._loop)
-        self.__init__()  # type: ignore[misc]  # the same object, as others hold it
+        self.__init__()  # type: ignore[misc]  # the same object: others hold a reference to it
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -102,40 +102,40 @@ class Portal:
             return self._loop
 
 
-_PATIENCE = 5.0  # seconds for user code to let go of the loop, at the end of the process
+_STOP_TIMEOUT = 5.0  # seconds that user code may hold the loop at the end of the process
 _KEPT_FOR_PARENT: list[Any] = []
 
 
 class _PortalThread(threading.Thread):
-    """Runs a portal's loop: code that must not wait for a portal.
+    """Runs a portal's loop. Code on it must not wait for this portal.
 
-    is_blocked: a blocking call inside waits for another portal; until then the loop does nothing.
+    is_blocked: a blocking call on this thread is waiting for another portal, so the loop stands still.
     """
 
     is_blocked = False
 
 
-class _Ending:
-    """What would end a loop if a task raised it: `SystemExit`, `KeyboardInterrupt`."""
+class _ExitRequest:
+    """A `SystemExit` or `KeyboardInterrupt`: raised by a task, it would end the loop."""
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
 
 
-async def _contained(awaitable: Awaitable[Any]) -> Any:
-    """What the awaitable returns. What is to end the caller must not end the loop, which others use too."""
+async def _shielding_loop(awaitable: Awaitable[Any]) -> Any:
+    """The awaitable's result. An exit meant for the caller must not end the loop, which other callers use too."""
     try:
         return await awaitable
     except (KeyboardInterrupt, SystemExit) as error:
-        return _Ending(error)
+        return _ExitRequest(error)
 
 
-def _begin(coroutine: Coroutine[Any, Any, Any], future: Future[Any], tasks: list[asyncio.Task[Any]]) -> None:
+def _start(coroutine: Coroutine[Any, Any, Any], future: Future[Any], tasks: list[asyncio.Task[Any]]) -> None:
     import asyncio
 
     task = asyncio.ensure_future(coroutine)
     tasks.append(task)
-    task.add_done_callback(functools.partial(_hand_over, future=future))
+    task.add_done_callback(functools.partial(_copy_result, future=future))
 
 
 def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
@@ -158,7 +158,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _hand_over(task: asyncio.Task[Any], future: Future[Any]) -> None:
+def _copy_result(task: asyncio.Task[Any], future: Future[Any]) -> None:
     if task.cancelled():
         future.cancel()
         future.set_running_or_notify_cancel()
@@ -169,4 +169,4 @@ def _hand_over(task: asyncio.Task[Any], future: Future[Any]) -> None:
 
 
 PORTAL = Portal()
-atexit.register(PORTAL.stop)  # a loop that is collected unclosed, at the end of the interpreter, warns
+atexit.register(PORTAL.stop)  # a loop that the interpreter collects unclosed at its end causes a warning

@@ -2,7 +2,7 @@
 
 An hour of ten thousand clients takes seconds, and the same seed gives the same hour. Each plan is a
 process of a discrete-event simulation: an effect that takes time puts the plan's next step into a
-queue ordered by due time; the clock jumps from one due time to the next.
+queue ordered by due time, and the clock jumps from one due time to the next.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 class Run(Generic[T]):
-    """One plan on its way.
+    """One plan that is running or has ended.
 
-    is_done: whether it has ended.  result: what it returned.  error: what it raised, or None.
+    is_done: whether it has ended.  result: its return value.  error: the exception it raised, or None.
     started_at, ended_at: instants of virtual time.
     """
 
@@ -37,14 +37,14 @@ class Run(Generic[T]):
         self.is_done = False
         self.result: T | None = None
         self.error: BaseException | None = None
-        self.step = 0  # how often it was resumed
+        self.step = 0  # how many times it was resumed
 
 
 class _Step(NamedTuple):
-    """One plan's next step: at `due`, send it the answer or throw it the error."""
+    """One plan's next step: at `due`, send it the answer or throw the error into it."""
 
     due: float
-    order: int  # what is due at one instant happens in the order it was asked for
+    order: int  # steps due at the same instant run in the order they were scheduled
     run: Run[Any]
     number: int
     answer: Any = None
@@ -52,15 +52,15 @@ class _Step(NamedTuple):
 
     @property
     def is_stale(self) -> bool:
-        """The plan has gone on by another way, such as a grant before its timeout."""
+        """Whether the plan was resumed by something else, such as a grant before its timeout."""
         return self.run.is_done or self.run.step != self.number
 
 
 class Simulator:
-    """A world in virtual time.
+    """Plans, and a server, in virtual time.
 
-    respond: what a server does: takes the request and its timeout, returns the seconds that the
-        exchange lasts and its outcome.
+    respond: the server: takes the request and its timeout, returns the seconds that the exchange takes
+        and its outcome.
     start: the first instant.
     """
 
@@ -75,23 +75,23 @@ class Simulator:
         self._order = itertools.count()
 
     def clock(self) -> float:
-        """The present instant: to be given to whatever takes a clock."""
+        """The current instant. Pass this method wherever a clock is expected."""
         return self._now
 
     def spawn(self, plan: Plan[T], delay: float = 0.0) -> Run[T]:
-        """Begin a plan after `delay` seconds."""
+        """Start a plan after `delay` seconds."""
         run: Run[T] = Run(plan, self._now + delay)
         self._schedule(run, delay)
         return run
 
     def cancel(self, run: Run[Any]) -> None:
-        """Close a plan where it stands; it gives back what it holds."""
+        """Close a plan at its current step; it releases what it holds."""
         if not run.is_done:
             run.context.run(run.plan.close)
             self._end(run)
 
     def run(self, until: float | None = None) -> None:
-        """Let time pass until nothing is left to happen, or to the instant `until`."""
+        """Advance time until no step is left, or to the instant `until`."""
         while self._queue and (until is None or self._queue[0].due <= until):
             step = heapq.heappop(self._queue)
             if not step.is_stale:
@@ -135,12 +135,12 @@ class Simulator:
                 self._schedule(run, delay, answer)
 
     def _answer(self, run: Run[Any], effect: Effect[Any]) -> tuple[float | None, Any]:
-        """After how long, and what; None where the answer comes by another way."""
+        """The delay and the answer. The delay is None where something else resumes the plan."""
         if isinstance(effect, Sleep):
             return effect.seconds, None
         if isinstance(effect, Send):
             if self._respond is None:
-                raise RuntimeError("this simulator has no server: give it `respond`")
+                raise RuntimeError("this simulator has no server: pass `respond`")
             return self._respond(effect.request, effect.timeout)
         if isinstance(effect, Acquire):
             effect.waiter.notify(lambda: self._schedule(run, 0.0, True))
@@ -165,4 +165,4 @@ def _call(effect: Invoke) -> Any:
     except StopIteration as stop:
         return stop.value
     steps.close()
-    raise RuntimeError(f"{effect.function!r} awaits the real world, which does not exist in a simulation")
+    raise RuntimeError(f"{effect.function!r} awaits real I/O, which a simulation cannot do")

@@ -1,1 +1,1 @@
-"""One exchange on the wire, over requests or over aiohttp. The interface is `base`."""
+"""One exchange on the wire: over requests, over aiohttp, and the network code that both share."""

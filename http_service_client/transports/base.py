@@ -1,4 +1,4 @@
-"""What a transport is: one exchange on the wire, its failures told as values."""
+"""The interface of a transport: one exchange on the wire, with failures returned as values."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class BlockingTransport(Protocol):
     """One exchange on the wire, on the calling thread."""
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
-        """Send the request as it stands and read the whole response.
+        """Send the request unchanged and read the whole response.
 
-        Follows nothing, repeats nothing, and raises nothing but bugs and interrupts: a failure is a
-        `Failure` that says what became of the request.
+        Follows no redirect, retries nothing, and raises only bugs and interrupts: a failure is a `Failure`
+        whose `sent_state` says what happened to the request.
         """
         ...
 
@@ -32,8 +32,8 @@ class BlockingTransport(Protocol):
         """Close every connection."""
         ...
 
-    # It may have `open_response(request, timeout)` too, which leaves the body of a success to be read: it
-    # then returns an `OpenResponse`. Without it, a streamed response comes whole from `send`.
+    # Optional: `open_response(request, timeout)`, which leaves the body of a success unread and returns an
+    # `OpenResponse`. Without it, a streamed response is read whole by `send`.
 
 
 @runtime_checkable
@@ -48,18 +48,18 @@ class AsyncTransport(Protocol):
         """Close every connection."""
         ...
 
-    # And `open_response_async`, likewise.
+    # Optional: `open_response_async`, in the same way.
 
 
 @dataclass(frozen=True)
 class TransportSettings:
-    """What both transports are told, once.
+    """The settings that both transports share.
 
     keep_alive_timeout: seconds after which an idle connection is closed.
-    keep_alive_max_requests: requests after which one is retired.
+    keep_alive_max_requests: requests after which a connection is closed.
     max_response_size: decoded bytes.  decompress: whether to decode the content codings.
-    egress: judges the addresses that a name resolves to; None lets all pass.
-    head_limits: how large a response's head may be.
+    egress: checks the addresses that a name resolves to; None allows all.
+    head_limits: the maximum size of a response's head.
     """
 
     keep_alive_timeout: float

@@ -1,10 +1,10 @@
-"""From a phase and a builtin error to a failure: one table for both worlds.
+"""From a phase and a builtin error to a failure: one table for both transports.
 
-Each transport turns its library's errors into a phase and an error; what the caller reads is
-decided here, so it is the same sentence whichever library was underneath.
+Each transport translates its library's errors into a phase and a builtin error. The message for the caller
+is written here, so it is the same sentence whichever library was underneath.
 
-    phase      error                                   failure                  what became of it
-    any        the library will not send it            InvalidRequestError      never sent
+    phase      error                                   failure                  sent state
+    any        the library refuses to send it          InvalidRequestError      never sent
     PROXY,     certificate verification                TlsVerificationError     never sent
     CONNECT    other TLS error                         TlsError                 never sent
                timeout                                 ConnectTimeoutError      never sent
@@ -15,7 +15,7 @@ decided here, so it is the same sentence whichever library was underneath.
     RECEIVE    timeout of one write, of one read       WriteTimeoutError, ReadTimeoutError      maybe processed
                the server's TLS alert on our certificate   TlsError             never sent
                other OSError (reset, closed)           ConnectionLostError      maybe processed
-               anything that is not HTTP, or cut short ProtocolError            maybe processed
+               invalid HTTP, or cut short              ProtocolError            maybe processed
 """
 
 from __future__ import annotations
@@ -45,24 +45,24 @@ __all__ = [
 
 
 class Phase(Enum):
-    """How far an exchange came."""
+    """How far an exchange got."""
 
-    PROXY = "proxy"  # nothing was sent; the connection is the proxy's to make
+    PROXY = "proxy"  # nothing was sent; connecting through a proxy
     CONNECT = "connect"  # nothing was sent
     SEND = "send"  # some bytes of the request may have left
-    RECEIVE = "receive"  # the request left in full
+    RECEIVE = "receive"  # the whole request was sent
 
 
 class ProxyRefusedError(Exception):
-    """The proxy answered, and made no connection; the message says what it answered."""
+    """The proxy replied but made no connection; the message is its reply."""
 
 
 class UnsendableError(Exception):
-    """The library below refused the request as it stands; the message says why. Only mocks get that far."""
+    """The library below refused to send the request; the message says why. Only mocks raise it."""
 
 
 class BodySourceError(Exception):
-    """The source of the request's body (a file, the caller's generator) raised `error`: no fault of the wire."""
+    """The source of the request's body (a file, the caller's generator) raised `error`. The network is not at fault."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
@@ -83,26 +83,29 @@ def failure_of(
     """The failure that a caller sees.
 
     error: builtin (socket, ssl and timeout errors), or one of this module.
-    timed_out: whether the time for the whole exchange has run out.   proxy: its URL, if there is one.
+    timed_out: whether the time for the whole exchange has run out.   proxy: the proxy's URL, or None.
     """
     error = _plain(error)
     if isinstance(error, UnsendableError):
-        message = f"the request cannot be sent as it stands: {error}"
+        message = f"the request cannot be sent: {error}"
         return _failure(errors.InvalidRequestError, message, SentState.NEVER_SENT, error)
     if isinstance(error, _ONLY_WHILE_CONNECTING) and phase is not Phase.PROXY:
-        phase = Phase.CONNECT  # who raises it is a mock, which knows no phases
+        phase = Phase.CONNECT  # raised by a mock, which knows no phases
     if phase in (Phase.PROXY, Phase.CONNECT):
-        error_type, message = _while_connecting(phase, error, split_url(request.url).origin, proxy)
+        error_type, message = _while_connecting(phase, error, split_url(request.url).origin, timed_out, proxy)
         return _failure(error_type, message, SentState.NEVER_SENT, error)
     if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
-        message = f"{split_url(request.url).origin} wants another client certificate ({_tls_reason(error)})"
+        message = (
+            f"{split_url(request.url).origin} requires a client certificate that it trusts "
+            f"({_tls_reason(error)}); check ssl_cert_file and ssl_key_file"
+        )
         return _failure(errors.TlsError, message, SentState.NEVER_SENT, error)
     error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, timed_out)
     return _failure(error_type, message, SentState.MAYBE_PROCESSED, error)
 
 
 def refusal_of(error: errors.HttpClientError) -> Failure:
-    """The failure for an error of ours that stopped the connecting, the reading, or the drawing of the body."""
+    """The failure for an error of this package, raised while connecting, reading, or producing the body."""
     if isinstance(error, errors.EgressRefusedError):
         return Failure(type(error), str(error), SentState.NEVER_SENT, details=vars(error))
     answered = isinstance(error, errors.ResponseError)
@@ -110,7 +113,7 @@ def refusal_of(error: errors.HttpClientError) -> Failure:
 
 
 def source_failed(error: BaseException) -> Failure:
-    """Raises what the caller's generator raised; a failure for what is ours to say."""
+    """The failure for an error of this package; anything else that the caller's generator raised is raised."""
     if isinstance(error, errors.HttpClientError):
         return refusal_of(error)
     try:
@@ -120,7 +123,7 @@ def source_failed(error: BaseException) -> Failure:
 
 
 def already_closed() -> Failure:
-    """The client was closed under a call that was in flight: its next exchange is not begun."""
+    """The client was closed during a call: the call's next exchange is not started."""
     message = "this HttpServiceClient was closed; make a new one"
     return Failure(errors.ClientClosedError, message, SentState.NEVER_SENT)
 
@@ -133,29 +136,36 @@ def _failure(
 
 
 def _while_connecting(
-    phase: Phase, error: BaseException, origin: str, proxy: str | None
+    phase: Phase, error: BaseException, origin: str, timed_out: bool, proxy: str | None
 ) -> tuple[type[errors.HttpClientError], str]:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            errors.TlsVerificationError,
-            f"the certificate of {origin} is not to be trusted: {getattr(error, 'verify_message', error)}",
+        message = (
+            f"the certificate of {origin} could not be verified: {getattr(error, 'verify_message', error)}"
         )
+        if getattr(error, "verify_code", None) in _UNKNOWN_ISSUER:
+            message += "; if a private authority issued it, set ssl_ca_file"
+        return errors.TlsVerificationError, message
     if isinstance(error, ssl.SSLError):
-        return (
-            errors.TlsError,
-            f"the TLS handshake with {origin} failed: {_tls_reason(error) or type(error).__name__}",
-        )
+        reason = _tls_reason(error) or type(error).__name__
+        hint = "; check that the server speaks TLS on this port" if reason in _NOT_TLS else ""
+        return errors.TlsError, f"the TLS handshake with {origin} failed: {reason}{hint}"
     if isinstance(error, TimeoutError):
-        return errors.ConnectTimeoutError, f"no connection to {origin} within the time to connect"
+        bound = "in time" if timed_out else "within the connect timeout"
+        return errors.ConnectTimeoutError, f"could not connect to {origin} {bound}"
     if phase is Phase.PROXY:
-        named = f" {redact_url(proxy)}" if proxy else ""
-        return errors.ProxyError, f"the proxy{named} made no connection to {origin} ({_reason(error)})"
+        name = f" {redact_url(proxy)}" if proxy else ""
+        return errors.ProxyError, f"could not connect to {origin} through the proxy{name} ({_reason(error)})"
     if isinstance(error, gaierror):
-        return (
-            errors.NameResolutionError,
-            f"the host name of {origin} could not be resolved ({_reason(error)})",
-        )
-    return errors.ConnectError, f"no connection to {origin} ({_reason(error)})"
+        return errors.NameResolutionError, f"could not resolve the host name of {origin} ({_reason(error)})"
+    return errors.ConnectError, f"could not connect to {origin} ({_reason(error)})"
+
+
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, …_DEPTH_ZERO_SELF_SIGNED_CERT, …_SELF_SIGNED_CERT_IN_CHAIN,
+# …_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, …_UNABLE_TO_VERIFY_LEAF_SIGNATURE
+_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
+
+# OpenSSL's reasons where the server's first bytes are no TLS; the second one since OpenSSL 3.2.
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 
 def _after_connecting(
@@ -163,19 +173,21 @@ def _after_connecting(
 ) -> tuple[type[errors.HttpClientError], str]:
     if isinstance(error, TimeoutError):
         if timed_out and timeout.total is not None:
-            return errors.AttemptTimeoutError, f"{url} did not answer in full within {timeout.total:.3g} s"
+            return errors.AttemptTimeoutError, f"no complete response from {url} within {timeout.total:.3g} s"
         if phase is Phase.SEND:
-            return errors.WriteTimeoutError, f"{url} stopped taking the request{_for(timeout.write)}"
-        return errors.ReadTimeoutError, f"{url} stopped sending{_for(timeout.read)}"
+            message = f"timed out sending the request to {url}"
+            return errors.WriteTimeoutError, message + _for("nothing was accepted", timeout.write)
+        message = f"timed out reading from {url}"
+        return errors.ReadTimeoutError, message + _for("nothing arrived", timeout.read)
     if isinstance(error, CutShortError):
-        return errors.ProtocolError, f"the answer of {url} was cut short"
+        return errors.ProtocolError, f"the response from {url} was cut short"
     if isinstance(error, OSError):
         return errors.ConnectionLostError, f"the connection to {url} was lost ({_reason(error)})"
-    return errors.ProtocolError, f"the answer of {url} is not HTTP: {error}"
+    return errors.ProtocolError, f"the response from {url} is not valid HTTP: {error}"
 
 
 def _is_about_our_certificate(error: ssl.SSLError) -> bool:
-    """In TLS 1.3 the server judges our certificate after our handshake is done, but before it takes a request."""
+    """In TLS 1.3 the server checks our certificate after our side of the handshake, but before it reads a request."""
     reason = _tls_reason(error) or ""
     return "ALERT" in reason and any(
         word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED")
@@ -183,35 +195,35 @@ def _is_about_our_certificate(error: ssl.SSLError) -> bool:
 
 
 def _reason(error: BaseException) -> str:
-    """The name of the error and what the system says of it, the same however it was wrapped."""
+    """The error's class and the system's message, the same however the error was wrapped."""
     if isinstance(error, ProxyRefusedError):
         return str(error)
     text = _tls_reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
-    if type(error) is ConnectionError:  # no system raises it: the words are a mock's
+    if type(error) is ConnectionError:  # the system raises subclasses only: this text is a mock's
         text = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _tls_reason(error: ssl.SSLError) -> str | None:
-    return getattr(error, "reason", None)  # what a mock made has none
+    return getattr(error, "reason", None)  # a mock's error has no such attribute
 
 
-def _for(seconds: float | None) -> str:
-    """The bound that was reached; nothing for a mock's timeout where there is no bound."""
-    return "" if seconds is None else f" for {seconds:.3g} s"
+def _for(state: str, seconds: float | None) -> str:
+    """The limit that was reached; empty for a mock's timeout where no limit is set."""
+    return "" if seconds is None else f": {state} for {seconds:.3g} s"
 
 
 def _plain(error: BaseException) -> BaseException:
-    """The error with the system's own words: asyncio puts others in their place.
+    """The error with the system's own message, which asyncio replaces.
 
-    An end of the connection is one, also where OpenSSL was about to read from it.
+    A connection that ended is a ConnectionResetError, also where OpenSSL was about to read from it.
     """
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
-        return ConnectionResetError("closed without a word")
+        return ConnectionResetError("the connection was closed")
     if (
         isinstance(error, OSError)
         and error.errno is not None
         and not isinstance(error, (gaierror, ssl.SSLError))
     ):
-        return OSError(error.errno, os.strerror(error.errno))  # which makes the fitting subclass
+        return OSError(error.errno, os.strerror(error.errno))  # OSError chooses the subclass by the number
     return error

@@ -11,17 +11,19 @@ import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing, places_in_use, served
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
-def connections_for(world: World, server: LoopbackServer, client: HttpServiceClient, calls: int) -> list[int]:
+def connections_for(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, calls: int
+) -> list[int]:
     """The connection on which each of so many calls came."""
     for _ in range(calls):
-        assert world.request(client, "GET", server.url + "/").status_code in (200, 204)
+        assert front_end.request(client, "GET", server.url + "/").status_code in (200, 204)
     return [request.connection for request in server.requests]
 
 
@@ -36,15 +38,17 @@ def connections_for(world: World, server: LoopbackServer, client: HttpServiceCli
     ],
     ids=["no content", "short", "long", "chunked", "empty chunked"],
 )
-def test_a_connection_is_used_again(world: World, server: LoopbackServer, action: Action) -> None:
+def test_a_connection_is_used_again(front_end: FrontEnd, server: LoopbackServer, action: Action) -> None:
     """A response that was read to its end leaves a connection for the next."""
     server.script("/", action)
-    assert connections_for(world, server, world.client(), 3) == [1, 1, 1]
+    assert connections_for(front_end, server, front_end.client(), 3) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("wish", ["close", "Close", "TE, close"])
 @pytest.mark.parametrize("length", [0, 300_000])
-def test_who_asks_for_the_end_of_a_connection_keeps_to_it(world: World, wish: str, length: int) -> None:
+def test_who_asks_for_the_end_of_a_connection_keeps_to_it(
+    front_end: FrontEnd, wish: str, length: int
+) -> None:
     """No other request goes out on it, though the server leaves it open (RFC 9112, 9.6)."""
     connections: list[list[bytes]] = []
 
@@ -55,32 +59,32 @@ def test_who_asks_for_the_end_of_a_connection_keeps_to_it(world: World, wish: st
             accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
 
     with served(serve) as address:
-        client = world.client()
+        client = front_end.client()
         for headers in ({}, {"Connection": wish}, {}, {}):
-            world.request(client, "GET", f"http://{address}/", headers=headers)
-        world.close(client)
+            front_end.request(client, "GET", f"http://{address}/", headers=headers)
+        front_end.close(client)
     assert [len(requests) for requests in connections] == [2, 2]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_an_idle_connection_expires(
-    world: World, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
+    front_end: FrontEnd, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
 ) -> None:
     """After `keep_alive_timeout` a connection is not trusted any more."""
     server = tls_server if secure else server
     server.script("/", respond(204))
     pool = ConnectionPoolConfig(keep_alive_timeout=0.1, ssl_ca_file=certificates.ca_file)
-    client = world.client(connection_pool=pool)
-    assert connections_for(world, server, client, 2) == [1, 1]
+    client = front_end.client(connection_pool=pool)
+    assert connections_for(front_end, server, client, 2) == [1, 1]
     time.sleep(0.15)
-    assert connections_for(world, server, client, 1) == [1, 1, 2]
+    assert connections_for(front_end, server, client, 1) == [1, 1, 2]
 
 
-def test_a_connection_is_retired(world: World, server: LoopbackServer) -> None:
+def test_a_connection_is_retired(front_end: FrontEnd, server: LoopbackServer) -> None:
     """It serves `keep_alive_max_requests` and no more."""
     server.script("/", respond(204))
-    client = world.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
-    assert connections_for(world, server, client, 5) == [1, 1, 2, 2, 3]
+    client = front_end.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
+    assert connections_for(front_end, server, client, 5) == [1, 1, 2, 2, 3]
     assert server.wait_for(lambda: server.open_connections == 1)
 
 
@@ -101,13 +105,13 @@ def test_a_connection_is_retired(world: World, server: LoopbackServer) -> None:
         "half poisoned", "poisoned at once", "poisoned with the body",
     ],
 )  # fmt: skip
-def test_an_unfit_connection_is_not_used(world: World, server: LoopbackServer, action: Action) -> None:
+def test_an_unfit_connection_is_not_used(front_end: FrontEnd, server: LoopbackServer, action: Action) -> None:
     """A connection that ended, or has bytes that nobody asked for, serves no other request."""
     server.script("/", action, respond(200, body="fine"))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
     time.sleep(0.08)
-    response = world.request(client, "POST", server.url + "/", retry_policy=None)
+    response = front_end.request(client, "POST", server.url + "/", retry_policy=None)
     assert (response.status_code, response.text) == (200, "fine")
     assert [request.connection for request in server.requests] == [1, 2]
 
@@ -130,14 +134,14 @@ def test_poison_that_the_loop_has_read_is_noticed(server: LoopbackServer, junk: 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 @pytest.mark.parametrize("used_before", [0, 1])
 def test_nothing_is_sent_twice_behind_our_back(
-    world: World, server: LoopbackServer, method: str, used_before: int
+    front_end: FrontEnd, server: LoopbackServer, method: str, used_before: int
 ) -> None:
     """A reset, on a fresh connection or a used one, is told; whether to repeat is the core's to say."""
     server.script("/", *[respond(204)] * used_before, reset())
-    client = world.client()
+    client = front_end.client()
     for _ in range(used_before):
-        world.request(client, "GET", server.url + "/")
-    caught = failing(world, client, method, server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
+    caught = failing(front_end, client, method, server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
@@ -148,27 +152,29 @@ def test_nothing_is_sent_twice_behind_our_back(
     assert server.connection_count == 1
 
 
-def test_a_client_of_many_hosts_keeps_its_head(world: World, server: LoopbackServer, monkeypatch) -> None:
+def test_a_client_of_many_hosts_keeps_its_head(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch
+) -> None:
     """More hosts than pools are kept: the oldest are forgotten, and nothing fails."""
-    from http_service_client.transports.over_requests import transport as over_requests
+    from http_service_client.transports.over_requests import adapter as over_requests_adapter
 
-    monkeypatch.setattr(over_requests, "_MAX_POOLS", 3)
+    monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     for _ in range(2):
         for host in range(1, 7):
             url = f"http://127.0.0.{host}:{server.port}/" if host == 1 else f"{server.url}/"
-            assert world.request(client, "GET", url).status_code == 204
+            assert front_end.request(client, "GET", url).status_code == 204
     assert places_in_use(client) == 0
 
 
-def test_a_discarded_response_frees_its_connection(world: World, server: LoopbackServer) -> None:
+def test_a_discarded_response_frees_its_connection(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A response of a size that is not wanted is not read on, and its connection is not used again."""
     server.script("/", respond(body=b"x" * 5_000_000), respond(204))
-    client = world.client(max_response_size=1000)
-    caught = failing(world, client, "GET", server.url + "/")
+    client = front_end.client(max_response_size=1000)
+    caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ResponseTooLargeError", "answered")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.connection for request in server.requests] == [1, 2]
     assert server.wait_for(lambda: server.open_connections == 1)
 
@@ -191,9 +197,9 @@ def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
     }.items():  # fmt: skip
         assert all(hasattr(owner, name) for name in names)
     server.script("/", respond(204))
-    with AsyncioWorld() as world:
-        client = world.client()
-        world.request(client, "GET", server.url + "/")
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
+        front_end.request(client, "GET", server.url + "/")
         (session,) = client._backends._over_aiohttp._sessions._sessions.values()
         connector = session.session.connector
         ((protocol, _),) = next(iter(connector._conns.values()))

@@ -11,20 +11,20 @@ import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 SECRET = "Basic " + base64.b64encode(b"joe:hush").decode()
 TEXT = "machine 127.0.0.1 login joe password hush\n"
 
 
 @pytest.fixture
-def client_with(world: World, tmp_path: Path) -> Callable[..., HttpServiceClient]:
+def client_with(front_end: FrontEnd, tmp_path: Path) -> Callable[..., HttpServiceClient]:
     """Makes a client that reads a netrc file with this text."""
 
     def make(text: str = TEXT, **settings: Any) -> HttpServiceClient:
         path = tmp_path / "logins"
         path.write_text(text, encoding="utf-8")
-        return world.client(netrc=path, **settings)
+        return front_end.client(netrc=path, **settings)
 
     return make
 
@@ -45,11 +45,11 @@ def seen(server: LoopbackServer) -> list[str | None]:
     ids=["its host", "another host", "default", "said to have none"],
 )
 def test_a_login_is_for_its_host(
-    world: World, server: LoopbackServer, client_with: Any, text: str, expected: str | None
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, text: str, expected: str | None
 ) -> None:
     """By the name in the URL; the default for every other."""
     server.script("/", respond(204))
-    world.request(client_with(text), "GET", server.url + "/")
+    front_end.request(client_with(text), "GET", server.url + "/")
     assert seen(server) == [expected]
 
 
@@ -72,15 +72,17 @@ class Signed:
     ids=["auth", "header", "default header", "interceptor"],
 )
 def test_any_other_authorization_wins(
-    world: World, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
 ) -> None:
     """A file that lies about must not override what the program says."""
     server.script("/", respond(204))
-    world.request(client_with(**settings), "GET", server.url + "/", **call)
+    front_end.request(client_with(**settings), "GET", server.url + "/", **call)
     assert seen(server) == [expected]
 
 
-def test_a_redirect_takes_no_login_elsewhere(world: World, server: LoopbackServer, client_with: Any) -> None:
+def test_a_redirect_takes_no_login_elsewhere(
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any
+) -> None:
     """Neither the first host's, nor that of the host it leads to, nor the default: who redirects us is not us."""
     with LoopbackServer() as other:
         elsewhere = f"http://localhost:{other.port}/"
@@ -88,21 +90,21 @@ def test_a_redirect_takes_no_login_elsewhere(world: World, server: LoopbackServe
         server.script("/same", respond(302, headers={"Location": elsewhere}))
         other.script("/", respond(204))
         client = client_with(f"{TEXT} machine localhost login me password too\ndefault login d password e")
-        world.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
         assert (seen(server), seen(other)) == ([SECRET, SECRET], [None])
 
 
-def test_every_attempt_has_it(world: World, server: LoopbackServer, client_with: Any) -> None:
+def test_every_attempt_has_it(front_end: FrontEnd, server: LoopbackServer, client_with: Any) -> None:
     """An attempt starts anew from what the caller gave."""
     server.script("/", respond(503), respond(204))
     client = client_with(retry_policy_config={"initial_delay": 0.0})
-    world.request(client, "GET", server.url + "/")
+    front_end.request(client, "GET", server.url + "/")
     assert seen(server) == [SECRET, SECRET]
 
 
 @pytest.mark.parametrize("how", ["NETRC", ".netrc", "_netrc"])
 def test_true_is_the_users_own(
-    world: World, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The file that the environment names, or the one in the home folder."""
     path = tmp_path / ("elsewhere" if how == "NETRC" else how)
@@ -111,7 +113,7 @@ def test_true_is_the_users_own(
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("NETRC", str(path) if how == "NETRC" else "")
     server.script("/", respond(204))
-    world.request(world.client(netrc=True), "GET", server.url + "/")
+    front_end.request(front_end.client(netrc=True), "GET", server.url + "/")
     assert seen(server) == [SECRET]
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
-from http_service_client.transports.over_requests import connection as over_requests_connections
-from kit.front_ends import World
+from http_service_client.transports.over_requests import connection
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -168,7 +168,7 @@ def test_a_child_makes_the_tls_context_that_the_parent_was_making(
 def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C in a read: the connection, in mid-response, serves nobody else."""
     server.script("/", answer(echo))
-    receive = over_requests_connections.Connection.receive
+    receive = connection.Connection.receive
     reads = []
 
     def interrupted(self: Any) -> bytes:
@@ -179,7 +179,7 @@ def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch:
 
     with HttpServiceClient() as client:
         assert client.get(server.url + "/?1").text == "/?1"
-        monkeypatch.setattr(over_requests_connections.Connection, "receive", interrupted)
+        monkeypatch.setattr(connection.Connection, "receive", interrupted)
         reads.append(None)
         with pytest.raises(KeyboardInterrupt):
             client.get(server.url + "/?2")
@@ -255,10 +255,10 @@ def test_the_interpreter_ends_in_silence(server: LoopbackServer, name: str) -> N
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
 
 
-def test_both_worlds_close_what_they_opened(world: World, server: LoopbackServer) -> None:
+def test_both_worlds_close_what_they_opened(front_end: FrontEnd, server: LoopbackServer) -> None:
     """`close` closes the connections, at once."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    world.close(client)
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.close(client)
     assert server.wait_for(lambda: server.open_connections == 0)

@@ -20,7 +20,7 @@ from http_service_client.testing import (
     respond,
     stall_reading,
 )
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing, places_in_use
 
 SIZE = 300_000
@@ -58,20 +58,20 @@ BODIES: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.fixture(params=list(BODIES))
-def body(request: pytest.FixtureRequest, world: World) -> Callable[[], dict[str, Any]]:
+def body(request: pytest.FixtureRequest, front_end: FrontEnd) -> Callable[[], dict[str, Any]]:
     """Makes the body keywords of a call, the same each time."""
-    if "async" in request.param and world.name == "blocking":
+    if "async" in request.param and front_end.name == "blocking":
         pytest.skip("blocking calls take no async iterable")
     return BODIES[request.param]
 
 
 def test_it_counts_from_nothing_to_all(
-    world: World, server: LoopbackServer, body: Callable[[], dict[str, Any]]
+    front_end: FrontEnd, server: LoopbackServer, body: Callable[[], dict[str, Any]]
 ) -> None:
     """In steps that a person can watch; the total is the length, where there is one."""
     server.script("/", respond(201))
     told: Told = []
-    world.request(world.client(), "POST", server.url, progress=lambda *at: told.append(at), **body())
+    front_end.request(front_end.client(), "POST", server.url, progress=lambda *at: told.append(at), **body())
     (received,) = server.requests
     length = received.header("Content-Length")
     assert {total for _, total in told} == {None if length is None else int(length)}
@@ -81,82 +81,98 @@ def test_it_counts_from_nothing_to_all(
 
 
 def test_it_changes_nothing_on_the_wire(
-    world: World, server: LoopbackServer, body: Callable[[], dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    body: Callable[[], dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The request is the same, byte for byte, whether anybody watches or not."""
     monkeypatch.setattr("os.urandom", bytes)  # the boundary of a multipart body
     server.script("/", respond(201))
     for progress in (None, lambda *at: None):
-        world.request(world.client(), "POST", server.url, progress=progress, **body())
+        front_end.request(front_end.client(), "POST", server.url, progress=progress, **body())
     unwatched, watched = server.requests
     assert watched.raw == unwatched.raw
 
 
-def test_each_attempt_counts_anew(world: World, server: LoopbackServer) -> None:
+def test_each_attempt_counts_anew(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A bar that went on would say more than there is."""
     server.script("/", respond(503), respond(201))
     told: list[int] = []
-    client = world.client(retry_policy_config={"initial_delay": 0})
-    world.request(client, "PUT", server.url, data=b"x" * 100, progress=lambda at, _: told.append(at))
+    client = front_end.client(retry_policy_config={"initial_delay": 0})
+    front_end.request(client, "PUT", server.url, data=b"x" * 100, progress=lambda at, _: told.append(at))
     assert told == [0, 100, 0, 100]
 
 
-def test_a_redirect_that_sends_the_body_again_counts_anew(world: World, server: LoopbackServer) -> None:
+def test_a_redirect_that_sends_the_body_again_counts_anew(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """307 does; 303 sends none."""
     server.script("/307", respond(307, headers={"Location": "/303"}))
     server.script("/303", respond(303, headers={"Location": "/"}))
     server.script("/", respond(200))
     told: list[int] = []
-    world.request(
-        world.client(), "POST", f"{server.url}/307", data=b"x" * 100, progress=lambda at, _: told.append(at)
+    front_end.request(
+        front_end.client(),
+        "POST",
+        f"{server.url}/307",
+        data=b"x" * 100,
+        progress=lambda at, _: told.append(at),
     )
     assert told == [0, 100, 0, 100]
 
 
 @pytest.mark.parametrize("options", [{}, {"data": b""}, {"data": {}}])
 def test_without_a_body_there_is_nothing_to_tell(
-    world: World, server: LoopbackServer, options: dict[str, Any]
+    front_end: FrontEnd, server: LoopbackServer, options: dict[str, Any]
 ) -> None:
     """Not even that it is complete."""
     server.script("/", respond(200))
     told: Told = []
-    world.request(world.client(), "POST", server.url, progress=lambda *at: told.append(at), **options)
+    front_end.request(front_end.client(), "POST", server.url, progress=lambda *at: told.append(at), **options)
     assert told == []
 
 
-def test_what_never_left_is_not_told(world: World) -> None:
+def test_what_never_left_is_not_told(front_end: FrontEnd) -> None:
     """No connection, no progress."""
     told: Told = []
     failing(
-        world, world.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=lambda *at: told.append(at)
+        front_end,
+        front_end.client(),
+        "POST",
+        "http://127.0.0.1:9/",
+        data=b"x",
+        progress=lambda *at: told.append(at),
     )
     assert told == []
 
 
-def test_it_tells_what_was_sent_and_not_what_is_meant_to_be(world: World, server: LoopbackServer) -> None:
+def test_it_tells_what_was_sent_and_not_what_is_meant_to_be(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """A server that stops reading stops the count, at what the buffers on the way hold."""
     server.script("/", stall_reading())
     told: list[int] = []
     caught = failing(
-        world, world.client(), "POST", server.url, data=b"x" * 50_000_000, timeout=0.5,
+        front_end, front_end.client(), "POST", server.url, data=b"x" * 50_000_000, timeout=0.5,
         progress=lambda at, _: told.append(at),
     )  # fmt: skip
     assert caught.type == "AttemptTimeoutError"
     assert 0 < told[-1] < 40_000_000
 
 
-def test_compressed_bytes_are_what_is_sent(world: World, server: LoopbackServer) -> None:
+def test_compressed_bytes_are_what_is_sent(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The total is that of the wire."""
     server.script("/", respond(201))
     told: Told = []
-    client = world.client(enable_request_compression=True)
-    world.request(client, "POST", server.url, json=["x"] * 10_000, progress=lambda *at: told.append(at))
+    client = front_end.client(enable_request_compression=True)
+    front_end.request(client, "POST", server.url, json=["x"] * 10_000, progress=lambda *at: told.append(at))
     length = len(server.requests[0].body)
     assert told == [(0, length), (length, length)]
     assert length < 1000
 
 
-def test_it_is_told_where_it_is_sent(world: World, server: LoopbackServer) -> None:
+def test_it_is_told_where_it_is_sent(front_end: FrontEnd, server: LoopbackServer) -> None:
     """On the thread of the call, and in the task of the loop."""
     server.script("/", respond(201))
     places: set[tuple[int, bool]] = set()
@@ -164,23 +180,23 @@ def test_it_is_told_where_it_is_sent(world: World, server: LoopbackServer) -> No
     def note(*at: object) -> None:
         places.add((threading.get_ident(), asyncio._get_running_loop() is not None))
 
-    world.request(world.client(), "POST", server.url, data=b"x" * SIZE, progress=note)
-    assert places == {(threading.get_ident(), world.name == "asyncio")}
+    front_end.request(front_end.client(), "POST", server.url, data=b"x" * SIZE, progress=note)
+    assert places == {(threading.get_ident(), front_end.name == "asyncio")}
 
 
-def test_what_it_raises_ends_the_call(world: World, server: LoopbackServer) -> None:
+def test_what_it_raises_ends_the_call(front_end: FrontEnd, server: LoopbackServer) -> None:
     """As it is, at once, with nothing left behind: a way to break an upload off."""
     server.script("/", respond(201))
-    client = world.client()
+    client = front_end.client()
 
     def enough(sent: int, total: int | None) -> None:
         if sent > 100_000:
             raise LookupError("enough")
 
     with pytest.raises(LookupError, match="enough"):
-        world.request(client, "PUT", server.url, data=b"x" * SIZE, progress=enough)
+        front_end.request(client, "PUT", server.url, data=b"x" * SIZE, progress=enough)
     assert places_in_use(client) == 0
-    assert world.request(client, "GET", server.url).status_code == 201
+    assert front_end.request(client, "GET", server.url).status_code == 201
 
 
 async def _async_progress(sent: int, total: int | None) -> None:
@@ -192,22 +208,24 @@ async def _async_progress(sent: int, total: int | None) -> None:
     [
         (1, "progress must be a function of two numbers, True for a bar, or None, not 1"),
         ("bar", "not 'bar'"),
-        (_async_progress, "it must be a plain function, not async"),
+        (_async_progress, "must be a plain function, not async"),
     ],
 )
-def test_what_is_no_progress_is_told_before_anything_is_sent(world: World, progress: Any, told: str) -> None:
+def test_what_is_no_progress_is_told_before_anything_is_sent(
+    front_end: FrontEnd, progress: Any, told: str
+) -> None:
     """With the way to say it right."""
     with pytest.raises(ConfigurationError, match=told):
-        world.request(world.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=progress)
+        front_end.request(front_end.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=progress)
 
 
-def test_a_scripted_network_tells_it_too(world: World) -> None:
+def test_a_scripted_network_tells_it_too(front_end: FrontEnd) -> None:
     """So that a test of a progress function needs no server."""
     told: Told = []
     transport = ScriptedTransport([HttpResponse(503), HttpResponse(201)])
-    client = world.client(transport=transport, clock=VirtualClock())
+    client = front_end.client(transport=transport, clock=VirtualClock())
     url = "https://api.example.com/"
-    world.request(client, "PUT", url, json=[1], progress=lambda *at: told.append(at))
+    front_end.request(client, "PUT", url, json=[1], progress=lambda *at: told.append(at))
     assert told == [(0, 3), (3, 3)] * 2
 
 
@@ -215,50 +233,58 @@ class TestTheBar:
     """`progress=True` is a bar of tqdm, on standard error."""
 
     def test_an_upload(
-        self, world: World, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
+        self, front_end: FrontEnd, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """It ends at all of it, and its line with it."""
         pytest.importorskip("tqdm")
         server.script("/", respond(201))
-        world.request(world.client(), "POST", server.url, data=b"x" * 2048, progress=True)
+        front_end.request(front_end.client(), "POST", server.url, data=b"x" * 2048, progress=True)
         drawn = capsys.readouterr().err
         assert "2.00k/2.00k" in drawn
         assert drawn.endswith("\n")
 
     def test_a_failed_upload(
-        self, world: World, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
+        self, front_end: FrontEnd, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """It stays where it stopped, and is closed."""
         pytest.importorskip("tqdm")
         server.script("/", stall_reading())
-        failing(world, world.client(), "POST", server.url, data=b"x" * 50_000_000, timeout=0.4, progress=True)
+        failing(
+            front_end,
+            front_end.client(),
+            "POST",
+            server.url,
+            data=b"x" * 50_000_000,
+            timeout=0.4,
+            progress=True,
+        )
         drawn = capsys.readouterr().err
         assert "/47.7M" in drawn
         assert "100%" not in drawn
         assert drawn.endswith("\n")
 
     def test_each_attempt_begins_it_anew(
-        self, world: World, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
+        self, front_end: FrontEnd, server: LoopbackServer, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """And no attempt adds to the one before."""
         pytest.importorskip("tqdm")
         server.script("/", respond(503), respond(201))
-        client = world.client(retry_policy_config={"initial_delay": 0})
-        world.request(client, "PUT", server.url, data=b"x" * 2048, progress=True)
+        client = front_end.client(retry_policy_config={"initial_delay": 0})
+        front_end.request(client, "PUT", server.url, data=b"x" * 2048, progress=True)
         last = capsys.readouterr().err.rstrip("\n").rpartition("\r")[2]
         assert "2.00k/2.00k" in last
 
     def test_a_download(
-        self, world: World, server: LoopbackServer, capsys: pytest.CaptureFixture[str], tmp_path: Any
+        self, front_end: FrontEnd, server: LoopbackServer, capsys: pytest.CaptureFixture[str], tmp_path: Any
     ) -> None:
         """The same keyword."""
         pytest.importorskip("tqdm")
         server.script("/", respond(200, body=b"x" * 2048))
-        world.download(world.client(), server.url, tmp_path / "file", progress=True)
+        front_end.download(front_end.client(), server.url, tmp_path / "file", progress=True)
         assert "2.00k/2.00k" in capsys.readouterr().err
 
-    def test_without_tqdm(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_tqdm(self, front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
         """It says what to install, before anything is sent."""
         monkeypatch.setitem(sys.modules, "tqdm", None)
         with pytest.raises(ConfigurationError, match=r"pip install http-service-client\[progress\]"):
-            world.request(world.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=True)
+            front_end.request(front_end.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, raw, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
@@ -56,14 +56,14 @@ def redirect(*locations: bytes, status: int = 302) -> Any:
     ids=lambda value: ascii(value)[:40],
 )
 def test_an_odd_location_is_understood(
-    world: World, server: LoopbackServer, location: bytes, target: str
+    front_end: FrontEnd, server: LoopbackServer, location: bytes, target: str
 ) -> None:
     """RFC 3986 5.2, on the bytes as they came; the request line is what a strict server takes."""
     server.script("/a/b", redirect(location.replace(b"{port}", b"%d" % server.port)))
     server.script("*", respond(200))
     if target.startswith("/a/b"):
         server.script("/a/b", redirect(location), respond(200))
-    response = world.request(world.client(), "GET", server.url + "/a/b?c=d")
+    response = front_end.request(front_end.client(), "GET", server.url + "/a/b?c=d")
     assert response.status_code == 200
     assert [request.target for request in server.requests] == ["/a/b?c=d", target]
     assert response.url == server.url + target
@@ -71,11 +71,11 @@ def test_an_odd_location_is_understood(
 
 @pytest.mark.parametrize("locations", [(), (b"",), (b" ",), (b"\t",)], ids=str)
 def test_a_redirect_to_nowhere_is_the_answer(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...]
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...]
 ) -> None:
     """Nothing to follow: the response itself comes back."""
     server.script("/", redirect(*locations))
-    response = world.request(world.client(), "GET", server.url + "/")
+    response = front_end.request(front_end.client(), "GET", server.url + "/")
     assert (response.status_code, len(server.requests)) == (302, 1)
 
 
@@ -108,12 +108,12 @@ def test_a_redirect_to_nowhere_is_the_answer(
     ids=lambda value: ascii(value)[:40],
 )
 def test_a_dangerous_location_is_not_followed(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...], says: str
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...], says: str
 ) -> None:
     """Out of HTTP, with credentials of its own, or to where two readers disagree."""
     server.script("/", redirect(*(each.replace(b"{port}", b"%d" % server.port) for each in locations)))
     server.script("*", respond(200))
-    caught = failing(world, world.client(), "GET", server.url + "/")
+    caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert says in caught.message
     assert "hush" not in caught.message
@@ -159,13 +159,13 @@ BODY_HEADERS = [
     [(307, "POST"), (308, "POST"), (307, "PUT"), (301, "PUT"), (302, "PATCH"), (308, "DELETE")],
 )
 def test_a_body_goes_along_whole(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str
 ) -> None:
     """The same method, the same bytes, framed the same; a file from where it stood."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
+    front_end.request(
+        front_end.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
     )
     first, second = server.requests
     assert (first.method, second.method) == (method, method)
@@ -187,14 +187,18 @@ def test_a_body_goes_along_whole(
     ],
 )
 def test_a_body_stays_behind_with_all_that_told_of_it(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
 ) -> None:
     """No header of a body without one (RFC 9110 15.4); a stream may be gone, as nobody asks for it again."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
     body = {"data": iter([b"once"])} if kind == "stream" else BODIES[kind]()
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en", "Digest": "x"}, **body
+    front_end.request(
+        front_end.client(),
+        method,
+        server.url + "/",
+        headers={"Content-Language": "en", "Digest": "x"},
+        **body,
     )
     first, second = server.requests
     assert (first.method, second.method, second.body) == (method, becomes, b"")
@@ -202,22 +206,24 @@ def test_a_body_stays_behind_with_all_that_told_of_it(
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_stream_that_is_gone_does_not_go_along(world: World, server: LoopbackServer, status: int) -> None:
+def test_a_stream_that_is_gone_does_not_go_along(
+    front_end: FrontEnd, server: LoopbackServer, status: int
+) -> None:
     """It is not sent empty in place of what it was; the server behind is not asked at all."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    caught = failing(world, world.client(), "POST", server.url + "/", data=iter([b"once"]))
+    caught = failing(front_end, front_end.client(), "POST", server.url + "/", data=iter([b"once"]))
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert "was a stream" in caught.message
     assert [request.path for request in server.requests] == ["/"]
 
 
-def test_an_attempt_after_a_redirect_begins_at_the_start(world: World, server: LoopbackServer) -> None:
+def test_an_attempt_after_a_redirect_begins_at_the_start(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Method, URL, body and file position of the second attempt are those of the first, and not of its last hop."""
     server.script("/", redirect(b"/there", status=307))
     server.script("/there", respond(503), respond(200))
-    client = world.client(retry_policy_config={"initial_delay": 0.0})
-    response = world.request(client, "PUT", server.url + "/", data=a_file())
+    client = front_end.client(retry_policy_config={"initial_delay": 0.0})
+    response = front_end.request(client, "PUT", server.url + "/", data=a_file())
     assert (response.attempts, len(response.history)) == (2, 1)
     assert [(each.method, each.path) for each in server.requests] == [("PUT", "/"), ("PUT", "/there")] * 2
     assert len({each.body for each in server.requests}) == 1

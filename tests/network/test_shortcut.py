@@ -27,30 +27,30 @@ from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
-from http_service_client.transports.over_aiohttp.transport import AiohttpTransport
-from kit.front_ends import AsyncioWorld
+from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
+from kit.front_ends import AsyncioFrontEnd
 
 Asked = list[str]
 
 
 @pytest.fixture
-def asyncio_world() -> Any:
+def asyncio_front_end() -> Any:
     """The world with a shortcut."""
-    with AsyncioWorld() as world:
-        yield world
+    with AsyncioFrontEnd() as front_end:
+        yield front_end
 
 
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     """The URLs for which `ClientSession._request` was called by the transport."""
     urls: Asked = []
-    real = AiohttpTransport._options
+    real = SessionExchange._options
 
     def noted(self: Any, request: Any, proxy: Any) -> Any:
         urls.append(request.url)
         return real(self, request, proxy)
 
-    monkeypatch.setattr(AiohttpTransport, "_options", noted)
+    monkeypatch.setattr(SessionExchange, "_options", noted)
     return urls
 
 
@@ -71,13 +71,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     ids=repr,
 )
 def test_the_same_goes_out(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, method: str, options: dict[str, Any]
+    asyncio_front_end: AsyncioFrontEnd,
+    server: LoopbackServer,
+    asked: Asked,
+    method: str,
+    options: dict[str, Any],
 ) -> None:
     """Request line, header fields and body are the same, whether aiohttp made the request or we did."""
     server.script("/", respond(200))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, method, server.url + "/", **options)
+        asyncio_front_end.request(client, method, server.url + "/", **options)
     first, second = server.requests
     assert (first.connection, second.connection, len(asked)) == (1, 1, 1)
     assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
@@ -86,10 +90,12 @@ def test_the_same_goes_out(
     )
 
 
-def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: Timeout) -> tuple[Any, ...]:
+def outcome(
+    front_end: AsyncioFrontEnd, client: HttpServiceClient, url: str, timeout: Timeout
+) -> tuple[Any, ...]:
     """What a caller can tell of a call."""
     try:
-        response = world.request(client, "GET", url, timeout=timeout, retry_policy=None)
+        response = front_end.request(client, "GET", url, timeout=timeout, retry_policy=None)
     except HttpClientError as error:
         return type(error), str(error), error.sent_state, type(error.__cause__)
     return (
@@ -133,15 +139,15 @@ def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: T
 )
 @pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
 def test_the_same_comes_in(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action, timeout: Timeout
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, asked: Asked, action: Action, timeout: Timeout
 ) -> None:
     """Response or error, its message and what it says of the request: the same."""
     server.script("/", action, respond(204), action)
-    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/", timeout)
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
+    by_aiohttp = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
     asked.clear()
-    assert outcome(asyncio_world, client, server.url + "/", timeout) == by_aiohttp
+    assert outcome(asyncio_front_end, client, server.url + "/", timeout) == by_aiohttp
     assert asked == []
 
 
@@ -164,23 +170,23 @@ def wrapped(calls: Asked) -> Any:
 
 @pytest.mark.parametrize("hook", [replaced, wrapped])
 def test_who_hooks_in_late_sees_all(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
 ) -> None:
     """A mock or a tracer that comes when connections are there already misses nothing."""
     server.script("/", respond(204))
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
     calls: Asked = []
     monkeypatch.setattr(aiohttp.ClientSession, "_request", hook(calls))
     try:
-        asyncio_world.request(client, "GET", server.url + "/", retry_policy=None)
+        asyncio_front_end.request(client, "GET", server.url + "/", retry_policy=None)
     except AttributeError:
         pass  # the mock's answer is none
     assert calls == [server.url + "/"]
 
 
 def test_trace_configs_see_every_exchange(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What OpenTelemetry gives to each new session hears of the exchanges on kept connections too."""
     begun: Asked = []
@@ -197,27 +203,27 @@ def test_trace_configs_see_every_exchange(
 
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
     server.script("/", respond(204))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
+        asyncio_front_end.request(client, "GET", server.url + "/")
     assert begun == ["GET", "GET"]
 
 
 def test_a_plain_answer_that_is_too_large_is_not_waited_for(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """It is refused when there is more of it than may be, whatever length its head promises."""
-    client = asyncio_world.client(max_response_size=1000)
+    client = asyncio_front_end.client(max_response_size=1000)
     endless = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1001, close=False)
     server.script("/", respond(204), endless)
-    asyncio_world.request(client, "GET", server.url + "/")
-    kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    kind, *_ = outcome(asyncio_front_end, client, server.url + "/", Timeout(total=20))
     assert kind is ResponseTooLargeError
     assert [request.connection for request in server.requests] == [1, 1]
 
 
 def test_a_long_answer_is_decoded_as_it_comes(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short one at once: decoding stops the loop."""
     fed: list[int] = []
@@ -228,19 +234,19 @@ def test_a_long_answer_is_decoded_as_it_comes(
         return real(self, data)
 
     monkeypatch.setattr(Decoder, "feed", noted)
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for length in (60_000, 4_000_000):
         body = gzip.compress(random.Random(1).randbytes(length))
         server.script("/", respond(204), respond(body=body, headers={"Content-Encoding": "gzip"}))
-        asyncio_world.request(client, "GET", server.url + "/")
-        assert len(asyncio_world.request(client, "GET", server.url + "/").content) == length
+        asyncio_front_end.request(client, "GET", server.url + "/")
+        assert len(asyncio_front_end.request(client, "GET", server.url + "/").content) == length
     assert fed[0] > 60_000
     assert max(fed[1:]) <= 1024 * 1024
 
 
 @pytest.mark.parametrize("ends_by", ["its time", "cancellation"])
 def test_an_exchange_that_is_given_up_closes_its_connection(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, ends_by: str
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, ends_by: str
 ) -> None:
     """At once: an answer that comes late must not be taken for the next one's."""
 
@@ -255,18 +261,18 @@ def test_an_exchange_that_is_given_up_closes_its_connection(
         assert await asyncio.to_thread(server.wait_for, lambda: server.open_connections == 0)
 
     server.script("/", respond(204), stall())
-    client = asyncio_world.client()
-    asyncio_world._loop.run_until_complete(give_up())
+    client = asyncio_front_end.client()
+    asyncio_front_end.loop.run_until_complete(give_up())
     assert [request.connection for request in server.requests] == [1, 1]
 
 
 def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_closed(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """The server may have done what it was asked for: on a kept connection no less than on the first."""
 
     async def close_under_a_call(is_kept: bool) -> tuple[type, SentState, str]:
-        client = asyncio_world.client()
+        client = asyncio_front_end.client()
         if is_kept:
             await client.get_async(server.url + "/first")
         before = len(server.requests)
@@ -280,7 +286,7 @@ def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_clo
     server.script("/first", respond(204))
     server.script("/", stall())
     fresh, kept = (
-        asyncio_world._loop.run_until_complete(close_under_a_call(is_kept)) for is_kept in (False, True)
+        asyncio_front_end.loop.run_until_complete(close_under_a_call(is_kept)) for is_kept in (False, True)
     )
     assert kept == fresh
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
@@ -308,14 +314,14 @@ def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
 
 
 def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """An idle connection does not hold the head of what it brought last."""
     server.script("/", respond(body="x" * 1000))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     before = {id(thing) for thing in gc.get_objects() if isinstance(thing, FastHead)}
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
+        asyncio_front_end.request(client, "GET", server.url + "/")
     assert [request.connection for request in server.requests] == [1, 1]
     held = [thing for thing in gc.get_objects() if isinstance(thing, FastHead)]
     assert [thing for thing in held if id(thing) not in before] == []

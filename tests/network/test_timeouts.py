@@ -10,7 +10,8 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 from network.faults import Certificates, dripping_tls, failing, places_in_use, served
 
 BIG = b"x" * 50_000_000
@@ -22,10 +23,10 @@ def pieces() -> Any:
         yield b"x" * 65536
 
 
-def check_that_the_connection_is_gone(world: World, client: Any, server: LoopbackServer) -> None:
+def check_that_the_connection_is_gone(front_end: FrontEnd, client: Any, server: LoopbackServer) -> None:
     server.script("/fine", respond(204))
     seen = server.connection_count
-    assert world.request(client, "GET", server.url + "/fine").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/fine").status_code == 204
     assert server.connection_count == seen + 1
     assert places_in_use(client) == 0
 
@@ -48,62 +49,69 @@ STALLS = {
 
 
 @pytest.mark.parametrize("name", STALLS)
-def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: LoopbackServer, name: str) -> None:
+def test_the_timeout_bounds_the_attempt_as_a_whole(
+    front_end: FrontEnd, server: LoopbackServer, name: str
+) -> None:
     """However little a server does at a time, the attempt ends when its time is over."""
     action, options = STALLS[name]
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
-    client = world.client()
-    caught = failing(world, client, "POST", server.url + "/slow", timeout=0.5, **options)
+    client = front_end.client()
+    caught = failing(front_end, client, "POST", server.url + "/slow", timeout=0.5, **options)
     assert (caught.type, caught.sent, caught.cause) == (
         "AttemptTimeoutError",
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow did not answer in full within 0.5 s"
-    assert 0.45 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
+    caught.check_took(0.5)
+    check_that_the_connection_is_gone(front_end, client, server)
 
 
 @pytest.mark.parametrize("name", ["no answer", "stalled body"])
-def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: str) -> None:
+def test_read_bounds_each_silence(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
     """A server that falls silent is given up, long before the attempt's time is over."""
     server.script("/slow", STALLS[name][0])
-    client = world.client()
-    caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
+    client = front_end.client()
+    caught = failing(front_end, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
-    assert caught.message == f"{server.url}/slow stopped sending for 0.4 s"
-    assert 0.35 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
+    caught.check_took(0.4)
+    check_that_the_connection_is_gone(front_end, client, server)
 
 
-def test_read_lets_a_slow_server_talk(world: World, server: LoopbackServer) -> None:
+def test_read_lets_a_slow_server_talk(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A server that goes on sending may take longer than the longest silence allowed."""
     server.script("/slow", drip("z" * 20, 0.05))
-    response = world.request(world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8))
+    response = front_end.request(
+        front_end.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8)
+    )
     assert response.text == "z" * 20
     assert response.elapsed > 0.8
 
 
 @pytest.mark.parametrize("body", [BIG, pieces], ids=["bytes", "pieces"])
-def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServer, body: Any) -> None:
+def test_write_bounds_each_stall_of_an_upload(front_end: FrontEnd, server: LoopbackServer, body: Any) -> None:
     """A server that takes no more is given up."""
     server.script("/slow", stall_reading())
-    client = world.client()
+    client = front_end.client()
     data = body() if callable(body) else body
     timeout = Timeout(total=20, write=0.2)
-    caught = failing(world, client, "POST", server.url + "/slow", data=data, timeout=timeout)
+    caught = failing(front_end, client, "POST", server.url + "/slow", data=data, timeout=timeout)
     assert (caught.type, caught.sent, caught.cause) == (
         "WriteTimeoutError",
         "maybe_processed",
         "TimeoutError",
     )
-    assert caught.message == f"{server.url}/slow stopped taking the request for 0.2 s"
-    assert 0.15 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    assert (
+        caught.message
+        == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
+    )
+    caught.check_took(0.2)
+    check_that_the_connection_is_gone(front_end, client, server)
 
 
-def test_write_lets_a_slow_upload_move(world: World) -> None:
+def test_write_lets_a_slow_upload_move(front_end: FrontEnd) -> None:
     """An upload that moves may take longer than the longest stall allowed."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -119,8 +127,8 @@ def test_write_lets_a_slow_upload_move(world: World) -> None:
         accepted.recv(1)
 
     with served(serve) as address:
-        response = world.request(
-            world.client(),
+        response = front_end.request(
+            front_end.client(),
             "POST",
             f"http://{address}/",
             data=b"x" * 10_000_000,
@@ -129,67 +137,72 @@ def test_write_lets_a_slow_upload_move(world: World) -> None:
     assert response.status_code == 204
 
 
-def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str) -> None:
+def test_connect_bounds_a_connection_that_nobody_accepts(front_end: FrontEnd, hole: str) -> None:
     """A host that swallows packets is given up in the time to connect."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to http://{hole} within the time to connect"
-    assert 0.15 < caught.seconds < 3.0
+    assert caught.message == f"could not connect to http://{hole} within the connect timeout"
+    caught.check_took(0.2)
 
 
-def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
+def test_the_attempt_bounds_the_connecting_too(front_end: FrontEnd, hole: str) -> None:
     """The attempt's time is shorter than that to connect; still nothing was sent."""
-    caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
+    caught = failing(front_end, front_end.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == f"could not connect to http://{hole} in time"
+    caught.check_took(0.2)
 
 
-def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
+def test_connect_bounds_the_tls_handshake(front_end: FrontEnd, mute: str) -> None:
     """A TLS port that never answers is given up in the time to connect."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
-    assert caught.message == f"no connection to https://{mute} within the time to connect"
-    assert 0.15 < caught.seconds < 3.0
+    assert caught.message == f"could not connect to https://{mute} within the connect timeout"
+    caught.check_took(0.2)
 
 
 @pytest.mark.parametrize(
-    ("pause", "error", "sent"),
-    [(0.01, "ConnectTimeoutError", "never_sent"), (0.06, "AttemptTimeoutError", "maybe_processed")],
+    ("pause", "error", "sent", "seconds"),
+    [(0.01, "ConnectTimeoutError", "never_sent", 0.4), (0.06, "AttemptTimeoutError", "maybe_processed", 0.6)],
     ids=["handshake", "record"],
 )
 def test_dripped_tls_is_cut(
-    world: World, certificates: Certificates, pause: float, error: str, sent: str
+    front_end: FrontEnd, certificates: Certificates, pause: float, error: str, sent: str, seconds: float
 ) -> None:
     """A TLS record that comes a byte at a time is no way around the time, during the handshake or after."""
-    client = world.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool())
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
-        caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
+        caught = failing(
+            front_end, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4)
+        )
     assert (caught.type, caught.sent) == (error, sent)
-    assert caught.seconds < 3.0
+    caught.check_took(seconds)
 
 
 def test_addresses_share_the_time_to_connect(
-    world: World, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address that swallows packets leaves time for the one behind it."""
     server.script("/", respond(204))
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
-    client = world.client(connection_timeout=1.0)
-    response = world.request(client, "GET", "http://service.test/", retry_policy=None)
+    client = front_end.client(connection_timeout=1.0)
+    with Stopwatch() as watch:
+        response = front_end.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
-    assert response.elapsed < 2.0
+    watch.check_took(0.25)  # until the second address is tried, too
 
 
 def test_dead_addresses_do_not_multiply_the_time_to_connect(
-    world: World, hole: str, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three addresses that swallow packets take no longer than one."""
     dead = int(hole.partition(":")[2])
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
-    caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
+    caught.check_took(0.3)
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
@@ -201,7 +214,9 @@ def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
 
 
-def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connect_bounds_the_resolution_of_the_name(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name server that does not answer is given up in the time to connect, and nothing waits for it later."""
     is_over = threading.Event()
 
@@ -211,22 +226,23 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     try:
-        caught = failing(world, world.client(connection_timeout=0.2), "GET", "http://service.test/")
+        caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", "http://service.test/")
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 3.0
+    assert caught.message == "could not connect to http://service.test within the connect timeout"
+    caught.check_took(0.2)
 
 
-def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_nobody_knows(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """An unknown host is told apart from one that cannot be reached."""
 
     def resolve(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    caught = failing(world, world.client(), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(), "GET", "http://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("NameResolutionError", "never_sent", "gaierror")
     assert caught.message == (
-        "the host name of http://service.test could not be resolved (gaierror: Name or service not known)"
+        "could not resolve the host name of http://service.test (gaierror: Name or service not known)"
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ...errors import DeadlineExceededError, Failure, RequestTimeoutError, SentState
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
+from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -39,13 +40,9 @@ class AttemptTimeoutLayer:
 def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadline_at: float) -> Plan[Outcome]:
     outcome = yield from proceed(request, call)
     if isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
-        is_over = call.clock() >= deadline_at - _TIMER_SLACK
+        is_over = call.clock() >= deadline_at - TIMER_SLACK
         return _deadline_exceeded(outcome) if is_over else outcome
     return outcome
-
-
-# Event loops and sockets may wake a clock tick early.
-_TIMER_SLACK = 0.02
 
 
 def _deadline_exceeded(failure: Failure) -> Failure:

@@ -24,7 +24,7 @@ from ...http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
-    judge_answer,
+    judge_response,
     resume_headers,
 )
 from ...http.messages import HttpRequest, HttpResponse
@@ -90,7 +90,9 @@ class Download:
                 return outcome
             verdict: Verdict = _UNREQUESTED_PART
             if part is not None or outcome.status_code == 200:
-                verdict = judge_answer(outcome.status_code, outcome.headers, sink.received, self._validators)
+                verdict = judge_response(
+                    outcome.status_code, outcome.headers, sink.received, self._validators
+                )
             if isinstance(verdict, Complete) and self._first is not None:
                 return (yield from self._commit(self._first))
             if isinstance(verdict, Refuse):

@@ -51,7 +51,9 @@ class RetrySettings:
             raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
-    def is_worth_it(self, outcome: object, report: Callable[[RetryCondition], None]) -> bool:
+    def is_worth_it(
+        self, outcome: object, report: Callable[[RetryCondition], object] = lambda condition: None
+    ) -> bool:
         """Whether a condition holds for this outcome.
 
         report: called, while the exception is being handled, with a condition that raised one. It does not hold
@@ -82,7 +84,7 @@ class RetrySettings:
 
 
 def _holds(
-    conditions: Iterable[RetryCondition], outcome: object, report: Callable[[RetryCondition], None]
+    conditions: Iterable[RetryCondition], outcome: object, report: Callable[[RetryCondition], object]
 ) -> bool:
     for condition in conditions:
         try:

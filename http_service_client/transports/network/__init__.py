@@ -1,1 +1,1 @@
-"""What both transports need below HTTP: name resolution, connecting, polling sockets, TLS, SOCKS."""
+"""Names, addresses, TLS and SOCKS: the network rules that both transports share."""

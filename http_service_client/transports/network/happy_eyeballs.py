@@ -1,7 +1,7 @@
-"""Connecting to whichever of a host's addresses answers first (RFC 8305), alike in both worlds.
+"""Connects to the first of a host's addresses that responds (RFC 8305), blocking and in asyncio.
 
-An address that says nothing for a while is not given up: the next one is tried beside it. So one that swallows
-packets costs a quarter of a second, not its share of the time to connect, and a slow one may still win.
+An address that does not respond for a while is not abandoned: the next one is tried in parallel. So an address
+that drops packets costs a quarter of a second, not its share of the connect timeout, and a slow one may still win.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .resolver import Address
 
 __all__ = ["connect_to_any", "connect_to_any_async"]
 
-_PAUSE = 0.25  # seconds before the next address is tried as well (RFC 8305, 5)
+_DELAY = 0.25  # seconds before the next address is tried as well (RFC 8305, 5)
 
 
 def _in_turn(addresses: list[Address]) -> deque[Address]:
@@ -30,18 +30,18 @@ def _in_turn(addresses: list[Address]) -> deque[Address]:
     return deque(address for address in chain(*zip_longest(*families.values())) if address is not None)
 
 
-def _pause(addresses: list[Address], within: float | None) -> float:
-    """Seconds between two beginnings: short enough for each address to have its turn."""
-    return _PAUSE if within is None else min(_PAUSE, within / len(addresses))
+def _delay(addresses: list[Address], within: float | None) -> float:
+    """Seconds between two attempts: short enough for each address to get its turn."""
+    return _DELAY if within is None else min(_DELAY, within / len(addresses))
 
 
 # On a thread.
 
 
 def connect_to_any(addresses: list[Address], within: float | None) -> socket.socket:
-    """A socket that is connected to one of the addresses, which must be some, within so many seconds.
+    """A socket connected to one of the addresses, of which there must be at least one.
 
-    Raises TimeoutError, or when all of them have failed the OSError of the last.
+    within: seconds, or None.   Raises TimeoutError, or the last address's OSError when all have failed.
     """
     if len(addresses) > 1:
         return _race(addresses, within)
@@ -58,17 +58,17 @@ def connect_to_any(addresses: list[Address], within: float | None) -> socket.soc
 
 def _race(addresses: list[Address], within: float | None) -> socket.socket:
     expires_at = None if within is None else time.monotonic() + within
-    waiting, pause, next_at = _in_turn(addresses), _pause(addresses, within), 0.0
+    waiting, delay, next_at = _in_turn(addresses), _delay(addresses, within), 0.0
     error: OSError | None = None
     with DefaultSelector() as trying:
         try:
             while waiting or trying.get_map():
                 now = time.monotonic()
                 if expires_at is not None and now >= expires_at:
-                    raise TimeoutError("no address answered in time")
+                    raise TimeoutError("no address accepted the connection in time")
                 if waiting and now >= next_at:
-                    failed = _begin(waiting.popleft(), trying)
-                    next_at = 0.0 if failed else now + pause
+                    failed = _start(waiting.popleft(), trying)
+                    next_at = 0.0 if failed else now + delay
                     error = failed or error
                     continue
                 instants = [at for at in (expires_at, next_at if waiting else None) if at is not None]
@@ -79,7 +79,7 @@ def _race(addresses: list[Address], within: float | None) -> socket.socket:
                     if not code:
                         return sock  # type: ignore[no-any-return]
                     sock.close()
-                    error, next_at = OSError(code, os.strerror(code)), 0.0  # no use in waiting for this one
+                    error, next_at = OSError(code, os.strerror(code)), 0.0  # it failed: try the next one now
             assert error is not None
             raise error
         finally:
@@ -88,16 +88,16 @@ def _race(addresses: list[Address], within: float | None) -> socket.socket:
                 key.fileobj.close()  # type: ignore[union-attr]  # a socket
 
 
-def _begin(address: Address, trying: BaseSelector) -> OSError | None:
-    """Begin to connect; the error if that fails at once."""
-    family, kind, protocol, _, place = address
+def _start(address: Address, trying: BaseSelector) -> OSError | None:
+    """Start to connect; the error if that fails immediately."""
+    family, kind, protocol, _, target = address
     try:
         sock = socket.socket(family, kind, protocol)
     except OSError as error:  # no such family on this machine
         return error.with_traceback(None)
     try:
         sock.setblocking(False)
-        sock.connect(place)
+        sock.connect(target)
     except BlockingIOError:
         pass
     except OSError as error:
@@ -114,19 +114,19 @@ def _begin(address: Address, trying: BaseSelector) -> OSError | None:
 
 
 async def connect_to_any_async(addresses: list[Address], within: float | None) -> socket.socket:
-    """As `connect_to_any`; whoever awaits it ends it after those seconds."""
+    """As `connect_to_any`; the caller enforces the time."""
     if len(addresses) == 1:
         return await _connect(addresses[0])
-    waiting, pause = _in_turn(addresses), _pause(addresses, within)
+    waiting, delay = _in_turn(addresses), _delay(addresses, within)
     trying: set[asyncio.Task[socket.socket]] = set()
     error: BaseException | None = None
-    may_wait = True
+    may_await = True
     try:
         while waiting or trying:
             if waiting:
                 trying.add(asyncio.create_task(_connect(waiting.popleft())))
             done, _ = await asyncio.wait(
-                trying, timeout=pause if waiting else None, return_when=asyncio.FIRST_COMPLETED
+                trying, timeout=delay if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
             for task in done:
                 error = task.exception()
@@ -137,23 +137,23 @@ async def connect_to_any_async(addresses: list[Address], within: float | None) -
         assert error is not None
         raise error
     except GeneratorExit:
-        may_wait = False
+        may_await = False
         raise
     finally:
         error = None  # its traceback holds this frame
         for task in trying:
             task.add_done_callback(_close_late)
             task.cancel()
-        if trying and may_wait:
+        if trying and may_await:
             await asyncio.wait(trying)
 
 
 async def _connect(address: Address) -> socket.socket:
-    family, kind, protocol, _, place = address
+    family, kind, protocol, _, target = address
     sock = socket.socket(family, kind, protocol)
     try:
         sock.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(sock, place)
+        await asyncio.get_running_loop().sock_connect(sock, target)
         return sock
     except BaseException:
         sock.close()
@@ -161,6 +161,6 @@ async def _connect(address: Address) -> socket.socket:
 
 
 def _close_late(task: asyncio.Task[socket.socket]) -> None:
-    """It connected, but another one was first."""
+    """Close a connection that was made, but too late: another one was first."""
     if not task.cancelled() and task.exception() is None:
         task.result().close()

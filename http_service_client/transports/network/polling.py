@@ -1,4 +1,4 @@
-"""Whether a socket can be read or written at once, or within some seconds."""
+"""Whether a socket is readable or writable, now or within a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-__all__ = ["is_readable", "readiness_of", "wait_until_usable"]
+__all__ = ["is_readable", "readability_check", "wait_until_usable"]
 
 if hasattr(select, "poll"):
 
@@ -16,8 +16,8 @@ if hasattr(select, "poll"):
         poll.register(sock, select.POLLIN | (select.POLLOUT if to_write else 0))
         return bool(poll.poll(None if within is None else within * 1000))
 
-    def readiness_of(sock: Any) -> Callable[[], object]:
-        """A function that tells, true or false, whether bytes, or the end of them, are there; for one thread at a time."""
+    def readability_check(sock: Any) -> Callable[[], object]:
+        """A function whose result is true if bytes, or their end, can be read; for one thread at a time."""
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         return partial(poll.poll, 0)
@@ -27,16 +27,16 @@ else:  # Windows
     def _wait(sock: Any, to_write: bool, within: float | None) -> bool:
         return any(select.select([sock], [sock] if to_write else [], [], within))
 
-    def readiness_of(sock: Any) -> Callable[[], object]:
+    def readability_check(sock: Any) -> Callable[[], object]:
         return partial(is_readable, sock)
 
 
 def is_readable(sock: Any) -> bool:
-    """Whether bytes, or the end of them, are there."""
+    """Whether bytes, or their end, can be read without waiting."""
     return _wait(sock, False, 0.0)
 
 
 def wait_until_usable(sock: Any, within: float | None, *, to_write: bool) -> None:
-    """Wait until there is something to read, or room to write. Raises TimeoutError."""
+    """Wait until the socket is readable, or with `to_write` also writable. Raises TimeoutError."""
     if not _wait(sock, to_write, within):
-        raise TimeoutError("the other side takes no more bytes")
+        raise TimeoutError("the server accepted no more bytes")

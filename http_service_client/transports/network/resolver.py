@@ -1,8 +1,8 @@
-"""From a host name to its addresses: one rule for both worlds, and in bounded time.
+"""Resolves a host name to addresses, in bounded time, with the same rules for both transports.
 
-The system's resolver cannot be interrupted: it may take half a minute over a dead name server. It runs on a
-daemon thread of its own, which an impatient caller leaves behind. asyncio's way (the loop's executor) is
-not for us: `asyncio.run` and the interpreter wait for those threads at the end.
+The system's resolver cannot be interrupted: with a dead name server it may take half a minute. So it runs on a
+daemon thread of its own, which a caller that times out abandons. asyncio's own method (the loop's executor) does
+not fit: `asyncio.run` and the interpreter wait for those threads at the end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def resolve(host: str, port: int, within: float | None) -> list[Address]:
     if _is_address(host):
         return _look_up(host, port)
     found: Future[list[Address]] = Future()
-    _begin(host, port, found.set_result, found.set_exception)
+    _start(host, port, found.set_result, found.set_exception)
     try:
         return found.result(within)
     except FutureTimeoutError:
@@ -38,31 +38,31 @@ def resolve(host: str, port: int, within: float | None) -> list[Address]:
 
 
 async def resolve_async(host: str, port: int) -> list[Address]:
-    """As `resolve`; whoever awaits it bounds it."""
+    """As `resolve`; the caller bounds its time."""
     if _is_address(host):
         return _look_up(host, port)
     loop = asyncio.get_running_loop()
     found: asyncio.Future[list[Address]] = loop.create_future()
 
-    def tell(setter: Callable[[Any], None]) -> Callable[[Any], None]:
+    def on_loop_thread(setter: Callable[[Any], None]) -> Callable[[Any], None]:
         def on_loop(result: Any) -> None:
-            if not found.done():  # it is done when nobody waits any more
+            if not found.done():  # cancelled: nobody waits any more
                 setter(result)
 
         def from_thread(result: Any) -> None:
             try:
                 loop.call_soon_threadsafe(on_loop, result)
-            except RuntimeError:  # the loop was closed meanwhile
+            except RuntimeError:  # the loop has been closed
                 pass
 
         return from_thread
 
-    _begin(host, port, tell(found.set_result), tell(found.set_exception))
+    _start(host, port, on_loop_thread(found.set_result), on_loop_thread(found.set_exception))
     return await found
 
 
 def address_text(address: Address) -> str:
-    """The address itself, as text."""
+    """The IP address as text."""
     text: str = address[4][0]
     return text
 
@@ -70,30 +70,30 @@ def address_text(address: Address) -> str:
 def permitted(
     addresses: list[Found], text_of: Callable[[Found], str], host: str, port: int, egress: EgressPolicy | None
 ) -> list[Found]:
-    """Those of a host's addresses that the policy lets pass. Raises EgressRefusedError when none does.
+    """The addresses of a host that the policy allows. Raises EgressRefusedError when it allows none.
 
-    To connect to one of these, and not to look the name up again, is what defeats a name that changes its
-    answer in between (DNS rebinding).
+    The caller must connect to one of these and not resolve the name again: a name may resolve differently
+    the second time (DNS rebinding).
     """
     if egress is None:
         return addresses
-    passing: list[Found] = []
+    allowed: list[Found] = []
     refused: EgressRefusedError | None = None
     for address in addresses:
         try:
             egress.check_address(host, text_of(address), port)
-            passing.append(address)
+            allowed.append(address)
         except EgressRefusedError as error:
             refused = refused or error
     try:
-        if refused is not None and not passing:
+        if refused is not None and not allowed:
             raise refused.with_traceback(None)
-        return passing
+        return allowed
     finally:
         del refused  # its traceback holds this frame
 
 
-def _begin(
+def _start(
     host: str,
     port: int,
     on_result: Callable[[list[Address]], None],

@@ -1,4 +1,4 @@
-"""A connection by way of a SOCKS5 proxy, in both worlds. What is said is `http.proxies.socks5`'."""
+"""Connecting through a SOCKS5 proxy, blocking and in asyncio. The messages are those of `http.proxies.socks5`."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ __all__ = ["connect_by_socks_async", "destination", "open_by_socks"]
 
 
 def destination(addresses: list[Address]) -> str:
-    """The address to ask for, of those that we resolved: an IPv4 one if there is one.
+    """The address to request from the proxy, of those that we resolved: IPv4 if there is one.
 
-    A proxy may well have no way into IPv6, and cannot tell that before it has tried.
+    The proxy may have no IPv6, and cannot say so before it has tried.
     """
     texts = [address_text(address) for address in addresses]
     return next((text for text in texts if ":" not in text), texts[0])
@@ -29,26 +29,29 @@ def open_by_socks(
 ) -> None:
     """Have the proxy at the other end of the socket connect it to a host.
 
-    left: seconds until it must be done, or None; raises TimeoutError when there are none.
+    left: returns the seconds left, or None; raises TimeoutError when the time is over.
     Raises ProxyRefusedError, OSError.
     """
     dialogue = ask_for_connection(host, port, proxy.login)
     step: Step | None = next(dialogue)
     while step is not None:
-        said, size = step
+        message, size = step
         sock.settimeout(left())
-        sock.sendall(said)
-        answer = b""
-        while len(answer) < size:
+        sock.sendall(message)
+        reply = b""
+        while len(reply) < size:
             sock.settimeout(left())
-            answer += _some(sock.recv(size - len(answer)))
-        step = _next_step(dialogue, answer)
+            reply += _received(sock.recv(size - len(reply)))
+        step = _next_step(dialogue, reply)
 
 
 async def connect_by_socks_async(
     proxy: SocksProxy, host: str, port: int, within: float | None
 ) -> socket.socket:
-    """A socket that the proxy has connected to the host; whoever awaits it ends it after so many seconds."""
+    """A socket that the proxy has connected to the host.
+
+    within: seconds, or None; the caller enforces them.
+    """
     sock = await connect_to_any_async(await resolve_async(proxy.host, proxy.port), within)
     try:
         await _open_async(sock, proxy, host, port)
@@ -63,24 +66,24 @@ async def _open_async(sock: socket.socket, proxy: SocksProxy, host: str, port: i
     dialogue = ask_for_connection(host, port, proxy.login)
     step: Step | None = next(dialogue)
     while step is not None:
-        said, size = step
-        await loop.sock_sendall(sock, said)
-        answer = b""
-        while len(answer) < size:
-            answer += _some(await loop.sock_recv(sock, size - len(answer)))
-        step = _next_step(dialogue, answer)
+        message, size = step
+        await loop.sock_sendall(sock, message)
+        reply = b""
+        while len(reply) < size:
+            reply += _received(await loop.sock_recv(sock, size - len(reply)))
+        step = _next_step(dialogue, reply)
 
 
-def _some(received: bytes) -> bytes:
-    if not received:
-        raise ConnectionResetError("closed without an answer")
-    return received
+def _received(data: bytes) -> bytes:
+    if not data:
+        raise ConnectionResetError("the proxy closed the connection")
+    return data
 
 
-def _next_step(dialogue: Dialogue, answer: bytes) -> Step | None:
-    """What to say next; None once the connection is made. Raises ProxyRefusedError."""
+def _next_step(dialogue: Dialogue, reply: bytes) -> Step | None:
+    """The next message to send; None once the connection is made. Raises ProxyRefusedError."""
     try:
-        return dialogue.send(answer)
+        return dialogue.send(reply)
     except StopIteration as end:
         refusal = end.value
     if refusal is not None:

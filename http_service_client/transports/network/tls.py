@@ -1,4 +1,4 @@
-"""One TLS context for both worlds, made when the first https URL needs it."""
+"""One TLS context for both transports, created for the first https URL."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["TlsSettings"]
 
 
 class TlsSettings:
-    """How servers are verified and how the client shows who it is.
+    """How servers are verified, and the client's own certificate.
 
-    verify: False accepts any certificate, for tests alone; it warns once a process.
-    cert_file, key_file: PEM files of the client's certificate and key.   ca_file: PEM bundle of
-        authorities to trust instead of the system's.
+    verify: False accepts any certificate, for tests only; it warns once a process.
+    cert_file, key_file: PEM files of the client's certificate and key.
+    ca_file: PEM bundle of authorities to trust instead of the system's.
 
-    The authorities are the system's, so that what an administrator trusts is trusted; where the system
-    has none, those of `certifi`.
+    By default the system's authorities are trusted, so that those that an administrator adds are trusted too;
+    where the system has none, those of `certifi`.
 
     Raises ConfigurationError for a file that cannot be read.
     """
@@ -40,19 +40,19 @@ class TlsSettings:
         self._context: ssl.SSLContext | None = None
 
     def reset_after_fork(self) -> None:
-        """In a forked child: another thread of the parent's may have held the lock, and does not exist here."""
+        """In a forked child: a thread of the parent may have held the lock, and does not exist here."""
         self._lock = threading.Lock()
 
     @property
     def context(self) -> ssl.SSLContext:
-        """The context, made once."""
+        """The context, created once."""
         if self._context is None:
             with self._lock:
                 if self._context is None:
-                    self._context = self._make()
+                    self._context = self._create()
         return self._context
 
-    def _make(self) -> ssl.SSLContext:
+    def _create(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
         except (OSError, ssl.SSLError) as error:
@@ -61,7 +61,7 @@ class TlsSettings:
             import certifi  # a dependency of requests
 
             context.load_verify_locations(certifi.where())
-        context.set_alpn_protocols(["http/1.1"])  # RFC 7301: a server of another protocol is told from ours
+        context.set_alpn_protocols(["http/1.1"])  # RFC 7301: a server without HTTP/1.1 can refuse
         if not self._verify:
             warn_unverified()
             context.check_hostname = False
@@ -74,7 +74,7 @@ class TlsSettings:
                     f"ssl_cert_file {self._cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
                 )
                 if self._key_file is None and isinstance(error, ssl.SSLError):
-                    problem += ": it is no certificate, or it holds no key; give ssl_key_file"
+                    problem += ": it is not a PEM certificate, or contains no key; set ssl_key_file"
                 raise ConfigurationError(f"{problem}: {error}") from None
         return context
 
@@ -90,9 +90,9 @@ _warned = False
 
 
 def warn_unverified() -> None:
-    """Say once that certificates are not verified."""
+    """Warn, once a process, that certificates are not verified."""
     global _warned
     if not _warned:
         _warned = True
-        message = "ssl_verify=False: any server can pose as the one you mean; use it in tests alone"
+        message = "ssl_verify=False: certificates are not verified, so any server can impersonate yours; use it in tests only"
         warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -1,18 +1,20 @@
-"""aiohttp connections that are fit for use.
+"""aiohttp's connector, made to hand out usable connections only.
 
-aiohttp takes bytes that arrived on an idle connection for the next response. Here a connection that has anything
-to say before it is asked is closed, the addresses of a host are tried in our own way, and an exchange learns
-when it has a connection.
+aiohttp takes bytes that arrived on an idle connection for the next response. Here a connection on which anything
+arrives between two exchanges is closed, the addresses of a host are tried in our own order, and an exchange is
+notified when it has a connection.
 
 What is private to aiohttp here: `_get`, `_release`, `_conns`, `_acquired`, `_cleanup_handle`, `_closed`, `_factory`,
-`_create_connection`, `_resolve_host`, `_wrap_create_connection`, `_wrap_existing_connection` and
-`_update_proxy_auth_header_and_build_proxy_req` of its connector, and `_key` of a connection. They are the seams that
-subclasses have always used; `tests/transports` fails when one of them goes.
+`_loop`, `_create_connection`, `_resolve_host`, `_wrap_create_connection`, `_wrap_existing_connection` and
+`_update_proxy_auth_header_and_build_proxy_req` of its connector, and `_key` of a connection. Subclasses have always
+overridden them; a test in `tests/network` fails when one of them goes. Private to asyncio: `_closed` and `_sock` of
+a transport.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from time import monotonic
 from typing import Any
@@ -27,7 +29,7 @@ from ..failures import Phase
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
-from .exchange import EXCHANGE, ExchangeTimer, raw_transport, write_buffer_size
+from .exchange_timer import EXCHANGE, ExchangeTimer, raw_transport, write_buffer_size
 from .protocol import StrictResponseHandler
 
 __all__ = ["CheckedConnector"]
@@ -36,9 +38,9 @@ _MAX_ORIGINS = 1024
 
 
 class CheckedConnector(aiohttp.TCPConnector):
-    """A connector that hands out only connections that are fit for another request.
+    """A connector that checks a connection before it hands it out.
 
-    How many may be open at once is not its business: the core counts for both worlds.
+    It does not limit the number of connections: the core does, for both transports together.
     """
 
     def __init__(self, settings: TransportSettings) -> None:
@@ -47,23 +49,24 @@ class CheckedConnector(aiohttp.TCPConnector):
             limit_per_host=0,
             keepalive_timeout=settings.keep_alive_timeout,
             resolver=_Resolver(),
-            ttl_dns_cache=0,  # simultaneous look-ups share one; the answer is not kept, as in the other world
+            ttl_dns_cache=0,  # concurrent lookups share one; the result is not cached, as over requests
         )
-        self._idle_at_most = settings.keep_alive_timeout
+        self._pid = os.getpid()
+        self._max_idle = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
-        # aiohttp's keys of connections without proxy, by host, port and whether over TLS.
+        # aiohttp's keys of connections without a proxy, by host, port and whether they use TLS.
         self._direct: dict[tuple[str, int | None, bool], Any] = {}
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
             StrictResponseHandler, self._loop, settings.head_limits, settings.max_response_size
         )
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
-        """A connection; the exchange that asked for it learns that it has one."""
+        """A connection; the current exchange is notified of it."""
         connection = await super().connect(*arguments, **options)
         exchange = EXCHANGE.get()
         protocol: Any = connection.protocol
-        protocol.is_idle = protocol.has_begun = False
+        protocol.is_idle = protocol.response_started = False
         if exchange is not None:
             exchange.connected(protocol)
             if exchange.proxy is None and len(self._direct) < _MAX_ORIGINS:
@@ -72,27 +75,27 @@ class CheckedConnector(aiohttp.TCPConnector):
         return connection
 
     def acquire(self, url: Url) -> StrictResponseHandler | None:
-        """An idle connection to the origin, not by way of a proxy, until `take_back`; None when there is none."""
+        """An idle connection to the origin without a proxy, to be returned by `release`; None when there is none."""
         key = self._direct.get((url.host, url.port, url.scheme == "https"))
         idle: Any = None if key is None else self._conns.get(key)
         if key is None or not idle:
             return None
-        oldest = monotonic() - self._idle_at_most
+        oldest = monotonic() - self._max_idle
         while idle:
-            # The one used last: the likeliest to be alive, and the others may rest.
+            # The most recently used one: it is the likeliest to be alive, and lets the others expire.
             protocol, since = idle.pop()
             if not idle:
                 del self._conns[key]
             if since >= oldest and protocol.is_reusable():
                 self._acquired.add(protocol)
                 protocol.key = key
-                protocol.is_idle = protocol.has_begun = False
+                protocol.is_idle = protocol.response_started = False
                 return protocol  # type: ignore[no-any-return]  # made by this connector's factory
             protocol.abort()
         return None
 
     def release(self, protocol: StrictResponseHandler, *, should_close: bool = False) -> None:
-        """The exchange on a connection that was lent is over.   should_close: it did not come to its end."""
+        """Return an acquired connection after its exchange.   should_close: the exchange was not completed."""
         self._release(protocol.key, protocol, should_close=should_close)
 
     async def _create_connection(self, *arguments: Any, **options: Any) -> Any:
@@ -102,7 +105,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         return await super()._create_connection(*arguments, **options)
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
-        """What may be connected to; a proxy's own address is the operator's choice."""
+        """The addresses that may be connected to. Those of a proxy are not checked: the operator chose it."""
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
         if exchange is not None and isinstance(proxy, SocksProxy):
@@ -111,21 +114,21 @@ class CheckedConnector(aiohttp.TCPConnector):
         return permitted(found, _address_of, host, port, self._egress if proxy is None else None)
 
     async def _destination(self, host: str, port: int, exchange: ExchangeTimer, proxy: SocksProxy) -> str:
-        """What the proxy is asked for: the name, or an address of it."""
+        """The destination for a SOCKS proxy: the host's name, or one of its addresses."""
         if proxy.resolves:
             return host
-        exchange.phase = Phase.CONNECT  # whatever goes wrong here is no fault of the proxy
+        exchange.phase = Phase.CONNECT  # the proxy is not to blame for an error of our own resolver
         found = await resolve_async(host, port)
         exchange.phase = Phase.PROXY
         return destination(permitted(found, address_text, host, port, self._egress))
 
     async def _wrap_create_connection(self, *arguments: Any, addr_infos: list[Any], **options: Any) -> Any:
-        """A connection to one of the addresses; by way of a SOCKS proxy, to the one that it is asked for."""
+        """A connection to one of the addresses, or through a SOCKS proxy to the only one."""
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
         within = None if exchange is None else exchange.time_to_connect()
         addresses = addr_infos[:]
-        addr_infos.clear()  # all of them are tried here: aiohttp need not begin anew with those that are left
+        addr_infos.clear()  # all of them are tried here: nothing is left for aiohttp's own loop
         if isinstance(proxy, SocksProxy):
             host, port = addresses[0][4][:2]
             sock = await connect_by_socks_async(proxy, host, port, within)
@@ -136,23 +139,23 @@ class CheckedConnector(aiohttp.TCPConnector):
         try:
             return await self._wrap_existing_connection(lambda: protocol, *others, sock=sock, **options)
         except BaseException:
-            # Cancelled as the handshake ended, asyncio would say farewell at leisure, on a socket that is closed.
+            # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
             protocol.abort()
             sock.close()
             raise
 
     def _update_proxy_auth_header_and_build_proxy_req(self, req: Any) -> Any:
-        """The request for a tunnel, as the other world makes it: Host with its port, and nothing of aiohttp's own."""
-        made = super()._update_proxy_auth_header_and_build_proxy_req(req)
+        """The CONNECT request, as over requests: Host with its port, and no header of aiohttp's own."""
+        connect_request = super()._update_proxy_auth_header_and_build_proxy_req(req)
         if req.is_ssl():
             for name in ("Accept", "Accept-Encoding", "User-Agent"):
-                made.headers.popall(name, None)
-            made.headers["Host"] = f"{req.url.host_subcomponent}:{req.url.port}"
-        return made
+                connect_request.headers.popall(name, None)
+            connect_request.headers["Host"] = f"{req.url.host_subcomponent}:{req.url.port}"
+        return connect_request
 
     async def _get(self, key: Any, traces: Any) -> Any:
         while idle := self._conns.get(key):
-            latest = idle.pop()  # as in `lend`
+            latest = idle.pop()  # as in `acquire`
             protocol: Any = latest[0]
             if protocol.is_reusable():
                 idle.appendleft(latest)
@@ -167,25 +170,27 @@ class CheckedConnector(aiohttp.TCPConnector):
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
         if not should_close and write_buffer_size(protocol.transport):
-            # Answered too early: the rest may never be taken, and a farewell would wait for it.
+            # The server responded early: it may never read the rest, and close_notify would wait for that.
             should_close = True
         if not should_close and self._cleanup_handle is not None and not self._closed:
             self._acquired.discard(protocol)
             self._conns[key].append((protocol, monotonic()))
             return
-        if should_close and self._loop.is_closed():  # under a call, which is being collected
-            _free(protocol.transport)
+        # Either the loop was closed during a call that is now being garbage-collected, or this is a forked child,
+        # where the loop's selector is the parent's too: to close there would take the connection from the parent.
+        if should_close and (self._loop.is_closed() or os.getpid() != self._pid):
+            _close_socket(protocol.transport)
             return
         if should_close:
-            # At once: `close` would first flush an upload that stalls, and wait for TLS's farewell.
+            # Immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify.
             protocol.abort()
         super()._release(key, protocol, should_close=should_close)
 
     def abandon(self) -> None:
-        """Free the sockets when the loop is gone and nothing can be awaited."""
+        """Close the sockets without the loop, which is closed and can run nothing."""
         idle = [protocol for entries in self._conns.values() for protocol, _ in entries]
         for protocol in [*idle, *self._acquired]:
-            _free(protocol.transport)
+            _close_socket(protocol.transport)
         self._conns.clear()
         self._acquired.clear()
         self._closed = True
@@ -202,12 +207,12 @@ def _address_of(found: ResolveResult) -> str:
     return found["host"]
 
 
-def _free(transport: Any) -> None:
-    """Close the socket of an asyncio transport whose loop is closed; it could not close it on its own."""
+def _close_socket(transport: Any) -> None:
+    """Close the socket of an asyncio transport without its loop, which is closed or another process's."""
     if transport is None:
         return
-    if hasattr(transport, "_closed"):  # uvloop's has not, and needs not: its sockets end with the loop
-        transport._closed = True  # a TLS transport warns when it is collected
+    if hasattr(transport, "_closed"):  # uvloop's has none and needs none: its sockets close with the loop
+        transport._closed = True  # or a TLS transport warns when it is garbage-collected
     inner = raw_transport(transport)
     sock = getattr(inner, "_sock", None)
     if sock is not None:
@@ -216,7 +221,7 @@ def _free(transport: Any) -> None:
 
 
 class _Resolver(AbstractResolver):
-    """aiohttp's way to the resolver of both worlds."""
+    """Gives aiohttp the resolver that both transports share."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC

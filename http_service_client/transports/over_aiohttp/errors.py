@@ -1,4 +1,4 @@
-"""What aiohttp raises, and what it stands for: a phase, and a builtin error behind it."""
+"""Translates aiohttp's errors into a phase and the builtin error beneath."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
 from ...http.http1.framing import MALFORMED
 from ..failures import Phase, ProxyRefusedError, UnsendableError
-from .exchange import ExchangeTimer
+from .exchange_timer import ExchangeTimer
 
 __all__ = ["ERRORS", "translate_error"]
 
@@ -24,7 +24,7 @@ ERRORS = (
 
 
 def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase and the builtin error behind an error of aiohttp."""
+    """The phase, and the builtin error beneath an error of aiohttp."""
     phase = exchange.phase
     root = innermost(error)
     if isinstance(error, ProxyRefusedError):
@@ -35,24 +35,24 @@ def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phas
         return Phase.CONNECT, ssl.SSLCertVerificationError(str(error))
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return Phase.PROXY, ProxyRefusedError(f"{error.status} {error.message}".strip())
-    if isinstance(error, aiohttp.ClientProxyConnectionError):  # from a mock
+    if isinstance(error, aiohttp.ClientProxyConnectionError):  # raised by a mock
         return Phase.PROXY, root
-    # A mock knows no phases, but these happen in no other.
+    # A mock knows no phases, but these errors occur only while connecting.
     if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)) or isinstance(
         root, (ConnectionRefusedError, gaierror)
     ):
         phase = phase if phase is Phase.PROXY else Phase.CONNECT
     if isinstance(root, asyncio.TimeoutError):
         return phase, TimeoutError(str(root))  # on Python 3.10 they are two classes
-    if exchange.died_of is not None:
-        return phase, exchange.died_of
+    if exchange.connection_error is not None:
+        return phase, exchange.connection_error
     if isinstance(root, OSError):
         return phase, root
     if isinstance(error, aiohttp.ServerDisconnectedError):
-        # With a message that is no text, it has what there was of a response.
-        if not isinstance(error.message, str) or getattr(exchange.connection, "has_begun", False):
+        # A message that is not text is the part of the response that did arrive.
+        if not isinstance(error.message, str) or getattr(exchange.connection, "response_started", False):
             return phase, CutShortError()
-        return phase, ConnectionResetError("closed without an answer")
+        return phase, ConnectionResetError("closed without a response")
     if isinstance(error, aiohttp.ClientPayloadError):
         return phase, CutShortError()
     if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):

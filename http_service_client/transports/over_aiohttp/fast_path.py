@@ -1,12 +1,12 @@
-"""An exchange on a connection that is already there, by aiohttp's connector and protocol alone.
+"""An exchange on an idle connection, with aiohttp's connector and protocol but without its session.
 
-`ClientSession._request` merges headers, jars cookies, looks for credentials, proxies and redirects: all that
-the core has done by then, and it costs more than the exchange itself. It makes the connections, and it is
-there for whoever wants to see the calls (mocks, recorders, tracers). Where a connection waits and nobody has
-hooked in, the request is written to the connection, and the answer is read from it.
+`ClientSession._request` merges headers, stores cookies, and looks for credentials, proxies and redirects. The
+core has done all of that already, and it costs more than the exchange itself. The session still makes new
+connections, and it is what mocks, recorders and tracers hook into. Where a connection is idle and nothing is
+hooked in, the request is written directly to the connection, and the response is read from it.
 
-What is private to aiohttp here: `_trace_configs` and `_middlewares` of the session, `start_timeout` and `read`
-of the protocol.
+What is private to aiohttp here: `_request`, `_trace_configs` and `_middlewares` of the session, `start_timeout` and
+`read` of the protocol.
 """
 
 from __future__ import annotations
@@ -23,28 +23,31 @@ from ...http.http1.errors import NotHttpError
 from ...http.http1.framing import MALFORMED
 from ...http.http1.parser import request_head
 from ...http.messages import HttpRequest
+from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import split_url
 from .connector import CheckedConnector
 from .protocol import StrictResponseHandler
 
-__all__ = ["FastResponse", "is_watched", "read_answer", "request_bytes"]
+__all__ = ["FastResponse", "is_hooked", "read_response", "request_bytes"]
 
-# aiohttp, too, says "Content-Length: 0" for every other method without a body.
-_SILENT_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _CLIENT = vars(aiohttp.client)
 
 
-def is_watched(session: aiohttp.ClientSession) -> bool:
-    """Whether somebody wants to see what goes through `ClientSession._request`, or has taken its place."""
+def is_hooked(session: aiohttp.ClientSession) -> bool:
+    """Whether `ClientSession._request` is patched, traced or has middlewares."""
     current = aiohttp.ClientSession._request
     is_aiohttps = type(current) is FunctionType and current.__globals__ is _CLIENT
     return not is_aiohttps or bool(session._trace_configs or session._middlewares)
 
 
 def request_bytes(request: HttpRequest) -> bytes:
-    """The request, whose body is there, as it goes on the wire."""
+    """A request whose body is in memory, as it is sent."""
     fields, content = request.headers.pairs(), request.body.content
-    if not content and request.method not in _SILENT_WITHOUT_BODY and "Content-Length" not in request.headers:
+    if (
+        not content
+        and request.method not in METHODS_WITHOUT_CONTENT
+        and "Content-Length" not in request.headers
+    ):
         fields.append(("Content-Length", "0"))
     head = request_head(request.method, *_target_and_host(request.url), fields)
     return head + content if content else head
@@ -57,7 +60,7 @@ def _target_and_host(url: str) -> tuple[str, str]:
 
 
 class FastResponse:
-    """A response: as much of `aiohttp.ClientResponse` as the transport makes use of."""
+    """A response: the part of `aiohttp.ClientResponse` that the transport uses."""
 
     __slots__ = ("_connector", "_protocol", "content", "headers", "raw_headers", "reason", "status")
 
@@ -75,36 +78,40 @@ class FastResponse:
         self.content = content
         self._connector = connector
         self._protocol: StrictResponseHandler | None = protocol
-        content.on_eof(self._let_go)
+        content.on_eof(self._release)
 
-    def _let_go(self) -> None:
-        """Read to its end: the connection goes back to the pool, unless it has left HTTP."""
+    def _release(self) -> None:
+        """At the end of the body: return the connection to the pool, unless it no longer speaks HTTP."""
         protocol = self._protocol
         if protocol is not None and not protocol.upgraded:
             self._protocol = None
             self._connector.release(protocol)
 
     def close(self) -> None:
-        """Close the connection, unless it went back to the pool."""
+        """Close the connection, unless it is back in the pool."""
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
+            # As aiohttp does. Whoever waits for the body hears of it, and the body drops `_release`: it would keep
+            # this response, and the response the body, until the cycle collector runs.
+            self.content.set_exception(aiohttp.ClientConnectionError("Connection closed"))
             self._connector.release(protocol, should_close=True)
 
 
-async def read_answer(
+async def read_response(
     connector: CheckedConnector,
     protocol: StrictResponseHandler,
     unsent: HttpRequest | None,
     read_timeout: float | None,
 ) -> FastResponse:
-    """The response that aiohttp reads, up to its head; after sending the request, if that was not done.
+    """The response, read up to the end of its head by aiohttp's parser.
 
-    read_timeout: seconds of silence.   Raises what aiohttp raises, and NotHttpError.
+    unsent: the request to send first; None when it was sent already.   read_timeout: seconds without data, or None.
+    Raises aiohttp's errors, and NotHttpError.
     """
     try:
         if unsent is not None:
             protocol.begin_parsing(unsent.method == "HEAD", read_timeout)
-            protocol.transport.write(request_bytes(unsent))  # type: ignore[union-attr]  # it was fit a moment ago
+            protocol.transport.write(request_bytes(unsent))  # type: ignore[union-attr]  # it was just acquired
             protocol.start_timeout()
         while True:
             message, content = await protocol.read()
@@ -112,7 +119,7 @@ async def read_answer(
                 return FastResponse(message, content, connector, protocol)
     except HttpProcessingError:
         connector.release(protocol, should_close=True)
-        raise protocol.died_of or NotHttpError(MALFORMED) from None
+        raise protocol.fatal_error or NotHttpError(MALFORMED) from None
     except BaseException:
         connector.release(protocol, should_close=True)
         raise

@@ -1,4 +1,7 @@
-"""What the responses of mocks lack to pass for those of a server."""
+"""Repairs the responses of mocks, which differ from those of a server.
+
+What is private to aiohttp here: `_cache` and `_raw_headers` of its response.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,18 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from ...http.content_codings.decoder import is_encoded
 
-__all__ = ["tell_no_false_coding"]
+__all__ = ["drop_false_coding"]
 
 
-async def tell_no_false_coding(answer: aiohttp.ClientResponse) -> None:
-    """vcrpy records what aiohttp may have decoded, and leaves the name of the coding where it was."""
-    content = await answer.read()
-    if not is_encoded(", ".join(answer.headers.getall("Content-Encoding")), content):
-        headers = CIMultiDict(answer.headers)
+async def drop_false_coding(response: aiohttp.ClientResponse) -> None:
+    """Remove Content-Encoding from a decoded body: vcrpy records the body as aiohttp decoded it, but keeps the header."""
+    content = await response.read()
+    if not is_encoded(", ".join(response.headers.getall("Content-Encoding")), content):
+        headers = CIMultiDict(response.headers)
         del headers["Content-Encoding"]
-        answer._cache["headers"] = CIMultiDictProxy(headers)  # whence `answer.headers` comes
-        answer._raw_headers = None  # type: ignore[assignment]  # `_fields` knows
+        response._cache["headers"] = CIMultiDictProxy(headers)  # `response.headers` is read from here
+        response._raw_headers = None  # type: ignore[assignment]  # `_fields` then uses `headers`
     loop = asyncio.get_running_loop()
-    answer.content = aiohttp.StreamReader(BaseProtocol(loop), max(2**16, len(content)), loop=loop)
-    answer.content.feed_data(content)
-    answer.content.feed_eof()
+    response.content = aiohttp.StreamReader(BaseProtocol(loop), max(2**16, len(content)), loop=loop)
+    response.content.feed_data(content)
+    response.content.feed_eof()

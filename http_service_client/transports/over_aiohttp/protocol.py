@@ -1,15 +1,15 @@
-"""aiohttp's protocol of one connection, made to notice what aiohttp lets pass.
+"""A stricter `ResponseHandler`: one connection that rejects responses which aiohttp would accept.
 
-It remembers how often it served and what it died of; it refuses the heads that `framing` refuses, which llhttp
-would take; it knows when something came that nobody asked for. A broken rule of HTTP in mid-body is told to
-the reader of the body, whom aiohttp would leave waiting.
+It counts its exchanges and keeps the error that ended it. It refuses the heads that `framing` refuses and llhttp
+would accept, and it notices bytes that arrive outside any exchange. A protocol error in mid-body is raised to
+the reader of the body; aiohttp would leave it waiting.
 
-A response that is plain and wanted whole is read here, past aiohttp's parser and its stream of the body
-(`ask`); what has come of any other is handed to them as it came. Where the body's length is known, what is left
-of it behind the head goes past the parser, which would copy it (`_RestOfBody`).
+A plain response that is read whole is parsed here, without aiohttp's parser and body stream (`request_whole`);
+the bytes of any other response go to them unchanged. Where the length of a body is known, the bytes after the
+head skip the parser, which would copy them (`_RestOfBody`).
 
 What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`, `_read_timeout`,
-`_reschedule_timeout`.
+`_reschedule_timeout`, and of its base class `_loop` and `_reading_paused`.
 """
 
 from __future__ import annotations
@@ -25,52 +25,56 @@ from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, HttpProc
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
-from ..network.polling import readiness_of
+from ..network.polling import readability_check
 
 __all__ = ["StrictResponseHandler"]
 
-_DECODED_AT_ONCE = 64 * 1024  # bytes as they come; to decode more would stop the loop for milliseconds
+_DECODED_AT_ONCE = 64 * 1024  # encoded bytes; decoding more at once would stop the loop for milliseconds
 
 
 class StrictResponseHandler(ResponseHandler):
     """One connection.
 
-    served: exchanges so far.   is_idle: nobody asks anything of it.   died_of: what it ended with, where that
-    was more than its orderly end.   has_begun: a response, or a part of one, has come to this exchange.
-    key: the connector's, of those that would do as well.
+    served: exchanges so far.   is_idle: no exchange is using it.
+    fatal_error: the error that ended it; None after an orderly end.
+    response_started: a response, or a part of one, has arrived in this exchange.
+    key: the connector's key, shared by all connections that can serve the same requests.
     """
 
     served = 0
     is_idle = False
-    has_begun = False
+    response_started = False
     key: Any = None
-    died_of: Exception | None = None
-    _asked: asyncio.Future[Any] | None = None  # for a whole answer
-    _head: FastHead | None = None  # of the answer, once it is there
-    _pieces: list[bytes]  # of the answer, head included
-    _left = 0  # bytes of it to come
-    _length: int | None = None  # of the body whose head has just come
-    _data: asyncio.Future[Any] | None = None  # for more of a body
-    _is_readable: Callable[[], object] | None = None  # its socket, once that was asked
+    fatal_error: Exception | None = None
+    _whole: asyncio.Future[Any] | None = None  # the whole response, for `request_whole`
+    _head: FastHead | None = None  # of that response, once it has arrived
+    _pieces: list[bytes]  # of that response, head included
+    _left = 0  # bytes of it still to come
+    _length: int | None = None  # of the body whose head has just arrived
+    _data: asyncio.Future[Any] | None = None  # for `next_data`
+    _is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: HeadLimits, most: int | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, limits: HeadLimits, max_size: int | None) -> None:
         super().__init__(loop)
         self._limits = limits
-        self._most = most  # bytes of a body
+        self._max_size = max_size  # bytes of a body
 
-    def ask(self, request: bytes) -> asyncio.Future[Any]:
-        """Send a request that is not HEAD.
+    def request_whole(self, request: bytes) -> asyncio.Future[Any]:
+        """Send a request whose method is not HEAD.
 
-        The future's result is the FastHead and the body as it came, or None when aiohttp reads the response.
+        The future's result is the FastHead and the undecoded body, or None when aiohttp must read the response.
         """
         self._parser = self._payload = self._head = None
         self._pieces = []
-        self._asked = asked = self._loop.create_future()
-        self.transport.write(request)  # type: ignore[union-attr]  # it was fit a moment ago
-        return asked
+        self._whole = whole = self._loop.create_future()
+        self.transport.write(request)  # type: ignore[union-attr]  # `is_reusable` was just checked
+        return whole
 
     def begin_parsing(self, is_head: bool = False, read_timeout: float | None = None) -> None:
-        """Have aiohttp read the response.   read_timeout: seconds of silence."""
+        """Have aiohttp parse the response.
+
+        is_head: the request's method is HEAD.   read_timeout: seconds without data, or None.
+        """
         self.set_response_params(
             skip_payload=is_head,
             read_until_eof=True,
@@ -86,110 +90,112 @@ class StrictResponseHandler(ResponseHandler):
         head = self._head
         if head is None:
             self._head = head = read_fast_head(data, self._limits)
-            if head is None or not self._is_read_here(head):
-                self._leave_to_aiohttp()
+            if head is None or not self._may_read_whole(head):
+                self._hand_to_aiohttp()
                 return
             self._left = head.size + head.length
         self._left -= len(data)
         if self._left < 0:
-            self._leave_to_aiohttp()
-        elif not self._left and self._asked is not None:
-            asked, self._asked, self._head = self._asked, None, None
+            self._hand_to_aiohttp()
+        elif not self._left and self._whole is not None:
+            whole, self._whole, self._head = self._whole, None, None
             pieces, self._pieces = self._pieces, []
             pieces[0] = pieces[0][head.size :]
-            if not asked.done():
-                asked.set_result((head, b"".join(pieces)))
+            if not whole.done():
+                whole.set_result((head, b"".join(pieces)))
 
-    def _is_read_here(self, head: FastHead) -> bool:
-        """A body that is too large, or that takes its time to be decoded, is taken in pieces."""
+    def _may_read_whole(self, head: FastHead) -> bool:
+        """A body that is too large, or slow to decode, is read in pieces."""
         is_long = head.is_encoded and head.length > _DECODED_AT_ONCE
-        return not is_long and (self._most is None or head.length <= self._most)
+        return not is_long and (self._max_size is None or head.length <= self._max_size)
 
-    def _leave_to_aiohttp(self) -> None:
-        asked, self._asked, self._head = self._asked, None, None
+    def _hand_to_aiohttp(self) -> None:
+        whole, self._whole, self._head = self._whole, None, None
         pieces, self._pieces = self._pieces, []
         self.begin_parsing()
         for piece in pieces:
             self.data_received(piece)
-        if asked is not None and not asked.done():
-            asked.set_result(None)
+        if whole is not None and not whole.done():
+            whole.set_result(None)
 
     def next_data(self) -> asyncio.Future[Any]:
-        """Done when something has come, or the connection is gone. RuntimeError while somebody waits already."""
+        """Done when data has arrived, or the connection is gone. RuntimeError while another task waits."""
         if self._data is not None and not self._data.done():
-            raise RuntimeError("another task waits for this body already; have one of them read it")
+            raise RuntimeError("another task is already reading this body; read it in one task only")
         self._data = data = self._loop.create_future()
         return data
 
-    def _tell_of_data(self) -> None:
+    def _wake_reader(self) -> None:
         data, self._data = self._data, None
-        if data is not None and not data.done():  # given up
+        if data is not None and not data.done():  # done: the reader was cancelled
             data.set_result(None)
 
     def is_reusable(self) -> bool:
-        """Whether an idle connection may serve another exchange: whole, and silent since the last one."""
+        """Whether an idle connection may serve another exchange: it is intact, and nothing has arrived on it."""
         transport = self.transport
         if transport is None or transport.is_closing() or self.should_close:
             return False
-        if self._parser is not None and _holds_half_a_response(self._parser):
+        if self._parser is not None and _has_partial_response(self._parser):
             return False
-        # Bytes, or an end, that the event loop has not read yet make it unfit.
+        # Data, or the end, may be in the socket without the event loop having read it yet.
         if self._is_readable is None:
             sock = transport.get_extra_info("socket")
             if sock is None or sock.fileno() < 0:
                 return False
-            self._is_readable = readiness_of(sock)
+            self._is_readable = readability_check(sock)
         return not self._is_readable()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the event loop; those that come while nobody asks make the connection unfit."""
-        if data and self.is_idle:  # aiohttp calls it without data, to go on with what it has
+        """Data from the event loop. Data that arrives on an idle connection makes it unusable."""
+        if data and self.is_idle:  # aiohttp calls this without data, to continue with its buffer
             self.force_close()
-        if self._asked is not None:
+        if self._whole is not None:
             self._receive_whole(data)
             return
         parser: Any = self._parser
-        if type(parser) is _RestOfBody and 0 < len(data) < parser.left:  # in the midst of a body
+        if type(parser) is _RestOfBody and 0 < len(data) < parser.left:  # within a body
             if self._read_timeout:
                 self._reschedule_timeout()
             parser.feed_data(data)
         else:
-            self.has_begun = self.has_begun or not data.isspace()  # blank lines are no beginning
+            self.response_started = (
+                self.response_started or not data.isspace()
+            )  # blank lines do not start one
             super().data_received(data)
         if self._length is not None:
-            self._read_past_the_parser()
+            self._skip_parser_for_body()
         if self._data is not None:
-            self._tell_of_data()
+            self._wake_reader()
 
-    def _read_past_the_parser(self) -> None:
+    def _skip_parser_for_body(self) -> None:
         length, self._length = self._length, None
         payload = self._payload
         if length and payload is not None and not payload.is_eof():
-            self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # as much of one
+            self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # duck-typed
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Have the transport go on reading; aiohttp asks for it at every piece that is taken."""
+        """Have the transport resume reading; aiohttp calls this for every piece that is taken."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
     def feed_data(self, data: Any, size: int = 0) -> None:
-        """The head of a response, on its way to whoever waits for it: refused where both worlds refuse it."""
-        if self.died_of is not None:
-            return  # what stands behind a refused response must not be taken for it
+        """Pass on the head of a response to its reader, unless `framing` refuses it."""
+        if self.fatal_error is not None:
+            return  # data after a refused response must not be taken for the response
         message = data[0]
         try:
-            _check(message)
+            _check_head(message)
         except NotHttpError:
-            self._buffer.clear()  # one that stands before it in the same bytes falls with it, as where llhttp fails
+            self._buffer.clear()  # earlier responses in the same bytes are dropped too, as when llhttp fails
             self.set_exception(HttpProcessingError(message=MALFORMED))
             return
-        self.has_begun = False
+        self.response_started = False
         self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
-        if message.code == 101:  # what follows is no longer HTTP
+        if message.code == 101:  # the data that follows is no longer HTTP
             self.force_close()
         elif message.version.minor == 0 or self._skip_payload:
-            # llhttp sees the keep-alive of HTTP/1.0 and not the close beside it, and takes the answer to HEAD
-            # that names no length for one that ends with the connection.
+            # llhttp sees the keep-alive of HTTP/1.0 but not a close beside it, and takes a response to HEAD
+            # without a length for one that ends with the connection.
             if _is_to_be_closed(message):
                 self.force_close()
             elif message.version.minor:
@@ -197,32 +203,32 @@ class StrictResponseHandler(ResponseHandler):
         super().feed_data(data, size)
 
     def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
-        """What is told to the reader of the response; a broken rule of HTTP is only told here."""
-        if self.died_of is None and isinstance(exc, HttpProcessingError):
+        """Raise an error to the response's reader. aiohttp reports a protocol error by this method alone."""
+        if self.fatal_error is None and isinstance(exc, HttpProcessingError):
             too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
-            self.died_of = NotHttpError(TOO_LARGE if too_large else MALFORMED)
+            self.fatal_error = NotHttpError(TOO_LARGE if too_large else MALFORMED)
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
-        if self.died_of is not None and self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientPayloadError())  # or its reader would wait for ever
+        if self.fatal_error is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(aiohttp.ClientPayloadError())  # or its reader would wait forever
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """asyncio's word that the connection is gone, and why: None for its orderly end."""
-        if self.died_of is None and isinstance(exc, OSError):
-            self.died_of = exc.with_traceback(None)
-        if self._asked is not None:
-            self._leave_to_aiohttp()
+        """asyncio reports that the connection is gone, with the error; None after an orderly end."""
+        if self.fatal_error is None and isinstance(exc, OSError):
+            self.fatal_error = exc.with_traceback(None)
+        if self._whole is not None and not self._whole.done():  # after a timeout nobody reads the response
+            self._hand_to_aiohttp()
         transport = self.transport
         super().connection_lost(exc)
         if self._data is not None:
-            self._tell_of_data()
+            self._wake_reader()
         if transport is not None:
-            transport.close()  # Python 3.10 would warn that the TLS one was not
+            transport.close()  # Python 3.10 would warn about an unclosed TLS transport
 
 
 class _RestOfBody:
-    """In the place of aiohttp's parser: what is left of a body of so many bytes, handed on as it comes.
+    """Replaces aiohttp's parser for the rest of a body of known length, which it passes on unparsed.
 
-    left: bytes of it to come.
+    left: bytes still to come.
     """
 
     def __init__(self, payload: aiohttp.StreamReader, left: int) -> None:
@@ -230,19 +236,19 @@ class _RestOfBody:
         self.left = left
 
     def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
-        """The messages that begin here (none), whether the connection leaves HTTP, and what is behind that.
+        """As aiohttp's parser: the messages that begin here (none), whether it is an upgrade, and the bytes after it.
 
-        Raises BadHttpMessage for anything behind the body but line ends; the body is whole by then.
+        Raises BadHttpMessage for anything but line ends after the body; the body is complete by then.
         """
         left = self.left
         if left and data:
-            piece = bytes(data[:left])  # no copy where it is all of them; a proactor may give a bytearray
+            piece = bytes(data[:left])  # no copy where it is all of them; a proactor may pass a bytearray
             self.left -= len(piece)
             self._payload.feed_data(piece)
             if not self.left:
                 self._payload.feed_eof()
         if data[left:].strip(b"\r\n"):
-            raise BadHttpMessage("something came behind the response")
+            raise BadHttpMessage("unexpected data after the response")
         return (), False, b""
 
     def feed_eof(self) -> None:
@@ -251,19 +257,19 @@ class _RestOfBody:
             raise ContentLengthError("the connection ended before the body did")
 
     def pause_reading(self) -> None:
-        """Nothing is held back here: the transport rests."""
+        """Nothing: this parser buffers no data, and the transport pauses."""
 
 
-def _holds_half_a_response(parser: Any) -> bool:
-    """Whether something has begun that nobody asked for; the next exchange would replace the parser."""
+def _has_partial_response(parser: Any) -> bool:
+    """Whether an unrequested response has begun; the next exchange would replace the parser and lose that."""
     try:
         return parser.feed_eof() is not None
-    except Exception:  # whatever it is, it is no end of a response
+    except Exception:  # of whatever kind: the parser is not between two responses
         return True
 
 
-def _check(message: Any) -> None:
-    """Raises NotHttpError for a head that has been read as it must not be (see `framing`)."""
+def _check_head(message: Any) -> None:
+    """Raises NotHttpError for a head that llhttp must not have accepted (see `framing`)."""
     headers = message.headers
     codings = headers.getall("Transfer-Encoding", ())
     is_read_in_chunks = is_chunked(message.code, headers.getall("Content-Length", ()), codings)

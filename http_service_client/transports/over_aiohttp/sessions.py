@@ -1,4 +1,7 @@
-"""The aiohttp sessions of a client: one for each event loop, closed with it."""
+"""The aiohttp sessions of a client: one for each event loop, closed with it.
+
+What is private to aiohttp here: `_retry_connection` of the session.
+"""
 
 from __future__ import annotations
 
@@ -19,83 +22,85 @@ __all__ = ["LoopSession", "LoopSessions"]
 class LoopSessions:
     """One session for each running loop.
 
-    is_closed: there will be no more.
+    is_closed: no new session is opened.
     """
 
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        self._lock = threading.Lock()  # loops live in threads; a forked child has a transport of its own
+        self._lock = (
+            threading.Lock()
+        )  # loops run in several threads; a forked child gets a transport of its own
         self.is_closed = False
 
     def here(self) -> LoopSession | None:
-        """That of this loop, where it was opened and the client is not closed."""
+        """The session of this loop; None before the first `get`, and once the client is closed."""
         return None if self.is_closed else self._sessions.get(asyncio.get_running_loop())
 
     async def get(self) -> LoopSession:
-        """The session of this loop; a closed one when the client was closed in this very moment."""
+        """The session of this loop; a closed one if the client is closed at this very moment."""
         loop = asyncio.get_running_loop()
-        held = self._sessions.get(loop)
-        if held is None:
-            held = LoopSession(new_session(self._settings))
+        loop_session = self._sessions.get(loop)
+        if loop_session is None:
+            loop_session = LoopSession(new_session(self._settings))
             with self._lock:
                 if not self.is_closed:
-                    self._sessions[loop] = held
+                    self._sessions[loop] = loop_session
             if self.is_closed:
-                await held.session.close()
-                return held
+                await loop_session.session.close()
+                return loop_session
             self._abandon_the_dead()
-            await held.open()
-        return held
+            await loop_session.open()
+        return loop_session
 
     async def close_async(self) -> None:
-        """Close the session of this loop and, from here, those of the others."""
+        """Close the session of this loop, and from here those of the others."""
         self.is_closed = True
         with self._lock:
-            held = self._sessions.pop(asyncio.get_running_loop(), None)
+            loop_session = self._sessions.pop(asyncio.get_running_loop(), None)
         self.close()
-        if held is not None:
-            await held.close()
+        if loop_session is not None:
+            await loop_session.close()
 
     def close(self) -> None:
-        """Close every session from outside its loop: at once where the loop rests, else on the loop."""
+        """Close every session from outside its loop: immediately if the loop is not running, else on the loop."""
         self.is_closed = True
         self._abandon_the_dead()
         with self._lock:
             sessions, self._sessions = self._sessions, {}
         running = asyncio._get_running_loop()
-        for loop, held in sessions.items():
+        for loop, loop_session in sessions.items():
             if loop is running:
-                _close_soon(loop, held)  # begun at once, so that the end of `asyncio.run` waits for it
+                _close_soon(loop, loop_session)  # started now, so that the end of `asyncio.run` waits for it
             elif loop.is_running():
-                _tell_to_close(loop, held)
+                _close_from_outside(loop, loop_session)
             elif running is None:
-                loop.run_until_complete(held.close())
-            # else: a loop at rest cannot run inside a running one; when it runs, or ends, the session is closed
+                loop.run_until_complete(loop_session.close())
+            # else: that loop cannot run inside a running one; the session is closed when it runs, or shuts down
 
     def _abandon_the_dead(self) -> None:
-        """Free the sockets of loops that were closed without a shutdown."""
+        """Close the sockets of loops that were closed without a shutdown."""
         with self._lock:
             dead = [self._sessions.pop(loop) for loop in list(self._sessions) if loop.is_closed()]
-        for held in dead:
-            held.abandon()
+        for loop_session in dead:
+            loop_session.abandon()
 
     def __del__(self) -> None:
-        # Nobody closed the client. The sessions of living loops are closed by these, those of dead ones here;
-        # without the lock, which a forked child may have inherited locked.
-        for loop, held in self._sessions.items():
+        # Nobody closed the client. Open loops close their sessions themselves; those of closed loops are closed
+        # here, without the lock, which a forked child may have inherited locked.
+        for loop, loop_session in self._sessions.items():
             if loop.is_closed():
-                held.abandon()
+                loop_session.abandon()
 
 
 class LoopSession:
     """A session that closes when its loop shuts down.
 
     `asyncio.run`, pytest-asyncio and the web servers end a loop with `shutdown_asyncgens()`, which closes
-    every async generator begun on it. This one's cleanup closes the session. The same happens when the
-    client is collected unclosed.
+    every async generator started on it, and the one here closes the session in its `finally`. The same happens
+    when the client is garbage-collected unclosed.
 
-    timers: the ends of the exchanges' time.
+    timers: the timeouts of the session's exchanges.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -103,10 +108,10 @@ class LoopSession:
         self.connector: Any = session.connector
         self.loop = asyncio.get_running_loop()
         self.timers = TimerWheel(self.loop)
-        self._lifetime = _close_at_the_end(session)
+        self._lifetime = _close_on_shutdown(session)
 
     async def open(self) -> None:
-        """Begin the lifetime."""
+        """Start the generator whose end closes the session."""
         await self._lifetime.__anext__()
 
     async def close(self) -> None:
@@ -114,28 +119,28 @@ class LoopSession:
         await self._lifetime.aclose()
 
     def abandon(self) -> None:
-        """The loop was closed without a shutdown: free the sockets without it."""
+        """The loop was closed without a shutdown: close the sockets without it."""
         self.session.detach()
         self.connector.abandon()
 
 
-def _tell_to_close(loop: asyncio.AbstractEventLoop, held: LoopSession) -> None:
+def _close_from_outside(loop: asyncio.AbstractEventLoop, loop_session: LoopSession) -> None:
     try:
-        loop.call_soon_threadsafe(_close_soon, loop, held)
-    except RuntimeError:  # it was closed in this very moment
-        held.abandon()
+        loop.call_soon_threadsafe(_close_soon, loop, loop_session)
+    except RuntimeError:  # the loop was closed at this very moment
+        loop_session.abandon()
 
 
-def _close_soon(loop: asyncio.AbstractEventLoop, held: LoopSession) -> None:
-    # The loop itself keeps weak references only. Both are kept until the session is closed: at its end the
-    # loop cancels a task that did not run yet, and closes the session by its shutdown.
-    _CLOSING[held.session] = (held, loop.create_task(held.close()))
+def _close_soon(loop: asyncio.AbstractEventLoop, loop_session: LoopSession) -> None:
+    # The loop has weak references only, so the session and the task are kept until the session is closed. A loop
+    # that ends first cancels a task that has not run yet, and then closes the session in its shutdown.
+    _CLOSING[loop_session.session] = (loop_session, loop.create_task(loop_session.close()))
 
 
 _CLOSING: dict[aiohttp.ClientSession, tuple[LoopSession, asyncio.Task[None]]] = {}
 
 
-async def _close_at_the_end(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+async def _close_on_shutdown(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
@@ -156,5 +161,5 @@ def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         max_field_size=settings.head_limits.size,
         max_headers=settings.head_limits.fields,
     )
-    session._retry_connection = False  # a second try is the core's to decide, never a silent one
+    session._retry_connection = False  # retries are the core's decision, and never silent
     return session

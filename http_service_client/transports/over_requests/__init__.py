@@ -1,1 +1,1 @@
-"""The blocking transport: requests, one pooled HTTPAdapter, connections that keep deadlines."""
+"""The blocking transport: requests, one pooled HTTPAdapter, and connections that keep their deadlines."""

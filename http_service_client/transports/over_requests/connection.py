@@ -1,7 +1,9 @@
-"""Connections for the blocking transport: made within their time, and never longer in a wait than they may.
+"""One connection of the blocking transport, which never waits longer than it may.
 
-Every wait on a socket is armed with the smaller of its own bound and what is left of the exchange, so a
-server that drips a byte at a time is cut on time.
+Every wait on the socket gets the smaller of its own timeout and the time left for the exchange, so a server that
+trickles a byte at a time is cut on time.
+
+Of urllib3's TLS within TLS, an `SSLTransport`, this uses `incoming` and `socket`.
 """
 
 from __future__ import annotations
@@ -16,30 +18,19 @@ from typing import Any
 from urllib3.util import Timeout as Urllib3Timeout
 from urllib3.util.ssltransport import SSLTransport
 
-from ...http.egress import EgressPolicy
+from ...core.timeouts import Timeout
 from ...http.http1.buffer import ReceiveBuffer
 from ...http.http1.framing import HeadLimits
-from ...http.http1.parser import read_head, request_head
-from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
-from ...http.urls import Url
-from ..base import TransportSettings
-from ..failures import Phase, ProxyRefusedError
-from ..network.happy_eyeballs import connect_to_any
+from ..failures import Phase
 from ..network.polling import is_readable, wait_until_usable
-from ..network.resolver import Address, address_text, permitted, resolve
-from ..network.socks5 import destination, open_by_socks
-from ..network.tls import TlsSettings
 
-__all__ = ["Connection", "IoTimeouts", "PhaseError", "connect"]
+__all__ = ["Connection", "IoTimeouts", "PhaseError", "seconds_left"]
 
-# Of TLS: before OpenSSL 3 a reset cannot be told from an end without farewell, which must pass for an end.
-_RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
-
-_PIECE = 64 * 1024  # bytes handed to the kernel, or asked of it, at a time
+_PIECE = 64 * 1024  # bytes passed to the kernel, or requested from it, at a time
 
 
 class PhaseError(Exception):
-    """An exchange failed in this phase, for this reason."""
+    """An exchange failed in this phase, with this error."""
 
     def __init__(self, phase: Phase, error: BaseException) -> None:
         super().__init__(phase, error)
@@ -48,10 +39,11 @@ class PhaseError(Exception):
 
 
 class IoTimeouts(Urllib3Timeout):
-    """The bounds of one exchange, on their way through requests. urllib3's class is what requests lets through.
+    """The limits of one exchange, passed through requests. It lets urllib3's class through unchanged.
 
-    expires_at: instant by which the exchange must be over, or None.  connect_expires_at: … be connected.
-    read_within, write_within: seconds that the other side may keep us waiting at a time, or None.
+    expires_at: the instant by which the exchange must be over, or None.
+    connect_expires_at: the instant by which it must be connected, or None.
+    read_within, write_within: seconds that one read or one write may wait, or None.
     """
 
     def __init__(
@@ -67,21 +59,30 @@ class IoTimeouts(Urllib3Timeout):
         self.read_within = read_within
         self.write_within = write_within
 
+    @classmethod
+    def starting(cls, timeout: Timeout, started: float) -> IoTimeouts:
+        """The limits of an exchange that began at the instant `started`."""
+        expires_at = None if timeout.total is None else started + timeout.total
+        connect_expires_at = None if timeout.connect is None else started + timeout.connect
+        if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):
+            connect_expires_at = expires_at
+        return cls(expires_at, connect_expires_at, timeout.read, timeout.write)
 
-def _left(expires_at: float | None, within: float | None = None) -> float | None:
-    """Seconds that an operation may take. Raises TimeoutError when there are none."""
+
+def seconds_left(expires_at: float | None, within: float | None = None) -> float | None:
+    """The seconds that an operation may take, or None. Raises TimeoutError when none are left."""
     if expires_at is None:
         return within
     left = expires_at - time.monotonic()
     if left <= 0:
-        raise TimeoutError("the time is over")
+        raise TimeoutError("timed out")
     return left if within is None or left < within else within
 
 
 class Connection(ReceiveBuffer):
-    """One socket, the bytes that came from it, and what is known of it.
+    """One socket, and the bytes that were received from it.
 
-    served: exchanges so far.   idle_since: instant at which the last one ended.
+    served: exchanges so far.   idle_since: the instant at which the last one ended.
     """
 
     def __init__(self, sock: Any, expires_at: float | None, limits: HeadLimits) -> None:
@@ -90,18 +91,18 @@ class Connection(ReceiveBuffer):
         self.served = 0
         self.idle_since = 0.0
         self._pid = os.getpid()
-        self._ends_at = expires_at
+        self._expires_at = expires_at
         self._read_within: float | None = None
         self._write_within: float | None = None
 
-    def begin(self, bounds: IoTimeouts) -> None:
-        """Take the bounds of the coming exchange."""
-        self._ends_at = bounds.expires_at
-        self._read_within, self._write_within = bounds.read_within, bounds.write_within
+    def set_timeouts(self, timeouts: IoTimeouts) -> None:
+        """Use these limits from now on."""
+        self._expires_at = timeouts.expires_at
+        self._read_within, self._write_within = timeouts.read_within, timeouts.write_within
 
     def receive(self) -> bytes:
-        """Some bytes, within the bounds of the exchange."""
-        self.sock.settimeout(_left(self._ends_at, self._read_within))
+        """Some bytes, within the limits of the exchange."""
+        self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
         return self._receive_some()
 
     def _receive_some(self) -> bytes:
@@ -109,23 +110,23 @@ class Connection(ReceiveBuffer):
             data: bytes = self.sock.recv(_PIECE)
             return data
         except ssl.SSLEOFError as error:
-            if error.reason == "UNEXPECTED_EOF_WHILE_READING":  # no farewell: many servers leave it out
+            if error.reason == "UNEXPECTED_EOF_WHILE_READING":  # no close_notify: many servers omit it
                 return b""
             raise  # a reset
 
     def send(self, data: bytes | memoryview) -> None:
-        """Send bytes; each part of them that the kernel takes has the time of a write."""
+        """Send bytes. The write timeout applies to each part that the kernel accepts."""
         view = memoryview(data)
         while view:
-            self.sock.settimeout(_left(self._ends_at, self._write_within))
+            self.sock.settimeout(seconds_left(self._expires_at, self._write_within))
             view = view[self.sock.send(view) :]
 
     def send_unless_answered(self, chunks: Iterable[bytes | memoryview]) -> bool:
-        """Send a body, listening the while; False when an answer came before all of it had left.
+        """Send a body while listening; False when a response came before all of it was sent.
 
-        A server that refuses an upload says so and stops reading: who only wrote would wait for ever.
+        A server that rejects an upload responds and stops reading: a client that only writes would wait forever.
         """
-        if isinstance(self.sock, SSLTransport):  # it loses bytes where it may not wait
+        if isinstance(self.sock, SSLTransport):  # it loses bytes when it is not allowed to wait
             for chunk in chunks:
                 self.send(chunk)
             return True
@@ -133,7 +134,7 @@ class Connection(ReceiveBuffer):
         for chunk in chunks:
             view = memoryview(chunk)
             while view:
-                within = _left(self._ends_at, self._write_within)
+                within = seconds_left(self._expires_at, self._write_within)
                 if is_readable(self.sock) and self._is_answered():
                     return False
                 try:
@@ -149,131 +150,32 @@ class Connection(ReceiveBuffer):
     def _is_answered(self) -> bool:
         try:
             data = self._receive_some()
-        except (BlockingIOError, ssl.SSLWantReadError):  # nothing but a record of TLS's own
+        except (BlockingIOError, ssl.SSLWantReadError):  # only a record of the TLS protocol itself
             return False
         self.add(data)
         self.skip_interim_heads()
         return not data or not self.may_be_interim
 
-    def is_reusable(self, idle_at_most: float, requests_at_most: int) -> bool:
-        """Whether it may serve another exchange: young, and silent since the last one."""
-        if self.served >= requests_at_most or time.monotonic() - self.idle_since > idle_at_most:
+    def is_reusable(self, max_idle: float, max_requests: int) -> bool:
+        """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
+        if self.served >= max_requests or time.monotonic() - self.idle_since > max_idle:
             return False
         if isinstance(self.sock, SSLTransport) and self.sock.incoming.pending:  # it reads ahead
             return False
-        return not is_readable(self.sock)  # closed by the server, or bytes that nobody asked for
+        return not is_readable(self.sock)  # readable: closed by the server, or bytes outside any exchange
 
     def close(self) -> None:
         """Close the socket."""
         self.sock.close()
 
     def abort(self) -> None:
-        """Close the socket in mid-response, and wake the thread that reads from it, if another one does."""
-        if os.getpid() == self._pid:  # a forked child must not end what its parent goes on with
+        """Close the socket in mid-response, and wake another thread that is reading from it."""
+        if os.getpid() == self._pid:  # a forked child must not shut down a connection that its parent uses
             sock: Any = self.sock
             if isinstance(sock, SSLTransport):
                 sock = sock.socket.sock  # type: ignore[attr-defined]  # an _OuterSocket
             try:
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not TLS's own, which takes its state away
-            except OSError:  # the other side was first
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)  # an SSLSocket's own drops its TLS state
+            except OSError:  # the server closed it first
                 pass
         self.sock.close()
-
-
-def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, bounds: IoTimeouts) -> Connection:
-    """A connection to the origin, by way of the proxy where there is one, within the time to connect."""
-    expires_at = bounds.connect_expires_at
-    tls, egress, limits = settings.tls, settings.egress, settings.head_limits
-    sock: Any
-    if isinstance(proxy, SocksProxy):
-        sock = _connect_by_socks(url, proxy, egress, expires_at)
-    elif proxy is None:
-        sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at)
-    else:
-        sock = _connect_to_any(resolve(proxy.address.host, proxy.address.port, _left(expires_at)), expires_at)
-    try:
-        if isinstance(proxy, HttpProxy):
-            if proxy.address.scheme == "https":
-                sock = _secured(sock, proxy.address.host, tls, expires_at)
-            if url.scheme == "https":
-                _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
-        if url.scheme == "https":
-            sock = _secured(sock, url.host, tls, expires_at)
-        return Connection(sock, expires_at, limits)
-    except BaseException:
-        sock.close()
-        raise
-
-
-def _addresses(url: Url, egress: EgressPolicy | None, expires_at: float | None) -> list[Address]:
-    found = resolve(url.host, url.port, _left(expires_at))
-    return permitted(found, address_text, url.host, url.port, egress)
-
-
-def _connect_by_socks(
-    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, expires_at: float | None
-) -> socket.socket:
-    host = url.host
-    if not proxy.resolves:
-        try:
-            host = destination(_addresses(url, egress, expires_at))
-        except (OSError, UnicodeError) as error:  # of our own resolver, and not of the proxy
-            raise PhaseError(Phase.CONNECT, error) from None
-    sock = _connect_to_any(resolve(proxy.host, proxy.port, _left(expires_at)), expires_at)
-    try:
-        open_by_socks(sock, proxy, host, url.port, lambda: _left(expires_at))
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _connect_to_any(addresses: list[Address], expires_at: float | None) -> socket.socket:
-    sock = connect_to_any(addresses, _left(expires_at))
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-class _OuterSocket:
-    """The TLS socket to a proxy, under TLS to the origin: what is one step up there takes many down here.
-
-    So a timeout that is set is that of all steps until the next one is set, and not of each.
-    """
-
-    def __init__(self, sock: ssl.SSLSocket, expires_at: float | None) -> None:
-        self.sock = sock
-        self._ends_at = expires_at
-
-    def settimeout(self, seconds: float | None) -> None:
-        self._ends_at = None if seconds is None else time.monotonic() + seconds
-
-    def recv(self, amount: int) -> bytes:
-        self.sock.settimeout(_left(self._ends_at))
-        return self.sock.recv(amount)
-
-    def sendall(self, data: bytes) -> None:
-        self.sock.settimeout(_left(self._ends_at))
-        self.sock.sendall(data)
-
-    def fileno(self) -> int:
-        return self.sock.fileno()
-
-    def close(self) -> None:
-        self.sock.close()
-
-
-def _secured(sock: Any, host: str, tls: TlsSettings, expires_at: float | None) -> Any:
-    sock.settimeout(_left(expires_at))  # bounds the handshake as a whole
-    if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(_OuterSocket(sock, expires_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
-    return tls.context.wrap_socket(
-        sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
-    )
-
-
-def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
-    target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
-    connection.send(request_head("CONNECT", target, target, proxy.fields))
-    head = read_head(connection)
-    if head.status != 200:
-        raise ProxyRefusedError(f"{head.status} {head.reason}".strip())

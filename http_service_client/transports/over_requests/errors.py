@@ -1,19 +1,23 @@
-"""What the errors of requests and urllib3 mean. Mocks raise them; our own pools raise what the socket raised."""
+"""Translates the errors of requests and urllib3. Mocks raise them; our own pools raise the socket's errors."""
 
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator
 from socket import gaierror
 
 import requests.exceptions as rex
 import urllib3.exceptions as uex
 
-from ...errors import innermost
+from ...core.timeouts import TIMER_SLACK, Timeout
+from ...errors import Failure, innermost
 from ...http.http1.errors import CutShortError, NotHttpError
-from ..failures import Phase, UnsendableError
+from ...http.messages import HttpRequest
+from ..failures import Phase, UnsendableError, failure_of
+from .connection import IoTimeouts
 
-__all__ = ["ERRORS", "translate_error"]
+__all__ = ["ERRORS", "failure_from", "translate_error"]
 
 ERRORS = (NotHttpError, rex.RequestException, uex.HTTPError, uex.ProxySchemeUnsupported, OSError)
 
@@ -34,7 +38,7 @@ _PHASES: tuple[tuple[tuple[type[Exception], ...], Phase], ...] = (
     ((rex.ConnectTimeout, uex.ConnectTimeoutError, *_NO_CONNECTION, *_TLS), Phase.CONNECT),
 )
 
-# The first row that fits, where there is no builtin error beneath.
+# The first row that matches is used, where there is no builtin error beneath.
 _MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Exception]], ...] = (
     (_UNSENDABLE, UnsendableError),
     (_TLS, ssl.SSLError),
@@ -47,8 +51,22 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Exception]], ...] = (
 )
 
 
+def failure_from(
+    phase: Phase,
+    error: BaseException,
+    request: HttpRequest,
+    timeout: Timeout,
+    timeouts: IoTimeouts,
+    proxy: str | None = None,
+) -> Failure:
+    """The failure for an error of requests, urllib3 or a socket."""
+    phase, error = translate_error(phase, error)
+    timed_out = timeouts.expires_at is not None and time.monotonic() >= timeouts.expires_at - TIMER_SLACK
+    return failure_of(phase, error, request, timeout, timed_out, proxy)
+
+
 def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase and the builtin error behind an error of requests or urllib3."""
+    """The phase, and the builtin error beneath an error of requests or urllib3."""
     if isinstance(error, NotHttpError):
         return phase, error
     links = list(_links(error))
@@ -65,7 +83,7 @@ def translate_error(phase: Phase, error: BaseException) -> tuple[Phase, BaseExce
 
 
 def _links(error: BaseException) -> Iterator[BaseException]:
-    """The error and those that it wraps."""
+    """The error and the errors that it wraps."""
     yield error
     for link in (getattr(error, "reason", None), *error.args):
         if isinstance(link, BaseException) and link is not error:

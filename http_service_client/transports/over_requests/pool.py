@@ -1,8 +1,8 @@
-"""Pools of the blocking transport: a connection is used by one exchange at a time, and kept for more.
+"""Pools of the blocking transport: a connection serves one exchange at a time, and is kept for the next.
 
-requests sees a pool through `urlopen` alone, which raises `PhaseError` and nothing else: neither an
-OSError nor urllib3's, it passes through `HTTPAdapter.send` unchanged and says in which phase it happened.
-So what became of a request is known, not guessed.
+requests uses a pool through `urlopen` only, which raises `PhaseError` and nothing else. It is neither an OSError
+nor urllib3's, so it passes through `HTTPAdapter.send` unchanged, and it names the phase. So what happened to a
+request is known, not guessed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
-from .connection import Connection, IoTimeouts, PhaseError, connect
+from .connection import Connection, IoTimeouts, PhaseError
+from .connector import connect
 
 __all__ = ["Pool", "Urllib3StyleResponse"]
 
-_PIECE = 64 * 1024  # bytes handed to the kernel at a time
+_PIECE = 64 * 1024  # bytes passed to the kernel at a time
 
 
 class Pool:
-    """The connections to one origin, directly or by way of one proxy.
+    """The connections to one origin, direct or through one proxy.
 
-    How many may be in use is the core's to decide; what came back is kept for its time.
+    The core limits how many are in use; a released connection is kept until it has been idle for too long.
     """
 
     def __init__(self, url: Url, proxy: Proxy | None, settings: TransportSettings) -> None:
@@ -41,7 +42,7 @@ class Pool:
         self._host = url.origin.partition("://")[2]
         self._proxy = proxy
         self._settings = settings
-        self._kept_for = settings.keep_alive_timeout
+        self._max_idle = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._idle: deque[Connection] = deque()
         self._is_closed = False
@@ -58,15 +59,15 @@ class Pool:
         chunked: bool = False,
         **options: Any,
     ) -> Urllib3StyleResponse:
-        """One exchange, up to the end of the response's headers. Raises PhaseError alone.
+        """One exchange, up to the end of the response's headers. Raises PhaseError only.
 
-        The signature is urllib3's, as far as `HTTPAdapter.send` makes use of it.
+        The signature is that of urllib3, as far as `HTTPAdapter.send` uses it.
         """
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
             connection = self._acquire_idle() or connect(self._url, self._proxy, self._settings, timeout)
-            connection.begin(timeout)
+            connection.set_timeouts(timeout)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
             phase = Phase.RECEIVE
@@ -96,38 +97,38 @@ class Pool:
         return request_head(method, target, self._host, fields)
 
     def _acquire_idle(self) -> Connection | None:
-        """An idle connection that is fit for use: the one used last, for it is the likeliest to be so."""
+        """A reusable idle connection: the most recently used one, since it is the likeliest to be alive."""
         while self._idle:
             try:
                 connection = self._idle.pop()
-            except IndexError:  # another thread was first
+            except IndexError:  # another thread took it
                 return None
-            if connection.is_reusable(self._kept_for, self._max_requests):
+            if connection.is_reusable(self._max_idle, self._max_requests):
                 return connection
             connection.close()
         return None
 
     def release(self, connection: Connection) -> None:
-        """Keep a connection that has read its response to the end."""
+        """Keep a connection whose response was read to the end."""
         if connection.served >= self._max_requests:
             connection.close()
             return
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
-        if self._is_closed:  # before, or in the meantime
+        if self._is_closed:  # before this release, or during it
             _close_all(self._idle)
 
     def drop_stale(self) -> None:
-        """Close the idle connections that nobody has used for their time."""
-        oldest = time.monotonic() - self._kept_for
+        """Close the connections that have been idle for too long."""
+        oldest = time.monotonic() - self._max_idle
         try:
             while self._idle[0].idle_since < oldest:
                 self._idle.popleft().close()
-        except IndexError:  # none is left; another thread may have taken it
+        except IndexError:  # none is left, or another thread took the last one
             return
 
     def close(self) -> None:
-        """Close the idle connections; one in use is closed when it comes back."""
+        """Close the idle connections; one in use is closed when it is released."""
         self._is_closed = True
         _close_all(self._idle)
 
@@ -141,7 +142,7 @@ def _close_all(idle: deque[Connection]) -> None:
 
 
 def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool:
-    """Send the request; whether all of it has left."""
+    """Send the request; whether all of it was sent."""
     try:
         if body is None:
             connection.send(head)
@@ -153,7 +154,7 @@ def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool
         connection.send(head)
         return connection.send_unless_answered(_framed([body] if isinstance(body, bytes) else body, chunked))
     except (BrokenPipeError, ConnectionResetError):
-        return False  # the server may have answered before it hung up: the answer says why
+        return False  # the server may have responded before it closed, and the response says why
 
 
 def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryview]:
@@ -165,7 +166,7 @@ def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryvi
             break
         except Exception as error:
             raise BodySourceError(error) from None
-        for start in range(0, len(chunk), _PIECE):  # chunks of the size that the other world makes
+        for start in range(0, len(chunk), _PIECE):  # the size of the chunks over aiohttp
             piece = chunk[start : start + _PIECE]
             yield b"".join((b"%x\r\n" % len(piece), piece, b"\r\n")) if chunked else piece
     if chunked:
@@ -173,7 +174,7 @@ def _framed(chunks: Iterable[bytes], chunked: bool) -> Iterator[bytes | memoryvi
 
 
 class Urllib3StyleResponse:
-    """A response as requests wants it from urllib3: its head, and a body to read. Undecoded."""
+    """A response as requests expects it from urllib3: its head, and an undecoded body to read."""
 
     version = 11
 
@@ -185,32 +186,32 @@ class Urllib3StyleResponse:
         self._body = body
         self._connection: Connection | None = connection
         self._pool = pool
-        self._let_go_if_complete()
+        self._release_if_complete()
 
-    def bound(self, bounds: IoTimeouts) -> None:
-        """Take other bounds for the reads to come."""
+    def set_timeouts(self, timeouts: IoTimeouts) -> None:
+        """Use these limits for the next reads."""
         if self._connection is not None:
-            self._connection.begin(bounds)
+            self._connection.set_timeouts(timeouts)
 
     def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
-        """The next piece, however large; b"" at the end."""
+        """The next piece, of any size; b"" at the end."""
         if self._connection is None:
             if self._body.is_complete:
                 return b""
-            raise _closed_under_the_read()
+            raise _closed_during_read()
         try:
             piece = self._body.read()
         except (OSError, NotHttpError):
             if self._connection is None:
-                raise _closed_under_the_read() from None
+                raise _closed_during_read() from None
             self.close()
             raise
         except BaseException:
             self.close()
             raise
-        if self._connection is None:  # what looks like the end of the body is none
-            raise _closed_under_the_read()
-        self._let_go_if_complete()
+        if self._connection is None:  # closed by another thread: this is not the end of the body
+            raise _closed_during_read()
+        self._release_if_complete()
         return piece
 
     def stream(self, amount: int | None = None, decode_content: bool = False) -> Iterator[bytes]:
@@ -219,16 +220,16 @@ class Urllib3StyleResponse:
             yield piece
 
     def close(self) -> None:
-        """Close the connection, unless it went back to the pool."""
+        """Close the connection, unless it is back in the pool."""
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.abort()
 
     def release_conn(self) -> None:
-        """As `close`: what was not read to its end is of no use to anybody."""
+        """As `close`: a connection whose response was not read to the end cannot be reused."""
         self.close()
 
-    def _let_go_if_complete(self) -> None:
+    def _release_if_complete(self) -> None:
         if not self._body.is_complete:
             return
         if self._head.is_last:
@@ -239,5 +240,5 @@ class Urllib3StyleResponse:
                 self._pool.release(connection)
 
 
-def _closed_under_the_read() -> ConnectionAbortedError:
+def _closed_during_read() -> ConnectionAbortedError:
     return ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))

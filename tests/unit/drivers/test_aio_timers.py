@@ -75,7 +75,7 @@ def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, fl
         loop.go_on_until(then)
         waiter: Any = waiters[index]
         if not is_end:
-            due[index] = timers.set(then, waits[index][1], waiter)
+            due[index] = timers.schedule(then, waits[index][1], waiter)
         elif not waiter.done():
             due[index].pop(waiter, None)
             waiter.told_at = -1.0  # its result is here
@@ -95,7 +95,7 @@ def test_waits_that_end_in_time_share_a_timer() -> None:
     for number in range(10_000):
         loop.go_on_until(number / 10_000)
         waiter: Any = Waiter(loop)
-        due = timers.set(loop.now, 30, waiter)
+        due = timers.schedule(loop.now, 30, waiter)
         due.pop(waiter)
         assert not due
     assert loop.timers == 1
@@ -108,7 +108,7 @@ def test_waits_with_an_hour_to_go_leave_no_more_than_a_minute_of_seconds() -> No
     for number in range(1000):
         loop.go_on_until(number)
         waiter: Any = Waiter(loop)
-        timers.set(loop.now, 3600, waiter).pop(waiter)
+        timers.schedule(loop.now, 3600, waiter).pop(waiter)
     assert len(timers._by_second) <= 61
     assert len(loop._due) <= 61
 
@@ -118,7 +118,7 @@ def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> Non
 
     loop: Any = HandMadeLoop()
     waiter: Any = Waiter(loop)
-    due = TimerWheel(loop).set(loop.now, 0.9, waiter)
+    due = TimerWheel(loop).schedule(loop.now, 0.9, waiter)
     loop.go_on_until(0.1)
     due.pop(waiter)
     seen = weakref.ref(waiter)
@@ -138,7 +138,7 @@ def test_a_wait_does_not_keep_the_context_of_its_task() -> None:
         kept = Kept()
         variable.set(kept)
         waiter = timers.loop.create_future()
-        timers.set(timers.loop.time(), 30, waiter).pop(waiter)
+        timers.schedule(timers.loop.time(), 30, waiter).pop(waiter)
         return weakref.ref(kept)
 
     async def main() -> bool:
@@ -156,7 +156,7 @@ def test_on_a_real_loop() -> None:
         loop = asyncio.get_running_loop()
         timers, waiter = TimerWheel(loop), loop.create_future()
         began = loop.time()
-        timers.set(began, 0.05, waiter)
+        timers.schedule(began, 0.05, waiter)
         return await waiter, loop.time() - began
 
     told, after = asyncio.run(wait())

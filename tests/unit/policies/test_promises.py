@@ -27,7 +27,8 @@ from http_service_client import (
     SentState,
 )
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
-from kit.fakes import REFUSED, RESET, FakeClock, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import REFUSED, RESET, URL, FakeClock, Harness
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
 KEY = {"Idempotency-Key": "order-42"}
 
@@ -58,18 +59,18 @@ def test_the_error_admits_the_worst_over_all_attempts(
     front_end: FrontEnd, script: list[Any], error: type[Exception], state: SentState
 ) -> None:
     """Refused at last, but perhaps processed before: to charge again would be a second charge."""
-    bench = Harness(front_end, *script)
-    guarded = policy_of(2).apply(front_end.calling(bench.client, "POST", json={}, headers=KEY))
+    harness = Harness(front_end, *script)
+    guarded = policy_of(2).apply(harness.calling("POST", json={}, headers=KEY))
     with pytest.raises(error) as raised:
         front_end.run(guarded)
-    assert (bench.sends, raised.value.sent_state) == (2, state)
+    assert (harness.sends, raised.value.sent_state) == (2, state)
 
 
 def test_an_error_of_one_s_own_carries_it_in_its_cause(front_end: FrontEnd) -> None:
     """`raise PaymentError from error`: the cause admits it."""
-    bench = Harness(front_end, RESET, REFUSED)
+    harness = Harness(front_end, RESET, REFUSED)
 
-    calling = front_end.calling(bench.client, "POST", json={}, headers=KEY)
+    calling = harness.calling("POST", json={}, headers=KEY)
 
     def body() -> None:
         try:
@@ -87,71 +88,71 @@ def test_an_error_of_one_s_own_carries_it_in_its_cause(front_end: FrontEnd) -> N
 @pytest.mark.parametrize("first", [RESET, 503], ids=["error", "response"])
 def test_a_circuit_that_opens_does_not_hide_the_outcome_before(front_end: FrontEnd, first: Any) -> None:
     """The caller gets what became of the request that was sent, as from the client's own retries."""
-    bench = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
-    guarded = policy_of(3).apply(front_end.calling(bench.client, "POST", json={}, headers=KEY))
+    harness = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
+    guarded = policy_of(3).apply(harness.calling("POST", json={}, headers=KEY))
     if first == 503:
         assert front_end.run(guarded).status_code == 503
     else:
         with pytest.raises(ConnectionLostError) as raised:
             front_end.run(guarded)
         assert raised.value.sent_state is SentState.MAYBE_PROCESSED
-    assert bench.sends == 1
+    assert harness.sends == 1
 
 
 def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) -> None:
     """There is no outcome before it."""
-    bench = Harness(front_end, 200)
-    bench.request()
-    bench.state.breaker.isolate()
+    harness = Harness(front_end, 200)
+    harness.request()
+    harness.state.breaker.isolate()
     with pytest.raises(CircuitOpenError):
-        front_end.run(policy_of(3).apply(front_end.calling(bench.client)))
+        front_end.run(policy_of(3).apply(harness.calling()))
 
 
 # One key for the operation.
 
 
-def keys_sent(bench: Harness) -> list[str]:
-    return [request.headers["Idempotency-Key"] for request in bench.transport.sent]
+def keys_sent(harness: Harness) -> list[str]:
+    return [request.headers["Idempotency-Key"] for request in harness.transport.sent]
 
 
 def test_the_automatic_key_is_the_same_in_each_attempt(front_end: FrontEnd) -> None:
     """A server that processed the first one recognises the second."""
-    bench = Harness(front_end, RESET, RESET, 201, auto_idempotency_key=True)
-    guarded = policy_of(3).apply(front_end.calling(bench.client, "POST", json={"amount": 25}))
+    harness = Harness(front_end, RESET, RESET, 201, auto_idempotency_key=True)
+    guarded = policy_of(3).apply(harness.calling("POST", json={"amount": 25}))
     assert front_end.run(guarded).status_code == 201
-    assert len(set(keys_sent(bench))) == 1
+    assert len(set(keys_sent(harness))) == 1
     front_end.run(guarded)
-    assert len(set(keys_sent(bench))) == 2  # another operation
+    assert len(set(keys_sent(harness))) == 2  # another operation
 
 
 def test_two_requests_of_one_attempt_have_two_keys(front_end: FrontEnd) -> None:
     """Other bodies, and equal ones as well: both are meant to happen. A repetition finds each its key again."""
-    bench = Harness(
+    harness = Harness(
         front_end, 201, 201, RESET, 201, 201, 201, auto_idempotency_key=True, enable_circuit_breaker=False
     )
 
     def body() -> None:
         for amount in (1, 1, 2):
-            front_end.request(bench.client, "POST", json={"amount": amount})
+            front_end.request(harness.client, "POST", URL, json={"amount": amount})
 
     policy_of(2).call(body)
-    first, second, third, *again = keys_sent(bench)
+    first, second, third, *again = keys_sent(harness)
     assert len({first, second, third}) == 3
     assert again == [first, second, third]
 
 
 def test_a_function_that_remembers_what_was_done_keeps_the_keys_apart(front_end: FrontEnd) -> None:
     """The second item never gets the key of the first, which would make the server answer for the first."""
-    bench = Harness(front_end, 201, RESET, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
+    harness = Harness(front_end, 201, RESET, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
     left = [1, 2]
 
     def body() -> None:
         while left:
-            front_end.request(bench.client, "POST", json={"item": left[0]})
+            front_end.request(harness.client, "POST", URL, json={"item": left[0]})
             left.pop(0)
 
     policy_of(2).call(body)
-    first, second, again = keys_sent(bench)
+    first, second, again = keys_sent(harness)
     assert first != second
     assert again == second
 
@@ -205,36 +206,36 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
 
 def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEnd) -> None:
     """So retries stay bounded for the origin, whichever level makes them."""
-    bench = Harness(
+    harness = Harness(
         front_end,
         RESET,
         retry_budget_config={"ratio": 0.0, "min_per_second": 0.1},
         enable_circuit_breaker=False,
     )
-    guarded = policy_of(5).apply(front_end.calling(bench.client))
+    guarded = policy_of(5).apply(harness.calling())
     with pytest.raises(ConnectionLostError):
         front_end.run(guarded)
-    assert bench.sends == 2
-    assert bench.state.budget.balance == 0
+    assert harness.sends == 2
+    assert harness.state.budget.balance == 0
 
 
 def test_a_refused_repetition_is_refunded(front_end: FrontEnd) -> None:
     """It was never made."""
-    bench = Harness(front_end, 503, circuit_breaker_config={"failure_threshold": 1})
-    bench.request()
-    before = bench.state.budget.balance
-    bench.client.get_circuit_breaker("https://api.example.com").reset()  # type: ignore[union-attr]
-    front_end.run(policy_of(3).apply(front_end.calling(bench.client)))
-    assert bench.state.budget.balance >= before
+    harness = Harness(front_end, 503, circuit_breaker_config={"failure_threshold": 1})
+    harness.request()
+    before = harness.state.budget.balance
+    harness.client.get_circuit_breaker("https://api.example.com").reset()  # type: ignore[union-attr]
+    front_end.run(policy_of(3).apply(harness.calling()))
+    assert harness.state.budget.balance >= before
 
 
 def test_the_client_s_listener_and_metrics_see_the_retries(front_end: FrontEnd) -> None:
     """With the key of the call that failed, and the cause."""
-    bench = Harness(front_end, RESET, 503, 503, enable_circuit_breaker=False)
-    front_end.run(policy_of(3).apply(front_end.calling(bench.client)))
+    harness = Harness(front_end, RESET, 503, 503, enable_circuit_breaker=False)
+    front_end.run(policy_of(3).apply(harness.calling()))
     of_the_policy = [
         event
-        for event in bench.events
+        for event in harness.events
         if isinstance(event, (RetryScheduled, RetryStopped)) and event.attempt > 0
     ]
     scheduled = [event for event in of_the_policy if isinstance(event, RetryScheduled)]
@@ -257,14 +258,14 @@ def test_a_policy_is_pickled_without_its_live_budget() -> None:
 # What an exception stems from.
 
 
-def paying(front_end: FrontEnd, bench: Harness, how: str) -> Callable[[], None]:
+def paying(front_end: FrontEnd, harness: Harness, how: str) -> Callable[[], None]:
     """Pays, writes a failure down at a service that is well, and raises an error of its own."""
 
     def pay() -> None:
         try:
-            front_end.request(bench.client, "POST", "https://pay.example.com/").raise_for_status()
+            front_end.request(harness.client, "POST", "https://pay.example.com/").raise_for_status()
         except HttpStatusError as error:
-            front_end.request(bench.client, "POST", "https://audit.example.com/")
+            front_end.request(harness.client, "POST", "https://audit.example.com/")
             if how == "cause":
                 raise PaymentError from error
             raise PaymentError  # noqa: B904  # the context is what is tested
@@ -276,22 +277,22 @@ def paying(front_end: FrontEnd, bench: Harness, how: str) -> Callable[[], None]:
 def test_an_exception_is_judged_by_what_it_stems_from(front_end: FrontEnd, how: str) -> None:
     """Not by the last call inside, which wrote the failure down and succeeded."""
     script = [HttpResponse(503), HttpResponse(200)] * 8
-    bench = Harness(front_end, *script, enable_circuit_breaker=False, enable_retry_policy=False)
+    harness = Harness(front_end, *script, enable_circuit_breaker=False, enable_retry_policy=False)
     breaker = CircuitBreakerPolicy(failure_threshold=3)
     guarded = policy_of(3, RetryCondition.on_status_codes([503])).apply(
-        breaker.apply(paying(front_end, bench, how))
+        breaker.apply(paying(front_end, harness, how))
     )
     with pytest.raises(PaymentError):
         guarded()
     assert breaker.state is CircuitBreakerState.OPEN
-    assert [request.url for request in bench.transport.sent].count("https://pay.example.com/") == 3
+    assert [request.url for request in harness.transport.sent].count("https://pay.example.com/") == 3
 
 
 @pytest.mark.parametrize("status", [404, 503])
 def test_two_calls_at_once_do_not_answer_for_each_other(status: int) -> None:
     """The one whose error is raised is judged, not the one that ended last."""
-    bench = Harness(
-        Tasks(),
+    harness = Harness(
+        AsyncioFrontEnd(),
         *[lambda r: (status if "bad" in r.url else 200, {})],
         enable_retry_policy=False,
         enable_circuit_breaker=False,
@@ -299,11 +300,11 @@ def test_two_calls_at_once_do_not_answer_for_each_other(status: int) -> None:
     breaker = CircuitBreakerPolicy(failure_threshold=99)
 
     async def bad() -> None:
-        (await bench.client.get_async("https://bad.example.com/")).raise_for_status()
+        (await harness.client.get_async("https://bad.example.com/")).raise_for_status()
 
     async def good() -> None:
         for _ in range(5):
-            await bench.client.get_async("https://good.example.com/")
+            await harness.client.get_async("https://good.example.com/")
 
     @breaker.apply
     async def both() -> None:
@@ -396,12 +397,12 @@ class TestGroups:
         self, front_end: FrontEnd, status: int, failures: int
     ) -> None:
         """A 404 in a task group is no failure of the service."""
-        bench = Harness(front_end, status, enable_retry_policy=False)
+        harness = Harness(front_end, status, enable_retry_policy=False)
         breaker = CircuitBreakerPolicy(failure_threshold=9)
 
         def failing() -> None:
             try:
-                front_end.request(bench.client, "GET").raise_for_status()
+                front_end.request(harness.client, "GET", URL).raise_for_status()
             except HttpStatusError as error:
                 raise ExceptionGroup("all", [error]) from None  # noqa: F821
 
@@ -437,23 +438,23 @@ def test_a_listener_of_a_circuit_that_raises_changes_nothing(
 
 def test_a_listener_of_a_call_s_circuit_that_raises_changes_nothing(front_end: FrontEnd) -> None:
     """A POST that was answered by 503 returns the 503."""
-    bench = Harness(front_end, 503)
+    harness = Harness(front_end, 503)
     policy = CircuitBreakerPolicy(failure_threshold=1, on_change=raising)
-    assert bench.request("POST", circuit_breaker=policy).status_code == 503
+    assert harness.request("POST", circuit_breaker=policy).status_code == 503
 
 
 def test_a_slow_listener_does_not_delay_the_next_attempt(front_end: FrontEnd) -> None:
     """Its time is part of the wait, so a wait that fits into the deadline still does."""
-    bench = Harness(front_end, 503, 200, retry_policy_config={"initial_delay": 0.4, "jitter": "none"})
+    harness = Harness(front_end, 503, 200, retry_policy_config={"initial_delay": 0.4, "jitter": "none"})
 
     def listen(event: Any) -> None:
         if isinstance(event, RetryScheduled):
-            bench.clock.now += 0.3
+            harness.clock.now += 0.3
 
-    bench.client._call_builder._listener = listen
-    started = bench.clock.now
-    assert bench.request(total_timeout=0.5).status_code == 200
-    assert bench.clock.now - started == pytest.approx(0.4)
+    harness.client._call_builder._listener = listen
+    started = harness.clock.now
+    assert harness.request(total_timeout=0.5).status_code == 200
+    assert harness.clock.now - started == pytest.approx(0.4)
 
 
 @pytest.mark.parametrize("where", ["call", "function"])
@@ -461,14 +462,14 @@ def test_a_predicate_that_raises_takes_nothing_away(
     front_end: FrontEnd, where: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A 201 that a condition cannot judge is returned, and the condition's error is logged."""
-    bench = Harness(front_end, 201)
+    harness = Harness(front_end, 201)
     condition = RetryCondition.on_result(raising)
     with caplog.at_level(logging.ERROR):
         if where == "call":
-            response = bench.request("POST", retry_policy=policy_of(3, condition))
+            response = harness.request("POST", retry_policy=policy_of(3, condition))
         else:
-            response = front_end.run(policy_of(3, condition).apply(front_end.calling(bench.client, "POST")))
-    assert (response.status_code, bench.sends) == (201, 1)
+            response = front_end.run(policy_of(3, condition).apply(harness.calling("POST")))
+    assert (response.status_code, harness.sends) == (201, 1)
     assert "raised an exception; it counts as not holding" in caplog.text
 
 
@@ -477,14 +478,14 @@ def test_a_predicate_that_raises_takes_nothing_away(
 
 def test_changes_of_a_circuit_that_a_call_brings_reach_the_client(front_end: FrontEnd) -> None:
     """`on_event`, the metrics and the list of states know it."""
-    bench = Harness(front_end, 503, enable_retry_policy=False)
+    harness = Harness(front_end, 503, enable_retry_policy=False)
     policy = CircuitBreakerPolicy(failure_threshold=1, name="partner")
     for _ in range(2):  # the same client subscribes once
         if policy.state is CircuitBreakerState.CLOSED:
-            bench.request(circuit_breaker=policy)
-    changes = [event for event in bench.events if type(event).__name__ == "StateChange"]
+            harness.request(circuit_breaker=policy)
+    changes = [event for event in harness.events if type(event).__name__ == "StateChange"]
     assert [(change.key, change.new) for change in changes] == [("partner", CircuitBreakerState.OPEN)]
-    assert bench.client.get_circuit_breaker_states()["partner"] == "open"
+    assert harness.client.get_circuit_breaker_states()["partner"] == "open"
 
 
 def test_a_client_that_is_gone_is_not_told() -> None:

@@ -1,0 +1,210 @@
+"""The time limits of an exchange over aiohttp, and the phase in which it ended.
+
+aiohttp rounds long timeouts up to whole seconds, and bounds an upload by the total timeout only. Here one object
+cuts an exchange on time and knows its phase.
+
+What is private to asyncio here: `_ssl_protocol` of a TLS transport, and `_transport` of that protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from types import TracebackType
+from typing import Any
+
+import aiohttp
+
+from ...core.timeouts import Timeout
+from ...http.proxies.urls import Proxy
+from ..failures import Phase
+
+__all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange", "raw_transport", "write_buffer_size"]
+
+_PIECE = 64 * 1024
+
+
+@lru_cache(maxsize=64)
+def _client_timeout(read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=read)
+
+
+class ExchangeTimer:
+    """The time limits of one exchange: a context manager that cancels its own task when one is reached.
+
+    Its own cancellation becomes a `TimeoutError`; any other passes through.
+    phase: how far the exchange got; the worst case until the connector reports it.
+    timed_out: whether the time for the whole exchange has run out.
+    source_error: the exception raised by the source of the request's body, or None.
+    connection: the aiohttp protocol in use, or None before there is one.
+    proxy: the proxy in use, or None.   started: the loop's time when the exchange began; None for now.
+    """
+
+    def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task: Any = asyncio.current_task()
+        self._started = self._loop.time() if started is None else started
+        self._timeout = timeout
+        self._handles: dict[str, asyncio.TimerHandle] = {}
+        self._cut: str | None = None
+        self._cancels = 0
+        self._uploads = self._is_answered = False
+        self.proxy = proxy
+        self.phase = Phase.RECEIVE
+        self.client_timeout = _client_timeout(timeout.read)
+        self.source_error: Exception | None = None
+        self.connection: Any = None
+
+    @property
+    def timed_out(self) -> bool:
+        return self._cut == "total"
+
+    @property
+    def connection_error(self) -> Exception | None:
+        """The error that ended the connection; None after an orderly end."""
+        return getattr(self.connection, "fatal_error", None)
+
+    def elapsed(self) -> float:
+        """Seconds since the exchange began."""
+        return self._loop.time() - self._started
+
+    def connecting(self) -> None:
+        """There was no idle connection: a new one is being made."""
+        self.phase = Phase.CONNECT if self.proxy is None else Phase.PROXY
+        connect, total = self._timeout.connect, self._timeout.total
+        if connect is not None and (total is None or connect < total):
+            self.arm("connect", max(0.0, connect - self.elapsed()))
+
+    def time_to_connect(self) -> float | None:
+        """Seconds left for connecting, or None."""
+        bounds = [each for each in (self._timeout.connect, self._timeout.total) if each is not None]
+        return max(0.0, min(bounds) - self.elapsed()) if bounds else None
+
+    def connected(self, connection: Any) -> None:
+        """There is a connection: from now on the request may reach the server."""
+        self.disarm("connect")
+        self.connection = connection
+        self.phase = Phase.RECEIVE
+        if not self._uploads:
+            self.request_written()
+
+    def request_written(self) -> None:
+        """The whole request was given to the transport, whose write buffer must now keep shrinking."""
+        if self._timeout.write is not None and not self._is_answered:
+            self._watch_write_buffer(self._timeout.write, self._loop.time(), 0)
+
+    def _watch_write_buffer(self, limit: float, since: float, before: int) -> None:
+        left, now = write_buffer_size(getattr(self.connection, "transport", None)), self._loop.time()
+        if not left or left != before:
+            since = now
+        elif now - since >= limit:
+            self.phase = Phase.SEND
+            self._cut_off("write")
+            return
+        self._handles["write"] = self._loop.call_later(
+            limit / 4, self._watch_write_buffer, limit, since, left
+        )
+
+    def answered(self) -> None:
+        """The response's head has arrived: sending the rest of the request no longer matters."""
+        self._is_answered = True
+        self.disarm("write")
+
+    def arm(self, bound: str, seconds: float) -> None:
+        """Cut the exchange after this many seconds, unless `disarm` comes first."""
+        if self._is_answered:  # aiohttp sends the rest of the request in the background
+            return
+        self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
+
+    def disarm(self, bound: str) -> None:
+        """Cancel this bound's timer."""
+        handle = self._handles.pop(bound, None)
+        if handle is not None:
+            handle.cancel()
+
+    def upload(self, chunks: AsyncIterator[bytes]) -> Upload:
+        """The chunks of a body, with a limit on how long the server may leave the next one unread."""
+        self._uploads = True
+        return Upload(self, chunks, self._timeout.write)
+
+    def _cut_off(self, bound: str) -> None:
+        if self._cut is None:
+            self._cut = bound
+            self._task.cancel()
+
+    def __enter__(self) -> ExchangeTimer:
+        if hasattr(self._task, "cancelling"):  # Python 3.11
+            self._cancels = self._task.cancelling()
+        total = self._timeout.total
+        if total is not None:
+            self._handles["total"] = self._loop.call_at(self._started + total, self._cut_off, "total")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for handle in self._handles.values():
+            handle.cancel()
+        self._handles.clear()
+        task, self._task = self._task, None  # a task refers to its own frames
+        if self._cut is None:
+            return
+        others = hasattr(task, "uncancel") and task.uncancel() > self._cancels
+        if not others and kind is asyncio.CancelledError:
+            raise TimeoutError(self._cut) from None
+
+
+EXCHANGE: ContextVar[ExchangeTimer | None] = ContextVar("http_service_client.exchange", default=None)
+
+
+def leave_exchange(token: Token[ExchangeTimer | None]) -> None:
+    """Reset `EXCHANGE` at the end of an exchange."""
+    try:
+        EXCHANGE.reset(token)
+    except ValueError:  # the coroutine is being closed from another context: its loop was closed meanwhile
+        pass
+
+
+class Upload:
+    """A request's body, for `async for`. A class, not a generator: it needs no closing when it is left half-read."""
+
+    def __init__(self, exchange: ExchangeTimer, chunks: AsyncIterator[bytes], within: float | None) -> None:
+        self._exchange = exchange
+        self._chunks = chunks
+        self._within = within
+        self._chunk = memoryview(b"")
+
+    def __aiter__(self) -> Upload:
+        return self
+
+    async def __anext__(self) -> bytes | memoryview:
+        """The next piece: small, so that each one shows that the upload is still moving."""
+        self._exchange.phase = Phase.SEND
+        self._exchange.disarm("write")  # a request for the next piece means that the last one was written
+        if not self._chunk:
+            try:
+                self._chunk = memoryview(await self._chunks.__anext__())
+            except StopAsyncIteration:
+                self._exchange.phase = Phase.RECEIVE
+                self._exchange.request_written()
+                raise
+            except Exception as error:
+                self._exchange.source_error = error
+                raise
+        if self._within is not None:
+            self._exchange.arm("write", self._within)
+        piece, self._chunk = self._chunk[:_PIECE], self._chunk[_PIECE:]
+        return piece
+
+
+def write_buffer_size(transport: Any) -> int:
+    """Bytes that the kernel has not accepted yet."""
+    inner = raw_transport(transport)
+    return 0 if inner is None else inner.get_write_buffer_size()
+
+
+def raw_transport(transport: Any) -> Any:
+    """The transport below asyncio's TLS, None once it is gone; without TLS, or on uvloop, the transport itself."""
+    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

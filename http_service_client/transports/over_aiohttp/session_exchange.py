@@ -1,0 +1,235 @@
+"""One exchange whose response aiohttp parses: through `ClientSession._request`, or on an idle connection.
+
+Everything that aiohttp would decide on its own (redirects, cookies, a silent retry, default headers, decoding) is
+switched off, here and in `sessions`.
+
+What is private to aiohttp here: `_request` of the session.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from ...core.effects import Outcome
+from ...core.open_body import OpenResponse
+from ...core.timeouts import Timeout
+from ...drivers.aio_timers import TimerWheel
+from ...errors import Failure, HttpClientError, ProxyError, SentState
+from ...http.bodies.encoding import RequestBody
+from ...http.content_codings.decoder import Decoder
+from ...http.headers import ends_connection
+from ...http.http1.framing import RawFields, field_text
+from ...http.messages import HttpRequest, HttpResponse
+from ...http.proxies.urls import HttpProxy, Proxy, read_proxy
+from ...http.urls import split_url
+from ..base import TransportSettings
+from ..failures import already_closed, failure_of, refusal_of, source_failed
+from .errors import ERRORS, translate_error
+from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
+from .fast_path import FastResponse, read_response
+from .mocks import drop_false_coding
+from .open_body import AiohttpBodySource, ends_with_the_connection
+from .protocol import StrictResponseHandler
+from .sessions import LoopSession, LoopSessions
+
+__all__ = ["SessionExchange", "is_short"]
+
+_DIRECT_BODY = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
+
+_TYPED_BY_AIOHTTP = frozenset({"POST", "PUT", "PATCH"})  # with a body or without
+_ADDED_BY_AIOHTTP = ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")
+
+
+class SessionExchange:
+    """Performs exchanges on the sessions of a client."""
+
+    def __init__(self, settings: TransportSettings, sessions: LoopSessions) -> None:
+        self._settings = settings
+        self._sessions = sessions
+
+    async def send(
+        self,
+        request: HttpRequest,
+        timeout: Timeout,
+        idle: tuple[LoopSession, StrictResponseHandler] | None = None,
+        started: float | None = None,
+        leaves_open: bool = False,
+    ) -> Outcome:
+        """One exchange.
+
+        idle: a connection that was acquired for it.   started: when the request was written to it; None if it was not.
+        leaves_open: leave the body of a success unread.
+        """
+        if self._sessions.is_closed and started is None:
+            return already_closed()
+        proxy_url = self._settings.proxies.proxy_for(request.url)
+        proxy = None if proxy_url is None else read_proxy(proxy_url)
+        if isinstance(proxy, Failure):
+            return proxy
+        if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):
+            return _no_tls_in_tls(request)
+        loop_session = await self._sessions.get() if idle is None else idle[0]
+        session = loop_session.session
+        exchange = ExchangeTimer(timeout, proxy, started)
+        error: BaseException
+        try:
+            with exchange:
+                response: Any
+                if idle is not None:
+                    _, protocol = idle
+                    exchange.connected(protocol)
+                    unsent = request if started is None else None
+                    response = await read_response(loop_session.connector, protocol, unsent, timeout.read)
+                else:
+                    token = EXCHANGE.set(exchange)
+                    try:
+                        response = await session._request(
+                            request.method,
+                            URL(request.url, encoded=True),
+                            data=_body(request.outgoing_body, exchange),
+                            allow_redirects=False,
+                            timeout=exchange.client_timeout,
+                            **self._options(request, proxy),
+                        )
+                    finally:
+                        leave_exchange(token)
+                exchange.answered()
+                if ends_connection(request.headers) and exchange.connection is not None:
+                    exchange.connection.force_close()
+                if exchange.connection is None and "Content-Encoding" in response.headers:  # from a mock
+                    await drop_false_coding(response)
+                if leaves_open and 200 <= response.status <= 299:
+                    return _open_response(request, response, exchange, loop_session.timers)
+                try:
+                    content = await self._read(response, exchange)
+                finally:
+                    # A connection that was read to the end is in the pool already; any other must not return to it.
+                    response.close()
+            return _response(request, response, content, exchange.elapsed())
+        except HttpClientError as refused:
+            return refusal_of(refused)
+        except ERRORS as failed:
+            error = failed
+        except RuntimeError:
+            if session.closed:  # at this very moment
+                return already_closed()
+            raise
+        try:
+            if exchange.source_error is not None:
+                return source_failed(exchange.source_error)
+            phase, error = translate_error(exchange, error)
+            return failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
+        finally:
+            del error, exchange  # a traceback holds this frame
+
+    def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
+        headers = CIMultiDict(request.headers.pairs())
+        url = split_url(request.url)
+        if url.host[-1] == "." and "Host" not in headers:  # aiohttp would remove the dot
+            headers["Host"] = url.origin.partition("://")[2]
+        is_secure = request.url.startswith("https")
+        options: dict[str, Any] = {"headers": headers}
+        absent = [name for name in _ADDED_BY_AIOHTTP if name not in headers]
+        if (
+            absent == ["Content-Type"]
+            and request.body.length == 0
+            and request.method not in _TYPED_BY_AIOHTTP
+        ):
+            absent = []
+        if absent:  # only where aiohttp would add one: `skip_auto_headers` has a cost of its own
+            options["skip_auto_headers"] = absent
+        http_proxy = proxy if isinstance(proxy, HttpProxy) else None  # the connector handles SOCKS proxies
+        if is_secure or (http_proxy is not None and http_proxy.address.scheme == "https"):
+            options["ssl"] = self._settings.tls.context
+        if http_proxy is not None:
+            options["proxy"] = URL(http_proxy.address.origin, encoded=True)
+            if is_secure:
+                options["proxy_headers"] = CIMultiDict(http_proxy.fields)
+            else:
+                headers.extend(http_proxy.fields)
+        return options
+
+    async def _read(self, response: aiohttp.ClientResponse | FastResponse, exchange: ExchangeTimer) -> bytes:
+        """The decoded body, read no further than the size limit."""
+        coding = None
+        if self._settings.decompress:
+            coding = ", ".join(response.headers.getall("Content-Encoding", ()))
+        decoder = Decoder(coding, self._settings.max_response_size)
+        parts = [decoder.feed(chunk) async for chunk in response.content.iter_any()]
+        if exchange.connection_error is not None and ends_with_the_connection(response):
+            raise exchange.connection_error  # aiohttp takes a reset for the end of such a body
+        parts.append(decoder.finish())
+        return b"".join(parts)
+
+
+def _uses_tls(proxy: Proxy | None) -> bool:
+    return isinstance(proxy, HttpProxy) and proxy.address.scheme == "https"
+
+
+def _no_tls_in_tls(request: HttpRequest) -> Failure:
+    origin = split_url(request.url).origin
+    message = (
+        f"{origin} cannot be reached through an https:// proxy: asyncio supports TLS within TLS "
+        "from Python 3.11 on; use an http:// proxy"
+    )
+    return Failure(ProxyError, message, SentState.NEVER_SENT)
+
+
+def _body(body: RequestBody, exchange: ExchangeTimer) -> Any:
+    if body.length == 0:
+        return None
+    return body.content if is_short(body.content) else exchange.upload(body.async_chunks())
+
+
+def is_short(content: bytes | None) -> bool:
+    """Whether a body is in memory and short enough to be sent at once."""
+    return content is not None and len(content) <= _DIRECT_BODY
+
+
+def _open_response(
+    request: HttpRequest,
+    response: aiohttp.ClientResponse | FastResponse,
+    exchange: ExchangeTimer,
+    timers: TimerWheel,
+) -> OpenResponse:
+    return OpenResponse(
+        response.status,
+        source=AiohttpBodySource(request, response, exchange.connection, timers),
+        headers=_fields(response),
+        reason_phrase=_reason_phrase(response),
+        url=request.url,
+        request=request,
+        elapsed=exchange.elapsed(),
+    )
+
+
+def _response(
+    request: HttpRequest, response: aiohttp.ClientResponse | FastResponse, content: bytes, elapsed: float
+) -> HttpResponse:
+    return HttpResponse(
+        response.status,
+        headers=_fields(response),
+        content=content,
+        reason_phrase=_reason_phrase(response),
+        url=request.url,
+        request=request,
+        elapsed=elapsed,
+    )
+
+
+def _fields(response: aiohttp.ClientResponse | FastResponse) -> Iterable[tuple[str, str]]:
+    raw: tuple[tuple[bytes, bytes], ...] | None = response.raw_headers
+    if raw is None:  # from a mock; with vcrpy before its release 9 always
+        return [(str(name), value) for name, value in response.headers.items()]
+    return RawFields(raw)
+
+
+def _reason_phrase(response: aiohttp.ClientResponse | FastResponse) -> str:
+    reason = response.reason or ""
+    return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))

@@ -1,0 +1,136 @@
+"""requests' session and adapter, made to decide nothing on their own, over the pools of this package.
+
+What is private to requests here: `_cookies` of a `PreparedRequest`, where mocks look for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import requests
+import requests.adapters
+import requests.cookies
+from requests.structures import CaseInsensitiveDict
+
+from ...errors import Failure
+from ...http.bodies.encoding import FORM, RequestBody
+from ...http.messages import HttpRequest
+from ...http.preparation import METHODS_WITHOUT_CONTENT
+from ...http.proxies.urls import HttpProxy, read_proxy
+from ...http.urls import split_url
+from ..base import TransportSettings
+from .pool import Pool
+from .vcr import RecordedPool, is_recorded
+
+__all__ = ["PlainSession", "PooledAdapter", "prepare"]
+
+_MAX_POOLS = 256
+_NO_RETRIES = requests.adapters.Retry(0, read=False)
+
+
+def prepare(request: HttpRequest) -> requests.PreparedRequest:
+    """requests' form of a request that is final: requests has nothing left to decide."""
+    prepared = requests.PreparedRequest()
+    prepared.method = request.method
+    prepared.url = request.url
+    prepared.headers = CaseInsensitiveDict(request.headers.pairs())
+    prepared.hooks = {"response": []}
+    prepared._cookies = requests.cookies.RequestsCookieJar()  # type: ignore[attr-defined]  # mocks read it
+    body: RequestBody = request.outgoing_body
+    if body.length == 0:
+        prepared.body = None
+        if request.method not in METHODS_WITHOUT_CONTENT:
+            prepared.headers.setdefault("Content-Length", "0")
+    elif body.content_type == FORM and body.content is not None and body.content.isascii():
+        prepared.body = body.content.decode(
+            "ascii"
+        )  # text, as requests has it: matchers of mocks expect that
+    else:
+        prepared.body = body.content if body.content is not None else body.chunks()  # type: ignore[assignment]  # an iterator is accepted too
+    return prepared
+
+
+class PlainSession(requests.Session):
+    """A session that stores no cookies, reads no environment and follows no redirects."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trust_env = False
+        self.headers.clear()
+        self.cookies = _NoCookies()
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """None: redirects are the core's. requests would read an unbounded body before it follows one."""
+        return None
+
+
+class _NoCookies(requests.cookies.RequestsCookieJar):
+    """Stores nothing: a shared client must not mix the sessions of its users."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        pass
+
+
+class PooledAdapter(requests.adapters.HTTPAdapter):
+    """`HTTPAdapter` over our own pools. `send` itself is requests' own: mocks patch it there."""
+
+    def __init__(self, settings: TransportSettings) -> None:
+        self._transport_settings = settings
+        self._pools: dict[tuple[str, str | None], Pool] = {}
+        self._lock = threading.Lock()  # a forked child gets a new transport, and with it a new lock
+        self._is_closed = False
+        super().__init__(max_retries=_NO_RETRIES)
+
+    def get_connection_with_tls_context(
+        self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
+    ) -> Any:
+        """The pool for a request. The TLS context is the client's, not the request's."""
+        url = split_url(request.url or "")
+        if is_recorded(url.scheme):
+            return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
+        proxy = proxies.get(url.scheme) if proxies else None
+        pool = self._pools.get((url.origin, proxy))
+        return pool if pool is not None else self._add_pool(url, proxy)
+
+    def _add_pool(self, url: Any, proxy_url: str | None) -> Pool:
+        settings = self._transport_settings
+        proxy = None if proxy_url is None else read_proxy(proxy_url)
+        assert not isinstance(proxy, Failure)  # `RequestsTransport` has checked it
+        new = Pool(url, proxy, settings)
+        with self._lock:
+            if self._is_closed:  # during a call
+                new.close()
+            pool = self._pools.setdefault((url.origin, proxy_url), new)
+            for other in self._pools.values():
+                other.drop_stale()  # here, not by a timer: a client that calls few hosts has few idle connections
+            while len(self._pools) > _MAX_POOLS:
+                # Forgotten, not closed: it closes its connections when its last exchange is over.
+                del self._pools[next(iter(self._pools))]
+        return pool
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        """The destination of one of urllib3's own pools, and its TLS context."""
+        url = split_url(request.url or "")
+        tls = {"ssl_context": self._transport_settings.tls.context} if url.scheme == "https" else {}
+        return {"scheme": url.scheme, "host": url.host, "port": url.port}, tls
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        """Nothing: the TLS context verifies."""
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        """The request target: absolute for a forwarding proxy (RFC 9112, 3.2.2)."""
+        url = split_url(request.url or "")
+        proxy = proxies.get(url.scheme) if proxies else None
+        is_forwarded = proxy is not None and isinstance(read_proxy(proxy), HttpProxy) and url.scheme == "http"
+        return (request.url or "") if is_forwarded else url.target
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            self._is_closed = True
+            for pool in self._pools.values():
+                pool.close()
+        super().close()

@@ -1,0 +1,127 @@
+"""Makes the connections of the blocking transport: directly, or through a proxy, with or without TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from typing import Any
+
+from urllib3.util.ssltransport import SSLTransport
+
+from ...http.egress import EgressPolicy
+from ...http.http1.parser import read_head, request_head
+from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
+from ...http.urls import Url
+from ..base import TransportSettings
+from ..failures import Phase, ProxyRefusedError
+from ..network.happy_eyeballs import connect_to_any
+from ..network.resolver import Address, address_text, permitted, resolve
+from ..network.socks5 import destination, open_by_socks
+from ..network.tls import TlsSettings
+from .connection import Connection, IoTimeouts, PhaseError, seconds_left
+
+__all__ = ["connect"]
+
+# Over TLS: before OpenSSL 3 a reset looks the same as an end without close_notify, which must be accepted.
+_RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
+
+
+def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts: IoTimeouts) -> Connection:
+    """A connection to the origin, through the proxy if there is one, within the connect timeout."""
+    expires_at = timeouts.connect_expires_at
+    tls, egress, limits = settings.tls, settings.egress, settings.head_limits
+    sock: Any
+    if isinstance(proxy, SocksProxy):
+        sock = _connect_by_socks(url, proxy, egress, expires_at)
+    elif proxy is None:
+        sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at)
+    else:
+        found = resolve(proxy.address.host, proxy.address.port, seconds_left(expires_at))
+        sock = _connect_to_any(found, expires_at)
+    try:
+        if isinstance(proxy, HttpProxy):
+            if proxy.address.scheme == "https":
+                sock = _start_tls(sock, proxy.address.host, tls, expires_at)
+            if url.scheme == "https":
+                _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
+        if url.scheme == "https":
+            sock = _start_tls(sock, url.host, tls, expires_at)
+        return Connection(sock, expires_at, limits)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _addresses(url: Url, egress: EgressPolicy | None, expires_at: float | None) -> list[Address]:
+    found = resolve(url.host, url.port, seconds_left(expires_at))
+    return permitted(found, address_text, url.host, url.port, egress)
+
+
+def _connect_by_socks(
+    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, expires_at: float | None
+) -> socket.socket:
+    host = url.host
+    if not proxy.resolves:
+        try:
+            host = destination(_addresses(url, egress, expires_at))
+        except (OSError, UnicodeError) as error:  # of our own resolver: the proxy is not to blame
+            raise PhaseError(Phase.CONNECT, error) from None
+    sock = _connect_to_any(resolve(proxy.host, proxy.port, seconds_left(expires_at)), expires_at)
+    try:
+        open_by_socks(sock, proxy, host, url.port, lambda: seconds_left(expires_at))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _connect_to_any(addresses: list[Address], expires_at: float | None) -> socket.socket:
+    sock = connect_to_any(addresses, seconds_left(expires_at))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class _OuterSocket:
+    """The TLS socket to a proxy, below TLS to the origin: one operation above takes many here.
+
+    So a timeout that is set bounds all of them together until the next one is set, not each of them.
+    """
+
+    def __init__(self, sock: ssl.SSLSocket, expires_at: float | None) -> None:
+        self.sock = sock
+        self._expires_at = expires_at
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._expires_at = None if seconds is None else time.monotonic() + seconds
+
+    def recv(self, amount: int) -> bytes:
+        self.sock.settimeout(seconds_left(self._expires_at))
+        return self.sock.recv(amount)
+
+    def sendall(self, data: bytes) -> None:
+        self.sock.settimeout(seconds_left(self._expires_at))
+        self.sock.sendall(data)
+
+    def fileno(self) -> int:
+        return self.sock.fileno()
+
+    def close(self) -> None:
+        self.sock.close()
+
+
+def _start_tls(sock: Any, host: str, tls: TlsSettings, expires_at: float | None) -> Any:
+    sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
+    if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
+        return SSLTransport(_OuterSocket(sock, expires_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
+    return tls.context.wrap_socket(
+        sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
+    )
+
+
+def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
+    target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
+    connection.send(request_head("CONNECT", target, target, proxy.fields))
+    head = read_head(connection)
+    if head.status != 200:
+        raise ProxyRefusedError(f"{head.status} {head.reason}".strip())
