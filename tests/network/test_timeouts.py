@@ -1,4 +1,4 @@
-"""Every wait of an exchange ends on time, in both worlds, with the same error."""
+"""Every wait of an exchange ends on time, with the same error in both transports."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ BIG = b"x" * 50_000_000
 
 
 def pieces() -> Any:
-    """A body of unknown length, much larger than what the kernels take."""
+    """A body of unknown length, much larger than the buffers of the system."""
     for _ in range(800):
         yield b"x" * 65536
 
 
-def check_that_the_connection_is_gone(world: World, client: Any, server: LoopbackServer) -> None:
+def check_that_the_connection_was_closed(world: World, client: Any, server: LoopbackServer) -> None:
     server.script("/fine", respond(204))
     seen = server.connection_count
     assert world.request(client, "GET", server.url + "/fine").status_code == 204
@@ -33,10 +33,10 @@ def check_that_the_connection_is_gone(world: World, client: Any, server: Loopbac
 HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 500 + b"\r\n\r\n"
 
 STALLS = {
-    "no answer": (stall(), {}),
-    "dripped head": (raw(*[bytes([byte]) for byte in HEAD], every=0.01), {}),
-    "dripped body": (drip("z" * 500, 0.01), {}),
-    "dripped chunks": (
+    "no response": (stall(), {}),
+    "trickled head": (raw(*[bytes([byte]) for byte in HEAD], every=0.01), {}),
+    "trickled body": (drip("z" * 500, 0.01), {}),
+    "trickled chunks": (
         raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nz\r\n"] * 500, every=0.01),
         {},
     ),
@@ -49,7 +49,7 @@ STALLS = {
 
 @pytest.mark.parametrize("name", STALLS)
 def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: LoopbackServer, name: str) -> None:
-    """However little a server does at a time, the attempt ends when its time is over."""
+    """However the server stalls or trickles, the attempt ends with its timeout."""
     action, options = STALLS[name]
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
@@ -62,23 +62,23 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: Loopbac
     )
     assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
     assert 0.45 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    check_that_the_connection_was_closed(world, client, server)
 
 
-@pytest.mark.parametrize("name", ["no answer", "stalled body"])
-def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: str) -> None:
-    """A server that falls silent is given up, long before the attempt's time is over."""
+@pytest.mark.parametrize("name", ["no response", "stalled body"])
+def test_the_read_timeout_bounds_each_wait_for_data(world: World, server: LoopbackServer, name: str) -> None:
+    """A server that stops sending is abandoned long before the attempt's timeout."""
     server.script("/slow", STALLS[name][0])
     client = world.client()
     caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
     assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
     assert 0.35 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    check_that_the_connection_was_closed(world, client, server)
 
 
-def test_read_lets_a_slow_server_talk(world: World, server: LoopbackServer) -> None:
-    """A server that goes on sending may take longer than the longest silence allowed."""
+def test_the_read_timeout_allows_a_slow_response(world: World, server: LoopbackServer) -> None:
+    """A server that keeps sending may take longer than the read timeout in all."""
     server.script("/slow", drip("z" * 20, 0.05))
     response = world.request(world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8))
     assert response.text == "z" * 20
@@ -86,8 +86,10 @@ def test_read_lets_a_slow_server_talk(world: World, server: LoopbackServer) -> N
 
 
 @pytest.mark.parametrize("body", [BIG, pieces], ids=["bytes", "pieces"])
-def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServer, body: Any) -> None:
-    """A server that takes no more is given up."""
+def test_the_write_timeout_bounds_each_stall_of_an_upload(
+    world: World, server: LoopbackServer, body: Any
+) -> None:
+    """A server that accepts no more bytes is abandoned."""
     server.script("/slow", stall_reading())
     client = world.client()
     data = body() if callable(body) else body
@@ -103,7 +105,7 @@ def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServ
         == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
     )
     assert 0.15 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    check_that_the_connection_was_closed(world, client, server)
 
 
 def test_write_lets_a_slow_upload_move(world: World) -> None:
@@ -132,24 +134,24 @@ def test_write_lets_a_slow_upload_move(world: World) -> None:
     assert response.status_code == 204
 
 
-def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str) -> None:
-    """A host that swallows packets is given up in the time to connect."""
+def test_the_connect_timeout_bounds_a_connection_that_nobody_accepts(world: World, hole: str) -> None:
+    """A host that drops packets is abandoned after the connect timeout."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to http://{hole} within the connect timeout"
     assert 0.15 < caught.seconds < 3.0
 
 
-def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
-    """The attempt's time is shorter than that to connect; still nothing was sent."""
+def test_the_attempt_s_timeout_bounds_connecting_too(world: World, hole: str) -> None:
+    """It is shorter than the connect timeout. Nothing was sent."""
     caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == f"could not connect to http://{hole} in time"
     assert caught.seconds < 3.0
 
 
-def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
-    """A TLS port that never answers is given up in the time to connect."""
+def test_the_connect_timeout_bounds_the_tls_handshake(world: World, mute: str) -> None:
+    """A TLS port that never responds is abandoned after the connect timeout."""
     caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to https://{mute} within the connect timeout"
@@ -161,10 +163,10 @@ def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
     [(0.01, "ConnectTimeoutError", "never_sent"), (0.06, "AttemptTimeoutError", "maybe_processed")],
     ids=["handshake", "record"],
 )
-def test_dripped_tls_is_cut(
+def test_trickled_tls_is_cut(
     world: World, certificates: Certificates, pause: float, error: str, sent: str
 ) -> None:
-    """A TLS record that comes a byte at a time is no way around the time, during the handshake or after."""
+    """A TLS record that arrives byte by byte extends no timeout, during the handshake or later."""
     client = world.client(connection_pool=certificates.pool())
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
         caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
@@ -172,10 +174,10 @@ def test_dripped_tls_is_cut(
     assert caught.seconds < 3.0
 
 
-def test_addresses_share_the_time_to_connect(
+def test_addresses_share_the_connect_timeout(
     world: World, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address that swallows packets leaves time for the one behind it."""
+    """An address that drops packets leaves time for the next one."""
     server.script("/", respond(204))
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
@@ -185,10 +187,10 @@ def test_addresses_share_the_time_to_connect(
     assert response.elapsed < 2.0
 
 
-def test_dead_addresses_do_not_multiply_the_time_to_connect(
+def test_dead_addresses_do_not_multiply_the_connect_timeout(
     world: World, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three addresses that swallow packets take no longer than one."""
+    """Three addresses that drop packets take no longer than one."""
     dead = int(hole.partition(":")[2])
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
     caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
@@ -198,7 +200,7 @@ def test_dead_addresses_do_not_multiply_the_time_to_connect(
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
-    """Resolve every name to these addresses; a test cannot have two hosts, but it can have two ports."""
+    """Resolve every name to these addresses. A test has one host only, but it can have two ports."""
     found = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
         for host, port in zip(hosts_and_ports[::2], hosts_and_ports[1::2], strict=True)
@@ -206,8 +208,8 @@ def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
 
 
-def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that does not answer is given up in the time to connect, and nothing waits for it later."""
+def test_the_connect_timeout_bounds_name_resolution(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not respond is abandoned after the connect timeout, and nothing waits for it later."""
     is_over = threading.Event()
 
     def resolve(*arguments: Any, **options: Any) -> Any:
@@ -224,8 +226,8 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
     assert caught.seconds < 3.0
 
 
-def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown host is told apart from one that cannot be reached."""
+def test_an_unknown_name_is_a_name_resolution_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown host is distinguished from one that cannot be reached."""
 
     def resolve(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
