@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from http_service_client.testing.server import LoopbackServer
+from http_service_client.testing.server import LoopbackServer, respond
 from network.faults import Certificates, served, swallowing
 
 
@@ -42,3 +42,11 @@ def mute() -> Iterator[str]:
     """The host:port of a server that accepts connections and never sends anything."""
     with served(lambda accepted, is_over: is_over.wait(10)) as address:
         yield address
+
+
+@pytest.fixture
+def big(server: LoopbackServer) -> bytes:
+    """The content of a body of a megabyte, at /big."""
+    content = bytes(range(256)) * 4096
+    server.script("/big", respond(body=content))
+    return content
