@@ -119,7 +119,7 @@ def test_the_write_timeout_allows_a_slow_upload(world: World) -> None:
         left = size - len(received.partition(b"\r\n\r\n")[2])
         while left > 0:
             left -= len(accepted.recv(size // 20))
-            is_over.wait(0.03)
+            is_over.wait(0.02)
         accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         accepted.recv(1)
 
