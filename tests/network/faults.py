@@ -16,7 +16,7 @@ import trustme
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 
 class Certificates:
@@ -165,11 +165,11 @@ class Caught:
         self.cause = type(error.__cause__).__name__
 
 
-def failing(world: World, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
+def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
     """The error of a single attempt, which must leave no slot in use."""
     started = time.monotonic()
     with pytest.raises(HttpClientError) as caught:
-        world.request(client, method, url, retry_policy=None, **options)
+        front_end.request(client, method, url, retry_policy=None, **options)
     assert places_in_use(client) == 0
     return Caught(caught.value, time.monotonic() - started)
 

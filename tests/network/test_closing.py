@@ -19,7 +19,7 @@ from http_service_client.errors import ConnectionLostError
 from http_service_client.events import CallFinished
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import Certificates, failing, places_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
@@ -42,7 +42,7 @@ FAULTS: dict[str, tuple[Action, dict[str, Any]]] = {
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -53,14 +53,14 @@ def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
     server = tls_server if secure else server
     action, options = FAULTS[fault]
     server.script("/", respond(204), action)
-    client = world.client(connection_pool=certificates.pool(), max_response_size=10_000)
+    client = front_end.client(connection_pool=certificates.pool(), max_response_size=10_000)
     gc.disable()
     try:
-        world.request(client, "GET", server.url + "/")
-        failing(world, client, "POST", server.url + "/", **options)
+        front_end.request(client, "GET", server.url + "/")
+        failing(front_end, client, "POST", server.url + "/", **options)
         if fault != "a wrong coding":  # that response was read to its end, so the connection is kept
             assert server.wait_for(lambda: server.open_connections == 0)
-        world.close(client)
+        front_end.close(client)
         assert server.wait_for(lambda: server.open_connections == 0)
     finally:
         gc.enable()
@@ -130,10 +130,10 @@ def test_a_session_created_during_close_is_closed_too(
         return make(settings)
 
     monkeypatch.setattr(over_aiohttp_sessions, "new_session", make_late)
-    with AsyncioWorld() as world:
-        client = world.client()
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
         with pytest.raises(ClientClosedError):
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")
         assert not client._backends._over_aiohttp._sessions._sessions
     assert not server.requests
 
@@ -208,7 +208,7 @@ def test_dropping_stale_connections_survives_another_thread_that_takes_the_last_
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
 def test_closing_a_stream_wakes_its_reader(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -218,7 +218,7 @@ def test_closing_a_stream_wakes_its_reader(
     """Another thread or task closes the stream: the reader gets an error at once, and not the end of the body."""
     server = tls_server if secure else server
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nhalf", b"", every=20))
-    client = world.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool())
     started = time.monotonic()
 
     def listen() -> None:
@@ -232,8 +232,8 @@ def test_closing_a_stream_wakes_its_reader(
                 asyncio.get_running_loop().call_later(0.1, response.close)
 
     with pytest.raises(ConnectionLostError):
-        if isinstance(world, AsyncioWorld):
-            world._loop.run_until_complete(listen_async())
+        if isinstance(front_end, AsyncioFrontEnd):
+            front_end.loop.run_until_complete(listen_async())
         else:
             listen()
     assert time.monotonic() - started < 10
@@ -241,12 +241,12 @@ def test_closing_a_stream_wakes_its_reader(
 
 
 def test_a_stream_closed_between_two_steps_is_not_at_its_end(
-    world: World, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A read of a closed stream is an error, not the end of the body. The call is finished once."""
     server.script("/", respond(200, body=b"x" * 5_000_000))
     events: list[Any] = []
-    client = world.client(on_event=events.append)
+    client = front_end.client(on_event=events.append)
     open_body = _Streamed._open_body
 
     def closed_meanwhile(response: Any) -> Any:
@@ -255,7 +255,7 @@ def test_a_stream_closed_between_two_steps_is_not_at_its_end(
         return body
 
     monkeypatch.setattr(_Streamed, "_open_body", closed_meanwhile)
-    with world.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
+    with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
     assert places_in_use(client) == 0

@@ -10,7 +10,7 @@ import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
@@ -38,18 +38,18 @@ def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_address_of_an_unsupported_family_is_skipped(
-    world: World, server: LoopbackServer, no_ipv6: None
+    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
 ) -> None:
     """The next address gets the connection."""
     server.script("/", respond(204))
-    client = world.client()
-    assert world.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
+    client = front_end.client()
+    assert front_end.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
 
 
 def test_a_failure_of_all_addresses_was_never_sent(
-    world: World, server: LoopbackServer, no_ipv6: None
+    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
 ) -> None:
     """With IPv6 unsupported and IPv4 refused, the error is a ConnectError."""
     server.refuse()
-    caught = failing(world, world.client(), "GET", f"http://localhost:{server.port}/")
+    caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")

@@ -18,7 +18,7 @@ from http_service_client import (
 )
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action, Received
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import places_in_use
 
 WHOLE = bytes(range(200))
@@ -61,14 +61,16 @@ def chunked_part(content_range: str, body: bytes) -> Action:
 
 
 @pytest.fixture
-def fetched(world: World, server: LoopbackServer, tmp_path: Path) -> Any:
+def fetched(front_end: FrontEnd, server: LoopbackServer, tmp_path: Path) -> Any:
     """Downloads from these responses, and returns the content of the file."""
-    client: HttpServiceClient = world.client(retry_policy_config={"max_attempts": 3, "initial_delay": 0.001})
+    client: HttpServiceClient = front_end.client(
+        retry_policy_config={"max_attempts": 3, "initial_delay": 0.001}
+    )
 
     def fetch(responses: Responses) -> bytes:
         server.script("/file", answer(responses))
         try:
-            world.download(client, server.url + "/file", tmp_path / "file")
+            front_end.download(client, server.url + "/file", tmp_path / "file")
             return (tmp_path / "file").read_bytes()
         finally:
             assert len(list(tmp_path.iterdir())) <= (tmp_path / "file").exists()
@@ -120,11 +122,13 @@ def test_parts_of_a_file_of_unknown_length_are_requested_until_its_end(fetched: 
 
 @pytest.mark.parametrize("name", ["Range", "If-Range"])
 def test_a_download_sets_its_own_ranges(
-    world: World, server: LoopbackServer, tmp_path: Path, name: str
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, name: str
 ) -> None:
     """Range and If-Range are refused among the headers of the call."""
     with pytest.raises(InvalidRequestError, match="leave Range and If-Range out"):
-        world.download(world.client(), server.url + "/", tmp_path / "file", headers={name: "bytes=0-9"})
+        front_end.download(
+            front_end.client(), server.url + "/", tmp_path / "file", headers={name: "bytes=0-9"}
+        )
     assert (list(tmp_path.iterdir()), server.requests) == ([], [])
 
 
@@ -144,13 +148,13 @@ class Spoils:
 
 @pytest.mark.parametrize("interceptor", [Replaces, Spoils])
 def test_a_response_that_an_interceptor_replaced_releases_its_connection(
-    world: World, server: LoopbackServer, tmp_path: Path, interceptor: type
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, interceptor: type
 ) -> None:
     """Whether the interceptor returned another response, or something else."""
     server.script("/file", respond(body=b"x" * 3_000_000))
-    client = world.client(response_interceptors=[interceptor])
+    client = front_end.client(response_interceptors=[interceptor])
     with suppress(InterceptorError):
-        world.download(client, server.url + "/file", tmp_path / "file")
+        front_end.download(client, server.url + "/file", tmp_path / "file")
         assert (tmp_path / "file").read_bytes() == b"replaced"
     assert places_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)

@@ -25,7 +25,7 @@ from http_service_client import (
 )
 from http_service_client.testing import LoopbackServer, ScriptedTransport, answer, hang_up, respond, stall
 from http_service_client.testing.actions import Action, Received
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import places_in_use
 
 CONTENT = bytes(range(251)) * 4000  # about 1 MB, and no power of two
@@ -63,8 +63,8 @@ class File:
 
 
 @pytest.fixture
-def client(world: World) -> HttpServiceClient:
-    return world.client(**QUICK)
+def client(front_end: FrontEnd) -> HttpServiceClient:
+    return front_end.client(**QUICK)
 
 
 @pytest.fixture
@@ -73,10 +73,15 @@ def path(tmp_path: Path) -> Path:
 
 
 def fetch(
-    world: World, client: HttpServiceClient, server: LoopbackServer, file: Any, path: Path, **options: Any
+    front_end: FrontEnd,
+    client: HttpServiceClient,
+    server: LoopbackServer,
+    file: Any,
+    path: Path,
+    **options: Any,
 ) -> Any:
     server.script("/file", answer(file))
-    return world.download(client, server.url + "/file", path, **options)
+    return front_end.download(client, server.url + "/file", path, **options)
 
 
 def nothing_left(client: HttpServiceClient, path: Path) -> bool:
@@ -84,10 +89,10 @@ def nothing_left(client: HttpServiceClient, path: Path) -> bool:
 
 
 def test_a_file_is_downloaded(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """The file has the content of the body, the response its status and headers, and nothing else is left."""
-    response = fetch(world, client, server, File(), path)
+    response = fetch(front_end, client, server, File(), path)
     assert path.read_bytes() == CONTENT
     assert (response.status_code, response.headers["ETag"], response.attempts) == (200, '"v1"', 1)
     assert os.listdir(path.parent) == [path.name]
@@ -95,28 +100,28 @@ def test_a_file_is_downloaded(
 
 
 def test_it_replaces_an_old_file(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A file at the path is overwritten."""
     path.write_bytes(b"old")
-    fetch(world, client, server, File(), path, checksum=SHA)
+    fetch(front_end, client, server, File(), path, checksum=SHA)
     assert path.read_bytes() == CONTENT
 
 
 def test_an_empty_body_is_an_empty_file(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A file without bytes is a file."""
-    fetch(world, client, server, File(b""), path)
+    fetch(front_end, client, server, File(b""), path)
     assert path.read_bytes() == b""
 
 
 def test_a_download_resumes_after_a_broken_connection(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """Each attempt requests the bytes that are missing."""
     file = File(CONTENT, 400_000, 300_000, None)
-    response = fetch(world, client, server, file, path, checksum=SHA)
+    response = fetch(front_end, client, server, file, path, checksum=SHA)
     assert path.read_bytes() == CONTENT
     assert (response.status_code, response.attempts) == (206, 3)
     assert file.ranges[0] is None
@@ -126,28 +131,28 @@ def test_a_download_resumes_after_a_broken_connection(
 
 
 def test_a_file_that_changed_is_downloaded_from_the_start(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """Two halves of two versions would be a file that never existed."""
     old, new = File(b"o" * 500_000, 300_000), File(CONTENT, etag='"v2"')
     files = iter([old, new])
-    fetch(world, client, server, lambda received: next(files)(received), path, checksum=SHA)
+    fetch(front_end, client, server, lambda received: next(files)(received), path, checksum=SHA)
     assert path.read_bytes() == CONTENT
     assert new.ranges[0] is not None
 
 
 @pytest.mark.parametrize("etag", [None, 'W/"v1"'])
 def test_without_a_strong_validator_a_download_starts_over(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path, etag: str | None
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path, etag: str | None
 ) -> None:
     """Nothing shows that the rest belongs to the same version."""
     file = File(CONTENT, 400_000, None, etag=etag)
-    fetch(world, client, server, file, path)
+    fetch(front_end, client, server, file, path)
     assert (file.ranges, path.read_bytes()) == ([None, None], CONTENT)
 
 
 def test_a_server_may_send_the_file_in_parts(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A 206 may be shorter than the requested range (RFC 9110, 15.3.7): the rest is requested again."""
     whole, starts = File(CONTENT, 200_000), []
@@ -161,22 +166,22 @@ def test_a_server_may_send_the_file_in_parts(
         headers = {"ETag": '"v1"', "Content-Range": f"bytes {start}-{end - 1}/{len(CONTENT)}"}
         return respond(206, headers=headers, body=CONTENT[start:end])
 
-    response = fetch(world, client, server, give, path)
+    response = fetch(front_end, client, server, give, path)
     assert path.read_bytes() == CONTENT
     assert (len(starts), response.attempts) == (2, 2)
 
 
-def test_an_unrequested_part_is_an_error(world: World, server: LoopbackServer, path: Path) -> None:
+def test_an_unrequested_part_is_an_error(front_end: FrontEnd, server: LoopbackServer, path: Path) -> None:
     """A 206 to a request without Range does not become a file."""
-    client = world.client(enable_retry_policy=False)
+    client = front_end.client(enable_retry_policy=False)
     headers = {"Content-Range": "bytes 5-9/10"}
     with pytest.raises(ProtocolError, match="part of the file"):
-        fetch(world, client, server, lambda _: respond(206, headers=headers, body=b"56789"), path)
+        fetch(front_end, client, server, lambda _: respond(206, headers=headers, body=b"56789"), path)
     assert nothing_left(client, path)
 
 
 def test_a_416_at_the_end_completes_the_file(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """The connection broke after the last byte: the 416 confirms the length."""
 
@@ -186,17 +191,17 @@ def test_a_416_at_the_end_completes_the_file(
             return hang_up(head.encode() + b"%x\r\n%b\r\n" % (1000, CONTENT[:1000]))
         return respond(416, headers={"Content-Range": "bytes */1000"})
 
-    response = fetch(world, client, server, give, path)
+    response = fetch(front_end, client, server, give, path)
     assert path.read_bytes() == CONTENT[:1000]
     assert response.status_code == 200
 
 
 def test_a_download_that_always_breaks_leaves_no_file(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """After the last attempt the error is raised, with the timeline."""
     with pytest.raises(ProtocolError) as caught:
-        fetch(world, client, server, File(CONTENT, 1000), path)
+        fetch(front_end, client, server, File(CONTENT, 1000), path)
     assert nothing_left(client, path)
     assert caught.value.timeline is not None
     assert caught.value.timeline[-1].attempts == 4
@@ -204,124 +209,135 @@ def test_a_download_that_always_breaks_leaves_no_file(
 
 @pytest.mark.parametrize("status", [204, 301, 404, 500])
 def test_a_response_without_a_file_is_an_error(
-    world: World, server: LoopbackServer, path: Path, status: int
+    front_end: FrontEnd, server: LoopbackServer, path: Path, status: int
 ) -> None:
     """A status that brings no file raises HttpStatusError."""
-    client = world.client(enable_retry_policy=False)
+    client = front_end.client(enable_retry_policy=False)
     with pytest.raises(HttpStatusError, match=str(status)) as caught:
-        fetch(world, client, server, lambda _: respond(status), path)
+        fetch(front_end, client, server, lambda _: respond(status), path)
     assert caught.value.status_code == status
     assert nothing_left(client, path)
 
 
 def test_an_outage_before_the_first_byte_is_retried(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A 503 is retried as for any call."""
     file, outages = File(), iter([respond(503), None])
-    fetch(world, client, server, lambda received: next(outages) or file(received), path)
+    fetch(front_end, client, server, lambda received: next(outages) or file(received), path)
     assert path.read_bytes() == CONTENT
 
 
 def test_a_wrong_checksum_keeps_the_old_file(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """The new file is discarded; another attempt would bring the same one."""
     path.write_bytes(b"old")
     file = File()
     with pytest.raises(ChecksumError, match="sha256:"):
-        fetch(world, client, server, file, path, checksum="sha256:" + "0" * 64)
+        fetch(front_end, client, server, file, path, checksum="sha256:" + "0" * 64)
     assert len(file.ranges) == 1  # not retried
     assert (path.read_bytes(), os.listdir(path.parent)) == (b"old", [path.name])
 
 
 @pytest.mark.parametrize("checksum", ["sha256", "crc:00", "sha256:12", 7])
 def test_an_invalid_checksum_is_refused_before_anything_is_sent(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path, checksum: Any
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path, checksum: Any
 ) -> None:
     """An algorithm and a digest of its length are required."""
     with pytest.raises(InvalidRequestError, match="checksum"):
-        world.download(client, server.url + "/file", path, checksum=checksum)
+        front_end.download(client, server.url + "/file", path, checksum=checksum)
     assert not server.requests
     assert nothing_left(client, path)
 
 
 @pytest.mark.parametrize("wrong", ["", "missing/report.bin", "/dev/null", 7, b"/tmp/x"])
 def test_an_invalid_path_is_refused_before_anything_is_sent(
-    world: World, server: LoopbackServer, client: HttpServiceClient, tmp_path: Path, wrong: Any
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, tmp_path: Path, wrong: Any
 ) -> None:
     """A path must name a regular file in a folder that exists."""
     with pytest.raises(InvalidRequestError, match="path"):
-        world.download(client, server.url + "/file", tmp_path / wrong if isinstance(wrong, str) else wrong)
+        front_end.download(
+            client, server.url + "/file", tmp_path / wrong if isinstance(wrong, str) else wrong
+        )
     assert not server.requests
 
 
 def test_a_symbolic_link_is_followed(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """The target is replaced, and the link stays a link."""
     target = path.with_name("target.bin")
     target.write_bytes(b"old")
     path.symlink_to(target)
-    fetch(world, client, server, File(), path)
+    fetch(front_end, client, server, File(), path)
     assert path.is_symlink()
     assert target.read_bytes() == CONTENT
 
 
 def test_a_name_may_be_as_long_as_the_file_system_allows(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """The hidden part file is not named after it."""
     long = path.with_name("\u00fc" * 120)
-    fetch(world, client, server, File(), long)
+    fetch(front_end, client, server, File(), long)
     assert long.read_bytes() == CONTENT
 
 
-def test_the_size_limit_applies(world: World, server: LoopbackServer, path: Path) -> None:
+def test_the_size_limit_applies(front_end: FrontEnd, server: LoopbackServer, path: Path) -> None:
     """The configuration's limit, unless the call has its own."""
-    client = world.client(max_response_size=100_000)
+    client = front_end.client(max_response_size=100_000)
     with pytest.raises(ResponseTooLargeError):
-        fetch(world, client, server, File(), path)
+        fetch(front_end, client, server, File(), path)
     assert nothing_left(client, path)
-    fetch(world, client, server, File(), path, max_response_size=None)
+    fetch(front_end, client, server, File(), path, max_response_size=None)
     assert path.read_bytes() == CONTENT
 
 
-def test_the_size_limit_counts_the_whole_file(world: World, server: LoopbackServer, path: Path) -> None:
+def test_the_size_limit_counts_the_whole_file(
+    front_end: FrontEnd, server: LoopbackServer, path: Path
+) -> None:
     """Each part alone is below the limit."""
-    client = world.client(max_response_size=600_000, **QUICK)
+    client = front_end.client(max_response_size=600_000, **QUICK)
     with pytest.raises(ResponseTooLargeError):
-        fetch(world, client, server, File(CONTENT, 510_000, None), path)
+        fetch(front_end, client, server, File(CONTENT, 510_000, None), path)
     assert nothing_left(client, path)
 
 
 def test_the_deadline_ends_a_download(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """It covers all attempts, and no part file is left."""
     responses = iter([File(CONTENT, 400_000), lambda _: stall()])
     with pytest.raises(DeadlineExceededError):
-        fetch(world, client, server, lambda received: next(responses)(received), path, total_timeout=0.4)
+        fetch(front_end, client, server, lambda received: next(responses)(received), path, total_timeout=0.4)
     assert nothing_left(client, path)
 
 
 def test_progress_never_goes_back(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """It counts the bytes of the file over all attempts, up to the total."""
     reported: list[tuple[int, int | None]] = []
-    fetch(world, client, server, File(CONTENT, 600_000, None), path, progress=lambda *at: reported.append(at))
+    fetch(
+        front_end,
+        client,
+        server,
+        File(CONTENT, 600_000, None),
+        path,
+        progress=lambda *at: reported.append(at),
+    )
     assert reported[-1] == (len(CONTENT), len(CONTENT))
     assert [at for at, _ in reported] == sorted({at for at, _ in reported})
 
 
 def test_progress_counts_the_file_and_not_the_request(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A download may send a body; its progress is that of the file."""
     reported: list[tuple[int, int | None]] = []
     fetch(
-        world,
+        front_end,
         client,
         server,
         File(b"abc"),
@@ -333,7 +349,7 @@ def test_progress_counts_the_file_and_not_the_request(
 
 
 def test_progress_may_be_an_async_function(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """With a sync client, too."""
     reported: list[int] = []
@@ -341,12 +357,12 @@ def test_progress_may_be_an_async_function(
     async def report(received: int, total: int | None) -> None:
         reported.append(received)
 
-    fetch(world, client, server, File(), path, progress=report)
+    fetch(front_end, client, server, File(), path, progress=report)
     assert reported[-1] == len(CONTENT)
 
 
 def test_an_error_of_progress_ends_the_download(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """It is raised unchanged, and nothing is left."""
 
@@ -354,14 +370,14 @@ def test_an_error_of_progress_ends_the_download(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fetch(world, client, server, File(), path, progress=stop)
+        fetch(front_end, client, server, File(), path, progress=stop)
     assert nothing_left(client, path)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize("size", [10, 1_000_000])
 def test_a_full_disk_is_an_os_error(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     client: HttpServiceClient,
     path: Path,
@@ -376,40 +392,40 @@ def test_a_full_disk_is_an_os_error(
 
     monkeypatch.setattr("http_service_client.client.part_file.open", open_full, raising=False)
     with pytest.raises(OSError, match="No space left"):
-        fetch(world, client, server, File(b"x" * size), path)
+        fetch(front_end, client, server, File(b"x" * size), path)
     assert nothing_left(client, path)
 
 
 def test_a_replaced_file_keeps_its_mode(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A private file stays private, and so is the part file that replaces it."""
     path.write_bytes(b"old")
     path.chmod(0o600)
     modes = []
     fetch(
-        world, client, server, File(), path,
+        front_end, client, server, File(), path,
         progress=lambda *_: modes.extend(each.stat().st_mode & 0o777 for each in path.parent.iterdir()),
     )  # fmt: skip
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (CONTENT, 0o600)
     assert set(modes) == {0o600}  # while it grew, too
 
 
-def test_a_damaged_file_is_not_resumed(world: World, server: LoopbackServer, path: Path) -> None:
+def test_a_damaged_file_is_not_resumed(front_end: FrontEnd, server: LoopbackServer, path: Path) -> None:
     """A retry after a wrong checksum downloads the whole file."""
     damaged = RetryCondition.on_exceptions([ChecksumError])
     policy = RetryPolicy(retry_conditions=[damaged], backoff_strategy=NO_DELAY)
     file = File()
     files = iter([File(b"?" + CONTENT[1:]), file])
     fetch(
-        world, world.client(), server, lambda received: next(files)(received), path,
+        front_end, front_end.client(), server, lambda received: next(files)(received), path,
         checksum=SHA, retry_policy=policy,
     )  # fmt: skip
     assert (path.read_bytes(), file.ranges) == (CONTENT, [None])
 
 
 def test_an_async_progress_is_cut_by_the_deadline(
-    world: World, server: LoopbackServer, client: HttpServiceClient, path: Path
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
 ) -> None:
     """A progress function that hangs does not hold the call."""
 
@@ -418,25 +434,25 @@ def test_an_async_progress_is_cut_by_the_deadline(
 
     began = time.monotonic()
     with pytest.raises(DeadlineExceededError):
-        fetch(world, client, server, File(), path, progress=hang, total_timeout=0.3)
+        fetch(front_end, client, server, File(), path, progress=hang, total_timeout=0.3)
     assert time.monotonic() - began < 10
     assert nothing_left(client, path)
 
 
-def test_a_download_over_a_scripted_transport(world: World, path: Path) -> None:
+def test_a_download_over_a_scripted_transport(front_end: FrontEnd, path: Path) -> None:
     """A transport that streams nothing can be downloaded from, too."""
     from http_service_client import HttpResponse
 
-    client = world.client(transport=ScriptedTransport([HttpResponse(200, content=b"abc")]))
-    world.download(client, "https://files.example.com/a", path)
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200, content=b"abc")]))
+    front_end.download(client, "https://files.example.com/a", path)
     assert path.read_bytes() == b"abc"
 
 
-def test_a_mock_with_a_wrong_length_is_downloaded_once(world: World, path: Path) -> None:
+def test_a_mock_with_a_wrong_length_is_downloaded_once(front_end: FrontEnd, path: Path) -> None:
     """Recorders remove codings but leave Content-Length as it was. The rest is not requested again and again."""
     from http_service_client import HttpResponse
 
     recorded = HttpResponse(200, headers={"Content-Length": "100"}, content=b"abc")
-    client = world.client(transport=ScriptedTransport([recorded]))
-    world.download(client, "https://files.example.com/a", path)
+    client = front_end.client(transport=ScriptedTransport([recorded]))
+    front_end.download(client, "https://files.example.com/a", path)
     assert path.read_bytes() == b"abc"

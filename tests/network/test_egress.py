@@ -17,7 +17,7 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 from network.proxy_server import running_proxy
 
@@ -55,8 +55,8 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Names:
     return names
 
 
-def client_of(world: World, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
-    return world.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
+def client_of(front_end: FrontEnd, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
+    return front_end.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def client_of(world: World, policy: EgressPolicy = POLICY, **settings: Any) -> H
     ["127.0.0.1", "10.0.0.7", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"],
 )  # fmt: skip
 def test_a_name_that_resolves_to_an_internal_address_is_refused(
-    world: World, server: LoopbackServer, names: Names, address: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, address: str
 ) -> None:
     """Nothing is sent, nothing is retried, and the circuit learns nothing."""
     server.script("*", respond(200))
     names.addresses["evil.test"] = [[address]]
     everything = RetryPolicy(retry_conditions=[RetryCondition.on_exceptions([Exception])])
-    client = client_of(world, EgressPolicy(), retry_policy_config=everything)
+    client = client_of(front_end, EgressPolicy(), retry_policy_config=everything)
     with pytest.raises(EgressRefusedError) as caught:
-        world.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
+        front_end.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
     error = caught.value
     assert (error.host, error.sent_state.value, error.__cause__) == ("evil.test", "never_sent", None)
     assert error.address == address.removeprefix("::ffff:")
@@ -82,7 +82,9 @@ def test_a_name_that_resolves_to_an_internal_address_is_refused(
     assert circuit.snapshot().failures == 0
 
 
-def test_only_allowed_addresses_are_connected_to(world: World, server: LoopbackServer, names: Names) -> None:
+def test_only_allowed_addresses_are_connected_to(
+    front_end: FrontEnd, server: LoopbackServer, names: Names
+) -> None:
     """A refused address before an allowed one is skipped, although a server listens there."""
     server.script("/", respond(200, body="public"))
     names.addresses["mixed.test"] = [["127.0.0.2", "127.0.0.1"]]
@@ -91,7 +93,7 @@ def test_only_allowed_addresses_are_connected_to(world: World, server: LoopbackS
     except OSError:
         pytest.skip("127.0.0.2 is not an address of this machine")
     with inside:
-        response = world.request(client_of(world), "GET", f"http://mixed.test:{server.port}/")
+        response = front_end.request(client_of(front_end), "GET", f"http://mixed.test:{server.port}/")
         inside.settimeout(0)
         with pytest.raises(BlockingIOError):
             inside.accept()
@@ -99,15 +101,15 @@ def test_only_allowed_addresses_are_connected_to(world: World, server: LoopbackS
 
 
 def test_a_name_cannot_resolve_differently_between_check_and_connection(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """DNS rebinding: a connection is made to the addresses that were checked, from one lookup."""
     server.script("/", respond(200, close=True))
     names.addresses["rebinding.test"] = [["127.0.0.1"], ["127.0.0.2"]]
-    client, url = client_of(world), f"http://rebinding.test:{server.port}/"
-    assert world.request(client, "GET", url).status_code == 200
+    client, url = client_of(front_end), f"http://rebinding.test:{server.port}/"
+    assert front_end.request(client, "GET", url).status_code == 200
     assert names.looked_up == ["rebinding.test"]
-    caught = failing(world, client, "GET", url)
+    caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert names.looked_up == ["rebinding.test"] * 2
 
@@ -125,13 +127,13 @@ def test_a_name_cannot_resolve_differently_between_check_and_connection(
     ],
 )
 def test_a_redirect_to_an_internal_address_is_refused(
-    world: World, server: LoopbackServer, names: Names, location: str, error_type: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, location: str, error_type: str
 ) -> None:
     """Every hop is checked, its URL and the addresses of its host."""
     server.script("/", respond(302, headers={"Location": "/second"}))
     server.script("/second", respond(307, headers={"Location": location}))
     names.addresses |= {"outside.test": [["127.0.0.1"]], "inside.test": [["10.0.0.1"]]}
-    caught = failing(world, client_of(world), "GET", f"http://outside.test:{server.port}/")
+    caught = failing(front_end, client_of(front_end), "GET", f"http://outside.test:{server.port}/")
     assert caught.type == error_type
     assert len(server.requests) == 2
 
@@ -145,30 +147,30 @@ def test_a_redirect_to_an_internal_address_is_refused(
     ],
 )  # fmt: skip
 def test_no_spelling_of_an_internal_address_is_sent_to(
-    world: World, server: LoopbackServer, names: Names, host: str
+    front_end: FrontEnd, server: LoopbackServer, names: Names, host: str
 ) -> None:
     """An InvalidRequestError before anything is resolved or sent."""
     with pytest.raises(InvalidRequestError) as caught:
-        world.request(client_of(world), "GET", f"http://{host}:{server.port}/")
+        front_end.request(client_of(front_end), "GET", f"http://{host}:{server.port}/")
     assert caught.value.sent_state.value == "never_sent"
     assert (server.connection_count, names.looked_up) == (0, [])
 
 
 def test_hosts_that_are_not_listed_are_not_resolved(
-    world: World, server: LoopbackServer, names: Names
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
     """An allow-list applies to the first hop and to all others."""
     names.addresses |= {"api.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
     server.script("/", respond(302, headers={"Location": f"http://other.test:{server.port}/"}))
-    client = client_of(world, EgressPolicy(["api.test", "127.0.0.1"]))
-    first = failing(world, client, "GET", f"http://other.test:{server.port}/")
-    hop = failing(world, client, "GET", f"http://api.test:{server.port}/")
+    client = client_of(front_end, EgressPolicy(["api.test", "127.0.0.1"]))
+    first = failing(front_end, client, "GET", f"http://other.test:{server.port}/")
+    hop = failing(front_end, client, "GET", f"http://api.test:{server.port}/")
     assert (first.type, hop.type) == ("EgressRefusedError", "EgressRefusedError")
     assert "not in allowed_hosts" in hop.message
     assert names.looked_up == ["api.test"]
 
 
-def test_a_url_set_by_an_interceptor_is_checked(world: World, server: LoopbackServer) -> None:
+def test_a_url_set_by_an_interceptor_is_checked(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The final URL is the one that is checked."""
 
     class Detour:
@@ -176,13 +178,13 @@ def test_a_url_set_by_an_interceptor_is_checked(world: World, server: LoopbackSe
             request.url = f"http://127.0.0.2:{server.port}/"
             return request
 
-    client = client_of(world, request_interceptors=[Detour])
-    assert failing(world, client, "GET", server.url + "/").type == "EgressRefusedError"
+    client = client_of(front_end, request_interceptors=[Detour])
+    assert failing(front_end, client, "GET", server.url + "/").type == "EgressRefusedError"
     assert server.connection_count == 0
 
 
 def test_with_a_proxy_only_the_url_is_checked(
-    world: World, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The proxy may have an internal address, and it resolves the names itself."""
     server.script("/", respond(200, body="by proxy"))
@@ -191,7 +193,7 @@ def test_with_a_proxy_only_the_url_is_checked(
     with running_proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
         monkeypatch.setenv("NO_PROXY", "")
-        client = world.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
-        assert world.request(client, "GET", server.url + "/").text == "by proxy"
-        assert failing(world, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
+        client = front_end.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
+        assert front_end.request(client, "GET", server.url + "/").text == "by proxy"
+        assert failing(front_end, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
         assert len(proxy.heads) == 1

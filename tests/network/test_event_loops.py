@@ -17,7 +17,7 @@ from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from http_service_client.transports.over_aiohttp.connector import _close_socket
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 
@@ -401,11 +401,11 @@ async def by_request(url: str) -> None:
         client.request("GET", url)
 
 
-def test_one_client_serves_sync_and_async_calls(world: World, server: LoopbackServer) -> None:
+def test_one_client_serves_sync_and_async_calls(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Blocking and async calls of one client share its limits and its circuits, not its connections."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
     client.get(server.url + "/")
     asyncio.run(two_calls(client, server.url + "/"))
     assert client.get_circuit_breaker_states() == {server.url: "closed"}

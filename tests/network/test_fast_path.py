@@ -28,16 +28,16 @@ from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
-from kit.front_ends import AsyncioWorld
+from kit.front_ends import AsyncioFrontEnd
 
 Urls = list[str]
 
 
 @pytest.fixture
-def asyncio_world() -> Any:
+def asyncio_front_end() -> Any:
     """The front end with the fast path."""
-    with AsyncioWorld() as world:
-        yield world
+    with AsyncioFrontEnd() as front_end:
+        yield front_end
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
     ids=repr,
 )
 def test_both_paths_send_the_same_request(
-    asyncio_world: AsyncioWorld,
+    asyncio_front_end: AsyncioFrontEnd,
     server: LoopbackServer,
     sent_by_session: Urls,
     method: str,
@@ -79,9 +79,9 @@ def test_both_paths_send_the_same_request(
 ) -> None:
     """Request line, header fields and body are the same, whether aiohttp built the request or we did."""
     server.script("/", respond(200))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, method, server.url + "/", **options)
+        asyncio_front_end.request(client, method, server.url + "/", **options)
     first, second = server.requests
     assert (first.connection, second.connection, len(sent_by_session)) == (1, 1, 1)
     assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
@@ -90,10 +90,12 @@ def test_both_paths_send_the_same_request(
     )
 
 
-def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: Timeout) -> tuple[Any, ...]:
+def outcome(
+    front_end: AsyncioFrontEnd, client: HttpServiceClient, url: str, timeout: Timeout
+) -> tuple[Any, ...]:
     """Everything that a caller can observe of a call."""
     try:
-        response = world.request(client, "GET", url, timeout=timeout, retry_policy=None)
+        response = front_end.request(client, "GET", url, timeout=timeout, retry_policy=None)
     except HttpClientError as error:
         return type(error), str(error), error.sent_state, type(error.__cause__)
     return (
@@ -137,7 +139,7 @@ def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: T
 )
 @pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
 def test_both_paths_read_the_same_response(
-    asyncio_world: AsyncioWorld,
+    asyncio_front_end: AsyncioFrontEnd,
     server: LoopbackServer,
     sent_by_session: Urls,
     action: Action,
@@ -145,11 +147,11 @@ def test_both_paths_read_the_same_response(
 ) -> None:
     """The same response, or the same error with the same message and sent-state."""
     server.script("/", action, respond(204), action)
-    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/", timeout)
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
+    by_aiohttp = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
     sent_by_session.clear()
-    assert outcome(asyncio_world, client, server.url + "/", timeout) == by_aiohttp
+    assert outcome(asyncio_front_end, client, server.url + "/", timeout) == by_aiohttp
     assert sent_by_session == []
 
 
@@ -172,23 +174,23 @@ def wrapped(calls: Urls) -> Any:
 
 @pytest.mark.parametrize("hook", [replaced, wrapped])
 def test_a_late_hook_sees_every_call(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
 ) -> None:
     """A mock or tracer that is installed when connections exist already misses nothing."""
     server.script("/", respond(204))
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
     calls: Urls = []
     monkeypatch.setattr(aiohttp.ClientSession, "_request", hook(calls))
     try:
-        asyncio_world.request(client, "GET", server.url + "/", retry_policy=None)
+        asyncio_front_end.request(client, "GET", server.url + "/", retry_policy=None)
     except AttributeError:
         pass  # the mock returns None
     assert calls == [server.url + "/"]
 
 
 def test_trace_configs_see_every_exchange(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenTelemetry adds them to each new session: they see the exchanges on kept connections, too."""
     started: Urls = []
@@ -205,27 +207,27 @@ def test_trace_configs_see_every_exchange(
 
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
     server.script("/", respond(204))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
+        asyncio_front_end.request(client, "GET", server.url + "/")
     assert started == ["GET", "GET"]
 
 
 def test_a_response_that_is_too_large_is_refused_at_the_limit(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """As soon as more bytes than allowed have arrived, whatever length the head declares."""
-    client = asyncio_world.client(max_response_size=1000)
+    client = asyncio_front_end.client(max_response_size=1000)
     endless = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1001, close=False)
     server.script("/", respond(204), endless)
-    asyncio_world.request(client, "GET", server.url + "/")
-    kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    kind, *_ = outcome(asyncio_front_end, client, server.url + "/", Timeout(total=20))
     assert kind is ResponseTooLargeError
     assert [request.connection for request in server.requests] == [1, 1]
 
 
 def test_a_long_response_is_decoded_in_pieces(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A short one is decoded at once. Decoding stops the loop."""
     fed: list[int] = []
@@ -236,19 +238,19 @@ def test_a_long_response_is_decoded_in_pieces(
         return real(self, data)
 
     monkeypatch.setattr(Decoder, "feed", noted)
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for length in (60_000, 4_000_000):
         body = gzip.compress(random.Random(1).randbytes(length))
         server.script("/", respond(204), respond(body=body, headers={"Content-Encoding": "gzip"}))
-        asyncio_world.request(client, "GET", server.url + "/")
-        assert len(asyncio_world.request(client, "GET", server.url + "/").content) == length
+        asyncio_front_end.request(client, "GET", server.url + "/")
+        assert len(asyncio_front_end.request(client, "GET", server.url + "/").content) == length
     assert fed[0] > 60_000
     assert max(fed[1:]) <= 1024 * 1024
 
 
 @pytest.mark.parametrize("ends_by", ["timeout", "cancellation"])
 def test_an_abandoned_exchange_closes_its_connection(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, ends_by: str
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, ends_by: str
 ) -> None:
     """At once: a late response must not be taken for that of the next request."""
 
@@ -263,18 +265,18 @@ def test_an_abandoned_exchange_closes_its_connection(
         assert await asyncio.to_thread(server.wait_for, lambda: server.open_connections == 0)
 
     server.script("/", respond(204), stall())
-    client = asyncio_world.client()
-    asyncio_world._loop.run_until_complete(abandon())
+    client = asyncio_front_end.client()
+    asyncio_front_end.loop.run_until_complete(abandon())
     assert [request.connection for request in server.requests] == [1, 1]
 
 
 def test_a_request_in_flight_during_close_may_have_been_processed(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """On a kept connection as on the first."""
 
     async def close_during_a_call(is_kept: bool) -> tuple[type, SentState, str]:
-        client = asyncio_world.client()
+        client = asyncio_front_end.client()
         if is_kept:
             await client.get_async(server.url + "/first")
         before = len(server.requests)
@@ -288,7 +290,7 @@ def test_a_request_in_flight_during_close_may_have_been_processed(
     server.script("/first", respond(204))
     server.script("/", stall())
     fresh, kept = (
-        asyncio_world._loop.run_until_complete(close_during_a_call(is_kept)) for is_kept in (False, True)
+        asyncio_front_end.loop.run_until_complete(close_during_a_call(is_kept)) for is_kept in (False, True)
     )
     assert kept == fresh
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
@@ -315,13 +317,15 @@ def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> N
     assert asyncio.run(read_slowly()) == body
 
 
-def test_an_idle_connection_keeps_no_response(asyncio_world: AsyncioWorld, server: LoopbackServer) -> None:
+def test_an_idle_connection_keeps_no_response(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
+) -> None:
     """The head of its last response is freed with that response."""
     server.script("/", respond(body="x" * 1000))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     before = {id(thing) for thing in gc.get_objects() if isinstance(thing, FastHead)}
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
+        asyncio_front_end.request(client, "GET", server.url + "/")
     assert [request.connection for request in server.requests] == [1, 1]
     held = [thing for thing in gc.get_objects() if isinstance(thing, FastHead)]
     assert [thing for thing in held if id(thing) not in before] == []

@@ -13,17 +13,19 @@ import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing, places_in_use, served
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
-def connections_for(world: World, server: LoopbackServer, client: HttpServiceClient, calls: int) -> list[int]:
+def connections_for(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, calls: int
+) -> list[int]:
     """The connection that each request of this many calls came on."""
     for _ in range(calls):
-        assert world.request(client, "GET", server.url + "/").status_code in (200, 204)
+        assert front_end.request(client, "GET", server.url + "/").status_code in (200, 204)
     return [request.connection for request in server.requests]
 
 
@@ -38,16 +40,16 @@ def connections_for(world: World, server: LoopbackServer, client: HttpServiceCli
     ],
     ids=["no content", "short", "long", "chunked", "empty chunked"],
 )
-def test_a_connection_is_reused(world: World, server: LoopbackServer, action: Action) -> None:
+def test_a_connection_is_reused(front_end: FrontEnd, server: LoopbackServer, action: Action) -> None:
     """A response that was read to its end leaves its connection for the next request."""
     server.script("/", action)
-    assert connections_for(world, server, world.client(), 3) == [1, 1, 1]
+    assert connections_for(front_end, server, front_end.client(), 3) == [1, 1, 1]
 
 
 @pytest.mark.parametrize("option", ["close", "Close", "TE, close"])
 @pytest.mark.parametrize("length", [0, 300_000])
 def test_a_request_with_connection_close_is_the_last_on_its_connection(
-    world: World, option: str, length: int
+    front_end: FrontEnd, option: str, length: int
 ) -> None:
     """No other request is sent on it, although the server leaves it open (RFC 9112, 9.6)."""
     connections: list[list[bytes]] = []
@@ -59,32 +61,34 @@ def test_a_request_with_connection_close_is_the_last_on_its_connection(
             accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
 
     with served(serve) as address:
-        client = world.client()
+        client = front_end.client()
         for headers in ({}, {"Connection": option}, {}, {}):
-            world.request(client, "GET", f"http://{address}/", headers=headers)
-        world.close(client)
+            front_end.request(client, "GET", f"http://{address}/", headers=headers)
+        front_end.close(client)
     assert [len(requests) for requests in connections] == [2, 2]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_an_idle_connection_expires(
-    world: World, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
+    front_end: FrontEnd, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
 ) -> None:
     """After `keep_alive_timeout` a connection is not reused."""
     server = tls_server if secure else server
     server.script("/", respond(204))
     pool = ConnectionPoolConfig(keep_alive_timeout=0.5, ssl_ca_file=certificates.ca_file)
-    client = world.client(connection_pool=pool)
-    assert connections_for(world, server, client, 2) == [1, 1]
+    client = front_end.client(connection_pool=pool)
+    assert connections_for(front_end, server, client, 2) == [1, 1]
     time.sleep(0.6)
-    assert connections_for(world, server, client, 1) == [1, 1, 2]
+    assert connections_for(front_end, server, client, 1) == [1, 1, 2]
 
 
-def test_a_connection_serves_a_limited_number_of_requests(world: World, server: LoopbackServer) -> None:
+def test_a_connection_serves_a_limited_number_of_requests(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """It is closed after `keep_alive_max_requests`."""
     server.script("/", respond(204))
-    client = world.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
-    assert connections_for(world, server, client, 5) == [1, 1, 2, 2, 3]
+    client = front_end.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
+    assert connections_for(front_end, server, client, 5) == [1, 1, 2, 2, 3]
     assert server.wait_for(lambda: server.open_connections == 1)
 
 
@@ -105,13 +109,15 @@ def test_a_connection_serves_a_limited_number_of_requests(world: World, server: 
         "half poisoned", "poisoned at once", "poisoned with the body",
     ],
 )  # fmt: skip
-def test_an_unusable_connection_is_not_reused(world: World, server: LoopbackServer, action: Action) -> None:
+def test_an_unusable_connection_is_not_reused(
+    front_end: FrontEnd, server: LoopbackServer, action: Action
+) -> None:
     """A connection that ended, or on which unexpected bytes arrived, serves no other request."""
     server.script("/", action, respond(200, body="fine"))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
     wait_for_data(idle_connections(client))
-    response = world.request(client, "POST", server.url + "/", retry_policy=None)
+    response = front_end.request(client, "POST", server.url + "/", retry_policy=None)
     assert (response.status_code, response.text) == (200, "fine")
     assert [request.connection for request in server.requests] == [1, 2]
 
@@ -161,14 +167,14 @@ def test_bytes_that_the_loop_read_from_an_idle_connection_are_not_the_next_respo
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 @pytest.mark.parametrize("used_before", [0, 1])
 def test_nothing_is_silently_sent_twice(
-    world: World, server: LoopbackServer, method: str, used_before: int
+    front_end: FrontEnd, server: LoopbackServer, method: str, used_before: int
 ) -> None:
     """A reset, on a new connection or a reused one, is reported. Only the core decides on retries."""
     server.script("/", *[respond(204)] * used_before, reset())
-    client = world.client()
+    client = front_end.client()
     for _ in range(used_before):
-        world.request(client, "GET", server.url + "/")
-    caught = failing(world, client, method, server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
+    caught = failing(front_end, client, method, server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
@@ -180,28 +186,30 @@ def test_nothing_is_silently_sent_twice(
 
 
 def test_a_client_of_many_hosts_forgets_the_oldest_pools(
-    world: World, server: LoopbackServer, monkeypatch
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch
 ) -> None:
     """With more hosts than pools are kept, nothing fails."""
     from http_service_client.transports.over_requests import adapter as over_requests_adapter
 
     monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     for _ in range(2):
         for host in range(1, 7):
             url = f"http://127.0.0.{host}:{server.port}/" if host == 1 else f"{server.url}/"
-            assert world.request(client, "GET", url).status_code == 204
+            assert front_end.request(client, "GET", url).status_code == 204
     assert places_in_use(client) == 0
 
 
-def test_the_connection_of_a_discarded_response_is_closed(world: World, server: LoopbackServer) -> None:
+def test_the_connection_of_a_discarded_response_is_closed(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """A response that is too large is not read to its end, so its connection cannot be reused."""
     server.script("/", respond(body=b"x" * 5_000_000), respond(204))
-    client = world.client(max_response_size=1000)
-    caught = failing(world, client, "GET", server.url + "/")
+    client = front_end.client(max_response_size=1000)
+    caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ResponseTooLargeError", "answered")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.connection for request in server.requests] == [1, 2]
     assert server.wait_for(lambda: server.open_connections == 1)
 
@@ -224,9 +232,9 @@ def test_the_private_parts_of_aiohttp_that_we_use_exist(server: LoopbackServer) 
     }.items():  # fmt: skip
         assert all(hasattr(owner, name) for name in names)
     server.script("/", respond(204))
-    with AsyncioWorld() as world:
-        client = world.client()
-        world.request(client, "GET", server.url + "/")
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
+        front_end.request(client, "GET", server.url + "/")
         (session,) = client._backends._over_aiohttp._sessions._sessions.values()
         connector = session.session.connector
         ((protocol, _),) = next(iter(connector._conns.values()))

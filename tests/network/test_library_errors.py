@@ -21,7 +21,7 @@ import requests.exceptions
 import urllib3.exceptions
 from yarl import URL
 
-from kit.front_ends import AsyncioWorld, BlockingWorld
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
 from network.faults import failing
 
 NEVER, MAYBE = "never_sent", "maybe_processed"
@@ -214,8 +214,8 @@ def test_each_error_of_the_libraries_is_translated(
     is_aiohttp = kind.__module__.startswith("aiohttp")
     monkeypatch.setattr(requests.Session, "send", send)
     monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
-    with (AsyncioWorld if is_aiohttp else BlockingWorld)() as world:
-        caught = failing(world, world.client(), "POST", URL_USED)
+    with (AsyncioFrontEnd if is_aiohttp else BlockingFrontEnd)() as front_end:
+        caught = failing(front_end, front_end.client(), "POST", URL_USED)
     assert (caught.type, caught.sent) == expected
 
 
@@ -239,6 +239,6 @@ def test_the_innermost_error_that_requests_wraps_decides(
         raise error
 
     monkeypatch.setattr(requests.Session, "send", send)
-    with BlockingWorld() as world:
-        caught = failing(world, world.client(), "POST", URL_USED)
+    with BlockingFrontEnd() as front_end:
+        caught = failing(front_end, front_end.client(), "POST", URL_USED)
     assert (caught.type, caught.sent) == (name, sent)

@@ -11,20 +11,20 @@ import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 SECRET = "Basic " + base64.b64encode(b"joe:hush").decode()
 TEXT = "machine 127.0.0.1 login joe password hush\n"
 
 
 @pytest.fixture
-def client_with(world: World, tmp_path: Path) -> Callable[..., HttpServiceClient]:
+def client_with(front_end: FrontEnd, tmp_path: Path) -> Callable[..., HttpServiceClient]:
     """Makes a client that reads a netrc file with this text."""
 
     def make(text: str = TEXT, **settings: Any) -> HttpServiceClient:
         path = tmp_path / "logins"
         path.write_text(text, encoding="utf-8")
-        return world.client(netrc=path, **settings)
+        return front_end.client(netrc=path, **settings)
 
     return make
 
@@ -45,11 +45,11 @@ def seen(server: LoopbackServer) -> list[str | None]:
     ids=["its host", "another host", "default", "a host without a login"],
 )
 def test_a_login_is_for_its_host(
-    world: World, server: LoopbackServer, client_with: Any, text: str, expected: str | None
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, text: str, expected: str | None
 ) -> None:
     """The host is the name in the URL; `default` applies to every other."""
     server.script("/", respond(204))
-    world.request(client_with(text), "GET", server.url + "/")
+    front_end.request(client_with(text), "GET", server.url + "/")
     assert seen(server) == [expected]
 
 
@@ -72,16 +72,16 @@ class Signed:
     ids=["auth", "header", "default header", "interceptor"],
 )
 def test_any_other_authorization_takes_precedence(
-    world: World, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
 ) -> None:
     """A file that happens to exist must not override the program."""
     server.script("/", respond(204))
-    world.request(client_with(**settings), "GET", server.url + "/", **call)
+    front_end.request(client_with(**settings), "GET", server.url + "/", **call)
     assert seen(server) == [expected]
 
 
 def test_a_redirect_takes_no_login_to_another_host(
-    world: World, server: LoopbackServer, client_with: Any
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any
 ) -> None:
     """Neither that of the first host, nor that of the new host, nor the default: a server chose where to go."""
     with LoopbackServer() as other:
@@ -90,21 +90,21 @@ def test_a_redirect_takes_no_login_to_another_host(
         server.script("/same", respond(302, headers={"Location": elsewhere}))
         other.script("/", respond(204))
         client = client_with(f"{TEXT} machine localhost login me password too\ndefault login d password e")
-        world.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
         assert (seen(server), seen(other)) == ([SECRET, SECRET], [None])
 
 
-def test_every_attempt_has_the_login(world: World, server: LoopbackServer, client_with: Any) -> None:
+def test_every_attempt_has_the_login(front_end: FrontEnd, server: LoopbackServer, client_with: Any) -> None:
     """Each attempt starts from the request as the caller gave it."""
     server.script("/", respond(503), respond(204))
     client = client_with(retry_policy_config={"initial_delay": 0.0})
-    world.request(client, "GET", server.url + "/")
+    front_end.request(client, "GET", server.url + "/")
     assert seen(server) == [SECRET, SECRET]
 
 
 @pytest.mark.parametrize("how", ["NETRC", ".netrc", "_netrc"])
 def test_true_reads_the_file_of_the_user(
-    world: World, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     """The file that NETRC names, or the one in the home folder."""
     path = tmp_path / ("elsewhere" if how == "NETRC" else how)
@@ -113,7 +113,7 @@ def test_true_reads_the_file_of_the_user(
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("NETRC", str(path) if how == "NETRC" else "")
     server.script("/", respond(204))
-    world.request(world.client(netrc=True), "GET", server.url + "/")
+    front_end.request(front_end.client(netrc=True), "GET", server.url + "/")
     assert seen(server) == [SECRET]
 
 

@@ -19,7 +19,7 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_requests import connection
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -254,10 +254,10 @@ def test_the_interpreter_ends_without_a_warning(server: LoopbackServer, name: st
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
 
 
-def test_close_closes_the_connections(world: World, server: LoopbackServer) -> None:
+def test_close_closes_the_connections(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Idle connections are closed at once."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    world.close(client)
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.close(client)
     assert server.wait_for(lambda: server.open_connections == 0)

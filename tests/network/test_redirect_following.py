@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, raw, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
@@ -56,14 +56,14 @@ def redirect(*locations: bytes, status: int = 302) -> Any:
     ids=lambda value: ascii(value)[:40],
 )
 def test_an_unusual_location_is_resolved(
-    world: World, server: LoopbackServer, location: bytes, target: str
+    front_end: FrontEnd, server: LoopbackServer, location: bytes, target: str
 ) -> None:
     """RFC 3986 5.2, applied to the raw bytes; the request line is one that a strict server accepts."""
     server.script("/a/b", redirect(location.replace(b"{port}", b"%d" % server.port)))
     server.script("*", respond(200))
     if target.startswith("/a/b"):
         server.script("/a/b", redirect(location), respond(200))
-    response = world.request(world.client(), "GET", server.url + "/a/b?c=d")
+    response = front_end.request(front_end.client(), "GET", server.url + "/a/b?c=d")
     assert response.status_code == 200
     assert [request.target for request in server.requests] == ["/a/b?c=d", target]
     assert response.url == server.url + target
@@ -71,11 +71,11 @@ def test_an_unusual_location_is_resolved(
 
 @pytest.mark.parametrize("locations", [(), (b"",), (b" ",), (b"\t",)], ids=str)
 def test_a_redirect_without_a_location_is_the_response(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...]
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...]
 ) -> None:
     """There is nothing to follow."""
     server.script("/", redirect(*locations))
-    response = world.request(world.client(), "GET", server.url + "/")
+    response = front_end.request(front_end.client(), "GET", server.url + "/")
     assert (response.status_code, len(server.requests)) == (302, 1)
 
 
@@ -108,12 +108,12 @@ def test_a_redirect_without_a_location_is_the_response(
     ids=lambda value: ascii(value)[:40],
 )
 def test_a_dangerous_location_is_not_followed(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...], reason: str
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...], reason: str
 ) -> None:
     """One that leaves HTTP, has credentials of its own, or is read differently by different parsers."""
     server.script("/", redirect(*(each.replace(b"{port}", b"%d" % server.port) for each in locations)))
     server.script("*", respond(200))
-    caught = failing(world, world.client(), "GET", server.url + "/")
+    caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert reason in caught.message
     assert "hush" not in caught.message
@@ -159,13 +159,13 @@ BODY_HEADERS = [
     [(307, "POST"), (308, "POST"), (307, "PUT"), (301, "PUT"), (302, "PATCH"), (308, "DELETE")],
 )
 def test_a_redirect_that_keeps_the_method_keeps_the_body(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str
 ) -> None:
     """The same method and bytes, with the same framing; a file from its original position."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
+    front_end.request(
+        front_end.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
     )
     first, second = server.requests
     assert (first.method, second.method) == (method, method)
@@ -187,14 +187,18 @@ def test_a_redirect_that_keeps_the_method_keeps_the_body(
     ],
 )
 def test_a_redirect_to_get_drops_the_body_and_its_headers(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
 ) -> None:
     """No header describes a body that is not sent (RFC 9110 15.4). A body that can be read only once is no obstacle."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
     body = {"data": iter([b"once"])} if kind == "stream" else BODIES[kind]()
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en", "Digest": "x"}, **body
+    front_end.request(
+        front_end.client(),
+        method,
+        server.url + "/",
+        headers={"Content-Language": "en", "Digest": "x"},
+        **body,
     )
     first, second = server.requests
     assert (first.method, second.method, second.body) == (method, becomes, b"")
@@ -203,23 +207,25 @@ def test_a_redirect_to_get_drops_the_body_and_its_headers(
 
 @pytest.mark.parametrize("status", [307, 308])
 def test_a_body_that_can_be_read_only_once_is_not_redirected(
-    world: World, server: LoopbackServer, status: int
+    front_end: FrontEnd, server: LoopbackServer, status: int
 ) -> None:
     """It is not sent empty: no second request is made."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    caught = failing(world, world.client(), "POST", server.url + "/", data=iter([b"once"]))
+    caught = failing(front_end, front_end.client(), "POST", server.url + "/", data=iter([b"once"]))
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert "was a stream" in caught.message
     assert [request.path for request in server.requests] == ["/"]
 
 
-def test_a_retry_after_a_redirect_starts_from_the_first_request(world: World, server: LoopbackServer) -> None:
+def test_a_retry_after_a_redirect_starts_from_the_first_request(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """Method, URL, body and file position of the second attempt are those of the first, not of its last hop."""
     server.script("/", redirect(b"/there", status=307))
     server.script("/there", respond(503), respond(200))
-    client = world.client(retry_policy_config={"initial_delay": 0.0})
-    response = world.request(client, "PUT", server.url + "/", data=a_file())
+    client = front_end.client(retry_policy_config={"initial_delay": 0.0})
+    response = front_end.request(client, "PUT", server.url + "/", data=a_file())
     assert (response.attempts, len(response.history)) == (2, 1)
     assert [(each.method, each.path) for each in server.requests] == [("PUT", "/"), ("PUT", "/there")] * 2
     assert len({each.body for each in server.requests}) == 1

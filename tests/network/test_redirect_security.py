@@ -15,7 +15,7 @@ import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, Received, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing
 
 # Written out here instead of imported: a header that is removed there must fail here.
@@ -84,9 +84,9 @@ def network(server: LoopbackServer, tls_server: LoopbackServer) -> Iterator[Netw
 
 
 @pytest.fixture
-def client(world: World, certificates: Certificates) -> HttpServiceClient:
+def client(front_end: FrontEnd, certificates: Certificates) -> HttpServiceClient:
     """A client that trusts our certificates and knows one more sensitive header."""
-    return world.client(
+    return front_end.client(
         connection_pool=certificates.pool(),
         sensitive_headers=["X-Partner-Secret"],
         trust_env_proxy_settings=False,
@@ -96,12 +96,12 @@ def client(world: World, certificates: Certificates) -> HttpServiceClient:
 @pytest.mark.parametrize(("status", "method"), [(302, "GET"), (303, "POST"), (307, "POST"), (308, "PUT")])
 @pytest.mark.parametrize("target", TARGETS)
 def test_credentials_stay_with_their_origin(
-    world: World, network: Network, client: HttpServiceClient, target: str, status: int, method: str
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, target: str, status: int, method: str
 ) -> None:
     """To the same origin all of them are sent, to any other none. Other headers are always sent."""
     template, is_same = TARGETS[target]
     network.here.script("/start", respond(status, headers={"Location": network.location(template)}))
-    response = world.request(
+    response = front_end.request(
         client, method, network.start, headers=HEADERS, data=b"x" if method != "GET" else None
     )
     assert (response.text, len(response.history)) == ("landed", 1)
@@ -125,7 +125,7 @@ def test_credentials_stay_with_their_origin(
 )  # fmt: skip
 @pytest.mark.parametrize("target", ["same origin, a path", "other port", "other host", "other scheme"])
 def test_credentials_stay_however_they_were_set(
-    world: World, network: Network, certificates: Certificates, tmp_path: Path, target: str,
+    front_end: FrontEnd, network: Network, certificates: Certificates, tmp_path: Path, target: str,
     config: dict[str, Any], call: dict[str, Any], header: str,
 ) -> None:  # fmt: skip
     """By the call, by the configuration, by a file, or by an interceptor."""
@@ -135,8 +135,8 @@ def test_credentials_stay_however_they_were_set(
         config = {"netrc": str(logins)}
     template, is_same = TARGETS[target]
     network.here.script("/start", respond(302, headers={"Location": network.location(template)}))
-    client = world.client(connection_pool=certificates.pool(), trust_env_proxy_settings=False, **config)
-    world.request(client, "GET", network.start, **call)
+    client = front_end.client(connection_pool=certificates.pool(), trust_env_proxy_settings=False, **config)
+    front_end.request(client, "GET", network.start, **call)
     (started,) = network.here.received("/start")
     (arrived,) = network.arrived
     assert started.header(header) is not None
@@ -144,7 +144,7 @@ def test_credentials_stay_however_they_were_set(
 
 
 def test_dropped_credentials_do_not_return_with_the_origin(
-    world: World, network: Network, client: HttpServiceClient
+    front_end: FrontEnd, network: Network, client: HttpServiceClient
 ) -> None:
     """A redirect to another host and back: that host chose the URL, and must not choose where secrets are sent."""
     network.here.script(
@@ -153,7 +153,7 @@ def test_dropped_credentials_do_not_return_with_the_origin(
     network.here.script(
         "/away", respond(302, headers={"Location": f"http://api.test:{network.here.port}/there"})
     )
-    world.request(client, "GET", network.start, headers=HEADERS)
+    front_end.request(client, "GET", network.start, headers=HEADERS)
     (arrived,) = network.arrived
     assert arrived.header("Host") == f"api.test:{network.here.port}"
     assert [name for name in CREDENTIALS if arrived.header(name) is not None] == []
@@ -161,25 +161,27 @@ def test_dropped_credentials_do_not_return_with_the_origin(
 
 @pytest.mark.parametrize("target", ["same origin, a path", "other host"])
 def test_an_explicit_host_header_stays_with_its_origin(
-    world: World, network: Network, client: HttpServiceClient, target: str
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, target: str
 ) -> None:
     """It names a virtual host of the first server only."""
     template, is_same = TARGETS[target]
     network.here.script("/start", respond(302, headers={"Location": network.location(template)}))
-    world.request(client, "GET", network.start, headers={"Host": "virtual.test"})
+    front_end.request(client, "GET", network.start, headers={"Host": "virtual.test"})
     (arrived,) = network.arrived
     assert arrived.header("Host") == ("virtual.test" if is_same else f"other.test:{network.here.port}")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_from_https_to_http_is_refused(
-    world: World, network: Network, client: HttpServiceClient, status: int
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, status: int
 ) -> None:
     """With or without credentials. The error has the redirect, and nothing was sent unencrypted."""
     network.secure.script(
         "/start", respond(status, headers={"Location": network.location("http://api.test:{port}/there")})
     )
-    caught = failing(world, client, "GET", network.secure.url.replace("127.0.0.1", "localhost") + "/start")
+    caught = failing(
+        front_end, client, "GET", network.secure.url.replace("127.0.0.1", "localhost") + "/start"
+    )
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert "leaves https for http" in caught.message
     assert caught.error.response is not None
@@ -199,12 +201,12 @@ def cycle(*names: str, server: LoopbackServer) -> Iterator[str]:
 @pytest.mark.parametrize("hosts", [["api.test"], ["api.test", "other.test"], ["api.test"] * 3])
 @pytest.mark.parametrize("limit", [1, 4, 10])
 def test_a_redirect_loop_ends_at_the_limit(
-    world: World, server: LoopbackServer, hosts: list[str], limit: int
+    front_end: FrontEnd, server: LoopbackServer, hosts: list[str], limit: int
 ) -> None:
     """At most n redirects are followed: n + 1 requests, one attempt, and an error that names the setting."""
-    client = world.client(allowed_redirect_count=limit, trust_env_proxy_settings=False)
+    client = front_end.client(allowed_redirect_count=limit, trust_env_proxy_settings=False)
     with cycle(*hosts, server=server) as url:
-        caught = failing(world, client, "GET", url)
+        caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("TooManyRedirectsError", "answered")
     assert "allowed_redirect_count" in caught.message
     assert len(server.requests) == limit + 1
@@ -212,9 +214,9 @@ def test_a_redirect_loop_ends_at_the_limit(
 
 @pytest.mark.parametrize("options", [{"allow_redirects": False}, {}], ids=["the call", "the client"])
 def test_following_redirects_can_be_switched_off(
-    world: World, server: LoopbackServer, options: dict[str, Any]
+    front_end: FrontEnd, server: LoopbackServer, options: dict[str, Any]
 ) -> None:
     """The redirect itself is the response, whatever its target."""
     server.script("/", respond(302, headers={"Location": "ftp://user:password@h/"}))
-    client = world.client(allowed_redirect_count=10 if options else 0)
-    assert world.request(client, "GET", server.url + "/", **options).status_code == 302
+    client = front_end.client(allowed_redirect_count=10 if options else 0)
+    assert front_end.request(client, "GET", server.url + "/", **options).status_code == 302

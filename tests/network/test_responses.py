@@ -6,7 +6,7 @@ import pytest
 
 from http_service_client import ProtocolError
 from http_service_client.testing.server import LoopbackServer, raw, reset, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -52,11 +52,11 @@ READ = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_lenient_framing_is_accepted(world: World, server: LoopbackServer, name: str) -> None:
+def test_lenient_framing_is_accepted(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
     """Every response that llhttp accepts is accepted, with the same content."""
     data, status, content = READ[name]
     server.script("/", raw(data))
-    response = world.request(world.client(), "GET", server.url + "/", retry_policy=None)
+    response = front_end.request(front_end.client(), "GET", server.url + "/", retry_policy=None)
     assert (response.status_code, response.content) == (status, content)
 
 
@@ -117,12 +117,12 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_malformed_responses_are_refused(world: World, server: LoopbackServer, name: str) -> None:
+def test_malformed_responses_are_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
     """A response that breaks the rules or ends too early is a ProtocolError, with the same message in both transports."""
     data, message = REFUSED[name]
     server.script("/", raw(data))
-    client = world.client()
-    caught = failing(world, client, "GET", server.url + "/")
+    client = front_end.client()
+    caught = failing(front_end, client, "GET", server.url + "/")
     if message is None:
         assert caught.type == "ConnectionLostError"
         assert caught.message == f"the connection to {server.url}/ was lost (ConnectionResetError)"
@@ -130,7 +130,7 @@ def test_malformed_responses_are_refused(world: World, server: LoopbackServer, n
     assert (caught.type, caught.sent, caught.cause) == ("ProtocolError", "maybe_processed", "NoneType")
     assert caught.message == f"the response from {server.url}/ {message}"
     server.script("/", respond(204))
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
 @pytest.mark.parametrize(
@@ -138,37 +138,37 @@ def test_malformed_responses_are_refused(world: World, server: LoopbackServer, n
     [b"", OK, OK + b"\r\nhalf of an endless bo", OK + b"Content-Length: 9\r\n\r\nhi", CHUNKED + b"5\r\nhi"],
     ids=["nothing", "half a head", "until close", "by length", "in chunks"],
 )
-def test_a_reset_is_a_lost_connection(world: World, server: LoopbackServer, sent: bytes) -> None:
+def test_a_reset_is_a_lost_connection(front_end: FrontEnd, server: LoopbackServer, sent: bytes) -> None:
     """At any point of the response, also where the end of the connection would end the body."""
     server.script("/", reset(sent))
-    caught = failing(world, world.client(), "GET", server.url + "/")
+    caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
     assert "(ConnectionResetError: Connection reset by peer)" in caught.message
 
 
-def test_a_connection_closed_without_a_response_is_lost(world: World, server: LoopbackServer) -> None:
+def test_a_connection_closed_without_a_response_is_lost(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The server closes it in an orderly way before it responds."""
     server.script("/", raw(b""))
-    caught = failing(world, world.client(), "POST", server.url + "/")
+    caught = failing(front_end, front_end.client(), "POST", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
 
 
-def test_a_response_to_head_has_no_body(world: World, server: LoopbackServer) -> None:
+def test_a_response_to_head_has_no_body(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Whatever its Content-Length; the connection is reused."""
     server.script("/", respond(200, headers={"Content-Length": "1000", "Content-Encoding": "gzip"}))
-    client = world.client()
+    client = front_end.client()
     for _ in range(2):
-        response = world.request(client, "HEAD", server.url + "/")
+        response = front_end.request(client, "HEAD", server.url + "/")
         assert (response.status_code, response.content) == (200, b"")
     assert response.headers["Content-Length"] == "1000"
     assert server.connection_count == 1
 
 
-def test_the_text_of_a_head_is_decoded(world: World, server: LoopbackServer) -> None:
+def test_the_text_of_a_head_is_decoded(front_end: FrontEnd, server: LoopbackServer) -> None:
     """As UTF-8 if it is valid, else as latin-1. Repeated fields, order and case are kept."""
     server.script(
         "/",
@@ -178,15 +178,15 @@ def test_the_text_of_a_head_is_decoded(world: World, server: LoopbackServer) -> 
         ),
         raw(b"HTTP/1.1 200 Gr\xf6\xdfe\r\nContent-Length: 0\r\n\r\n"),
     )
-    client = world.client()
-    response = world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    response = front_end.request(client, "GET", server.url + "/")
     assert response.reason_phrase == "Größe"
     assert response.headers.multi_items() == [
         ("X-Utf", "€"), ("X-Latin", "été"), ("set-COOKIE", "a=1"), ("set-COOKIE", "b=2"), ("X-Empty", ""),
         ("Content-Length", "0"),
     ]  # fmt: skip
     assert response.headers["Set-Cookie"] == "a=1, b=2"
-    assert world.request(client, "GET", server.url + "/").reason_phrase == "Größe"
+    assert front_end.request(client, "GET", server.url + "/").reason_phrase == "Größe"
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
@@ -201,16 +201,18 @@ def test_the_text_of_a_head_is_decoded(world: World, server: LoopbackServer) -> 
     ids=["as many as allowed", "one too many", "as long as allowed", "a byte too long"],
 )
 def test_the_limits_of_a_head_are_configurable(
-    world: World, server: LoopbackServer, head: bytes, is_accepted: bool, is_kept: bool
+    front_end: FrontEnd, server: LoopbackServer, head: bytes, is_accepted: bool, is_kept: bool
 ) -> None:
     """`max_response_headers` fields of at most `max_response_header_size` bytes, on a new and on a kept connection."""
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"))
     server.script("/before", respond(204))
-    client = world.client(max_response_headers=10, max_response_header_size=200, enable_retry_policy=False)
+    client = front_end.client(
+        max_response_headers=10, max_response_header_size=200, enable_retry_policy=False
+    )
     if is_kept:
-        world.request(client, "GET", server.url + "/before")
+        front_end.request(client, "GET", server.url + "/before")
     if is_accepted:
-        assert world.request(client, "GET", server.url + "/").status_code == 200
+        assert front_end.request(client, "GET", server.url + "/").status_code == 200
     else:
         with pytest.raises(ProtocolError, match="too large or too many"):
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")

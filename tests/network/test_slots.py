@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpResponse, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing, places_in_use
 
 
@@ -69,20 +69,20 @@ def test_the_limits_apply_to_threads_and_loops_together() -> None:
 
 
 def test_a_call_waits_for_a_slot_no_longer_than_the_pool_timeout(
-    world: World, server: LoopbackServer
+    front_end: FrontEnd, server: LoopbackServer
 ) -> None:
     """It then raises PoolTimeoutError, and nothing was sent."""
     server.script("/slow", stall())
     server.script("/", respond(204))
     pool = ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.1)
-    client = world.client(connection_pool=pool)
+    client = front_end.client(connection_pool=pool)
     errors: list[BaseException] = []
     holder = threading.Thread(target=lambda: errors.append(_error_of(client, server.url + "/slow")))
     holder.start()
     assert server.wait_for(lambda: len(server.requests) == 1)
     started = time.monotonic()
     try:
-        world.request(client, "GET", server.url + "/", retry_policy=None)
+        front_end.request(client, "GET", server.url + "/", retry_policy=None)
     except TimeoutError as error:
         caught = error
     assert time.monotonic() - started < 5
@@ -93,7 +93,7 @@ def test_a_call_waits_for_a_slot_no_longer_than_the_pool_timeout(
     holder.join()
     server.accept()
     assert places_in_use(client) == 0
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
 def _error_of(client: HttpServiceClient, url: str) -> BaseException:
@@ -124,13 +124,13 @@ def test_cancelled_calls_release_their_slots(server: LoopbackServer) -> None:
     asyncio.run(calls())
 
 
-def test_calls_that_time_out_release_their_slots(world: World, server: LoopbackServer) -> None:
+def test_calls_that_time_out_release_their_slots(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Ten calls that time out do not use up two slots."""
     server.script("/", stall())
-    client = world.client(
+    client = front_end.client(
         connection_pool=ConnectionPoolConfig(max_connections=2), enable_circuit_breaker=False
     )
     for _ in range(10):
-        failing(world, client, "GET", server.url + "/", timeout=0.02)
+        failing(front_end, client, "GET", server.url + "/", timeout=0.02)
     server.script("/", respond(204))
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204

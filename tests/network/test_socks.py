@@ -10,7 +10,7 @@ import pytest
 
 from http_service_client import EgressPolicy, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing
 from network.socks_server import ConnectRequest, SocksServer, running_socks
 
@@ -25,7 +25,9 @@ def socks() -> Iterator[SocksServer]:
 
 
 @pytest.fixture
-def client_through(world: World, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> ClientFor:
+def client_through(
+    front_end: FrontEnd, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> ClientFor:
     """Makes a client that uses a proxy."""
 
     def make(proxy_url: str, connection_timeout: float = 5.0, **settings: Any) -> HttpServiceClient:
@@ -33,7 +35,7 @@ def client_through(world: World, certificates: Certificates, monkeypatch: pytest
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.setenv("ALL_PROXY", proxy_url)
-        return world.client(
+        return front_end.client(
             connection_pool=certificates.pool(connection_timeout=connection_timeout), **settings
         )
 
@@ -43,7 +45,7 @@ def client_through(world: World, certificates: Certificates, monkeypatch: pytest
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
 def test_a_call_goes_through_the_proxy(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     socks: SocksServer,
@@ -56,25 +58,25 @@ def test_a_call_goes_through_the_proxy(
     server.script("/a", respond(200, body="by socks"))
     client = client_through(f"{scheme}://{socks.address}")
     for _ in range(2):
-        assert world.request(client, "POST", server.url + "/a?b", data=b"c" * 200_000).text == "by socks"
+        assert front_end.request(client, "POST", server.url + "/a?b", data=b"c" * 200_000).text == "by socks"
     assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
     assert [request.target for request in server.requests] == ["/a?b", "/a?b"]
     assert [request.header("Host") for request in server.requests] == [f"127.0.0.1:{server.port}"] * 2
 
 
 def test_socks5h_leaves_the_name_to_the_proxy(
-    world: World, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
 ) -> None:
     """A name that only the proxy knows is sent in ASCII; the client resolves nothing."""
     server.script("/", respond(204))
     socks.names["xn--bcher-kva.test"] = "127.0.0.1"
     client = client_through(f"socks5h://{socks.address}")
-    assert world.request(client, "GET", f"http://bücher.test:{server.port}/").status_code == 204
+    assert front_end.request(client, "GET", f"http://bücher.test:{server.port}/").status_code == 204
     assert socks.requests == [ConnectRequest(3, "xn--bcher-kva.test", server.port, None)]
 
 
 def test_socks5_resolves_the_name_here(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     socks: SocksServer,
     client_through: ClientFor,
@@ -90,28 +92,28 @@ def test_socks5_resolves_the_name_here(
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     server.script("/", respond(204))
     client = client_through(f"socks5://{socks.address}")
-    assert world.request(client, "GET", f"http://both.test:{server.port}/").status_code == 204
+    assert front_end.request(client, "GET", f"http://both.test:{server.port}/").status_code == 204
     assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
 
 
 def test_a_failed_lookup_is_not_a_proxy_error(
-    world: World, socks: SocksServer, client_through: ClientFor
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor
 ) -> None:
     """A NameResolutionError, as without a proxy."""
-    caught = failing(world, client_through(f"socks5://{socks.address}"), "GET", "http://nowhere.invalid/")
+    caught = failing(front_end, client_through(f"socks5://{socks.address}"), "GET", "http://nowhere.invalid/")
     assert (caught.type, caught.sent, socks.requests) == ("NameResolutionError", "never_sent", [])
 
 
 def test_a_login_is_sent_if_the_proxy_requires_one(
-    world: World, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
 ) -> None:
     """Unescaped and in UTF-8; never to a proxy that requires none."""
     server.script("/", respond(204, close=True))
     client = client_through(f"socks5://j%C3%B6:p%40ss@{socks.address}")
     socks.login = ("jö", "p@ss")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     socks.login = None
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.login for request in socks.requests] == [("jö", "p@ss"), None]
 
 
@@ -141,12 +143,12 @@ REFUSAL = b"\x05%c\x00\x01\x00\x00\x00\x00\x00\x00"
     ids=lambda value: str(value),
 )
 def test_a_refusal_of_the_proxy_is_a_proxy_error(
-    world: World, socks: SocksServer, client_through: ClientFor, replies: dict[int, bytes], reason: str
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor, replies: dict[int, bytes], reason: str
 ) -> None:
     """Nothing was sent. The message has the proxy's reply, and no password."""
     socks.login, socks.replies = ("u", "secret"), replies
     client = client_through(f"socks5h://u:secret@{socks.address}")
-    caught = failing(world, client, "POST", "https://service.test/")
+    caught = failing(front_end, client, "POST", "https://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert (
         caught.message
@@ -154,10 +156,12 @@ def test_a_refusal_of_the_proxy_is_a_proxy_error(
     )
 
 
-def test_a_missing_login_is_reported(world: World, socks: SocksServer, client_through: ClientFor) -> None:
+def test_a_missing_login_is_reported(
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor
+) -> None:
     """The message says that the proxy requires one."""
     socks.login = ("u", "secret")
-    caught = failing(world, client_through(f"socks5h://{socks.address}"), "POST", "https://service.test/")
+    caught = failing(front_end, client_through(f"socks5h://{socks.address}"), "POST", "https://service.test/")
     assert (
         caught.message
         == f"could not connect to https://service.test through the proxy socks5h://{socks.address} (it wants a login)"
@@ -166,44 +170,47 @@ def test_a_missing_login_is_reported(world: World, socks: SocksServer, client_th
 
 @pytest.mark.parametrize("bound", [b"\x03\x04here\x00\x00", b"\x04" + bytes(18)], ids=["name", "IPv6"])
 def test_the_proxy_s_own_address_may_be_of_any_kind(
-    world: World, server: LoopbackServer, socks: SocksServer, client_through: ClientFor, bound: bytes
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor, bound: bytes
 ) -> None:
     """The reply is read to its last byte, so that the response begins at its first."""
     server.script("/", respond(200, body="clean"))
     socks.bound = bound
-    assert world.request(client_through(f"socks5://{socks.address}"), "GET", server.url + "/").text == "clean"
+    assert (
+        front_end.request(client_through(f"socks5://{socks.address}"), "GET", server.url + "/").text
+        == "clean"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_refuses_connections_is_a_proxy_error(
-    world: World, client_through: ClientFor, scheme: str
+    front_end: FrontEnd, client_through: ClientFor, scheme: str
 ) -> None:
     """The proxy is to blame, not the service."""
-    caught = failing(world, client_through("socks5h://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
+    caught = failing(front_end, client_through("socks5h://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
 
 
 def test_a_silent_proxy_is_cut_by_the_connect_timeout(
-    world: World, mute: str, client_through: ClientFor
+    front_end: FrontEnd, mute: str, client_through: ClientFor
 ) -> None:
     """The dialogue with the proxy is a part of connecting."""
     client = client_through(f"socks5h://{mute}", connection_timeout=0.2)
-    caught = failing(world, client, "GET", "https://service.test/")
+    caught = failing(front_end, client, "GET", "https://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.seconds < 2.0
 
 
 def test_certificates_are_verified_through_a_proxy(
-    world: World, socks: SocksServer, client_through: ClientFor, certificates: Certificates
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor, certificates: Certificates
 ) -> None:
     """A tunnel does not make a certificate valid."""
     with LoopbackServer(tls=certificates.server_context("other.test")) as server:
-        caught = failing(world, client_through(f"socks5://{socks.address}"), "GET", server.url + "/")
+        caught = failing(front_end, client_through(f"socks5://{socks.address}"), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
 
 
 def test_resolved_addresses_are_checked_by_the_egress_policy(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     socks: SocksServer,
     client_through: ClientFor,
@@ -220,16 +227,16 @@ def test_resolved_addresses_are_checked_by_the_egress_policy(
     server.script("/", respond(204))
     policy = EgressPolicy(["*", f"127.0.0.1:{server.port}"])
     client = client_through(f"socks5://{socks.address}", egress_policy=policy)
-    assert world.request(client, "GET", f"http://here.test:{server.port}/").status_code == 204
-    caught = failing(world, client, "GET", "http://inside.test/")
+    assert front_end.request(client, "GET", f"http://here.test:{server.port}/").status_code == 204
+    caught = failing(front_end, client, "GET", "http://inside.test/")
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
 
 
-def test_a_login_that_is_too_long_is_refused(world: World, client_through: ClientFor) -> None:
+def test_a_login_that_is_too_long_is_refused(front_end: FrontEnd, client_through: ClientFor) -> None:
     """Its length must fit into a byte (RFC 1929 2)."""
     caught = failing(
-        world, client_through(f"socks5://{'u' * 256}:p@127.0.0.1:1"), "GET", "http://service.test/"
+        front_end, client_through(f"socks5://{'u' * 256}:p@127.0.0.1:1"), "GET", "http://service.test/"
     )
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert "is not the URL of a proxy" in caught.message

@@ -23,7 +23,7 @@ from http_service_client import (
 )
 from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, drip, hang_up, raw, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import places_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
@@ -40,11 +40,14 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("action", BREAKS.values(), ids=BREAKS)
-def test_a_body_that_breaks_off_is_an_error(world: World, server: LoopbackServer, action: Any) -> None:
+def test_a_body_that_breaks_off_is_an_error(front_end: FrontEnd, server: LoopbackServer, action: Any) -> None:
     """It has the response, the timeline and the sent-state, and can be pickled."""
     server.script("/", action)
-    client = world.client()
-    with pytest.raises(TransportError) as caught, world.stream(client, "GET", server.url + "/") as response:
+    client = front_end.client()
+    with (
+        pytest.raises(TransportError) as caught,
+        front_end.stream(client, "GET", server.url + "/") as response,
+    ):
         response.read()
     error = caught.value
     assert (type(error).__name__, error.sent_state.value) == ("ProtocolError", "maybe_processed")
@@ -65,17 +68,19 @@ LATE_BREAKS = {
 
 @pytest.mark.parametrize("action", LATE_BREAKS.values(), ids=LATE_BREAKS)
 def test_bytes_that_arrived_before_a_break_are_returned(
-    world: World, server: LoopbackServer, action: Any
+    front_end: FrontEnd, server: LoopbackServer, action: Any
 ) -> None:
     """A slow reader gets as much of the body as a fast one, and then the error."""
     server.script("/", action)
     server.script("/other", respond(204))
-    client = world.client()
-    with pytest.raises(TransportError), world.stream(client, "GET", server.url + "/") as response:
+    client = front_end.client()
+    with pytest.raises(TransportError), front_end.stream(client, "GET", server.url + "/") as response:
         pieces = response.iter_bytes()
         received = [next(pieces)]
         assert server.wait_for(lambda: server.open_connections == 0)
-        world.request(client, "GET", server.url + "/other")  # the loop reads from both connections meanwhile
+        front_end.request(
+            client, "GET", server.url + "/other"
+        )  # the loop reads from both connections meanwhile
         for piece in pieces:
             received.append(piece)
     assert b"".join(received) == b"firstsecond"
@@ -83,44 +88,44 @@ def test_bytes_that_arrived_before_a_break_are_returned(
 
 @pytest.mark.parametrize("kind", ["stream", "request"])
 def test_invalid_framing_in_mid_body_is_an_error_at_once(
-    world: World, server: LoopbackServer, kind: str
+    front_end: FrontEnd, server: LoopbackServer, kind: str
 ) -> None:
     """aiohttp's own parser closes the connection, and leaves the reader of the body waiting."""
     server.script("/", BREAKS["bad chunk"])
-    client = world.client(enable_retry_policy=False)
+    client = front_end.client(enable_retry_policy=False)
     started = time.monotonic()
     with pytest.raises(TransportError, match="not valid HTTP"):
         if kind == "request":
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")
         else:
-            with world.stream(client, "GET", server.url + "/") as response:
+            with front_end.stream(client, "GET", server.url + "/") as response:
                 response.read()
     assert time.monotonic() - started < 3.0
 
 
 @pytest.mark.parametrize("cut", [1, 10])
-def test_a_truncated_coding_is_an_error(world: World, server: LoopbackServer, cut: int) -> None:
+def test_a_truncated_coding_is_an_error(front_end: FrontEnd, server: LoopbackServer, cut: int) -> None:
     """A body that is complete on the wire may be incomplete once decoded."""
     packed = gzip.compress(b"plain", mtime=0)[:-cut]
     server.script("/", respond(headers={"Content-Encoding": "gzip"}, body=packed))
-    client = world.client()
-    with pytest.raises(DecodingError), world.stream(client, "GET", server.url + "/") as response:
+    client = front_end.client()
+    with pytest.raises(DecodingError), front_end.stream(client, "GET", server.url + "/") as response:
         response.read()
     assert places_in_use(client) == 0
 
 
-def test_closing_the_client_during_a_stream(world: World, server: LoopbackServer) -> None:
+def test_closing_the_client_during_a_stream(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A sync stream continues to its end. In asyncio the session is closed with its connections: it is an error."""
     server.script("/", drip(b"x" * 6, every=0.05))
-    client = world.client()
-    is_cut = world.name == "asyncio"
+    client = front_end.client()
+    is_cut = front_end.name == "asyncio"
     with (
         pytest.raises(ConnectionLostError) if is_cut else nullcontext(),
-        world.stream(client, "GET", server.url + "/") as response,
+        front_end.stream(client, "GET", server.url + "/") as response,
     ):
         pieces = response.iter_bytes()
         first = next(pieces)
-        world.close(client)
+        front_end.close(client)
         assert first + b"".join(pieces) == b"x" * 6
     assert places_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)

@@ -19,46 +19,48 @@ from http_service_client import (
 from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.testing import LoopbackServer, drip, raw, respond, stall
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import places_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 
-def test_the_size_limit_applies_to_a_stream(world: World, server: LoopbackServer, big: bytes) -> None:
+def test_the_size_limit_applies_to_a_stream(front_end: FrontEnd, server: LoopbackServer, big: bytes) -> None:
     """The configuration's limit, unless the call has its own."""
-    client = world.client(max_response_size=100_000)
+    client = front_end.client(max_response_size=100_000)
     received = 0
     with (
         pytest.raises(ResponseTooLargeError, match="max_response_size"),
-        world.stream(client, "GET", server.url + "/big") as response,
+        front_end.stream(client, "GET", server.url + "/big") as response,
     ):
         for piece in response.iter_bytes():
             received += len(piece)
     assert received <= 100_000
     assert places_in_use(client) == 0
-    with world.stream(client, "GET", server.url + "/big", max_response_size=None) as response:
+    with front_end.stream(client, "GET", server.url + "/big", max_response_size=None) as response:
         assert response.read() == big
 
 
-def test_a_decompression_bomb_is_returned_in_small_pieces(world: World, server: LoopbackServer) -> None:
+def test_a_decompression_bomb_is_returned_in_small_pieces(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """One packet may decode to megabytes: they are not returned at once."""
     packed = gzip.compress(bytes(30_000_000), mtime=0)
     server.script("/", respond(headers={"Content-Encoding": "gzip"}, body=packed))
-    with world.stream(world.client(), "GET", server.url + "/", max_response_size=None) as response:
+    with front_end.stream(front_end.client(), "GET", server.url + "/", max_response_size=None) as response:
         sizes = [len(piece) for piece in response.iter_bytes()]
     assert sum(sizes) == 30_000_000
     assert max(sizes) <= 64 * 1024
 
 
-def test_the_read_timeout_bounds_each_wait(world: World, server: LoopbackServer) -> None:
+def test_the_read_timeout_bounds_each_wait(front_end: FrontEnd, server: LoopbackServer) -> None:
     """The error has the head of the response."""
     server.script("/", raw(HEAD % 10 + b"12345", b"67890", every=5.0))
-    client = world.client()
+    client = front_end.client()
     started = time.monotonic()
     with (
         pytest.raises(ReadTimeoutError) as caught,
-        world.stream(client, "GET", server.url + "/", timeout=Timeout(read=0.3)) as response,
+        front_end.stream(client, "GET", server.url + "/", timeout=Timeout(read=0.3)) as response,
     ):
         response.read()
     assert time.monotonic() - started < 4.5
@@ -69,16 +71,16 @@ def test_the_read_timeout_bounds_each_wait(world: World, server: LoopbackServer)
 
 
 def test_bytes_that_only_frame_the_body_do_not_reset_the_read_timeout(
-    world: World, server: LoopbackServer
+    front_end: FrontEnd, server: LoopbackServer
 ) -> None:
     """Here an endless chunk extension."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n5;"
     server.script("/", raw(head, *[b"x"] * 100, every=0.05))
-    client = world.client()
+    client = front_end.client()
     started = time.monotonic()
     with (
         pytest.raises(ReadTimeoutError),
-        world.stream(client, "GET", server.url + "/", timeout=Timeout(read=0.3)) as response,
+        front_end.stream(client, "GET", server.url + "/", timeout=Timeout(read=0.3)) as response,
     ):
         response.read()
     assert time.monotonic() - started < 3.0
@@ -86,44 +88,44 @@ def test_bytes_that_only_frame_the_body_do_not_reset_the_read_timeout(
 
 
 def test_without_a_read_timeout_the_attempt_s_timeout_bounds_each_wait(
-    world: World, server: LoopbackServer
+    front_end: FrontEnd, server: LoopbackServer
 ) -> None:
     """It is used for each wait, not for the whole body."""
     server.script("/", raw(HEAD % 10 + b"12345", b"67890", every=5.0))
     with (
         pytest.raises(ReadTimeoutError),
-        world.stream(world.client(), "GET", server.url + "/", timeout=0.4) as response,
+        front_end.stream(front_end.client(), "GET", server.url + "/", timeout=0.4) as response,
     ):
         response.read()
 
 
 def test_a_stream_that_keeps_sending_outlasts_the_attempt_s_timeout(
-    world: World, server: LoopbackServer
+    front_end: FrontEnd, server: LoopbackServer
 ) -> None:
     """From the head on, the timeout applies to each wait."""
     server.script("/", drip(b"x" * 12, every=0.05))
     started = time.monotonic()
-    with world.stream(world.client(), "GET", server.url + "/", timeout=0.4) as response:
+    with front_end.stream(front_end.client(), "GET", server.url + "/", timeout=0.4) as response:
         assert response.read() == b"x" * 12
     assert time.monotonic() - started > 0.45
 
 
-def test_the_read_timeout_ignores_the_time_between_reads(world: World, server: LoopbackServer) -> None:
+def test_the_read_timeout_ignores_the_time_between_reads(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A slow reader is not an idle server."""
     server.script("/", respond(body=b"x" * 1000))
-    with world.stream(world.client(), "GET", server.url + "/", timeout=Timeout(read=0.3)) as response:
+    with front_end.stream(front_end.client(), "GET", server.url + "/", timeout=Timeout(read=0.3)) as response:
         time.sleep(0.5)
         assert len(response.read()) == 1000
 
 
-def test_the_deadline_ends_a_stream(world: World, server: LoopbackServer) -> None:
+def test_the_deadline_ends_a_stream(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Also one that keeps sending."""
     server.script("/", drip(b"x" * 200, every=0.05))
-    client = world.client()
+    client = front_end.client()
     started = time.monotonic()
     with (
         pytest.raises(DeadlineExceededError) as caught,
-        world.stream(client, "GET", server.url + "/", total_timeout=0.3) as response,
+        front_end.stream(client, "GET", server.url + "/", total_timeout=0.3) as response,
     ):
         response.read()
     assert 0.2 < time.monotonic() - started < 5.0
@@ -131,13 +133,15 @@ def test_the_deadline_ends_a_stream(world: World, server: LoopbackServer) -> Non
     assert places_in_use(client) == 0
 
 
-def test_the_attempt_s_timeout_bounds_the_wait_for_the_head(world: World, server: LoopbackServer) -> None:
+def test_the_attempt_s_timeout_bounds_the_wait_for_the_head(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
     """Until then a stream is an attempt like any other."""
     server.script("/", stall())
-    client = world.client()
+    client = front_end.client()
     with (
         pytest.raises(TransportError) as caught,
-        world.stream(client, "GET", server.url + "/", timeout=0.1, retry_policy=None),
+        front_end.stream(client, "GET", server.url + "/", timeout=0.1, retry_policy=None),
     ):
         pass
     assert type(caught.value).__name__ == "AttemptTimeoutError"

@@ -10,7 +10,7 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, dripping_tls, failing, places_in_use, served
 
 BIG = b"x" * 50_000_000
@@ -22,10 +22,10 @@ def pieces() -> Any:
         yield b"x" * 65536
 
 
-def check_that_the_connection_was_closed(world: World, client: Any, server: LoopbackServer) -> None:
+def check_that_the_connection_was_closed(front_end: FrontEnd, client: Any, server: LoopbackServer) -> None:
     server.script("/fine", respond(204))
     seen = server.connection_count
-    assert world.request(client, "GET", server.url + "/fine").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/fine").status_code == 204
     assert server.connection_count == seen + 1
     assert places_in_use(client) == 0
 
@@ -48,13 +48,15 @@ STALLS = {
 
 
 @pytest.mark.parametrize("name", STALLS)
-def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: LoopbackServer, name: str) -> None:
+def test_the_timeout_bounds_the_attempt_as_a_whole(
+    front_end: FrontEnd, server: LoopbackServer, name: str
+) -> None:
     """However the server stalls or trickles, the attempt ends with its timeout."""
     action, options = STALLS[name]
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
-    client = world.client()
-    caught = failing(world, client, "POST", server.url + "/slow", timeout=0.5, **options)
+    client = front_end.client()
+    caught = failing(front_end, client, "POST", server.url + "/slow", timeout=0.5, **options)
     assert (caught.type, caught.sent, caught.cause) == (
         "AttemptTimeoutError",
         "maybe_processed",
@@ -62,39 +64,43 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: Loopbac
     )
     assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
     assert 0.45 < caught.seconds < 3.0
-    check_that_the_connection_was_closed(world, client, server)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
 @pytest.mark.parametrize("name", ["no response", "stalled body"])
-def test_the_read_timeout_bounds_each_wait_for_data(world: World, server: LoopbackServer, name: str) -> None:
+def test_the_read_timeout_bounds_each_wait_for_data(
+    front_end: FrontEnd, server: LoopbackServer, name: str
+) -> None:
     """A server that stops sending is abandoned long before the attempt's timeout."""
     server.script("/slow", STALLS[name][0])
-    client = world.client()
-    caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
+    client = front_end.client()
+    caught = failing(front_end, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
     assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
     assert 0.35 < caught.seconds < 3.0
-    check_that_the_connection_was_closed(world, client, server)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
-def test_the_read_timeout_allows_a_slow_response(world: World, server: LoopbackServer) -> None:
+def test_the_read_timeout_allows_a_slow_response(front_end: FrontEnd, server: LoopbackServer) -> None:
     """A server that keeps sending may take longer than the read timeout in all."""
     server.script("/slow", drip("z" * 20, 0.05))
-    response = world.request(world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8))
+    response = front_end.request(
+        front_end.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8)
+    )
     assert response.text == "z" * 20
     assert response.elapsed > 0.8
 
 
 @pytest.mark.parametrize("body", [BIG, pieces], ids=["bytes", "pieces"])
 def test_the_write_timeout_bounds_each_stall_of_an_upload(
-    world: World, server: LoopbackServer, body: Any
+    front_end: FrontEnd, server: LoopbackServer, body: Any
 ) -> None:
     """A server that accepts no more bytes is abandoned."""
     server.script("/slow", stall_reading())
-    client = world.client()
+    client = front_end.client()
     data = body() if callable(body) else body
     timeout = Timeout(total=20, write=0.2)
-    caught = failing(world, client, "POST", server.url + "/slow", data=data, timeout=timeout)
+    caught = failing(front_end, client, "POST", server.url + "/slow", data=data, timeout=timeout)
     assert (caught.type, caught.sent, caught.cause) == (
         "WriteTimeoutError",
         "maybe_processed",
@@ -105,10 +111,10 @@ def test_the_write_timeout_bounds_each_stall_of_an_upload(
         == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
     )
     assert 0.15 < caught.seconds < 3.0
-    check_that_the_connection_was_closed(world, client, server)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
-def test_the_write_timeout_allows_a_slow_upload(world: World) -> None:
+def test_the_write_timeout_allows_a_slow_upload(front_end: FrontEnd) -> None:
     """While the server keeps reading, an upload may take longer than the write timeout in all."""
     size = 3_000_000
 
@@ -125,32 +131,32 @@ def test_the_write_timeout_allows_a_slow_upload(world: World) -> None:
 
     with served(serve, takes=65536) as address:
         timeout = Timeout(total=20, write=0.5)
-        response = world.request(
-            world.client(), "POST", f"http://{address}/", data=b"x" * size, timeout=timeout
+        response = front_end.request(
+            front_end.client(), "POST", f"http://{address}/", data=b"x" * size, timeout=timeout
         )
     assert response.status_code == 204
     assert response.elapsed > 0.5
 
 
-def test_the_connect_timeout_bounds_a_connection_that_nobody_accepts(world: World, hole: str) -> None:
+def test_the_connect_timeout_bounds_a_connection_that_nobody_accepts(front_end: FrontEnd, hole: str) -> None:
     """A host that drops packets is abandoned after the connect timeout."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to http://{hole} within the connect timeout"
     assert 0.15 < caught.seconds < 3.0
 
 
-def test_the_attempt_s_timeout_bounds_connecting_too(world: World, hole: str) -> None:
+def test_the_attempt_s_timeout_bounds_connecting_too(front_end: FrontEnd, hole: str) -> None:
     """It is shorter than the connect timeout. Nothing was sent."""
-    caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
+    caught = failing(front_end, front_end.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == f"could not connect to http://{hole} in time"
     assert caught.seconds < 3.0
 
 
-def test_the_connect_timeout_bounds_the_tls_handshake(world: World, mute: str) -> None:
+def test_the_connect_timeout_bounds_the_tls_handshake(front_end: FrontEnd, mute: str) -> None:
     """A TLS port that never responds is abandoned after the connect timeout."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to https://{mute} within the connect timeout"
     assert 0.15 < caught.seconds < 3.0
@@ -162,36 +168,38 @@ def test_the_connect_timeout_bounds_the_tls_handshake(world: World, mute: str) -
     ids=["handshake", "record"],
 )
 def test_trickled_tls_is_cut(
-    world: World, certificates: Certificates, pause: float, error: str, sent: str
+    front_end: FrontEnd, certificates: Certificates, pause: float, error: str, sent: str
 ) -> None:
     """A TLS record that arrives byte by byte extends no timeout, during the handshake or later."""
-    client = world.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool())
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
-        caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
+        caught = failing(
+            front_end, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4)
+        )
     assert (caught.type, caught.sent) == (error, sent)
     assert caught.seconds < 3.0
 
 
 def test_addresses_share_the_connect_timeout(
-    world: World, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An address that drops packets leaves time for the next one."""
     server.script("/", respond(204))
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
-    client = world.client(connection_timeout=1.0)
-    response = world.request(client, "GET", "http://service.test/", retry_policy=None)
+    client = front_end.client(connection_timeout=1.0)
+    response = front_end.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
     assert response.elapsed < 2.0
 
 
 def test_dead_addresses_do_not_multiply_the_connect_timeout(
-    world: World, hole: str, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Three addresses that drop packets take no longer than one."""
     dead = int(hole.partition(":")[2])
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
-    caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == "could not connect to http://service.test within the connect timeout"
     assert caught.seconds < 3.0
@@ -206,7 +214,9 @@ def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
 
 
-def test_the_connect_timeout_bounds_name_resolution(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connect_timeout_bounds_name_resolution(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A name server that does not respond is abandoned after the connect timeout, and nothing waits for it later."""
     is_over = threading.Event()
 
@@ -216,7 +226,7 @@ def test_the_connect_timeout_bounds_name_resolution(world: World, monkeypatch: p
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     try:
-        caught = failing(world, world.client(connection_timeout=0.2), "GET", "http://service.test/")
+        caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", "http://service.test/")
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
@@ -224,14 +234,16 @@ def test_the_connect_timeout_bounds_name_resolution(world: World, monkeypatch: p
     assert caught.seconds < 3.0
 
 
-def test_an_unknown_name_is_a_name_resolution_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_name_is_a_name_resolution_error(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An unknown host is distinguished from one that cannot be reached."""
 
     def resolve(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    caught = failing(world, world.client(), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(), "GET", "http://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("NameResolutionError", "never_sent", "gaierror")
     assert caught.message == (
         "could not resolve the host name of http://service.test (gaierror: Name or service not known)"

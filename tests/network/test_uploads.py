@@ -17,7 +17,7 @@ from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.over_aiohttp import connector as over_aiohttp_connector
 from http_service_client.transports.over_requests import connector as over_requests_connector
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import failing, served
 
 LARGE = bytes(range(256)) * 4000  # a megabyte
@@ -37,7 +37,7 @@ async def generated_async() -> AsyncIterator[bytes]:
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("kind", ["bytes", "few bytes", "generator", "file", "async generator"])
 def test_a_body_arrives_whole(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Any,
@@ -46,7 +46,7 @@ def test_a_body_arrives_whole(
     secure: bool,
 ) -> None:
     """Each kind of body, with the same framing: by its length if that is known, else in chunks."""
-    if kind == "async generator" and isinstance(world, BlockingWorld):
+    if kind == "async generator" and isinstance(front_end, BlockingFrontEnd):
         pytest.skip("see test_an_async_body_needs_a_loop")
     server = tls_server if secure else server
     server.script("/", respond(204))
@@ -60,8 +60,8 @@ def test_a_body_arrives_whole(
             "file": file,
             "async generator": generated_async(),
         }
-        client = world.client(connection_pool=certificates.pool())
-        world.request(client, "POST", server.url + "/", data=bodies[kind])
+        client = front_end.client(connection_pool=certificates.pool())
+        front_end.request(client, "POST", server.url + "/", data=bodies[kind])
     (received,) = server.requests
     content = b"few" if kind == "few bytes" else LARGE
     assert received.body == content
@@ -72,8 +72,8 @@ def test_a_body_arrives_whole(
 
 def test_an_async_body_needs_a_loop(server: LoopbackServer) -> None:
     """A blocking call cannot read it: the call is refused, and nothing is sent."""
-    with BlockingWorld() as world:
-        caught = failing(world, world.client(), "POST", server.url + "/", data=generated_async())
+    with BlockingFrontEnd() as front_end:
+        caught = failing(front_end, front_end.client(), "POST", server.url + "/", data=generated_async())
     assert (caught.type, caught.sent) == ("InvalidRequestError", "never_sent")
     assert "async" in caught.message
     assert server.connection_count == 0
@@ -95,30 +95,30 @@ async def failing_source_async() -> AsyncIterator[bytes]:
 
 @pytest.mark.parametrize("source", [failing_source, failing_source_async])
 def test_an_error_of_the_body_s_source_is_raised_unchanged(
-    world: World, server: LoopbackServer, source: Any
+    front_end: FrontEnd, server: LoopbackServer, source: Any
 ) -> None:
     """The server is not to blame, and nothing is retried."""
-    if source is failing_source_async and isinstance(world, BlockingWorld):
+    if source is failing_source_async and isinstance(front_end, BlockingFrontEnd):
         pytest.skip("see test_an_async_body_needs_a_loop")
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     with pytest.raises(Source):
-        world.request(client, "POST", server.url + "/", data=source(), idempotent=True)
+        front_end.request(client, "POST", server.url + "/", data=source(), idempotent=True)
     assert server.wait_for(lambda: server.open_connections == 0)
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.method for request in server.requests] == ["GET"]
 
 
-def test_a_file_that_shrinks_is_refused(world: World, server: LoopbackServer) -> None:
+def test_a_file_that_shrinks_is_refused(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Its length was declared in the head already."""
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
 
     class Shrinking(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:
             return super().read(size) if self.tell() < 65536 else b""
 
-    caught = failing(world, client, "POST", server.url + "/", data=Shrinking(b"x" * 200_000))
+    caught = failing(front_end, client, "POST", server.url + "/", data=Shrinking(b"x" * 200_000))
     assert caught.type == "InvalidRequestError"
     assert "shorter" in caught.message
 
@@ -130,7 +130,7 @@ REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much"
 @pytest.mark.parametrize(
     "interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["at once", "after hints"]
 )
-def test_an_early_response_is_read(world: World, then: str, interim: bytes) -> None:
+def test_an_early_response_is_read(front_end: FrontEnd, then: str, interim: bytes) -> None:
     """A server refuses an upload half-way: its response is returned, whatever it does with the rest of the body."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -152,8 +152,8 @@ def test_an_early_response_is_read(world: World, then: str, interim: bytes) -> N
             is_over.wait(10)
 
     with served(serve) as address:
-        client = world.client()
-        response = world.request(
+        client = front_end.client()
+        response = front_end.request(
             client, "POST", f"http://{address}/", data=b"x" * 30_000_000, timeout=5, retry_policy=None
         )
         assert (response.status_code, response.text) == (413, "too much")
@@ -186,7 +186,7 @@ def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("used_before", [0, 1])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_a_connection_with_an_early_response_is_not_reused(
-    world: World, certificates: Any, used_before: int, secure: bool
+    front_end: FrontEnd, certificates: Any, used_before: int, secure: bool
 ) -> None:
     """The server may never read the rest of the body: the next request would wait for that, and so would `close`."""
     connections: list[list[bytes]] = []
@@ -206,14 +206,14 @@ def test_a_connection_with_an_early_response_is_not_reused(
 
     tls = certificates.server_context() if secure else None
     with served(serve, tls, takes=4096) as address:
-        client = world.client(connection_pool=certificates.pool())
+        client = front_end.client(connection_pool=certificates.pool())
         url = f"http{'s' * secure}://{address}/"
         bodies = [None] * used_before + [b"x" * 60_000, None]
         for body in bodies:
-            response = world.request(client, "POST", url, data=body, timeout=2, retry_policy=None)
+            response = front_end.request(client, "POST", url, data=body, timeout=2, retry_policy=None)
             assert response.status_code == 413
         started = time.monotonic()
-        world.close(client)
+        front_end.close(client)
         assert time.monotonic() - started < 2
     assert [len(answered) for answered in connections] == [used_before + 1, 1]
 
@@ -223,7 +223,7 @@ def test_a_connection_with_an_early_response_is_not_reused(
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("size", [60_000, 90_000])
 def test_the_write_timeout_covers_the_end_of_a_body(
-    world: World, certificates: Any, used_before: int, secure: bool, size: int
+    front_end: FrontEnd, certificates: Any, used_before: int, secure: bool, size: int
 ) -> None:
     """A short body, and the rest of a long one that is in our own buffers."""
 
@@ -236,20 +236,20 @@ def test_the_write_timeout_covers_the_end_of_a_body(
 
     tls = certificates.server_context() if secure else None
     with served(serve, tls, takes=4096) as address:
-        client = world.client(connection_pool=certificates.pool())
+        client = front_end.client(connection_pool=certificates.pool())
         url = f"http{'s' * secure}://{address}/"
         for _ in range(used_before):
-            assert world.request(client, "GET", url).status_code == 204
+            assert front_end.request(client, "GET", url).status_code == 204
         timeout = Timeout(total=20, write=0.3)
-        caught = failing(world, client, "POST", url, data=b"x" * size, timeout=timeout)
+        caught = failing(front_end, client, "POST", url, data=b"x" * size, timeout=timeout)
         assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
         assert 0.25 < caught.seconds < 5
-        world.close(client)
+        front_end.close(client)
 
 
 @pytest.mark.parametrize("size", [60_000, 3_000_000])
 def test_the_write_timeout_does_not_bound_an_early_response(
-    world: World, small_buffers: None, size: int
+    front_end: FrontEnd, small_buffers: None, size: int
 ) -> None:
     """Once the response has begun, sending no longer matters; the body of the response has its own timeouts."""
 
@@ -268,15 +268,15 @@ def test_the_write_timeout_does_not_bound_an_early_response(
         is_over.wait(5)
 
     with served(serve, takes=4096) as address:
-        client, timeout = world.client(), Timeout(total=20, write=0.3)
-        response = world.request(
+        client, timeout = front_end.client(), Timeout(total=20, write=0.3)
+        response = front_end.request(
             client, "POST", f"http://{address}/", data=b"x" * size, timeout=timeout, retry_policy=None
         )
         assert (response.status_code, response.text) == (413, "too much")
-        world.close(client)
+        front_end.close(client)
 
 
-def test_a_server_may_read_a_short_body_slowly(world: World, small_buffers: None) -> None:
+def test_a_server_may_read_a_short_body_slowly(front_end: FrontEnd, small_buffers: None) -> None:
     """While it keeps reading, the whole upload may take longer than the write timeout."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -289,13 +289,13 @@ def test_a_server_may_read_a_short_body_slowly(world: World, small_buffers: None
 
     with served(serve, takes=4096) as address:
         timeout = Timeout(total=20, write=0.4)
-        response = world.request(
-            world.client(), "POST", f"http://{address}/", data=b"x" * 60_000, timeout=timeout
+        response = front_end.request(
+            front_end.client(), "POST", f"http://{address}/", data=b"x" * 60_000, timeout=timeout
         )
     assert response.status_code == 204
 
 
-def test_interim_responses_do_not_stop_an_upload(world: World) -> None:
+def test_interim_responses_do_not_stop_an_upload(front_end: FrontEnd) -> None:
     """After a 100 or a 103, the rest of the body is sent."""
     seen: list[int] = []
 
@@ -310,7 +310,7 @@ def test_interim_responses_do_not_stop_an_upload(world: World) -> None:
         accepted.recv(1)
 
     with served(serve) as address:
-        response = world.request(world.client(), "POST", f"http://{address}/", data=b"x" * 5_000_000)
+        response = front_end.request(front_end.client(), "POST", f"http://{address}/", data=b"x" * 5_000_000)
         assert response.text == "hi"
     assert seen == [5_000_000]
 
@@ -328,15 +328,15 @@ def test_both_transports_send_the_same_bytes(server: LoopbackServer) -> None:
     """For every method, with and without a body."""
     server.script("/", respond(204))
     sent: list[list[bytes]] = []
-    for kind in (BlockingWorld, AsyncioWorld):
+    for kind in (BlockingFrontEnd, AsyncioFrontEnd):
         before = len(server.requests)
-        with kind() as world:
-            client = world.client()
+        with kind() as front_end:
+            client = front_end.client()
             for method in ("GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH"):
                 for options in BODIES:
-                    world.request(client, method, server.url + "/?q=1", **options)
-            world.request(client, "POST", server.url + "/", data=generated())
-            world.request(
+                    front_end.request(client, method, server.url + "/?q=1", **options)
+            front_end.request(client, "POST", server.url + "/", data=generated())
+            front_end.request(
                 client, "POST", server.url + "/", headers={"X-A": "ä", "Host": "other.test", "X-B": "b"}
             )
         sent.append([request.raw for request in server.requests[before:]])
