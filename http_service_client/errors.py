@@ -1,26 +1,26 @@
-"""Everything that can go wrong with a call, told once and told truly.
+"""Every error that this package raises.
 
-This module holds the vocabulary of failure and nothing that decides or does: what became of a
-request (`SentState`), a failed exchange as a value (`Failure`), and the errors that a caller sees.
+The module holds the vocabulary of failure and decides nothing: what became of a request (`SentState`), a failed
+exchange as a value (`Failure`), and the errors that a caller sees.
 
     HttpClientError
     ├── ConfigurationError            (ValueError)       a setting is wrong
     ├── InvalidRequestError           (ValueError)       the request is wrong; nothing was sent
-    │   └── EgressRefusedError                           it would go where the egress policy forbids
-    ├── ClientClosedError             (RuntimeError)     the client was closed before
-    ├── StreamError                   (RuntimeError)     a streamed body is not there: not yet, no more
-    ├── InterceptorError              (TypeError)        an interceptor answered with the wrong thing
+    │   └── EgressRefusedError                           the egress policy forbids its destination
+    ├── ClientClosedError             (RuntimeError)     the client is closed
+    ├── StreamError                   (RuntimeError)     a streamed body cannot be read: not yet, or no longer
+    ├── InterceptorError              (TypeError)        an interceptor returned the wrong type
     ├── CircuitOpenError                                 the circuit breaker refused the call
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
-    │   │   ├── ConnectError                             no connection was made
+    │   │   ├── ConnectError                             no connection could be made
     │   │   │   ├── NameResolutionError
     │   │   │   └── ProxyError
     │   │   ├── TlsError                                 the handshake failed
-    │   │   │   └── TlsVerificationError                 the certificate is not to be trusted
-    │   │   ├── ConnectionLostError                      reset or closed in mid-exchange
-    │   │   └── ProtocolError                            what came is not HTTP, or was cut short
-    │   │       └── DecodingError                        the content coding is broken or cut short
+    │   │   │   └── TlsVerificationError                 the certificate could not be verified
+    │   │   ├── ConnectionLostError                      reset or closed mid-exchange
+    │   │   └── ProtocolError                            the response is not valid HTTP, or was cut short
+    │   │       └── DecodingError                        the content coding is corrupt or cut short
     │   └── RequestTimeoutError       (TimeoutError)
     │       ├── ConnectTimeoutError
     │       ├── PoolTimeoutError                         no free connection in time
@@ -30,10 +30,10 @@ request (`SentState`), a failed exchange as a value (`Failure`), and the errors 
     │       └── DeadlineExceededError                    the call as a whole took too long
     └── ResponseError
         ├── ResponseTooLargeError
-        ├── ChecksumError             (ValueError)       a downloaded file is not the one asked for
+        ├── ChecksumError             (ValueError)       a downloaded file has another checksum
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
-        ├── ResponseValidationError   (ValueError)       the data is not what was asked for
+        ├── ResponseValidationError   (ValueError)       the data is not of the `response_type`
         └── HttpStatusError                              raised by `raise_for_status()`
 
 The transport errors derive from the builtins `ConnectionError` and `TimeoutError`, so code that
@@ -94,15 +94,15 @@ __all__ = [
 class SentState(str, Enum):
     """What became of a request, as far as the client can know.
 
-    Listed by how much the server may have done. A call as a whole admits to the worst of its attempts,
-    whatever its last attempt says.
+    Listed by how much the server may have done. A call reports the worst state over all its attempts, whatever
+    the last one says.
     """
 
     NEVER_SENT = "never_sent"  # no byte of it left this machine: sending it again is safe
-    REFUSED = "refused"  # 425, 429, 503 with Retry-After, or passed on by 307: the server did not process it
-    ANSWERED = "answered"  # the server answered in full
-    ABANDONED = "abandoned"  # given up by us while it was on its way; no evidence about the server
-    MAYBE_PROCESSED = "maybe_processed"  # sent, and no answer came: nobody knows
+    REFUSED = "refused"  # 425, 429, 503 with Retry-After, or redirected by 307: the server did not process it
+    ANSWERED = "answered"  # a complete response arrived
+    ABANDONED = "abandoned"  # we gave up while it was in flight; this says nothing about the server
+    MAYBE_PROCESSED = "maybe_processed"  # sent, and no response arrived: nobody knows
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class Failure:
     """A failed exchange as a value. Layers pass it on; the front end raises it, once, as an error.
 
     error_type: the class that the caller will see.
-    message: one sentence that names the thing and the next step.
+    message: one sentence that names the subject, its value and the next step.
     sent_state: what became of this attempt's request.
-    cause: the innermost builtin error (`ConnectionRefusedError`, `ssl.SSLError`, ...), the same in
-        both worlds, stripped of its traceback so that a failure never keeps frames alive.
+    cause: the innermost builtin error (`ConnectionRefusedError`, `ssl.SSLError`, ...), the same
+        for requests and aiohttp, without its traceback so that a failure never keeps frames alive.
     details: attributes set on the error, such as `retry_after`.
     """
 
@@ -129,11 +129,11 @@ class Failure:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """The builtin error at the bottom of a chain of wrapped errors, freed of its traceback.
+    """The builtin error at the bottom of a chain of wrapped errors, without its traceback.
 
-    requests wraps urllib3, which wraps the socket's error; aiohttp wraps it once. What they all
-    rest on is the same `OSError`. Tracebacks hold frames, frames hold errors: without this,
-    each failing call would leave a reference cycle behind.
+    requests wraps urllib3, which wraps the socket's error; aiohttp wraps it once. At the bottom there is
+    the same `OSError`. Tracebacks hold frames, and frames hold errors: without this, each failing call would
+    leave a reference cycle behind.
     """
     seen: set[int] = set()
     chain = [error]
@@ -153,9 +153,9 @@ def innermost(error: BaseException) -> BaseException:
 
 
 class HttpClientError(Exception):
-    """The root of everything that this package raises.
+    """The base class of every error that this package raises.
 
-    request: the request of the call, or None where there was none.
+    request: the request of the call, or None.
     response: the last response of the call, or None.
     sent_state: what became of the request over *all* attempts. A call whose first attempt may
         have been processed says so even when its last attempt never left the machine.
@@ -175,11 +175,11 @@ class HttpClientError(Exception):
         return str(self.args[0]) if self.args else ""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # OSError's own __reduce__ would forget the attributes; a cause is not pickled by Python.
+        # OSError's own __reduce__ would drop the attributes. Python does not pickle a cause.
         return (_rebuild, (type(self), self.args, self.__dict__))
 
     def explain(self) -> str:
-        """The story of the call as a person would tell it, one line an event."""
+        """The story of the call for people, one line for each event."""
         story = self.timeline.explain() if self.timeline is not None else ""
         return f"{story}\n{type(self).__name__}: {self}".lstrip()
 
@@ -195,13 +195,13 @@ class ConfigurationError(HttpClientError, ValueError):
 
 
 class InvalidRequestError(HttpClientError, ValueError):
-    """The request cannot be sent as it stands (URL, header, body). Nothing was sent."""
+    """The request is invalid (URL, header, body). Nothing was sent."""
 
 
 class EgressRefusedError(InvalidRequestError):
     """The egress policy refuses the URL, or every address that its host resolves to. Nothing was sent there.
 
-    host: of the URL. address: what was refused, where it was an address; else None.
+    host: of the URL.  address: the refused address, or None when the host itself was refused.
     """
 
     host: str = ""
@@ -209,11 +209,11 @@ class EgressRefusedError(InvalidRequestError):
 
 
 class ClientClosedError(HttpClientError, RuntimeError):
-    """The client was closed before this call."""
+    """The client had been closed before this call."""
 
 
 class StreamError(HttpClientError, RuntimeError):
-    """The body of a streamed response was asked for when it was not there: not yet, no more, or twice."""
+    """The body of a streamed response cannot be read now: not yet, no longer, or a second time."""
 
 
 class InterceptorError(HttpClientError, TypeError):
@@ -224,8 +224,8 @@ class CircuitOpenError(HttpClientError):
     """The circuit breaker refused the call; nothing was sent.
 
     key: the circuit's key, such as ``https://api.example.com``.
-    retry_after: seconds until a trial call may pass, or None when the circuit is isolated or its
-        trials are all taken.
+    retry_after: seconds until a trial call may pass, or None when the circuit is isolated or a trial is
+        in progress.
     """
 
     key: str | None = None
@@ -237,7 +237,7 @@ class TransportError(HttpClientError):
 
 
 class NetworkError(TransportError, ConnectionError):
-    """The connection could not be made, or broke."""
+    """The connection could not be made, or was lost."""
 
 
 class ConnectError(NetworkError):
@@ -257,15 +257,15 @@ class TlsError(NetworkError):
 
 
 class TlsVerificationError(TlsError):
-    """The server's certificate is not to be trusted. Never retried: it will not get better."""
+    """The server's certificate could not be verified. Never retried: another attempt would fail, too."""
 
 
 class ConnectionLostError(NetworkError):
-    """The connection was reset or closed in mid-exchange: the server may have acted on the request."""
+    """The connection was reset or closed mid-exchange: the server may have acted on the request."""
 
 
 class ProtocolError(NetworkError):
-    """What came is not HTTP, or was cut short."""
+    """The response is not valid HTTP, or was cut short."""
 
 
 class DecodingError(ProtocolError):
@@ -273,7 +273,7 @@ class DecodingError(ProtocolError):
 
 
 class RequestTimeoutError(TransportError, TimeoutError):
-    """Some part of the exchange took too long."""
+    """A part of the exchange took too long."""
 
 
 class ConnectTimeoutError(RequestTimeoutError):
@@ -285,7 +285,7 @@ class PoolTimeoutError(RequestTimeoutError):
 
 
 class WriteTimeoutError(RequestTimeoutError):
-    """The server stopped taking the request's bytes."""
+    """The server stopped accepting the request's bytes."""
 
 
 class ReadTimeoutError(RequestTimeoutError):
@@ -297,11 +297,11 @@ class AttemptTimeoutError(RequestTimeoutError):
 
 
 class DeadlineExceededError(RequestTimeoutError):
-    """The call as a whole ran into `total_timeout` or an enclosing `deadline`."""
+    """The call as a whole exceeded `total_timeout` or an enclosing `deadline`."""
 
 
 class ResponseError(HttpClientError):
-    """A response came that cannot be used."""
+    """A response arrived that cannot be used."""
 
 
 class ResponseTooLargeError(ResponseError):
@@ -309,7 +309,7 @@ class ResponseTooLargeError(ResponseError):
 
 
 class ChecksumError(ResponseError, ValueError):
-    """A downloaded file does not have the `checksum` asked for. It was thrown away."""
+    """A downloaded file does not match the given `checksum`. It was deleted."""
 
 
 class TooManyRedirectsError(ResponseError):
@@ -321,7 +321,7 @@ class UnsafeRedirectError(ResponseError):
 
 
 class ResponseValidationError(ResponseError, ValueError):
-    """The response's data is not of the `response_type` asked for; the message has the path."""
+    """The response's data is not of the given `response_type`; the message names the path."""
 
 
 class HttpStatusError(ResponseError):

@@ -1,13 +1,13 @@
-"""What happened, as frozen records: the timeline of a call, and how it reads to a person.
+"""What happened in a call, as immutable records, and the timeline that lists them.
 
 Records hold plain values only, never errors or responses: an error carries its timeline, so a
 record that held the error would be a reference cycle. URLs in records are redacted.
 
-Named tuples, since two of them are made in every call and a frozen dataclass costs four times as much.
-The last field is the kind's name.
+They are named tuples because two are made in every call, and a frozen dataclass costs four times as much.
+The last field is the name of the kind.
 
 Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
-`attempt` is 1-based. `key` is what circuit and budget are kept per, such as ``https://api.example.com``.
+`attempt` is 1-based. `key` names the circuit and the budget, such as ``https://api.example.com``.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ __all__ = [
 class StopReason(str, Enum):
     """Why a failed attempt was not followed by another. The value finishes "not retried: ..."."""
 
-    NOT_RETRYABLE = "this outcome is not one that a retry would mend"
+    NOT_RETRYABLE = "this outcome is not retryable"
     EXHAUSTED = "that was the last attempt"
-    NOT_SAFE = "the server may have acted on it, and nothing says that repeating it is safe"
+    NOT_SAFE = "the server may have acted on the request, and nothing says that repeating it is safe"
     NOT_REPLAYABLE = "the body was consumed and cannot be sent again"
     RETRY_AFTER_TOO_LONG = "Retry-After asks for a longer wait than this call allows"
-    DEADLINE = "the deadline leaves no time for it"
+    DEADLINE = "the deadline leaves no time for another attempt"
     CIRCUIT_OPEN = "the circuit is open"
     BUDGET = "the retry budget is spent"
     NESTED = "an enclosing retry policy is in charge"
 
 
 class AttemptFinished(NamedTuple):
-    """One attempt came to its end: a response, or an error.
+    """One attempt ended with a response or an error.
 
     duration: of this attempt.  status_code / error: one of them is None.
     answered_by: the interceptor that answered without the network, or None.
@@ -85,11 +85,11 @@ class RedirectFollowed(NamedTuple):
     name: str = "redirect_followed"
 
     def __str__(self) -> str:
-        return f"attempt {self.attempt}: {self.status_code}, on to {self.method} {self.url}"
+        return f"attempt {self.attempt}: {self.status_code}, following to {self.method} {self.url}"
 
 
 class CodingRefused(NamedTuple):
-    """The server answered a compressed body by 415; the plain one follows within the attempt."""
+    """The server rejected a compressed body with 415; the uncompressed one follows within the attempt."""
 
     at: float
     attempt: int
@@ -98,13 +98,13 @@ class CodingRefused(NamedTuple):
     name: str = "coding_refused"
 
     def __str__(self) -> str:
-        return f"attempt {self.attempt}: 415 to a body in {self.coding}, sent again as it is"
+        return f"attempt {self.attempt}: 415 to a {self.coding} body, sent again uncompressed"
 
 
 class RetryScheduled(NamedTuple):
     """The attempt will be followed by another, after `delay`.
 
-    cause: what made it worth a retry.  retry_after: what the server asked for, or None.
+    cause: why it is retried.  retry_after: seconds that the server asked for, or None.
     budget_left: retries that the budget still allows, or None without a budget.
     """
 
@@ -149,12 +149,12 @@ class CircuitRefused(NamedTuple):
     name: str = "circuit_refused"
 
     def __str__(self) -> str:
-        when = "" if self.retry_after is None else f"; a trial may pass in {self.retry_after:.3f} s"
-        return f"attempt {self.attempt}: refused by the circuit of {self.key} ({self.reason}{when})"
+        when = "" if self.retry_after is None else f"; next trial in {self.retry_after:.3f} s"
+        return f"attempt {self.attempt}: refused by the circuit breaker for {self.key} ({self.reason}{when})"
 
 
 class CallFinished(NamedTuple):
-    """The call came to its end.
+    """The call ended.
 
     error: the name of the error raised, or None.  sent_state: over all attempts.
     """

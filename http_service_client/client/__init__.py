@@ -1,1 +1,1 @@
-"""The front end: `HttpServiceClient`, its configuration, and what its verbs return."""
+"""The front end: `HttpServiceClient`, its configuration, and what its methods return."""

@@ -1,7 +1,7 @@
-"""The two worlds of a client: a driver and a transport each, made when first used.
+"""The two backends of a client, blocking and asyncio: a driver and a transport each, made when first used.
 
 A script that never awaits never imports aiohttp, and an async service never opens a requests session.
-In a forked child both are forgotten, not closed: parent and child must not read from one connection.
+A forked child abandons both without closing them: parent and child must not read from one connection.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ __all__ = ["Backends", "check_parts"]
 class Backends:
     """The drivers of one client.
 
-    transport: takes the place of both transports, and is not closed here: whoever made it closes it.
-    limits: gives the limits whose places a forked child must not believe taken.
+    transport: replaces both transports. It is not closed here: the code that made it closes it.
+    limits: returns the limits whose slots are free again in a forked child.
     """
 
     _blocking: BlockingDriver | None
@@ -96,14 +96,14 @@ class Backends:
             return self._asyncio
 
     def close(self) -> None:
-        """Close every connection of both worlds."""
+        """Close every connection, sync and async."""
         if self._over_requests is not None:
             self._over_requests.close()
         if self._over_aiohttp is not None:
             self._over_aiohttp.close()
 
     async def close_async(self) -> None:
-        """Close every connection of both worlds; those of the running loop are closed on return."""
+        """Close every connection, sync and async; those of the running loop are closed on return."""
         if self._over_requests is not None:
             self._over_requests.close()
         if self._over_aiohttp is not None:
@@ -114,19 +114,18 @@ class Backends:
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         self._settings.tls.reset_after_fork()
         for limit in self._limits():
-            limit.reset_after_fork()  # the parent's threads and tasks hold them, and do not exist here
+            limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here
 
 
 _ALL: weakref.WeakSet[Backends] = weakref.WeakSet()
-_KEPT_FOR_PARENT: list[
-    Any
-] = []  # kept for good, so that nothing in the child closes what the parent still uses
+# Never emptied: if it were garbage, the child would close what the parent still uses.
+_KEPT_FOR_PARENT: list[Any] = []
 
 
 def _reset_after_fork() -> None:
     PORTAL.reset_after_fork()
-    for worlds in list(_ALL):
-        worlds._abandon_after_fork()
+    for backends in list(_ALL):
+        backends._abandon_after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -134,7 +133,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, interceptor_factory: Any) -> None:
-    """Raise ConfigurationError for what a user put in the world's place and cannot do its work."""
+    """Raise ConfigurationError for a part that a user replaced by something that cannot do its work."""
     sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
     if transport is not None and (isinstance(transport, type) or not sends):
         raise ConfigurationError(f"transport must be an object with send or send_async, not {transport!r}")

@@ -1,14 +1,14 @@
-"""Opening a call: what the user asked, checked and resolved against the client's configuration.
+"""From a user's arguments to a `Call`: checked, and completed from the client's configuration.
 
-Everything that can be wrong with the asking is found here, before anything is sent.
+All argument errors are raised here, before anything is sent.
 """
 
 from __future__ import annotations
 
 import inspect
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypedDict
 
 from .._version import __version__
 from ..core.call import Call, CallOptions, StreamOptions
@@ -22,77 +22,94 @@ from ..drivers.clocks import Clock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..events import Event
 from ..http.auth.basic import authorization
-from ..http.bodies.encoding import UNSET
 from ..http.content_codings.decoder import accept_encoding
 from ..http.cookies.header import cookie_header
-from ..http.headers import Headers, build_headers, validate_for_good
+from ..http.header_validation import validate_once
+from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
-from ..http.urls import normalise_url, origin_of
+from ..http.urls import check_base_url, normalise_url, origin_of
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
 
-if TYPE_CHECKING:
-    from typing_extensions import TypedDict
-
-    class RequestOptions(TypedDict, total=False):
-        """The keywords that every verb takes. See `HttpServiceClient.request`."""
-
-        params: Any
-        headers: Mapping[str, object] | Sequence[tuple[str, object]] | None
-        json: Any
-        data: Any
-        files: Any
-        cookies: Mapping[str, object] | None
-        auth: tuple[str, str] | str | None
-        timeout: float | Timeout | None
-        total_timeout: float | None
-        allow_redirects: bool
-        retry_policy: RetryPolicy | bool | None
-        circuit_breaker: CircuitBreakerPolicy | bool | None
-        idempotent: bool | None
-        response_type: Any
-        progress: Callable[[int, int | None], object] | bool | None
+__all__ = ["CLIENT_DEFAULT", "CallBuilder", "RequestOptions", "StreamRequestOptions"]
 
 
-__all__ = ["CallBuilder"]
+class _ClientDefault:
+    def __repr__(self) -> str:
+        return "<the client's>"
+
+
+# The default of a keyword that falls back to the client's own setting, where None means "no limit" or "none".
+CLIENT_DEFAULT: Any = _ClientDefault()
+
+
+class StreamRequestOptions(TypedDict, total=False):
+    """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
+
+    params: Any
+    headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    json: Any
+    data: Any
+    files: Any
+    cookies: Mapping[str, object] | None
+    auth: tuple[str, str] | str | None
+    timeout: float | Timeout | None
+    total_timeout: float | None
+    allow_redirects: bool
+    retry_policy: RetryPolicy | bool | None
+    circuit_breaker: CircuitBreakerPolicy | bool | None
+    idempotent: bool | None
+    progress: Callable[[int, int | None], object] | bool | None
+
+
+class RequestOptions(StreamRequestOptions, total=False):
+    """The keywords of every verb, which `HttpServiceClient.request` explains."""
+
+    response_type: Any
 
 
 class CallBuilder:
     """Makes calls for one client.
 
-    keys: the state that calls share.   listener: told of each event of each call.
-    is_closed: set to True, it makes no more.
+    origins: the state that calls share.   listener: called with each event of each call.
+    is_closed: once True, `build` raises ClientClosedError.
     """
 
     def __init__(
         self,
         config: HttpClientConfig,
         base_url: str | None,
-        keys: OriginRegistry,
+        origins: OriginRegistry,
         clock: Clock,
         listener: Callable[[Event], None],
     ) -> None:
+        if base_url is not None:
+            try:
+                check_base_url(base_url)
+            except InvalidRequestError as error:
+                raise ConfigurationError(str(error)) from None
         self._config = config
-        self._base_url = _parse_base_url(base_url)
-        self.keys = keys
+        self._base_url = base_url
+        self.origins = origins
         self._now = clock.monotonic
         self._listener = listener
+        resolved = config.resolved
         self._options = CallOptions(
-            config.timeout, config.allowed_redirect_count, config.retry, is_nested=False
+            resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
         self.is_closed = False
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
                 "Accept": "*/*",
-                "Accept-Encoding": accept_encoding() if config.pool.enable_compression else "identity",
+                "Accept-Encoding": accept_encoding() if resolved.pool.enable_compression else "identity",
             }
         )
-        _override(self._headers, config.headers)
-        validate_for_good(self._headers)
+        _override(self._headers, resolved.headers)
+        validate_once(self._headers)
 
     def build(
         self,
@@ -101,24 +118,24 @@ class CallBuilder:
         /,
         *,
         params: Any = None,
-        headers: Any = None,
+        headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
         json: Any = None,
         data: Any = None,
         files: Any = None,
         cookies: Mapping[str, object] | None = None,
-        auth: Any = None,
-        timeout: Any = UNSET,
-        total_timeout: Any = UNSET,
+        auth: tuple[str, str] | str | None = None,
+        timeout: float | Timeout | None = CLIENT_DEFAULT,
+        total_timeout: float | None = CLIENT_DEFAULT,
         allow_redirects: bool = True,
-        retry_policy: Any = UNSET,
-        circuit_breaker: Any = UNSET,
+        retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
+        circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
         idempotent: bool | None = None,
         response_type: Any = None,
-        progress: Any = None,
+        progress: Callable[[int, int | None], object] | bool | None = None,
         _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
-        """The call.
+        """Make the call of these arguments.
 
         Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
         """
@@ -143,26 +160,26 @@ class CallBuilder:
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             request.headers["Idempotency-Key"] = str(uuid.uuid4())
         key = origin_of(request.url)
-        state = self.keys.get(key)
+        state = self.origins.get(key)
         breaker = state.breaker
-        if circuit_breaker is not UNSET:
+        if circuit_breaker is not CLIENT_DEFAULT:
             breaker = _chosen_breaker(circuit_breaker, breaker)
         options = self._options
         if (
-            timeout is not UNSET
+            timeout is not CLIENT_DEFAULT
             or allow_redirects is not True
-            or retry_policy is not UNSET
-            or circuit_breaker is not UNSET
+            or retry_policy is not CLIENT_DEFAULT
+            or circuit_breaker is not CLIENT_DEFAULT
             or progress is not None
             or _stream is not None
             or current_scope() is not None
         ):
-            options = self._resolved(
+            options = self._special_options(
                 timeout, allow_redirects, retry_policy, circuit_breaker, progress, _stream
             )
             if _stream is None or _stream.download is None:
                 request.progress = options.progress
-        if total_timeout is UNSET:
+        if total_timeout is CLIENT_DEFAULT:
             total_timeout = config.total_timeout
         else:
             check_duration("total_timeout", total_timeout)
@@ -175,7 +192,7 @@ class CallBuilder:
             deadline_at = earliest(total_timeout, self._now)
         return Call(request, key, state, breaker, options, self._now, deadline_at, self._listener)
 
-    def _resolved(
+    def _special_options(
         self,
         timeout: Any,
         allow_redirects: bool,
@@ -184,24 +201,24 @@ class CallBuilder:
         progress: Any,
         stream: StreamOptions | None,
     ) -> CallOptions:
-        """The options of a call that has some of its own, or is made inside another."""
+        """The options of a call that sets some itself, or is made inside another."""
         check_flag("allow_redirects", allow_redirects)
         scope = current_scope()
-        told = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
+        report = parse_progress(progress, may_be_async=stream is not None and stream.download is not None)
         return CallOptions(
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
             retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
             is_nested=scope is not None and scope.retries,
             stream=stream,
-            progress=told,
-            on_finish=told.close if isinstance(told, ProgressBar) else None,
+            progress=report,
+            on_finish=report.close if isinstance(report, ProgressBar) else None,
         )
 
     def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
         merged = self._headers.copy()
         if isinstance(headers, Iterator):
-            headers = list(headers)  # it is looked at twice
+            headers = list(headers)  # it is read twice
         given = build_headers(headers)
         if headers is not None:
             _override(merged, given)
@@ -210,20 +227,20 @@ class CallBuilder:
                 merged.pop(name, None)
         if cookies:
             if "Cookie" in given:
-                raise InvalidRequestError("cookies and a Cookie header are both given; give one of them")
+                raise InvalidRequestError("both cookies and a Cookie header are set; set only one")
             pairs = cookie_header(cookies)
             if pairs:
                 merged["Cookie"] = pairs
         value = authorization(auth)
         if value is not None:
             if "Authorization" in given:
-                raise InvalidRequestError("auth and an Authorization header are both given; give one of them")
+                raise InvalidRequestError("both auth and an Authorization header are set; set only one")
             merged["Authorization"] = value
         return merged
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
-        """The call's own timeout or the client's; never more than a breaker given for this call allows."""
-        if given is UNSET:
+        """The call's own timeout or the client's, cut to the timeout of a breaker that the call sets."""
+        if given is CLIENT_DEFAULT:
             timeout = self._options.timeout
         elif isinstance(given, Timeout):
             timeout = given
@@ -239,7 +256,7 @@ class CallBuilder:
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
 
 
-# What other clients call it.
+# Keywords of other clients, and of other methods.
 _RENAMED = {
     "verify": "set ssl_verify in ConnectionPoolConfig",
     "cert": "set ssl_cert_file in ConnectionPoolConfig",
@@ -255,8 +272,8 @@ _RENAMED = {
     "body": "pass it as json, data or files",
     "hooks": "use interceptors",
     "raise_for_status": "call raise_for_status() on the response",
-    "max_response_size": "it is for stream and download; for the rest set it in HttpClientConfig",
-    "checksum": "it is for download",
+    "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
+    "checksum": "only download takes it",
     "method": "a download is a GET; use stream(method, url) for another",
 }
 
@@ -269,28 +286,16 @@ def _about_keyword(name: str) -> str:
 
 
 def _override(headers: Headers, given: Headers) -> None:
-    """Let the given headers take the place of those of the same name, repeats included."""
+    """Replace the headers of the same names, repeats included."""
     for name in given:
         headers.pop(name, None)
         for value in given.get_all(name):
             headers.add(name, value)
 
 
-def _parse_base_url(base_url: str | None) -> str | None:
-    if base_url is None:
-        return None
-    try:
-        normalise_url("", base_url=base_url)
-    except InvalidRequestError as error:
-        problem = str(error).replace(", or use a base_url", "")
-        prefix = "" if problem.startswith("base_url") else "base_url: "
-        raise ConfigurationError(prefix + problem) from None
-    return base_url
-
-
 def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
-    """A per-call policy: the given one, the client's for UNSET or True, none for False or None."""
-    if given is UNSET or given is True:
+    """A call's policy: the given one; the client's for CLIENT_DEFAULT and True; None for False and None."""
+    if given is CLIENT_DEFAULT or given is True:
         return default
     if given is None or given is False:
         return None

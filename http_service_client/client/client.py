@@ -1,7 +1,7 @@
 """The front door: one client object, the same verbs for blocking and for async code.
 
-Both front ends do the same four things: open the call, run the plan that the layers make of it, close
-the timeline, return or raise. What the plan decides is in `core/`; how it is performed, in `drivers/`.
+Both front ends take the same four steps: build the call, run the plan that the layers make of it, close
+the timeline, return or raise. The layers in `core/` decide; the drivers in `drivers/` wait and perform.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import random as _random
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
 from types import TracebackType
@@ -27,13 +27,12 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 from ..events import Event
-from ..http.bodies.encoding import UNSET
 from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
 from .backends import Backends, check_parts
-from .call_builder import CallBuilder
+from .call_builder import CLIENT_DEFAULT, CallBuilder
 from .config import RENAMED, HttpClientConfig
 from .part_file import PartFile
 from .results import check_download, finish, open_stream
@@ -45,7 +44,7 @@ from .wiring import cookie_jar, origin_registry, pipelines, transport_settings
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .call_builder import RequestOptions
+    from .call_builder import RequestOptions, StreamRequestOptions
 
 __all__ = ["HttpServiceClient"]
 
@@ -58,16 +57,17 @@ class HttpServiceClient(Verbs):
 
     config: see `HttpClientConfig`; None for the defaults.
     base_url: prefix of relative URLs, such as ``https://api.example.com/v1``.
-    transport: replaces the network, in both worlds (see `transports.base`); None for requests and aiohttp.
+    transport: replaces the network, sync and async, such as a `testing.ScriptedTransport`; None for requests
+        and aiohttp.
     metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
     on_event: called with each event of each call, and each `StateChange` of a circuit.
     interceptor_factory: makes an interceptor from its class, such as a container's; None calls the class.
-    clock, random: the time and the chance to live by, for tests.
+    clock: the time that calls wait and are measured by.   random: uniform floats in [0, 1), for the jitter.
 
     Thread-safe, and usable from any number of event loops at once. Close it with `close()`,
     `await close_async()`, or by `with` / `async with`.
 
-    Raises ConfigurationError for a setting that is wrong.
+    Raises ConfigurationError for a wrong setting.
     """
 
     def __init__(
@@ -94,18 +94,18 @@ class HttpServiceClient(Verbs):
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
         listener = _listener(self._collector, on_event)
-        keys = origin_registry(config, clock, random, listener)
-        connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
-        self._call_builder = CallBuilder(config, base_url, keys, clock, listener)
+        origins = origin_registry(config, clock, random, listener)
+        connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
+        self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
         self._jar = cookie_jar(config.cookies)
         self._pipeline, self._download_pipeline = pipelines(
-            config, keys, connections, self._jar, interceptor_factory, clock, random
+            config, origins, connections, self._jar, interceptor_factory, clock, random
         )
         self._backends = Backends(
             transport_settings(config),
             transport,
             clock,
-            lambda: [connections, *(s.connections for _, s in keys.items())],
+            lambda: [connections, *(s.connections for _, s in origins.items())],
         )
 
     # The two front ends.
@@ -113,58 +113,137 @@ class HttpServiceClient(Verbs):
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """Make a call and return the response, whatever its status.
 
-        url: absolute, or relative to `base_url`.   params: merged into the query; None values drop.
-        headers: added to the default ones; a value of None leaves a default header out.
-        json, data, files: the body. At most one of json and (data, files).
-        cookies: sent with this call alone.   auth: (user, password), or a bearer token.
+        method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
-        total_timeout: seconds for the call, waits included; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
-        retry_policy: another `RetryPolicy` for this call; False or None for a single attempt.
-        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no breaker.
-        idempotent: True vouches that processing the request twice does no harm; False that it does.
-        response_type: any type that pydantic can validate; `response.data` is then of that type.
-        progress: called while the body is sent, with the bytes so far and the total (None if unknown), from 0
-            in each attempt. True draws a bar by tqdm (extra ``progress``).
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
 
-        Raises InvalidRequestError before anything is sent when the request is wrong; CircuitOpenError when
-        the circuit refuses; TransportError when no complete response came; ResponseValidationError when
-        a 2xx response is not of the `response_type`. Every error carries the timeline.
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+
+        Raises InvalidRequestError or ConfigurationError, before anything is sent, when an argument is wrong;
+        CircuitOpenError when the circuit breaker rejects the call; TransportError when no complete response
+        was received; ResponseValidationError when a 2xx response is not of the `response_type`. Every error
+        carries the timeline.
         """
-        driver = self._backends.blocking()  # the first time imports requests: not on the call's time
+        driver = self._backends.blocking()  # the first time imports requests, before the call's time starts
         call = self._call_builder.build(method, url, **options)
         self._warn_inside_a_loop()
         outcome = driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
-        """As `request`, in an asyncio task."""
-        driver = self._backends.asyncio()  # the first time imports aiohttp: not on the call's time
+        """As `request`, in an asyncio task.
+
+        method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
+
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        Raises as `request`.
+        """
+        driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
         call = self._call_builder.build(method, url, **options)
         outcome = await driver.run(self._pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     def stream(
-        self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
+        self,
+        method: str,
+        url: str,
+        *,
+        max_response_size: int | None = CLIENT_DEFAULT,
+        **options: Unpack[StreamRequestOptions],
     ) -> StreamContext:
-        """Make a call and take the response's body as it comes: ``with client.stream("GET", url) as response``.
+        """Make a call and read the response's body as it arrives: ``with client.stream("GET", url) as response``.
 
-        max_response_size: decoded bytes, None for no limit; without it, the configuration's.
+        method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        max_response_size: decoded bytes; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
 
-        Further keywords as for `request`, without response_type. The attempt's timeout holds until the headers
-        are there; then it, or `Timeout.read`, bounds each silence, and `total_timeout` the whole.
+        The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
+        each wait for more of the body, and `total_timeout` bounds the whole call.
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
 
-        Raises as `request`; see `StreamedResponse` for what reading raises.
+        Raises as `request`, on entering the block; `StreamedResponse` says what reading raises.
         """
         return StreamContext(partial(self._open_stream, method, url, max_response_size, options))
 
     def stream_async(
-        self, method: str, url: str, *, max_response_size: Any = UNSET, **options: Unpack[RequestOptions]
+        self,
+        method: str,
+        url: str,
+        *,
+        max_response_size: int | None = CLIENT_DEFAULT,
+        **options: Unpack[StreamRequestOptions],
     ) -> AsyncStreamContext:
-        """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``."""
+        """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``.
+
+        method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        max_response_size: decoded bytes; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
+
+        The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
+        each wait for more of the body, and `total_timeout` bounds the whole call.
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+
+        Raises as `request_async`, on entering the block; `AsyncStreamedResponse` says what reading raises.
+        """
         return AsyncStreamContext(partial(self._open_stream_async, method, url, max_response_size, options))
 
-    def _open_stream(self, method: str, url: str, max_size: Any, options: RequestOptions) -> StreamedResponse:
+    def _open_stream(
+        self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
+    ) -> StreamedResponse:
         driver = self._backends.blocking()
         call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
         self._warn_inside_a_loop()
@@ -173,7 +252,7 @@ class HttpServiceClient(Verbs):
         )
 
     async def _open_stream_async(
-        self, method: str, url: str, max_size: Any, options: RequestOptions
+        self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
     ) -> AsyncStreamedResponse:
         driver = self._backends.asyncio()
         call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
@@ -186,20 +265,36 @@ class HttpServiceClient(Verbs):
         path: str | os.PathLike[str],
         *,
         checksum: str | None = None,
-        max_response_size: Any = UNSET,
-        **options: Unpack[RequestOptions],
+        max_response_size: int | None = CLIENT_DEFAULT,
+        **options: Unpack[StreamRequestOptions],
     ) -> HttpResponse:
-        """GET a resource into a file, which appears at `path` whole or not at all.
+        """GET a resource into a file, which appears at `path` complete or not at all.
 
-        A connection that breaks in mid-body is a failed attempt: the next one goes on where it stopped, if the
-        server can tell that the resource is still the same, and else begins anew.
+        A connection that breaks mid-body is a failed attempt. The next attempt resumes where it stopped if the
+        server can confirm that the resource is unchanged; otherwise it starts over.
 
+        url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
         checksum: what the file must have, such as ``sha256:9f86d0...``.
-        progress: called with the bytes there are and the total, None where unknown; plain or async. True: a bar.
-        max_response_size: as for `stream`, and so are further keywords.
+        max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
+            bar with tqdm.
 
-        Returns the response, its content left to the file. Raises as `request`; HttpStatusError when the
-        final status is no 200 or 206, ChecksumError, and OSError when the file cannot be written.
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+
+        Returns the response without its content, which is in the file. Raises as `request`; HttpStatusError
+        when the final status is not 200 or 206, ChecksumError, and OSError when the file cannot be written.
         """
         driver = self._backends.blocking()
         with PartFile(path, checksum) as file:
@@ -215,10 +310,32 @@ class HttpServiceClient(Verbs):
         path: str | os.PathLike[str],
         *,
         checksum: str | None = None,
-        max_response_size: Any = UNSET,
-        **options: Unpack[RequestOptions],
+        max_response_size: int | None = CLIENT_DEFAULT,
+        **options: Unpack[StreamRequestOptions],
     ) -> HttpResponse:
-        """As `download`, in an asyncio task; the file is written in a thread."""
+        """As `download`, in an asyncio task; the file is written in a thread.
+
+        url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
+        checksum: what the file must have, such as ``sha256:9f86d0...``.
+        max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
+            bar with tqdm.
+
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        Returns and raises as `download`.
+        """
         driver = self._backends.asyncio()
         with PartFile(path, checksum) as file:
             stream = self._streaming(max_response_size, options, Download(file))
@@ -227,34 +344,34 @@ class HttpServiceClient(Verbs):
             return check_download(finish(call, outcome, None))
 
     def _streaming(
-        self, max_size: Any, options: RequestOptions, download: Download | None = None
+        self, max_size: int | None, options: Mapping[str, object], download: Download | None = None
     ) -> StreamOptions:
         if options.get("response_type") is not None:
-            raise ConfigurationError("response_type is for a response that is read whole; use request()")
-        if max_size is UNSET:
+            raise ConfigurationError(
+                "response_type needs a response that is read whole; call request() for it"
+            )
+        if max_size is CLIENT_DEFAULT:
             max_size = self.config.max_response_size
         elif max_size is not None:
             check_count("max_response_size", max_size)
         return StreamOptions(max_size, self.config.enable_response_decompression, download)
 
     def _warn_inside_a_loop(self) -> None:
-        asyncio = sys.modules.get("asyncio")  # who has not imported it has no loop running
+        asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
         if self._has_warned or asyncio is None or asyncio._get_running_loop() is None:
             return
         self._has_warned = True
-        message = (
-            "a blocking call inside a running event loop stops every task of it; use the *_async verbs there"
-        )
-        level, frame = 2, sys._getframe(1)  # the caller's own line, whichever verb it is on
+        message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
+        level, frame = 2, sys._getframe(1)  # up to the caller's own line, whichever method it calls
         while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
             level, frame = level + 1, frame.f_back
         warnings.warn(message, RuntimeWarning, stacklevel=level)
 
-    # What happened, and how things stand.
+    # Metrics and state.
 
     @property
     def metrics(self) -> HttpMetrics:
-        """What this client has counted and measured."""
+        """The counters and histograms of this client."""
         return self._collector.metrics
 
     @property
@@ -264,26 +381,31 @@ class HttpServiceClient(Verbs):
 
     def get_circuit_breaker_states(self) -> dict[str, str]:
         """The state of each circuit, such as ``{"https://api.example.com": "closed"}``."""
-        states = self._call_builder.keys.items()
+        states = self._call_builder.origins.items()
         return {key: state.breaker.state.value for key, state in states if state.breaker is not None}
 
     def get_circuit_breaker(self, key: str) -> CircuitBreaker | None:
-        """The circuit of a key such as ``https://api.example.com``, to look at, isolate or reset; None if unknown."""
-        return next((state.breaker for known, state in self._call_builder.keys.items() if known == key), None)
+        """The circuit of an origin such as ``https://api.example.com``, to inspect, isolate or reset; None if unknown.
+
+        key: the origin, as `get_circuit_breaker_states` lists it.
+        """
+        return next(
+            (state.breaker for known, state in self._call_builder.origins.items() if known == key), None
+        )
 
     def get_health_summary(self) -> dict[str, Any]:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit."""
         return {**self._collector.summary(), "circuit_breaker_states": self.get_circuit_breaker_states()}
 
-    # The end.
+    # Closing.
 
     def close(self) -> None:
-        """Close every connection, of both worlds. A second time does nothing."""
+        """Close every connection, sync and async. A second call does nothing."""
         self._call_builder.is_closed = True
         self._backends.close()
 
     async def close_async(self) -> None:
-        """Close every connection, of both worlds. A second time does nothing."""
+        """Close every connection, sync and async. A second call does nothing."""
         self._call_builder.is_closed = True
         await self._backends.close_async()
 
@@ -318,18 +440,18 @@ _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # with 
 def _listener(
     collector: MetricsCollector, on_event: Callable[[Event | StateChange], None] | None
 ) -> Callable[[Event | StateChange], None]:
-    """What feeds the metrics, and tells the user's listener, which must not fail the call.
+    """Feeds the metrics, then calls the user's listener, whose errors must not fail the call.
 
-    It does not hold the client, so a client that nobody holds any more is freed at once, its sockets with it.
+    It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
     if on_event is None:
         return collector.collect
 
-    def tell(event: Event | StateChange) -> None:
+    def notify(event: Event | StateChange) -> None:
         collector.collect(event)
         try:
             on_event(event)
         except Exception:
             _LOGGER.exception("on_event failed on %s", type(event).__name__)
 
-    return tell
+    return notify

@@ -1,4 +1,4 @@
-"""What the machine around the client says, read once when the client is made: proxies and logins."""
+"""Proxies and logins of the user's environment, read once when the client is made."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ __all__ = ["read_logins", "read_proxies"]
 
 
 def read_proxies(is_trusted: bool) -> ProxySettings:
-    """The proxies of the environment variables; none where these are not to be trusted."""
+    """The proxies of the environment variables; none if they are not trusted."""
     return ProxySettings.from_environ(os.environ if is_trusted else {})
 
 
 def read_logins(netrc: bool | str | os.PathLike[str]) -> NetrcEntries | None:
-    """The logins of a netrc file, or None for none.
+    """The logins of a netrc file, or None without one.
 
-    netrc: the file's path. True for the user's own: the one that the variable NETRC names, else ``~/.netrc``
-        or ``~/_netrc``; that there is none is no error.
+    netrc: the file's path. True for the user's own, which need not exist: the one that the variable NETRC
+        names, else ``~/.netrc`` or ``~/_netrc``. False for no file.
 
     Raises ConfigurationError for a file that cannot be read.
     """
     if netrc is False:
         return None
-    path = _users_own() if netrc is True else os.fspath(netrc)
+    path = _default_path() if netrc is True else os.fspath(netrc)
     if path is None:
         return None
     try:
@@ -38,7 +38,7 @@ def read_logins(netrc: bool | str | os.PathLike[str]) -> NetrcEntries | None:
         raise ConfigurationError(f"netrc {path!r} cannot be used: {error}") from None
 
 
-def _users_own() -> str | None:
+def _default_path() -> str | None:
     named = os.environ.get("NETRC")
     if named:
         return named

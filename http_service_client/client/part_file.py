@@ -1,4 +1,4 @@
-"""The file of a download while it grows: beside its place, and put there whole or not at all."""
+"""The file of a download in progress: beside its target, and moved there complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _BLOCK = 1024 * 1024
 
 
 class PartFile:
-    """A `core.layers.download.Sink` that renames its file to `path` when it is complete.
+    """A `core.layers.download.DownloadSink` that renames its file to `path` when it is complete.
 
-    received: bytes that there are.
+    received: bytes written so far.
 
-    Raises InvalidRequestError for a path that cannot become a file, or a checksum that is none.
+    Raises InvalidRequestError for a path that cannot become a file, or a malformed checksum.
     """
 
     def __init__(self, path: str | os.PathLike[str], checksum: str | None) -> None:
-        self._path = _checked(path)
+        self._path = _parse_path(path)
         self._checksum: Checksum | None = None if checksum is None else parse_checksum(checksum)
         self._hash = self._new_hash()
         self.received = 0
         self._part = self._path.with_name(f".{self._path.name[:40]}.{secrets.token_hex(4)}.part")
         self._file = open(self._part, "x+b")  # noqa: SIM115  # closed by `commit` or `__exit__`
-        with suppress(OSError):  # there is none yet, or a file system without modes
-            shutil.copymode(self._path, self._part)  # what was private stays so
+        with suppress(OSError):  # no file yet, or a file system without modes
+            shutil.copymode(self._path, self._part)  # a private file stays private
 
     def _new_hash(self) -> Any:
         return None if self._checksum is None else self._checksum.new_hash()
@@ -47,7 +47,7 @@ class PartFile:
             self.received += len(piece)
 
     def rewind(self, offset: int) -> None:
-        """Forget what is beyond `offset`."""
+        """Discard what is beyond `offset`."""
         self._file.seek(offset)
         self._file.truncate()
         self.received = offset
@@ -58,10 +58,10 @@ class PartFile:
                 self._hash.update(block)
 
     def commit(self) -> str | None:
-        """Put the file in its place, on the disk for good; or say why it must not be."""
+        """Move the file to its path, once it is on the disk. Returns why not, if its checksum is wrong."""
         if self._checksum is not None and self._hash.hexdigest() != self._checksum.digest:
             found = f"{self._checksum.algorithm}:{self._hash.hexdigest()}"
-            return f"the file has the checksum {found}, not {self._checksum}; it was thrown away"
+            return f"the file has the checksum {found}, not {self._checksum}; it was discarded"
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
@@ -75,22 +75,22 @@ class PartFile:
         """Remove what was not committed."""
         try:
             self._file.close()
-        except OSError:  # a full disk takes what is buffered no more than what came before, which told
+        except OSError:  # flushing fails again on a full disk; the first failure was already raised
             pass
         finally:
             self._part.unlink(missing_ok=True)
 
 
-def _checked(path: str | os.PathLike[str]) -> Path:
+def _parse_path(path: str | os.PathLike[str]) -> Path:
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
         raise InvalidRequestError(f"path must be a str or a Path, not {type(path).__name__}")
     if not os.path.basename(path) or os.path.isdir(path):
         raise InvalidRequestError(f"path {os.fspath(path)!r} is a folder; add the name of the file to write")
-    place = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    if place.exists() and not place.is_file():
-        raise InvalidRequestError(f"path {str(place)!r} is no regular file, and must not be replaced by one")
-    if not place.parent.is_dir():
+    target = Path(os.path.realpath(path))  # the target of a link is replaced, not the link
+    if target.exists() and not target.is_file():
+        raise InvalidRequestError(f"path {str(target)!r} is not a regular file; write to another path")
+    if not target.parent.is_dir():
         raise InvalidRequestError(
-            f"path {str(place)!r}: there is no folder {str(place.parent)!r}; make it first"
+            f"path {str(target)!r}: the folder {str(target.parent)!r} does not exist; create it first"
         )
-    return place
+    return target

@@ -13,7 +13,7 @@ __all__ = ["ProgressBar", "parse_progress"]
 
 
 def parse_progress(given: Any, *, may_be_async: bool) -> Progress | None:
-    """The function to call with the bytes that there are and the total, or None where nobody wants to know.
+    """The function to call with the bytes transferred and the total, or None for no progress.
 
     Raises ConfigurationError.
     """
@@ -27,18 +27,18 @@ def parse_progress(given: Any, *, may_be_async: bool) -> Progress | None:
         )
     if not may_be_async and (_is_async(given) or _is_async(type(given).__call__)):
         raise ConfigurationError(
-            "progress of an upload is told while bytes are on their way; it must be a plain function, not async"
+            "progress of an upload must be a plain function, not async: it is called between two writes"
         )
-    return given  # type: ignore[no-any-return]  # it is called with two numbers, whatever it takes
+    return given  # type: ignore[no-any-return]  # it is called with two numbers, whatever it accepts
 
 
 _is_async = inspect.iscoroutinefunction
 
 
 class ProgressBar:
-    """One tqdm bar for one call, on standard error; each attempt begins it anew.
+    """One tqdm bar for one call, on standard error; each attempt starts it over.
 
-    Raises ConfigurationError where tqdm is not installed.
+    Raises ConfigurationError if tqdm is not installed.
     """
 
     def __init__(self) -> None:
@@ -58,6 +58,6 @@ class ProgressBar:
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Leave the bar as it is drawn."""
         if self._bar is not None:
             self._bar.close()

@@ -16,8 +16,8 @@ __all__ = ["validated"]
 def validated(response: HttpResponse, response_type: Any) -> Any:
     """The response's JSON as `response_type`: a model, dataclass, TypedDict, list of them, ...
 
-    Raises ResponseValidationError with the path to each field that is wrong; ConfigurationError when
-    pydantic is not installed, or cannot handle the type.
+    Raises ResponseValidationError with the path to each wrong field; ConfigurationError when pydantic is not
+    installed, or cannot handle the type.
     """
     import pydantic
 
@@ -35,9 +35,9 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
 
 
 def type_adapter(response_type: Any) -> Any:
-    """pydantic's adapter for a type, kept where the type can be a key."""
+    """pydantic's adapter for a type, cached if the type is hashable."""
     try:
-        return _kept_adapter(response_type)
+        return _cached_adapter(response_type)
     except TypeError as error:
         if "unhashable" not in str(error):
             raise
@@ -53,7 +53,7 @@ def _new_adapter(response_type: Any) -> Any:
         ) from None
     try:
         adapter = pydantic.TypeAdapter(response_type)
-        if not getattr(adapter, "pydantic_complete", True):  # it names a type that nobody has defined
+        if not getattr(adapter, "pydantic_complete", True):  # it names a type that is not defined
             adapter.rebuild()
         return adapter
     except (pydantic.errors.PydanticUserError, pydantic.errors.PydanticUndefinedAnnotation) as error:
@@ -62,9 +62,9 @@ def _new_adapter(response_type: Any) -> Any:
 
 
 def _shown(response_type: Any) -> str:
-    """The type as it is written: Order, list[Order]."""
+    """The type as its user writes it: Order, list[Order]."""
     is_plain = isinstance(response_type, type) and get_origin(response_type) is None
     return response_type.__name__ if is_plain else re.sub(r"\b\w+\.", "", str(response_type))
 
 
-_kept_adapter = lru_cache(maxsize=256)(_new_adapter)
+_cached_adapter = lru_cache(maxsize=256)(_new_adapter)

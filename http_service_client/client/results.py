@@ -1,6 +1,6 @@
 """From a call's outcome to its response, or to the one error that is raised.
 
-The traceback that a caller sees ends here: a new error each time, with nothing of the layers in it.
+The traceback that a caller sees ends here: each error is new, and no frame of a layer is in it.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ __all__ = ["check_download", "finish", "open_stream"]
 
 
 def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
-    """The response, its timeline left open; or raises the error."""
+    """Return the response, its timeline left open, or raise the error."""
     return finish(call, outcome, None) if isinstance(outcome, Failure) else outcome
 
 
 def check_download(response: HttpResponse) -> HttpResponse:
-    """The response to a download, if it was one of a file."""
+    """Return the response to a download. Raises HttpStatusError when it had no file."""
     response.raise_for_status()
     if response.status_code not in (200, 206):
-        message = f"GET {redact_url(response.url)} answered {response.status_code}, which brings no file"
+        status = f"{response.status_code} {response.reason_phrase}".rstrip()
+        message = f"GET {redact_url(response.url)} answered {status}: there is nothing to save"
         raise HttpStatusError(message, status_code=response.status_code, **response._evidence())
     return response
 
 
 def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
-    """Close the timeline; return the response, or raise the error, here and only here."""
+    """Close the timeline, then return the response or raise the error. Errors are raised only here."""
     result = call.finish(outcome)
     if isinstance(result, HttpResponse):
         if response_type is not None and result.is_success:
@@ -44,4 +45,4 @@ def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
     try:
         raise result
     finally:
-        del result  # its traceback holds this frame
+        del result  # its traceback refers to this frame

@@ -101,7 +101,7 @@ def pipelines(
             [made.method(item, "intercept_response") for item in config.response_interceptors],
         ),
         prepare=Preparation(read_logins(config.netrc)),
-        sensitive_headers=config.sensitive,
+        sensitive_headers=config.resolved.sensitive_headers,
         compression=(config.pool.compression_threshold, config.request_coding)
         if config.enable_request_compression
         else None,
@@ -130,7 +130,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         max_response_size=config.max_response_size,
         decompress=config.enable_response_decompression,
         tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
-        proxies=config.proxies or read_proxies(config.trust_env_proxy_settings),
+        proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
     )

@@ -25,15 +25,17 @@ __all__ = [
 Class = TypeVar("Class", bound=type)
 
 
-def check_duration(field: str, value: object, *, optional: bool = True) -> None:
+def check_duration(
+    field: str, value: object, *, optional: bool = True, no_limit: str = "use None for no limit"
+) -> None:
     """Raise ConfigurationError unless `value` is a positive, finite number of seconds.
 
-    optional: None is allowed, for "no limit".
+    optional: None is allowed.   no_limit: how the user of this field writes "no limit", then.
     """
     if value is None and optional:
         return
-    if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # a number, then
-        remedy = "; use None for no limit" if optional else ""
+    if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # it is a number here
+        remedy = f"; {no_limit}" if optional else ""
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"
         )
@@ -43,7 +45,7 @@ def check_number(
     field: str, value: object, *, least: float = 0, most: float = math.inf, unit: str = ""
 ) -> None:
     """Raise ConfigurationError unless `value` is a finite number from `least` to `most`."""
-    if not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]  # a number, then
+    if not (_is_finite(value) and least <= value <= most):  # type: ignore[operator]  # it is a number here
         span = f"of {least:g} or more" if most == math.inf else f"from {least:g} to {most:g}"
         raise ConfigurationError(f"{field} must be a finite number {unit}{span}, not {value!r}")
 
@@ -61,42 +63,42 @@ def check_flag(field: str, value: object) -> None:
 
 
 def check_function(field: str, value: object) -> None:
-    """Raise ConfigurationError unless `value` can be called, and does its work then: what is async would not."""
+    """Raise ConfigurationError unless `value` is a plain function. Nobody would await an async one."""
     if not callable(value):
         raise ConfigurationError(f"{field} must be a function, not {value!r}")
     if any(map(inspect.iscoroutinefunction, (value, type(value).__call__))):
         raise ConfigurationError(
-            f"{field} must be a plain function, as nobody awaits it, not the async {value!r}"
+            f"{field} must be a plain function, not the async {value!r}, which nobody would await"
         )
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str | None:
-    """The known name that this one may be a misspelling of, as a question; None when none is near."""
+    """The known name that this one may be a misspelling of, as a question; None when none is similar."""
     near = difflib.get_close_matches(str(name), list(known), n=1)
     return f"did you mean {near[0]!r}?" if near else None
 
 
-def suggests_keywords(elsewhere: Mapping[str, str]) -> Callable[[Class], Class]:
-    """A class that tells who misspells a keyword of it, or means another library's, what to write instead.
+def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
+    """A class decorator: an unknown keyword of the constructor is a TypeError that says what to write instead.
 
-    elsewhere: what to do, by the keywords of others. Raises TypeError, as Python does.
+    renamed: the remedies for keywords that other libraries, or other classes here, use.
     """
 
-    def knowing(kind: Class) -> Class:
-        init: Any = kind.__init__  # type: ignore[misc]  # that of this very class
+    def decorate(kind: Class) -> Class:
+        init: Any = kind.__init__  # type: ignore[misc]  # of this very class
         known = frozenset(inspect.signature(init).parameters)
 
         @wraps(init)
-        def knowing_init(self: object, *values: Any, **named: Any) -> None:
+        def init_or_suggest(self: object, *values: Any, **named: Any) -> None:
             for name in named.keys() - known:
-                remedy = elsewhere.get(name) or did_you_mean(name, sorted(known - {"self"}))
+                remedy = renamed.get(name) or did_you_mean(name, sorted(known - {"self"}))
                 raise TypeError(f"{kind.__name__} takes no keyword {name!r}{f'; {remedy}' if remedy else ''}")
             init(self, *values, **named)
 
-        kind.__init__ = knowing_init  # type: ignore[misc]
+        kind.__init__ = init_or_suggest  # type: ignore[misc]
         return kind
 
-    return knowing
+    return decorate
 
 
 def _is_finite(value: object) -> bool:

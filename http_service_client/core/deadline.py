@@ -1,7 +1,7 @@
-"""The instant by which a call must be over: its own, or that of an enclosing `deadline`.
+"""The instant by which a call must end: its own, or that of an enclosing `deadline`.
 
-Deadlines nest by the minimum. The instant belongs to the clock that it was read from, so what is
-carried from one clock to another is always "how much is left".
+The earliest of nested deadlines holds. An instant belongs to the clock that it was read from, so only the
+remaining seconds are carried from one clock to another.
 """
 
 from __future__ import annotations

@@ -1,28 +1,27 @@
-"""The questions that a plan asks of the world, and nothing about how they are answered.
+"""The effects that a plan asks for. How they are performed is the drivers' business.
 
 A **plan** is a generator. It yields **effects** and is sent their answers, so the same plan runs on a
 thread, in an asyncio task or in virtual time: a **driver** performs each effect in its own way.
 
     answer  = yield Send(request, timeout)           one exchange on the wire    -> Outcome
     answer  = yield Open(request, timeout)           one, its body left to come  -> Outcome
-    data    = yield Receive(source, timeout)         some more of such a body    -> bytes | Failure
+    data    = yield Receive(source, timeout)         more bytes of such a body   -> bytes | Failure
               yield from Sleep(seconds)              wait
-    granted = yield from Acquire(ticket, timeout)    wait for a place            -> bool
+    granted = yield from Acquire(waiter, timeout)    wait for a permit           -> bool
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
-    value   = yield from Work(function, *args)       ours that takes its time    -> its value
+    value   = yield from Work(function, *args)       slow code of our own        -> its value
 
 The rules of plans, each learned from a measured trap:
 
-- User code that is known to be plain is called by the plan itself: there is nothing to wait for.
-- Always `yield from`: a bare `Sleep(...)` is a no-op that nothing would notice, and a type checker knows the
-  answer. `Send`, `Open` and `Receive`, which are in every call or come for every piece of a body, are yielded
-  themselves, for half of the time; the type of their answer is written beside them.
+- The plan itself calls user code that is known to be plain: there is nothing to wait for.
+- Always use `yield from`: nothing would notice a bare `Sleep(...)`, which does nothing; and a type checker knows
+  the answer. `Send`, `Open` and `Receive` are in every call or come with every piece of a body. They are yielded
+  directly, which halves their time, and the type of the answer is written beside them.
 - Expected failures come back as values. Only bugs and cancellation are thrown into a plan.
-- Never yield while an exception is being handled, nor while cleaning up: an abandoned plan is closed,
-  and a generator that yields during `close()` is a RuntimeError. What is held is given back by a
-  plain call in a `finally`.
-- A plan owns what it waits for *before* it waits: it makes the ticket and asks for the wait. So a
-  KeyboardInterrupt between the grant and the plan's next step cannot lose a place.
+- Never yield while handling an exception or cleaning up: an abandoned plan is closed, and a generator that
+  yields during `close()` raises RuntimeError. A `finally` releases what the plan holds by plain calls.
+- A plan owns what it waits for *before* it waits: it makes the waiter, then asks for the wait. So a
+  KeyboardInterrupt between the grant and the plan's next step cannot lose a permit.
 """
 
 from __future__ import annotations
@@ -55,14 +54,14 @@ __all__ = [
 T = TypeVar("T")
 Answer = TypeVar("Answer")
 
-TIMED_OUT = object()  # the answer of an Invoke that was cut by its timeout
+TIMED_OUT = object()  # the answer of an Invoke whose timeout expired
 
 Outcome = HttpResponse | Failure
 Plan = Generator["Effect[Any]", Any, T]
 
 
 class Effect(Generic[Answer]):
-    """A question to the world. `yield from effect` evaluates to its answer."""
+    """Something to be performed outside the plan. `yield from effect` evaluates to its answer."""
 
     __slots__ = ()
 
@@ -82,25 +81,25 @@ class Send(Effect[Outcome]):
 
 
 class Open(Send):
-    """One exchange up to the response's headers. A response that is no success (2xx) is read whole all the same."""
+    """One exchange up to the response's headers. A response other than 2xx is read whole all the same."""
 
     __slots__ = ()
 
 
 class BodySource(Protocol):
-    """The body of a response, on its connection. Undecoded.
+    """The undecoded body of a response on its connection.
 
-    One of the blocking world has `read(timeout)`, one of asyncio `await read_async(timeout)`: some bytes, b""
-    at the end, or a Failure. timeout: `read`, the longest silence, and `total`, what is left in all.
+    A blocking source has `read(timeout)`, an asyncio one `await read_async(timeout)`: some bytes, b"" at the end, or
+    a Failure. timeout: `read` is the longest time without bytes, `total` what is left in all.
     """
 
     def close(self) -> None:
-        """Let go of the connection; what was not read to its end is closed. More than once is once."""
+        """Release the connection, closing it unless the body was read to its end. A second time does nothing."""
         ...
 
 
 class Receive(Effect["bytes | Failure"]):
-    """Some more bytes of a body that was left open."""
+    """More bytes of a body that was left open."""
 
     __slots__ = ("source", "timeout")
 
@@ -119,20 +118,20 @@ class Sleep(Effect[None]):
 
 
 class Acquire(Effect[bool]):
-    """Wait until the ticket is granted, at most `timeout` seconds (None: as long as it takes)."""
+    """Wait until the waiter is granted its permit, at most `timeout` seconds (None: no limit)."""
 
-    __slots__ = ("ticket", "timeout")
+    __slots__ = ("timeout", "waiter")
 
-    def __init__(self, ticket: Waiter, timeout: float | None) -> None:
-        self.ticket = ticket
+    def __init__(self, waiter: Waiter, timeout: float | None) -> None:
+        self.waiter = waiter
         self.timeout = timeout
 
 
 class Invoke(Effect[Any]):
     """Call user code, plain or async; its exceptions are thrown into the plan.
 
-    timeout: seconds after which an async function is cancelled and the answer is `TIMED_OUT`; a plain
-        function cannot be interrupted. None: no bound.
+    timeout: seconds after which an async function is cancelled and the answer is `TIMED_OUT`. A plain
+        function cannot be interrupted. None: no limit.
     """
 
     __slots__ = ("arguments", "function", "timeout")
@@ -144,7 +143,7 @@ class Invoke(Effect[Any]):
 
 
 class Work(Effect[Any]):
-    """Call a plain function of ours that takes its time (a disk, a compression): in a thread where a loop goes on."""
+    """Call a slow plain function of our own (disk, compression): in a thread, where an event loop must go on."""
 
     __slots__ = ("arguments", "function")
 

@@ -1,11 +1,11 @@
-"""What encloses the running code: guarded functions and calls, from the inside out.
+"""The policies and calls that enclose the running code, from the inside out.
 
-A scope is entered around a guarded function's attempt and around a client's call. It answers two
-questions: is a retry policy in charge already (then inner ones make a single attempt), and what was the
-last HTTP outcome inside (so a condition sees the 503 behind the function's own exception).
+A scope is entered around a guarded function and around a client's call. It answers two questions: is a
+retry policy in charge already (then inner ones make a single attempt), and what was the last HTTP outcome
+inside (so that a condition sees the 503 that caused the function's own exception).
 
 The scope is an object in a context variable, not a value: tasks started inside inherit a reference to
-it, so what they leave is seen outside.
+it, so the outcomes that they record are seen outside.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ current_scope = _CURRENT.get
 
 
 class Scope:
-    """One guarded attempt, or one call: inside the current scope from being made until `leave()`.
+    """One guarded function or one call. It is the current scope from its creation until `leave()`.
 
     last_outcome: of the calls inside.
-    has_ended: it was left. A task that was started inside and outlives it is on its own from then on.
+    has_ended: `leave()` was called. A task that was started inside and outlives the scope is on its own from then on.
     """
 
     __slots__ = ("_retries", "_token", "has_ended", "last_outcome", "outer")
@@ -45,13 +45,13 @@ class Scope:
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
 
     def leave(self) -> None:
-        """Back to the scope outside."""
+        """Return to the enclosing scope."""
         self.has_ended = True
         token, self._token = self._token, None
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
         except ValueError:
-            pass  # the coroutine is being closed from another context, whose scope is not ours to touch
+            pass  # the coroutine is being closed from another context, whose scope must stay as it is
 
     @property
     def retries(self) -> bool:
@@ -63,8 +63,8 @@ class Scope:
             scope = scope.outer
         return False
 
-    def leave_outcome(self, outcome: HttpResponse | Failure) -> None:
-        """Tell this scope and the ones around it what a call came to."""
+    def record_outcome(self, outcome: HttpResponse | Failure) -> None:
+        """Record the outcome of a call in this scope and in those around it."""
         scope: Scope | None = self
         while scope is not None:
             scope.last_outcome = outcome

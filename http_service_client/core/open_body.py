@@ -1,9 +1,8 @@
-"""A response whose body is still to come: taken in pieces, decoded, within its bounds.
+"""A response whose body is still to come: read in pieces, decoded, within its limits.
 
-The attempt's timeout holds until the headers are there. From then on each silence is bounded (by the
-read timeout, or else by the attempt's), and all of it by the deadline: who takes a long stream in good
-order is not cut, and a server that falls silent is. The places among the connections are held for
-as long as the body is open.
+The attempt's timeout holds until the headers have arrived. From then on the read timeout, or else the attempt's,
+bounds the wait for each piece, and the deadline bounds the whole. So a long stream may take its time, and a server
+that stops sending is noticed. The connection slots are held as long as the body is open.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ __all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 
 
 class OpenResponse(HttpResponse):
-    """A response of which the head is here, and the body still to come from `source`."""
+    """A response whose head has arrived; its body is still to come from `source`."""
 
     __slots__ = ("source",)
 
@@ -42,10 +41,8 @@ class OpenResponse(HttpResponse):
 
     @property
     def content(self) -> bytes:
-        """It is not here. Raises StreamError."""
-        raise StreamError(
-            "only status and headers are here: the body is streamed, or in the file of its download"
-        )
+        """Not available. Raises StreamError."""
+        raise StreamError("the body is not in memory: it is streamed, or saved in the file of a download")
 
     @content.setter
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -61,39 +58,39 @@ class OpenResponse(HttpResponse):
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An error may carry it to another process, where its connection is not: the head goes alone.
-        return _head_alone, (self.status_code, self._head())
+        # An error may carry it to another process, which does not have its connection: only the head goes.
+        return _head_only, (self.status_code, self._head())
 
 
-def _head_alone(status_code: int, head: dict[str, Any]) -> HttpResponse:
+def _head_only(status_code: int, head: dict[str, Any]) -> HttpResponse:
     return HttpResponse(status_code, **head)
 
 
 class OpenBody:
-    """The body of a call's response. Take `next_piece` until it is empty, `close` it in any case.
+    """The body of a call's response. Take `next_piece` until it is empty, and `close` it in any case.
 
-    places: what gives back each place among the connections.
+    slots: functions that release the connection slots.
     is_complete: it has been read to its end.
     """
 
-    def __init__(self, response: OpenResponse, call: Call, places: list[Callable[[], None]]) -> None:
+    def __init__(self, response: OpenResponse, call: Call, slots: list[Callable[[], None]]) -> None:
         options = call.options.stream
         assert options is not None
         self._response = response
         self._source = response.source
         self._call = call
-        self._places = places
+        self._slots = slots
         coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
         self._decoder = Decoder(coding, options.max_size)
         timeout = call.options.timeout
-        self._silence = Timeout(read=timeout.total if timeout.read is None else timeout.read)
+        self._read_timeout = Timeout(read=timeout.total if timeout.read is None else timeout.read)
         self._pieces: Iterator[bytes] = iter(())
         self.is_complete = False
 
     def next_piece(self) -> Plan[bytes | Failure]:
         """The next piece, decoded; b"" at the end. A failure closes it.
 
-        What is coded is decoded in pieces of at most some 64 KiB; what is not comes as it came.
+        A coded body is decoded in pieces of at most about 64 KiB. Without a coding, pieces are as they arrived.
         """
         try:
             while True:
@@ -102,17 +99,17 @@ class OpenBody:
                         return piece
                 if self.is_complete:
                     return b""
-                bounds = self._silence
+                bounds = self._read_timeout
                 if self._call.deadline_at is not None:
                     remaining = self._call.deadline_at - self._call.clock()
                     if remaining <= 0:
                         self.close()
-                        return self._cut()
+                        return self._deadline_exceeded()
                     bounds = bounds.within(remaining)
                 data: bytes | Failure = yield Receive(self._source, bounds)
                 if isinstance(data, Failure):
                     self.close()
-                    return self._cut(data.cause) if self._is_over(data) else data
+                    return self._deadline_exceeded(data.cause) if self._is_deadline(data) else data
                 if not data:
                     self.close()
                     self._decoder.finish()
@@ -126,13 +123,13 @@ class OpenBody:
             state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
             return self._failed(type(error), str(error), state)
 
-    def _is_over(self, failure: Failure) -> bool:
+    def _is_deadline(self, failure: Failure) -> bool:
         remaining = self._call.remaining()
         is_timeout = issubclass(failure.error_type, RequestTimeoutError)
         return is_timeout and remaining is not None and remaining <= TIMER_SLACK
 
-    def _cut(self, cause: BaseException | None = None) -> Failure:
-        message = "the deadline passed while the body was being read"
+    def _deadline_exceeded(self, cause: BaseException | None = None) -> Failure:
+        message = "the deadline expired while the body was being read"
         return self._failed(DeadlineExceededError, message, SentState.ABANDONED, cause)
 
     def _failed(
@@ -145,27 +142,27 @@ class OpenBody:
         return Failure(error_type, message, state, cause, {"response": self._response})
 
     def close(self) -> None:
-        """Let go of the connection and the places. More than once is once."""
+        """Release the connection and its slots. A second time does nothing."""
         self._source.close()
         while True:
             try:
-                give_back = self._places.pop()
-            except IndexError:  # not asked before: another thread may be closing it, too
+                release = self._slots.pop()
+            except IndexError:  # no check beforehand: another thread may be closing it, too
                 return
-            give_back()
+            release()
 
 
 class BufferedBody:
-    """As `OpenBody`, of a response that is here already: a test's script or an interceptor made it."""
+    """Like `OpenBody`, for a response whose body is in memory: a test or an interceptor made it."""
 
     def __init__(self, content: bytes) -> None:
         self._left = content
 
     def next_piece(self) -> Plan[bytes | Failure]:
-        """All of it; b"" after that."""
+        """All of it, then b""."""
         piece, self._left = self._left, b""
         return piece
-        yield  # a plan, as the other is
+        yield  # makes this a plan, like the other
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""

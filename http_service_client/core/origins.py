@@ -1,8 +1,8 @@
-"""The state kept for each key (by default scheme, host and port): circuit, budget, connections.
+"""The state kept for each origin (scheme, host and port): circuit, budget, connections.
 
-One record a key, looked up once a call. The number of keys is bounded: a client that follows
-user-supplied URLs must not grow for ever. What is evicted is the oldest key at rest, never a circuit
-that has something to remember.
+There is one record for each key, and a call looks it up once. The number of keys is bounded, since a client that
+follows user-supplied URLs must not grow for ever. Only idle origins are evicted, oldest first, never one whose
+circuit remembers failures.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ __all__ = ["OriginRegistry", "OriginState"]
 
 
 class OriginState:
-    """What is remembered of one key. breaker and budget are None when switched off.
+    """The state of one origin. breaker and budget are None when switched off.
 
-    refuses_codings: it took a request's body only when that was not compressed.
+    refuses_codings: it accepted a request's body only without compression.
     """
 
     __slots__ = ("breaker", "budget", "connections", "refuses_codings")
@@ -32,18 +32,18 @@ class OriginState:
         self.connections = connections
         self.refuses_codings = False
 
-    def is_at_rest(self) -> bool:
-        """Whether forgetting it changes no decision."""
-        return not self.connections.in_use and (self.breaker is None or self.breaker.is_at_rest)
+    def is_idle(self) -> bool:
+        """Whether forgetting it would change no decision."""
+        return not self.connections.in_use and (self.breaker is None or self.breaker.is_idle)
 
 
 class OriginRegistry:
-    """Key to state, made when first asked for.
+    """Maps keys to states, each made at its first use.
 
     make: makes the state of a new key.  lock: guards creation; look-ups take no lock.
-    max_keys: how many keys are kept before those at rest are evicted, oldest first.
+    max_keys: how many keys are kept before idle ones are evicted, oldest first.
 
-    get: the state of a key. It is the dictionary's own look-up, as there are two in every call.
+    get: the state of a key. It is the dictionary's own look-up, since each call makes two.
     """
 
     get: Callable[[str], OriginState]
@@ -70,14 +70,14 @@ class OriginRegistry:
             return state
 
     def _evict_locked(self) -> None:
-        """Forget an eighth of the keys at rest at once, so that eviction is rare."""
-        at_rest = [key for key, state in self._states.items() if state.is_at_rest()]
-        for key in at_rest[: max(1, self._max_keys // 8)]:
+        """Evict an eighth of the keys at once, idle ones only, so that eviction is rare."""
+        idle = [key for key, state in self._states.items() if state.is_idle()]
+        for key in idle[: max(1, self._max_keys // 8)]:
             del self._states[key]
 
 
 class _MadeWhenMissing(dict[str, OriginState]):
-    """A dictionary that has what is missing made; `make` puts it in."""
+    """A dictionary that calls `make` for a missing key; `make` stores the value."""
 
     __slots__ = ("_make",)
 

@@ -1,13 +1,13 @@
-"""What an outcome says about the server, by one table for every layer and policy.
+"""What an outcome says about the server: one table for every layer and policy.
 
 outcome                                          evidence
 never sent (refused, DNS, TLS, connect timeout)  failure
-never sent (no free connection in time)          none: it is our own limit
+never sent (no free connection in time)          none: the limit is our own
 maybe processed (reset, read timeout, cut short) failure
-abandoned (cancelled, the deadline cut it)       none
+abandoned (cancelled, the deadline expired)      none
 408, 429, 5xx                                    failure
 any other response                               success
-a bad request, an unsafe redirect, a refusal     none: the server is not to blame
+an invalid request, an unsafe redirect, a refusal  none: the server is not to blame
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def is_failure_type(error_type: type[BaseException]) -> bool | None:
 
 
 def describe(outcome: Outcome) -> str:
-    """What made an outcome worth a retry, in two words."""
+    """The reason for a retry, in two words."""
     return (
         f"status {outcome.status_code}" if isinstance(outcome, HttpResponse) else outcome.error_type.__name__
     )

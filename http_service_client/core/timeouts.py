@@ -1,7 +1,7 @@
-"""How long each part of one attempt may take. Durations, in float seconds; no clock in here.
+"""How long each part of one attempt may take. Durations are float seconds; this module reads no clock.
 
-`total` bounds the attempt *as a whole*: a server that drips a byte a second is cut on time, which
-no per-operation timeout does.
+`total` bounds the attempt *as a whole*: it also ends on time when a server sends one byte a second, which no
+timeout of single operations achieves.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Event loops and sockets wake up to one tick of the system's clock early; the coa
 
 @dataclass(frozen=True)
 class Timeout:
-    """The bounds of one attempt, each in seconds; None means no bound of its own.
+    """The limits of one attempt, each in seconds; None means no limit of its own.
 
-    total: the attempt as a whole, from the first look for a connection to the last byte of the body.
+    total: the attempt as a whole, from the search for a connection to the last byte of the body.
     connect: name resolution, TCP, TLS and proxy tunnel together, over all addresses tried.
-    read: the longest silence while waiting for bytes of the response.
-    write: the longest stall while the server takes the request's bytes.
+    read: the longest wait for more bytes of the response.
+    write: the longest wait for the server to accept more bytes of the request.
     pool: waiting for a free connection.
 
     Raises ConfigurationError for zero, negative, NaN or infinite values.
@@ -46,10 +46,10 @@ class Timeout:
             check_duration(f"Timeout.{field.name}", getattr(self, field.name))
 
     def within(self, remaining: float | None) -> Timeout:
-        """This timeout, cut to what is left of a deadline (seconds > 0, or None)."""
+        """This timeout, limited to what is left of a deadline (seconds > 0, or None)."""
         if remaining is None or (self.total is not None and self.total <= remaining):
             return self
-        cut = object.__new__(Timeout)  # each value is checked already; this happens at every attempt
+        cut = object.__new__(Timeout)  # every value has been checked; this runs in every attempt
         bounds = cut.__dict__
         bounds.update(self.__dict__)
         bounds["total"] = remaining

@@ -121,7 +121,7 @@ async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], ef
         elif not granted.done():
             granted.set_result(None)
 
-    effect.ticket.notify(on_grant)
+    effect.waiter.notify(on_grant)
     # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the grant.
     timers = known.get(loop) or new_timer_wheel(known)
     due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, granted)
@@ -129,7 +129,7 @@ async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], ef
         await granted
     finally:
         due.pop(granted, None)
-    return effect.ticket.is_granted  # granted in the same tick as the timeout: use it
+    return effect.waiter.is_granted  # granted in the same tick as the timeout: use it
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

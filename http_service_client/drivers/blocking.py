@@ -81,6 +81,6 @@ def _invoke(effect: Invoke, portal: Portal) -> Any:
 def wait_for_grant(effect: Acquire) -> bool:
     """Block until the slot is granted; False when the timeout came first."""
     granted = threading.Event()
-    effect.ticket.notify(granted.set)
+    effect.waiter.notify(granted.set)
     # A grant may come just as the wait times out: use it.
-    return granted.wait(effect.timeout) or effect.ticket.is_granted
+    return granted.wait(effect.timeout) or effect.waiter.is_granted

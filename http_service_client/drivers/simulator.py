@@ -143,7 +143,7 @@ class Simulator:
                 raise RuntimeError("this simulator has no server: pass `respond`")
             return self._respond(effect.request, effect.timeout)
         if isinstance(effect, Acquire):
-            effect.ticket.notify(lambda: self._schedule(run, 0.0, True))
+            effect.waiter.notify(lambda: self._schedule(run, 0.0, True))
             return effect.timeout, False
         if isinstance(effect, Invoke):
             return 0.0, run.context.run(_call, effect)

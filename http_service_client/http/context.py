@@ -1,4 +1,4 @@
-"""What is known of a call while it lives."""
+"""The context of a call, as its interceptors see it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["HttpContext"]
 
 
 class HttpContext:
-    """What the layers and the interceptors know of one call. Lives as long as the call.
+    """What the layers and the interceptors know about one call. It lives as long as the call.
 
-    correlation_id: a fresh id, made when first asked for; set it to use your own.
+    correlation_id: a fresh id, made when first read; set it to use your own.
     request: the request of the running attempt, as the interceptors left it.
     attempt: the 1-based number of the running attempt.
-    key: what circuit and budget are kept per, such as ``https://api.example.com``.
-    deadline_at: the instant on the client's clock by which the call must be over, or None.
+    key: the origin that circuit and retry budget are kept for, such as ``https://api.example.com``.
+    deadline_at: the instant on the client's clock at which the call times out, or None.
 
     Interceptors may set any further attribute.
     """

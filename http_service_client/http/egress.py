@@ -1,12 +1,12 @@
 """Where a call may go when somebody else chose the URL (server-side request forgery, CWE-918).
 
-Asked twice for each hop: `check_url` before the name is resolved, and `check_address` for every address
-that it resolves to; the connection must then go to an address that passed, or a name that changes its
-answer in between (DNS rebinding) walks through. Every rule must hold; what cannot be read is refused.
+Each hop is checked twice: `check_url` before the name is resolved, and `check_address` for every address
+that it resolves to. The connection must then go to an address that passed; otherwise a name that changes its
+addresses in between (DNS rebinding) walks through. Every rule must hold. What cannot be parsed is refused.
 
-Refused unless opened are the addresses that no stranger's URL has business with (the special-purpose
-registries of RFC 6890, kept by IANA). The table is our own: what `ipaddress` calls private or global has
-changed between patch releases of Python.
+Some addresses are refused unless the policy opens them, because no stranger's URL has business there (the
+special-purpose registries of RFC 6890, kept by IANA). The table is our own: what `ipaddress` calls private or
+global has changed between patch releases of Python.
 
     address                              refused as          opened by
     127.0.0.0/8, ::1, localhost          loopback            allow_loopback
@@ -14,24 +14,23 @@ changed between patch releases of Python.
       100.64/10, fc00::/7, fec0::/10
     169.254.169.254, fd00:ec2::254, ...  cloud metadata      listing it
     169.254/16, fe80::/10                link-local          listing it
-    all else that is not public          its name            listing it
+    any other that is not public         its kind            listing it
 
-*Listing it*: an address, or a network that lies within the refused one, in `allowed_hosts`. So
-``["*", "10.1.0.0/16"]`` opens that network and no other, and ``0.0.0.0/0`` opens nothing: whoever
-writes it thinks of the internet. An IPv4 address inside an IPv6 one is judged too: mapped (RFC 4291
-2.5.5.2), compatible (2.5.5.1), NAT64 (RFC 6052; a network's own prefix cannot be known: put it in
-`denied_hosts`), 6to4 (RFC 3056), Teredo (RFC 4380, server and client) and ISATAP (RFC 5214).
+*Listing it* means that `allowed_hosts` has the address, or a network that lies within the refused one. So
+``["*", "10.1.0.0/16"]`` opens that network and no other, and ``0.0.0.0/0`` opens nothing: it stands for the
+internet. An IPv4 address inside an IPv6 one is checked too: mapped (RFC 4291 2.5.5.2), compatible (2.5.5.1),
+NAT64 (RFC 6052; a network's own prefix cannot be known: put it in `denied_hosts`), 6to4 (RFC 3056), Teredo
+(RFC 4380, server and client) and ISATAP (RFC 5214).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ..errors import ConfigurationError, EgressRefusedError, InvalidRequestError
-from .hosts import normalise_host
+from .hosts import normalise_host, split_port
 from .urls import Url, split_url
 
 __all__ = ["EgressPolicy"]
@@ -39,16 +38,15 @@ __all__ = ["EgressPolicy"]
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
 
-_PORT_SUFFIX = re.compile(r"(.+):([0-9]{1,5})", re.ASCII).fullmatch
 _SCHEMES = ("http", "https")
 
-# Names of metadata services that a resolver inside a cloud knows; behind a proxy we see no address.
+# Names of metadata services that resolvers inside a cloud know. Behind a proxy we see no address to check.
 _METADATA_NAMES = frozenset(
     {"instance-data", "instance-data.ec2.internal", "metadata", "metadata.goog", "metadata.google.internal"}
 )
 
-# The first row that holds an address says what it is: ::1 is loopback, and reserved only after that.
-# 168.63.129.16 is Azure's, and public. Of IPv6, 2000::/3 alone is given out (RFC 4291 2.4).
+# The first row that contains an address names its kind: ::1 is loopback before it is reserved.
+# 168.63.129.16 is Azure's, and public. Of IPv6, only 2000::/3 is assigned (RFC 4291 2.4).
 _REFUSED_NETWORKS = {
     "a cloud metadata service": (
         "169.254.169.254 169.254.170.2 169.254.170.23 100.100.100.200 168.63.129.16 192.0.0.192 "
@@ -75,42 +73,44 @@ _COMPATIBLE = IPv6Network("::/96")
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """One entry of a host list, read: a network, a name, or with neither every host."""
+    """One parsed entry of a host list: a network, a name, or every host where it has neither."""
 
     name: str = ""
     network: _Network | None = None
     port: int | None = None
-    only_below: bool = False
+    subdomains_only: bool = False
 
-    def names(self, name: str) -> bool:
-        """Whether a host that is a name is meant; whatever the port."""
+    def matches_name(self, name: str) -> bool:
+        """Whether a host given by name is meant, at any port."""
         if self.network is not None:
             return False
-        return not self.name or (name.endswith(f".{self.name}") if self.only_below else name == self.name)
+        return not self.name or (
+            name.endswith(f".{self.name}") if self.subdomains_only else name == self.name
+        )
 
-    def holds(self, address: _Address) -> bool:
-        """Whether an address is meant; whatever the port."""
+    def matches_address(self, address: _Address) -> bool:
+        """Whether an address is meant, at any port."""
         return not self.name if self.network is None else address in self.network
 
     def opens(self, refused: _Network, address: _Address) -> bool:
-        """Whether the address was listed by one who knew that it is refused otherwise."""
+        """Whether the entry names the address on purpose: it lies within the refused network."""
         return self.network is not None and address in self.network and _is_within(self.network, refused)
 
 
 @dataclass(frozen=True)
 class EgressPolicy:
-    """Where calls may go; immutable, validated when made (ConfigurationError).
+    """Where calls may go. Immutable; validated when made (ConfigurationError).
 
-    allowed_hosts: what a URL may name, None for any host, an empty list for none. Entries are
-        ``example.com`` (that name only), ``*.example.com`` (all below it), ``*``, ``192.0.2.1``, ``10.0.0.0/8``,
-        ``[2001:db8::1]``, each with ``:port`` or without. Addresses and networks stand for hosts written as
-        such, and open what is refused otherwise (see above); a name that resolves into them is not
-        thereby allowed.
-    denied_hosts: the same entries; they win over everything, and hold for resolved addresses too.
+    allowed_hosts: the hosts that a URL may name; None for any host, an empty list for no host. Entries are
+        ``example.com`` (that name only), ``*.example.com`` (all names below it), ``*``, ``192.0.2.1``,
+        ``10.0.0.0/8``, ``[2001:db8::1]``, each with or without ``:port``. Addresses and networks match URLs
+        whose host is an address, and open addresses that are otherwise refused. They do not allow a name
+        that resolves into them.
+    denied_hosts: entries of the same form. They win over everything and apply to resolved addresses too.
     allowed_ports: None for any port.
     allowed_schemes: of "http" and "https".
-    allow_private: private networks, unique local addresses and those of carriers (100.64.0.0/10).
-    allow_loopback: this machine.
+    allow_private: open private networks, unique local addresses and carrier-grade NAT (100.64.0.0/10).
+    allow_loopback: open this machine.
     """
 
     allowed_hosts: Sequence[str] | None = None
@@ -127,7 +127,7 @@ class EgressPolicy:
         for name in ("allow_private", "allow_loopback"):
             if type(getattr(self, name)) is not bool:
                 raise ConfigurationError(f"{name} must be True or False, not {getattr(self, name)!r}")
-        # Tuples of what came: a policy must not change because a list did.
+        # Tuples: a policy must not change when the caller's list does.
         for name in ("allowed_hosts", "denied_hosts", "allowed_ports", "allowed_schemes"):
             object.__setattr__(self, name, _entries(name, getattr(self, name)))
         for port in self.allowed_ports or ():
@@ -138,13 +138,13 @@ class EgressPolicy:
         for scheme in self.allowed_schemes:
             if scheme not in _SCHEMES:
                 raise ConfigurationError(f"allowed_schemes must hold 'http' or 'https', not {scheme!r}")
-        denied = tuple(_rule("denied_hosts", entry) for entry in self.denied_hosts)
-        allowed = tuple(_rule("allowed_hosts", entry) for entry in self.allowed_hosts or ())
+        denied = tuple(_parse_rule("denied_hosts", entry) for entry in self.denied_hosts)
+        allowed = tuple(_parse_rule("allowed_hosts", entry) for entry in self.allowed_hosts or ())
         object.__setattr__(self, "_denied", denied)
         object.__setattr__(self, "_allowed", None if self.allowed_hosts is None else allowed)
 
     def check_url(self, url: Url | str) -> None:
-        """Judge what can be told without resolving the name; raises EgressRefusedError."""
+        """Check everything that needs no name resolution; raises EgressRefusedError."""
         if isinstance(url, str):
             url = split_url(url)
         if url.scheme not in self.allowed_schemes:
@@ -152,44 +152,44 @@ class EgressPolicy:
         if self.allowed_ports is not None and url.port not in self.allowed_ports:
             raise _refused(url.host, f"the port {url.port} is not in allowed_ports")
         name = _plain_name(url.host)
-        address = _read_address(name)
+        address = _parse_address(name)
         if address is None:
-            self._judge_name(name, url.port)
+            self._check_name(name, url.port)
             return
         allowed = _at(url.port, self._allowed)
-        if self._allowed is not None and not any(rule.holds(address) for rule in allowed):
+        if self._allowed is not None and not any(rule.matches_address(address) for rule in allowed):
             raise _refused(name, "it is not in allowed_hosts", str(address))
-        self._judge(name, address, url.port)
+        self._check(name, address, url.port)
 
     def check_address(self, host: str, address: str, port: int | None = None) -> None:
-        """Judge one address that `host` resolved to, as `getaddrinfo` spells it; raises EgressRefusedError.
+        """Check one address that `host` resolved to, as `getaddrinfo` spells it; raises EgressRefusedError.
 
-        port: where the connection goes. None where it is not known: an entry with a port then opens nothing,
-            and denies at any port.
+        port: where the connection goes, None if unknown. Then an entry with a port opens nothing, and denies
+            at any port.
         """
-        read = _read_address(address)
-        if read is None:
+        parsed = _parse_address(address)
+        if parsed is None:
             raise _refused(host, f"it resolved to {str(address)[:80]!r}, which is not an address")
-        self._judge(host, read, port)
+        self._check(host, parsed, port)
 
-    def _judge_name(self, name: str, port: int) -> None:
-        if any(rule.names(name) for rule in _at(port, self._denied)):
+    def _check_name(self, name: str, port: int) -> None:
+        if any(rule.matches_name(name) for rule in _at(port, self._denied)):
             raise _refused(name, "it is in denied_hosts")
         allowed = _at(port, self._allowed)
-        if self._allowed is not None and not any(rule.names(name) for rule in allowed):
+        if self._allowed is not None and not any(rule.matches_name(name) for rule in allowed):
             raise _refused(name, "it is not in allowed_hosts")
-        if any(rule.name == name and not rule.only_below for rule in allowed):
+        if any(rule.name == name and not rule.subdomains_only for rule in allowed):
             return
-        # RFC 6761 6.3: localhost and all below it are this machine, whatever a resolver says.
+        # RFC 6761 6.3: localhost and all names below it are this machine, whatever a resolver says.
         if f".{name}".endswith(".localhost") and not self.allow_loopback:
             raise _refused(name, f"it is loopback; {_remedy('loopback', name)}")
         if name in _METADATA_NAMES:
             raise _refused(name, f"it is a cloud metadata service; {_remedy('', name)}")
 
-    def _judge(self, host: str, address: _Address, port: int | None) -> None:
-        """Refuse the address if it, or one inside it, is denied, or special and not opened."""
+    def _check(self, host: str, address: _Address, port: int | None) -> None:
+        """Refuse the address if it, or one inside it, is denied, or is special and not opened."""
         denied = self._denied if port is None else _at(port, self._denied)
-        if any(rule.holds(inner) for rule in denied for inner in (address, *_embedded(address))):
+        if any(rule.matches_address(inner) for rule in denied for inner in (address, *_embedded(address))):
             raise _refused(host, f"{address} is in denied_hosts", str(address))
         for inner in _destinations(address):
             kind, network = next(((kind, net) for kind, net in _REFUSED if inner in net), ("", None))
@@ -202,23 +202,23 @@ class EgressPolicy:
 
 
 def _at(port: int | None, rules: tuple[_Rule, ...] | None) -> list[_Rule]:
-    """The rules that hold at a port."""
+    """The rules that apply at a port."""
     return [rule for rule in rules or () if rule.port is None or rule.port == port]
 
 
 def _plain_name(host: str) -> str:
-    """The host in its one spelling, without brackets and final dot; a `Url` may be made by hand."""
+    """The host in its one spelling, without brackets and final dot. A `Url` made by hand may have another."""
     try:
         return normalise_host(f"[{host}]" if ":" in host and host[0] != "[" else host).strip("[]").rstrip(".")
     except InvalidRequestError as error:
         raise _refused(host[:100], str(error)) from None
 
 
-def _read_address(text: str) -> _Address | None:
-    """The address, mapped IPv4 as IPv4 and without its zone; None for a name or what is no address."""
+def _parse_address(text: str) -> _Address | None:
+    """The address without its zone, mapped IPv4 as IPv4; None for a name or malformed text."""
     try:
         if ":" in text:
-            text = text.partition("%")[0]  # fe80::1%eth0: the zone says where, not what
+            text = text.partition("%")[0]  # fe80::1%eth0: the zone is an interface of this machine
         address = ip_address(text)
     except (TypeError, ValueError):
         return None
@@ -226,12 +226,12 @@ def _read_address(text: str) -> _Address | None:
 
 
 def _embedded(address: _Address) -> list[IPv4Address]:
-    """The IPv4 addresses that an IPv6 one carries, and that packets to it may end up at."""
+    """The IPv4 addresses inside an IPv6 one: packets to it may arrive there."""
     if isinstance(address, IPv4Address):
         return []
     found: list[IPv4Address | None] = [address.sixtofour, *(address.teredo or ())]
     low = int(address) & 0xFFFFFFFF
-    # The interface identifier of ISATAP: 0:5efe or, for a public address, 200:5efe   RFC 5214 6.1
+    # ISATAP's interface identifier: 0:5efe or, for a public address, 200:5efe        RFC 5214 6.1
     is_isatap = (int(address) >> 32) & 0xFDFFFFFF == 0x00005EFE
     if address in _NAT64 or is_isatap or (address in _COMPATIBLE and low > 1):
         found.append(IPv4Address(low))
@@ -239,7 +239,7 @@ def _embedded(address: _Address) -> list[IPv4Address]:
 
 
 def _destinations(address: _Address) -> list[_Address]:
-    """What must be fit for egress. NAT64's own prefix is the way to the IPv4 internet, not a place in it."""
+    """The addresses to check. NAT64's own prefix is a way to the IPv4 internet and not a destination."""
     embedded = _embedded(address)
     return [*embedded] if address in _NAT64 else [address, *embedded]
 
@@ -269,45 +269,44 @@ def _entries(name: str, value: object) -> tuple[object, ...] | None:
     return tuple(value)
 
 
-def _rule(name: str, entry: object) -> _Rule:
-    """An entry, read. One that cannot be understood is an error: it would allow or deny nothing."""
+def _parse_rule(name: str, entry: object) -> _Rule:
+    """The parsed entry. One that cannot be parsed is an error: it would allow or deny nothing."""
     if not isinstance(entry, str):
         raise ConfigurationError(f"{name} must hold text, not {entry!r}")
     if "://" in entry:
         raise ConfigurationError(f"{name} has {entry!r}, which is a URL; write the host alone")
-    host, port = entry, None
-    # "::1" ends like a port, but more than one colon outside brackets is an address.
-    if entry.count(":") == 1 or "]:" in entry:
-        match = _PORT_SUFFIX(entry)
-        host, port = (match.group(1), int(match.group(2))) if match else ("", 0)
-        if not 0 < port < 65536:
-            raise ConfigurationError(f"{name} has {entry!r}, whose port is not a number from 1 to 65535")
+    try:
+        host, port = split_port(entry)
+    except ValueError:
+        host, port = "", 0
+    if port is not None and not 0 < port < 65536:
+        raise ConfigurationError(f"{name} has {entry!r}, whose port is not a number from 1 to 65535")
     if host == "*":
         return _Rule(port=port)
     if "/" in host:
-        return _Rule(network=_network(name, entry, host.strip("[]")), port=port)
-    only_below = host.startswith("*.")
+        return _Rule(network=_parse_network(name, entry, host.strip("[]")), port=port)
+    subdomains_only = host.startswith("*.")
     try:
         plain = _plain_name(host.removeprefix("*."))
     except EgressRefusedError:
         plain = ""
-    address = _read_address(plain)
-    if not plain or (address is not None and only_below):
+    address = _parse_address(plain)
+    if not plain or (address is not None and subdomains_only):
         raise ConfigurationError(
-            f"{name} has {entry!r}, which is no host; write example.com, *.example.com, 192.0.2.1 or "
+            f"{name} has {entry!r}, which is not a host; write example.com, *.example.com, 192.0.2.1 or "
             "10.0.0.0/8, with or without a :port"
         )
     if address is not None:
         return _Rule(network=ip_network(address), port=port)
-    return _Rule(name=plain, port=port, only_below=only_below)
+    return _Rule(name=plain, port=port, subdomains_only=subdomains_only)
 
 
-def _network(name: str, entry: str, text: str) -> _Network:
+def _parse_network(name: str, entry: str, text: str) -> _Network:
     try:
         network = ip_network(text)
     except ValueError as error:
-        raise ConfigurationError(f"{name} has {entry!r}, which is no network: {error}") from None
-    # Addresses are compared with mapped IPv4 as IPv4, so networks of them are too.
+        raise ConfigurationError(f"{name} has {entry!r}, which is not a network: {error}") from None
+    # Mapped IPv4 addresses are compared as IPv4, so their networks must be too.
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is not None and network.prefixlen >= 96:
         return IPv4Network((int(mapped), network.prefixlen - 96))

@@ -1,16 +1,13 @@
-"""Header fields: what a name and a value may be, and how repeated ones combine.
+"""Header fields by name: how they are built, looked up, combined and shown.
 
-A field name is a token and is compared without case (RFC 9110 5.1); values of fields with one
-name combine, in order, with a comma (5.2, 5.3); a value holds visible characters, spaces, tabs and
-`obs-text` (5.5). A CR, LF or NUL in a value is how a header injection starts, so it never gets out.
-
-Text beyond ASCII is UTF-8 on the wire, in both directions; what comes in and is not UTF-8 is read as latin-1.
+Names are compared without case (RFC 9110 5.1). The values of one name combine, in order, with a comma
+(5.2, 5.3). Text beyond ASCII is UTF-8 on the wire in both directions; a received value that is not UTF-8 is
+read as latin-1. Whether a field may be sent is decided in `header_validation`.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from enum import Enum
 from typing import Any
@@ -21,22 +18,10 @@ __all__ = [
     "SENSITIVE_HEADERS",
     "Headers",
     "build_headers",
-    "check_framing",
+    "connection_options",
     "ends_connection",
     "redact_headers",
-    "validate_for_good",
-    "validate_headers",
 ]
-
-# token = 1*tchar                                                       RFC 9110 5.6.2
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-_TOKENS = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]*").fullmatch
-# field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
-# obs-text is any byte of %x80-FF: all that UTF-8 makes of text which it can express.
-_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
-# uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
-_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?").fullmatch
 
 SENSITIVE_HEADERS: frozenset[str] = frozenset(
     {
@@ -61,18 +46,18 @@ SENSITIVE_HEADERS: frozenset[str] = frozenset(
         "x-xsrf-token",
     }
 )
-"""Lower-case names of the headers whose values are secrets: never shown, never sent to another origin."""
+"""Lower-case names of headers whose values are secrets: never shown, never sent to another origin."""
 
 
 class Headers(MutableMapping[str, str]):
-    """Header fields by name, without regard to case, in the order and spelling first seen.
+    """Header fields by case-insensitive name, in the order and spelling first seen.
 
-    ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only right
+    ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only correct
     way to read ``Set-Cookie``. ``h[name] = value`` replaces them all; `add` appends one.
     """
 
-    # lower-case name -> (name as first spelled, value, value, ...). Tuples, so that a copy of the
-    # dict is a copy of the whole.
+    # lower-case name -> (name as first spelled, value, value, ...). The fields are immutable tuples, so
+    # a copy of the dict is an independent copy.
     __slots__ = ("_fields",)
     _fields: dict[str, tuple[str, ...]]
 
@@ -131,22 +116,22 @@ class Headers(MutableMapping[str, str]):
         return len(self._fields)
 
     def add(self, name: str, value: str) -> None:
-        """Append a value and keep those that are there."""
+        """Append a value and keep the existing ones."""
         self._extend(((name, value),))
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of the field, one by one, in order; empty when there is none."""
+        """The values of the field, one by one, in order; empty when the field is missing."""
         return list(self._fields.get(name.lower(), ())[1:])
 
     def pairs(self) -> list[tuple[str, str]]:
-        """As `items()`, for whoever only runs through them: a view costs four times as much."""
+        """As `items()`, but a list: iterating over a view costs four times as much."""
         return [
             (field[0], field[1]) if len(field) == 2 else (field[0], ", ".join(field[1:]))
             for field in self._fields.values()
         ]
 
     def multi_items(self) -> list[tuple[str, str]]:
-        """One (name, value) pair a value; the values of one name stand together (RFC 9110 5.3)."""
+        """A (name, value) pair for each value; the values of one name are adjacent (RFC 9110 5.3)."""
         return [(field[0], value) for field in self._fields.values() for value in field[1:]]
 
     def copy(self) -> Headers:
@@ -156,7 +141,7 @@ class Headers(MutableMapping[str, str]):
         return twin
 
     def without(self, names: frozenset[str]) -> Headers:
-        """A copy that lacks the fields of these lower-case names."""
+        """A copy without the fields of these lower-case names."""
         twin = Headers.__new__(Headers)
         twin._fields = {key: field for key, field in self._fields.items() if key not in names}
         return twin
@@ -171,7 +156,7 @@ class Headers(MutableMapping[str, str]):
                 return False
         return self._joined() == other._joined()
 
-    __hash__ = None  # type: ignore[assignment]  # mutable, hence not hashable
+    __hash__ = None  # type: ignore[assignment]  # mutable, so not hashable
 
     def _joined(self) -> dict[str, str]:
         return {key: ", ".join(field[1:]) for key, field in self._fields.items()}
@@ -184,10 +169,10 @@ class Headers(MutableMapping[str, str]):
 
 
 def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
-    """The user's headers as `Headers`: None values left out, white space around values stripped.
+    """The user's headers as `Headers`: None values dropped, white space around values stripped.
 
-    Names are text or ASCII bytes; values text, bytes in UTF-8, numbers, bool ("true", "false") or an
-    Enum of these. Raises InvalidRequestError that names the header, never its value.
+    Names are text or ASCII bytes; values are text, bytes in UTF-8, numbers, bool ("true", "false") or an
+    Enum of these. Raises an InvalidRequestError that names the header and never shows its value.
     """
     if headers is None:
         return Headers()
@@ -208,80 +193,22 @@ def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] |
     return built
 
 
-def validate_headers(headers: Headers) -> None:
-    """Refuse what cannot stand in a header: a name that is no token, a control character in a value."""
-    fields = headers._fields
-    # Both grammars are about single characters, so all fields are valid when all of them in a row are.
-    names = values = ""
-    for field in fields.values():
-        if type(field) is not _Valid:
-            names += field[0]
-            values += field[1] if len(field) == 2 else "".join(field[1:])
-    if _TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
-        return
-    for field in fields.values():
-        if _TOKEN(field[0]) is None:
-            raise InvalidRequestError(
-                f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"
-            )
-        for value in field[1:]:
-            if _VALUE(value) is None:
-                raise _bad_value(field[0], value)
-
-
-def validate_for_good(headers: Headers) -> None:
-    """As `validate_headers`, and neither these fields nor their copies are looked at again."""
-    validate_headers(headers)
-    headers._fields = {key: _Valid(field) for key, field in headers._fields.items()}
-
-
-class _Valid(tuple[str, ...]):
-    """A field that has been validated. A tuple does not change, and a new value makes a plain one."""
-
-    __slots__ = ()
-
-
-def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
-    """Refuse a user's own Content-Length or Transfer-Encoding that disagrees with the body, an Expect, a bad Host.
-
-    length: of the body in bytes, None for a body of unknown length, which is sent chunked. Two truths
-    about where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
-    """
-    fields = headers._fields
-    if "transfer-encoding" in fields:
-        raise InvalidRequestError(
-            "header Transfer-Encoding must not be set; leave it out; it is set from the body"
-        )
-    if "expect" in fields:
-        raise InvalidRequestError(
-            "header Expect must not be set; leave it out; the body is sent without waiting for a 100"
-        )
-    if "host" in fields and _HOST(headers["host"]) is None:
-        raise InvalidRequestError(
-            f"header Host is {headers['host'][:80]!r}; it must be one host, with or without a port"
-        )
-    if "content-length" not in fields:
-        return
-    actual = length if has_body else 0
-    if headers["content-length"] != str(actual):
-        known = f"{actual} bytes" if actual is not None else "of unknown length"
-        raise InvalidRequestError(
-            f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "
-            "leave it out; it is set from the body"
-        )
-
-
 def ends_connection(headers: Mapping[str, str]) -> bool:
-    """Whether the sender of a request with these headers may send no other after it (RFC 9112 9.6)."""
+    """Whether a request with these headers is the last one on its connection (RFC 9112 9.6)."""
     if "Connection" not in headers:
         return False
-    return "close" in [wish.strip(" \t") for wish in headers["Connection"].lower().split(",")]
+    return "close" in connection_options([headers["Connection"]])
+
+
+def connection_options(values: Iterable[str]) -> set[str]:
+    """The options in the values of Connection fields, in lower case (RFC 9110 7.6.1)."""
+    return {option.strip(" \t").lower() for value in values for option in value.split(",")}
 
 
 def redact_headers(
     pairs: Mapping[str, str] | Iterable[tuple[str, str]], sensitive: frozenset[str] = SENSITIVE_HEADERS
 ) -> dict[str, str]:
-    """The headers for a log, a repr or an error: secret values replaced by ``***``."""
+    """The headers for a log, a repr or an error, with secret values replaced by ``***``."""
     items: Any = pairs.items() if isinstance(pairs, Mapping) else pairs
     return {name: "***" if name.lower() in sensitive else value for name, value in items}
 
@@ -321,16 +248,4 @@ def _value_text(name: str, value: object) -> str:
     raise InvalidRequestError(
         f"header {name[:80]!r} must be text, bytes or a finite number, not {type(value).__name__}; "
         "for several values pass a list of (name, value) pairs"
-    )
-
-
-def _bad_value(name: str, value: str) -> InvalidRequestError:
-    # The value may be a secret: say what is wrong with it, never what it is.
-    if _CONTROL(value) is not None:
-        return InvalidRequestError(
-            f"header {name!r} has a control character (such as a line break) in its value; remove it"
-        )
-    return InvalidRequestError(
-        f"header {name!r} holds a lone surrogate, which UTF-8 cannot express; "
-        "encode it first, for example by urllib.parse.quote"
     )

@@ -1,8 +1,8 @@
 """The host of a URL: a name, an IPv4 or an IPv6 address, in the one spelling that is sent.
 
-A host is refused when two readers may take it for different machines: ``127.1``, ``0x7f.1`` and
+A host is refused when two readers could take it for different machines: ``127.1``, ``0x7f.1`` and
 ``2130706433`` are 127.0.0.1 to some resolvers and names to others, and ``①②⑦.0.0.1`` becomes an
-address only after Unicode mapping. An allow-list that is fooled by one of these is a hole (SSRF).
+address only after Unicode mapping. If one of these fools an allow-list, that is a hole (SSRF).
 
 RFC 3986 3.2.2 (host), RFC 5891 and UTS 46 (international names), RFC 5952 (IPv6 text), RFC 1035 2.3.4
 (lengths), WHATWG URL 3.5 ("ends in a number").
@@ -15,12 +15,13 @@ from ipaddress import IPv4Address, IPv6Address
 
 from ..errors import InvalidRequestError
 
-__all__ = ["normalise_host"]
+__all__ = ["normalise_host", "split_port"]
 
-# Letters, digits, hyphen; the underscore is no host name by RFC 952 but lives in many a compose file.
+# Letters, digits, hyphen. RFC 952 does not allow the underscore, but many compose files use it.
 _NAME = re.compile(r"[a-z0-9_\-.]+").fullmatch
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*").fullmatch
-_MAX_TYPED = 1000  # idna works in quadratic time: no name of 253 octets is typed longer than this
+_WITH_PORT = re.compile(r"(.+):([0-9]{1,5})").fullmatch
+_MAX_TYPED = 1000  # idna takes quadratic time; no name of 253 octets is longer than this when typed
 
 
 def normalise_host(host: str) -> str:
@@ -31,7 +32,7 @@ def normalise_host(host: str) -> str:
         return _ipv6(host)
     name = host.lower() if host.isascii() else _idna(host)
     if _NAME(name) is None:
-        raise _bad(host, "has a character that no host name has")
+        raise _bad(host, "has a character that is not allowed in a host name")
     labels = name[:-1].split(".") if name.endswith(".") else name.split(".")
     if _NUMBER(labels[-1]):
         return _ipv4(host)
@@ -40,8 +41,25 @@ def normalise_host(host: str) -> str:
     return name
 
 
+def split_port(entry: str) -> tuple[str, int | None]:
+    """The host of an entry in a list of hosts, and its port or None.
+
+    Raises ValueError for a port that is not a number of at most five digits.
+
+    >>> split_port("example.com:8080"), split_port("[::1]:80"), split_port("::1")
+    (('example.com', 8080), ('[::1]', 80), ('::1', None))
+    """
+    # "::1" ends like a port, but more than one colon outside brackets is an address.
+    if entry.count(":") != 1 and "]:" not in entry:
+        return entry, None
+    match = _WITH_PORT(entry)
+    if match is None:
+        raise ValueError(f"the port of {entry!r} is not a number")
+    return match.group(1), int(match.group(2))
+
+
 def _ipv4(host: str) -> str:
-    # As typed, and not as mapped: full-width digits are no way to write an address.
+    # As typed, not as mapped: full-width digits do not make an address.
     try:
         if host.isascii():
             return str(IPv4Address(host))
@@ -53,7 +71,7 @@ def _ipv4(host: str) -> str:
 def _ipv6(host: str) -> str:
     inside = host[1:-1]
     try:
-        # A zone id (fe80::1%eth0) means something on this machine only, and never goes on the wire.
+        # A zone id (fe80::1%eth0) has a meaning on this machine only and is never sent.
         if host[-1] != "]" or "%" in inside or not inside.isascii():
             raise ValueError(host)
         return f"[{_compressed(int(IPv6Address(inside)))}]"
@@ -86,6 +104,6 @@ def _idna(host: str) -> str:
 
 
 def _bad(host: str, why: str) -> InvalidRequestError:
-    # A colon outside of brackets may be that of a misplaced "user:password".
+    # A colon outside brackets may belong to a misplaced "user:password".
     shown = repr(host[:100]) if host[0] == "[" or ":" not in host else "in the URL"
     return InvalidRequestError(f"the host {shown} {why}; check the URL")

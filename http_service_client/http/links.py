@@ -1,6 +1,6 @@
 """The Link header (RFC 8288): where the next page is.
 
-Read leniently, as servers write it: what is not a link is passed over, and nothing raises.
+Parsed leniently, as servers write it: malformed links are skipped, and nothing raises.
 """
 
 from __future__ import annotations
@@ -8,18 +8,19 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin
 
+from .media_types import unquoted
+
 __all__ = ["parse_links"]
 
 # link-value = "<" URI-Reference ">" *( OWS ";" OWS [ link-param ] )              RFC 8288 3
 _TARGET = re.compile(r"<([^<>]*)>")
 _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]+)(?:\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*))?|\s*;')
-_QUOTED_PAIR = re.compile(r"\\(.)")
 
 
 def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
-    """The links by relation, or by URL where there is none; the first of a relation wins.
+    """The links by relation, or by URL where they have no relation. The first link of a relation wins.
 
-    base_url: what relative targets are resolved against (RFC 8288 3.1): the URL of the response.
+    base_url: the URL of the response; relative targets are resolved against it (RFC 8288 3.1).
 
     >>> parse_links('<https://h/?page=2>; rel="next"')
     {'next': {'url': 'https://h/?page=2', 'rel': 'next'}}
@@ -33,7 +34,7 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
             position = parameter.end()
             name, text = parameter.groups()
             if name is not None:
-                link.setdefault(name.lower(), _unquoted(text or ""))
+                link.setdefault(name.lower(), unquoted(text or ""))
         # rel="next last" is one link with two relations (RFC 8288 3.3).
         for relation in link.get("rel", "").lower().split() or [link["url"]]:
             links.setdefault(relation, link)
@@ -43,11 +44,5 @@ def parse_links(value: str, base_url: str = "") -> dict[str, dict[str, str]]:
 def _resolved(base_url: str, target: str) -> str:
     try:
         return urljoin(base_url, target)
-    except ValueError:  # such as an IPv6 address without its end
+    except ValueError:  # such as an IPv6 address without its closing bracket
         return target
-
-
-def _unquoted(text: str) -> str:
-    if len(text) > 1 and text[0] == '"':
-        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
-    return text

@@ -1,9 +1,9 @@
-"""The Content-Type of a response, and the text that its bytes stand for.
+"""The Content-Type of a response, and how its bytes are decoded to text.
 
-RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks). The charset that the
-header names comes first, then a byte order mark, then UTF-8: no guessing from the content, which would
-make the same bytes mean different things from day to day. Text is for reading and never fails: an
-unknown charset is passed over, a broken byte becomes U+FFFD.
+RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks). The charset of the header
+comes first, then a byte order mark, then UTF-8. The content is never used for a guess, which would give the
+same bytes different meanings from day to day. Text is for reading, so decoding never fails: an unknown
+charset is ignored, an invalid byte becomes U+FFFD.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 import codecs
 import re
 
-__all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type"]
+__all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type", "unquoted"]
 
-# parameter = token "=" ( token / quoted-string ), read leniently                RFC 9110 5.6.6
+# parameter = token "=" ( token / quoted-string ), parsed leniently              RFC 9110 5.6.6
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
@@ -26,8 +26,8 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# Text codecs to Python, but Python's own inventions and no charsets; some raise, some warn.
-_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+# Text codecs that only Python has: they are not charsets, and some of them raise or warn.
+_NOT_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
@@ -39,10 +39,15 @@ def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     media_type, semicolon, rest = value.partition(";")
     parameters: dict[str, str] = {}
     for name, text in _PARAMETER.findall(semicolon + rest):
-        if len(text) > 1 and text[0] == '"' and text[-1] == '"':
-            text = _QUOTED_PAIR.sub(r"\1", text[1:-1])
-        parameters.setdefault(name.lower(), text.strip())
+        parameters.setdefault(name.lower(), unquoted(text).strip())
     return media_type.strip().lower(), parameters
+
+
+def unquoted(text: str) -> str:
+    """The content of a quoted-string (RFC 9110 5.6.4); other text as it is."""
+    if len(text) > 1 and text[0] == '"' and text[-1] == '"':
+        return _QUOTED_PAIR.sub(r"\1", text[1:-1])
+    return text
 
 
 def decode_text(content: bytes, content_type: str | None) -> str:
@@ -53,12 +58,12 @@ def decode_text(content: bytes, content_type: str | None) -> str:
         charset = next(marks, "utf-8")
     try:
         return content.decode(charset, "replace")
-    except (LookupError, ValueError):  # LookupError also for zlib, rot13: codecs, but not from bytes to text
+    except (LookupError, ValueError):  # LookupError also for zlib, rot13, which do not decode to text
         return content.decode("utf-8-sig", "replace")
 
 
 def charset_of(content_type: str) -> str | None:
-    """The codec that a Content-Type names; None when it names none, or one that is unknown."""
+    """The codec of a Content-Type's charset; None when it has no charset, or an unknown one."""
     name = parse_content_type(content_type)[1].get("charset", "").strip("'\"")
     if not name or not name.isascii():
         return None
@@ -66,7 +71,7 @@ def charset_of(content_type: str) -> str | None:
         known = codecs.lookup(name).name
     except (LookupError, ValueError):  # ValueError for a NUL in it
         return None
-    if known.replace("_", "-") in _NO_CHARSETS:
+    if known.replace("_", "-") in _NOT_CHARSETS:
         return None
-    # A mark is not part of the text (WHATWG Encoding 6.1), and would break `json()`.
+    # A byte order mark is not part of the text (WHATWG Encoding 6.1) and would break `json()`.
     return "utf-8-sig" if known == "utf-8" else known

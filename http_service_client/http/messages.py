@@ -1,7 +1,7 @@
-"""What goes out and what comes back, as interceptors and callers see it.
+"""Requests and responses, as interceptors and callers see them: the four message classes in one import.
 
-`HttpRequest` and `HttpResponse` are plain data: they open no connection and know no library.
-`HttpContext` is what the layers and the interceptors know of one call.
+`HttpRequest` and `HttpResponse` are plain data: they hold no connection and depend on no library.
+`HttpContext` is what the layers and the interceptors know about one call.
 """
 
 from .context import HttpContext

@@ -1,8 +1,8 @@
-"""How one Python value becomes the text of a query or form field.
+"""How a Python value becomes the text of a query or form field.
 
 One rule for query strings, urlencoded forms and multipart fields: None drops the field, bool is
 ``true`` or ``false``, an Enum stands for its value, dates are ISO 8601, Decimal, UUID, int and float
-are their `str`, and a list repeats the key. Whatever has no single obvious text (NaN, sets, mappings,
+are their `str`, and a list repeats the key. A value without a single obvious text (NaN, sets, mappings,
 other objects) is refused by name: a guessed text is a bug that the server sees first.
 """
 
@@ -22,18 +22,18 @@ __all__ = ["field_pairs", "form_text", "query_text", "scalar_bytes"]
 
 
 def field_pairs(source: object, where: str) -> list[tuple[bytes, bytes]]:
-    """The (key, value) pairs of a mapping or of an iterable of pairs, one a value, as UTF-8.
+    """The (key, value) pairs of a mapping or of an iterable of pairs, as UTF-8; one pair for each value.
 
-    where: what the user calls it ("params", "data"), for the error message.
+    where: the name of the argument ("params", "data"), for the error message.
     """
     pairs: list[tuple[bytes, bytes]] = []
     for key, value in _items(source, where):
         name = scalar_bytes(key, f"a key of {where}")
         if name is None:
             raise InvalidRequestError(f"a key of {where} is None; a key must be text")
-        place = f"{where}[{key!r}]"
+        field = f"{where}[{key!r}]"
         for item in _several(value):
-            text = scalar_bytes(item, place)
+            text = scalar_bytes(item, field)
             if text is not None:
                 pairs.append((name, text))
     return pairs
@@ -46,12 +46,12 @@ def _several(value: object) -> Sequence[object]:
 
 
 def query_text(pairs: list[tuple[bytes, bytes]]) -> str:
-    """Percent-encoded for a query: all but RFC 3986's unreserved characters escaped, space as %20."""
+    """Percent-encoded for a query: all but RFC 3986's unreserved characters is escaped; a space is %20."""
     return "&".join([f"{quote_from_bytes(key, '')}={quote_from_bytes(value, '')}" for key, value in pairs])
 
 
 def form_text(pairs: list[tuple[bytes, bytes]]) -> str:
-    """`application/x-www-form-urlencoded`: as `query_text`, but space as ``+`` (WHATWG URL 5.2)."""
+    """`application/x-www-form-urlencoded`: as `query_text`, but a space is ``+`` (WHATWG URL 5.2)."""
     return query_text(pairs).replace("%20", "+")
 
 
@@ -70,7 +70,7 @@ def scalar_bytes(value: object, where: str) -> bytes | None:
             f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
         ) from None
     except (ValueError, OverflowError) as error:
-        # int -> str beyond sys.set_int_max_str_digits; our own errors pass as they are.
+        # int -> str beyond sys.set_int_max_str_digits. Our own errors pass unchanged.
         if isinstance(error, InvalidRequestError):
             raise
         raise InvalidRequestError(f"{where} is too large a number; pass it as text") from None

@@ -1,47 +1,45 @@
-"""A request's final form: what the caller and the interceptors left, encoded, framed and validated.
+"""A request's final form: encoded, framed and validated, after the caller and the interceptors are done.
 
-Framing is never the user's to write: a Content-Length that lies or a Transfer-Encoding of one's own is
-how requests are smuggled (RFC 9112, 6.1 and 6.3).
+Users never write the framing: a wrong Content-Length or a second Transfer-Encoding is how requests are
+smuggled (RFC 9112, 6.1 and 6.3).
 """
 
 from __future__ import annotations
 
-import re
-
 from ..errors import InvalidRequestError
 from .auth.basic import basic
 from .auth.netrc import NetrcEntries
-from .headers import Headers, build_headers, check_framing, validate_headers
+from .header_validation import check_framing, is_token, validate_headers
+from .headers import Headers, build_headers
 from .messages import HttpRequest
 from .urls import normalise_url, redact_url, split_url
 
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
-_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch  # RFC 9110, 9.1
 _COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
-"""The methods that send no ``Content-Length: 0``; every other method without a body does (RFC 9110, 8.6).
+"""These methods send no ``Content-Length: 0``; every other method without a body does (RFC 9110, 8.6).
 
-The RFC asks for the field where the method gives content a meaning, and against it where it does not. Methods
-that we do not know count among the first, and so does DELETE: aiohttp has it so, and both transports send the same.
+The RFC recommends the field where the method gives content a meaning, and advises against it elsewhere.
+DELETE and unknown methods send it: aiohttp does so, and both transports send the same bytes.
 """
 
 
 class Preparation:
     """Brings requests into their final form.
 
-    logins: by host, for requests that have no Authorization. A redirect takes none from here: a server must
-        not be able to make us log in elsewhere.
+    logins: by host, for requests without an Authorization. Redirects never use them: a server must not be
+        able to make us log in elsewhere.
     """
 
     def __init__(self, logins: NetrcEntries | None = None) -> None:
         self._logins = logins
 
     def __call__(self, request: HttpRequest, opened: HttpRequest) -> None:
-        """Finish the request in place; what it has in common with the one that was opened is in order.
+        """Finish the request in place. Raises InvalidRequestError.
 
-        Raises InvalidRequestError.
+        opened: the request as the call was opened; parts that are still the same objects are valid already.
         """
         if request.url is not opened.url:
             if not isinstance(request.url, str):
@@ -60,7 +58,7 @@ class Preparation:
         if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
             raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")
         check_framing(headers, body.length, has_body)
-        if "cookie" in headers._fields:  # the one list that is not joined by commas (RFC 6265, 5.4)
+        if "cookie" in headers._fields:  # the one field whose values are not joined by commas (RFC 6265, 5.4)
             headers["Cookie"] = "; ".join(headers.get_all("Cookie"))
         if body.content_type is not None:
             if "Content-Type" not in headers:
@@ -76,13 +74,13 @@ class Preparation:
 
 
 def parse_method(method: object) -> str:
-    """The method in upper case. Raises InvalidRequestError for what is no name."""
+    """The method in upper case. Raises InvalidRequestError for a malformed name."""
     if type(method) is str and method in _COMMON:
         return method
-    if not isinstance(method, str) or _TOKEN(method) is None:
-        shown = redact_url(method) if isinstance(method, str) else method  # it may be the URL, misplaced
+    if not isinstance(method, str) or is_token(method) is None:
+        shown = redact_url(method) if isinstance(method, str) else method  # it may be a misplaced URL
         raise InvalidRequestError(f"method must be a name such as 'GET', not {shown!r}")
     method = method.upper()
-    if method == "CONNECT":  # it asks for a tunnel, and is no request to a resource (RFC 9110, 9.3.6)
+    if method == "CONNECT":  # it opens a tunnel and is not a request for a resource (RFC 9110, 9.3.6)
         raise InvalidRequestError("method CONNECT opens a tunnel; for a proxy set HTTPS_PROXY")
     return method

@@ -1,9 +1,8 @@
-"""Problem details: what an API says about an error, by RFC 9457 (which replaces RFC 7807).
+"""Problem details: how an API describes an error, by RFC 9457 (which replaces RFC 7807).
 
-Read by that document's own leniency: a member of the wrong type is treated as if it were not there
-(3.1), members that it does not define are extensions and kept (3.2), and what is no problem document at
-all is None. `status` is only what the document claims; the response's own status is the truth (3.1.2).
-The XML form is not read.
+Parsed as leniently as the RFC asks: a member of the wrong type is ignored (3.1), members that the RFC does
+not define are kept as extensions (3.2), and content that is not a problem document is None. `status` is only
+advisory; the status of the response itself counts (3.1.2). The XML form is not supported.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ _MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
 class Problem:
     """One problem.
 
-    type: a URI reference that names the kind of problem, as it came; "about:blank" says no more than
-        the status does. title: a summary, the same each time. status: 100 to 599. detail: what went wrong
-        this time. instance: a URI reference that names this occurrence.
+    type: a URI reference that names the kind of problem, unchanged; "about:blank" adds nothing to the status.
+    title: a summary of the kind.  status: 100 to 599.  detail: what went wrong this time.
+    instance: a URI reference that names this occurrence.
     extensions: all other members. A plain dict, so that an error that carries it can be pickled.
     """
 
@@ -37,21 +36,21 @@ class Problem:
     extensions: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
-        """One line for a log: the title and the detail, as far as there are any."""
+        """One line for a log: title and detail; the type when both are missing."""
         return ": ".join(text for text in (self.title, self.detail) if text) or self.type
 
 
 def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
-    """The problem that a response describes, or None where it describes none. Never raises.
+    """The problem that a response describes, or None. Never raises.
 
     content_type: the header's value. The media type must be application/problem+json or a vendor's
-        refinement of it (``application/vnd.example.problem+json``): JSON of another kind may well have a
-        "title", and mean something else by it.
+        refinement of it (``application/vnd.example.problem+json``): in JSON of another kind, a "title" may
+        mean something else.
     """
     if content_type is None or not _is_problem(parse_content_type(content_type)[0]):
         return None
     try:
-        # Always UTF-8, without regard to a charset parameter (RFC 8259 8.1, 11); a mark may be ignored.
+        # Always UTF-8, whatever the charset parameter says (RFC 8259 8.1, 11); a BOM may be ignored.
         members = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         return None
@@ -79,7 +78,7 @@ def _text(members: dict[str, Any], name: str) -> str | None:
 
 
 def _status(value: object) -> int | None:
-    """A number in JSON is one number, however it is written: 404, 404.0."""
+    """404 and 404.0 are the same number in JSON."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return int(value) if 100 <= value <= 599 and value == int(value) else None

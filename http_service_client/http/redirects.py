@@ -1,4 +1,4 @@
-"""Where a redirect leads, and what goes along (RFC 9110 15.4).
+"""Where a redirect leads, and which headers and body go along (RFC 9110 15.4).
 
     status      method         next        body
     303         HEAD           HEAD        dropped
@@ -7,9 +7,9 @@
     301, 302    others         the same    kept
     307, 308    any            the same    kept
 
-A pure decision: the caller counts hops, replays the body and checks egress rules. Refused is what a
-server must not be able to make us do: leave http(s), fall from https to http, or take credentials from
-it (a Location with user information). To another origin no credentials go along.
+A pure decision: the caller counts hops, replays the body and checks egress rules. A server must not be able
+to make us leave http(s), fall from https to http, or use credentials that it chose (a Location with user
+information): such redirects are refused. No credentials go to another origin.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ BODY_HEADERS: frozenset[str] = frozenset(
         "transfer-encoding",
     }
 )
-"""What describes a body, and lies once the body is dropped (RFC 9110 15.4, step 1.4)."""
+"""Headers that describe a body and are wrong once it is dropped (RFC 9110 15.4, step 1.4)."""
 
 CREDENTIAL_HEADERS: frozenset[str] = frozenset({"authorization", "proxy-authorization", "cookie"})
-"""What never goes to another origin, whatever the settings say."""
+"""Headers that never go to another origin, whatever the settings say."""
 
 # reference = [ scheme ":" ] [ "//" authority ] path [ "?" query ]                 RFC 3986 appendix B
 _REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
@@ -76,7 +76,7 @@ class Hop(NamedTuple):
 def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | None:
     """The hop that a response asks for, or None when it is not a redirect to follow.
 
-    url: of the request that was answered. location: the header's value, as text (the transports read UTF-8 where it is, else latin-1).
+    url: of the request. location: the header's value as text (decoded as UTF-8, else as latin-1).
     Raises UnsafeRedirectError when it must not be followed.
     """
     if status not in REDIRECT_CODES or not location:
@@ -106,8 +106,8 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
 def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENSITIVE_HEADERS) -> Headers:
     """The headers of the next request, as a copy.
 
-    sensitive: lower-case names dropped towards another origin, besides CREDENTIAL_HEADERS. A Host header
-    set by hand is dropped too: it named the old origin.
+    sensitive: lower-case names that another origin does not get, besides CREDENTIAL_HEADERS. It does not get
+    a Host header set by hand either: that one named the old origin.
     """
     dropped: frozenset[str] = frozenset()
     if not hop.keeps_body:
@@ -118,7 +118,7 @@ def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENS
 
 
 def _resolved(base: str, reference: str) -> str:
-    """The reference against the URL that was asked (RFC 3986 5.2.2). Dot segments are removed later."""
+    """The reference resolved against the request's URL (RFC 3986 5.2.2). Dot segments are removed later."""
     match = _REFERENCE.match(reference)
     assert match is not None  # every part is optional
     scheme, authority, path, query = match.groups()

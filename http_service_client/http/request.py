@@ -1,4 +1,4 @@
-"""What goes out."""
+"""The request, as the caller gave it and as the interceptors change it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ class HttpRequest:
 
     method: upper case.  url: absolute, query merged.  headers: mutable, case-insensitive.
     json, data, files: the body as it was given; setting one re-encodes the body.
-    content: the encoded bytes of the body (None for a streamed one), for signing.
-    idempotent: True when the caller vouches that sending it twice does no harm; None: by its method.
-    progress: called while the body is sent, with the bytes so far and the total (None if unknown); or None.
+    content: the encoded bytes of the body, for signing; None for a streamed body.
+    idempotent: True when the caller vouches that sending it twice does no harm; None: by its method or key.
+    progress: None, or a callable that is called while the body is sent, with the bytes so far and the total
+        (None if unknown).
 
     Raises InvalidRequestError for a body that cannot be encoded.
     """
@@ -69,11 +70,11 @@ class HttpRequest:
 
     @property
     def json(self) -> Any:
-        """The JSON body as it was given. A copy's is copied on first touch: change it freely."""
+        """The JSON body as it was given. Change it freely: a copied request copies it on first access."""
         if not self._own_json:
             self._json, self._own_json = copy.deepcopy(self._json), True
         if not isinstance(self._json, (str, int, float, type(None))):
-            self._body = None  # it may be changed in place from here on
+            self._body = None  # the caller may change it in place from now on
         return self._json
 
     @json.setter
@@ -104,7 +105,7 @@ class HttpRequest:
 
     @property
     def content(self) -> bytes | None:
-        """The encoded bytes; b"" without a body, None when the body is streamed."""
+        """The encoded bytes: b"" without a body, None for a streamed body."""
         return self.body.content
 
     @content.setter
@@ -114,31 +115,32 @@ class HttpRequest:
 
     @property
     def body(self) -> RequestBody:
-        """The body, encoded from what json, data and files say now."""
+        """The body, encoded from the present json, data and files."""
         if self._body is None:
             self._body = encode_body(self._json, self._data, self._files)
         return self._body
 
     @body.setter
     def body(self, value: RequestBody) -> None:
-        if not isinstance(value, RequestBody):  # as in other clients
+        if not isinstance(value, RequestBody):  # other clients have a writable body
             raise InvalidRequestError(
-                f"request.body is what the client encodes, not of type {type(value).__name__}; "
+                f"request.body is encoded by the client and cannot be of type {type(value).__name__}; "
                 "set request.content, data, json or files"
             )
         self._body = value
 
     @property
     def outgoing_body(self) -> RequestBody:
-        """The body as a transport is to draw it: once for each sending, and its progress is told."""
+        """The body for a transport to send, with its progress reported. Read it once for each sending."""
         body = self.body
         return body if self.progress is None or body.length == 0 else report_progress(body, self.progress)
 
     @property
     def is_safe_to_repeat(self) -> bool:
-        """Whether processing it twice does no more than once: by method, key, or the caller's word.
+        """Whether processing it twice has the same effect as once: by `idempotent`, its method, or its key.
 
-        An empty key, as of a variable that nobody set, is none: no server knows a repeat by it.
+        An empty key (from a variable that was never set, say) does not count: no server recognises a repeat
+        by it.
         """
         if self.idempotent is not None:
             return self.idempotent
@@ -147,7 +149,7 @@ class HttpRequest:
         )
 
     def copy(self) -> HttpRequest:
-        """A copy for one attempt: headers of its own, and json and data copied when touched."""
+        """A copy for one attempt, with its own headers; json and data are copied on first access."""
         twin = HttpRequest.__new__(HttpRequest)
         twin.method = self.method
         twin.url = self.url
@@ -163,7 +165,7 @@ class HttpRequest:
         return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"
 
     def __getstate__(self) -> dict[str, Any]:
-        # A streamed body or an open file cannot cross a process boundary; what was asked can.
+        # A streamed body or an open file cannot cross a process boundary; the rest of the request can.
         content = self.body.content
         return {
             "method": self.method,

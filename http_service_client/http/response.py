@@ -1,4 +1,4 @@
-"""What comes back."""
+"""The response, complete and as plain data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from ..errors import HttpStatusError, ResponseValidationError, SentState
-from .bodies.encoding import UNSET, encode_json
-from .content_codings.decoder import decode_text
+from .bodies.encoding import UNSET
+from .bodies.json import encode_json
 from .cookies.header import parse_set_cookie
 from .headers import Headers, build_headers
 from .links import parse_links
+from .media_types import decode_text
 from .problems import Problem, parse_problem
 from .request import HttpRequest
 from .urls import redact_url
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpResponse"]
 
-_ANSWERED = SentState.ANSWERED  # a member of an enumeration takes long to be looked up
+_ANSWERED = SentState.ANSWERED  # enum attribute access is slow (50 ns)
 _decode_json = _json.JSONDecoder().decode
-_MOST_WORDS = 300  # characters of a problem in an error message; all of it is in `problem`
+_PROBLEM_SIZE = 300  # characters of a problem in an error message; `problem` has all of it
 
 
 class HttpResponse:
-    """A complete response. Everything is plain data; nothing is left open.
+    """A complete response. It is plain data: no connection stays open for it.
 
     status_code: an int.  reason_phrase: may be empty.  headers: case-insensitive, `get_all` for repeats.
-    content: the decoded bytes.  url: of the last exchange, after redirects.  request: what was sent.
+    content: the decoded bytes.  url: of the last exchange, after redirects.  request: as it was sent.
     elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
     attempts: how many attempts the call took.  timeline: what happened in the call.
     data: the validated value when `response_type` was given, else None.
 
-    Made by hand, in a test or an interceptor: content may be text, or `json` takes its place.
-    TypeError for a status or a content that is none.
+    In a test or an interceptor, make one by hand: content may be text, or pass `json` instead.
+    Raises TypeError for a status_code or content of a wrong type.
     """
 
     __slots__ = (
@@ -87,7 +88,7 @@ class HttpResponse:
 
     @property
     def text(self) -> str:
-        """The content as text: by the charset of Content-Type, else the BOM, else UTF-8."""
+        """The content as text: decoded by the charset of Content-Type, else by its BOM, else as UTF-8."""
         if self._text is None:
             self._text = decode_text(self.content, self.headers.get("Content-Type"))
         return self._text
@@ -95,13 +96,12 @@ class HttpResponse:
     def json(self) -> Any:
         """The content as JSON.
 
-        Raises ResponseValidationError when it is not JSON, or empty.
+        Raises ResponseValidationError when the content is empty or not JSON.
         """
         content = self.content
         try:
-            if (
-                type(content) is bytes and content[:4].isascii() and 0 not in content[:4]
-            ):  # UTF-8 (RFC 8259, 8.1)
+            # Four such bytes are UTF-8 (RFC 8259, 8.1); `json.loads` would detect it at a higher cost.
+            if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
                 return _decode_json(content.decode("utf-8", "surrogatepass"))
             return _json.loads(content)
         except (ValueError, RecursionError) as error:
@@ -118,7 +118,7 @@ class HttpResponse:
     def sent_state(self) -> SentState:
         """REFUSED when the server says that it did not process the request, else ANSWERED.
 
-        429 (RFC 6585), 425 (RFC 8470, 5.2), and 503 with a Retry-After refuse before processing.
+        429 (RFC 6585), 425 (RFC 8470, 5.2), and 503 with a Retry-After refuse a request before processing it.
         """
         status = self.status_code
         if status in (425, 429) or (status == 503 and "Retry-After" in self.headers):
@@ -137,35 +137,35 @@ class HttpResponse:
 
     @property
     def problem(self) -> Problem | None:
-        """What an application/problem+json response (RFC 9457) says is wrong; None for any other."""
+        """The problem that an application/problem+json response (RFC 9457) describes; None for any other."""
         return parse_problem(self.headers.get("Content-Type"), self.content)
 
     def raise_for_status(self) -> HttpResponse:
-        """This response; HttpStatusError when the status is 4xx or 5xx, with what its `problem` says."""
+        """Return this response; raise HttpStatusError for a 4xx or 5xx, with the words of its `problem`."""
         if self.status_code < 400:
             return self
         method = self.request.method if self.request is not None else "the request to"
         message = f"{method} {redact_url(self.url)} answered {self.status_code} {self.reason_phrase}".rstrip()
         problem = self.problem
         if problem is not None:
-            message += _told(problem, self.reason_phrase)
+            message += _in_one_line(problem, self.reason_phrase)
         raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
 
     def explain(self) -> str:
-        """The story of the call as a person would tell it, one line an event."""
+        """What happened in the call, in plain words, one line for each event."""
         return self.timeline.explain() if self.timeline is not None else f"{self!r}"
 
-    if not TYPE_CHECKING:  # a type checker knows what there is
+    if not TYPE_CHECKING:  # a type checker must still report unknown attributes
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name.startswith("__"):  # asked by the machinery, and often: for "__await__", say
+            if name.startswith("__"):  # Python itself looks for these, and often: for "__await__", say
                 raise AttributeError(name, name=name, obj=self)
             kind = type(self)
             remedy = f"; use {kind._RENAMED[name]}" if name in kind._RENAMED else ""
             message = f"{kind.__name__!r} object has no attribute {name!r}{remedy}"
             raise AttributeError(message, name=name, obj=self)
 
-    _RENAMED: ClassVar[Mapping[str, str]] = {  # what other clients call it
+    _RENAMED: ClassVar[Mapping[str, str]] = {  # names from other clients
         "ok": "is_success",
         "is_error": "is_success",
         "status": "status_code",
@@ -191,7 +191,7 @@ class HttpResponse:
 
 
 def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
-    """A status and a content that did not come from the wire."""
+    """A status and content that did not come from the wire, checked."""
     if not isinstance(status_code, int) or isinstance(status_code, bool):
         raise TypeError(f"status_code must be an int such as 200, not {status_code!r}")
     if isinstance(content, str):
@@ -201,12 +201,12 @@ def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
     return int(status_code), bytes(content)
 
 
-def _told(problem: Problem, reason_phrase: str) -> str:
-    """A problem's own words for an error message: one line, and not what the status says already."""
-    texts = [_on_one_line(text) for text in (problem.title, problem.detail) if text is not None]
+def _in_one_line(problem: Problem, reason_phrase: str) -> str:
+    """A problem's own words for an error message: one line, without what the reason phrase says already."""
+    texts = [_printable(text) for text in (problem.title, problem.detail) if text is not None]
     words = ": ".join(text for text in texts if text not in ("", reason_phrase))
-    return textwrap.shorten(f": {words}", _MOST_WORDS, placeholder=" ...") if words else ""
+    return textwrap.shorten(f": {words}", _PROBLEM_SIZE, placeholder=" ...") if words else ""
 
 
-def _on_one_line(text: str) -> str:
+def _printable(text: str) -> str:
     return " ".join("".join(each if each.isprintable() else " " for each in text).split())

@@ -1,12 +1,12 @@
 """URLs in the one spelling that both transports send unchanged.
 
-A URL is taken apart by RFC 3986 appendix B and put together in a normal form: http or https, the host
-lower-case ASCII, no default port, no dot segments (6.2.2.3), escapes in upper case, no raw space,
-non-ASCII or lone ``%``, no fragment, no empty query. In that form requests and aiohttp put the same
-bytes on the wire; outside of it they differ, and an attacker chooses which one to fool. So what two
-readers may take for two different places is refused: user information, backslashes, odd hosts.
+A URL is parsed by RFC 3986 appendix B and written in a normal form: http or https, the host in lower-case
+ASCII, no default port, no dot segments (6.2.2.3), escapes in upper case, no raw space, non-ASCII or lone
+``%``, no fragment, no empty query. In that form requests and aiohttp put the same bytes on the wire; in other
+forms they differ, and an attacker chooses which one to fool. So a URL that two readers could understand
+differently is refused: user information, backslashes, odd hosts.
 
-`normalise_url` is idempotent: its result is its own normal form.
+`normalise_url` is idempotent: a normal form is its own normal form.
 """
 
 from __future__ import annotations
@@ -20,9 +20,18 @@ from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .parameters import field_pairs, query_text
 
-__all__ = ["Url", "normalise_url", "origin_of", "redact_url", "remove_dot_segments", "split_url"]
+__all__ = [
+    "DEFAULT_PORTS",
+    "Url",
+    "check_base_url",
+    "normalise_url",
+    "origin_of",
+    "redact_url",
+    "remove_dot_segments",
+    "split_url",
+]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.DOTALL)
 _PORT = re.compile(r"0*([0-9]{1,5})").fullmatch
@@ -45,10 +54,10 @@ _SECRET_NAMES = frozenset({"auth", "code", "otp", "pass", "pin", "pwd", "sid", "
 
 
 class Url(NamedTuple):
-    """A normalised URL, taken apart.
+    """The parts of a normalised URL.
 
-    scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the default one
-    filled in. target: path and query as sent, starts with "/".
+    scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the scheme's default
+    if the URL has none. target: path and query as sent; starts with "/".
     """
 
     scheme: str
@@ -58,19 +67,20 @@ class Url(NamedTuple):
 
     @property
     def origin(self) -> str:
-        """Scheme, host and port (unless it is the default): ``https://api.example.com``."""
+        """Scheme, host, and the port unless it is the default: ``https://api.example.com``."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port == _DEFAULT_PORTS[self.scheme]:
+        if self.port == DEFAULT_PORTS[self.scheme]:
             return f"{self.scheme}://{host}"
         return f"{self.scheme}://{host}:{self.port}"
 
 
 def normalise_url(url: str, params: object = None, base_url: str | None = None) -> str:
-    """The URL as it goes on the wire, absolute, with `params` after the query that it has.
+    """The absolute URL as it goes on the wire, with `params` appended to its query.
 
-    params: a mapping or pairs (see `values`), or text or bytes that are an encoded query already.
-    base_url: a *prefix* for relative URLs and not a base in the sense of RFC 3986: ``https://h/v1`` and
-        ``charges`` or ``/charges`` make ``https://h/v1/charges``. An absolute `url` stands as it is.
+    params: a mapping or pairs (see `parameters`), or text or bytes that are an encoded query already.
+    base_url: a *prefix* for relative URLs, not a base in the sense of RFC 3986: ``https://h/v1`` and
+        ``charges`` or ``/charges`` make ``https://h/v1/charges``. An absolute `url` is used as it is.
+        It has passed `check_base_url`.
     Raises InvalidRequestError, with secrets redacted.
     """
     if not isinstance(url, str):
@@ -87,15 +97,31 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     return f"{normal}{'&' if '?' in normal else '?'}{query}"
 
 
+def check_base_url(base_url: object) -> None:
+    """Raise InvalidRequestError unless it is a URL that relative ones can be put under."""
+    if not isinstance(base_url, str):
+        raise InvalidRequestError(f"base_url must be text, not {type(base_url).__name__}")
+    if "?" in base_url or "#" in base_url:
+        raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
+    if _ABSOLUTE.match(base_url) is None:
+        raise InvalidRequestError(
+            f"base_url {_shown(base_url)} is not absolute; write it as https://host/path"
+        )
+    try:
+        _normalise(base_url)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"base_url: {error}") from None
+
+
 @lru_cache(maxsize=1024)
 def split_url(url: str) -> Url:
-    """Take a normalised URL apart; any other is normalised first."""
+    """The parts of a URL, which is normalised first if necessary."""
     match = _NORMAL(url)
     if match is None:
         match = _NORMAL(normalise_url(url))
-        assert match is not None  # what normalise_url returns always matches
+        assert match is not None  # every result of normalise_url matches
     scheme, host, port, target = match.groups()
-    return Url(scheme, host.strip("[]"), int(port) if port else _DEFAULT_PORTS[scheme], target)
+    return Url(scheme, host.strip("[]"), int(port) if port else DEFAULT_PORTS[scheme], target)
 
 
 @lru_cache(maxsize=1024)
@@ -107,7 +133,7 @@ def origin_of(url: str) -> str:
 def redact_url(url: str) -> str:
     """The URL for a log or an error: user information and secret-like query values become ``***``.
 
-    Takes any text and never fails; a URL that cannot be understood is still redacted.
+    Takes any text and never fails; a malformed URL is redacted too.
     """
     if "?" not in url and "@" not in url and "#" not in url:
         return url
@@ -117,13 +143,13 @@ def redact_url(url: str) -> str:
     head, mark, query = head.partition("?")
     if mark:
         query = "&".join(map(_redact_pair, query.split("&")))
-    if "=" in fragment:  # an OAuth token comes back in the fragment
+    if "=" in fragment:  # OAuth returns a token in the fragment
         fragment = "***"
     return f"{head}{mark}{query}{hash_sign}{fragment}"
 
 
 def remove_dot_segments(path: str) -> str:
-    """RFC 3986 5.2.4, for a path that starts with "/". An escaped dot (``%2E``) is one too."""
+    """RFC 3986 5.2.4, for a path that starts with "/". An escaped dot (``%2E``) counts as a dot."""
     if "." not in path and "%2E" not in path:
         return path
     kept: list[str] = []
@@ -149,7 +175,7 @@ def _normalise(url: str) -> str:
         )
     scheme, authority, path, query = match.groups()
     scheme = scheme.lower()
-    if scheme not in _DEFAULT_PORTS:
+    if scheme not in DEFAULT_PORTS:
         raise InvalidRequestError(f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent")
     if "@" in authority:
         raise InvalidRequestError(
@@ -184,16 +210,16 @@ def _normal_authority(authority: str, scheme: str) -> str:
     if not 0 < number < 65536:
         shown = repr(port[:20]) if port.isdigit() else "not a number"  # it may be a misplaced password
         raise InvalidRequestError(f"the URL's port is {shown}; it must be a number from 1 to 65535")
-    return host if number == _DEFAULT_PORTS[scheme] else f"{host}:{number}"
+    return host if number == DEFAULT_PORTS[scheme] else f"{host}:{number}"
 
 
 def _escaped(text: str, safe: str) -> str:
-    """Percent-encoded normal form: what is escaped stays so, in upper case; the rest as UTF-8."""
+    """Percent-encoded normal form: existing escapes in upper case, everything else escaped as UTF-8."""
     is_normal = _IS_NORMAL_QUERY if safe is _QUERY_SAFE else _IS_NORMAL_PATH
     if is_normal(text):
         return text
     try:
-        # Odd pieces are the escapes; a "%" in the others is a lone one, and becomes %25.
+        # Odd pieces are the escapes; a "%" in the others is a lone one and becomes %25.
         pieces = _ESCAPE.split(text)
         pieces[1::2] = [escape.upper() for escape in pieces[1::2]]
         pieces[::2] = [quote_from_bytes(piece.encode("utf-8"), safe) for piece in pieces[::2]]
@@ -215,10 +241,6 @@ def _encode_params(params: object) -> str:
 
 
 def _prefixed(base_url: str, url: str) -> str:
-    if not isinstance(base_url, str):
-        raise InvalidRequestError(f"base_url must be text, not {type(base_url).__name__}")
-    if "?" in base_url or "#" in base_url:
-        raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
     base = _normalise(base_url)
     if url.startswith("//"):
         raise InvalidRequestError(
@@ -245,5 +267,5 @@ def _redact_pair(pair: str) -> str:
 
 
 def _shown(url: str) -> str:
-    # A refused URL may be a mangled one, its password anywhere before an "@": hide all of that.
+    # A refused URL may be mangled, with its password anywhere before an "@": hide all of that.
     return repr(redact_url(re.sub(r"^([^/?#]*//)?[^?#]*@", r"\1***@", url, count=1))[:200])

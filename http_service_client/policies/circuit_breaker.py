@@ -1,7 +1,7 @@
-"""The circuit breaker that people hold: for a client, for one call, around any function or block.
+"""The circuit breaker policy: for a client, for one call, around any function or block.
 
-What a guarded function came to is judged by the HTTP outcome behind it as well: a 402 that the function
-turned into an exception of its own is no failure of the service.
+The outcome of a guarded function is also judged by the HTTP outcome inside it: a 402 that the function turned into
+an exception of its own is not a failure of the service.
 """
 
 from __future__ import annotations
@@ -38,28 +38,27 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class CircuitBreakerPolicy:
-    """Stop calling what keeps failing; try again, one call at a time, after a while.
+    """Stop calling a service that keeps failing; after a while, try again with one call at a time.
 
     failure_threshold: consecutive failures that open the circuit (>= 1).
-    recovery_timeout: seconds it stays open before a trial call may pass (> 0).
+    recovery_timeout: seconds that it stays open before a trial call (probe) may pass (> 0).
     success_threshold: successful trials in a row that close it (>= 1).
-    timeout: seconds that one guarded call may take, or None. The client's calls inside are bounded by
-        it as by a `deadline`; a guarded call that took longer counts as a failure even if it returned.
+    timeout: seconds that one guarded call may take, or None. It bounds the client's calls inside like a
+        `deadline`; a guarded call that took longer counts as a failure even if it returned.
         In a client's configuration it bounds each attempt.
-    recovery_multiplier, max_recovery_timeout: growth of the open time at each failed trial, and its cap.
-    recovery_jitter: 0 to 1; the open time is stretched by up to this fraction.
-    trial_lease: seconds after which the place of a trial that never settled comes back.
-    metrics_only: count and change state, but refuse nothing.
-    name: what the circuit is called in errors and events.
-    clock: monotonic seconds.   on_change: told of each `StateChange`, after it.
-        In a client's configuration the client's clock counts, and `on_change` hears of all its circuits.
+    recovery_multiplier, max_recovery_timeout: growth of the open time at each failed trial, and its limit.
+    recovery_jitter: 0 to 1; the open time is prolonged by up to this fraction at random.
+    trial_lease: seconds after which a trial that was not settled no longer blocks the next one.
+    metrics_only: count and change state, but refuse no call.
+    name: the circuit's name in errors and events.
+    clock: monotonic seconds.   on_change: called with each `StateChange`, after it.
+        In a client's configuration, the client's clock is used, and `on_change` is called for all its circuits.
 
     Raises ConfigurationError (a ValueError) that names the field, the value and the remedy.
 
-    One object may be shared by threads and event loops. What counts as a failure: transport errors,
-    408, 429 and 5xx; an exception of the guarded function, unless the HTTP outcome behind it shows a
-    healthy service (a 402 turned into an exception is no failure of the service). Cancellation counts
-    as nothing.
+    Threads and event loops may share one object. Failures are: transport errors; 408, 429 and 5xx; an exception
+    of the guarded function, unless the HTTP outcome inside shows a healthy service (a 402 turned into an
+    exception is not a failure of the service). Cancellation is no evidence.
     """
 
     def __init__(
@@ -115,20 +114,20 @@ class CircuitBreakerPolicy:
 
     @property
     def state(self) -> CircuitBreakerState:
-        """Closed, open or half-open. A question: it changes nothing."""
+        """Closed, open or half-open. Reading it changes nothing."""
         return self.breaker.state
 
     @property
     def is_isolated(self) -> bool:
-        """Whether `isolate()` holds."""
+        """Whether it is isolated: see `isolate`."""
         return self.breaker.is_isolated
 
     def isolate(self) -> None:
-        """Refuse everything until `reset()`."""
+        """Refuse all calls until `reset()`."""
         self.breaker.isolate()
 
     def reset(self) -> None:
-        """Close the circuit and forget what was counted."""
+        """Close the circuit and forget the failures counted so far."""
         self.breaker.reset()
 
     def snapshot(self) -> CircuitBreakerSnapshot:
@@ -136,7 +135,7 @@ class CircuitBreakerPolicy:
         return self.breaker.snapshot()
 
     def apply(self, function: F) -> F:
-        """The function, guarded: refused by `CircuitOpenError` while the circuit is open."""
+        """The function under this policy: it raises `CircuitOpenError` while the circuit is open."""
         return wrap(function, partial(with_breaker, self), partial(with_breaker_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -156,8 +155,8 @@ class CircuitBreakerPolicy:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # Each task leaves the block that it entered. A block that a fixture or lifespan leaves in another
-        # context than it entered is the last one that is open anywhere.
+        # Each task leaves the block that it entered. A fixture or lifespan may leave its block in another
+        # context than it entered: then it is the last block that is open anywhere.
         entered = [scope for scope in self._entered.get() if scope in self._open]
         if not (entered or self._open):
             raise RuntimeError(f"{self!r} was not entered")
@@ -183,9 +182,9 @@ class CircuitBreakerPolicy:
 
 
 class CircuitBreakerScope(Scope):
-    """One call under a circuit breaker, from being made until it `returned` or `raised`.
+    """One call under a circuit breaker, from its creation until it `returned` or `raised`.
 
-    A scope with leave to call and, with a timeout, a deadline. Raises CircuitOpenError.
+    A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
     __slots__ = ("_admission", "_deadline", "_is_plain", "_policy", "_started", "_timeout")
@@ -195,7 +194,7 @@ class CircuitBreakerScope(Scope):
         self._admission: Any = _permit(policy.breaker) if free_pass is None else free_pass
         self._policy = policy
         Scope.__init__(self, False)
-        self._timeout = policy.timeout  # as it is now: it may be changed under this call
+        self._timeout = policy.timeout  # read once: it may be changed during this call
         self._is_plain = free_pass is not None and self._timeout is None
         if self._timeout is not None:
             self._started = policy._clock()
@@ -203,15 +202,15 @@ class CircuitBreakerScope(Scope):
             self._deadline.__enter__()
 
     def returned(self, result: object) -> None:
-        """Tell the breaker of a result."""
-        if self._is_plain and not isinstance(result, HttpResponse):  # as nearly always: nothing to look into
+        """Report a result to the breaker."""
+        if self._is_plain and not isinstance(result, HttpResponse):  # the usual case: nothing to examine
             self.leave()
             self._policy.breaker.record_success(self._admission)
         else:
             self._settle(None, result)
 
     def raised(self, error: BaseException) -> None:
-        """Tell the breaker of an error."""
+        """Report an error to the breaker."""
         self._settle(error, None)
 
     def _settle(self, error: BaseException | None, result: object) -> None:
@@ -228,7 +227,7 @@ class CircuitBreakerScope(Scope):
 def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
     """Whether a guarded call failed: True, False, or None for no evidence.
 
-    it returned            a response speaks by its status; anything else is a success
+    it returned            a response is judged by its status; anything else is a success
     it was interrupted     none
     one of our errors      by its type; `raise_for_status()` by the status
     any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
@@ -254,7 +253,7 @@ def _permit(breaker: CircuitBreaker) -> Permit:
 
 
 def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The plain function, each call of it under the circuit breaker."""
+    """The plain function, with each call under the circuit breaker."""
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
         scope = CircuitBreakerScope(policy)
@@ -274,7 +273,7 @@ def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> 
 def with_breaker_async(
     policy: CircuitBreakerPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `with_breaker`; one that returns a plain value will do as well."""
+    """Like `with_breaker`, for an async function, or one that returns a plain value."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         scope = CircuitBreakerScope(policy)

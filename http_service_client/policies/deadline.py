@@ -1,4 +1,4 @@
-"""`with deadline(2.0):`, the ambient bound of every call inside."""
+"""`with deadline(2.0):` limits every call inside the block."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["deadline"]
 
 
 class deadline:  # reads as a statement: `with deadline(2.0):`
-    """Every call inside is over within so many seconds, waits and retries included.
+    """Every call inside the block ends within this many seconds, waits and retries included.
 
-    seconds: from entering the block; > 0.  Nested deadlines hold by the minimum.
-    Works in plain and async code alike, in tasks started inside, and in `asyncio.to_thread`; in a thread pool
+    seconds: from entering the block; > 0.  Of nested deadlines, the earliest holds.
+    Works in plain and async code, in tasks started inside, and in `asyncio.to_thread`; in a thread pool
     only by ``pool.submit(contextvars.copy_context().run, ...)``.
 
-    One object bounds one block at a time; RuntimeError for a second one inside.
+    One object limits one block at a time; entering it again inside raises RuntimeError.
     Raises ConfigurationError for a duration that is not a positive, finite number.
     """
 
@@ -33,7 +33,7 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     def remaining(self) -> float:
         """Seconds left inside the block; negative when the deadline has passed.
 
-        Raises RuntimeError before the block is entered: the time does not run yet.
+        Raises RuntimeError before the block is entered.
         """
         if self._at is None:
             raise RuntimeError("this deadline has not begun; enter it first: `with deadline(2.0) as limit:`")

@@ -1,4 +1,4 @@
-"""Putting a policy around a function that is no HTTP call itself: plain or async, function or method."""
+"""Putting a policy around any function: plain or async, function or method."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]) -> F:
-    """The function with its name and signature, and a guard around it: one of the two, by its kind."""
+    """The function, with its name and signature, under one of two guards: for plain or for async functions."""
     if isinstance(function, (classmethod, staticmethod)):
         wrapper: Any = type(function)
         return wrapper(wrap(function.__func__, guard, guard_async))  # type: ignore[no-any-return]  # of the same kind
@@ -28,19 +28,19 @@ def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]
 
 
 def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
-    """Whether it holds for the function, or for what is called when the object is."""
+    """Whether the function, or the `__call__` of a callable object, is of this kind."""
     return question(function) or question(type(function).__call__)
 
 
 def is_interruption(error: BaseException | None) -> bool:
-    """Cancellation, KeyboardInterrupt and the like: the caller's doing."""
+    """Whether the caller ended the call: cancellation, KeyboardInterrupt and the like."""
     return error is not None and (
         not isinstance(error, Exception) or type(error).__name__ == "CancelledError"
     )
 
 
 def refuse_awaitable(function: Callable[..., Any], result: object) -> NoReturn:
-    """A plain function's result is still to be awaited: it would fail when the guard has gone."""
+    """Reject a plain function that returned an awaitable: it would run, and fail, outside the guard."""
     if inspect.iscoroutine(result):
         result.close()  # or Python would warn that nobody awaited it
     raise ConfigurationError(f"{function!r} returned an awaitable; make it `async def` to have it guarded")

@@ -25,7 +25,7 @@ class _PolicyOnSelf:
         self._mark = mark  # an attribute that only this kind of policy has
 
     def apply(self, method: F) -> F:
-        """The method, guarded by the policy that `self` holds under this name."""
+        """The method, under the policy that is the attribute of this name on `self`."""
 
         def guard(function: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *args, **kwargs: self._policy(args).call(function, *args, **kwargs)

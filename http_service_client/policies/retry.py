@@ -1,4 +1,4 @@
-"""The retry policy that people hold: for a client, for one call, around any function."""
+"""The retry policy: for a client, for one call, around any function."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings):
-    """Try again what failed in passing, with growing waits.
+    """Repeat what failed transiently, after growing waits.
 
     max_attempts: attempts in all, the first one included (>= 1).
     backoff_strategy: the waits; `ExponentialBackoff()` by default.
-    retry_conditions: list of `RetryCondition`; one that holds is enough. None: transport errors except
-        TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
-    nested: retry even when an enclosing retry policy is in charge, which multiplies the attempts.
-    random: uniform in [0, 1).   clock: the time to wait by.
+    retry_conditions: list of `RetryCondition`; an outcome for which any holds is retried. None: transport errors
+        except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
+    nested: retry even when an enclosing retry policy does, which multiplies the attempts.
+    random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
 
-    On a client's call, an unsafe request is repeated only when it cannot have been processed. On a
-    function, the conditions alone decide: whoever guards a function vouches that it may be repeated.
-    An ambient `deadline` and a `Retry-After` behind the function's exception are kept to in both.
+    In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
+    function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
+    enclosing `deadline` and a `Retry-After`, also one behind the function's exception.
     """
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
@@ -51,7 +51,7 @@ class RetryPolicy(RetrySettings):
             raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
 
     def apply(self, function: F) -> F:
-        """The function, repeated while a condition holds; the last result or error is what comes out."""
+        """The function, repeated while a condition holds. The last result is returned, the last error raised."""
         return wrap(function, partial(with_retries, self), partial(with_retries_async, self))
 
     def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -64,7 +64,7 @@ class RetryPolicy(RetrySettings):
 
 
 class RetryScope(Scope):
-    """One call under a retry policy, from being made until `leave()`: how often, and when again."""
+    """One call under a retry policy, from its creation until `leave()`. Counts attempts and decides the waits."""
 
     __slots__ = ("_delays", "_made", "_policy")
 
@@ -102,10 +102,10 @@ class RetryScope(Scope):
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
-    """The plain function, each call of it under the retry policy."""
+    """The plain function, with each call under the retry policy."""
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        attempts = RetryScope(policy)
+        scope = RetryScope(policy)
         try:
             while True:
                 try:
@@ -113,17 +113,17 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                     if hasattr(result, "__await__"):
                         refuse_awaitable(function, result)
                 except Exception as error:
-                    wait = attempts.wait_after(error)
+                    wait = scope.wait_after(error)
                     if wait is None:
                         raise
                 else:
-                    wait = attempts.wait_after(None, result)
+                    wait = scope.wait_after(None, result)
                     if wait is None:
                         return result
                 policy.clock.sleep(wait)
-                attempts.last_outcome = None
+                scope.last_outcome = None
         finally:
-            attempts.leave()
+            scope.leave()
 
     return guarded
 
@@ -131,10 +131,10 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
 def with_retries_async(
     policy: RetryPolicy, function: Callable[..., Awaitable[Any]]
 ) -> Callable[..., Awaitable[Any]]:
-    """The async function, as `with_retries`; one that returns a plain value will do as well."""
+    """Like `with_retries`, for an async function, or one that returns a plain value."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        attempts = RetryScope(policy)
+        scope = RetryScope(policy)
         try:
             while True:
                 try:
@@ -142,16 +142,16 @@ def with_retries_async(
                     if hasattr(result, "__await__"):
                         result = await result
                 except Exception as error:
-                    wait = attempts.wait_after(error)
+                    wait = scope.wait_after(error)
                     if wait is None:
                         raise
                 else:
-                    wait = attempts.wait_after(None, result)
+                    wait = scope.wait_after(None, result)
                     if wait is None:
                         return result
                 await policy.clock.sleep_async(wait)
-                attempts.last_outcome = None
+                scope.last_outcome = None
         finally:
-            attempts.leave()
+            scope.leave()
 
     return guarded

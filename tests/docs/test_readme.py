@@ -1,4 +1,4 @@
-"""The README shows what the code does: the story that `explain()` tells, the defaults, links that lead somewhere."""
+"""The README shows what the code does: the output of `explain()`, the defaults, links that exist."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", *sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").glob("*.md"))]
+PAGES = sorted(
+    page.relative_to(ROOT).as_posix()
+    for folder in (ROOT, *(ROOT / name for name in ("docs", "examples", ".github")))
+    for page in (folder.glob("*.md") if folder == ROOT else folder.rglob("*.md"))
+    if "_build" not in page.parts
+)
+# Where the pages stand on the web. A package index shows the README alone, so its links must be absolute.
+REPOSITORY = "https://github.com/http-service-client/http-service-client/blob/main/"
 
 
-def test_the_story_is_the_one_that_explain_tells() -> None:
-    """The same call, to a service that answers as the README says, is told in the same words."""
+def test_the_sample_output_is_what_explain_prints() -> None:
+    """The same call, to a service that answers as the README says, explains itself in the same words."""
     clock = VirtualClock()
     busy = HttpResponse(429, headers={"Retry-After": "2"}, reason_phrase="Too Many Requests")
     script = [
@@ -35,17 +42,17 @@ def test_the_story_is_the_one_that_explain_tells() -> None:
     assert f"```text\n{charge.explain()}\n```" in README
 
 
-def test_the_defaults_are_the_true_ones() -> None:
-    """The table says what a user gets who says nothing."""
+def test_the_defaults_are_those_of_the_code() -> None:
+    """The table says what a user gets without any setting."""
     config, backoff = HttpClientConfig(), ExponentialBackoff()
     timeout, retry, breaker, budget = config.timeout, config.retry, config.circuit_breaker, config.budget
     assert retry is not None
     assert breaker is not None
     assert budget is not None
     assert (backoff.initial_delay, backoff.backoff_factor, backoff.jitter.value) == (1.0, 2.0, "full")
-    told = {
-        "one attempt, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
-        "the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
+    actual = {
+        "attempt timeout, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
+        "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
         "retry budget": f"{budget.ratio:.0%} of calls and {budget.min_per_second:g} a second".replace(
@@ -53,13 +60,13 @@ def test_the_defaults_are_the_true_ones() -> None:
         ),
         "circuit": f"opens after {breaker.failure_threshold} failures in a row, for {breaker.recovery_timeout:g} s; "
         f"{breaker.success_threshold} trials close it",
-        "connections": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
+        "connections, ": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
         "response size": f"{(config.max_response_size or 0) / 2**20:g} MiB",
         "redirects": config.allowed_redirect_count,
     }
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| `", README, re.MULTILINE)
-    assert len(rows) == len(told)
-    for (what, default), (start, value) in zip(rows, told.items(), strict=True):
+    assert len(rows) == len(actual)
+    for (what, default), (start, value) in zip(rows, actual.items(), strict=True):
         assert what.startswith(start)
         assert default == str(value)
 
@@ -72,13 +79,37 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_to_a_page_of_ours_leads_somewhere(page: str) -> None:
-    """On a forge, where there is no build that would notice: the file is there, and so is the heading."""
+def test_every_link_to_another_page_works(page: str) -> None:
+    """The file exists, and so does the heading: relative links, and absolute ones to the repository."""
     here = ROOT / page
     broken = []
-    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", here.read_text(encoding="utf-8")):
-        file, _, anchor = target.partition("#")
-        there = here.parent / file if file else here
+    for target in links(here):
+        file, _, anchor = target.removeprefix(REPOSITORY).partition("#")
+        if target.startswith(REPOSITORY):
+            there = ROOT / file
+        elif target.startswith(("https:", "http:")):
+            continue
+        else:
+            there = here.parent / file if file else here
         if not there.exists() or (anchor and anchor not in anchors(there)):
             broken.append(target)
     assert not broken
+
+
+def test_the_readme_has_no_relative_links() -> None:
+    """They would lead nowhere on a package index, which shows the README without the files beside it."""
+    relative = [target for target in links(ROOT / "README.md") if not target.startswith(("https:", "#"))]
+    assert not relative
+
+
+def test_every_label_of_a_link_in_the_readme_is_defined() -> None:
+    """Markdown shows a link whose label it does not know as plain text."""
+    used = {label.lower() for label in re.findall(r"\]\[([\w-]+)\]", README)}
+    assert used
+    assert used <= {label.lower() for label in re.findall(r"^\[([^\]]+)\]: ", README, re.MULTILINE)}
+
+
+def links(page: Path) -> list[str]:
+    """The target of every link of a page."""
+    inline_or_reference = re.compile(r"\]\(([^)\s]+)\)|^\[[^\]]+\]: (\S+)$", re.MULTILINE)
+    return ["".join(found) for found in inline_or_reference.findall(page.read_text(encoding="utf-8"))]

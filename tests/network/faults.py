@@ -16,7 +16,10 @@ import trustme
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
+from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
 from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 
 
 class Certificates:
@@ -156,9 +159,10 @@ def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
 class Caught:
     """An error, and the seconds until it was raised."""
 
-    def __init__(self, error: HttpClientError, seconds: float) -> None:
+    def __init__(self, error: HttpClientError, watch: Stopwatch) -> None:
         self.error = error
-        self.seconds = seconds
+        self.seconds = watch.seconds
+        self.check_took = watch.check_took  # of both sides, whatever the machine does
         self.type = type(error).__name__
         self.sent = error.sent_state.value
         self.message = str(error)
@@ -167,11 +171,10 @@ class Caught:
 
 def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
     """The error of a single attempt, which must leave no slot in use."""
-    started = time.monotonic()
-    with pytest.raises(HttpClientError) as caught:
+    with Stopwatch() as watch, pytest.raises(HttpClientError) as caught:
         front_end.request(client, method, url, retry_policy=None, **options)
     assert places_in_use(client) == 0
-    return Caught(caught.value, time.monotonic() - started)
+    return Caught(caught.value, watch)
 
 
 def places_in_use(client: HttpServiceClient) -> int:

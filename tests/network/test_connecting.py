@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -53,3 +56,46 @@ def test_a_failure_of_all_addresses_was_never_sent(
     server.refuse()
     caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
+
+
+@pytest.fixture
+def on_ipv6() -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server that listens on ::1 alone, and the requests that it got; it answers one."""
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    received: list[bytes] = []
+
+    def serve() -> None:
+        with suppress(OSError):
+            accepted, _ = listener.accept()
+            with accepted:
+                received.append(accepted.recv(65536))
+                accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener:
+        yield listener.getsockname()[1], received
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, where nobody has called
+    thread.join(5)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "six.test"])
+def test_a_host_that_has_only_an_ipv6_address_is_reached(
+    front_end: FrontEnd, on_ipv6: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As a literal, which the Host field has in brackets, or by its name."""
+    port, received = on_ipv6
+    real = socket.getaddrinfo
+
+    def fake(name: str, port: Any, *arguments: Any, **options: Any) -> Any:
+        return real("::1" if name == "six.test" else name, port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    assert (
+        front_end.request(front_end.client(), "GET", f"http://{host}:{port}/", timeout=5).status_code == 204
+    )
+    assert received[0].split(b"\r\n")[1] == f"Host: {host}:{port}".encode()

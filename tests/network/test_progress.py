@@ -212,7 +212,7 @@ async def _async_progress(sent: int, total: int | None) -> None:
     [
         (1, "progress must be a function of two numbers, True for a bar, or None, not 1"),
         ("bar", "not 'bar'"),
-        (_async_progress, "it must be a plain function, not async"),
+        (_async_progress, "must be a plain function, not async"),
     ],
 )
 def test_an_invalid_progress_is_refused_before_anything_is_sent(

@@ -237,7 +237,7 @@ def test_a_silent_proxy_is_cut_by_the_connect_timeout(
     client = client_through(f"http://{mute}", connection_timeout=0.2)
     caught = failing(front_end, client, "GET", "https://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 5
+    caught.check_took(0.2)
 
 
 def test_a_response_of_a_forwarding_proxy_is_a_response(
@@ -258,7 +258,7 @@ def test_a_proxy_of_an_unknown_kind_is_refused(
     """Nothing is sent to it in the wrong protocol."""
     caught = failing(front_end, client_through(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert "is of a kind that is not known; use http://host:port" in caught.message
+    assert "has an unknown scheme; use http://host:port" in caught.message
     assert "secret" not in caught.message
 
 
@@ -269,7 +269,7 @@ def test_an_invalid_proxy_url_is_a_proxy_error(
     """It is not an error of the standard library."""
     caught = failing(front_end, client_through(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
-    assert f"{url} is not the URL of a proxy; use http://host:port" in caught.message
+    assert f"{url} is not a valid proxy URL; use http://host:port" in caught.message
 
 
 def test_certificates_are_verified_through_a_proxy(

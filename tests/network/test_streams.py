@@ -283,7 +283,7 @@ def test_a_body_can_be_read_only_once(front_end: FrontEnd, server: LoopbackServe
     with front_end.stream(front_end.client(), "GET", server.url + "/big") as response:
         next(response.iter_bytes())
         for again in (lambda: next(response.iter_bytes()), response.read):
-            with pytest.raises(StreamError, match="comes but once"):
+            with pytest.raises(StreamError, match="read only once"):
                 again()
 
 

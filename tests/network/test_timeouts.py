@@ -11,6 +11,7 @@ import pytest
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
 from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 from network.faults import Certificates, dripping_tls, failing, places_in_use, served
 
 BIG = b"x" * 50_000_000
@@ -63,7 +64,7 @@ def test_the_timeout_bounds_the_attempt_as_a_whole(
         "TimeoutError",
     )
     assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
-    assert 0.45 < caught.seconds < 3.0
+    caught.check_took(0.5)
     check_that_the_connection_was_closed(front_end, client, server)
 
 
@@ -77,7 +78,7 @@ def test_the_read_timeout_bounds_each_wait_for_data(
     caught = failing(front_end, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
     assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
-    assert 0.35 < caught.seconds < 3.0
+    caught.check_took(0.4)
     check_that_the_connection_was_closed(front_end, client, server)
 
 
@@ -110,7 +111,7 @@ def test_the_write_timeout_bounds_each_stall_of_an_upload(
         caught.message
         == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
     )
-    assert 0.15 < caught.seconds < 3.0
+    caught.check_took(0.2)
     check_that_the_connection_was_closed(front_end, client, server)
 
 
@@ -143,7 +144,7 @@ def test_the_connect_timeout_bounds_a_connection_that_nobody_accepts(front_end: 
     caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to http://{hole} within the connect timeout"
-    assert 0.15 < caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
 def test_the_attempt_s_timeout_bounds_connecting_too(front_end: FrontEnd, hole: str) -> None:
@@ -151,7 +152,7 @@ def test_the_attempt_s_timeout_bounds_connecting_too(front_end: FrontEnd, hole: 
     caught = failing(front_end, front_end.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == f"could not connect to http://{hole} in time"
-    assert caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
 def test_the_connect_timeout_bounds_the_tls_handshake(front_end: FrontEnd, mute: str) -> None:
@@ -159,16 +160,16 @@ def test_the_connect_timeout_bounds_the_tls_handshake(front_end: FrontEnd, mute:
     caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to https://{mute} within the connect timeout"
-    assert 0.15 < caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
 @pytest.mark.parametrize(
-    ("pause", "error", "sent"),
-    [(0.01, "ConnectTimeoutError", "never_sent"), (0.06, "AttemptTimeoutError", "maybe_processed")],
+    ("pause", "error", "sent", "seconds"),
+    [(0.01, "ConnectTimeoutError", "never_sent", 0.4), (0.06, "AttemptTimeoutError", "maybe_processed", 0.6)],
     ids=["handshake", "record"],
 )
 def test_trickled_tls_is_cut(
-    front_end: FrontEnd, certificates: Certificates, pause: float, error: str, sent: str
+    front_end: FrontEnd, certificates: Certificates, pause: float, error: str, sent: str, seconds: float
 ) -> None:
     """A TLS record that arrives byte by byte extends no timeout, during the handshake or later."""
     client = front_end.client(connection_pool=certificates.pool())
@@ -177,7 +178,7 @@ def test_trickled_tls_is_cut(
             front_end, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4)
         )
     assert (caught.type, caught.sent) == (error, sent)
-    assert caught.seconds < 3.0
+    caught.check_took(seconds)
 
 
 def test_addresses_share_the_connect_timeout(
@@ -188,9 +189,10 @@ def test_addresses_share_the_connect_timeout(
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
     client = front_end.client(connection_timeout=1.0)
-    response = front_end.request(client, "GET", "http://service.test/", retry_policy=None)
+    with Stopwatch() as watch:
+        response = front_end.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
-    assert response.elapsed < 2.0
+    watch.check_took(0.25)  # until the second address is tried, too
 
 
 def test_dead_addresses_do_not_multiply_the_connect_timeout(
@@ -202,7 +204,7 @@ def test_dead_addresses_do_not_multiply_the_connect_timeout(
     caught = failing(front_end, front_end.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == "could not connect to http://service.test within the connect timeout"
-    assert caught.seconds < 3.0
+    caught.check_took(0.3)
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
@@ -231,7 +233,7 @@ def test_the_connect_timeout_bounds_name_resolution(
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == "could not connect to http://service.test within the connect timeout"
-    assert caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
 def test_an_unknown_name_is_a_name_resolution_error(

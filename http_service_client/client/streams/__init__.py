@@ -1,1 +1,1 @@
-"""Responses whose body is read in pieces, lines or events."""
+"""Responses whose body is read as it arrives: in pieces, lines or events."""

@@ -13,11 +13,11 @@ __all__ = ["AsyncStreamContext", "StreamContext"]
 
 
 class _Opening:
-    """A stream that is not open yet. Every way to use it but the right one is told the right one."""
+    """A stream that is not open yet. Every wrong way to use it raises an error that names the right one."""
 
     __slots__ = ()
 
-    if not TYPE_CHECKING:  # a type checker finds these mistakes by itself
+    if not TYPE_CHECKING:  # a type checker finds these mistakes on its own
 
         def _refuse(self, *_: object) -> NoReturn:
             raise TypeError(f"a stream is not open yet: {_RIGHT}")
@@ -35,7 +35,7 @@ _RIGHT = (
 
 
 class StreamContext(_Opening):
-    """What `HttpServiceClient.stream` returns: `with` makes the call, and closes at its end what it opened."""
+    """What `HttpServiceClient.stream` returns: `with` makes the call, and closes the stream at the end of the block."""
 
     __slots__ = ("_open", "_response")
 
@@ -74,4 +74,4 @@ class AsyncStreamContext(_Opening):
 
 def _check_unopened(response: HttpResponse | None) -> None:
     if response is not None:
-        raise StreamError("this stream has been opened before; call client.stream() anew for each")
+        raise StreamError("this stream was opened before; call client.stream() again for another")

@@ -1,7 +1,7 @@
-"""What `with client.stream(...)` gives: a response whose body is taken in pieces, lines or events.
+"""What `with client.stream(...)` gives: a response whose body is read in pieces, lines or events.
 
-A response that is no success (2xx) has been read already, as by any other verb: `raise_for_status()` and
-`json()` work on it, and its connection is free.
+A response other than a success (2xx) has been read already, as by any verb: `raise_for_status()` and
+`json()` work on it, and its connection has been released.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ...http.bodies.lines import LineDecoder
 from ...http.media_types import parse_content_type
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
-from .iterators import AsyncChunkIterator, AsyncDecodedIterator, ChunkIterator, DecodedIterator, of_one_size
+from .iterators import AsyncChunkIterator, AsyncDecodedIterator, ChunkIterator, DecodedIterator, chunker
 
 if TYPE_CHECKING:
     from ...core.call import Call, CallBody
@@ -33,7 +33,7 @@ MAX_LENGTH = 1024 * 1024  # characters of a line or an event
 
 
 class _Streamed(HttpResponse):
-    """What the two worlds share."""
+    """What the sync and the async response share."""
 
     __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
 
@@ -68,10 +68,12 @@ class _Streamed(HttpResponse):
         if self._content is not None:
             return self._content
         if self._is_taken:
-            raise StreamError("the body was taken in pieces, which are not kept; call read() for all of it")
+            raise StreamError(
+                "the body was read in pieces, which are not kept; call read() instead to keep all of it"
+            )
         if self._is_finished:
             raise StreamError("the stream was closed unread; call read() inside the with block")
-        raise StreamError("the body has not been read; call read() for all of it, or take it in pieces")
+        raise StreamError("the body has not been read yet; call read() for all of it, or iterate over it")
 
     @content.setter
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -92,29 +94,29 @@ class _Streamed(HttpResponse):
         return story if self._is_finished else f"{request.method} {redact_url(request.url)}\n{story}"
 
     def close(self) -> None:
-        """Let go of the connection. What was not read is lost. More than once is once."""
+        """Release the connection. What was not read is lost. A second call does nothing."""
         self._call.discard_body()
         if not self._is_finished:
             self._is_finished = True
             self._call.finish(self)
 
     def _claim_body(self) -> bytes | None:
-        """Claim the body, which comes but once; what of it is here already."""
+        """Claim the body, which can be read only once. Returns it if it is here already, else None."""
         if self._content is None:
             if self._is_taken:
-                raise StreamError("the body has been taken already; it comes but once")
+                raise StreamError("the body was already read; a stream can be read only once")
             if self._is_finished:
-                raise StreamError("the stream is closed; take its body inside the with block")
+                raise StreamError("the stream is closed; read its body inside the with block")
             self._is_taken = True
         return self._content
 
     def _open_body(self) -> CallBody:
         if self._body is None or self._is_finished:
-            raise StreamError("the stream was closed before its end; take its body inside the with block")
+            raise StreamError("the stream was closed before its body ended; read it inside the with block")
         return self._body
 
     def _raise_if_failed(self, piece: bytes | Failure) -> bytes:
-        """The piece; a failure ends the call, here and only here."""
+        """The piece. A failure ends the call: here, and nowhere else."""
         if isinstance(piece, bytes):
             return piece
         self._is_finished = True
@@ -123,17 +125,19 @@ class _Streamed(HttpResponse):
         error = self._call.finish(piece)
         assert isinstance(error, HttpClientError)
         error.response = self
+        self.timeline = error.timeline
         try:
             raise error
         finally:
-            del error  # its traceback holds this frame
+            del error  # its traceback refers to this frame
 
     def _abort(self, error: BaseException) -> None:
-        """Cancelled, or interrupted, while it was read."""
+        """End the call: it was cancelled, or interrupted, during a read."""
         self._call.discard_body()
         if not self._is_finished:
             self._is_finished = True
             self._call.abort(error)
+            self.timeline = Timeline(self._call.events)
 
     def _decoded(self, decode: Callable[..., list[T]], *data: bytes) -> list[T]:
         try:
@@ -168,7 +172,7 @@ class _Streamed(HttpResponse):
 
 
 class StreamedResponse(_Streamed):
-    """A response whose body is still to come. Its `content` is there once `read` was called."""
+    """A response whose body is still to come. It has `content` once `read` was called."""
 
     __slots__ = ("_driver",)
 
@@ -177,13 +181,15 @@ class StreamedResponse(_Streamed):
         self._driver = driver
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        """The decoded body, in pieces as they come; or of `chunk_size` bytes each, the last one of what is left.
+        """The decoded body, piece by piece as it arrives.
 
-        Raises TransportError when the connection breaks or falls silent, ResponseTooLargeError,
-        DeadlineExceededError; StreamError when the body was taken before; ConfigurationError for a chunk_size
-        that is no whole number of 1 or more.
+        chunk_size: bytes of each piece but the last, which may be shorter; None for pieces as they arrive.
+
+        Raises TransportError when the connection breaks or stops sending, ResponseTooLargeError,
+        DeadlineExceededError; StreamError when the body was read before; ConfigurationError for a chunk_size
+        that is not a whole number of 1 or more.
         """
-        return ChunkIterator(self) if chunk_size is None else DecodedIterator(self, of_one_size(chunk_size))
+        return ChunkIterator(self) if chunk_size is None else DecodedIterator(self, chunker(chunk_size))
 
     def _next(self) -> bytes:
         body = self._open_body()
@@ -195,21 +201,25 @@ class StreamedResponse(_Streamed):
         return piece if type(piece) is bytes else self._raise_if_failed(piece)
 
     def iter_lines(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[str]:
-        """The lines of the text, without their ends. max_length: characters of one, None for no limit.
+        """The lines of the text, without their line ends.
+
+        max_length: characters of one line, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for a line that is too long.
         """
         return DecodedIterator(self, self._lines(max_length))
 
     def iter_events(self, *, max_length: int | None = MAX_LENGTH) -> Iterator[ServerSentEvent]:
-        """The server-sent events (WHATWG HTML, 9.2). max_length: characters of one, None for no limit.
+        """The server-sent events (WHATWG HTML, 9.2).
+
+        max_length: characters of one event, None for no limit.
 
         Raises as `iter_bytes`; DecodingError for an event that is too large.
         """
         return DecodedIterator(self, self._events(max_length))
 
     def read(self) -> bytes:
-        """All of the decoded body; `content`, `text` and `json()` have it from then on. Raises as `iter_bytes`."""
+        """Read all of the decoded body; `content`, `text` and `json()` work from then on. Raises as `iter_bytes`."""
         if self._content is None:
             self.content = b"".join(self.iter_bytes())
         return self.content
@@ -229,7 +239,7 @@ class AsyncStreamedResponse(_Streamed):
         return (
             AsyncChunkIterator(self)
             if chunk_size is None
-            else AsyncDecodedIterator(self, of_one_size(chunk_size))
+            else AsyncDecodedIterator(self, chunker(chunk_size))
         )
 
     async def _next(self) -> bytes:

@@ -1,6 +1,6 @@
-"""The end of one attempt, redirects included, and whose limit it was that cut it.
+"""When one attempt, redirects included, must end, and whether its timeout or the deadline ended it.
 
-Interceptors are outside: what a rate limiter waits for is the call's time, not the attempt's.
+Interceptors are outside: the time that a rate limiter waits is the call's, not the attempt's.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["AttemptTimeoutLayer"]
 
 
 class AttemptTimeoutLayer:
-    """Sets the instant by which the attempt must be over: its timeout's, or the deadline if that is nearer.
+    """Sets the instant by which the attempt must end: its timeout's, or the deadline if that is earlier.
 
-    An attempt that the *deadline* cut might have gone on in good health: that is the call's own
-    limit, and no evidence about the server, so it is told apart from an attempt that timed out.
+    An attempt that the *deadline* ended might have succeeded: the deadline is the call's own limit and says
+    nothing about the server. So it is reported as another error than an attempt that timed out.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -49,5 +49,8 @@ def _deadline_exceeded(failure: Failure) -> Failure:
     was_sent = failure.sent_state is not SentState.NEVER_SENT
     state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
     return Failure(
-        DeadlineExceededError, f"the deadline cut the attempt: {failure.message}", state, failure.cause
+        DeadlineExceededError,
+        f"the deadline expired during the attempt: {failure.message}",
+        state,
+        failure.cause,
     )

@@ -1,4 +1,4 @@
-"""The circuit breaker in a call: one permit for each attempt, settled by what the attempt showed."""
+"""The circuit breaker in a call: one permit for each attempt, settled by the attempt's outcome."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ __all__ = ["CircuitBreakerLayer", "refused"]
 
 
 class CircuitBreakerLayer:
-    """Asks the breaker before each attempt and tells it what the attempt showed.
+    """Asks the breaker before each attempt and reports the attempt's outcome to it.
 
-    Whatever ends the attempt without evidence (cancellation, an interceptor's error) releases the
-    permit, so a cancelled trial gives its place to the next caller.
+    An attempt that ends without evidence (cancellation, an interceptor's error) releases its permit, so
+    that the next caller may make the trial of a cancelled one.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -48,8 +48,9 @@ class CircuitBreakerLayer:
 
 
 def refused(refusal: Refusal) -> Failure:
-    """The failure that a caller sees when the breaker refuses."""
-    when = "" if refusal.retry_after is None else f"; a trial may pass in {refusal.retry_after:.3f} s"
-    message = f"the circuit of {refusal.key or 'this policy'} refused the call: {refusal.reason}{when}"
+    """The failure that a caller gets when the breaker refuses."""
+    when = "" if refusal.retry_after is None else f"; next trial in {refusal.retry_after:.3f} s"
+    whose = refusal.key or "this policy"
+    message = f"the circuit breaker for {whose} refused the call ({refusal.reason}{when})"
     details = {"key": refusal.key, "retry_after": refusal.retry_after}
     return Failure(CircuitOpenError, message, SentState.NEVER_SENT, details=details)

@@ -1,4 +1,4 @@
-"""The body's content coding, for each exchange anew: who does not take it is sent the plain body."""
+"""Compression of request bodies, for each exchange. A server that rejects the coding gets the plain body."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CompressionLayer"]
 
-_AT_ONCE = 64 * 1024  # bytes that are compressed on an event loop: some two milliseconds of it
-_TELLS_NOTHING = FAILURE_STATUSES | {415}  # of the coding, when it is the answer to the plain body
+_AT_ONCE = 64 * 1024  # bytes that may be compressed on an event loop: about two milliseconds
+_SAYS_NOTHING = FAILURE_STATUSES | {415}  # about the coding, as the status of the plain body
 
 
 class CompressionLayer:
-    """Compresses bodies; one that a server refuses by 415 is sent once more as it is (RFC 7694, RFC 9110 15.5.16).
+    """Compresses bodies. One that is rejected with 415 is sent again uncompressed (RFC 7694, RFC 9110 15.5.16).
 
-    A 415 is a refusal to process, so that repeating the request does no harm. When the plain body is taken,
-    the coding was to blame, and the origin gets no more of it. When that is a 415 too, the content was.
+    A 415 is a refusal to process the request, so repeating it does no harm. If the server accepts the uncompressed
+    body, compression is switched off for that origin. If it answers 415 again, the content was to blame.
 
     threshold: smallest body, in bytes, that is compressed.   coding: "gzip" or "zstd".
     """
@@ -46,17 +46,17 @@ class CompressionLayer:
             return outcome
         call.record(CodingRefused(call.elapsed(), call.attempt, call.key, self._coding))
         outcome = yield from proceed(request, call)
-        if isinstance(outcome, HttpResponse) and outcome.status_code not in _TELLS_NOTHING:
+        if isinstance(outcome, HttpResponse) and outcome.status_code not in _SAYS_NOTHING:
             origin.refuses_codings = True
         return outcome
 
     def _packed(self, request: HttpRequest, call: Call) -> Plan[HttpRequest | None]:
-        """The request with its body compressed; None where that is not to be, or gains nothing."""
+        """The request with its body compressed, or None when that is not wanted or does not make it smaller."""
         body = request.body
         content = body.content
         if content is None or len(content) < self._threshold or "Content-Encoding" in request.headers:
             return None
-        call.current.exchange_timeout = None  # what this takes is of the attempt's time
+        call.current.exchange_timeout = None  # compressing takes some of the attempt's time
         if len(content) > _AT_ONCE:
             smaller = yield from Work(compress, body, self._coding)
         else:

@@ -1,4 +1,4 @@
-"""Cookies of a jar, for each exchange anew: a redirect may set, delete and move them."""
+"""Cookies of a jar, for each exchange: a redirect may set, delete and move them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["CookiesLayer"]
 
 
 class CookiesLayer:
-    """Gives each request the jar's cookies for its URL, beside its own, and the jar what the response sets.
+    """Adds the jar's cookies for the URL to each request, and stores those that the response sets.
 
-    wall: seconds since the epoch, which is what cookies expire by.
+    wall: seconds since the epoch, by which cookies expire.
     """
 
     def __init__(self, jar: CookieJar, wall: Callable[[], float]) -> None:
@@ -31,7 +31,7 @@ class CookiesLayer:
         own = request.headers.get("Cookie", "")
         stored = self._jar.header(request.url, self._wall(), besides=cookie_names(own))
         if stored:
-            # On a copy: a redirect takes the original along, and must not take these.
+            # On a copy: a redirect copies the original request and must not take these along.
             request = request.copy()
             request.headers["Cookie"] = f"{own}; {stored}" if own else stored
         outcome = yield from proceed(request, call)

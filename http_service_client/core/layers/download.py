@@ -1,8 +1,8 @@
-"""Saving a response's body: as it comes, and after a broken connection from where it stopped.
+"""Saving a response's body to a file, over several attempts if connections are lost.
 
-Inside the circuit breaker and the retries, so a connection that breaks in mid-body is a failed attempt like
-any other: counted, waited for, within budget and deadline. The next attempt asks for the rest, if what there
-is can be told to be of the same version (see `http.bodies.ranges`), and else for all of it.
+The layer is inside the circuit breaker and the retries, so a connection lost mid-body is a failed attempt like any
+other: counted, retried after a wait, within budget and deadline. The next attempt requests the rest, if the server
+can show that it is of the same version (see `http.bodies.ranges`), and otherwise all of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
-    judge_answer,
+    judge_response,
     resume_headers,
 )
 from ...http.messages import HttpRequest, HttpResponse
@@ -38,66 +38,68 @@ if TYPE_CHECKING:
 __all__ = ["Download", "DownloadLayer", "DownloadSink"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
-_NOT_ASKED_FOR = Refuse("it sent a part of the file, though all of it was asked for")
+_UNREQUESTED_PART = Refuse("the server sent a part of the file although all of it was requested")
 
 Verdict = Complete | Continue | Refuse | Restart
 
 
 class DownloadSink(Protocol):
-    """Where the bytes go. Its methods may block."""
+    """Where the bytes are written. Its methods may block."""
 
     received: int
 
     def write(self, pieces: list[bytes]) -> None:
-        """Add bytes."""
+        """Append bytes."""
 
     def rewind(self, offset: int) -> None:
-        """Forget what is beyond `offset`."""
+        """Truncate to `offset` bytes."""
 
     def commit(self) -> str | None:
-        """It is complete; the reason when it is not what was asked for."""
+        """Accept the complete file. Returns the reason when it must be rejected."""
 
 
 class DownloadLayer:
-    """Has a download save the body of each attempt."""
+    """Lets the call's download save the body of each attempt."""
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         stream = call.options.stream
         assert stream is not None
-        assert stream.download is not None  # this layer is in the pipeline of downloads alone
+        assert stream.download is not None  # only the pipeline of downloads has this layer
         return stream.download.attempt(proceed, request, call)
 
 
 class Download:
-    """Puts the body of a successful GET into a sink, over as many attempts as it takes."""
+    """Writes the body of a successful GET into a sink, over as many attempts as it takes."""
 
     def __init__(self, sink: DownloadSink) -> None:
         self._sink = sink
         self._validators = Validators()
-        self._first: HttpResponse | None = None  # the answer that the sink's bytes came from
+        self._first: HttpResponse | None = None  # the response whose bytes are in the sink
 
     def attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        """One attempt: the response whose body is saved, or that is none to save; or a failure."""
+        """One attempt: the response whose body was saved, one that has none to save, or a failure."""
         sink = self._sink
         if "Range" in request.headers or "If-Range" in request.headers:
-            message = "a download asks for ranges on its own; leave Range and If-Range out, or use stream()"
+            message = "a download sets Range and If-Range itself; leave them out, or use stream()"
             return Failure(InvalidRequestError, message, SentState.NEVER_SENT)
         while True:
             tag, changed, date, total = self._validators
             part = resume_headers(sink.received, tag, changed, date)
-            outcome = yield from proceed(_asking(request, part or IDENTITY), call)
+            outcome = yield from proceed(_with_headers(request, part or IDENTITY), call)
             if isinstance(outcome, Failure):
                 return outcome
-            verdict: Verdict = _NOT_ASKED_FOR
+            verdict: Verdict = _UNREQUESTED_PART
             if part is not None or outcome.status_code == 200:
-                verdict = judge_answer(outcome.status_code, outcome.headers, sink.received, self._validators)
+                verdict = judge_response(
+                    outcome.status_code, outcome.headers, sink.received, self._validators
+                )
             if isinstance(verdict, Complete) and self._first is not None:
                 return (yield from self._commit(self._first))
             if isinstance(verdict, Refuse):
                 call.discard_body()
                 if outcome.status_code != 206:
                     return outcome
-                return (yield from self._begin_anew(verdict.reason))
+                return (yield from self._start_over(verdict.reason))
             if isinstance(verdict, Restart):
                 yield from self._rewind(0)
                 self._validators = Validators()
@@ -113,24 +115,28 @@ class Download:
             if failure is not None:
                 return failure
             if isinstance(verdict, Continue) and sink.received != verdict.offset + verdict.length:
-                return (yield from self._begin_anew("it sent more or less than its Content-Range says"))
-            # The transport has seen to it that a body is whole. A part may be followed by others: where the
-            # length is not known, 416 says that there is no more.
+                return (
+                    yield from self._start_over(
+                        "the body does not have the length that its Content-Range says"
+                    )
+                )
+            # The transport guarantees that the body is complete. More parts may follow: where the length is
+            # not known, a 416 says that there are none.
             if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
                 return (yield from self._commit(outcome))
 
-    def _begin_anew(self, reason: str) -> Plan[Failure]:
-        """The server gave a part that is none of this file: the next attempt asks for all of it."""
+    def _start_over(self, reason: str) -> Plan[Failure]:
+        """The server sent a part of another file: the next attempt requests all of it."""
         yield from self._rewind(0)
         self._validators = Validators()
-        return Failure(ProtocolError, f"the download cannot go on: {reason}", SentState.ANSWERED)
+        return Failure(ProtocolError, f"the download cannot be resumed: {reason}", SentState.ANSWERED)
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.current.body is None:
-            yield from self._write([response.content], call, total)  # of a transport that streams nothing
+            yield from self._write([response.content], call, total)  # from a transport that cannot stream
             return None
         assert call.options.stream is not None
-        limit = call.options.stream.max_size  # of the file, not of each part of it
+        limit = call.options.stream.max_size  # of the file, not of one part
         block: list[bytes] = []
         size = 0
         while True:
@@ -141,11 +147,11 @@ class Download:
                 if limit is not None and self._sink.received + size > limit:
                     call.discard_body()
                     piece = _too_large(limit)
-            is_over = isinstance(piece, Failure) or not piece
-            if size and (is_over or size >= _BLOCK):
+            has_ended = isinstance(piece, Failure) or not piece
+            if size and (has_ended or size >= _BLOCK):
                 yield from self._write(block, call, total)
                 block, size = [], 0
-            if is_over:
+            if has_ended:
                 return piece if isinstance(piece, Failure) else None
 
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[None]:
@@ -165,20 +171,20 @@ class Download:
         return response
 
 
-def _asking(request: HttpRequest, headers: Any) -> HttpRequest:
-    asking = request.copy()
+def _with_headers(request: HttpRequest, headers: Any) -> HttpRequest:
+    copied = request.copy()
     for name, value in headers.items():
-        asking.headers[name] = value
-    return asking
+        copied.headers[name] = value
+    return copied
 
 
 def _too_large(limit: int) -> Failure:
-    message = f"the file is larger than max_response_size ({limit} bytes); raise it"
+    message = f"the file is larger than max_response_size ({limit} bytes); raise it, or use None for no limit"
     return Failure(ResponseTooLargeError, message, SentState.ANSWERED)
 
 
 def _length(response: HttpResponse) -> int | None:
-    """The length of the whole file, if no coding makes it another."""
+    """The length of the whole file, unless a content coding changes it."""
     length = response.headers.get("Content-Length", "")
     is_plain = "Content-Encoding" not in response.headers
     return int(length) if is_plain and length.isascii() and length.isdigit() else None

@@ -1,8 +1,8 @@
-"""The innermost handler: is it allowed, a place among the connections, then one exchange on the wire.
+"""The innermost handler: check the egress policy, acquire connection slots, send.
 
-Both worlds share the limits, so `max_connections` holds over threads and event loops together. The
-host's place is taken before the common one: who holds a common place never waits for a host's, so
-two calls cannot wait for each other.
+Threads and event loops share the limits, so `max_connections` holds for all of them together. The host's slot is
+acquired before the global one. A call never waits for a host's slot while it holds a global one, so two calls
+cannot deadlock.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ __all__ = ["Exchange"]
 
 
 class Exchange:
-    """Sends one request, a redirected one too, when it may go there and a connection may be used for it.
+    """Sends one request, original or redirected, once its destination is allowed and a connection slot is free.
 
-    egress: None for anywhere. What a name resolves to is the transport's to check.
+    egress: None for anywhere. The transport checks the addresses that a name resolves to.
     """
 
     def __init__(
@@ -47,27 +47,26 @@ class Exchange:
         attempt = call.current
         origin = origin_of(request.url)
         host_limit = self._keys.get(origin).connections
-        held: list[Callable[[], None]] = []  # what gives back each place
+        held: list[Callable[[], None]] = []  # releases each slot
         is_open = False
-        waited = 0.0  # the pool timeout is for both places together
+        waited = 0.0  # the pool timeout is for both slots together
         try:
             for limit in (host_limit, self._connections):
                 if limit.try_acquire():
                     held.append(limit.release)
                     continue
                 began = call.clock()
-                ticket = limit.acquire_later()
-                held.append(ticket.release)
-                if not (ticket.is_granted or (yield from Acquire(ticket, _pool_wait(call, waited)))):
-                    whose = f"to {origin}" if limit is host_limit else "of this client"
-                    return _no_place(f"{limit.capacity} connections {whose}")
+                waiter = limit.acquire_later()
+                held.append(waiter.release)
+                if not (waiter.is_granted or (yield from Acquire(waiter, _pool_wait(call, waited)))):
+                    return _no_slot(origin if limit is host_limit else None, limit.capacity)
                 waited += call.clock() - began
                 attempt.exchange_timeout = None
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
                 if remaining is not None and remaining <= 0:
-                    message = "the attempt's time was over before it could be sent"
+                    message = "the attempt timed out before its request could be sent: it waited for a connection too long"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
                 timeout = call.options.timeout.within(remaining)
             outcome: Outcome
@@ -77,16 +76,16 @@ class Exchange:
             outcome = yield Open(request, timeout)
             if isinstance(outcome, OpenResponse):
                 attempt.body = OpenBody(outcome, call, held)
-                is_open = True  # the places are the body's from here on
+                is_open = True  # the body owns the slots from here on
             return outcome
         finally:
             if not is_open:
-                while held:  # one by one, for an interrupt may come between an open body and `is_open`
+                while held:  # one by one, since an interrupt may come between the open body and `is_open`
                     held.pop(0)()
 
 
 def _pool_wait(call: Call, waited: float) -> float | None:
-    """How long to wait for a place: what is left of the pool timeout, or of the attempt."""
+    """How long to wait for a slot: what is left of the pool timeout, or of the attempt."""
     pool = call.options.timeout.pool
     expires_at = call.current.expires_at
     left = None if expires_at is None else max(0.0, expires_at - call.clock())
@@ -96,8 +95,11 @@ def _pool_wait(call: Call, waited: float) -> float | None:
     return pool if left is None else min(pool, left)
 
 
-def _no_place(which: str) -> Failure:
+def _no_slot(origin: str | None, capacity: int) -> Failure:
+    """origin: whose limit was reached; None for the client's own."""
+    whose, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
     message = (
-        f"all {which} were in use as long as the call could wait; raise the limit, or find what holds them"
+        f"no free connection{whose} within the pool timeout ({capacity} in use); "
+        f"raise {setting}, or look for streams that are not closed"
     )
     return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

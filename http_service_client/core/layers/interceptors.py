@@ -1,9 +1,8 @@
 """The interceptor chain: user code around each attempt, then the request's final form.
 
-Request interceptors run in list order on a copy made for the attempt; then the request is encoded
-and validated once more, since they may have changed anything. Response interceptors run in list
-order on what came back. One that raises ends the call: its error is the caller's, and is no evidence
-about the server.
+Request interceptors run in list order on a copy made for the attempt. Then the request is encoded and validated
+again, since they may have changed anything. Response interceptors run in list order on the response. An
+interceptor that raises ends the call: its error reaches the caller and says nothing about the server.
 """
 
 from __future__ import annotations
@@ -33,24 +32,25 @@ __all__ = ["Interceptor", "InterceptorsLayer", "RequestInterceptor", "ResponseIn
 
 
 class Interceptor:
-    """One method of an interceptor, and the name to call it by in messages.
+    """One method of an interceptor, and its name for messages.
 
-    call: the method, for a message and the call's context; of an async one, the question for its answer.
+    call: takes a message and the call's context. A plain method runs; for an async one, the result is the
+        effect that runs it.
     """
 
     __slots__ = ("call", "name")
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
-        self.call = partial(_asking, function) if inspect.iscoroutinefunction(function) else function
+        self.call = partial(_invoked, function) if inspect.iscoroutinefunction(function) else function
 
 
-def _asking(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
+def _invoked(function: Callable[..., Any], subject: HttpRequest | HttpResponse, call: Call) -> Invoke:
     return Invoke(function, subject, call, timeout=call.remaining())
 
 
-def _settled(result: Any, call: Call) -> Plan[Any]:
-    """What an interceptor's result comes to: that of an async one is still to be asked for or awaited."""
+def _resolved(result: Any, call: Call) -> Plan[Any]:
+    """Resolve an interceptor's result: perform the effect of an async one, await an awaitable."""
     if isinstance(result, Invoke):
         return (yield from result)
     if not isinstance(result, HttpResponse) and hasattr(result, "__await__"):
@@ -61,8 +61,8 @@ def _settled(result: Any, call: Call) -> Plan[Any]:
 class InterceptorsLayer:
     """Runs the chain and puts the request into its final form.
 
-    prepare: brings a request into the form that goes on the wire, in place, given the one that was opened too;
-        raises InvalidRequestError.
+    prepare: called with the attempt's request and the call's original one; brings the former into its final form
+        for the wire, in place. Raises InvalidRequestError.
     """
 
     def __init__(
@@ -76,24 +76,24 @@ class InterceptorsLayer:
         self._prepare = prepare
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        opened = request
-        call.request = request = opened.copy()
+        original = request
+        call.request = request = original.copy()
         outcome: Outcome | None = None
         for interceptor in self._request_interceptors:
             result = interceptor.call(request, call)
             if not isinstance(result, HttpRequest):
-                result = yield from _settled(result, call)
+                result = yield from _resolved(result, call)
                 if isinstance(result, HttpResponse):
-                    # A cache may give one object to many calls; what a call writes on it is its own.
+                    # A cache may return one object to many calls; each call writes on a copy of its own.
                     call.current.answered_by, outcome = interceptor.name, copy.copy(result)
                     break
                 if not isinstance(result, HttpRequest):
-                    expected = "the request, or an HttpResponse to answer without the network"
+                    expected = "the request, or an HttpResponse to skip the network"
                     return _unusable(interceptor, result, expected)
             call.request = request = result
         if outcome is None:
             try:
-                self._prepare(request, opened)
+                self._prepare(request, original)
             except InvalidRequestError as error:
                 return Failure(InvalidRequestError, str(error), SentState.NEVER_SENT)
             outcome = yield from proceed(request, call)
@@ -104,7 +104,7 @@ class InterceptorsLayer:
         for interceptor in self._response_interceptors:
             result = interceptor.call(outcome, call)
             if not isinstance(result, HttpResponse):
-                result = yield from _settled(result, call)
+                result = yield from _resolved(result, call)
                 if not isinstance(result, HttpResponse):
                     return _unusable(interceptor, result, "an HttpResponse", outcome)
             outcome = result
@@ -120,29 +120,29 @@ def _unusable(
     if result is TIMED_OUT:
         error_type, message = (
             DeadlineExceededError,
-            f"the deadline passed while {interceptor.name} was waiting",
+            f"the deadline expired while {interceptor.name} was running",
         )
     return Failure(error_type, message, state, details={"response": response})
 
 
 class RequestInterceptor:
-    """Base of interceptors that see each request before it is sent. Duck typing is enough.
+    """Base class of interceptors that see each request before it is sent. Deriving from it is optional.
 
-    The method may be plain or `async def`. It returns the request, changed or another; or an
-    `HttpResponse`, to answer without the network; or raises, to end the call with its own error.
+    The method may be plain or `async def`. It returns the request, the same or another; or an `HttpResponse`,
+    which skips the network; or it raises, which ends the call with that error.
     """
 
     def intercept_request(self, request: HttpRequest, context: HttpContext) -> Any:
-        """Called once for each attempt, with a request of its own and the context of the call."""
+        """Called once for each attempt, with the attempt's own copy of the request and the context of the call."""
         raise NotImplementedError(
             f"{type(self).__name__} must define intercept_request(self, request, context)"
         )
 
 
 class ResponseInterceptor:
-    """Base of interceptors that see each response. Duck typing is enough.
+    """Base class of interceptors that see each response. Deriving from it is optional.
 
-    The method may be plain or `async def`. It returns the response, the same or another; or raises.
+    The method may be plain or `async def`. It returns the response, the same or another; or it raises.
     """
 
     def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:

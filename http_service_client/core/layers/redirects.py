@@ -19,7 +19,7 @@ __all__ = ["RedirectsLayer"]
 
 
 class RedirectsLayer:
-    """Follows at most `max_redirects` hops; credentials stay with the origin that they were meant for."""
+    """Follows at most `max_redirects` hops. Credentials stay with the origin that they were meant for."""
 
     def __init__(self, sensitive_headers: frozenset[str]) -> None:
         self._sensitive = sensitive_headers
@@ -44,12 +44,12 @@ class RedirectsLayer:
     def _follow(
         self, request: HttpRequest, response: HttpResponse, call: Call, hops: int
     ) -> HttpRequest | Failure | None:
-        """The next request; None where the response is to be returned; a failure where it must not be followed."""
+        """The next request, None when the response is to be returned, or a failure when it must not be followed."""
         limit = call.options.max_redirects
         if limit == 0:
             return None
         locations = set(response.headers.get_all("Location"))
-        if len(locations) > 1:  # which one is meant, and who wrote the other (response splitting)?
+        if len(locations) > 1:  # which one is meant? The other may be injected (response splitting)
             message = f"the redirect from {redact_url(request.url)} has more than one Location"
             return _stopped(UnsafeRedirectError, message, response)
         location = locations.pop() if locations else None
@@ -63,16 +63,17 @@ class RedirectsLayer:
             message = f"more than {limit} redirects, the last from {redact_url(request.url)}; see allowed_redirect_count"
             return _stopped(TooManyRedirectsError, message, response)
         if hop.keeps_body and not request.body.may_send:
-            message = f"{response.status_code} asks for the body again, which was a stream and is consumed"
+            message = f"{response.status_code} needs the body again, but it was a stream and is consumed; pass bytes or a file"
             return _stopped(UnsafeRedirectError, message, response)
         call.record(
             RedirectFollowed(
                 call.elapsed(), call.attempt, call.key, response.status_code, hop.method, redact_url(hop.url)
             )
         )
-        # Who turns it into a GET has dealt with it; who passes it on as it is has not.
-        told = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
-        call.current.sent_state = worst(call.current.sent_state, told)
+        # A redirect to GET means that the server processed the request; one that keeps the method and the body
+        # means that it did not.
+        state = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
+        call.current.sent_state = worst(call.current.sent_state, state)
         return self._hop_request(request, hop)
 
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:

@@ -1,7 +1,7 @@
-"""Attempts, the waits between them, and why there is or is no other.
+"""Attempts, the waits between them, and the reasons against another one.
 
-An outcome is followed by another attempt only when it is **worth** it (a condition holds) and it is
-**safe**: the request cannot have been processed, or processing it twice does no harm.
+Another attempt follows only when the outcome is **worth** it (a condition holds) and the repetition is **safe**:
+the server cannot have processed the request, or processing it twice does no harm.
 
     what became of it      GET, PUT, DELETE, or with a key,     POST, PATCH
                            or idempotent=True
@@ -11,8 +11,8 @@ An outcome is followed by another attempt only when it is **worth** it (a condit
     answered (500, …)      retry                                stop: the server may have acted on it
     abandoned              stop                                 stop
 
-After how long, and what else speaks against it, is decided in `core.machines.retry_decision`. The budget is
-asked before the wait and held through it.
+`core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
+withdrawn from the budget before its wait, and refunded if it is not made.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["RetryLayer"]
 
-_NEVER_SENT = SentState.NEVER_SENT  # a member of an enumeration takes long to be looked up
+_NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 
 class RetryLayer:
-    """Repeats the attempt while that is worth it, safe, and within attempts, budget and deadline.
+    """Repeats the attempt while it is worth it and safe, and attempts, budget and deadline allow it.
 
     random: uniform in [0, 1), for jitter.  wall_clock: seconds since the epoch, for Retry-After dates.
     """
@@ -133,8 +133,8 @@ class RetryLayer:
         return next_wait(options.retry, situation, delays)
 
     def _refused(self, call: Call, refusal: Failure, last: Outcome | None) -> Outcome:
-        # The refusal ends the retries; what the caller must know is what became of the request that
-        # *was* sent. "The circuit is open, nothing was sent" would be a lie about the call.
+        # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
+        # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
             left = None if call.origin_state.budget is None else call.origin_state.budget.balance
             call.record(

@@ -1,4 +1,4 @@
-"""The call as a whole, from its first step to whatever ends it."""
+"""The call as a whole, from its first step to its end."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["CallLayer"]
 
 
 class CallLayer:
-    """Refuses a call whose deadline has passed, and tells what ends one in its midst.
+    """Rejects a call whose deadline has passed, and records how an interrupted call ended.
 
-    Nothing is left open, and the timeline ends, whether it was user code, cancellation or an interrupt. What is
-    inside runs in a scope of its own; the scopes outside learn what came of it.
+    Nothing stays open and the timeline gets its end, whether user code, cancellation or an interrupt ended the
+    call. The layers inside run in a scope of their own; the scopes outside learn the outcome.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -36,7 +36,7 @@ class CallLayer:
         finally:
             scope.leave()
         if scope.outer is not None:
-            scope.outer.leave_outcome(outcome)
+            scope.outer.record_outcome(outcome)
         return outcome
 
 

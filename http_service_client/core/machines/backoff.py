@@ -43,10 +43,10 @@ __all__ = [
 
 @runtime_checkable
 class BackoffStrategy(Protocol):
-    """What a retry policy asks for its waits. Any object with this method will do."""
+    """Where a retry policy gets its waits from. Any object with this method will do."""
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
-        """A fresh run of waits in seconds, the n-th before the n-th retry. Where it ends, its last wait repeats.
+        """A fresh sequence of waits in seconds, the n-th before the n-th retry. After its end, the last wait repeats.
 
         random: gives floats in [0, 1).
         """
@@ -54,7 +54,7 @@ class BackoffStrategy(Protocol):
 
 
 def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Iterator[float]:
-    """The strategy's waits, without end: a run that ends goes on with its last one, as tenacity's `wait_chain` does.
+    """The strategy's waits, without end: after the last one, it repeats, as in tenacity's `wait_chain`.
 
     Raises ConfigurationError for a run without any wait, or for one that is no number of seconds, 0 or more.
     """
@@ -63,15 +63,17 @@ def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Ite
         check_number(f"a delay of {type(strategy).__name__}", wait, unit="of seconds ")
         yield wait
     if wait is None:
-        raise ConfigurationError(f"{type(strategy).__name__} gave no delay; let delays() yield at least one")
+        raise ConfigurationError(
+            f"{type(strategy).__name__} yielded no delay; delays() must yield at least one"
+        )
     yield from itertools.repeat(wait)
 
 
 class Jitter(str, Enum):
-    """How a delay is spread. Strings are accepted wherever this is."""
+    """How a delay is spread at random. Strings are accepted, too."""
 
-    FULL = "full"  # anywhere from nothing to the whole delay
-    EQUAL = "equal"  # half of it for certain, the other half at random
+    FULL = "full"  # from zero to the whole delay
+    EQUAL = "equal"  # half of the delay, plus a random part of the other half
     NONE = "none"  # exactly the delay
 
     def spread(self, delay: float, random: float) -> float:
@@ -114,14 +116,14 @@ class ExponentialBackoff:
         _check_jitter(self)
         if self.initial_delay and math.isinf(self.max_delay / self.initial_delay * self.backoff_factor):
             raise ConfigurationError(
-                f"initial_delay must be 0 or not so much smaller than max_delay, not {self.initial_delay!r}"
+                f"initial_delay must be 0, or larger in proportion to max_delay, not {self.initial_delay!r}"
             )
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         """See `BackoffStrategy.delays`."""
         from backoff import constant, expo
 
-        if self.initial_delay == 0:  # expo would never reach its maximum, and overflow
+        if self.initial_delay == 0:  # expo would never reach its maximum and would overflow
             return _waits(_primed(constant(0)), self.max_delay, self.jitter, random)
         growing = expo(base=self.backoff_factor, factor=self.initial_delay, max_value=self.max_delay)
         return _waits(_primed(growing), self.max_delay, self.jitter, random)
@@ -158,7 +160,7 @@ class LinearBackoff:
 
 @dataclass(frozen=True)
 class ConstantBackoff:
-    """Every delay is the same. Mind the jitter: "none" waits exactly `delay`, "full" up to that.
+    """Every delay is the same. With jitter "none" the wait is exactly `delay`; with "full", up to that.
 
     delay: seconds, 0 or more.
     jitter: "full", "equal" or "none".
@@ -176,7 +178,7 @@ class ConstantBackoff:
 
     @property
     def max_delay(self) -> float:
-        """The longest wait in seconds, also for a Retry-After: 60, or `delay` where that is longer."""
+        """The longest wait in seconds, also for a Retry-After: 60, or `delay` if that is longer."""
         return max(60.0, self.delay)
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
@@ -188,7 +190,7 @@ class ConstantBackoff:
 
 @dataclass(frozen=True)
 class FibonacciBackoff:
-    """Each delay is the sum of the two before: grows by 1.6 a step, gentler than doubling.
+    """Each delay is the sum of the two before: it grows by a factor of about 1.6, more gently than doubling.
 
         d(n) = min(max_delay, initial_delay * fib(n)),  fib = 1, 1, 2, 3, 5, 8, ...
 
@@ -212,7 +214,7 @@ class FibonacciBackoff:
         """See `BackoffStrategy.delays`."""
         from backoff import fibo
 
-        numbers = _primed(fibo(max_value=10**300))  # bounded: in the end they would not fit a float
+        numbers = _primed(fibo(max_value=10**300))  # bounded, since larger numbers do not fit a float
         return _waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
 
 
@@ -247,7 +249,7 @@ class DecorrelatedBackoff:
 
 
 def _primed(numbers: Iterator[float]) -> Iterator[float]:
-    """The generators of `backoff` answer None first: they wait for a value to be sent."""
+    """The generators of `backoff` yield None first: they wait for a value to be sent."""
     next(numbers)
     return numbers
 

@@ -1,11 +1,11 @@
-"""A circuit breaker: stop calling what keeps failing, and find out gently when it works again.
+"""A circuit breaker: stop calling a service that keeps failing, and find out gently when it works again.
 
-Theory (M. Nygard, *Release It!*, "Circuit Breaker"). A server in trouble is not helped by more calls,
-nor is a caller by waiting for errors that are sure to come. So calls pass a switch:
+Theory (M. Nygard, *Release It!*, "Circuit Breaker"). More calls do not help a server in trouble, and waiting
+for errors that are sure to come does not help a caller. So calls pass a switch:
 
     from        to          when
     CLOSED      OPEN        `failure_threshold` failures in a row
-    OPEN        HALF_OPEN   a caller asks at or after the end of the recovery time; it gets the trial
+    OPEN        HALF_OPEN   a caller asks at or after the end of the recovery time; it makes the trial (probe)
     HALF_OPEN   CLOSED      `success_threshold` trials in a row, one at a time, succeeded
     HALF_OPEN   OPEN        a trial failed; the recovery time grows
     any         OPEN        `isolate()`: until `reset()`
@@ -13,20 +13,19 @@ nor is a caller by waiting for errors that are sure to come. So calls pass a swi
 
 Rules that keep it honest, each one learned from a library that lacks it:
 
-1. A *generation* is the span between two changes, and a permit belongs to the one it was given in. A
-   result that comes after its generation is late: it is counted and changes nothing. What a call
-   learned before the break says nothing about the recovery, and cannot prolong the break either.
+1. A *generation* is the span between two state changes, and a permit belongs to the generation in which it was
+   given. A result that comes after its generation is late: it is counted and changes nothing. A call from before
+   the circuit opened says nothing about the recovery, and cannot keep the circuit open longer either.
 2. A permit is settled once. `release` is no evidence: a cancelled trial neither closes nor opens the
-   circuit, and its place is free at once.
-3. A trial is leased. One that never settles gives its place back after `trial_lease`, so that a hung
-   call cannot block the recovery for ever.
-4. A question (`state`, `retry_after`, `snapshot`) changes nothing. So a circuit whose recovery time is
-   over still *is* OPEN until somebody asks for a permit: nothing has been tried yet.
-5. A clock that steps back cannot prolong a break or a lease beyond one full span from then.
+   circuit, and another call may make the trial at once.
+3. A trial is leased. One that is never settled ends after `trial_lease`, so that a hung call cannot block
+   the recovery for ever.
+4. Reading `state`, `retry_after` or a `snapshot` changes nothing. So a circuit whose recovery time has passed
+   still *is* OPEN until a caller asks for a permit: nothing has been tried yet.
+5. A clock that steps back cannot prolong an open span or a lease beyond one full span from then.
 
-What lives here is who may call, and when. How many failures are too many is the window's to say
-(`core.machines.windows`), and what counts as one is decided in `core.outcomes`; time, randomness and the
-lock are arguments.
+This module decides who may call, and when. The window (`core.machines.windows`) says how many failures are too
+many, `core.outcomes` what counts as one; time, randomness and the lock are arguments.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ _HALF_OPEN = CircuitBreakerState.HALF_OPEN
 
 
 class Permit:
-    """Leave to make one call. Settle it once, whatever happens; later settlements are ignored."""
+    """Permission to make one call. Settle it once, whatever happens; further settlements are ignored."""
 
     __slots__ = ("_breaker", "_generation", "_is_settled", "is_trial")
 
@@ -69,7 +68,7 @@ class Permit:
         with breaker._lock:
             change = breaker._succeed_locked(self) if breaker._counts_locked(self) else None
         if change is not None:
-            breaker._tell(change)
+            breaker._notify(change)
 
     def record_failure(self) -> None:
         """The server failed, or could not be reached."""
@@ -77,11 +76,11 @@ class Permit:
         with breaker._lock:
             change = breaker._fail_locked(self) if breaker._counts_locked(self) else None
         if change is not None:
-            breaker._tell(change)
+            breaker._notify(change)
 
     def release(self) -> None:
-        """The call was given up (cancelled, never made): no evidence. A trial's place is free at once."""
-        if self._is_settled:  # as it mostly is, when a `finally` releases; it stays so
+        """The call was cancelled or never made: no evidence. Another call may make the trial at once."""
+        if self._is_settled:  # the usual case, when a `finally` releases
             return
         breaker = self._breaker
         with breaker._lock:
@@ -95,19 +94,19 @@ class Permit:
 
 
 class CircuitBreaker:
-    """The switch of one circuit: `try_acquire()` before each attempt, then settle the permit.
+    """The switch of one circuit: call `try_acquire()` before each attempt, then settle the permit.
 
     settings: see `CircuitBreakerSettings`.
     key: names the circuit in refusals and changes, such as ``https://api.example.com``.
-    clock: seconds, monotonic. random: a float in [0, 1), asked at each opening.
-        Both are called with the lock held, and must not come back to the breaker.
-    lock: makes the breaker safe among threads. Nothing slow ever happens while it is held. A reentrant
-        one is the better choice where the garbage collector may close abandoned calls: it can run
-        between any two steps of a thread, this lock's holder included.
-    on_change: told of each change once, after it and outside the lock, by the thread that caused it.
-        Threads may deliver in another order than the changes had: `generation` restores it. What it
-        raises reaches that thread's caller; the breaker is then in order, and a permit about to be
-        handed out is released.
+    clock: monotonic seconds.   random: a float in [0, 1), drawn whenever the circuit opens.
+        Both are called with the lock held, and must not call the breaker.
+    lock: makes the breaker safe among threads. Nothing slow happens while it is held. It should be reentrant
+        where the garbage collector may close abandoned calls: the collector can run between any two steps of a
+        thread, also of the thread that holds the lock.
+    on_change: called once for each change, after it and outside the lock, by the thread that caused it.
+        Threads may deliver changes in another order than they happened: `generation` restores it. An exception
+        that it raises reaches that thread's caller; the breaker is in order then, and a permit that was about to
+        be returned is released.
     """
 
     __slots__ = (
@@ -138,8 +137,8 @@ class CircuitBreaker:
         self._state = _CLOSED
         self._is_isolated = False
         self._generation = 0
-        # The generation that anyone may join, or None when one has to ask. Being a single reference, it
-        # is read without the lock: at worst the call is of a span that just ended, and its result late.
+        # The generation that any call may join without asking, or None when it must ask. Being a single
+        # reference, it is read without the lock: at worst the span has just ended, and the result is late.
         self.free_pass: int | None = 0
 
         self._window = ConsecutiveFailures(settings.failure_threshold)
@@ -152,17 +151,17 @@ class CircuitBreaker:
         self._lease_ends_at = 0.0
         self._trial_successes = 0
 
-        # The successes are the sum of two: a step of an iterator is atomic, with the GIL and without it.
+        # Successes are the sum of two counts. Advancing an iterator is atomic, with the GIL and without it.
         self._unlocked_successes = itertools.count()
         self._successes = self._failures = self._abandoned = self._late = self._refused = 0
 
-    # ---- asking
+    # ---- permits
 
     def try_acquire(self) -> Permit | Refusal:
-        """A permit for one call, or the reason why not. Settle the permit, whatever happens.
+        """A permit for one call, or a refusal with its reason. Settle the permit, whatever happens.
 
-        In metrics-only mode always a permit: where another breaker would refuse, its result is
-        counted and moves nothing, so the states are those that a real breaker would go through.
+        In metrics-only mode it is always a permit. Where another breaker would refuse, the result is counted and
+        changes no state, so the states are those that an enforcing breaker would go through.
         """
         generation = self.free_pass
         if generation is not None:
@@ -171,24 +170,24 @@ class CircuitBreaker:
             answer, change = self._answer_locked(self._clock())
         if change is not None:
             try:
-                self._tell(change)
+                self._notify(change)
             except BaseException:
-                if isinstance(answer, Permit):  # nobody will get it: a trial's place must come back
+                if isinstance(answer, Permit):  # nobody will get it, and it may be the trial
                     answer.release()
                 raise
         return answer
 
     def record_success(self, generation: int) -> None:
-        """What `Permit.record_success` does, for a call that joined by the `free_pass` and made no permit."""
-        # Where the window is clear there is nothing to change but a count, and so nothing to lock. It is looked
-        # at first: as no generation comes back, the caller's, if it goes on now, went on then.
+        """Like `Permit.record_success`, for a call that joined by the `free_pass` and has no permit."""
+        # With a clear window there is only a counter to advance, so the lock is not needed. The window is read
+        # before the generation: generations never return, so if the caller's is current now, it was current then.
         if self._window.is_clear and generation == self.free_pass:
             next(self._unlocked_successes)
         else:
             Permit(self, generation).record_success()
 
     def settle(self, admission: Permit | int, failed: bool | None) -> None:
-        """Tell what a call showed that has a permit, or joined by the `free_pass`.   failed: None for no evidence."""
+        """Settle a call that has a permit or joined by the `free_pass`.   failed: None for no evidence."""
         if failed is False and isinstance(admission, int):
             self.record_success(admission)
             return
@@ -207,7 +206,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> CircuitBreakerState:
-        """Where the switch stands. OPEN stays OPEN, however late it is, until someone asks for a permit."""
+        """The state now. OPEN stays OPEN, however long ago, until a caller asks for a permit."""
         return self._state
 
     @property
@@ -217,22 +216,22 @@ class CircuitBreaker:
 
     @property
     def is_metrics_only(self) -> bool:
-        """Whether it refuses nobody, whatever its state."""
+        """Whether it refuses no call, whatever its state."""
         return self._settings.metrics_only
 
     @property
-    def is_at_rest(self) -> bool:
-        """Whether a new breaker would decide alike: closed, and no failure in a row."""
+    def is_idle(self) -> bool:
+        """Whether a new breaker would decide the same: closed, and nothing to remember."""
         return self._state is _CLOSED and self._window.is_clear
 
     @property
     def retry_after(self) -> float | None:
-        """Seconds until a call may pass: 0.0 when one may now, None when isolated or on trial."""
+        """Seconds until a call may pass: 0.0 when one may now; None when isolated or while a trial runs."""
         with self._lock:
             return self._retry_after_locked(self._clock())
 
     def snapshot(self) -> CircuitBreakerSnapshot:
-        """All there is to know, as of one instant."""
+        """State and counts at one instant."""
         with self._lock:
             return CircuitBreakerSnapshot(
                 key=self._key,
@@ -254,33 +253,33 @@ class CircuitBreaker:
         isolated = ", isolated" if self._is_isolated else ""
         return f"<CircuitBreaker {self._key!r} {self._state}{isolated}>"
 
-    # ---- by hand
+    # ---- manual control
 
     def isolate(self) -> None:
-        """Refuse everything until `reset()` (metrics-only mode still refuses nobody). Twice is once."""
+        """Refuse all calls until `reset()` (in metrics-only mode, none). A second time does nothing."""
         with self._lock:
             if self._is_isolated:
                 return
             change = self._move_locked(_OPEN, "isolated by hand", self._clock(), is_isolated=True)
-        self._tell(change)
+        self._notify(change)
 
     def reset(self) -> None:
-        """Close the circuit and forget failures in a row, growth and isolation. Totals stay.
+        """Close the circuit; forget failures in a row, growth and isolation. Totals stay.
 
-        On a closed circuit this is no change of state: nobody is told, and calls in flight still count.
+        On a closed circuit this is no change of state: `on_change` is not called, and calls in flight still count.
         """
         with self._lock:
             if self._state is _CLOSED:
                 self._window.clear()
                 return
             change = self._move_locked(_CLOSED, "reset by hand", self._clock())
-        self._tell(change)
+        self._notify(change)
 
-    # ---- deciding, with the lock held
+    # ---- decisions, with the lock held
 
     def _answer_locked(self, now: float) -> tuple[Permit | Refusal, StateChange | None]:
         # state                                         answer
-        # CLOSED (since a moment ago)                   a permit
+        # CLOSED (only just)                            a permit
         # OPEN, isolated                                refused: "isolated"
         # OPEN, before the recovery time is over        refused: "open"
         # OPEN, at that instant or after it             HALF_OPEN, and the trial
@@ -292,7 +291,7 @@ class CircuitBreaker:
         if self._is_isolated:
             return self._refuse_locked(None, "isolated"), None
         if self._state is _OPEN:
-            self._recovers_at = min(self._recovers_at, now + self._open_for)  # did the clock step back?
+            self._recovers_at = min(self._recovers_at, now + self._open_for)  # in case the clock stepped back
             if now < self._recovers_at:
                 return self._refuse_locked(self._recovers_at - now, "open"), None
             change = self._move_locked(_HALF_OPEN, f"{self._open_for:g} s have passed: time for a trial", now)
@@ -307,18 +306,18 @@ class CircuitBreaker:
     def _refuse_locked(self, retry_after: float | None, reason: str) -> Permit | Refusal:
         self._refused += 1
         if self._settings.metrics_only:
-            return Permit(self, self._generation)  # of a span that is not closed, and no trial: moves nothing
+            return Permit(self, self._generation)  # not closed, and no trial: its result changes nothing
         return Refusal(self._key, self._state, retry_after, reason)
 
     def _counts_locked(self, permit: Permit) -> bool:
-        """Settle the permit; whether its result is evidence, being the first one and in time."""
+        """Settle the permit. Returns whether its result is evidence: the first one, and in time."""
         if permit._is_settled:
             return False
         permit._is_settled = True
         if permit is self._trial:
             self._trial = None
             is_in_time = self._clock() < self._lease_ends_at
-        else:  # a trial whose place is another's by now is late, though its generation may go on
+        else:  # a trial that another one has replaced is late, though its generation may still be current
             is_in_time = permit._generation == self._generation and not permit.is_trial
         if not is_in_time:
             self._late += 1
@@ -349,7 +348,7 @@ class CircuitBreaker:
     def _move_locked(
         self, new: CircuitBreakerState, reason: str, now: float, *, is_isolated: bool = False
     ) -> StateChange:
-        """The only place where the state changes: a new generation begins."""
+        """Change the state and begin a new generation. Nothing else changes the state."""
         old, self._state = self._state, new
         self._generation += 1
         self.free_pass = self._generation if new is _CLOSED else None
@@ -368,7 +367,7 @@ class CircuitBreaker:
 
     def _successes_locked(self) -> int:
         total = self._successes + next(self._unlocked_successes)
-        self._successes -= 1  # to read the iterator is to advance it
+        self._successes -= 1  # reading the iterator advanced it
         return total
 
     def _retry_after_locked(self, now: float) -> float | None:
@@ -380,6 +379,6 @@ class CircuitBreaker:
             return None
         return 0.0
 
-    def _tell(self, change: StateChange) -> None:
+    def _notify(self, change: StateChange) -> None:
         if self._on_change is not None:
             self._on_change(change)

@@ -1,6 +1,6 @@
-"""What a circuit breaker is set to, the states it goes through, and what it tells of them.
+"""The settings and states of a circuit breaker, and the records that it reports.
 
-Plain records: the machine is in `core.machines.circuit_breaker`.
+Plain records; the machine is in `core.machines.circuit_breaker`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ __all__ = [
 
 
 class CircuitBreakerState(str, Enum):
-    """Where the switch stands. The value is the label in metrics, logs and health reports."""
+    """The state of a circuit. The value is the label in metrics, logs and health reports."""
 
     CLOSED = "closed"  # calls pass, failures in a row are counted
-    OPEN = "open"  # calls are refused until the recovery time is over, or until `reset()`
+    OPEN = "open"  # calls are refused until the recovery time has passed, or until `reset()`
     HALF_OPEN = "half_open"  # one trial at a time passes, all others are refused
 
-    def __str__(self) -> str:  # the same text on every Python: 3.12 changed what format() says
+    def __str__(self) -> str:  # the same text on every Python: 3.12 changed format()
         return str(self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreakerSettings:
-    """When a circuit opens and how it comes back. Durations are seconds.
+    """When a circuit opens and how it closes again. Durations are seconds.
 
     failure_threshold: failures in a row that open the circuit, 1 or more.
-    recovery_timeout: seconds from the opening until a trial may pass, above 0.
+    recovery_timeout: seconds that the circuit is open before a trial call may pass, above 0.
     success_threshold: successful trials in a row that close the circuit, 1 or more.
-    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; closing forgets it.
-    max_recovery_timeout: what that growth stops at. Matters only when `recovery_multiplier` is above 1,
-        and must then not be below `recovery_timeout`.
-    recovery_jitter: 0 to 1. An open span is stretched, never shortened, by up to this fraction of
-        itself (also beyond `max_recovery_timeout`), so that many clients do not return in step.
-    trial_lease: seconds after which the place of a trial that did not settle is free again. Keep it
+    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; reset when the circuit closes.
+    max_recovery_timeout: the limit of that growth. Used only when `recovery_multiplier` is above 1, and must
+        then not be below `recovery_timeout`.
+    recovery_jitter: 0 to 1. An open span is prolonged, never shortened, by up to this fraction at random
+        (also beyond `max_recovery_timeout`), so that many clients do not return at the same instant.
+    trial_lease: seconds after which a trial that was not settled no longer blocks the next one. Keep it
         above the attempt timeout: the result of a trial that outlives its lease is not used.
-    metrics_only: count, change state and tell of it, but refuse nobody (to watch before trusting).
+    metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
@@ -76,7 +76,7 @@ class CircuitBreakerSettings:
             )
 
     def next_recovery_timeout(self, recovery: float) -> float:
-        """The recovery time after one more failed trial, in seconds; `recovery` is the one before.
+        """The recovery time after one more failed trial, in seconds; `recovery` is the previous one.
 
             next_recovery_timeout(r) = min(r * recovery_multiplier, max(max_recovery_timeout, recovery_timeout))
 
@@ -104,10 +104,10 @@ class CircuitBreakerSettings:
 
 
 class Refusal(NamedTuple):
-    """The answer to a caller who may not call now.
+    """Why a call may not be made now.
 
     key, state: of the circuit that refused.
-    retry_after: seconds until a trial may pass; None when nobody knows (isolated, or a trial in progress).
+    retry_after: seconds until a trial may pass; None when unknown (isolated, or a trial in progress).
     reason: "open", "isolated" or "trial in progress".
     """
 
@@ -118,11 +118,11 @@ class Refusal(NamedTuple):
 
 
 class StateChange(NamedTuple):
-    """What `on_change` is told. `old` equals `new` only when an open circuit is isolated.
+    """A change of state, as `on_change` gets it. `old` equals `new` only when an open circuit is isolated.
 
     reason: for people, such as "5 consecutive failures".
     at: the instant of the change, by the breaker's clock.
-    generation: the number of the span that begins; it puts the changes of one circuit in order.
+    generation: the number of the span that begins; it orders the changes of one circuit.
     open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
     """
 
@@ -140,9 +140,9 @@ class CircuitBreakerSnapshot:
     """A breaker at one instant, for health reports and metrics.
 
     consecutive_failures: failures in a row while closed; when not closed, those that opened it.
-    trial_successes: successful trials of this half-open span.
+    trial_successes: successful trials in this half-open span.
     successes, failures, abandoned, late, refused: totals since the breaker was made; `reset()` keeps
-        them. Every settled permit is in exactly one of the first four.
+        them. Each settled permit is counted in exactly one of the first four.
     opened_at: when the circuit last left CLOSED or was opened again; None while closed.
     retry_after: see `CircuitBreaker.retry_after`.
     """

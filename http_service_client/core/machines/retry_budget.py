@@ -1,18 +1,18 @@
-"""A retry budget: when much fails, retries stop before they become the load.
+"""A retry budget: when many calls fail, retries stop before they become the load.
 
 Theory (Finagle's `RetryBudget`; *Site Reliability Engineering*, chapter 21). A client that tries three
-times triples the load on a server that fails everything, at the worst moment. So retries are paid for
-by calls. Over the last `window` seconds
+times triples the load on a server that fails everything, at the worst moment. So calls pay for
+retries. Over the last `window` seconds
 
     allowed = ratio * calls + min_per_second * window
     balance = max(0, floor(allowed) - retries)
 
-The share `ratio` bounds the extra load, and `min_per_second` lets a client that seldom calls retry at
-all. The window is a ring of ten buckets, so it is exact to a tenth of itself: what happened is
-forgotten between 9/10 and 10/10 of `window` later. Its memory does not depend on the traffic.
+The share `ratio` bounds the extra load, and `min_per_second` lets a client with few calls retry
+at all. The window is a ring of ten buckets, so it is exact to a tenth: an event is forgotten between 9/10 and
+10/10 of `window` later. Memory does not depend on the traffic.
 
-The budget does not wait. It is asked before the wait for a retry, so that a refusal comes at once; what
-was withdrawn is held through the wait and given back if the retry is not made after all.
+The budget never waits. A retry is withdrawn before its wait, so that a refusal comes at once. It is held during
+the wait and refunded if the retry is not made after all.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _BUCKETS = 10
 class RetryBudgetSettings:
     """How much may be retried.
 
-    ratio: retries a call, 0 or more; 0.2 is one retry for five calls.
-    min_per_second: retries a second that are free, 0 or more.
+    ratio: retries per call, 0 or more; 0.2 is one retry for five calls.
+    min_per_second: free retries per second, 0 or more.
     window: seconds that the budget looks back, 1 to 3600.
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
@@ -51,7 +51,7 @@ class RetryBudgetSettings:
         check_number("window", self.window, least=1, most=3600, unit="of seconds ")
 
     def allowed(self, calls: int) -> int:
-        """The retries allowed beside so many calls in the window.
+        """The retries allowed for this many calls in the window.
 
             allowed = floor(ratio * calls + min_per_second * window)
 
@@ -60,12 +60,12 @@ class RetryBudgetSettings:
         >>> RetryBudgetSettings(ratio=0.29, min_per_second=0.0).allowed(100)
         29
         """
-        # 0.29 * 100 is 28.999999999999996 in binary: a billionth makes good for that.
+        # 0.29 * 100 is 28.999999999999996 in binary floating point: adding a billionth corrects it.
         return math.floor(self.ratio * calls + self.min_per_second * self.window + 1e-9)
 
 
 class Withdrawal:
-    """One retry, paid for. Let go of it when the retry is sent; `refund()` it when it is not."""
+    """One retry, paid for. `refund()` it when the retry is not sent."""
 
     __slots__ = ("_bucket", "_budget", "_is_refunded")
 
@@ -75,7 +75,7 @@ class Withdrawal:
         self._is_refunded = False
 
     def refund(self) -> None:
-        """Give the retry back, once; more is ignored. What the window has forgotten stays forgotten."""
+        """Return the retry to the budget. A second time does nothing, as does a retry older than the window."""
         self._budget._refund(self)
 
 
@@ -83,8 +83,8 @@ class RetryBudget:
     """The budget of one key. Count each call, and withdraw before each retry or hedge.
 
     settings: see `RetryBudgetSettings`.
-    clock: seconds, monotonic; called with the lock held. A clock that steps back gives nothing: time
-        stands still for that moment, and goes on from there.
+    clock: seconds, monotonic; called with the lock held. A clock that steps back frees nothing: time
+        stands still for that moment and goes on from there.
     lock: makes the budget safe among threads.
     """
 
@@ -97,20 +97,20 @@ class RetryBudget:
         self._clock = clock
         self._lock = lock
         self._tick = self._tick_now()
-        self._bucket = 0  # counts the buckets begun so far; its place in the ring is this modulo the size
+        self._bucket = 0  # the number of buckets begun; modulo the ring's size, the index of the current one
         self._calls = [0] * _BUCKETS
         self._retries = [0] * _BUCKETS
 
     def record_call(self) -> None:
-        """A call begins. Its retries and hedges are not calls."""
+        """Count a call that begins. Its retries and hedges are not calls."""
         with self._lock:
             tick = math.floor(self._clock() * _BUCKETS / self._settings.window)
-            if tick != self._tick:  # most calls come in the tick of the one before
+            if tick != self._tick:  # most calls come in the same tick as the one before
                 self._advance_locked(tick)
             self._calls[self._bucket % _BUCKETS] += 1
 
     def try_withdraw(self) -> Withdrawal | None:
-        """Leave for one retry, or None when the budget is used up."""
+        """Withdraw one retry; None when the budget is spent."""
         with self._lock:
             if self._balance_locked() < 1:
                 return None
@@ -119,7 +119,7 @@ class RetryBudget:
 
     @property
     def balance(self) -> int:
-        """The retries that could be withdrawn now, 0 or more."""
+        """How many retries could be withdrawn now, 0 or more."""
         with self._lock:
             return self._balance_locked()
 
@@ -139,9 +139,9 @@ class RetryBudget:
                 self._retries[withdrawal._bucket % _BUCKETS] -= 1
 
     def _advance_locked(self, tick: int) -> None:
-        """Begin the buckets that are due, forgetting what they held a window ago."""
+        """Begin the buckets that are due, clearing what they held one window ago."""
         before, self._tick = self._tick, tick
-        for _ in range(min(tick - before, _BUCKETS)):  # of a clock that stepped back, none
+        for _ in range(min(tick - before, _BUCKETS)):  # none when the clock stepped back
             self._bucket += 1
             self._calls[self._bucket % _BUCKETS] = self._retries[self._bucket % _BUCKETS] = 0
 

@@ -1,8 +1,7 @@
-"""What is worth a retry: predicates over what an attempt came to.
+"""Which outcomes are worth a retry.
 
-A condition is asked about any of: an `HttpResponse`, a `Failure` (from the client's layers), or, around
-a guarded function, an exception or a returned value. Worth a retry is not the same as safe to
-repeat; see `core.layers.retry`.
+A condition judges an `HttpResponse`, a `Failure` (from the client's layers) or, around a guarded function, an
+exception or a returned value. Worth a retry is not the same as safe to repeat: see `core.layers.retry`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
-_JUDGED = (HttpResponse, Failure, BaseException)  # anything else is for predicates alone
+_JUDGED = (HttpResponse, Failure, BaseException)  # only predicates judge anything else
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -27,12 +26,12 @@ ErrorTypes = tuple[type[BaseException], ...]
 class RetryCondition:
     """One reason to retry. Made by the `on_…` constructors.
 
-    description: how the condition reads in messages.
-    statuses: response status codes that it holds for.
-    errors: error types that it holds for, subclasses included; but never a certificate that is not to be
-        trusted, which is a `ConnectionError` too, nor an address that the egress policy refuses: trying
-        again would only ask to be fooled.
-    predicate: asked about a response or a returned value, or None.
+    description: the condition's text in messages.
+    statuses: the response status codes for which it holds.
+    errors: the error types for which it holds, subclasses included. It never holds for a certificate that
+        could not be verified, though that is a `ConnectionError`, nor for an address that the egress policy
+        refuses: an attacker could cause both, and would gain another try.
+    predicate: judges a response or a returned value; or None.
     """
 
     description: str
@@ -59,7 +58,7 @@ class RetryCondition:
 
     @classmethod
     def on_exceptions(cls, exceptions: Iterable[type[BaseException]]) -> RetryCondition:
-        """Errors of one of these types, or caused by one."""
+        """Errors of one of these types, or caused by one of them."""
         types = _listed(exceptions, "on_exceptions takes a list of exception classes")
         for item in types:
             if not (isinstance(item, type) and issubclass(item, BaseException)):
@@ -71,42 +70,42 @@ class RetryCondition:
         """Responses, or values returned by a guarded function, for which the predicate is true."""
         if not callable(predicate):
             raise ConfigurationError(f"on_result takes a function of one argument, not {predicate!r}")
-        return cls("a result that asks for it", predicate=predicate)
+        return cls("the result", predicate=predicate)
 
     def holds_for(self, outcome: object) -> bool:
         """Whether this outcome is worth a retry."""
         if self.predicate is None and not isinstance(outcome, _JUDGED):
             return False
         if isinstance(outcome, HttpResponse):
-            return outcome.status_code in self.statuses or self._is_asked_for(outcome)
+            return outcome.status_code in self.statuses or self._accepts(outcome)
         if isinstance(outcome, Failure):
-            return self._names(outcome.error_type, outcome.cause)
+            return self._matches(outcome.error_type, outcome.cause)
         if isinstance(outcome, BaseException):
-            return self._names(type(outcome), outcome.__cause__)
-        return self._is_asked_for(outcome)
+            return self._matches(type(outcome), outcome.__cause__)
+        return self._accepts(outcome)
 
-    def _is_asked_for(self, result: object) -> bool:
+    def _accepts(self, result: object) -> bool:
         return self.predicate is not None and bool(self.predicate(result))
 
-    def _names(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
+    def _matches(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
         if issubclass(error_type, (TlsVerificationError, EgressRefusedError)):
             return False
-        if cause is not None and self._names(type(cause)):
+        if cause is not None and self._matches(type(cause)):
             return True
         return issubclass(error_type, self.errors) or (
             TimeoutError in self.errors and _is_timeout(error_type)
         )
 
 
-def _listed(given: Any, wanted: str) -> tuple[Any, ...]:
+def _listed(given: Any, expected: str) -> tuple[Any, ...]:
     if isinstance(given, (str, bytes, type)) or not isinstance(given, Iterable):
         shown = given.__name__ if isinstance(given, type) else repr(given)
-        raise ConfigurationError(f"{wanted}, not {shown}; write [{shown}] for one")
+        raise ConfigurationError(f"{expected}, not {shown}; write [{shown}] for one")
     return tuple(given)
 
 
 def _is_timeout(error_type: type[BaseException]) -> bool:
-    # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests always has.
+    # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests has one everywhere.
     return any(base.__name__ in ("TimeoutError", "Timeout") for base in error_type.__mro__)
 
 

@@ -16,13 +16,13 @@ __all__ = ["RetrySettings"]
 
 @dataclass(frozen=True)
 class RetrySettings:
-    """How often, how long, and for what.
+    """How often to retry, after which waits, and for which outcomes.
 
     max_attempts: attempts in all, the first one included (>= 1).
     backoff_strategy: the waits between attempts.
-    retry_conditions: what is worth a retry; one that holds is enough. None: transport errors but a TLS
-        verification failure, and statuses 408, 425, 429, 500, 502, 503, 504.
-    nested: retry even inside another retry policy's attempt (which multiplies the attempts).
+    retry_conditions: an outcome for which any of them holds is worth a retry. None: transport errors except TLS
+        verification, and statuses 408, 425, 429, 500, 502, 503, 504.
+    nested: retry even when an enclosing retry policy does (which multiplies the attempts).
 
     Raises ConfigurationError for anything else.
     """
@@ -51,26 +51,26 @@ class RetrySettings:
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
     def is_worth_it(self, outcome: object) -> bool:
-        """Whether some condition holds."""
+        """Whether a condition holds for this outcome."""
         if isinstance(outcome, HttpResponse):
             if outcome.status_code in self._statuses:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
             return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
-        # Asked of every attempt that went well: of most settings, this is an empty tuple.
+        # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
         return bool(self._judges) and any(condition.holds_for(outcome) for condition in self._judges)
 
     @cached_property
     def _statuses(self) -> frozenset[int]:
-        """The statuses for which some condition holds, whatever else there is to a response."""
+        """The statuses that suffice for a condition to hold, whatever else the response has."""
         conditions = self.retry_conditions or ()
         return frozenset[int]().union(*(c.statuses for c in conditions if type(c) is RetryCondition))
 
     @cached_property
     def _judges(self) -> tuple[RetryCondition, ...]:
-        """The conditions that look at more than the status of a response, or at what a function returned.
+        """The conditions that judge more than a response's status, or what a function returned.
 
-        One of a user's own class is asked in any case: it may hold for less than its statuses, too.
+        A condition of a user's own class is always asked: it may hold for fewer responses than its statuses say.
         """
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)

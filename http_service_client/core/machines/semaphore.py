@@ -1,17 +1,17 @@
-"""A limit on how much happens at once: so many permits, and a fair queue for them.
+"""A fair semaphore: a limit on how much happens at once, with a first-in, first-out queue.
 
-Theory. Places are held, not rented: each is either free, or in the hands of one holder. A free place goes to
-who comes (`try_acquire`); one that is given back (`release`) goes straight to the first in the queue, without being
-free in between, so that nobody can slip past the waiting. Who waits has a ticket, which goes through
+Theory. A permit is either free or held by one holder. A caller that comes while one is free takes it
+(`try_acquire`). A permit that is released goes straight to the first waiter in the queue and is never free in
+between, so that nobody can overtake the queue. A waiter goes through these stages,
 
     waiting → granted → released        waiting → released        (and never back)
 
-under the lock, in one step each. That is what decides the race between a grant and a cancel: whichever
-takes the lock first. If the grant does, the cancelling `release()` finds a granted ticket and passes the
-place on; if the cancel does, the ticket has left the queue before anything could be granted to it.
+each change in one step under the lock. So the lock decides the race between a grant and a cancellation. If the
+grant comes first, the cancelling `release()` finds a granted waiter and passes its permit on; if the cancellation
+comes first, the waiter has left the queue before it could be granted anything.
 
-Who waits, and how, is not known here: a ticket calls `on_grant`, where a thread sets an event there, a task
-wakes its loop, a simulator schedules a plan. So threads and the tasks of many loops share one limit.
+The semaphore does not know how a waiter waits. It calls `on_grant`: a thread sets an event there, a task wakes
+its loop, a simulator schedules a plan. So threads and the tasks of many loops share one semaphore.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = ["FairSemaphore", "Waiter"]
 
 class _Stage(Enum):
     WAITING = "waiting"  # in the queue
-    GRANTED = "granted"  # holds a place
-    RELEASED = "released"  # neither, for good
+    GRANTED = "granted"  # holds a permit
+    RELEASED = "released"  # neither, permanently
 
 
-_WAITING, _GRANTED, _RELEASED = _Stage  # looking up a member costs 50 ns, on a path that is counted in them
+_WAITING, _GRANTED, _RELEASED = _Stage  # enum attribute access is slow (50 ns)
 
 
 class Waiter:
-    """A claim to one place. Whoever requested it releases it, granted or not, once done."""
+    """A claim to one permit. The caller that requested it releases it when done, granted or not."""
 
     __slots__ = ("_limit", "_on_grant", "_stage")
 
@@ -50,13 +50,13 @@ class Waiter:
 
     @property
     def is_granted(self) -> bool:
-        """Whether it holds a place now."""
+        """Whether it holds a permit now."""
         return self._stage is _GRANTED
 
     def notify(self, on_grant: Callable[[], object]) -> None:
-        """Have `on_grant` called once the place is granted: at once if it is, never if it was released.
+        """Have `on_grant` called when the permit is granted: now if it has been, never if it was released.
 
-        It takes the place of the one given before. See `FairSemaphore.acquire_later` for when and where it is called.
+        It replaces the function given before. `FairSemaphore.acquire_later` says when and where it is called.
         """
         with self._limit._lock:
             if self._stage is _WAITING:
@@ -66,23 +66,23 @@ class Waiter:
             on_grant()
 
     def release(self) -> None:
-        """Give the place to the next in the queue, or release the queue. More than once is once."""
+        """Pass the permit to the next in the queue, or leave the queue. A second time does nothing."""
         next_waiter = self._limit._release(self)
         if next_waiter is not None:
             next_waiter._wake_waiter()
 
     def _wake_waiter(self) -> None:
-        """Tell the waiter of its grant; a place whose new owner is beyond reach goes on to the next."""
+        """Notify the waiter of its grant. If it cannot be reached, its permit goes to the next one."""
         next_waiter: Waiter | None = self
-        while next_waiter is not None:  # no recursion: a thousand may have died with their loop
+        while next_waiter is not None:  # no recursion: a thousand may have gone with their loop
             on_grant, next_waiter._on_grant = next_waiter._on_grant, None
             try:
                 if on_grant is not None:
                     on_grant()
                 return
             except Exception:
-                # The waiter is beyond reach: its event loop is closed, say. The error is none of the releaser's
-                # making or business. The place must not be lost with the waiter: it goes to the next.
+                # The waiter cannot be reached: its event loop is closed, say. The releasing caller did not cause
+                # the error and cannot mend it. The permit must not be lost: it goes to the next waiter.
                 next_waiter = self._limit._release(next_waiter)
 
     def __repr__(self) -> str:
@@ -90,10 +90,10 @@ class Waiter:
 
 
 class FairSemaphore:
-    """At most `capacity` permits held at once; the rest wait, first come, first served.
+    """At most `capacity` permits are held at once. Further callers wait, first come, first served.
 
-    capacity: permits, 1 or more; anything else is a `ConfigurationError`.
-    lock: makes the limit safe among threads. It is never held while a waiter is told.
+    capacity: 1 or more; anything else is a `ConfigurationError`.
+    lock: makes it safe among threads. It is never held while a waiter is notified.
     """
 
     __slots__ = ("_capacity", "_in_use", "_lock", "_queue")
@@ -103,20 +103,20 @@ class FairSemaphore:
         self._capacity = capacity
         self._lock = lock
         self._in_use = 0
-        # An ordered set: a waiter leaves from the middle at no cost, and leaves nothing behind. (A deque
-        # would have to search; a plain dict grows slow when its front is taken away again and again.)
+        # An ordered set: a waiter can leave from the middle in constant time. (A deque would have to search; a
+        # plain dict becomes slow when its first item is removed again and again.)
         self._queue: OrderedDict[Waiter, None] = OrderedDict()
 
     def try_acquire(self) -> bool:
-        """Take a place if one is free, without a ticket. Whoever has it calls `release()`, once."""
+        """Take a permit if one is free. The caller that got one calls `release()`, once."""
         with self._lock:
-            if self._in_use < self._capacity:  # then nobody waits: permits freed go to the queue first
+            if self._in_use < self._capacity:  # then nobody waits: released permits go to the queue first
                 self._in_use += 1
                 return True
             return False
 
     def release(self) -> None:
-        """Give back the place of a `try_acquire`: to the first in the queue, or it is free."""
+        """Release the permit of a `try_acquire`: to the first in the queue, if there is one."""
         with self._lock:
             if not self._queue:
                 if self._in_use:  # see `reset_after_fork`
@@ -126,42 +126,42 @@ class FairSemaphore:
         next_waiter._wake_waiter()
 
     def acquire_later(self, on_grant: Callable[[], object] | None = None) -> Waiter:
-        """A ticket that is granted at once if a place is free, and waits in the queue otherwise.
+        """A waiter that is granted a permit at once if one is free, and otherwise waits in the queue.
 
-        on_grant: called once, when a ticket that had to wait is granted, by the thread that released the
-            place; that may be before `acquire_later` returns. It should wake the waiter and do no more. If it
-            raises, the waiter counts as gone, and the place goes to the next. None: whoever asked looks
-            at `is_granted`, or calls `Waiter.notify` once it holds the ticket.
+        on_grant: called once, when a waiter that had to wait is granted, by the thread that released the
+            permit; that may be before `acquire_later` returns. It should wake the waiter and do no more. If it
+            raises, the waiter counts as gone, and the permit goes to the next one. None: the caller looks at
+            `is_granted`, or calls `Waiter.notify` later.
 
-        To try without waiting, `release()` a ticket that is not granted.
+        To try without waiting, `release()` a waiter that is not granted.
         """
         with self._lock:
             if self._in_use < self._capacity:
                 self._in_use += 1
                 return Waiter(self, _GRANTED)
-            ticket = Waiter(self, _WAITING, on_grant)
-            self._queue[ticket] = None
-            return ticket
+            waiter = Waiter(self, _WAITING, on_grant)
+            self._queue[waiter] = None
+            return waiter
 
     @property
     def capacity(self) -> int:
-        """Places in all."""
+        """The number of permits."""
         return self._capacity
 
     @property
     def in_use(self) -> int:
-        """Places held."""
+        """The number of permits held."""
         return self._in_use
 
     @property
     def waiting(self) -> int:
-        """Tickets in the queue."""
+        """The number of waiters in the queue."""
         return len(self._queue)
 
     def reset_after_fork(self) -> None:
-        """Free every place and forget the queue: for a forked child, where who held them does not exist.
+        """Free every permit and clear the queue: for a forked child, where their holders do not exist.
 
-        What the child inherited, such as an open stream, may still give its place back: that is free already.
+        Objects that the child inherited, such as an open stream, may still release a permit: it is free already.
         """
         with self._lock:
             self._in_use = 0
@@ -170,18 +170,18 @@ class FairSemaphore:
     def __repr__(self) -> str:
         return f"<FairSemaphore {self._in_use} of {self._capacity} in use, {len(self._queue)} waiting>"
 
-    def _release(self, ticket: Waiter) -> Waiter | None:
-        """Take the ticket out; the one that now has its place, and must be told."""
-        # ticket                      effect
+    def _release(self, waiter: Waiter) -> Waiter | None:
+        """Remove the waiter. Returns the one that now has its permit and must be notified."""
+        # waiter                      effect
         # released                    none
         # waiting                     leaves the queue
-        # granted, somebody waits     its place goes to the first in the queue
-        # granted, nobody waits       its place is free
+        # granted, others wait        its permit goes to the first in the queue
+        # granted, nobody waits       its permit is free
         with self._lock:
-            stage, ticket._stage = ticket._stage, _RELEASED
+            stage, waiter._stage = waiter._stage, _RELEASED
             if stage is _WAITING:
-                del self._queue[ticket]
-                ticket._on_grant = None  # it holds the waiter's frame
+                del self._queue[waiter]
+                waiter._on_grant = None  # it holds the frame of the caller that waits
             elif stage is _GRANTED:
                 if self._queue:
                     return self._next_waiter_locked()
@@ -190,7 +190,7 @@ class FairSemaphore:
         return None
 
     def _next_waiter_locked(self) -> Waiter:
-        """The first in the queue, which holds the place from now on, and must be told."""
+        """The first in the queue, which holds the permit from now on and must be notified."""
         next_waiter, _ = self._queue.popitem(last=False)
         next_waiter._stage = _GRANTED
         return next_waiter

@@ -1,6 +1,6 @@
-"""The Authorization header from what the user passes as auth= (RFC 7617 Basic, RFC 6750 Bearer).
+"""The Authorization header, built from auth= (RFC 7617 Basic, RFC 6750 Bearer).
 
-No value is ever shown in an error: it is the secret.
+Errors never show the value: it is the secret.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from ...errors import InvalidRequestError
 
 __all__ = ["authorization", "basic", "bearer"]
 
-_CONTROL = re.compile(
-    rb"[\x00-\x1f\x7f]"
-).search  # user-id and password hold no control characters (RFC 7617 2)
+# A user-id and a password have no control characters (RFC 7617 2).
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]").search
 # Wider than b64token (RFC 6750 2.1): tokens such as "1|abc" are in use.
 _TOKEN = re.compile(r"[!-~]+").fullmatch
 
@@ -45,7 +44,7 @@ def bearer(token: str) -> str:
 
 
 def authorization(auth: object) -> str | None:
-    """The header value for auth=: (user, password) is Basic, text is a Bearer token, None is None."""
+    """The header value for auth=: Basic for (user, password), Bearer for text, None for None."""
     if auth is None:
         return None
     if isinstance(auth, str):

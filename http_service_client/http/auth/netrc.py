@@ -1,13 +1,13 @@
-"""Logins by host from a .netrc file, as ftp, curl and Python's own `netrc` read it.
+"""Logins by host from a .netrc file, parsed as ftp, curl and Python's own `netrc` do.
 
     machine example.com login joe password "two words"    # one line or many, in any order
     default login anonymous password guest
 
-White space parts the tokens. One that starts with a double quote goes to the next; a backslash takes the
-next character as it is, inside of quotes and outside (so BSD's ruserpass and Python 3.11 on). A comment
-is a ``#`` where a keyword could stand, to the end of the line. ``account`` is read over, and so is a
-``macdef`` up to an empty line. The first entry of a host counts. `netrc` of the standard library is not
-used: it opens the file itself, and before Python 3.11 it fails on common passwords.
+White space separates the tokens. A token that starts with a double quote extends to the next one. A
+backslash escapes the next character, inside quotes and outside (as in BSD's ruserpass and in Python since
+3.11). A comment starts with a ``#`` where a keyword could stand and ends with the line. ``account`` is
+ignored, and so is a ``macdef`` up to an empty line. The first entry of a host counts. The `netrc` of the
+standard library is not used: it opens the file itself, and before Python 3.11 it fails on common passwords.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _Login = tuple[str, str]
 class NetrcEntries:
     """The logins of a netrc file. Their passwords stay out of the repr.
 
-    machines: (login, password) by lower-case host name; None for an entry that has neither, which says
-        that there is none for this host, not even the default. default: for every other host, or None.
+    machines: (login, password) by lower-case host name. None for an entry that has neither: such a host has
+        no login, not even the default one. default: for every other host, or None.
     """
 
     machines: dict[str, _Login | None] = field(default_factory=dict, repr=False)
     default: _Login | None = field(default=None, repr=False)
 
     def find(self, host: str) -> _Login | None:
-        """The login and password for a host (a name, or an address without brackets); None for none.
+        """The (login, password) for a host (a name, or an address without brackets), or None.
 
-        What an entry leaves out is "". The port does not matter: netrc knows none.
+        A login or password that an entry leaves out is "". netrc has no ports.
         """
         return self.machines.get(_host_key(host), self.default)
 
@@ -53,7 +53,7 @@ class NetrcEntries:
 
 
 def parse_netrc(text: str) -> NetrcEntries:
-    """Read the text of a netrc file. Raises ConfigurationError that names the line, and never its content.
+    """Parse the text of a netrc file. Raises a ConfigurationError that names the line but not its content.
 
     >>> parse_netrc("machine example.com login joe password hush").find("Example.com")
     ('joe', 'hush')
@@ -74,7 +74,7 @@ def parse_netrc(text: str) -> NetrcEntries:
 
 
 def _read_login(tokens: _Tokens) -> _Login | None:
-    """The pairs after ``machine name`` or ``default``; the last of a kind counts."""
+    """The pairs after ``machine name`` or ``default``; the last of each kind counts."""
     found: dict[str, str] = {}
     while (keyword := tokens.keyword(_LOGIN_KEYWORDS)) is not None:
         found[_LOGIN_KEYWORDS[keyword]] = tokens.value(keyword)
@@ -95,7 +95,7 @@ class _Tokens:
         self._at = 0
 
     def keyword(self, among: dict[str, str] | None = None) -> str | None:
-        """The next token where a keyword stands; None at the end, or when it is not `among` those."""
+        """The next token if it is a keyword `among` those given, else None; comments are skipped."""
         self._skip(_BLANK)
         while self._text.startswith("#", self._at):
             self._skip(_TO_LINE_END)
@@ -108,7 +108,7 @@ class _Tokens:
         return token
 
     def value(self, keyword: str) -> str:
-        """The next token, which the keyword needs."""
+        """The next token, which is the value of the keyword."""
         end = self._at
         self._skip(_BLANK)
         token = self._next()
@@ -118,17 +118,17 @@ class _Tokens:
         return token
 
     def skip_macro(self) -> None:
-        """Pass over a macro: its name, and all lines up to an empty one."""
+        """Skip a macro: its name, and all lines up to an empty one."""
         self._skip(_TO_EMPTY_LINE)
 
     def error(self, problem: str) -> ConfigurationError:
-        # What stands there may be a piece of a password.
+        # The text of the line may be part of a password, so it is not shown.
         line = self._text.count("\n", 0, self._at) + 1
         return ConfigurationError(f"the netrc file is wrong in line {line}: {problem}")
 
     def _skip(self, pattern: re.Pattern[str]) -> None:
         match = pattern.match(self._text, self._at)
-        assert match is not None  # each of these patterns matches nothing at all, too
+        assert match is not None  # each of these patterns matches the empty text too
         self._at = match.end()
 
     def _next(self) -> str | None:
@@ -136,7 +136,7 @@ class _Tokens:
             return None
         match = _TOKEN.match(self._text, self._at)
         if match is None:
-            raise self.error("a quoted token has no end, or a backslash stands last")
+            raise self.error("a quoted token is not closed, or the file ends with a backslash")
         self._at = match.end()
         token = match.group()
         return _ESCAPE.sub(r"\1", token[1:-1] if token[0] == '"' else token)

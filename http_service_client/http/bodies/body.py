@@ -1,11 +1,11 @@
-"""A request's body: bytes that are there, or a source to draw them from, maybe only once.
+"""A request's body: bytes in memory, or a source that yields them, possibly only once.
 
-What the layers above need to know of a body is here as plain facts: how long it is, whether it can be
-sent a second time, whether the first byte has been drawn. A retry or a 307 redirect may send a body only
-when `may_send`; a body sent empty because its source had run dry is the worst kind of success.
+The layers above need plain facts about a body: its length, whether it can be sent a second time, whether its
+first byte has been read. A retry or a 307 redirect may send a body only when `may_send` is true; a body that
+is sent empty because its source was exhausted is the worst kind of success.
 
-A file is rewound to where it stood when the RequestBody was made, and never read beyond the length that was
-declared then: a longer body is request smuggling, a shorter one a hang (RFC 9112 6.3).
+A file is rewound to its position at the time when the RequestBody was made, and never read beyond the length
+declared then: a longer body would be request smuggling, a shorter one a hang (RFC 9112 6.3).
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ READ_SIZE = 64 * 1024
 
 
 class RequestBody:
-    """The bytes of one request, and what may be done with them.
+    """The bytes of one request, or their source.
 
-    content: the whole body in memory, or None when it is drawn from a source.
-    length: in bytes, or None when unknown (sent chunked).
-    content_type: the header to send unless the user sets one; None for none.
+    content: the whole body in memory, or None when it comes from a source.
+    length: in bytes, or None when unknown (then it is sent chunked).
+    content_type: the header to send unless the user sets one, or None.
     is_replayable: it can be sent again from the start.
-    is_async: its source is an async iterable; only `async_chunks` can draw from it.
-    has_started: the first chunk was drawn. It says nothing for `content`, which is always there.
+    is_async: its source is an async iterable; only `async_chunks` can read it.
+    has_started: its first chunk was read. It has no meaning for `content`, which is always available.
     """
 
     __slots__ = ("_open", "content", "content_type", "has_started", "is_async", "is_replayable", "length")
@@ -55,7 +55,7 @@ class RequestBody:
 
     @property
     def may_send(self) -> bool:
-        """Sending it now would send the whole of it: it can be replayed, or was not touched yet."""
+        """Whether sending it now would send all of it: it is replayable, or nothing of it was read yet."""
         return self.is_replayable or not self.has_started
 
     def chunks(self) -> Iterator[bytes]:
@@ -73,7 +73,7 @@ class RequestBody:
         return _AsyncChunks(self)
 
     def _read_chunks(self) -> Iterator[bytes]:
-        # Only the first pull starts the body: an attempt that dies while connecting has drawn nothing.
+        # Only the first read starts the body: an attempt that fails to connect has read nothing.
         self._check_may_send()
         self.has_started = True
         if self._open is None:
@@ -88,7 +88,7 @@ class RequestBody:
         if not self.may_send:
             raise InvalidRequestError(
                 "the body was sent before and cannot be replayed; pass bytes, a seekable file, "
-                "or an iterable that starts anew each time"
+                "or an iterable that starts over each time"
             )
 
     def __repr__(self) -> str:
@@ -97,7 +97,7 @@ class RequestBody:
 
 
 class _AsyncChunks:
-    """Draws a body under `async for`. A class and no generator: dropped half-way, it needs no closing."""
+    """Reads a body under `async for`. Not a generator, so that one dropped half-way needs no closing."""
 
     __slots__ = ("_async_source", "_body", "_sync_source")
 
@@ -131,9 +131,9 @@ EMPTY = RequestBody(b"")
 
 
 def stream_body(source: object, where: str) -> RequestBody:
-    """A RequestBody that draws from a file, an iterator, an iterable or an async iterable.
+    """A RequestBody that reads from a file, an iterator, an iterable or an async iterable.
 
-    where: what the user calls it ("data", "content"), for the error message.
+    where: the name of the argument ("data", "content"), for the error message.
     """
     if isinstance(source, AsyncIterable):
         is_fresh = source.__aiter__() is not source
@@ -141,7 +141,7 @@ def stream_body(source: object, where: str) -> RequestBody:
     if hasattr(source, "read"):
         return _file_body(source, where)
     if isinstance(source, Iterable) and not isinstance(source, (str, bytes, set, frozenset)):
-        # An iterator is its own iterator, and runs dry; anything else starts anew each time.
+        # An iterator is its own iterator and can be exhausted; any other iterable starts over each time.
         return RequestBody(open_source=source.__iter__, is_replayable=iter(source) is not source)
     if isinstance(source, os.PathLike):
         raise InvalidRequestError(f"{where} is a path; pass the file itself: open({str(source)!r}, 'rb')")

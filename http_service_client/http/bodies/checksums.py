@@ -1,7 +1,7 @@
 """The checksum that a download must have: ``sha256:`` and the digest in hexadecimal.
 
-As release pages and lock files write it. md5 and sha1 are known since many a page offers nothing else;
-they tell a damaged file, and not a forged one.
+Release pages and lock files write it so. md5 and sha1 are accepted because many pages offer nothing else;
+they reveal a damaged file, but not a forged one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Checksum(NamedTuple):
     digest: str
 
     def new_hash(self) -> hashlib._Hash:
-        """What to feed the bytes to; the file is right when its `hexdigest()` is `digest`."""
+        """A new hash object for the bytes; the file is correct when its `hexdigest()` equals `digest`."""
         return hashlib.new(self.algorithm, usedforsecurity=False)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ class Checksum(NamedTuple):
 
 
 def parse_checksum(text: str) -> Checksum:
-    """Read ``algorithm:digest``, without regard to case; ``SHA-256`` is sha256. Raises InvalidRequestError.
+    """Parse ``algorithm:digest``, ignoring case; ``SHA-256`` is sha256. Raises InvalidRequestError.
 
     >>> parse_checksum("MD5:D41D8CD98F00B204E9800998ECF8427E")
     Checksum(algorithm='md5', digest='d41d8cd98f00b204e9800998ecf8427e')

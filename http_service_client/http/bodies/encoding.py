@@ -1,13 +1,13 @@
-"""From what the user passes (json, data, files, content) to the one RequestBody that is sent.
+"""From the arguments (json, data, files, content) to the one RequestBody that is sent.
 
-At most one kind of body makes a request; two would have to be guessed between. The rules:
+A request has at most one kind of body; with two, the client would have to guess. The rules:
 
-    json=       any value but None       application/json, see `json_text`
+    json=       any value but None       application/json, see `json`
     data=       mapping, list of pairs   application/x-www-form-urlencoded, scalars as in a query
                 str                      text/plain in UTF-8
-                bytes, file, iterable    as it is, no content type
+                bytes, file, iterable    unchanged, no content type
     files=      (and data= as fields)    multipart/form-data, see `multipart`
-    content=    bytes, str, file, ...    as it is, no content type but for str
+    content=    bytes, str, file, ...    unchanged, no content type except for str
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .body import EMPTY, RequestBody, stream_body
 from .json import encode_json
 from .multipart import encode_multipart
 
-__all__ = ["EMPTY", "FORM", "UNSET", "RequestBody", "Unset", "encode_body", "encode_json"]
+__all__ = ["FORM", "UNSET", "RequestBody", "Unset", "encode_body"]
 
 
 class Unset(Enum):
@@ -44,7 +44,7 @@ _TEXT = "text/plain; charset=utf-8"
 
 
 def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content: Any = None) -> RequestBody:
-    """The body of a request. ``json=None`` is no body, as in requests; so are an empty `data` and `files`.
+    """The body of a request. As in requests, ``json=None`` and empty `data` and `files` mean no body.
 
     Raises InvalidRequestError when more than one kind is given, or one cannot be encoded.
     """
@@ -103,7 +103,7 @@ def _encode_raw(content: Any, where: str) -> RequestBody:
 
 
 def _joined(pieces: list[Any] | tuple[Any, ...], where: str) -> bytes:
-    # A list of text could as well be meant as form fields; a list of bytes can only be a body in pieces.
+    # A list of text could also be meant as form fields; a list of bytes can only be a body in pieces.
     for piece in pieces:
         if not isinstance(piece, (bytes, bytearray, memoryview)):
             raise InvalidRequestError(

@@ -1,18 +1,18 @@
-"""Server-sent events: text/event-stream, as it comes (WHATWG HTML 9.2.5, 9.2.6).
+"""Server-sent events: text/event-stream, decoded as it arrives (WHATWG HTML 9.2.5, 9.2.6).
 
-    line                     means
-    (empty)                  the event is complete; without any data line there is none
+    line                     meaning
+    (empty)                  the event is complete; it is dropped if it has no data line
     :anything                a comment, often sent to keep the connection alive
     data: text               a line of data; several are joined by LF
-    event: name              the event's type; "message" without one
-    id: text                 what to send as Last-Event-ID; holds for later events too; ignored with a NUL in it
-    retry: digits            how long to wait before connecting again, in milliseconds
+    event: name              the event's type; "message" by default
+    id: text                 for Last-Event-ID; also of later events without one; ignored if it has a NUL
+    retry: digits            how long to wait before reconnecting, in milliseconds
     anything else            ignored
 
-One space after the colon is not part of the value. The stream is UTF-8, whatever Content-Type says; one
-byte order mark before it is dropped, a broken byte becomes U+FFFD. An event that the stream ends in the
-midst of is dropped: nobody knows what is missing. Connecting again is decided elsewhere; what is needed
-for it stands in `last_event_id` and `retry`.
+One space after the colon is not part of the value. The stream is UTF-8, whatever Content-Type says; one byte
+order mark before it is dropped, an invalid byte becomes U+FFFD. An event that is incomplete when the stream
+ends is dropped: nobody knows what is missing. Reconnecting is decided elsewhere, by `last_event_id` and
+`retry`.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from .lines import LineDecoder
 
 __all__ = ["EventStreamDecoder", "ServerSentEvent"]
 
-# "ASCII digits only"; more than 15 are 30,000 years and no time to wait.
+# "ASCII digits only"; more than 15 of them would be a wait of 30,000 years.
 _MILLISECONDS = re.compile(r"[0-9]{1,15}").fullmatch
 
 
 class ServerSentEvent(NamedTuple):
     """One event.
 
-    event: its type. data: its lines, joined by LF. id: the last one that the stream has set, "" for none.
-    retry: milliseconds to wait before connecting again, where this event says so.
+    event: its type.  data: its lines, joined by LF.  id: the last id that the stream has set, or "".
+    retry: milliseconds to wait before reconnecting, if this event says so.
     """
 
     event: str = "message"
@@ -43,11 +43,11 @@ class ServerSentEvent(NamedTuple):
 
 
 class EventStreamDecoder:
-    """The events of one response: `feed` it as the bytes come, then `finish` it.
+    """The events of one response: `feed` it as the bytes arrive, then `finish` it.
 
-    limit: how many characters an event may have, None for any number. A stream has no end, so
-        `max_response_size` cannot bound it; this bounds what is held of it.
-    Raises DecodingError for an event that is too large, and nothing else.
+    limit: how many characters an event may have, None for any number. `max_response_size` cannot bound a
+        stream that never ends; this bounds the part of it that is in memory.
+    Raises DecodingError for an event that is too large, and no other error.
     """
 
     __slots__ = ("_data", "_event", "_id", "_last_event_id", "_limit", "_lines", "_retry", "_size", "retry")
@@ -62,15 +62,15 @@ class EventStreamDecoder:
         self._last_event_id = ""
         self._retry: int | None = None
         self.retry: int | None = None
-        """Milliseconds to wait before connecting again: the last that the stream has said, or None."""
+        """Milliseconds to wait before reconnecting: the last value of the stream, or None."""
 
     @property
     def last_event_id(self) -> str:
-        """For the Last-Event-ID header when connecting again; "" for none. Of complete events only."""
+        """The Last-Event-ID header for reconnecting, or "". Only complete events count."""
         return self._last_event_id
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that these bytes complete; maybe none yet."""
+        """The events that these bytes complete; possibly none yet."""
         events: list[ServerSentEvent] = []
         for line in self._lines.feed(data):
             if line:
@@ -81,7 +81,7 @@ class EventStreamDecoder:
         return events
 
     def finish(self) -> list[ServerSentEvent]:
-        """Say that the stream ends here. No event comes of it: one without its empty line is not complete."""
+        """The stream ends here. This completes no event: one without its empty line is incomplete."""
         self._data, self._size, self._event, self._id = [], 0, "", self._last_event_id
         return []
 

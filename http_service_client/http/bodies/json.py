@@ -1,9 +1,9 @@
-"""Python values as JSON text (RFC 8259): compact, UTF-8, and never something that is not JSON.
+"""Python values as JSON text (RFC 8259): compact, UTF-8, and always valid JSON.
 
-One encoder for both worlds. Over what `json` knows it takes what models are made of: dataclasses,
-pydantic models (by alias, as the receiver names the fields), Enums, dates, Decimal and UUID as text. What
-has no JSON form (NaN, bytes, sets) is refused, with the path to it: the encoder runs at full speed and
-only a failure is walked again to find the place. Values are not shown, since they may be secrets.
+Beyond the types of `json` it takes those that models are made of: dataclasses, pydantic models (by alias, the
+receiver's name of a field), Enums, dates, Decimal and UUID as text. A value without a JSON form (NaN, bytes,
+sets) is refused with the path to it: the encoder runs at full speed, and only after a failure is the value
+searched for the cause. Values are never shown, since they may be secrets.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def encode_json(value: object) -> bytes:
 
 
 def _plain(value: Any) -> object:
-    """The JSON-able form of what `json` does not know; one level, the encoder asks again for the next."""
+    """The JSON form of a value of another type: one level of it, the encoder calls again for the next."""
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, (date, time)):
@@ -71,7 +71,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",",
 
 
 def _find_problem(value: object) -> str | None:
-    """Say which field cannot be encoded: ``json.items[2].price is of type bytes, which ...``."""
+    """The field that cannot be encoded and why: ``json.items[2].price is of type bytes, which ...``."""
     try:
         return next(_problems(value, "json", ()), None)
     except RecursionError:
@@ -110,7 +110,7 @@ def _problems(value: object, path: str, parents: tuple[int, ...]) -> Iterator[st
 
 def _scalar_problems(value: object, path: str) -> Iterator[str]:
     if isinstance(value, float) and not math.isfinite(value):
-        yield f"{path} is {value}, and JSON knows finite numbers only"
+        yield f"{path} is {value}, and JSON has finite numbers only"
     elif isinstance(value, str) and not _is_utf8(value):
         yield f"{path} holds a lone surrogate, which UTF-8 cannot express"
     elif isinstance(value, int) and value.bit_length() > 14_284:

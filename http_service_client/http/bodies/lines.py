@@ -1,9 +1,9 @@
-"""Bytes that come in pieces, to the lines of text that they hold.
+"""Bytes that arrive in pieces, split into lines of text.
 
-A line ends with CR LF, LF or CR, also where a piece ends between the two; and with nothing else. The
-further separators of `str.splitlines` (U+2028, form feed, ...) stand in the midst of JSON lines and CSV
-fields, and cutting there would break them. The last line needs no end. Text is read as
-`media_types.decode_text` reads the whole: the lines, joined, are the response's `text`.
+A line ends with CR LF, LF or CR, even where a piece ends between CR and LF, and with nothing else. The other
+separators of `str.splitlines` (U+2028, form feed, ...) occur inside JSON lines and CSV fields, which would
+break if they were cut there. The last line needs no line end. Text is decoded as in
+`media_types.decode_text`: the lines, joined, are the response's `text`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _LINE_END = re.compile(r"\r\n|[\r\n]")
 
 
 class LineDecoder:
-    """Lines of one response: `feed` it as the bytes come, then `finish` it.
+    """The lines of one response: `feed` it as the bytes arrive, then `finish` it.
 
-    charset: as Content-Type names it; None, or one that is unknown, for a byte order mark, then UTF-8.
+    charset: of Content-Type; None or an unknown one: by the byte order mark, else UTF-8.
     limit: how many characters a line may have, None for any number.
-    Lines come without their ends, as soon as they are complete. Raises DecodingError for a line that is too
-    long, and nothing else: a broken byte becomes U+FFFD.
+    Lines come without their line ends, as soon as they are complete. Raises DecodingError for a line that is
+    too long, and no other error: an invalid byte becomes U+FFFD.
     """
 
     __slots__ = ("_after_cr", "_head", "_length", "_limit", "_marks", "_pieces", "_text", "_unmarked")
@@ -48,15 +48,15 @@ class LineDecoder:
 
     @property
     def length(self) -> int:
-        """Characters held of the line that is not complete yet."""
+        """Characters of the line that is not complete yet."""
         return self._length
 
     def feed(self, data: bytes) -> list[str]:
-        """The lines that these bytes complete; maybe none yet."""
+        """The lines that these bytes complete; possibly none yet."""
         return self._split(self._decoded(data, False)) if data else []
 
     def finish(self) -> list[str]:
-        """Say that the body ends here: the last line, if it has no end of its own."""
+        """The body ends here; the last line, if it has no line end."""
         lines = self._split(self._decoded(b"", True))
         if self._length:
             lines.append("".join(self._pieces))
@@ -76,7 +76,7 @@ class LineDecoder:
         state = self._text.getstate()
         try:
             return self._text.decode(data, is_last)
-        except UnicodeError:  # of an ISO 2022 charset, an escape sequence that comes to no end
+        except UnicodeError:  # an escape sequence of an ISO 2022 charset that never ends
             self._text.setstate(state)
             return self._text.decode(data, True)
 
@@ -84,7 +84,7 @@ class LineDecoder:
         if not text:
             return []
         if self._after_cr and text[0] == "\n":
-            text = text[1:]  # the line ended with its CR already
+            text = text[1:]  # the CR has ended the line already
         self._after_cr = text.endswith("\r")
         *lines, rest = _LINE_END.split(text)
         if lines:
@@ -105,7 +105,7 @@ class LineDecoder:
 
 def _text_decoder(name: str) -> codecs.IncrementalDecoder:
     try:
-        b"a".decode(name, "replace")  # LookupError for zlib, rot13: codecs, but not from bytes to text
+        b"a".decode(name, "replace")  # LookupError for zlib, rot13, which do not decode to text
         return codecs.getincrementaldecoder(name)("replace")
     except (LookupError, ValueError):
         return codecs.getincrementaldecoder("utf-8-sig")("replace")

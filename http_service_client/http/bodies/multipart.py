@@ -1,9 +1,9 @@
 """Forms with files: multipart/form-data (RFC 7578, WHATWG HTML 4.10.21.8 for the names).
 
-Names and file names stand in quotes as raw UTF-8, with only the quote, CR and LF percent-encoded, as all
+Names and file names are in quotes as raw UTF-8, with only the quote, CR and LF percent-encoded, as all
 browsers do and servers expect; the ``filename*`` of RFC 5987 must not be used here (RFC 7578 4.2).
-Files are not read into memory; the length is known when that of each part is, so that most uploads need
-no chunked encoding, which many upload servers refuse.
+Files are not read into memory. The length is known when that of each part is, so most uploads need no chunked
+encoding, which many upload servers refuse.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ...errors import InvalidRequestError
-from ..headers import build_headers, validate_headers
+from ..header_validation import validate_headers
+from ..headers import build_headers
 from ..parameters import field_pairs
 from .body import RequestBody, stream_body
 
@@ -25,7 +26,7 @@ _BINARY = "application/octet-stream"
 def encode_multipart(data: Any, files: Any) -> RequestBody:
     """The form's fields, then its files.
 
-    data: a mapping or pairs; scalars as in a query. files: a mapping or pairs, of a name to a file, bytes,
+    data: a mapping or pairs; scalars as in a query. files: a mapping or pairs of a name and a file, bytes,
     text, or ``(filename, one of these[, content_type[, headers]])``; a filename of None makes it a field.
     """
     boundary = os.urandom(16).hex()
@@ -47,7 +48,7 @@ def _joined(parts: list[bytes | RequestBody], content_type: str) -> RequestBody:
         size = part.length if isinstance(part, RequestBody) else len(part)
         length = None if length is None or size is None else length + size
 
-    def draw() -> Iterator[bytes]:
+    def read() -> Iterator[bytes]:
         for part in parts:
             if isinstance(part, RequestBody):
                 yield from part.chunks()
@@ -55,7 +56,7 @@ def _joined(parts: list[bytes | RequestBody], content_type: str) -> RequestBody:
                 yield part
 
     replayable = all(part.is_replayable for part in parts if isinstance(part, RequestBody))
-    return RequestBody(None, content_type, length=length, open_source=draw, is_replayable=replayable)
+    return RequestBody(None, content_type, length=length, open_source=read, is_replayable=replayable)
 
 
 def _file_items(files: Any) -> Iterable[tuple[Any, Any]]:
@@ -107,7 +108,7 @@ def _file_spec(key: Any, spec: Any, where: str) -> tuple[Any, Any, str | None, A
 
 
 def _guessed_filename(file: Any) -> str | None:
-    name = getattr(file, "name", None)  # an int for a file descriptor, "<stdin>" for what is no file
+    name = getattr(file, "name", None)  # an int for a file descriptor, "<stdin>" for a stream
     if isinstance(name, str) and name and name[0] != "<":
         return os.path.basename(name)
     return None

@@ -1,4 +1,4 @@
-"""How far a body has come, told to whoever wants to know."""
+"""Reporting the progress of a request body while it is sent."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from .body import RequestBody
 
 __all__ = ["Progress", "report_progress"]
 
-# Called with the bytes that there are and the total, None where it is unknown.
+# Called with the bytes so far and the total, which is None if unknown.
 Progress = Callable[[int, "int | None"], object]
 
-_PIECE = 64 * 1024  # bytes between one word and the next
+_PIECE = 64 * 1024  # bytes between two reports
 
 
 def report_progress(body: RequestBody, progress: Progress) -> RequestBody:
-    """The same body, drawn in pieces; whoever asks for the next one has got rid of the last.
+    """The same body, read in pieces; asking for the next piece means that the last one was written.
 
-    progress: called with 0 when the body is begun, and then with what was taken, after each piece.
+    progress: called with 0 when the body starts, and after each piece with the bytes so far.
     """
 
-    def draw() -> Iterator[bytes]:
+    def read() -> Iterator[bytes]:
         progress(0, body.length)
         sent = 0
         for chunk in body.chunks():
@@ -33,14 +33,14 @@ def report_progress(body: RequestBody, progress: Progress) -> RequestBody:
         None,
         body.content_type,
         length=body.length,
-        open_source=(lambda: _AsyncTold(body, progress)) if body.is_async else draw,
+        open_source=(lambda: _AsyncReported(body, progress)) if body.is_async else read,
         is_replayable=body.is_replayable,
         is_async=body.is_async,
     )
 
 
-class _AsyncTold:
-    """As `report_progress`'s `draw`, for an async body. A class and no generator: dropped half-way, it needs no closing."""
+class _AsyncReported:
+    """As `read` above, for an async body. Not a generator, so that one dropped half-way needs no closing."""
 
     __slots__ = ("_body", "_chunks", "_pieces", "_progress", "_sent", "_taken")
 
@@ -51,7 +51,7 @@ class _AsyncTold:
         self._pieces: Iterator[bytes] = iter(())
         self._sent = self._taken = 0
 
-    def __aiter__(self) -> _AsyncTold:
+    def __aiter__(self) -> _AsyncReported:
         return self
 
     async def __anext__(self) -> bytes:

@@ -1,33 +1,34 @@
-"""Going on with a broken download, and knowing when not to (RFC 9110 13.1.5, 14, 15.3.7, 15.5.17).
+"""Resuming a broken download, and knowing when not to (RFC 9110 13.1.5, 14, 15.3.7, 15.5.17).
 
-Two halves of two versions of a file make a file that never was. So the rest is asked for under a
-condition (If-Range) that only a *strong* validator can state: an entity tag without ``W/``, or a
-Last-Modified that is 60 seconds older than the Date beside it (8.8.2.2; without knowing that one clock
-made both, less is too little). Without one, the download starts over. The answer is not trusted either:
+Half of one version of a file and half of another make a file that never existed. So the rest is requested
+under a condition (If-Range) that only a *strong* validator can state: an entity tag without ``W/``, or a
+Last-Modified that is at least 60 seconds older than the Date beside it (8.8.2.2; 60 because two clocks may
+have made them). Without a strong validator the download starts over. The response is not trusted either:
 
-    answer                                     judgement
+    response                                   judgement
     206, from where we are or before it        Continue: write it there
     206, of another version                    Restart, by a new request
-    206, past a gap, or with nothing new       Refuse
-    206, coded, multipart, or without a        Refuse
-      Content-Range that makes sense
-    200                                        Restart, from this very body: it is the whole
-    416, and the file is as long as we have    Complete
-    416, else                                  Restart, by a new request: it has changed
-    others                                     Refuse: not about ranges; judge it by its status
+    206, after a gap, or with nothing new      Refuse
+    206, encoded, multipart, or without a      Refuse
+      valid Content-Range
+    200                                        Restart, from this very body: it is the whole file
+    416, and we have the whole length          Complete
+    416, otherwise                             Restart, by a new request: the file has changed
+    others                                     Refuse: not about ranges; its status decides
 
-Ranges count encoded bytes, so every request of a download asks for identity, the first one too; what
-came coded all the same has no validators here.
+Ranges count encoded bytes, so every request of a download asks for identity, the first one too. A response
+that is encoded nevertheless has no validators here.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import NamedTuple
 
+from ..content_codings.decoder import content_codings
+from ..dates import parse_imf_fixdate
 from ..headers import Headers
 from ..media_types import parse_content_type
 
@@ -39,13 +40,13 @@ __all__ = [
     "Refuse",
     "Restart",
     "Validators",
-    "judge_answer",
+    "judge_response",
     "parse_content_range",
     "resume_headers",
 ]
 
 IDENTITY: Mapping[str, str] = MappingProxyType({"Accept-Encoding": "identity"})
-"""What each request of a download sends."""
+"""The header that each request of a download sends."""
 
 _STRONG_AGE = 60  # seconds
 
@@ -53,17 +54,12 @@ _STRONG_AGE = 60  # seconds
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e\x80-\xff]*"').fullmatch
 # Content-Range = range-unit SP ( range-resp / unsatisfied-range )                RFC 9110 14.4
 _CONTENT_RANGE = re.compile(r"bytes[ \t]+(?:([0-9]{1,18})-([0-9]{1,18})|\*)/([0-9]{1,18}|\*)", re.I).fullmatch
-# IMF-fixdate: what a server must send (RFC 9110 5.6.7). The other two forms date from before 1995.
-_IMF_DATE = re.compile(
-    r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}):([0-9]{2}):([0-9]{2}) GMT"
-).fullmatch
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
 class Validators(NamedTuple):
-    """What tells one version of a file from another: header values of the answer that began the download.
+    """The version of a file: header values of the response that began the download.
 
-    total: the length of the whole file, where it is known.
+    total: the length of the whole file, or None if unknown.
     """
 
     etag: str | None = None
@@ -73,14 +69,14 @@ class Validators(NamedTuple):
 
     @classmethod
     def of(cls, headers: Headers, total: int | None = None) -> Validators:
-        """Of an answer's headers; none when its content is coded, since then no byte is where it seems."""
-        if _is_coded(headers):
+        """The validators of a response; none if its content is encoded, which moves every byte."""
+        if _is_encoded(headers):
             return cls()
         return cls(headers.get("ETag"), headers.get("Last-Modified"), headers.get("Date"), total)
 
 
 class ContentRange(NamedTuple):
-    """A Content-Range, read. first and last (inclusive) are None in that of a 416; total is None for ``*``."""
+    """A parsed Content-Range. first and last (inclusive) are None for a 416; total is None for ``*``."""
 
     first: int | None
     last: int | None
@@ -88,7 +84,7 @@ class ContentRange(NamedTuple):
 
 
 class Continue(NamedTuple):
-    """Write the body from `offset` on. `length`: its bytes. `total`: of the whole file, None if unknown."""
+    """Write the body at `offset`. `length`: of the body. `total`: of the whole file, None if unknown."""
 
     offset: int
     total: int | None
@@ -96,22 +92,22 @@ class Continue(NamedTuple):
 
 
 class Restart(NamedTuple):
-    """Throw away what there is, and begin at zero.
+    """Discard the received bytes and start at zero.
 
-    has_body: this answer's body is the whole file; otherwise a new request, without a range, brings it.
+    has_body: this response's body is the whole file; otherwise send a new request, without a range.
     """
 
     has_body: bool
 
 
 class Complete(NamedTuple):
-    """There is nothing left to get. `total`: the length of the file, which is what there is."""
+    """The received bytes are the whole file. `total`: its length."""
 
     total: int
 
 
 class Refuse(NamedTuple):
-    """The answer cannot be used for this download; `reason` says why."""
+    """The response cannot be used for this download; `reason` says why."""
 
     reason: str
 
@@ -119,9 +115,9 @@ class Refuse(NamedTuple):
 def resume_headers(
     received: int, etag: str | None, last_modified: str | None, date: str | None
 ) -> dict[str, str] | None:
-    """The headers that ask for the rest, or None when the download must start over.
+    """The headers that request the rest, or None when the download must start over.
 
-    received: bytes that there are. The others: header values of the answer that they came from.
+    received: the number of bytes so far. The others: header values of the response that they came from.
 
     >>> resume_headers(100, '"v1"', None, None)
     {'Accept-Encoding': 'identity', 'Range': 'bytes=100-', 'If-Range': '"v1"'}
@@ -134,7 +130,7 @@ def resume_headers(
 
 
 def parse_content_range(value: str | None) -> ContentRange | None:
-    """Read a Content-Range in bytes; None where there is none, or no sense in it.
+    """Parse a Content-Range in bytes; None if it is missing or invalid.
 
     >>> parse_content_range("bytes 0-9/10")
     ContentRange(first=0, last=9, total=10)
@@ -151,12 +147,12 @@ def parse_content_range(value: str | None) -> ContentRange | None:
     return ContentRange(first, last, total)
 
 
-def judge_answer(
+def judge_response(
     status: int, headers: Headers, received: int, validators: Validators
 ) -> Continue | Restart | Complete | Refuse:
-    """What an answer to a request for the rest means for the `received` bytes that there are.
+    """What the response to a request for the rest means for the `received` bytes.
 
-    validators: of the answer that they came from.
+    validators: of the response that they came from.
     """
     if status == 200:
         return Restart(has_body=True)
@@ -168,37 +164,39 @@ def judge_answer(
         if is_whole and received > 0 and not _has_changed(headers, received, validators):
             return Complete(received)
         return Restart(has_body=False)
-    return Refuse(f"the answer to a request for a part has the status {status}")
+    return Refuse(f"the response to a range request has the status {status}")
 
 
 def _judge_part(headers: Headers, received: int, validators: Validators) -> Continue | Restart | Refuse:
     if parse_content_type(headers.get("Content-Type", ""))[0] == "multipart/byteranges":
-        return Refuse("the answer has several parts (multipart/byteranges), though one was asked for")
-    if _is_coded(headers):
-        return Refuse("the answer has a Content-Encoding, though identity was asked for")
+        return Refuse("the response has several parts (multipart/byteranges), but one range was requested")
+    if _is_encoded(headers):
+        return Refuse("the response has a Content-Encoding, but identity was requested")
     found = parse_content_range(headers.get("Content-Range"))
     if found is None or found.first is None or found.last is None:
-        return Refuse("the answer is a part (206) without a Content-Range in bytes that makes sense")
+        return Refuse("the response is a part (206) without a valid Content-Range in bytes")
     if _has_changed(headers, found.total, validators):
         return Restart(has_body=False)
     if found.first > received:
-        return Refuse(f"the answer begins at byte {found.first}, past a gap: {received} was asked for")
+        return Refuse(
+            f"the response begins at byte {found.first}, after a gap: byte {received} was requested"
+        )
     if found.last < received:
-        return Refuse(f"the answer ends at byte {found.last}, before the one that was asked for: {received}")
+        return Refuse(f"the response ends at byte {found.last}, but byte {received} was requested")
     length = found.last - found.first + 1
     if headers.get("Content-Length", str(length)).strip(" \t") != str(length):
-        return Refuse(f"the answer's Content-Length is not that of its Content-Range ({length})")
+        return Refuse(f"the response's Content-Length does not match its Content-Range ({length} bytes)")
     return Continue(found.first, found.total if found.total is not None else validators.total, length)
 
 
 def _has_changed(headers: Headers, total: int | None, validators: Validators) -> bool:
-    """Whether the answer shows that it is of another version. What it does not say has not changed."""
+    """Whether the response shows that it is of another version. A missing header means no change."""
     if None not in (total, validators.total) and total != validators.total:
         return True
     tag, old_tag = headers.get("ETag"), validators.etag
     if tag is not None and old_tag is not None:
-        # Weak or strong, other tags are other versions; a W/ added on the way (by a proxy) is none. Equal ones
-        # say more than dates, which differ between servers that hold the same file.
+        # Weak or strong, different tags are different versions; a W/ that a proxy added makes no difference.
+        # Equal tags say more than dates, which differ between servers that have the same file.
         return tag.removeprefix("W/") != old_tag.removeprefix("W/")
     changed = headers.get("Last-Modified")
     return None not in (changed, validators.last_modified) and changed != validators.last_modified
@@ -207,25 +205,12 @@ def _has_changed(headers: Headers, total: int | None, validators: Validators) ->
 def _strong_validator(etag: str | None, last_modified: str | None, date: str | None) -> str | None:
     if etag is not None and _STRONG_ETAG(etag) is not None:
         return etag
-    changed, sent = _seconds(last_modified), _seconds(date)
+    # IMF-fixdate, as servers must send it: the two other forms date from before 1995.
+    changed, sent = parse_imf_fixdate(last_modified or ""), parse_imf_fixdate(date or "")
     if changed is None or sent is None or sent - changed < _STRONG_AGE:
         return None
     return last_modified
 
 
-def _is_coded(headers: Headers) -> bool:
-    codings = headers.get("Content-Encoding", "").lower().split(",")
-    return any(coding.strip(" \t") not in ("", "identity") for coding in codings)
-
-
-def _seconds(date: str | None) -> float | None:
-    """Seconds since the epoch, or None for what is no IMF-fixdate."""
-    match = _IMF_DATE(date) if date else None
-    if match is None or match.group(2) not in _MONTHS:
-        return None
-    day, year, hour, minute, second = map(int, match.group(1, 3, 4, 5, 6))
-    month = _MONTHS.index(match.group(2)) + 1
-    try:
-        return datetime(year, month, day, hour, minute, tzinfo=timezone.utc).timestamp() + second
-    except ValueError:  # there is no such day
-        return None
+def _is_encoded(headers: Headers) -> bool:
+    return bool(content_codings(headers.get("Content-Encoding", "")))

@@ -1,1 +1,4 @@
-"""Compression of bodies (RFC 9110, 8.4): the codecs, decoding within bounds, compressing requests."""
+"""Content codings (RFC 9110, 8.4): responses are decoded within bounds, request bodies are compressed.
+
+The optional libraries for br and zstd are imported in `libraries` and nowhere else.
+"""

@@ -1,8 +1,8 @@
-"""The content codings one by one: gzip, deflate, br, zstd (RFC 9110 8.4.1, 1950-1952, 7932, 8878, 9659).
+"""A decoder for each content coding: gzip, deflate, br, zstd (RFC 9110 8.4.1, 1950-1952, 7932, 8878, 9659).
 
-Each coding turns bytes into pieces of at most about `STEP` bytes and knows whether it is complete. gzip and
-deflate come with Python; br and zstd where a library is installed that can work in bounded steps (a
-brotli older than 1.2 cannot: a few bytes of input may cost hundreds of megabytes, so it is not used).
+Each one turns bytes into pieces of at most about `STEP` bytes and knows whether it is complete. gzip and
+deflate come with Python; br and zstd need a library that can work in bounded steps. brotli before 1.2 is not
+used because it cannot: a few bytes of input may cost hundreds of megabytes.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from .libraries import load
 __all__ = ["Coding", "accept_encoding", "new_coding"]
 
 STEP = 64 * 1024
-_ZSTD_WINDOW_LOG = 23  # 8 MB, the most that a sender may ask of us (RFC 9659 3)
-# A zstd block of 4 bytes gives up to 128 KiB: with a library that has no output limit, bound the input.
+_ZSTD_WINDOW_LOG = 23  # 8 MB, the largest window that a sender may use (RFC 9659 3)
+# A zstd block of 4 bytes gives up to 128 KiB: where a library has no output limit, the input is bounded.
 _ZSTD_SLICE = 64
 
 
 class Coding(Protocol):
-    """One coding of one response."""
+    """The decoder of one coding of one response."""
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        """Decode in pieces. Must be drawn to the end before the next call."""
+        """Decode in pieces. The iterator must be exhausted before the next call."""
         ...
 
     @property
     def is_complete(self) -> bool:
-        """Its end mark was seen, or it was given nothing at all."""
+        """Whether the end mark was seen, or no byte came at all."""
         ...
 
 
 @lru_cache(maxsize=1)
 def accept_encoding() -> str:
-    """The Accept-Encoding that this interpreter can honour, best first known: ``gzip, deflate, br, zstd``."""
+    """The codings that this interpreter can decode, for Accept-Encoding: ``gzip, deflate, br, zstd``."""
     return ", ".join(["gzip", "deflate"] + [name for name in ("br", "zstd") if _optional(name) is not None])
 
 
 def new_coding(name: str) -> Coding:
-    """A fresh coding by its lower-case name. Raises DecodingError when unknown."""
+    """A new decoder for a coding by its lower-case name. Raises DecodingError for an unknown one."""
     if name in ("gzip", "x-gzip"):
         return _Gzip()
     if name == "deflate":
@@ -84,7 +84,7 @@ class _Gzip:
 
 
 class _Deflate:
-    """zlib data (RFC 1950), or raw deflate (RFC 1951), which some servers send under that name."""
+    """zlib data (RFC 1950), or raw deflate (RFC 1951), which some servers send under the same name."""
 
     __slots__ = ("_head", "_stream")
 
@@ -102,8 +102,8 @@ class _Deflate:
             if len(self._head) < 2:
                 return
             data, self._head = self._head, b""
-            # CM = 8 and FCHECK makes the first two bytes a multiple of 31 (RFC 1950 2.2). Told by the
-            # header and not by a failed try, so that it is the same however the bytes are cut.
+            # CM = 8, and FCHECK makes the first two bytes a multiple of 31 (RFC 1950 2.2). The header decides,
+            # not a failed attempt, so that the result does not depend on how the bytes were cut.
             is_zlib = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
             self._stream = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
         if self._stream.eof:
@@ -122,13 +122,13 @@ def _inflate(stream: zlib._Decompress, data: bytes, name: str) -> Iterator[bytes
         if piece:
             yield piece
         data = stream.unconsumed_tail
-        # A full piece may have left output behind inside zlib, with no input left to show for it.
+        # After a full piece, zlib may hold more output although no input is left.
         if stream.eof or (not data and len(piece) < STEP):
             return
 
 
 class _Stream(Protocol):
-    """A decompressor of one br or zstd frame, as the libraries' differing ones are wrapped below."""
+    """A decompressor of one br or zstd frame: the common interface of the libraries' own ones."""
 
     def decode(self, data: bytes) -> Iterator[bytes]: ...
     @property
@@ -138,7 +138,7 @@ class _Stream(Protocol):
 
 
 class _Framed:
-    """br, of one frame, or zstd, of one or more (RFC 8878 3.1)."""
+    """br in one frame, or zstd in one or more (RFC 8878 3.1)."""
 
     __slots__ = ("_factory", "_frame", "_name", "_started")
 
@@ -188,7 +188,7 @@ class _Brotli:
         return bool(self._stream.is_finished())
 
     def decode(self, data: bytes) -> Iterator[bytes]:
-        # That it can accept more data does not mean that it has no more to give.
+        # Even when it can accept more data, it may have more output.
         piece = self._process(data, output_buffer_limit=STEP)
         while piece:
             yield piece
@@ -217,7 +217,7 @@ class _Zstd:
 
 
 class _Zstandard:
-    """`zstandard`, whose push interface has no output limit: it is fed in tiny slices."""
+    """`zstandard`, whose push interface has no output limit, so it is fed in tiny slices."""
 
     def __init__(self, module: Any) -> None:
         self._stream = module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG).decompressobj()
@@ -241,7 +241,7 @@ class _Zstandard:
 
 @lru_cache(maxsize=8)
 def _optional(name: str) -> Callable[[], _Stream] | None:
-    """What makes streams for a coding that needs a library; None when there is none. Looked up once."""
+    """The factory of decompressors for br or zstd; None if no library is installed. Looked up once."""
     if name == "br":
         for module in filter(None, map(load, ("brotli", "brotlicffi"))):
             if hasattr(module.Decompressor, "can_accept_more_data"):

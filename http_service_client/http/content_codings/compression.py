@@ -1,7 +1,7 @@
-"""Content codings for request bodies: gzip (RFC 1952) and zstd (RFC 8878), as of RFC 9110 8.4.1.
+"""Content codings for request bodies: gzip (RFC 1952) and zstd (RFC 8878), by RFC 9110 8.4.1.
 
-Only a body in memory is compressed, so that its length stays known and it stays replayable; the same
-body gives the same bytes each time (no time stamp), so that a retry and a signature match.
+Only a body in memory is compressed, so that its length stays known and it stays replayable. The same body
+gives the same bytes each time (no time stamp), so that retries and signatures match.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _LEVEL = 6  # of gzip; zstd has its own scale, and its default serves
 
 
 def compress(body: RequestBody, coding: str) -> RequestBody | None:
-    """The body in a coding, or None where it would not become smaller, or is not in memory.
+    """The compressed body; None if it would not become smaller, or is not in memory.
 
-    coding: one of REQUEST_CODINGS that `may_compress`.
+    coding: one of REQUEST_CODINGS for which `may_compress` is true.
     """
     content = body.content
     if not content:
         return None
-    packed = _gzip(content) if coding == "gzip" else _zstd()(content)  # type: ignore[misc]  # it was asked for
+    packed = _gzip(content) if coding == "gzip" else _zstd()(content)  # type: ignore[misc]  # may_compress
     return RequestBody(packed, body.content_type) if len(packed) < len(content) else None
 
 
 def may_compress(coding: str) -> bool:
-    """Whether a coding can be made here: zstd needs Python 3.14 or the package zstandard."""
+    """Whether this interpreter has the coding: zstd needs Python 3.14 or the package zstandard."""
     return coding == "gzip" or (coding == "zstd" and _zstd() is not None)
 
 

@@ -1,11 +1,11 @@
-"""Taking a response's content codings off (RFC 9110 8.4), in bounded steps, and its bytes to text.
+"""Decoding the content codings of a response (RFC 9110 8.4), in bounded steps.
 
-`Decoder` counts what comes *out* while it comes, so that a bomb costs at most the limit and one step of
-memory. A content coding carries its own end mark, and both libraries below ignore a missing one: a body
-cut short by a proxy with a right Content-Length would pass for a whole one. Here, whatever is not a
-complete, valid coding is a DecodingError. That goes for bytes after the end too (zero padding after
-gzip aside): what looks like junk may be the damaged second member of a file, and dropping it silently is
-losing data. A body of no bytes at all is empty in every coding, as in answers to HEAD.
+`Decoder` counts the bytes that come *out* as they come, so that a decompression bomb costs at most the limit
+and one step of memory. Each coding has its own end mark, and both libraries below ignore a missing one: a body
+that a proxy cut short, with a matching Content-Length, would pass for a complete one. Here, everything that is
+not a complete, valid coding is a DecodingError. So are bytes after the end (except zero padding after gzip):
+they look like junk but may be the damaged second member of a file, and dropping them silently would lose data.
+A body without any bytes is empty in every coding, as in responses to HEAD.
 """
 
 from __future__ import annotations
@@ -13,46 +13,44 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DecodingError, ResponseTooLargeError
-from ..media_types import decode_text, parse_content_type
 from .codecs import Coding, accept_encoding, new_coding
 
-__all__ = ["Decoder", "accept_encoding", "decode_text", "is_encoded", "parse_content_type"]
+__all__ = ["Decoder", "accept_encoding", "content_codings", "is_encoded"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
-_SLICE = 16 * 1024  # how much is handed to a coding at a time; bounds what it copies between steps
+_SLICE = 16 * 1024  # bytes that a coding gets at a time; this bounds what it copies between steps
 
 
 class Decoder:
-    """Decodes one response body: `feed` it as it comes, then `finish` it.
+    """Decodes one response body: `feed` it as the bytes arrive, then `finish` it.
 
-    content_encoding: the header's value, all of them joined, or None.
+    content_encoding: the header's value, repeated ones joined, or None.
     limit: how many decoded bytes are allowed, None for any number.
-    Raises DecodingError or ResponseTooLargeError, from `feed` and `finish` only: an answer to HEAD may
-    name a coding that we do not know, and have no body to decode.
-    is_plain: there is no coding to take off.
+    is_plain: there is nothing to decode.
+    Only `feed`, `pieces` and `finish` raise DecodingError or ResponseTooLargeError: a response to HEAD may
+    name an unknown coding and have no body to decode.
     """
 
     __slots__ = ("_codings", "_counts", "_limit", "_names", "is_plain")
 
     def __init__(self, content_encoding: str | None, limit: int | None) -> None:
         self._limit = limit
-        self._names: list[str] = []
-        if content_encoding:
-            names = (name.strip(" \t").lower() for name in content_encoding.split(","))
-            self._names = [name for name in names if name not in ("", "identity")]
+        self._names = content_codings(content_encoding) if content_encoding else []
         self.is_plain = not self._names
-        self._codings: list[Coding] | None = None if self._names else []  # made when bytes come
-        self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)  # bytes in, and out of each coding
+        self._codings: list[Coding] | None = None if self._names else []  # made with the first bytes
+        self._counts = [0] * (
+            min(len(self._names), _MAX_CODINGS) + 1
+        )  # bytes into the first coding, and out of each
 
     def feed(self, data: bytes) -> bytes:
-        """What these bytes decode to; maybe nothing yet."""
+        """The decoded bytes; possibly none yet."""
         if not self.is_plain:
             return b"".join(self.pieces(data))
         self._count(0, len(data))
         return data
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """As `feed`, in pieces of bounded size: for whoever does not want it all in memory. To be drawn to the end."""
+        """As `feed`, in pieces of bounded size, to save memory. The iterator must be exhausted."""
         if not data:
             return
         codings = self._codings
@@ -65,7 +63,7 @@ class Decoder:
             yield from self._run(codings, 0, data[start : start + _SLICE])
 
     def finish(self) -> bytes:
-        """Say that the body ends here. A coding that lacks its end is a DecodingError."""
+        """The body ends here; a coding without its end mark is a DecodingError."""
         for name, coding in zip(reversed(self._names), self._codings or (), strict=False):
             if not coding.is_complete:
                 raise DecodingError(f"the response's {name} content is cut short")
@@ -76,11 +74,11 @@ class Decoder:
             raise DecodingError(
                 f"the response has {len(self._names)} content codings; {_MAX_CODINGS} are allowed"
             )
-        # Listed in the order applied, hence taken off from the last (RFC 9110 8.4).
+        # They are listed in the order in which they were applied (RFC 9110 8.4), so the last is decoded first.
         return [new_coding(name) for name in reversed(self._names)]
 
     def _run(self, codings: list[Coding], level: int, data: bytes) -> Iterator[bytes]:
-        """Pull `data` through the codings from `level` on, one bounded piece at a time."""
+        """Send `data` through the codings from `level` on, one bounded piece at a time."""
         self._count(level, len(data))
         if level == len(codings):
             yield data
@@ -92,8 +90,8 @@ class Decoder:
         self._counts[level] += size
         if self._limit is None:
             return
-        # Encoded data may be a little larger than what it decodes to, but no more: an endless stream of
-        # empty gzip members decodes to nothing and would be read for ever.
+        # Encoded data may be a little larger than the decoded bytes, but no more: an endless stream of
+        # empty gzip members decodes to nothing and would be read forever.
         is_decoded = level == len(self._names)
         allowed = self._limit if is_decoded else self._limit + self._limit // 8 + 4096
         if self._counts[level] > allowed:
@@ -102,8 +100,14 @@ class Decoder:
             )
 
 
+def content_codings(content_encoding: str) -> list[str]:
+    """The codings of a Content-Encoding, in the order applied and without identity (RFC 9110 8.4)."""
+    names = (name.strip(" \t").lower() for name in content_encoding.split(","))
+    return [name for name in names if name not in ("", "identity")]
+
+
 def is_encoded(content_encoding: str, content: bytes) -> bool:
-    """Whether the bytes are what they are said to be. A recorder may take a coding off and leave its name."""
+    """Whether the bytes have this coding. A recorder may decode a body and leave the name of its coding."""
     decoder = Decoder(content_encoding, None)
     try:
         for _ in decoder.pieces(content):

@@ -1,7 +1,7 @@
-"""The libraries that br and zstd need. Each of them is optional.
+"""The libraries for br and zstd. Each of them is optional.
 
 `compression.zstd` comes with Python 3.14; `backports.zstd` has the same interface. brotlicffi is brotli for
-PyPy. Each name is written out, so that a search for it, and the test of imports, finds it here.
+PyPy. Each name is written out, so that a text search and the test of imports find it here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LIBRARIES: dict[str, Callable[[], Any]] = {
 
 
 def load(name: str) -> Any:
-    """The library, or None where it is not installed."""
+    """The library, or None if it is not installed."""
     try:
         return _LIBRARIES[name]()
     except ImportError:

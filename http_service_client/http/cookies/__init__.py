@@ -1,1 +1,4 @@
-"""Cookies (RFC 6265): the jar, the Cookie field, and the dates that browsers accept."""
+"""Cookies (RFC 6265): the jar, the Cookie and Set-Cookie fields, and the dates that servers write in them.
+
+Nothing here reads a clock: the time is an argument.
+"""

@@ -1,4 +1,4 @@
-"""The dates in Set-Cookie (RFC 6265 5.1.1): read by their parts, in any order, as servers write them.
+"""The dates in Set-Cookie (RFC 6265 5.1.1): found part by part, in any order, as servers write them.
 
 Wed, 21 Oct 2026 07:28:00 GMT      Wednesday, 21-Oct-26 07:28:00 GMT      Oct 21 07:28:00 2026
 """
@@ -18,7 +18,7 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 
 
 def parse_cookie_date(text: str) -> float | None:
-    """Seconds since the epoch, or None for what is no date. Never raises.
+    """Seconds since the epoch, or None for text that is not a date. Never raises.
 
     >>> parse_cookie_date("Thu, 01 Jan 1970 00:00:10 GMT")
     10.0

@@ -1,7 +1,6 @@
-"""Cookies as header fields (RFC 6265): read from Set-Cookie, written to Cookie.
+"""Cookies as header fields (RFC 6265): parsed from Set-Cookie, written to Cookie.
 
-No jar lives here (see `cookie_jar`): what a response set is told by name and value, what a call sends is
-what it was given.
+These functions remember nothing: the jar, which does, lives in `jar`.
 """
 
 from __future__ import annotations
@@ -10,13 +9,13 @@ import re
 from collections.abc import Iterable, Mapping
 
 from ...errors import InvalidRequestError
+from ..header_validation import is_token
 from ..parameters import scalar_bytes
 
 __all__ = ["cookie_header", "cookie_names", "parse_set_cookie"]
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
-# Wider than cookie-octet (4.1.1): spaces, commas, quotes and backslashes are common, and servers read
-# them. What ends a cookie or the header cannot be in one.
+# Wider than cookie-octet (4.1.1): spaces, commas, quotes and backslashes are common, and servers accept
+# them. A character that ends a cookie or the header is refused.
 _VALUE = re.compile(r"(?:[!-:<-~](?:[ -:<-~]*[!-:<-~])?)?").fullmatch
 _REMOVES = re.compile(r";[ \t]*max-age[ \t]*=[ \t]*(?:0+|-[0-9]+)[ \t]*(?:;|$)", re.IGNORECASE).search
 
@@ -24,8 +23,8 @@ _REMOVES = re.compile(r";[ \t]*max-age[ \t]*=[ \t]*(?:0+|-[0-9]+)[ \t]*(?:;|$)",
 def parse_set_cookie(values: Iterable[str]) -> dict[str, str]:
     """The cookies that a response set, name to value; quotes are part of the value (RFC 6265 5.2).
 
-    A later one of the same name wins; one with Max-Age of zero removes it. Expires is not looked at,
-    since nothing here knows what time it is. Never raises.
+    A later cookie of the same name wins; a Max-Age of zero removes it. Expires is ignored, since nothing here
+    knows the time. Never raises.
     """
     cookies: dict[str, str] = {}
     for line in values:
@@ -42,14 +41,14 @@ def parse_set_cookie(values: Iterable[str]) -> dict[str, str]:
 
 
 def cookie_header(cookies: Mapping[str, object]) -> str:
-    """The Cookie header's value. None drops a cookie. Raises InvalidRequestError that names the cookie."""
+    """The Cookie header's value. None drops a cookie. Raises an InvalidRequestError that names the cookie."""
     if not isinstance(cookies, Mapping):
         raise InvalidRequestError(
             f"cookies must be a mapping of names to values, not {type(cookies).__name__}"
         )
     pairs: list[str] = []
     for name, value in cookies.items():
-        if not isinstance(name, str) or _NAME(name) is None:
+        if not isinstance(name, str) or is_token(name) is None:
             raise InvalidRequestError(
                 f"cookie name {str(name)[:80]!r} is not valid; use letters, digits, - and _ only"
             )

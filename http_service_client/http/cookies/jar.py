@@ -1,12 +1,12 @@
-"""Cookies that servers set, kept for the requests that they are meant for (RFC 6265, sharpened by 6265bis).
+"""Cookies that servers set, stored for the requests that they are meant for (RFC 6265, hardened by 6265bis).
 
-A jar is one user's memory: a client with a jar speaks for one user. Which cookies a request gets is a
-question of host, path, scheme and time; the port does not count (8.5). A server cannot set cookies for
-hosts beyond its own: not for a single label (``com``, ``localhost``), not for what looks like a registry
-(``co.uk``), not for an address. No list of public suffixes is kept, so registries of other shapes
-(``github.io``) are taken for ordinary domains.
+A jar belongs to one user, and so does a client with a jar. Host, path, scheme and time decide which cookies
+a request gets; the port does not count (8.5). A server cannot set cookies for domains that it is not in, for
+a single label (``com``, ``localhost``), for a domain that looks like a registry (``co.uk``) or for an
+address. There is no list of public suffixes, so registries of other shapes (``github.io``) count as ordinary
+domains.
 
-The jar knows neither clock nor threads: the time is an argument, and who shares it brings a lock.
+The jar has no clock and no threads: the time is an argument, and code that shares the jar provides a lock.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ _SECOND_LABELS = frozenset(
 class Cookie(NamedTuple):
     """One cookie. Its value stays out of the repr.
 
-    domain: the host that set it, or the domain that it is for.   is_host_only: not for hosts below it.
-    expires_at: seconds since the epoch; None for as long as the jar lives.   is_secure: for https alone.
+    domain: the host that set it, or its Domain attribute.   is_host_only: not sent to hosts below the domain.
+    expires_at: seconds since the epoch; None: it lives as long as the jar.   is_secure: sent over https only.
     """
 
     name: str
@@ -60,29 +60,29 @@ class Cookie(NamedTuple):
 
 
 class CookieJar:
-    """The cookies of one user. Give it to clients by ``HttpClientConfig(cookies=jar)``; both worlds share it.
+    """The cookies of one user, for ``HttpClientConfig(cookies=jar)``; sync and async calls share them.
 
-    Iterating gives each `Cookie` that was not found expired. Holds at most 50 cookies a domain and 3000 in
-    all; beyond, the ones set longest ago are dropped. Thread-safe once a client has it.
+    Iteration yields each `Cookie` that was not yet seen to have expired. A jar holds at most 50 cookies for a
+    domain and 3000 in total; beyond that it drops the oldest ones. It is thread-safe once a client has it.
     """
 
     def __init__(self) -> None:
-        # In the order of their first setting: all, and those of each domain.
+        # All cookies, and those of each domain; both in the order in which they were first set.
         self._all: dict[_Key, Cookie] = {}
         self._domains: dict[str, dict[_Key, Cookie]] = {}
         self._next_end = math.inf  # none of them expires before this instant
         self._lock: Any = _NO_LOCK
 
     def share(self, lock: object) -> None:
-        """Take a reentrant lock, to be used by several threads from now on; the first one is kept."""
+        """Use this reentrant lock from now on, for several threads. Later calls have no effect."""
         if self._lock is _NO_LOCK:
             self._lock = lock
 
     def store(self, url: str, set_cookies: Iterable[str], now: float) -> None:
-        """Take what a response set.
+        """Store the cookies that a response set.
 
-        url: of the request, normalised. set_cookies: the Set-Cookie values, in order. now: seconds since the
-        epoch. What a server may not set is ignored; never raises.
+        url: of the request, normalised.  set_cookies: the Set-Cookie values, in order.  now: seconds since the
+        epoch. Cookies that the server may not set are ignored. Never raises.
         """
         origin = split_url(url)
         with self._lock:
@@ -92,9 +92,9 @@ class CookieJar:
                     self._put_locked(cookie, origin, now)
 
     def header(self, url: str, now: float, besides: Iterable[str] = ()) -> str:
-        """The Cookie header's value for a request to a normalised URL; "" for none (5.4).
+        """The Cookie header's value for a request to a normalised URL (5.4); "" if there are no cookies.
 
-        besides: names that the request has a cookie of already.
+        besides: names of the cookies that the request has already.
         """
         origin = split_url(url)
         path = origin.target.partition("?")[0]
@@ -116,7 +116,7 @@ class CookieJar:
     def set(self, url: str, name: str, value: object) -> None:
         """Put a cookie into the jar by hand, for the URL's host and all of its paths.
 
-        Raises InvalidRequestError for a URL, name or value that cannot be.
+        Raises InvalidRequestError for an invalid URL, name or value.
         """
         origin = split_url(url)
         pair = cookie_header({name: value})
@@ -154,18 +154,18 @@ class CookieJar:
         for cookie in state["cookies"]:
             self._insert_locked(cookie, 0.0)
 
-    # Storing, under the lock.
+    # Methods that need the lock.
 
     def _put_locked(self, cookie: Cookie, origin: Url, now: float) -> None:
-        if origin.scheme != "https" and self._shadows_a_secure_one_locked(cookie):
+        if origin.scheme != "https" and self._shadows_secure_locked(cookie):
             return
         if cookie.expires_at is not None and cookie.expires_at <= now:
             self._drop_locked(cookie)
         else:
             self._insert_locked(cookie, now)
 
-    def _shadows_a_secure_one_locked(self, cookie: Cookie) -> bool:
-        """Whether plain http would write over, or hide, a cookie that https set (6265bis 5.7, step 15)."""
+    def _shadows_secure_locked(self, cookie: Cookie) -> bool:
+        """Whether plain http would overwrite or hide a cookie that https set (6265bis 5.7, step 15)."""
         below = f".{cookie.domain}"
         return any(
             known.is_secure and known.name == cookie.name and _path_matches(cookie.path, known.path)
@@ -185,7 +185,7 @@ class CookieJar:
             self._drop_one_locked(self._all, now)
 
     def _drop_one_locked(self, among: dict[_Key, Cookie], now: float) -> None:
-        """The expired ones, or else the one that has been there for longest."""
+        """Drop the expired cookies or, if none has expired, the oldest."""
         before = len(among)
         if self._next_end <= now:
             for cookie in list(self._all.values()):
@@ -214,7 +214,7 @@ def _key(cookie: Cookie) -> _Key:
 
 
 def _read(line: str, origin: Url, now: float) -> Cookie | None:
-    """The cookie of one Set-Cookie value, or None where it may not be set (6265 5.2 and 5.3, 6265bis 5.7)."""
+    """The cookie of one Set-Cookie value, or None if it may not be set (6265 5.2 and 5.3, 6265bis 5.7)."""
     if _UNFIT(line) is not None:
         return None
     pair, _, rest = line.partition(";")
@@ -223,11 +223,11 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
     if not equals or not name or len(f"{name}{value}".encode("utf-8", "replace")) > _MAX_PAIR:
         return None
     attributes = _attributes(rest)
-    place = _domain(attributes.get("domain", ""), origin.host)
+    scope = _domain(attributes.get("domain", ""), origin.host)
     is_secure = "secure" in attributes
-    if place is None or (is_secure and origin.scheme != "https"):
+    if scope is None or (is_secure and origin.scheme != "https"):
         return None
-    domain, is_host_only = place
+    domain, is_host_only = scope
     path = attributes.get("path", "")
     if path[:1] != "/":
         path = _default_path(origin.target)
@@ -240,7 +240,7 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
 
 
 def _attributes(text: str) -> dict[str, str]:
-    """By lower-case name; the last one of a name counts."""
+    """The attributes by lower-case name; the last of a name counts."""
     found: dict[str, str] = {}
     for item in text.split(";"):
         name, _, value = item.partition("=")
@@ -250,22 +250,22 @@ def _attributes(text: str) -> dict[str, str]:
     return found
 
 
-def _domain(wanted: str, host: str) -> tuple[str, bool] | None:
-    """The domain of a cookie and whether it is for that host alone; None where the host may not set it."""
-    wanted = wanted.removeprefix(".").lower()
-    if not wanted:
+def _domain(attribute: str, host: str) -> tuple[str, bool] | None:
+    """The domain of a cookie and whether it is host-only; None if the host may not set it."""
+    domain = attribute.removeprefix(".").lower()
+    if not domain:
         return host, True
     try:
-        wanted = normalise_host(wanted).strip("[]")
+        domain = normalise_host(domain).strip("[]")
     except InvalidRequestError:
         return None
-    if wanted == host:
+    if domain == host:
         return host, _is_registry(host)
-    return (wanted, False) if _is_below(host, wanted) and not _is_registry(wanted) else None
+    return (domain, False) if _is_below(host, domain) and not _is_registry(domain) else None
 
 
 def _is_registry(domain: str) -> bool:
-    """Whether strangers share the domain, or nobody can (an address, a single label)."""
+    """Whether strangers share the domain, or it has nothing below it (an address, a single label)."""
     labels = domain.rstrip(".").split(".")
     if len(labels) == 1 or labels[-1].isdigit():  # an IPv6 address has no dots, or ends in an IPv4 one
         return True
@@ -273,12 +273,12 @@ def _is_registry(domain: str) -> bool:
 
 
 def _is_below(host: str, domain: str) -> bool:
-    """Whether the host is the domain or in it (5.1.3)."""
+    """Whether the host is the domain or below it (5.1.3)."""
     return host.endswith(domain) and (host == domain or host[-len(domain) - 1] == ".")
 
 
 def _domains_of(host: str) -> Iterator[str]:
-    """The host, and the domains that it is in."""
+    """The host, and the domains above it."""
     yield host
     if not _is_registry(host):
         while "." in host:
@@ -293,14 +293,14 @@ def _default_path(target: str) -> str:
 
 
 def _path_matches(path: str, cookie_path: str) -> bool:
-    """5.1.4: the same, or below it at a slash."""
+    """Whether the path is the cookie's path or below it (5.1.4)."""
     return path == cookie_path or (
         path.startswith(cookie_path) and (cookie_path.endswith("/") or path[len(cookie_path)] == "/")
     )
 
 
 def _expiry(attributes: dict[str, str], now: float) -> float | None:
-    """The instant of its end. Max-Age goes before Expires; what cannot be read does not count."""
+    """When the cookie expires. Max-Age wins over Expires; a malformed value is ignored."""
     seconds = attributes.get("max-age", "")
     if _SECONDS(seconds) is not None:
         return now + min(int(seconds), _MAX_AGE) if int(seconds) > 0 else 0.0

@@ -1,4 +1,4 @@
-"""The bytes of one connection as they come in: line by line, piece by piece. No socket, no HTTP in here."""
+"""The bytes received on one connection, taken line by line or piece by piece. No socket lives here."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _INTERIM = b"HTTP/1.1 1"
 
 
 class EndOfBytes(Exception):
-    """The connection ended where a line was to come."""
+    """The connection ended before the end of a line."""
 
 
 class ReceiveBuffer(ABC):
-    """The bytes of one connection. Whoever has a socket derives from it and says how to receive.
+    """The bytes of one connection. A subclass has the socket and implements `receive`.
 
-    limits: of the heads that come.   reads: how often some bytes were received.
+    limits: for the head of a response.   reads: how often `receive` was called.
     """
 
-    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it never changes
+    def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it is immutable
         self.limits = limits
         self.reads = 0
         self._data = b""
@@ -31,16 +31,16 @@ class ReceiveBuffer(ABC):
 
     @abstractmethod
     def receive(self) -> bytes:
-        """At least one byte, or b"" when the other side has closed."""
+        """At least one byte, or b"" once the peer has closed the connection."""
 
     @property
     def rest(self) -> bytes:
-        """What was received and not taken yet."""
+        """The bytes that were received and not taken yet."""
         return self._data[self._at :]
 
     @property
     def is_drained(self) -> bool:
-        """Whether all that was received has been taken."""
+        """Whether every received byte has been taken."""
         return self._at >= len(self._data)
 
     def _receive(self) -> bytes:
@@ -48,38 +48,38 @@ class ReceiveBuffer(ABC):
         return self.receive()
 
     def add(self, data: bytes) -> None:
-        """Put bytes behind those that are there, which were received in another way."""
+        """Append bytes that were received in another way."""
         self._data = self._data[self._at :] + data
         self._at = 0
 
     def take(self, count: int) -> None:
-        """Pass over so many bytes that were peeked at."""
+        """Remove so many of the bytes that `peek` returned."""
         self._at += count
 
     def unread(self, count: int) -> None:
-        """Put the last bytes of a line back."""
+        """Put the last bytes of a line back, to be read again."""
         self._at -= count
 
     def skip_blank_lines(self) -> bytes:
-        """Take line ends away that are there; what is left, as `rest`."""
+        """Remove the line ends at the front; returns the `rest`."""
         rest = self.rest.lstrip(b"\r\n")
         self._at = len(self._data) - len(rest)
         return rest
 
     def peek(self) -> bytes:
-        """The bytes that are there, or else the next to come, left where they are; b"" at the end."""
+        """The buffered bytes, or else the next to arrive; they stay in the buffer. b"" at the end."""
         if self._at >= len(self._data):
             self.add(self._receive())
         return self.rest
 
     @property
     def may_be_interim(self) -> bool:
-        """Whether what is there, if anything, is (or may become) the head of an interim response."""
+        """Whether the buffered bytes, if any, are or may become the head of an interim response."""
         start = self._data[self._at : self._at + 10]
         return start == _INTERIM[: len(start)]
 
     def skip_interim_heads(self) -> None:
-        """Take complete heads of interim responses away."""
+        """Remove the complete heads of interim responses."""
         while len(self._data) - self._at > len(_INTERIM) and self.may_be_interim:
             end = self._data.find(b"\r\n\r\n", self._at)
             if end < 0:
@@ -89,8 +89,8 @@ class ReceiveBuffer(ABC):
     def line(self, is_start: Callable[[bytes], object]) -> bytes:
         """The next line with its end.
 
-        is_start: whether a line may begin like this. One that may not is not waited for.
-        Raises NotHttpError for such a line, and for one that never ends; EndOfBytes.
+        is_start: whether a line may begin like this. The rest of a line that may not is not waited for.
+        Raises NotHttpError for such a line and for one that is too long, EndOfBytes when the connection ends.
         """
         end = self._data.find(b"\n", self._at)
         while end < 0:
@@ -109,11 +109,11 @@ class ReceiveBuffer(ABC):
         return line
 
     def read_some(self, most: int | None = None) -> bytes:
-        """The bytes that are there, or else the next to come; at most so many. b"" at the end."""
+        """The buffered bytes, or else the next to arrive; at most so many. b"" at the end."""
         if self._at >= len(self._data):
             self._data, self._at = self._receive(), 0
         start, end = self._at, len(self._data)
-        if most is not None and start + most < end:  # what lies behind stays: it may be ten thousand chunks
+        if most is not None and start + most < end:  # the rest stays: it may be ten thousand chunks
             self._at = start + most
             return self._data[start : self._at]
         data, self._data, self._at = self._data[start:], b"", 0

@@ -1,11 +1,11 @@
-"""What can be wrong with the bytes of a response."""
+"""The errors of received bytes. The transports turn them into failures."""
 
 __all__ = ["CutShortError", "NotHttpError"]
 
 
 class NotHttpError(Exception):
-    """What came is not HTTP; the message says how."""
+    """The bytes are not a valid HTTP response; the message says why."""
 
 
 class CutShortError(NotHttpError):
-    """It ended too early."""
+    """The connection ended before the response was complete."""

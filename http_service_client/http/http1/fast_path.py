@@ -1,9 +1,8 @@
-"""The plain head of a response, which nearly all have: read in one step, for it can be read in one way only.
+"""The head of an ordinary response, parsed with one regex: this subset of HTTP has a single reading.
 
-A parser has to know all that may come. Here is the part that no two parsers see differently: HTTP/1.1, a final
-status, fields without folds or odd characters, one Content-Length that is a number, and nothing else that says
-how the body ends or what becomes of the connection. `read_fast_head` takes that and leaves the rest to the
-parsers, byte by byte as it came.
+No two parsers disagree about it: HTTP/1.1, a final status, fields without folds or odd characters, one
+Content-Length that is a number, and no other field that affects the end of the body or the connection.
+`read_fast_head` takes such a head, which nearly all responses have, and leaves all others to the full parsers.
 """
 
 from __future__ import annotations
@@ -11,16 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ..header_validation import TOKEN_CHARACTER
 from .framing import HeadLimits, field_text
 
 __all__ = ["FastHead", "read_fast_head"]
 
-_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
 _HEAD = re.compile(
-    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\t -~]*))?((?:\r\n%b+:[\t -~\x80-\xff]*)*)\r\n\r\n" % _CHARACTER
+    rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: ([\t -~]*))?((?:\r\n%b+:[\t -~\x80-\xff]*)*)\r\n\r\n"
+    % TOKEN_CHARACTER.encode()
 ).match
 _FIELDS = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)").findall
-_TELLING = re.compile(  # of the body's end and of the connection's
+_FRAMING = re.compile(  # the fields that say how the body ends, or the connection
     rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|sec-websocket-key1|content-encoding):"
     rb"[\t ]*([^\r]*)",
     re.IGNORECASE,
@@ -30,10 +30,9 @@ _WITHOUT_BODY = (b"204", b"304")  # whatever their fields say
 
 
 class FastHead:
-    """A response's head.
+    """A response's head. Iteration gives its fields, decoded only then, since most are never read.
 
-    size: bytes of the head.   length: bytes of the body.   is_encoded: a content coding is to be taken off.
-    fields: names and values in order, made text when they are asked for, which most never are.
+    size: bytes of the head.   length: bytes of the body.   is_encoded: the body has a content coding.
     """
 
     __slots__ = ("_fields", "is_encoded", "length", "reason", "size", "status")
@@ -54,9 +53,9 @@ class FastHead:
 
 
 def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
-    """The head that these first bytes of a response begin with; None where it is not all there, or not plain.
+    """The head at the start of these bytes; None if it is incomplete, or not in the subset.
 
-    The answer to HEAD has no body, whatever the length says.
+    A response to HEAD has no body, whatever the length says.
     """
     match = _HEAD(data)
     if match is None:
@@ -66,13 +65,13 @@ def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
     if size > limits.size or fields.count(b"\r") > limits.fields or status in _WITHOUT_BODY:
         return None
     length, is_encoded = None, False
-    for name, value in _TELLING(fields):
-        kind = name.lower()
-        if kind == b"content-length" and length is None and _LENGTH(value := value.rstrip(b"\t ")):
+    for name, value in _FRAMING(fields):
+        key = name.lower()
+        if key == b"content-length" and length is None and _LENGTH(value := value.rstrip(b"\t ")):
             length = int(value)
-        elif kind == b"content-encoding":
+        elif key == b"content-encoding":
             is_encoded = True
-        elif kind != b"connection" or value.rstrip(b"\t ").lower() != b"keep-alive":
+        elif key != b"connection" or value.rstrip(b"\t ").lower() != b"keep-alive":
             return None
     if length is None:
         return None

@@ -1,7 +1,7 @@
-"""What both worlds hold every response to: how large its head may be, and how its body may be framed.
+"""Rules that both transports enforce on every response: the size of its head and the framing of its body.
 
-Two readers that see different ends of one response are how requests get smuggled (RFC 9112, 11.2). So each
-way to frame a body that could be read in two ways is refused, also where one of the parsers would take it.
+When two readers see different ends of one response, requests get smuggled (RFC 9112, 11.2). So a framing that
+could be read in two ways is refused, even where one of the parsers would accept it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ __all__ = ["MALFORMED", "TOO_LARGE", "HeadLimits", "RawFields", "field_text", "i
 
 
 class HeadLimits(NamedTuple):
-    """How large a response's head may be.
+    """How large the head of a response may be.
 
-    fields: in one response, trailers included.   size: bytes of a field's name and value together, or of a
-        reason phrase.
+    fields: the number of fields in one response, trailers included.   size: bytes of a field's name and value
+        together, or of a reason phrase.
     """
 
     fields: int = 256
@@ -33,15 +33,15 @@ _LENGTH = re.compile(r"[0-9]{1,18}").fullmatch
 
 
 def is_chunked(status: int, lengths: Sequence[str], codings: Sequence[str]) -> bool:
-    """Whether a response's body comes in chunks. Raises NotHttpError for a framing that is refused.
+    """Whether the body of a response is chunked. Raises NotHttpError for a framing that is refused.
 
-    lengths, codings: the values of Content-Length and of Transfer-Encoding.
+    lengths, codings: the values of Content-Length and of Transfer-Encoding. Refused are
 
-        a status below 100                      is none (RFC 9110, 15)
-        more than one of either, or both        may be read in two ways (RFC 9112, 6.3)
-        a length that is no number              "
-        a transfer coding other than chunked    we asked for none, and take none off (RFC 9110, 10.1.4)
-        an interim response with a body         has none (RFC 9112, 6.3); llhttp reads it of 104 to 199
+        a status below 100                      invalid (RFC 9110, 15)
+        more than one of either, or both        can be read in two ways (RFC 9112, 6.3)
+        a length that is not a number           can be read in two ways
+        a transfer coding other than chunked    we send no TE and decode no other (RFC 9110, 10.1.4)
+        an interim response with a body         has no body (RFC 9112, 6.3); llhttp reads one for 104 to 199
     """
     if status < 100 or len(lengths) + len(codings) > 1 or (lengths and not _LENGTH(lengths[0])):
         raise NotHttpError(MALFORMED)
@@ -50,13 +50,13 @@ def is_chunked(status: int, lengths: Sequence[str], codings: Sequence[str]) -> b
     if not codings:
         return False
     coding = codings[0].lower()
-    if coding not in ("chunked", "identity"):  # identity: the word of RFC 2616 for none
+    if coding not in ("chunked", "identity"):  # identity: RFC 2616's name for no coding
         raise NotHttpError(MALFORMED)
     return coding == "chunked"
 
 
 class RawFields:
-    """The fields of a response as they came: made text when they are asked for, which most never are."""
+    """The raw fields of a response, decoded when they are iterated over, since most are never read."""
 
     __slots__ = ("_raw",)
 
@@ -68,7 +68,7 @@ class RawFields:
 
 
 def field_text(value: bytes) -> str:
-    """A header value as UTF-8 where it is, else latin-1."""
+    """A header value decoded as UTF-8, or as latin-1 where it is not valid UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:

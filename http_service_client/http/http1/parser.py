@@ -1,11 +1,11 @@
-"""HTTP/1.1 as the blocking transport speaks it (RFC 9112): a request's head out, a response in.
+"""HTTP/1.1 for the blocking transport (RFC 9112): writes the head of a request, parses a response.
 
-No socket in here: whoever has one derives from `ReceiveBuffer` and says how to receive.
+There is no socket here: code that has one subclasses `ReceiveBuffer`.
 
-What is accepted and what is refused follows llhttp, the parser under aiohttp, state by state, for both
-worlds must see the same response in the same bytes. Its lenient ways (a line may end without CR, a folded
-field is joined) and its strict ones (a field without a colon, bytes after the end) are therefore ours. What
-it takes and should not is refused in `framing`, for both.
+The parser accepts and refuses the same bytes as llhttp, the parser under aiohttp, state by state, because
+sync and async calls must see the same response. So it is lenient where llhttp is (a line may end without CR,
+a folded field is joined) and strict where llhttp is (a field without a colon, bytes after the end). What
+llhttp accepts and should not is refused for both in `framing`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from functools import partial
 from itertools import product
 
+from ..header_validation import TOKEN_CHARACTER
+from ..headers import connection_options
 from .buffer import EndOfBytes, ReceiveBuffer
 from .errors import CutShortError, NotHttpError
 from .fast_path import read_fast_head
@@ -22,19 +24,19 @@ from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
 
 __all__ = ["Head", "ResponseBody", "read_head", "request_head"]
 
-_PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp knows all these
+_PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp accepts all of these
 _STATUS_LINE = re.compile(rb"%b%b ([0-9]{3})(?: ([^\r]*))?" % (_PROTOCOL, _VERSION)).fullmatch
 _STATUS_START = re.compile(
     rb"H(?:T(?:TP?)?)?|R(?:T(?:SP?)?)?|I(?:CE?)?"
     rb"|%b(?:[0-9]\.?)?|%b%b(?: (?:[0-9]{0,2}|[0-9]{3}(?: [^\r]*)?\r?))?" % (_PROTOCOL, _PROTOCOL, _VERSION)
 ).fullmatch
 
-_CHARACTER = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]"  # of a token
+_CHARACTER = TOKEN_CHARACTER.encode()
 _TOKEN = re.compile(rb"%b+" % _CHARACTER).fullmatch
 _FIELD_START = re.compile(rb"(?: ?%b+(?::(?:[ \t]*\r.*|[^\r]*\r?))?| ?\r?)" % _CHARACTER, re.DOTALL).fullmatch
 _FOLD_START = re.compile(rb"[ \t][^\r]*\r?").fullmatch
 
-# chunk-ext (RFC 9112, 7.1.1) as llhttp takes it: a name may be empty, spaces may stand in quotes only.
+# chunk-ext (RFC 9112, 7.1.1) as llhttp accepts it: a name may be empty, spaces are allowed in quotes only.
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*'
 _EXTENSION = rb';%b*(?:=%b*(?:%b")?)?' % (_CHARACTER, _CHARACTER, _QUOTED)
 _CHUNK_LINE = re.compile(
@@ -49,7 +51,7 @@ _LARGEST_CHUNK = 2**64 - 1
 
 
 def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """The head of a request. Host comes first, as RFC 9112, 3.2 wants it; a field of that name takes its place."""
+    """The head of a request. Host comes first (RFC 9112, 3.2); a Host among the fields replaces ours."""
     first = f"Host: {host}\r\n"
     lines = [f"{name}: {value}\r\n" for name, value in fields]
     for line in lines:
@@ -60,15 +62,15 @@ def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str
     return f"{method} {target} HTTP/1.1\r\n{first}{''.join(lines)}\r\n".encode()
 
 
-_HOST = frozenset(map("".join, product("hH", "oO", "sS", "tT", ":")))  # in any case
+_HOST = frozenset(map("".join, product("hH", "oO", "sS", "tT", ":")))  # in any letter case
 
 
 class Head:
-    """The head of a response: what it says, and how its body is framed.
+    """The head of a response, and the framing of its body.
 
-    fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: …
-    is_last: the connection is of no further use once this response is read.
-    is_final: nothing may stand behind it.
+    fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: of the body.
+    is_last: the connection cannot be used again after this response.
+    is_final: no byte may follow this response.
     """
 
     __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "status")
@@ -86,58 +88,53 @@ class Head:
                 codings.append(value)
             elif key in _CONNECTION:
                 options.append(value)
-            elif key == "sec-websocket-key1":
-                raise NotHttpError(MALFORMED)  # aiohttp refuses what the first drafts of WebSocket used
+            elif key == "sec-websocket-key1":  # from the first drafts of WebSocket; aiohttp refuses it
+                raise NotHttpError(MALFORMED)
         self.is_chunked = is_chunked(status, lengths, codings)
         self.length = int(lengths[0]) if lengths else None
-        wishes = _wishes(options)
-        is_old = version in (b"0.9", b"1.0", b"2.0")  # the last as llhttp has it
-        self.is_final = "keep-alive" not in wishes if is_old else "close" in wishes
-        # What follows 101 is no longer HTTP.
-        self.is_last = self.is_final or "close" in wishes or status == 101
+        named = connection_options(options)
+        closes_by_default = version in (b"0.9", b"1.0", b"2.0")  # 2.0 because llhttp has it so
+        self.is_final = "keep-alive" not in named if closes_by_default else "close" in named
+        # The bytes after a 101 are no longer HTTP.
+        self.is_last = self.is_final or "close" in named or status == 101
 
 
-_CONNECTION = ("connection", "proxy-connection")  # one and the same to llhttp
-
-
-def _wishes(values: list[str]) -> set[str]:
-    """The options that Connection fields name."""
-    return {option.strip(" \t").lower() for value in values for option in value.split(",")}
+_CONNECTION = ("connection", "proxy-connection")  # llhttp treats them alike
 
 
 def read_head(incoming: ReceiveBuffer) -> Head:
     """The head of the final response; interim ones (100, 102, 103) are skipped.
 
-    Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends instead.
+    Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends before any byte.
     """
     while True:
-        head = _plain_head(incoming) or _read_one_head(incoming)
+        head = _fast_head(incoming) or _parse_head(incoming)
         if head.status >= 200 or head.status == 101:
             return head
         if head.is_final:
             while incoming.peek():
                 if incoming.skip_blank_lines():
-                    raise NotHttpError(MALFORMED)  # nothing may follow what said that it was the last
+                    raise NotHttpError(MALFORMED)  # nothing may follow a response that ended the connection
 
 
-def _plain_head(incoming: ReceiveBuffer) -> Head | None:
-    """The head that nearly all responses have, where it is there in one piece."""
-    plain = read_fast_head(incoming.peek(), incoming.limits)
-    if plain is None:
+def _fast_head(incoming: ReceiveBuffer) -> Head | None:
+    """The head of an ordinary response, if all of it is in the buffer."""
+    fast = read_fast_head(incoming.peek(), incoming.limits)
+    if fast is None:
         return None
-    incoming.take(plain.size)
+    incoming.take(fast.size)
     head = Head.__new__(Head)
-    head.status, head.reason, head.fields, head.length = plain.status, plain.reason, list(plain), plain.length
+    head.status, head.reason, head.fields, head.length = fast.status, fast.reason, list(fast), fast.length
     head.is_chunked = head.is_final = head.is_last = False
     return head
 
 
-def _read_one_head(incoming: ReceiveBuffer) -> Head:
+def _parse_head(incoming: ReceiveBuffer) -> Head:
     while not incoming.skip_blank_lines():
         if not incoming.peek():
-            raise ConnectionResetError("closed without an answer")
+            raise ConnectionResetError("closed without a response")
     try:
-        line = _plain(incoming.line(_STATUS_START))
+        line = _without_end(incoming.line(_STATUS_START))
         match = _STATUS_LINE(line)
         if match is None:
             raise NotHttpError(MALFORMED)
@@ -149,17 +146,17 @@ def _read_one_head(incoming: ReceiveBuffer) -> Head:
         raise CutShortError from None
 
 
-def _plain(line: bytes) -> bytes:
-    """A line without its end."""
+def _without_end(line: bytes) -> bytes:
+    """A line without its line end."""
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
 
 def _read_fields(incoming: ReceiveBuffer, most: int, is_trailer: bool = False) -> list[tuple[bytes, bytes]]:
     """The fields up to the empty line; at most so many."""
     fields: list[tuple[bytes, bytes]] = []
-    raw = b""  # the last value, with the white space behind it
+    raw = b""  # the last value, with the white space after it
     may_begin = partial(_may_begin, fields, is_trailer)
-    while line := _plain(ended := incoming.line(may_begin)):
+    while line := _without_end(whole := incoming.line(may_begin)):
         if line[0] in b" \t" and fields:  # folded (RFC 9112, 5.2)
             name, value = fields.pop()
             if value and name.lower() in _FRAMING:
@@ -174,8 +171,8 @@ def _read_fields(incoming: ReceiveBuffer, most: int, is_trailer: bool = False) -
             raw = raw.lstrip(b" \t")
             if not colon or not _TOKEN(name):
                 raise NotHttpError(MALFORMED)
-            if raw.startswith(b"\r"):  # it ends an empty value, also without LF
-                incoming.unread(len(raw) - 1 + len(ended) - len(_plain(ended)))
+            if raw.startswith(b"\r"):  # it ends an empty value, even without LF
+                incoming.unread(len(raw) - 1 + len(whole) - len(_without_end(whole)))
                 raw = b""
         value = raw.rstrip(b" \t")
         if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
@@ -191,7 +188,7 @@ _LENGTH = re.compile(rb"[0-9]+[ \t]*").fullmatch
 
 
 def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_trailer: bool) -> bool:
-    """Whether a field may stand behind these. What frames a body is told at once: the rest may never come."""
+    """Whether a field may follow these. Contradictory framing is refused at once: more may never arrive."""
     if key == b"content-length":
         is_first = not any(value and name.lower() in _FRAMING for name, value in fields)
         is_number = _LENGTH(raw) is not None if raw else True  # an empty one may be folded
@@ -202,7 +199,7 @@ def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_tra
 
 
 def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> bool:
-    """Whether a line may begin like this, behind these fields."""
+    """Whether a line may begin like this, after these fields."""
     name, colon, raw = line.removesuffix(b"\r").partition(b":")
     if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
         return False
@@ -210,23 +207,23 @@ def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes)
 
 
 class ResponseBody:
-    """The body of one response, in pieces as they come.
+    """The body of one response, in pieces as they arrive.
 
-    is_complete: it has been read to its end, and the connection stands before the next response.
+    is_complete: it has been read to its end; the next byte of the connection belongs to the next response.
     """
 
     __slots__ = (
-        "_head", "_incoming", "_is_chunked", "_left", "_method", "_owes_line", "_receipts", "is_complete",
+        "_head", "_incoming", "_is_chunked", "_left", "_method", "_owes_line", "_reads", "is_complete",
     )  # fmt: skip
 
     def __init__(self, incoming: ReceiveBuffer, head: Head, method: str) -> None:
         self._incoming = incoming
-        self._receipts = incoming.reads
+        self._reads = incoming.reads
         self._head = head
         self._method = method
         self._left = head.length
         self._is_chunked = head.is_chunked
-        self._owes_line = False  # the end of a chunk, which may come with the next one only
+        self._owes_line = False  # the line end of a chunk, which may arrive with the next chunk
         self.is_complete = False
         if method == "HEAD" or head.status in (204, 304) or head.status < 200:
             self._left, self._is_chunked = 0, False
@@ -266,34 +263,33 @@ class ResponseBody:
             line = _CHUNK_LINE(self._incoming.line(_CHUNK_START))
             if line is None or (size := int(line[1], 16)) > _LARGEST_CHUNK:
                 raise NotHttpError(MALFORMED)
-            if (
-                line[2] and self._incoming.line(_NO_START) != b"\n"
-            ):  # llhttp wants a second LF in place of the CR
+            # After a bare LF, llhttp wants a second LF in place of the CR.
+            if line[2] and self._incoming.line(_NO_START) != b"\n":
                 raise NotHttpError(MALFORMED)
             self._left = size
             if not size:
-                # llhttp counts them with the fields of the head, the last one when the next message comes.
+                # llhttp counts trailers with the fields of the head, the last one when the next message comes.
                 most = self._incoming.limits.fields + 1 - len(self._head.fields)
-                trailers = _read_fields(self._incoming, most, is_trailer=True)  # nobody reads them
+                trailers = _read_fields(self._incoming, most, is_trailer=True)  # callers never see them
                 options = [
                     field_text(value) for name, value in trailers if field_text(name).lower() in _CONNECTION
                 ]
-                self._complete(is_final="close" in _wishes(options))
+                self._complete(is_final="close" in connection_options(options))
         except EndOfBytes:
             raise CutShortError from None
         return bool(self._left)
 
     def _expect_empty_line(self) -> None:
         try:
-            if _plain(self._incoming.line(_END_START)):
+            if _without_end(self._incoming.line(_END_START)):
                 raise NotHttpError(MALFORMED)
         except EndOfBytes:
             raise CutShortError from None
 
     def _complete(self, is_final: bool = False) -> None:
         if self._head.status != 101 and (rest := self._incoming.skip_blank_lines()):
-            # llhttp fails on what came in one piece with the head; after that, the response is out already.
-            is_one_piece = self._incoming.reads == self._receipts
+            # llhttp fails on bytes that arrived with the head; later ones come after the response is out.
+            is_one_piece = self._incoming.reads == self._reads
             is_final = is_final or self._head.is_final
             if is_one_piece and (is_final or not _may_be_responses(rest, self._method)):
                 raise NotHttpError(MALFORMED)
@@ -302,7 +298,7 @@ class ResponseBody:
 
 
 class _Rest(ReceiveBuffer):
-    """Bytes after which none will come."""
+    """Bytes after which the connection ends."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -313,7 +309,7 @@ class _Rest(ReceiveBuffer):
 
 
 def _may_be_responses(data: bytes, method: str) -> bool:
-    """Whether this is the start, or all, of one or more responses."""
+    """Whether this is one or more responses, the last of them perhaps incomplete."""
     rest = _Rest(data)
     try:
         body = ResponseBody(rest, read_head(rest), method)

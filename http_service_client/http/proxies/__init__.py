@@ -1,1 +1,5 @@
-"""Which proxy a URL goes through, and the rules of speaking to one."""
+"""Proxies: which proxy a URL goes through, what a proxy's URL says, and the SOCKS5 handshake.
+
+Nothing here opens a connection or reads the process environment: settings are parsed from a mapping, and the
+handshake is a generator that the transports drive.
+"""

@@ -1,8 +1,8 @@
-"""Which proxy a URL goes through, by the environment or in its words, decided once for both transports.
+"""Which proxy a URL goes through: the rules of the environment variables, once for both transports.
 
-There is no RFC; the rules are curl's, as far as requests and Go agree: http_proxy, https_proxy by the
+There is no RFC; the rules are curl's, as far as requests and Go agree: http_proxy or https_proxy by the
 URL's scheme, then all_proxy, and no_proxy as a list of exceptions. Lower case wins over upper case.
-HTTP_PROXY in upper case is ignored under CGI, where a client sets it by a ``Proxy:`` header (httpoxy).
+HTTP_PROXY in upper case is ignored under CGI, where a client can set it with a ``Proxy:`` header (httpoxy).
 
     NO_PROXY entry                   matches
     *                                every host
@@ -21,23 +21,21 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from ...errors import InvalidRequestError
-from ..hosts import normalise_host
+from ..hosts import normalise_host, split_port
 from ..urls import Url, split_url
 from .urls import redact_proxy
 
 __all__ = ["NoProxyEntry", "ProxySettings", "unreadable_exceptions"]
 
-_PORT_SUFFIX = re.compile(r"(.+):([0-9]{1,5})").fullmatch
-
 
 @dataclass(frozen=True, slots=True)
 class NoProxyEntry:
-    """One entry of NO_PROXY, read. Exactly one of `network`, `domain` and `matches_all` is set."""
+    """One parsed entry of NO_PROXY. Exactly one of `network`, `domain` and `matches_all` is set."""
 
     domain: str = ""
     network: IPv4Network | IPv6Network | None = None
     port: int | None = None
-    only_below: bool = False
+    subdomains_only: bool = False
     matches_all: bool = False
 
     def matches(self, host: str, port: int, address: IPv4Address | IPv6Address | None) -> bool:
@@ -47,15 +45,15 @@ class NoProxyEntry:
             return True
         if self.network is not None:
             return address is not None and address in self.network
-        return host.endswith(f".{self.domain}") or (host == self.domain and not self.only_below)
+        return host.endswith(f".{self.domain}") or (host == self.domain and not self.subdomains_only)
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """The proxies in force; immutable. Made by hand, or `from_environ`.
+    """The proxies in use. Immutable. Made by hand or by `from_environ`.
 
-    http, https: the proxy's URL for requests of that scheme, None for none; may hold user information, so
-    it stays out of the repr. Any scheme (such as socks5) is handed on: the transports decide.
+    http, https: the proxy's URL for requests of that scheme, or None. It may have user information, so it
+    stays out of the repr. Its own scheme (such as socks5) is not checked here: the transports decide.
     """
 
     http: str | None = field(default=None, repr=False)
@@ -64,14 +62,14 @@ class ProxySettings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> ProxySettings:
-        """Read the settings from a mapping such as `os.environ`."""
-        anything = _variable(environ, "all_proxy")
+        """The settings of a mapping such as `os.environ`."""
+        any_scheme = _variable(environ, "all_proxy")
         http = _variable(environ, "http_proxy", upper_too="REQUEST_METHOD" not in environ)
         https = _variable(environ, "https_proxy")
-        entries = [_read_entry(entry) for entry in _listed(_variable(environ, "no_proxy") or "")]
+        entries = [_parse_entry(entry) for entry in _listed(_variable(environ, "no_proxy") or "")]
         return cls(
-            http=_with_scheme(http or anything),
-            https=_with_scheme(https or anything),
+            http=_with_scheme(http or any_scheme),
+            https=_with_scheme(https or any_scheme),
             no_proxy=tuple(entry for entry in entries if entry is not None),
         )
 
@@ -96,8 +94,8 @@ class ProxySettings:
 
 
 def unreadable_exceptions(no_proxy: str) -> list[str]:
-    """The entries of such a list that cannot be understood, and are passed over."""
-    return [entry for entry in _listed(no_proxy) if _read_entry(entry) is None]
+    """The entries of a NO_PROXY list that cannot be parsed and are ignored."""
+    return [entry for entry in _listed(no_proxy) if _parse_entry(entry) is None]
 
 
 def _listed(no_proxy: str) -> list[str]:
@@ -105,7 +103,7 @@ def _listed(no_proxy: str) -> list[str]:
 
 
 def _variable(environ: Mapping[str, str], name: str, *, upper_too: bool = True) -> str | None:
-    # A lower-case variable that is set to nothing turns the upper-case one off.
+    # An empty lower-case variable turns the upper-case one off.
     if name in environ:
         return environ[name].strip() or None
     return environ.get(name.upper(), "").strip() or None if upper_too else None
@@ -115,28 +113,25 @@ def _with_scheme(proxy: str | None) -> str | None:
     return proxy if proxy is None or "://" in proxy else f"http://{proxy}"
 
 
-def _read_entry(entry: str) -> NoProxyEntry | None:
-    """One entry, or None for what cannot be understood: a typing error must not send all traffic astray."""
+def _parse_entry(entry: str) -> NoProxyEntry | None:
+    """The parsed entry, or None: a typing error in one entry must not send all traffic the wrong way."""
     entry = entry.lower()
     if entry == "*":
         return NoProxyEntry(matches_all=True)
-    port = None
-    # "::1" ends like a port, but more than one colon outside brackets is an address.
-    if entry.count(":") == 1 or "]:" in entry:
-        match = _PORT_SUFFIX(entry)
-        if match is None:
-            return None
-        entry, port = match.group(1), int(match.group(2))
+    try:
+        entry, port = split_port(entry)
+    except ValueError:
+        return None
     try:
         return NoProxyEntry(network=ip_network(entry.strip("[]"), strict=False), port=port)
     except ValueError:
         pass
-    only_below = entry.startswith("*.")
+    subdomains_only = entry.startswith("*.")
     domain = entry.removeprefix("*").strip(".")
     if entry == "*":
         return NoProxyEntry(matches_all=True, port=port)
     try:
-        return NoProxyEntry(domain=normalise_host(domain), port=port, only_below=only_below)
+        return NoProxyEntry(domain=normalise_host(domain), port=port, subdomains_only=subdomains_only)
     except InvalidRequestError:
         return None
 

@@ -1,11 +1,11 @@
-"""How a SOCKS5 proxy is asked for a connection (RFC 1928; user name and password by RFC 1929).
+"""The SOCKS5 handshake (RFC 1928; user name and password by RFC 1929).
 
-A dialogue: a generator that yields what to say and how many bytes of answer to wait for, and is sent these
-bytes. It knows no socket, so both transports, which do, say the same.
+A dialogue is a generator: it yields the bytes to send and the number of bytes to wait for, and is sent the
+bytes that arrived. It has no socket, so both transports drive the same dialogue.
 
     client                                     proxy
-    version, the ways to log in that we know   version, the way chosen
-    (user name and password                    version, whether they are right)
+    version, the login methods that we know    version, the chosen method
+    (user name and password                    version, accepted or not)
     version, CONNECT, host, port               version, result, the proxy's own address
 """
 
@@ -17,7 +17,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 __all__ = ["Dialogue", "Login", "Step", "ask_for_connection"]
 
 Login = tuple[bytes, bytes]  # user name and password, at most 255 bytes each
-Step = tuple[bytes, int]  # what to say, and how many bytes of answer to wait for
+Step = tuple[bytes, int]  # the bytes to send, and how many bytes of reply to wait for
 Dialogue = Generator[Step, bytes, "str | None"]
 
 _VERSION = 5
@@ -29,50 +29,50 @@ _ADDRESS_SIZES = {_IPV4: 4, _IPV6: 16}
 
 # RFC 1928 6
 _REFUSALS = {
-    1: "it failed",
+    1: "it reports a general failure",
     2: "it does not allow the connection",
     3: "network unreachable",
     4: "host unreachable",
     5: "connection refused",
-    6: "the time to live is over",
-    7: "it does not know the command CONNECT",
-    8: "it does not know this type of address",
+    6: "the TTL expired",
+    7: "it does not support the command CONNECT",
+    8: "it does not support this type of address",
 }
 _NOT_SOCKS = "it does not speak SOCKS5"
 
 
 def ask_for_connection(host: str, port: int, login: Login | None) -> Dialogue:
-    """The dialogue. Returns None once the connection is made, else why it was refused.
+    """The dialogue. It returns None once the connection is made, else the reason why it was refused.
 
-    host: an address, or a name of at most 255 ASCII characters that the proxy is to resolve.
+    host: an address, or a name of at most 255 ASCII characters that the proxy resolves.
     """
     methods = [_NO_LOGIN] if login is None else [_NO_LOGIN, _WITH_PASSWORD]
     version, method = yield bytes([_VERSION, len(methods), *methods]), 2
     if version != _VERSION:
         return _NOT_SOCKS
     if method not in methods:
-        return "it wants another way to log in" if login else "it wants a login"
+        return "it requires another login method" if login else "it requires a login"
     if login is not None and method == _WITH_PASSWORD:
         user, password = login
-        said = bytes([_LOGIN_VERSION, len(user)]) + user + bytes([len(password)]) + password
-        _, status = yield said, 2
+        credentials = bytes([_LOGIN_VERSION, len(user)]) + user + bytes([len(password)]) + password
+        _, status = yield credentials, 2
         if status != 0:
             return "it refused the login"
-    version, result = yield bytes([_VERSION, _CONNECT, 0]) + _place(host) + port.to_bytes(2, "big"), 2
+    version, result = yield bytes([_VERSION, _CONNECT, 0]) + _address(host) + port.to_bytes(2, "big"), 2
     if version != _VERSION:
         return _NOT_SOCKS
     if result != 0:
-        return _REFUSALS.get(result, f"it says {result}")
+        return _REFUSALS.get(result, f"it replied {result}")
     _, kind = yield b"", 2
     if kind == _NAME:
         (size,) = yield b"", 1
     elif (size := _ADDRESS_SIZES.get(kind, -1)) < 0:
         return _NOT_SOCKS
-    yield b"", size + 2  # its own address and port are of no use to us
+    yield b"", size + 2  # the proxy's own address and port, which we do not use
     return None
 
 
-def _place(host: str) -> bytes:
+def _address(host: str) -> bytes:
     try:
         address: IPv4Address | IPv6Address = ip_address(host)
     except ValueError:

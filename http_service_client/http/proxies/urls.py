@@ -1,4 +1,4 @@
-"""What the URL of a proxy says: where it listens, and how we show it who we are. Which one it is, `proxies` decides."""
+"""What the URL of a proxy says: its address and the login for it. `settings` decides which proxy is used."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from urllib.parse import unquote, urlsplit
 from ...errors import Failure, InvalidRequestError, ProxyError, SentState
 from ..auth.basic import basic
 from ..hosts import normalise_host
-from ..urls import Url, redact_url
+from ..urls import DEFAULT_PORTS, Url, redact_url
 from .socks5 import Login
 
 __all__ = ["HttpProxy", "Proxy", "SocksProxy", "read_proxy", "redact_proxy"]
 
-_DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
+_DEFAULT_PORTS = {**DEFAULT_PORTS, "socks5": 1080, "socks5h": 1080}
 
 
 class HttpProxy(NamedTuple):
     """A proxy that forwards requests, and opens tunnels for https.
 
-    address: where it listens.   fields: what it is sent: Proxy-Authorization, if its URL had user information.
+    address: where it listens.   fields: what it gets: Proxy-Authorization, if its URL has a login.
     """
 
     address: Url
@@ -31,8 +31,8 @@ class HttpProxy(NamedTuple):
 class SocksProxy(NamedTuple):
     """A SOCKS5 proxy: it opens tunnels, for http too.
 
-    host, port: where it listens.   login: if its URL had user information.
-    resolves: it resolves the names (socks5h), and not we (socks5); as curl has it.
+    host, port: where it listens.   login: of its URL, or None.
+    resolves: the proxy resolves names (socks5h); otherwise we do (socks5), as in curl.
     """
 
     host: str
@@ -46,14 +46,14 @@ Proxy = HttpProxy | SocksProxy
 
 @lru_cache(maxsize=64)
 def read_proxy(proxy: str) -> Proxy | Failure:
-    """The proxy of this URL, or the failure of all that should go through it: nothing is sent to it then."""
+    """The proxy of this URL, or the failure of every request through it; then nothing is sent to it."""
     try:
         parts = urlsplit(proxy)
         if parts.scheme not in _DEFAULT_PORTS:
-            return _unusable(proxy, "is of a kind that is not known")
+            return _unusable(proxy, "has an unknown scheme")
         port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
         if not port:
-            return _unusable(proxy, "has no port that can be connected to")
+            return _unusable(proxy, "has port 0, which is not a valid port")
         host = parts.hostname or ""
         host = normalise_host(f"[{host}]" if ":" in host else host).strip("[]")
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -62,7 +62,7 @@ def read_proxy(proxy: str) -> Proxy | Failure:
             return SocksProxy(host, port, login, resolves=parts.scheme == "socks5h")
         fields = (("Proxy-Authorization", basic(user, password)),) if user or password else ()
     except (ValueError, InvalidRequestError):
-        return _unusable(proxy, "is not the URL of a proxy")
+        return _unusable(proxy, "is not a valid proxy URL")
     return HttpProxy(Url(parts.scheme, host, port, "/"), fields)
 
 
@@ -81,5 +81,5 @@ def _unusable(proxy: str, problem: str) -> Failure:
 
 
 def redact_proxy(proxy: str) -> str:
-    """As `redact_url`, and up to the last "@": a password may hold what it should have escaped."""
+    """As `redact_url`, but up to the last "@": a password may have characters that should be escaped."""
     return redact_url(re.sub(r"^([^/?#@]*//)?.*@", r"\1***@", proxy, count=1, flags=re.DOTALL))

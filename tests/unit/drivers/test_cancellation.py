@@ -32,7 +32,8 @@ from http_service_client.drivers.aio import AsyncioDriver, _wait_for_grant
 from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.errors import PoolTimeoutError, SentState
-from kit.fakes import URL, Blocking, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 
 # The effects of the rich call, in order.
 STORY = [Invoke, Acquire, Acquire, Send, Invoke, Sleep, Invoke, Send, Send, Invoke]
@@ -55,7 +56,7 @@ class Scenario:
     """A client in front of a half-open circuit, with every connection place in other hands."""
 
     def __init__(self, front_end: FrontEnd) -> None:
-        self.bench = Harness(
+        self.harness = Harness(
             front_end,
             425,  # worth a retry, and no failure of the service: the trial succeeds
             (302, {"Location": "/moved"}),
@@ -67,11 +68,11 @@ class Scenario:
             request_interceptors=[Passing],
             response_interceptors=[Passing],
         )
-        self.breaker: CircuitBreaker = self.bench.state.breaker
+        self.breaker: CircuitBreaker = self.harness.state.breaker
         self.breaker.try_acquire().record_failure()  # type: ignore[union-attr]  # closed: a permit
-        self.bench.clock.now += 5.0
-        self.budget: RetryBudget = self.bench.state.budget
-        self.holders = [limit.acquire_later() for limit in self.bench.limits]
+        self.harness.clock.now += 5.0
+        self.budget: RetryBudget = self.harness.state.budget
+        self.holders = [limit.acquire_later() for limit in self.harness.limits]
         self.seen: list[type[Effect[Any]]] = []
 
     def discard_body(self, ticket: Waiter) -> None:
@@ -84,31 +85,31 @@ class Scenario:
         """Nothing is held any more, the story is closed, and the next call works."""
         for holder in self.holders:
             holder.release()
-        assert [(limit.in_use, limit.waiting) for limit in self.bench.limits] == [(0, 0)] * 2
+        assert [(limit.in_use, limit.waiting) for limit in self.harness.limits] == [(0, 0)] * 2
         snapshot = self.breaker.snapshot()
         assert snapshot.failures == 1, "an interruption is no evidence"
         settled = snapshot.successes + snapshot.failures + snapshot.abandoned + snapshot.late
-        assert settled == 1 + self.bench.names().count("attempt_finished") + self.attempts_broken_off()
+        assert settled == 1 + self.harness.names().count("attempt_finished") + self.attempts_broken_off()
         retries_made = 1 if at > STORY.index(Sleep) else 0
         assert self.budget.balance == 5 - retries_made
-        finished = self.bench.events[-1]
+        finished = self.harness.events[-1]
         assert (finished.name, finished.error) == ("call_finished", error.__name__)
-        assert self.bench.names().count("call_finished") == 1
+        assert self.harness.names().count("call_finished") == 1
         assert finished.sent_state in (SentState.ABANDONED, SentState.REFUSED)
         self.go_on()
 
     def attempts_broken_off(self) -> int:
         """1 unless the call was ended between two attempts."""
-        return 0 if self.bench.names()[-2:-1] == ["retry_scheduled"] and self.seen[-1] is Sleep else 1
+        return 0 if self.harness.names()[-2:-1] == ["retry_scheduled"] and self.seen[-1] is Sleep else 1
 
     def go_on(self) -> None:
         """The same client, the same circuit: a trial passes at once, and its places are free."""
-        self.bench.transport.script = [200]
-        self.bench.client._backends._blocking = self.bench.client._backends._asyncio = (
+        self.harness.transport.script = [200]
+        self.harness.client._backends._blocking = self.harness.client._backends._asyncio = (
             None  # the true drivers
         )
-        assert self.bench.request().status_code == 200
-        assert [limit.in_use for limit in self.bench.limits] == [0, 0]
+        assert self.harness.request().status_code == 200
+        assert [limit.in_use for limit in self.harness.limits] == [0, 0]
 
 
 Perform = Callable[[Any], Any]
@@ -125,7 +126,7 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
             at = len(scenario.seen)
             scenario.seen.append(type(effect))
             if isinstance(effect, Acquire):
-                scenario.discard_body(effect.ticket)
+                scenario.discard_body(effect.waiter)
             return interfere(at, perform, effect)
 
         return wrapped
@@ -139,24 +140,24 @@ def interpose(driver: Any, scenario: Scenario, interfere: Interfere) -> None:
 
 def play_blocking(scenario: Scenario, interfere: Interfere) -> None:
     """Make the call, each effect performed by `interfere`."""
-    interpose(scenario.bench.client._backends.blocking(), scenario, interfere)
-    scenario.bench.client.get(URL, timeout=None)
+    interpose(scenario.harness.client._backends.blocking(), scenario, interfere)
+    scenario.harness.client.get(URL, timeout=None)
 
 
 def play_task(scenario: Scenario, interfere: Interfere) -> Any:
     """The coroutine of the call, as `play_blocking`."""
-    interpose(scenario.bench.client._backends.asyncio(), scenario, interfere)
-    return scenario.bench.client.get_async(URL, timeout=None)
+    interpose(scenario.harness.client._backends.asyncio(), scenario, interfere)
+    return scenario.harness.client.get_async(URL, timeout=None)
 
 
 def test_the_story_is_what_the_table_says() -> None:
     """Or else an effect would go untested: left alone, the call succeeds by these effects."""
-    scenario = Scenario(Blocking())
+    scenario = Scenario(BlockingFrontEnd())
     play_blocking(scenario, lambda at, perform, effect: perform(effect))
     assert scenario.seen == STORY
-    assert scenario.bench.events[-1].status_code == 200
+    assert scenario.harness.events[-1].status_code == 200
 
-    scenario = Scenario(Tasks())
+    scenario = Scenario(AsyncioFrontEnd())
     run_task(play_task(scenario, lambda at, perform, effect: perform(effect)))
     assert scenario.seen == STORY
 
@@ -168,7 +169,7 @@ def test_a_thread_interrupted_at_each_effect(
     index: int, interruption: type[BaseException], moment: str
 ) -> None:
     """Permits, places and budget come back; the case between grant and resume included."""
-    scenario = Scenario(Blocking())
+    scenario = Scenario(BlockingFrontEnd())
 
     def interfere(at: int, perform: Perform, effect: Effect[Any]) -> Any:
         if at == index:
@@ -186,7 +187,7 @@ def test_a_thread_interrupted_at_each_effect(
 @pytest.mark.parametrize("index", range(len(STORY)))
 def test_a_task_cancelled_at_each_effect(index: int, moment: str) -> None:
     """As for threads; `while it waits` is a cancellation from outside."""
-    scenario = Scenario(Tasks())
+    scenario = Scenario(AsyncioFrontEnd())
     reached = asyncio.Event()
 
     async def interfere(at: int, perform: Perform, effect: Effect[Any]) -> Any:
@@ -222,7 +223,7 @@ def test_a_task_cancelled_at_each_effect(index: int, moment: str) -> None:
 @pytest.mark.parametrize("index", range(len(STORY)))
 def test_an_abandoned_plan_at_each_effect(index: int, how: str) -> None:
     """A coroutine that its owner closes, throws into, or only forgets, while it stands at an effect."""
-    scenario = Scenario(Tasks())
+    scenario = Scenario(AsyncioFrontEnd())
 
     class Halt:
         def __await__(self) -> Iterator[str]:
@@ -277,7 +278,7 @@ def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, t
             yield acquire
             yield Sleep(0.0)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def never(seconds: float) -> None:
         await asyncio.Event().wait()
@@ -331,7 +332,7 @@ def test_a_grant_from_another_thread_wakes_the_task() -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     async def main() -> Any:
         loop = asyncio.get_running_loop()
@@ -378,7 +379,7 @@ def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
         try:
             return (yield acquire)
         finally:
-            acquire.ticket.release()
+            acquire.waiter.release()
 
     if driver == "blocking":
         assert BlockingDriver(None, None).run(plan()) is False  # type: ignore[arg-type]
@@ -389,42 +390,42 @@ def test_a_wait_that_takes_too_long_says_so(driver: str) -> None:
 
 def test_no_place_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
     """Nothing was sent, the breaker learns nothing of it, and a POST may be tried again."""
-    bench = Harness(
+    harness = Harness(
         front_end, max_connections_per_host=1, retry_policy_config={"max_attempts": 2, "initial_delay": 0.0}
     )
-    holder = bench.state.connections.acquire_later()
-    error = bench.error(PoolTimeoutError, "POST", timeout=Timeout(pool=0.001))
-    assert (error.sent_state, bench.sends) == (SentState.NEVER_SENT, 0)
+    holder = harness.state.connections.acquire_later()
+    error = harness.error(PoolTimeoutError, "POST", timeout=Timeout(pool=0.001))
+    assert (error.sent_state, harness.sends) == (SentState.NEVER_SENT, 0)
     assert len([event for event in error.timeline if event.name == "attempt_finished"]) == 2
-    assert bench.state.breaker.snapshot().failures == 0
+    assert harness.state.breaker.snapshot().failures == 0
     holder.release()
-    assert bench.request("POST").status_code == 200
+    assert harness.request("POST").status_code == 200
 
 
 def test_both_places_share_one_pool_timeout() -> None:
     """Who waited for a place of the host waits for one of the client only for what is left."""
-    bench = Harness(Blocking(), max_connections=1, max_connections_per_host=1)
-    exchange = Exchange(bench.client._call_builder.keys, bench.limits[0])
-    held = [bench.limits[0].acquire_later(), bench.state.connections.acquire_later()]
-    call = bench.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
+    harness = Harness(BlockingFrontEnd(), max_connections=1, max_connections_per_host=1)
+    exchange = Exchange(harness.client._call_builder.origins, harness.limits[0])
+    held = [harness.limits[0].acquire_later(), harness.state.connections.acquire_later()]
+    call = harness.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
     plan = exchange(call.request, call)
     for_host: Any = next(plan)
-    bench.clock.now += 7.0
+    harness.clock.now += 7.0
     held.pop().release()
     for_client: Any = plan.send(True)
     plan.close()
     assert (for_host.timeout, for_client.timeout) == (10.0, pytest.approx(3.0))
-    assert [limit.in_use for limit in bench.limits] == [1, 0]
+    assert [limit.in_use for limit in harness.limits] == [1, 0]
 
 
 def test_a_wait_for_a_place_is_of_the_attempts_time() -> None:
     """The exchange behind it is allowed what is left."""
-    bench = Harness(Blocking(), max_connections_per_host=1)
-    holder = bench.state.connections.acquire_later()
-    call = bench.client._call_builder.build("GET", URL, timeout=10.0)
-    plan = bench.client._pipeline(call.request, call)
+    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    holder = harness.state.connections.acquire_later()
+    call = harness.client._call_builder.build("GET", URL, timeout=10.0)
+    plan = harness.client._pipeline(call.request, call)
     assert isinstance(next(plan), Acquire)
-    bench.clock.now += 4.0
+    harness.clock.now += 4.0
     holder.release()
     send: Any = plan.send(True)
     plan.close()
@@ -433,10 +434,10 @@ def test_a_wait_for_a_place_is_of_the_attempts_time() -> None:
 
 def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
     """A crowd on two places, each of them cancelled after another number of ticks."""
-    bench = Harness(Tasks(), 200, max_connections=2, max_connections_per_host=2)
+    harness = Harness(AsyncioFrontEnd(), 200, max_connections=2, max_connections_per_host=2)
 
     async def main() -> None:
-        tasks = [asyncio.create_task(bench.client.get_async(URL)) for _ in range(60)]
+        tasks = [asyncio.create_task(harness.client.get_async(URL)) for _ in range(60)]
         for task in tasks[::3]:
             await asyncio.sleep(0)
             task.cancel()
@@ -445,10 +446,10 @@ def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
         assert {result.status_code for result in others} == {200}  # type: ignore[union-attr]
 
     run_task(main())
-    assert [(limit.in_use, limit.waiting) for limit in bench.limits] == [(0, 0)] * 2
-    snapshot = bench.state.breaker.snapshot()
+    assert [(limit.in_use, limit.waiting) for limit in harness.limits] == [(0, 0)] * 2
+    snapshot = harness.state.breaker.snapshot()
     assert snapshot.successes + snapshot.abandoned == 60
-    assert bench.state.breaker.state is CircuitBreakerState.CLOSED
+    assert harness.state.breaker.state is CircuitBreakerState.CLOSED
 
 
 # The driver itself.

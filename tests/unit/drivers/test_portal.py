@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from kit.fakes import URL, Blocking, Harness
+from kit.fakes import URL, Harness
+from kit.front_ends import BlockingFrontEnd
 
 
 class Before:
@@ -25,7 +26,7 @@ class Before:
 
 
 def client_before(work: Callable[[], Any]) -> HttpServiceClient:
-    return Harness(Blocking(), request_interceptors=[Before(work)]).client
+    return Harness(BlockingFrontEnd(), request_interceptors=[Before(work)]).client
 
 
 def get_in_time(client: HttpServiceClient) -> int:

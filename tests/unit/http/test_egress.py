@@ -1,4 +1,4 @@
-"""The egress policy: no spelling of a refused place passes, before or after the name is resolved."""
+"""The egress policy: no spelling of a refused destination passes, before or after its name is resolved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from http_service_client.errors import (
 from http_service_client.http.egress import EgressPolicy
 from http_service_client.http.urls import Url, split_url
 
-# Written out here, and not taken from the module: the laws must not follow its mistakes.
+# Written out here and not imported from the module: the tests must not repeat its mistakes.
 REFUSED_V4 = [
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",
@@ -36,7 +36,7 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700::1111", 
 
 
 def members(networks: list[str]) -> st.SearchStrategy[Any]:
-    """Addresses of the networks, their first and last ones often."""
+    """Addresses in the networks, often the first and last ones."""
     nets = [ip_network(text) for text in networks]
     edges = [edge for net in nets for edge in (net[0], net[-1])]
     inside = st.sampled_from(nets).flatmap(
@@ -46,7 +46,7 @@ def members(networks: list[str]) -> st.SearchStrategy[Any]:
 
 
 def spellings(address: Any) -> list[str]:
-    """How `getaddrinfo`, `ipaddress` or a person may write an address."""
+    """Spellings that `getaddrinfo`, `ipaddress` or a person may use."""
     if isinstance(address, IPv4Address):
         high, low = divmod(int(address), 1 << 16)
         mapped = [f"::ffff:{address}", f"::FFFF:{high:x}:{low:x}", f"0:0:0:0:0:ffff:{high:04x}:{low:04X}"]
@@ -58,7 +58,7 @@ def spellings(address: Any) -> list[str]:
 
 
 def carriers(inner: IPv4Address) -> list[IPv6Address]:
-    """IPv6 addresses that end up at an IPv4 one."""
+    """IPv6 addresses from which packets may arrive at an IPv4 one."""
     number = int(inner)
     return [
         IPv6Address(int(IPv6Address("::ffff:0:0")) | number),
@@ -91,7 +91,7 @@ def url_passes(policy: EgressPolicy, url: str | Url) -> bool:
 
 @given(members(REFUSED_V4 + REFUSED_V6))
 def test_no_spelling_of_a_refused_address_passes(address: Any) -> None:
-    """After resolution, and as a literal in a URL (made by hand, since `normalise_url` refuses most)."""
+    """After resolution, and as a literal in a URL (a `Url` made by hand: `normalise_url` refuses most)."""
     policy = EgressPolicy()
     for text in spellings(address):
         assert not passes(policy, text)
@@ -101,18 +101,18 @@ def test_no_spelling_of_a_refused_address_passes(address: Any) -> None:
 
 @given(members(REFUSED_V4))
 def test_no_address_that_carries_a_refused_one_passes(inner: IPv4Address) -> None:
-    """Mapped, compatible, NAT64, 6to4, Teredo, ISATAP; also when their own networks were opened."""
+    """Mapped, compatible, NAT64, 6to4, Teredo, ISATAP; even when their own networks were opened."""
     opened = EgressPolicy(["*", "::/96", "2001::/32", "2002::/16", "64:ff9b:1::/48", "64:ff9b::/96"])
     for carrier in carriers(inner):
         for text in spellings(carrier):
             assert not passes(EgressPolicy(), text)
-            # NAT64 of a local prefix has no fixed place for the IPv4 address, so opening it opens all.
+            # A local NAT64 prefix has no fixed position of the IPv4 address, so opening it opens everything.
             assert "64:ff9b:1:" in str(carrier) or not passes(opened, text)
 
 
 @given(st.one_of(st.ip_addresses(), members([*REFUSED_V4, *REFUSED_V6, "64:ff9b::/96", "2000::/3"])))
-def test_what_passes_is_public(address: Any) -> None:
-    """Never more than `ipaddress` calls global; NAT64 by the address inside."""
+def test_every_address_that_passes_is_public(address: Any) -> None:
+    """Only addresses that `ipaddress` calls global; for NAT64, the one inside counts."""
     if not passes(EgressPolicy(), str(address)):
         return
     if address in ip_network("64:ff9b::/96"):
@@ -137,15 +137,15 @@ def test_public_addresses_pass(address: str) -> None:
 @example("\uff11\uff12\uff17.0.0.1")
 @example("8.8.8.8/32")
 @example("8.8.8.8%1")
-def test_what_is_not_an_address_is_refused(text: str) -> None:
-    """It fails closed, by our own error: only what `ipaddress` reads can pass."""
+def test_text_that_is_not_an_address_is_refused(text: str) -> None:
+    """The policy fails closed, with our own error: only text that `ipaddress` parses can pass."""
     if passes(EgressPolicy(), text):
         assert ipaddress.ip_address(text.partition("%")[0]).is_global or "64:ff9b" in text.lower()
 
 
 @pytest.mark.parametrize("address", [None, 134744072, b"\x08\x08\x08\x08", ("8.8.8.8", 80)])
-def test_what_is_not_text_is_refused(address: Any) -> None:
-    """`ipaddress` would read numbers and packed bytes."""
+def test_an_address_that_is_not_text_is_refused(address: Any) -> None:
+    """`ipaddress` would accept numbers and packed bytes."""
     with pytest.raises(EgressRefusedError):
         EgressPolicy().check_address("h", address)
 
@@ -161,7 +161,7 @@ def test_what_is_not_text_is_refused(address: Any) -> None:
     ],
 )  # fmt: skip
 def test_no_spelling_of_a_refused_host_passes(host: str) -> None:
-    """As a URL, and as parts made by hand; an InvalidRequestError either way."""
+    """As a URL, and as a `Url` made by hand; both raise InvalidRequestError."""
     with pytest.raises(InvalidRequestError):
         EgressPolicy().check_url(f"http://{host}/")
     with pytest.raises(EgressRefusedError):
@@ -218,10 +218,16 @@ def test_no_spelling_of_a_refused_host_passes(host: str) -> None:
         (["169.254.169.254"], "http://169.254.169.254/", True),
         (["*.google.internal"], "http://metadata.google.internal/", False),
         (["metadata.google.internal"], "http://metadata.google.internal/", True),
+        (["*", "metadata.google.internal"], "http://metadata.google.internal/", True),
+        (["*", "*.metadata.google.internal"], "http://metadata.google.internal/", False),
+        (["*", "*.localhost"], "http://localhost/", False),
+        (["*"], "http://localhost/", False),
     ],
 )
-def test_allowed_hosts_say_what_a_url_may_name(allowed: list[str] | None, url: str, passing: bool) -> None:
-    """Names exactly or by wildcard, addresses by network; special addresses by being meant."""
+def test_allowed_hosts_are_those_that_a_url_may_name(
+    allowed: list[str] | None, url: str, passing: bool
+) -> None:
+    """Names exactly or by wildcard, addresses by network; special addresses only if listed on purpose."""
     assert url_passes(EgressPolicy(allowed), url) is passing
     assert url_passes(EgressPolicy(allowed), split_url(url)) is passing
 
@@ -242,13 +248,13 @@ def test_allowed_hosts_say_what_a_url_may_name(allowed: list[str] | None, url: s
     ],
 )
 def test_denied_hosts_win(denied: list[str], url: str) -> None:
-    """Over an allowed host that names the same."""
+    """Over allowed_hosts with the same entry."""
     assert not url_passes(EgressPolicy(denied_hosts=denied), url)
     assert not url_passes(EgressPolicy(["*", "8.8.8.8", "example.com"], denied), url)
 
 
-def test_denied_networks_hold_after_resolution() -> None:
-    """At their port, or at any where the port is not known."""
+def test_denied_networks_apply_after_resolution() -> None:
+    """At their port, or at every port if it is unknown."""
     policy = EgressPolicy(denied_hosts=["8.8.8.0/24:443"])
     assert not passes(policy, "8.8.8.8")
     assert not passes(policy, "8.8.8.8", port=443)
@@ -256,8 +262,8 @@ def test_denied_networks_hold_after_resolution() -> None:
     assert passes(policy, "8.8.9.8")
 
 
-def test_a_listed_network_is_open_to_names_too() -> None:
-    """At its port, and not where the port is not known."""
+def test_a_name_may_resolve_into_a_listed_network() -> None:
+    """At its port, but not if the port is unknown."""
     policy = EgressPolicy(["*", "10.1.0.0/16", "127.0.0.1:8080"])
     assert passes(policy, "10.1.2.3")
     assert not passes(policy, "10.2.2.3")
@@ -289,23 +295,23 @@ def test_a_listed_network_is_open_to_names_too() -> None:
         ),
     ],
 )
-def test_a_flag_opens_its_kind_only(
+def test_a_flag_opens_only_its_kind(
     settings: dict[str, bool], passing: list[str], refused: list[str]
 ) -> None:
-    """And never a metadata service."""
+    """Never a metadata service."""
     policy = EgressPolicy(**settings)  # type: ignore[arg-type]  # both flags are bool
     assert [passes(policy, address) for address in passing] == [True] * len(passing)
     assert [passes(policy, address) for address in refused] == [False] * len(refused)
 
 
-def test_localhost_is_loopback_by_name() -> None:
-    """It is opened by the flag, before it is resolved."""
+def test_localhost_is_loopback_before_it_is_resolved() -> None:
+    """allow_loopback opens it, allow_private does not."""
     assert url_passes(EgressPolicy(allow_loopback=True), "http://localhost:8080/")
     assert not url_passes(EgressPolicy(allow_private=True), "http://localhost:8080/")
 
 
-def test_ports_and_schemes_are_held_to() -> None:
-    """The port is the default one where the URL names none."""
+def test_other_ports_and_schemes_are_refused() -> None:
+    """A URL without a port has its scheme's default port."""
     policy = EgressPolicy(allowed_ports=[443, 8443], allowed_schemes=["https"])
     assert url_passes(policy, "https://h/")
     assert url_passes(policy, "https://h:8443/")
@@ -316,7 +322,7 @@ def test_ports_and_schemes_are_held_to() -> None:
 
 
 def test_the_error_names_host_reason_and_remedy() -> None:
-    """It is an InvalidRequestError that survives a process boundary."""
+    """It is an InvalidRequestError and can be pickled."""
     with pytest.raises(EgressRefusedError) as caught:
         EgressPolicy().check_address("app.example", "::ffff:10.0.0.7")
     error: HttpClientError = caught.value
@@ -369,21 +375,21 @@ def test_the_error_names_host_reason_and_remedy() -> None:
     ],
 )
 def test_a_wrong_setting_is_an_error(settings: dict[str, Any]) -> None:
-    """It names the field; a rule that is not understood would protect nobody."""
+    """It names the field; a rule that cannot be parsed would protect nobody."""
     with pytest.raises(ConfigurationError, match=next(iter(settings))):
         EgressPolicy(**settings)
 
 
-def test_a_url_in_the_place_of_a_host_is_told_so() -> None:
-    """And not that its port is wrong."""
+def test_a_url_instead_of_a_host_is_named_as_such() -> None:
+    """The error is not about its port."""
     with pytest.raises(ConfigurationError, match="is a URL; write the host alone"):
         EgressPolicy(["https://api.example.com"])
 
 
 @given(st.text(max_size=30))
 @example("fe80::%1/64")
-def test_no_entry_is_a_foreign_exception(entry: str) -> None:
-    """Whatever stands in the list."""
+def test_no_entry_raises_another_exception(entry: str) -> None:
+    """Any text is a rule or a ConfigurationError."""
     try:
         EgressPolicy([entry], [entry])
     except ConfigurationError:
@@ -391,7 +397,7 @@ def test_no_entry_is_a_foreign_exception(entry: str) -> None:
 
 
 def test_a_policy_is_a_value() -> None:
-    """Comparable, hashable, picklable; a list changed later changes nothing, and checks leave no trace."""
+    """Comparable, hashable, picklable. Neither a later change of the list nor a check changes it."""
     hosts = ["example.com"]
     policy = EgressPolicy(hosts)
     hosts.append("evil.test")

@@ -1,4 +1,4 @@
-"""A request's final form: its framing."""
+"""A request's final form: its framing, and what may be sent at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problem details: what is there is read, what is wrong is ignored."""
+"""Problem details: members of the right type are read, all others are ignored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read(document: object) -> Problem | None:
     return parse_problem(KIND, json.dumps(document).encode())
 
 
-def test_the_sample_of_the_rfc_is_read() -> None:
+def test_the_sample_of_the_rfc_is_parsed() -> None:
     """RFC 9457 3."""
     problem = read(
         {
@@ -72,7 +72,7 @@ def test_the_sample_of_the_rfc_is_read() -> None:
     ],
 )
 def test_members_of_the_wrong_type_are_ignored(document: object, problem: Problem | None) -> None:
-    """RFC 9457 3.1, 3.2: as if they were not there, and not among the extensions."""
+    """RFC 9457 3.1, 3.2: they count as missing and are not among the extensions."""
     assert read(document) == problem
 
 
@@ -95,7 +95,7 @@ def test_members_of_the_wrong_type_are_ignored(document: object, problem: Proble
     ],
 )
 def test_the_media_type_decides(content_type: str | None, is_problem: bool) -> None:
-    """JSON of another kind is no problem, and a charset parameter means nothing."""
+    """JSON of another kind is not a problem document; a charset parameter is ignored."""
     problem = parse_problem(content_type, '{"title": "é"}'.encode())
     assert problem == (Problem(title="é") if is_problem else None)
 
@@ -114,7 +114,7 @@ def test_a_byte_order_mark_is_ignored(mark: bytes) -> None:
 @example(b'{"title": "\\ud800"}')
 @example(b'{"title": "\xff"}')
 def test_garbage_never_fails(content: bytes) -> None:
-    """A server in trouble may send anything."""
+    """A failing server may send anything."""
     problem = parse_problem(KIND, content)
     assert problem is None or str(problem) is not None
 
@@ -125,8 +125,8 @@ def test_garbage_never_fails(content: bytes) -> None:
         st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(), st.lists),
     )
 )
-def test_what_is_read_has_its_type(document: dict[str, Any]) -> None:
-    """Whatever the types in the document."""
+def test_every_member_has_its_type(document: dict[str, Any]) -> None:
+    """Whatever types the document has."""
     problem = read(document)
     assert problem is not None
     assert isinstance(problem.type, str)

@@ -1,4 +1,4 @@
-"""Redirects: where one leads, what goes along, and what a server cannot make us do."""
+"""Redirects: the next request, its headers and body, and where no server can lead us."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from http_service_client.http.redirects import (
     next_hop,
 )
 
-ASKED = "https://api.example.com/a/b?c=d"
+REQUESTED = "https://api.example.com/a/b?c=d"
 
 
 @pytest.mark.parametrize(
@@ -46,21 +46,21 @@ def test_method_and_body_go_by_the_status(
     status: int, method: str, next_method: str, keeps_body: bool
 ) -> None:
     """RFC 9110 15.4.2 to 15.4.9."""
-    hop = next_hop(method, ASKED, status, "/x")
+    hop = next_hop(method, REQUESTED, status, "/x")
     assert hop == Hop("https://api.example.com/x", next_method, keeps_body, True)
 
 
 @pytest.mark.parametrize("status", [100, 200, 201, 300, 304, 305, 306, 309, 400, 503])
 def test_other_statuses_are_no_redirects(status: int) -> None:
-    """300 has a Location at times, but asks a person; 304 is about a cache."""
+    """A 300 may have a Location, but a person has to choose; 304 is about a cache."""
     assert status not in REDIRECT_CODES
-    assert next_hop("GET", ASKED, status, "/x") is None
+    assert next_hop("GET", REQUESTED, status, "/x") is None
 
 
 @pytest.mark.parametrize("location", [None, "", "  ", "\t"])
 def test_without_a_location_there_is_nothing_to_follow(location: str | None) -> None:
-    """The response itself is the answer."""
-    assert next_hop("GET", ASKED, 302, location) is None
+    """The caller gets the response itself."""
+    assert next_hop("GET", REQUESTED, 302, location) is None
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_without_a_location_there_is_nothing_to_follow(location: str | None) -> 
     ],
 )
 def test_a_location_is_resolved(location: str, url: str | None, same_origin: bool | None) -> None:
-    """RFC 3986 5.2; text beyond ASCII is UTF-8, and is not guessed at a second time."""
+    """RFC 3986 5.2; text beyond ASCII is sent as UTF-8, and not decoded a second time."""
     if url is None:
         with pytest.raises(UnsafeRedirectError):
-            next_hop("GET", ASKED, 302, location)
+            next_hop("GET", REQUESTED, 302, location)
         return
-    hop = next_hop("GET", ASKED, 302, location)
+    hop = next_hop("GET", REQUESTED, 302, location)
     assert hop is not None
     assert (hop.url, hop.same_origin) == (url, same_origin)
 
@@ -127,14 +127,14 @@ def test_a_location_is_resolved(location: str, url: str | None, same_origin: boo
     ],
 )
 def test_a_server_cannot_lead_us_astray(location: str, says: str) -> None:
-    """Out of http(s), down to http, with credentials of its own, or to where readers disagree."""
+    """Out of http(s), down to http, with credentials that it chose, or to an ambiguous URL."""
     with pytest.raises(UnsafeRedirectError, match=re.escape(says)) as caught:
-        next_hop("GET", ASKED, 302, location)
+        next_hop("GET", REQUESTED, 302, location)
     assert "hunter2" not in str(caught.value)
 
 
 def test_http_may_go_up_to_https_as_another_origin() -> None:
-    """An upgrade is followed, without credentials, as the origin differs."""
+    """An upgrade is followed without credentials, since the origin differs."""
     hop = next_hop("GET", "http://h/", 301, "https://h/")
     assert hop == Hop("https://h/", "GET", True, False)
     hop = next_hop("GET", "http://h:8443/", 301, "https://h:8443/")  # the same port is not the same origin
@@ -166,15 +166,15 @@ HEADERS = Headers(
         (False, False, ["Accept", "X-Own"]),
     ],
 )
-def test_headers_go_by_the_hop(keeps_body: bool, same_origin: bool, left: list[str]) -> None:
-    """Body headers go with the body, credentials stay at their origin."""
+def test_headers_depend_on_the_hop(keeps_body: bool, same_origin: bool, left: list[str]) -> None:
+    """Body headers are sent with the body only, credentials to their origin only."""
     before = HEADERS.copy()
     assert list(headers_for_hop(HEADERS, Hop("https://h/", "GET", keeps_body, same_origin))) == left
     assert before == HEADERS
 
 
-def test_sensitive_names_are_the_users_to_add_but_not_all_to_remove() -> None:
-    """Authorization and Cookie stay behind whatever the settings say."""
+def test_users_can_add_sensitive_names_but_not_remove_all() -> None:
+    """Authorization and Cookie are dropped whatever the settings say."""
     hop = Hop("https://h/", "GET", True, False)
     kept = headers_for_hop(HEADERS, hop, frozenset({"x-own"}))
     assert {"Authorization", "Cookie", "X-Own", "Host"}.isdisjoint(kept)
@@ -184,7 +184,7 @@ def test_sensitive_names_are_the_users_to_add_but_not_all_to_remove() -> None:
 
 @given(
     st.sampled_from(["GET", "POST", "HEAD", "PUT"]),
-    st.sampled_from([ASKED, "http://h/", "https://[::1]:8443/x//y?z"]),
+    st.sampled_from([REQUESTED, "http://h/", "https://[::1]:8443/x//y?z"]),
     st.sampled_from(sorted(REDIRECT_CODES)),
     st.one_of(
         st.text(),
@@ -195,7 +195,7 @@ def test_sensitive_names_are_the_users_to_add_but_not_all_to_remove() -> None:
 def test_any_location_is_followed_safely_or_not_at_all(
     method: str, url: str, status: int, location: str
 ) -> None:
-    """The hop is http(s), never a downgrade, printable, without user information; or one error type."""
+    """The hop is http(s), printable, without user information and never a downgrade; or it is one error type."""
     try:
         hop = next_hop(method, url, status, location)
     except UnsafeRedirectError:

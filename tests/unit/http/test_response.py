@@ -1,4 +1,4 @@
-"""What a response says of itself in well-known forms: what is wrong, and what is next."""
+"""A response: its problem document, its links, its JSON, and responses made by hand."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from http_service_client import HttpResponse, HttpStatusError, Problem, ResponseValidationError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/orders/7"
 
@@ -32,11 +32,11 @@ def message_of(response: HttpResponse) -> str:
     return str(caught.value).removeprefix(f"the request to {URL} answered ")
 
 
-def test_a_problem_reaches_the_caller(world: World) -> None:
-    """On the response and on the error, in both worlds; the error can be pickled."""
+def test_a_problem_reaches_the_caller(front_end: FrontEnd) -> None:
+    """On the response and on the error, from sync and async calls; the error can be pickled."""
     scripted = problem_response(title="Out of credit", detail="The balance is 30.", balance=30)
-    client = world.client(transport=ScriptedTransport([scripted]))
-    response = world.request(client, "POST", URL)
+    client = front_end.client(transport=ScriptedTransport([scripted]))
+    response = front_end.request(client, "POST", URL)
     expected = Problem(title="Out of credit", detail="The balance is 30.", extensions={"balance": 30})
     assert response.problem == expected
     with pytest.raises(HttpStatusError) as caught:
@@ -58,12 +58,12 @@ def test_a_problem_reaches_the_caller(world: World) -> None:
     ],
 )
 def test_an_error_quotes_the_problem_in_one_line(members: dict[str, Any], message: str) -> None:
-    """Not what the status says already, and nothing that would forge a line of a log."""
+    """It repeats nothing of the status and cannot forge a line of a log."""
     assert message_of(problem_response(**members)) == message
 
 
-def test_a_long_problem_is_cut_in_the_message_alone() -> None:
-    """A page of text is for `problem`, not for a log line."""
+def test_a_long_problem_is_cut_in_the_message_only() -> None:
+    """`problem` has all of it."""
     response = problem_response(detail="word " * 1000)
     assert len(message_of(response)) < 400
     assert message_of(response).endswith("word ...")
@@ -72,20 +72,20 @@ def test_a_long_problem_is_cut_in_the_message_alone() -> None:
 
 
 @pytest.mark.parametrize("content_type", [None, "application/json", "text/html"])
-def test_other_answers_are_no_problem(content_type: str | None) -> None:
-    """JSON of another kind may have a "title" too."""
+def test_other_responses_have_no_problem(content_type: str | None) -> None:
+    """JSON of another kind may have a "title" that means something else."""
     headers = {} if content_type is None else {"Content-Type": content_type}
     response = HttpResponse(404, url=URL, headers=headers, content=b'{"title": "x"}')
     assert response.problem is None
     assert message_of(response) == "404"
 
 
-def test_links_lead_on(world: World) -> None:
-    """A relative target is resolved against where the response came from, redirects included."""
+def test_links_are_absolute(front_end: FrontEnd) -> None:
+    """A relative target is resolved against the URL of the response, after redirects."""
     moved = HttpResponse(301, headers={"Location": "/v2/orders"})
     page = HttpResponse(200, headers=[("Link", '<?page=2>; rel="next"'), ("Link", "</v2>; rel=up")])
-    client = world.client(transport=ScriptedTransport({"/v1/orders": [moved], "/v2/orders": [page]}))
-    links = world.request(client, "GET", "https://api.example.com/v1/orders").links
+    client = front_end.client(transport=ScriptedTransport({"/v1/orders": [moved], "/v2/orders": [page]}))
+    links = front_end.request(client, "GET", "https://api.example.com/v1/orders").links
     assert links["next"]["url"] == "https://api.example.com/v2/orders?page=2"
     assert links["up"]["url"] == "https://api.example.com/v2"
 
@@ -94,7 +94,7 @@ def test_links_lead_on(world: World) -> None:
 
 
 def test_a_response_made_by_hand_takes_text_and_json() -> None:
-    """As a test or an interceptor has them; the header is set unless it is given."""
+    """Content-Type is set for JSON unless it is given."""
     assert HttpResponse(200, content="é").content == "é".encode()
     assert HttpResponse(HTTPStatus.OK, content=bytearray(b"x")).text == "x"
     made = HttpResponse(200, json={"é": [None]})
@@ -108,7 +108,7 @@ def test_a_response_made_by_hand_takes_text_and_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         ({"status_code": "200"}, "status_code must be an int such as 200, not '200'"),
         ({"status_code": True}, "status_code must be an int such as 200, not True"),
@@ -120,18 +120,18 @@ def test_a_response_made_by_hand_takes_text_and_json() -> None:
         ({"status_code": 200, "content": b"x", "json": 1}, "pass content or json, not both"),
     ],
 )
-def test_what_is_no_response_is_told_at_once(arguments: dict[str, Any], told: str) -> None:
+def test_an_invalid_response_is_refused_when_it_is_made(arguments: dict[str, Any], message: str) -> None:
     """And not where it is read, far from the test that made it."""
     with pytest.raises(TypeError) as raised:
         HttpResponse(**arguments)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize(
     ("name", "remedy"), [("ok", "is_success"), ("status", "status_code"), ("iter_content", r"client\.stream")]
 )
-def test_a_name_of_another_client_s_is_told_ours(name: str, remedy: str) -> None:
-    """And it stays an AttributeError, so `hasattr` is false."""
+def test_a_name_from_another_client_is_answered_with_ours(name: str, remedy: str) -> None:
+    """It is an AttributeError, so `hasattr` is false."""
     response = HttpResponse(200)
     with pytest.raises(
         AttributeError, match=f"'HttpResponse' object has no attribute '{name}'; use {remedy}"
@@ -148,8 +148,8 @@ def test_a_name_of_another_client_s_is_told_ours(name: str, remedy: str) -> None
         b"", b"nul", b"1\0", b'["\xff"]', b"{", "\ufeff".encode() * 2,
     ],
 )  # fmt: skip
-def test_json_is_read_as_the_standard_library_reads_it(content: bytes) -> None:
-    """In any encoding of Unicode, with a byte order mark or without; what it refuses is refused."""
+def test_json_is_decoded_as_by_the_standard_library(content: bytes) -> None:
+    """In each Unicode encoding, with and without a byte order mark; the same content is refused."""
     response = HttpResponse(200, content=content)
     try:
         expected = repr(json.loads(content))

@@ -1,4 +1,4 @@
-"""Checksums: an algorithm that we know, a digest that fits it."""
+"""Checksums: a known algorithm and a digest of its length."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from http_service_client.http.bodies.checksums import _HEX_DIGITS, Checksum, par
 
 @given(st.sampled_from(sorted(_HEX_DIGITS)), st.binary())
 def test_every_known_algorithm_checks_its_own_digest(algorithm: str, data: bytes) -> None:
-    """As hashlib computes it, without regard to case; what is parsed is written the same."""
+    """As hashlib computes it, in any case; a parsed checksum is written the same."""
     digest = hashlib.new(algorithm, data, usedforsecurity=False).hexdigest()
     checksum = parse_checksum(f" {algorithm}:{digest}\n")
     assert checksum == Checksum(algorithm, digest) == parse_checksum(f"{algorithm}:{digest}".upper())
@@ -29,8 +29,8 @@ def test_every_known_algorithm_checks_its_own_digest(algorithm: str, data: bytes
     ("text", "algorithm"),
     [("SHA-256:" + "A" * 64, "sha256"), ("sha3-512:" + "a" * 128, "sha3_512"), ("sha-1:" + "0" * 40, "sha1")],
 )
-def test_other_spellings_of_a_name_are_known(text: str, algorithm: str) -> None:
-    """As in RFC 9530 and FIPS 202."""
+def test_other_spellings_of_an_algorithm_are_accepted(text: str, algorithm: str) -> None:
+    """Those of RFC 9530 and FIPS 202."""
     assert parse_checksum(text).algorithm == algorithm
 
 
@@ -53,15 +53,15 @@ def test_other_spellings_of_a_name_are_known(text: str, algorithm: str) -> None:
         (b"sha256:", "not bytes"),
     ],
 )
-def test_a_wrong_checksum_says_what_is_wrong(text: Any, problem: str) -> None:
-    """And which algorithms there are."""
+def test_a_malformed_checksum_is_refused(text: Any, problem: str) -> None:
+    """The error names the fault, and the algorithms that there are."""
     with pytest.raises(InvalidRequestError, match=problem):
         parse_checksum(text)
 
 
 @given(st.text())
-def test_no_text_is_a_foreign_exception(text: str) -> None:
-    """Whatever stands there."""
+def test_no_text_raises_another_exception(text: str) -> None:
+    """Any text is a checksum or an InvalidRequestError."""
     for candidate in (text, f"sha256:{text}"):
         try:
             parse_checksum(candidate)

@@ -1,4 +1,4 @@
-"""Server-sent events: what browsers make of a stream, however it is cut."""
+"""Server-sent events: the same as in browsers, however the stream is cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Event = ServerSentEvent
 
 
 def events_of(data: bytes, cuts: list[int], limit: int | None = None) -> list[Event]:
-    """Feed `data` cut at the positions given."""
+    """The events of `data`, fed in pieces."""
     decoder = EventStreamDecoder(limit)
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     events = [event for start, end in pairwise(edges) for event in decoder.feed(data[start:end])]
@@ -63,8 +63,8 @@ def events_of(data: bytes, cuts: list[int], limit: int | None = None) -> list[Ev
         ("data: Zoë €😀\n\n", [Event(data="Zoë €😀")]),
     ],
 )
-def test_a_stream_is_read_by_the_standard(stream: str, events: list[Event]) -> None:
-    """WHATWG HTML 9.2.6, cut everywhere or nowhere."""
+def test_a_stream_is_decoded_by_the_standard(stream: str, events: list[Event]) -> None:
+    """WHATWG HTML 9.2.6; byte by byte, and in one piece."""
     data = stream.encode()
     assert events_of(data, []) == events
     assert events_of(data, list(range(len(data)))) == events
@@ -76,7 +76,7 @@ def test_a_stream_is_read_by_the_standard(stream: str, events: list[Event]) -> N
 )
 @example(b"\xef\xbb\xbfdata: \xe2\x82\xac\xff\r\n\r\n", [1, 2, 9, 10, 11, 13, 14])
 def test_cuts_make_no_difference(data: bytes, cuts: list[int]) -> None:
-    """And nothing fails: a broken byte is U+FFFD."""
+    """Nothing fails: an invalid byte becomes U+FFFD."""
     assert events_of(data, cuts) == events_of(data, [])
 
 
@@ -91,15 +91,17 @@ def test_cuts_make_no_difference(data: bytes, cuts: list[int]) -> None:
     st.sampled_from(["\n", "\r", "\r\n"]),
     st.lists(st.integers(0, 1000)),
 )
-def test_what_is_written_is_read(written: list[tuple[str, str, str]], end: str, cuts: list[int]) -> None:
-    """Any text without line breaks goes through unchanged."""
+def test_written_events_are_decoded_to_the_same(
+    written: list[tuple[str, str, str]], end: str, cuts: list[int]
+) -> None:
+    """Any text without line breaks stays unchanged."""
     fields = (f"event: {name}{end}data: {data}{end}id: {id_}{end}{end}" for name, data, id_ in written)
     read = events_of("".join(fields).encode(), cuts)
     assert read == [Event(name, data, id_) for name, data, id_ in written]
 
 
-def test_what_is_needed_to_connect_again_is_kept() -> None:
-    """The id of the last complete event; the wait as soon as it is said."""
+def test_the_decoder_keeps_what_reconnecting_needs() -> None:
+    """The id of the last complete event, and the wait as soon as its line is there."""
     decoder = EventStreamDecoder(None)
     assert (decoder.last_event_id, decoder.retry) == ("", None)
     decoder.feed(b"id: 1\ndata: a\n\nretry: 50\n\nid: 2\ndata: b\n")
@@ -121,14 +123,14 @@ def test_what_is_needed_to_connect_again_is_kept() -> None:
     ],
 )
 def test_an_event_over_the_limit_is_an_error(stream: bytes) -> None:
-    """One line or many, complete or not, at any cut."""
+    """One line or many, complete or not, however it is cut."""
     for cuts in ([], list(range(len(stream)))):
         with pytest.raises(DecodingError, match="larger than 100 characters"):
             events_of(stream, cuts, limit=100)
 
 
 def test_a_stream_may_be_longer_than_the_limit() -> None:
-    """The limit is for what is held at a time: events and comments that are done with do not count."""
+    """The limit bounds what is in memory: events and comments that are complete do not count."""
     stream = b"data: " + b"x" * 50 + b"\n\n"
     assert len(events_of(stream * 100, [], limit=100)) == 100
     assert events_of(b": ping\n" * 1000 + b"data: a\n\n", [], limit=20) == [Event(data="a")]

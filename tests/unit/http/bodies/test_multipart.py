@@ -1,4 +1,4 @@
-"""Multipart forms: read back by a parser that is not ours."""
+"""Multipart forms: parsed again, also by a parser that is not ours."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from http_service_client.http.bodies.encoding import RequestBody, encode_body
 
 
 def raw_parts(body: RequestBody) -> list[tuple[bytes, bytes]]:
-    """(head, content) of each part, cut by the boundary that the content type names."""
+    """(head, content) of each part, split at the boundary of the content type."""
     assert body.content_type is not None
     boundary = body.content_type.partition("boundary=")[2].encode()
     whole = b"".join(body.chunks())
@@ -59,8 +59,8 @@ def test_fields_come_before_files_with_their_names_and_types() -> None:
     ]
 
 
-def test_another_parser_reads_it() -> None:
-    """The email package of the standard library."""
+def test_the_standard_library_parses_it() -> None:
+    """By its email package."""
     body = encode_body(data={"a": "1"}, files={"f": ("x.txt", b"abc", "text/plain")})
     assert body.content_type is not None
     head = f"Content-Type: {body.content_type}\r\n\r\n".encode()
@@ -90,8 +90,8 @@ def test_files_are_streamed_with_a_known_length_and_replayed(tmp_path: pathlib.P
     )
 
 
-def test_one_one_shot_part_makes_the_whole_one_shot() -> None:
-    """And of unknown length."""
+def test_a_one_shot_part_makes_the_body_one_shot() -> None:
+    """Its length is unknown too."""
     body = encode_body(files={"f": iter([b"a", b"b"]), "g": b"x"})
     assert (body.length, body.is_replayable) == (None, False)
     assert [content for _, content in raw_parts(body)] == [b"ab", b"x"]
@@ -109,7 +109,7 @@ def test_one_one_shot_part_makes_the_whole_one_shot() -> None:
     ],
 )
 def test_names_are_quoted_as_browsers_do(name: str, quoted: bytes) -> None:
-    """WHATWG HTML: only the quote and line breaks are escaped, the rest is raw UTF-8."""
+    """WHATWG HTML: only quotes and line breaks are escaped, the rest is raw UTF-8."""
     body = encode_body(data={name: "1"}, files={name: (name, b"")})
     (field, _), (file, _) = raw_parts(body)
     assert field == b'Content-Disposition: form-data; name="%b"' % quoted
@@ -120,7 +120,7 @@ def test_names_are_quoted_as_browsers_do(name: str, quoted: bytes) -> None:
 
 
 def test_a_boundary_is_new_for_each_body_and_stable_within() -> None:
-    """Unguessable, so that no content can contain it on purpose."""
+    """It cannot be guessed, so that no content can contain it on purpose."""
     one, two = encode_body(files={"f": b""}), encode_body(files={"f": b""})
     assert one.content_type != two.content_type
     assert b"".join(one.chunks()) == b"".join(one.chunks())
@@ -151,15 +151,17 @@ async def pieces() -> Any:
         ({"files": {"f": b""}, "data": {"a": {1}}}, "data['a']"),
     ],
 )
-def test_what_is_no_part_is_refused(arguments: dict[str, Any], says: str) -> None:
+def test_an_invalid_part_is_refused(arguments: dict[str, Any], says: str) -> None:
     """The error names the part."""
     with pytest.raises(InvalidRequestError, match=re.escape(says)):
         encode_body(**arguments)
 
 
 @given(st.lists(st.tuples(st.text(), st.binary())), st.text(), st.binary())
-def test_every_part_comes_back(fields: list[tuple[str, bytes]], filename: str, content: bytes) -> None:
-    """No name, file name or content breaks out of its part."""
+def test_every_part_is_parsed_to_what_was_encoded(
+    fields: list[tuple[str, bytes]], filename: str, content: bytes
+) -> None:
+    """No name, file name or content can end its part."""
     try:
         body = encode_body(data=fields, files={"f": (filename, content)})
     except InvalidRequestError:

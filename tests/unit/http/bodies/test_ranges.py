@@ -1,4 +1,4 @@
-"""Resumed downloads: never two halves of two files."""
+"""Resumed downloads: never half of one file and half of another."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from http_service_client.http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
-    judge_answer,
+    judge_response,
     parse_content_range,
     resume_headers,
 )
@@ -64,7 +64,7 @@ def test_only_a_strong_validator_resumes(
 
 
 def test_nothing_received_is_nothing_to_resume() -> None:
-    """The first request asks for identity, and for no range."""
+    """The first request asks for identity and has no range."""
     assert resume_headers(0, TAG, None, None) is None
     assert resume_headers(-1, TAG, None, None) is None
     assert resume_headers(1, TAG, None, None) == {**IDENTITY, "Range": "bytes=1-", "If-Range": TAG}
@@ -95,14 +95,14 @@ def test_nothing_received_is_nothing_to_resume() -> None:
         (f"bytes 0-{'9' * 5000}/*", None),
     ],
 )
-def test_a_content_range_is_read(value: str | None, found: ContentRange | None) -> None:
-    """RFC 9110 14.4; an invalid one is none."""
+def test_a_content_range_is_parsed(value: str | None, found: ContentRange | None) -> None:
+    """RFC 9110 14.4; an invalid one is None."""
     assert parse_content_range(value) == found
 
 
 @given(st.one_of(st.text(), st.from_regex(r"bytes [0-9]{0,20}-?[0-9]{0,20}/?[0-9*]{0,20}")))
 def test_a_content_range_never_fails(value: str) -> None:
-    """What is read makes sense."""
+    """A parsed range is a valid one."""
     found = parse_content_range(value)
     if found is not None and found.first is not None:
         assert found.last is not None
@@ -127,13 +127,13 @@ PART = {"Content-Range": "bytes 100-299/300"}
         (206, {"Content-Range": "bytes 100-299/*"}, Continue(100, 300, 200)),
         (206, {"Content-Range": "bytes 0-299/300"}, Continue(0, 300, 300)),
         (206, {"Content-Range": "bytes 99-100/300"}, Continue(99, 300, 2)),
-        # Another version: a new request brings the whole.
+        # Another version: a new request gets the whole file.
         (206, {**PART, "ETag": '"v2"'}, Restart(False)),
         (206, {**PART, "ETag": 'W/"v2"'}, Restart(False)),
         (206, {**PART, "Last-Modified": DATE}, Restart(False)),
         (206, {"Content-Range": "bytes 100-300/301"}, Restart(False)),
         (206, {"Content-Range": "bytes 100-199/200"}, Restart(False)),
-        # The body of a 200 is the whole, of whatever version.
+        # The body of a 200 is the whole file, of any version.
         (200, {}, Restart(True)),
         (200, {"ETag": TAG}, Restart(True)),
         (200, {"ETag": '"v2"', "Content-Encoding": "gzip"}, Restart(True)),
@@ -144,23 +144,23 @@ PART = {"Content-Range": "bytes 100-299/300"}
         (416, {"Content-Range": "nonsense"}, Restart(False)),
     ],
 )
-def test_an_answer_is_judged(
+def test_a_response_is_judged(
     status: int, headers: dict[str, str], judgement: Continue | Restart | Complete
 ) -> None:
-    """100 of 300 bytes are there."""
+    """After 100 of 300 bytes."""
     validators = Validators(TAG, OLD, DATE, 300)
-    assert judge_answer(status, Headers(headers), 100, validators) == judgement
+    assert judge_response(status, Headers(headers), 100, validators) == judgement
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "reason"),
     [
-        (206, {}, "without a Content-Range"),
-        (206, {"Content-Range": "items 100-299/300"}, "without a Content-Range"),
-        (206, {"Content-Range": "bytes */300"}, "without a Content-Range"),
-        (206, {"Content-Range": "bytes 101-299/300"}, "past a gap"),
-        (206, {"Content-Range": "bytes 0-99/300"}, "ends at byte 99, before"),
-        (206, {**PART, "Content-Length": "201"}, "not that of its Content-Range"),
+        (206, {}, "without a valid Content-Range"),
+        (206, {"Content-Range": "items 100-299/300"}, "without a valid Content-Range"),
+        (206, {"Content-Range": "bytes */300"}, "without a valid Content-Range"),
+        (206, {"Content-Range": "bytes 101-299/300"}, "after a gap"),
+        (206, {"Content-Range": "bytes 0-99/300"}, "ends at byte 99, but byte 100"),
+        (206, {**PART, "Content-Length": "201"}, "does not match its Content-Range"),
         (206, {**PART, "Content-Encoding": "gzip"}, "Content-Encoding"),
         (206, {**PART, "Content-Type": "Multipart/Byteranges; boundary=x"}, "several parts"),
         (204, {}, "status 204"),
@@ -169,29 +169,29 @@ def test_an_answer_is_judged(
         (503, PART, "status 503"),
     ],
 )
-def test_an_answer_that_cannot_be_used_is_refused(status: int, headers: dict[str, str], reason: str) -> None:
-    """With the reason why."""
-    judgement = judge_answer(status, Headers(headers), 100, Validators(TAG, total=300))
+def test_a_response_that_cannot_be_used_is_refused(status: int, headers: dict[str, str], reason: str) -> None:
+    """The judgement has the reason."""
+    judgement = judge_response(status, Headers(headers), 100, Validators(TAG, total=300))
     assert isinstance(judgement, Refuse)
     assert reason in judgement.reason
 
 
-def test_a_file_that_is_all_there_is_complete() -> None:
-    """A 416 says so when the length was not known, unless it is of another version."""
-    answer = Headers({"Content-Range": "bytes */100", "ETag": TAG})
-    assert judge_answer(416, answer, 100, Validators(TAG)) == Complete(100)
-    assert judge_answer(416, answer, 100, Validators(TAG, total=100)) == Complete(100)
-    assert judge_answer(416, answer, 100, Validators('"v0"')) == Restart(False)
-    assert judge_answer(416, answer, 99, Validators(TAG)) == Restart(False)
-    assert judge_answer(416, Headers({"Content-Range": "bytes */0"}), 0, Validators(TAG)) == Restart(False)
+def test_a_file_of_the_whole_length_is_complete() -> None:
+    """A 416 shows it where the length was unknown, unless it is of another version."""
+    response = Headers({"Content-Range": "bytes */100", "ETag": TAG})
+    assert judge_response(416, response, 100, Validators(TAG)) == Complete(100)
+    assert judge_response(416, response, 100, Validators(TAG, total=100)) == Complete(100)
+    assert judge_response(416, response, 100, Validators('"v0"')) == Restart(False)
+    assert judge_response(416, response, 99, Validators(TAG)) == Restart(False)
+    assert judge_response(416, Headers({"Content-Range": "bytes */0"}), 0, Validators(TAG)) == Restart(False)
 
 
-def test_validators_are_those_of_an_answer() -> None:
-    """A coded answer has none: its bytes are not the file's."""
-    answer = Headers({"ETag": TAG, "Last-Modified": OLD, "Date": DATE})
-    assert Validators.of(answer, 300) == Validators(TAG, OLD, DATE, 300)
-    answer["Content-Encoding"] = "gzip"
-    assert Validators.of(answer, 300) == Validators()
+def test_validators_are_those_of_a_response() -> None:
+    """An encoded response has none: its bytes are not those of the file."""
+    response = Headers({"ETag": TAG, "Last-Modified": OLD, "Date": DATE})
+    assert Validators.of(response, 300) == Validators(TAG, OLD, DATE, 300)
+    response["Content-Encoding"] = "gzip"
+    assert Validators.of(response, 300) == Validators()
     assert resume_headers(100, *Validators()[:3]) is None
 
 
@@ -207,11 +207,11 @@ def test_validators_are_those_of_an_answer() -> None:
     ),
 )
 @example(206, {"Content-Range": "bytes 1-9/10"}, 1, Validators())
-def test_no_answer_makes_a_gap(
+def test_no_response_leaves_a_gap(
     status: int, headers: dict[str, str], received: int, validators: Validators
 ) -> None:
-    """Whatever the server says: what is continued joins on and goes on; nothing raises."""
-    judgement = judge_answer(status, Headers(headers), received, validators)
+    """Whatever the server sends: a continued part joins the received bytes and adds to them; nothing raises."""
+    judgement = judge_response(status, Headers(headers), received, validators)
     if isinstance(judgement, Continue):
         assert status == 206
         assert 0 <= judgement.offset <= received < judgement.offset + judgement.length

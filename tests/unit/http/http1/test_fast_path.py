@@ -1,4 +1,4 @@
-"""What `read_fast_head` takes can be read in one way only: both parsers make the same of it."""
+"""The heads that `read_fast_head` takes have a single reading: both parsers see the same in them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hypothesis import strategies as st
 from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.fast_path import FastHead, read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
-from http_service_client.http.http1.parser import _read_one_head
-from wire.responses.test_random_responses import ANSWERS, bent
+from http_service_client.http.http1.parser import _parse_head
+from wire.responses.test_random_responses import RESPONSES, mutated
 
 LIMITS = HeadLimits()
-PLAIN = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: \xc3\xbc ; b\r\n\r\nhi"
+ORDINARY = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: \xc3\xbc ; b\r\n\r\nhi"
 
 
 class Bytes(ReceiveBuffer):
-    """Bytes after which none come."""
+    """Bytes after which the connection ends."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class Bytes(ReceiveBuffer):
 
 
 def by_aiohttp(data: bytes) -> Any:
-    """The message that aiohttp's parser makes of it."""
+    """The message that aiohttp's parser returns."""
 
     async def parse() -> Any:
         loop = asyncio.get_running_loop()
@@ -53,43 +53,43 @@ def by_aiohttp(data: bytes) -> Any:
     return asyncio.run(parse())
 
 
-def check(data: bytes, plain: FastHead) -> None:
-    """Both parsers see the same head, and a body of that length on a connection that lives on."""
-    ours, theirs = _read_one_head(Bytes(data)), by_aiohttp(data[: plain.size + plain.length])
-    assert (ours.status, ours.reason, ours.fields) == (plain.status, plain.reason, list(plain))
-    assert (ours.length, ours.is_chunked, ours.is_last) == (plain.length, False, False)
-    names = [(name, value.encode()) for name, value in plain]
-    assert (theirs.code, theirs.reason) == (plain.status, plain.reason)
+def check(data: bytes, fast: FastHead) -> None:
+    """Both parsers see the same head, and a body of its length on a connection that is kept."""
+    ours, theirs = _parse_head(Bytes(data)), by_aiohttp(data[: fast.size + fast.length])
+    assert (ours.status, ours.reason, ours.fields) == (fast.status, fast.reason, list(fast))
+    assert (ours.length, ours.is_chunked, ours.is_last) == (fast.length, False, False)
+    names = [(name, value.encode()) for name, value in fast]
+    assert (theirs.code, theirs.reason) == (fast.status, fast.reason)
     assert [(name.decode(), value) for name, value in theirs.raw_headers] == names or not data.isascii()
     assert (theirs.should_close, theirs.chunked, theirs.upgrade) == (False, False, False)
-    coding = ours.status and [value for name, value in ours.fields if name.lower() == "content-encoding"]
-    assert plain.is_encoded == bool(coding)
+    codings = [value for name, value in ours.fields if name.lower() == "content-encoding"]
+    assert fast.is_encoded == bool(codings)
 
 
-def test_a_plain_head() -> None:
-    """The one that nearly all responses have."""
-    head = read_fast_head(PLAIN, LIMITS)
+def test_an_ordinary_head_is_taken() -> None:
+    """Nearly all responses have one like it."""
+    head = read_fast_head(ORDINARY, LIMITS)
     assert head is not None
     assert (head.status, head.reason, head.length, head.is_encoded) == (200, "OK", 2, False)
-    assert PLAIN[head.size :] == b"hi"
+    assert ORDINARY[head.size :] == b"hi"
     assert list(head)[2:] == [("Connection", "keep-alive"), ("X-A", "ü ; b")]
-    check(PLAIN, head)
+    check(ORDINARY, head)
 
 
-@pytest.mark.parametrize("answer", ANSWERS)
-def test_of_the_answers_that_are_known(answer: bytes) -> None:
-    """Whatever it takes of the tables of response parity."""
-    head = read_fast_head(answer, LIMITS)
+@pytest.mark.parametrize("response", RESPONSES)
+def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
+    """On all of the wire tables that it takes."""
+    head = read_fast_head(response, LIMITS)
     if head is not None:
-        check(answer, head)
+        check(response, head)
 
 
-@given(bent(st.sampled_from([*ANSWERS, PLAIN, PLAIN])))
-def test_of_answers_bent_by_chance(answer: bytes) -> None:
-    """Whatever it takes of those."""
-    head = read_fast_head(answer, LIMITS)
+@given(mutated(st.sampled_from([*RESPONSES, ORDINARY, ORDINARY])))
+def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
+    """On all that it takes."""
+    head = read_fast_head(response, LIMITS)
     if head is not None:
-        check(answer, head)
+        check(response, head)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_of_answers_bent_by_chance(answer: bytes) -> None:
     ],
     ids=lambda part: repr(part[:30]),
 )
-def test_what_is_left_to_the_parsers(old: bytes, new: bytes) -> None:
-    """Anything that says, or might say, that there is more to know."""
-    assert old in PLAIN
-    assert read_fast_head(PLAIN.replace(old, new, 1), LIMITS) is None
+def test_other_heads_are_left_to_the_parsers(old: bytes, new: bytes) -> None:
+    """Every head that has, or might have, another reading."""
+    assert old in ORDINARY
+    assert read_fast_head(ORDINARY.replace(old, new, 1), LIMITS) is None

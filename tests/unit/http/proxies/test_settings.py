@@ -1,4 +1,4 @@
-"""Proxies: which one a URL goes through, by the environment given."""
+"""Proxy settings: which proxy a URL goes through, by the environment."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from http_service_client.http.urls import split_url
     ],
 )
 def test_the_environment_names_the_proxy(environ: dict[str, str], url: str, proxy: str | None) -> None:
-    """Lower case wins; HTTP_PROXY under CGI is the attacker's."""
+    """Lower case wins; under CGI, HTTP_PROXY may come from an attacker."""
     settings = ProxySettings.from_environ(environ)
     assert settings.proxy_for(url) == proxy
     assert settings.proxy_for(split_url(url)) == proxy
@@ -83,7 +83,7 @@ def test_the_environment_names_the_proxy(environ: dict[str, str], url: str, prox
     ],
 )
 def test_no_proxy_names_the_exceptions(no_proxy: str, url: str, is_direct: bool) -> None:
-    """Suffixes, ports, addresses and networks; garbage matches nothing."""
+    """By suffix, port, address and network; malformed entries match nothing."""
     settings = ProxySettings.from_environ({"ALL_PROXY": "http://p:1", "NO_PROXY": no_proxy})
     assert (settings.proxy_for(url) is None) is is_direct
 

@@ -1,0 +1,95 @@
+"""Connection settings: how many connections, for how long, and which certificates they accept.
+
+Four of them may be set at the top level of `HttpClientConfig` as well. Their defaults there are marked as
+such (`unless_in_pool`), so that a default gives way to the pool's value, while a value that was set and
+differs from the pool's is an error. The mark is a subclass of the number: a signature, a page and an
+attribute show the true default, and it survives `dataclasses.replace`, pickle and copy.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.checks import check_count, check_duration, check_flag
+from ..errors import ConfigurationError
+
+__all__ = ["ConnectionPoolConfig", "is_path", "is_set", "unless_in_pool"]
+
+
+@dataclass(frozen=True)
+class ConnectionPoolConfig:
+    """Connections and TLS. Durations in seconds; None means no limit for the first three of them.
+
+    max_connections: in use at once, over all hosts, sync and async together.
+    max_connections_per_host: in use at once, for one scheme, host and port.
+    connection_timeout: to resolve the name, connect and finish the TLS handshake.
+    request_timeout: one attempt as a whole.
+    pool_timeout: the wait for a free connection.
+    keep_alive_timeout: a connection that was idle for longer is closed.
+    keep_alive_max_requests: a connection is closed after so many requests.
+    ssl_verify: False accepts any certificate, with a warning.
+    ssl_cert_file, ssl_key_file: PEM files of the client's own certificate and its key.
+    ssl_ca_file: PEM bundle of the authorities to trust instead of the system's.
+    enable_compression: ask for compressed responses.
+    compression_threshold: smallest request body, in bytes, that `enable_request_compression` compresses.
+
+    Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
+    """
+
+    max_connections: int = 100
+    max_connections_per_host: int = 20
+    connection_timeout: float | None = 5.0
+    request_timeout: float | None = 30.0
+    pool_timeout: float | None = 10.0
+    keep_alive_timeout: float = 75.0
+    keep_alive_max_requests: int = 1000
+    ssl_verify: bool = True
+    ssl_cert_file: str | os.PathLike[str] | None = None
+    ssl_key_file: str | os.PathLike[str] | None = None
+    ssl_ca_file: str | os.PathLike[str] | None = None
+    enable_compression: bool = True
+    compression_threshold: int = 1024
+
+    def __post_init__(self) -> None:
+        for name in ("max_connections", "max_connections_per_host", "keep_alive_max_requests"):
+            check_count(name, getattr(self, name))
+        check_count("compression_threshold", self.compression_threshold, least=0)
+        for name in ("connection_timeout", "request_timeout", "pool_timeout"):
+            check_duration(name, getattr(self, name))
+        check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
+        for name in ("ssl_verify", "enable_compression"):
+            check_flag(name, getattr(self, name))
+        for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):
+            value = getattr(self, name)
+            if value is not None and not is_path(value):
+                raise ConfigurationError(f"{name} must be the path of a PEM file, or None, not {value!r}")
+        if self.ssl_key_file is not None and self.ssl_cert_file is None:
+            raise ConfigurationError(f"ssl_key_file {self.ssl_key_file!r} needs ssl_cert_file; set both")
+
+
+def is_path(value: object) -> bool:
+    """Whether it is text or a path object, and not empty."""
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    return isinstance(path, str) and path != ""
+
+
+class _FloatUnlessInPool(float):
+    __slots__ = ()
+
+
+class _IntUnlessInPool(int):
+    __slots__ = ()
+
+
+def unless_in_pool(value: float | None) -> Any:
+    """The number, marked as a default that gives way to the value in `connection_pool`. None stays None."""
+    if value is None:
+        return None
+    return _IntUnlessInPool(value) if isinstance(value, int) else _FloatUnlessInPool(value)
+
+
+def is_set(value: object) -> bool:
+    """Whether a user set it: it is neither None nor marked by `unless_in_pool`."""
+    return value is not None and not isinstance(value, (_FloatUnlessInPool, _IntUnlessInPool))

@@ -1,0 +1,184 @@
+"""What a client uses, resolved from what its user set.
+
+Each function here turns the value of one field into what the client works with, and raises
+ConfigurationError for a value that cannot be: named by the field, with what to write instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..core.checks import did_you_mean
+from ..core.machines.backoff import ExponentialBackoff
+from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.timeouts import Timeout
+from ..errors import ConfigurationError, Failure, InvalidRequestError
+from ..http.header_validation import validate_headers
+from ..http.headers import SENSITIVE_HEADERS, Headers, build_headers
+from ..http.proxies.settings import ProxySettings, unreadable_exceptions
+from ..http.proxies.urls import read_proxy, redact_proxy
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.retry import RetryPolicy
+from .pool_config import ConnectionPoolConfig
+
+__all__ = [
+    "ResolvedConfig",
+    "parse_circuit_breaker",
+    "parse_default_headers",
+    "parse_proxies",
+    "parse_retry_budget",
+    "parse_retry_policy",
+    "parse_sensitive_headers",
+    "redacted_proxy",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedConfig:
+    """What a client uses. Made once by `HttpClientConfig`, which holds what its user set.
+
+    pool: the connection settings, whether set in `connection_pool` or at the top level.
+    circuit_breaker, retry, retry_budget: None where switched off.
+    headers: sent with each request that does not set them itself.
+    sensitive_headers: lower-case names; the well-known ones are included.
+    proxies: None to take those of the environment, where it is trusted.
+    """
+
+    pool: ConnectionPoolConfig
+    circuit_breaker: CircuitBreakerPolicy | None
+    retry: RetryPolicy | None
+    retry_budget: RetryBudgetSettings | None
+    headers: Headers
+    sensitive_headers: frozenset[str]
+    proxies: ProxySettings | None
+
+    @property
+    def timeout(self) -> Timeout:
+        """The bounds of one attempt, for a call that sets none."""
+        total = self.pool.request_timeout
+        limit = None if self.circuit_breaker is None else self.circuit_breaker.timeout
+        if limit is not None:
+            total = limit if total is None else min(total, limit)
+        return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
+
+
+def parse_circuit_breaker(given: object) -> CircuitBreakerPolicy:
+    """A policy, or one made of a mapping of its arguments; the default one for None."""
+    if isinstance(given, CircuitBreakerPolicy):
+        return given
+    return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
+
+
+def parse_retry_policy(given: object) -> RetryPolicy:
+    """A policy, or one made of a mapping of its arguments and its backoff's; the default one for None."""
+    if isinstance(given, RetryPolicy):
+        return given
+    arguments = _arguments("retry_policy_config", given, RetryPolicy, ExponentialBackoff)
+    names = [item.name for item in fields(ExponentialBackoff) if item.name in arguments]
+    if names and "backoff_strategy" in arguments:
+        raise ConfigurationError(
+            f"retry_policy_config sets backoff_strategy and {', '.join(names)}; set the latter in the strategy"
+        )
+    backoff = {name: arguments.pop(name) for name in names}
+    arguments.setdefault("backoff_strategy", ExponentialBackoff(**backoff))
+    return RetryPolicy(**arguments)
+
+
+def parse_retry_budget(given: object) -> RetryBudgetSettings:
+    """Settings, or those made of a mapping of their fields; the default ones for None."""
+    if isinstance(given, RetryBudgetSettings):
+        return given
+    return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
+
+
+# A client has a clock and randomness of its own, and names its circuits by their origins.
+_SET_BY_THE_CLIENT = frozenset({"clock", "name", "random"})
+
+
+def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
+    """A mapping of keyword arguments, each known to one of the takers."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}"
+        )
+    parameters = [name for taker in takers for name in inspect.signature(taker).parameters]
+    known = [name for name in parameters if name not in _SET_BY_THE_CLIENT]
+    for key in given:
+        if key not in known:
+            hint = did_you_mean(key, known) or f"known keys: {', '.join(known)}"
+            raise ConfigurationError(f"{field} has the unknown key {key!r}; {hint}")
+    return dict(given)
+
+
+def parse_default_headers(given: object) -> Headers:
+    """Headers that may be sent."""
+    try:
+        headers = build_headers(given)  # type: ignore[arg-type]  # it raises for what cannot be headers
+        validate_headers(headers)
+    except ValueError as error:
+        raise ConfigurationError(f"default_headers: {error}") from None
+    return headers
+
+
+def parse_sensitive_headers(names: object) -> frozenset[str]:
+    """The names in lower case, the well-known ones included."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
+        raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
+    checked: set[str] = set()
+    for name in names:
+        try:
+            header = Headers([(name, "")])
+            validate_headers(header)
+        except InvalidRequestError:
+            raise ConfigurationError(
+                f"sensitive_headers must be a list of header names; {name!r} is not a valid one"
+            ) from None
+        checked.update(known.lower() for known in header)
+    return frozenset(checked) | SENSITIVE_HEADERS
+
+
+_PROXIES = ("http", "https", "all", "no")
+
+
+def parse_proxies(proxy: Any) -> ProxySettings | None:
+    """The proxies of the setting, by the rules for the environment's variables; None for None."""
+    if proxy is None:
+        return None
+    named = {"all": proxy} if isinstance(proxy, str) else proxy
+    if not isinstance(named, Mapping) or not all(isinstance(value, str) for value in named.values()):
+        raise ConfigurationError(
+            "proxy must be a URL such as 'http://host:3128', or a mapping of "
+            f"{', '.join(_PROXIES)} to text, not of type {type(proxy).__name__}"
+        )
+    for name, value in named.items():
+        if name not in _PROXIES:
+            raise ConfigurationError(
+                f"proxy has the unknown key {redact_proxy(str(name))!r}; known keys: {', '.join(_PROXIES)}"
+            )
+        if not value.strip():
+            raise ConfigurationError(
+                f"proxy is empty for {name!r}; leave it out, or set proxy={{}} for no proxy"
+            )
+    for entry in unreadable_exceptions(named.get("no", "")):
+        raise ConfigurationError(
+            f"proxy has the exception {redact_proxy(entry)!r}, which is not valid; "
+            "write a domain, an address or a network"
+        )
+    proxies = ProxySettings.from_environ({f"{name}_proxy": value for name, value in named.items()})
+    for url in (proxies.http, proxies.https):
+        unusable = None if url is None else read_proxy(url)
+        if isinstance(unusable, Failure):
+            raise ConfigurationError(f"proxy: {unusable.message}")
+    return proxies
+
+
+def redacted_proxy(proxy: Any) -> Any:
+    """The setting without user names and passwords."""
+    if isinstance(proxy, Mapping):
+        return {name: redact_proxy(url) for name, url in proxy.items()}
+    return proxy if proxy is None else redact_proxy(proxy)

@@ -1,0 +1,102 @@
+"""Which header fields may be sent: names, values, and the fields that frame a message.
+
+A field name is a token (RFC 9110 5.1). A value holds visible characters, spaces, tabs and `obs-text` (5.5).
+A CR, LF or NUL in a value is how a header injection starts, so it is refused here and never sent.
+"""
+
+from __future__ import annotations
+
+import re
+
+from ..errors import InvalidRequestError
+from .headers import Headers
+
+__all__ = ["TOKEN_CHARACTER", "check_framing", "is_token", "validate_headers", "validate_once"]
+
+TOKEN_CHARACTER = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]"
+"""The class of `tchar` for a pattern (RFC 9110 5.6.2). Header names, methods and cookie names are tokens."""
+
+# token = 1*tchar
+is_token = re.compile(f"{TOKEN_CHARACTER}+").fullmatch
+_ARE_TOKENS = re.compile(f"{TOKEN_CHARACTER}*").fullmatch
+# field-value = *( field-vchar / SP / HTAB ), field-vchar = VCHAR / obs-text         5.5
+# obs-text is any byte of %x80-FF, hence all text that UTF-8 can express.
+_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*").fullmatch
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]").search
+# uri-host [ ":" port ], and nothing that starts a path, a list or another field     RFC 9112 3.2
+_HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_\-.]+)(?::[0-9]{1,5})?").fullmatch
+
+
+def validate_headers(headers: Headers) -> None:
+    """Raise InvalidRequestError for a name that is not a token, or a value with a control character."""
+    fields = headers._fields
+    # Both grammars are about single characters, so all fields are valid when their concatenation is.
+    names = values = ""
+    for field in fields.values():
+        if type(field) is not _Valid:
+            names += field[0]
+            values += field[1] if len(field) == 2 else "".join(field[1:])
+    if _ARE_TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
+        return
+    for field in fields.values():
+        if is_token(field[0]) is None:
+            raise InvalidRequestError(
+                f"header name {field[0][:80]!r} is not valid; use letters, digits and hyphens only"
+            )
+        for value in field[1:]:
+            if _VALUE(value) is None:
+                raise _bad_value(field[0], value)
+
+
+def validate_once(headers: Headers) -> None:
+    """As `validate_headers`; afterwards these fields, and copies of them, are not validated again."""
+    validate_headers(headers)
+    headers._fields = {key: _Valid(field) for key, field in headers._fields.items()}
+
+
+class _Valid(tuple[str, ...]):
+    """A field that has been validated. Tuples do not change, and a new value makes a plain tuple again."""
+
+    __slots__ = ()
+
+
+def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
+    """Refuse a Content-Length or Transfer-Encoding that disagrees with the body, any Expect, and a bad Host.
+
+    length: of the body in bytes; None for a body of unknown length, which is sent chunked. Two statements
+    of where a message ends are how request smuggling works (RFC 9112 6.3, 11.2).
+    """
+    fields = headers._fields
+    if "transfer-encoding" in fields:
+        raise InvalidRequestError(
+            "header Transfer-Encoding must not be set; leave it out; it is set from the body"
+        )
+    if "expect" in fields:
+        raise InvalidRequestError(
+            "header Expect must not be set; leave it out; the body is sent without waiting for a 100"
+        )
+    if "host" in fields and _HOST(headers["host"]) is None:
+        raise InvalidRequestError(
+            f"header Host is {headers['host'][:80]!r}; it must be one host, with or without a port"
+        )
+    if "content-length" not in fields:
+        return
+    actual = length if has_body else 0
+    if headers["content-length"] != str(actual):
+        known = f"{actual} bytes" if actual is not None else "of unknown length"
+        raise InvalidRequestError(
+            f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "
+            "leave it out; it is set from the body"
+        )
+
+
+def _bad_value(name: str, value: str) -> InvalidRequestError:
+    # The value may be a secret: the message says what is wrong with it and never shows it.
+    if _CONTROL(value) is not None:
+        return InvalidRequestError(
+            f"header {name!r} has a control character (such as a line break) in its value; remove it"
+        )
+    return InvalidRequestError(
+        f"header {name!r} holds a lone surrogate, which UTF-8 cannot express; "
+        "encode it first, for example by urllib.parse.quote"
+    )

@@ -1,0 +1,51 @@
+"""Mutants that behave as the original does, so that no test can notice them; each with the reason.
+
+An entry names the file, the function, and the line before and after, so it still holds when lines move. The tool
+reports entries that no longer match. "Not worth a test" is not a reason: such a mutant has survived.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = ["EQUIVALENTS", "Equivalent"]
+
+
+class Equivalent(NamedTuple):
+    """One mutant, and why it behaves as the original does. See `points.Mutant` for the first four."""
+
+    file: str
+    function: str
+    before: str
+    after: str
+    because: str
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """As `Mutant.key`."""
+        return self[:4]
+
+
+EQUIVALENTS = [
+    Equivalent(
+        "http/proxies/socks5.py",
+        "ask_for_connection",
+        "if login is not None and method == _WITH_PASSWORD:",
+        "if method == _WITH_PASSWORD:",
+        "without a login that method was not offered, and a proxy that picks it is refused two lines above",
+    ),
+    Equivalent(
+        "integrations/neuroglia.py",
+        "",
+        '_CLIENT = "_http_service_client"',
+        '_CLIENT = "_http_service_clientXX"',
+        "the name of an attribute that only this module sets and reads, always by this constant",
+    ),
+    Equivalent(
+        "transports/over_requests/adapter.py",
+        "PooledAdapter.build_connection_pool_key_attributes",
+        'url = split_url(request.url or "")',
+        'url = split_url(request.url or "XX")',
+        "a prepared request has a URL; the `or` is for the type checker",
+    ),
+]

@@ -1,0 +1,93 @@
+"""The right keywords of each verb are accepted, the wrong ones rejected. Checked by mypy and pyright, not run.
+
+A `type: ignore` that is not needed is an error of its own, so each one below proves a rejection.
+"""
+# pyright: reportUnnecessaryTypeIgnoreComment=true
+
+from collections.abc import Callable
+
+from typing_extensions import assert_type
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    RetryPolicy,
+    Timeout,
+)
+from http_service_client.client.call_builder import RequestOptions
+
+
+def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], object]) -> None:
+    assert_type(client.get("/", params={"page": 2}, headers={"Accept": "*/*"}), HttpResponse)
+    assert_type(client.post("/", json={"a": 1}, idempotent=True, progress=show), HttpResponse)
+    assert_type(client.put("/", data=b"x", timeout=Timeout(total=3.0, read=1.0)), HttpResponse)
+    assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse)
+    assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse)
+    assert_type(client.head("/", allow_redirects=False), HttpResponse)
+    assert_type(client.options("/", retry_policy=False, circuit_breaker=None), HttpResponse)
+    assert_type(client.request("GET", "/", retry_policy=RetryPolicy(max_attempts=2)), HttpResponse)
+    client.request("GET", "/", circuit_breaker=CircuitBreakerPolicy(), response_type=list[int])
+    client.download("/", "file", checksum="sha256:00", max_response_size=None, progress=True)
+
+
+async def right_keywords_async(client: HttpServiceClient) -> None:
+    assert_type(await client.get_async("/", params=[("page", 2)]), HttpResponse)
+    assert_type(await client.post_async("/", json={"a": 1}, files={"f": b""}), HttpResponse)
+    assert_type(await client.put_async("/", data="x"), HttpResponse)
+    assert_type(await client.patch_async("/", headers=[("X-A", "1")]), HttpResponse)
+    assert_type(await client.delete_async("/", cookies={"a": "b"}), HttpResponse)
+    assert_type(await client.head_async("/", timeout=1.5), HttpResponse)
+    assert_type(await client.options_async("/", auth="token"), HttpResponse)
+    assert_type(await client.request_async("GET", "/", idempotent=None), HttpResponse)
+    assert_type(await client.download_async("/", "file", total_timeout=60.0), HttpResponse)
+
+
+def wrong_keywords(client: HttpServiceClient) -> None:
+    client.get("/", verify=False)  # type: ignore[call-arg]
+    client.post("/", jsn={})  # type: ignore[call-arg]
+    client.put("/", content=b"x")  # type: ignore[call-arg]
+    client.patch("/", stream=True)  # type: ignore[call-arg]
+    client.delete("/", max_response_size=5)  # type: ignore[call-arg]
+    client.head("/", follow_redirects=True)  # type: ignore[call-arg]
+    client.options("/", checksum="sha256:00")  # type: ignore[call-arg]
+    client.request("GET", "/", retries=3)  # type: ignore[call-arg]
+    client.stream("GET", "/", response_type=int)  # type: ignore[call-arg]
+    client.download("/", "file", method="POST")  # type: ignore[call-arg]
+    HttpClientConfig(timeout=5)  # type: ignore[call-arg]
+
+
+async def wrong_keywords_async(client: HttpServiceClient) -> None:
+    await client.get_async("/", verify=False)  # type: ignore[call-arg]
+    await client.post_async("/", jsn={})  # type: ignore[call-arg]
+    await client.put_async("/", content=b"x")  # type: ignore[call-arg]
+    await client.patch_async("/", stream=True)  # type: ignore[call-arg]
+    await client.delete_async("/", max_response_size=5)  # type: ignore[call-arg]
+    await client.head_async("/", follow_redirects=True)  # type: ignore[call-arg]
+    await client.options_async("/", checksum="sha256:00")  # type: ignore[call-arg]
+    await client.request_async("GET", "/", retries=3)  # type: ignore[call-arg]
+    client.stream_async("GET", "/", response_type=int)  # type: ignore[call-arg]
+    await client.download_async("/", "file", method="POST")  # type: ignore[call-arg]
+
+
+def wrong_values(client: HttpServiceClient) -> None:
+    client.get("/", timeout="5")  # type: ignore[arg-type]
+    client.post("/", total_timeout=Timeout(total=5.0))  # type: ignore[arg-type]
+    client.put("/", allow_redirects=None)  # type: ignore[arg-type]
+    client.patch("/", retry_policy=3)  # type: ignore[arg-type]
+    client.delete("/", circuit_breaker=RetryPolicy())  # type: ignore[arg-type]
+    client.head("/", headers="X-A: 1")  # type: ignore[arg-type]
+    client.options("/", auth=("user",))  # type: ignore[arg-type]
+    client.request("GET", "/", progress=print, idempotent="yes")  # type: ignore[arg-type]
+    client.stream("GET", "/", max_response_size="5")  # type: ignore[arg-type]
+    client.download("/", "file", checksum=5)  # type: ignore[arg-type]
+    HttpClientConfig(base_timeout="30")  # type: ignore[arg-type]
+
+
+def passed_on(client: HttpServiceClient) -> HttpResponse:
+    """Keywords that are kept in a dict are checked where it is made."""
+    options: RequestOptions = {"timeout": 3.0, "idempotent": True}
+    wrong: RequestOptions = {"tmeout": 3.0}  # type: ignore[typeddict-unknown-key]
+    client.get("/", **wrong)
+    return client.post("/", **options)

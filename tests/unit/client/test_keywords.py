@@ -1,0 +1,93 @@
+"""What `help()` and an editor show of the verbs: every keyword, with its unit, alike for all of them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpServiceClient
+from http_service_client.client.call_builder import (
+    CLIENT_DEFAULT,
+    CallBuilder,
+    RequestOptions,
+    StreamRequestOptions,
+)
+
+VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+BOTH = ["", "_async"]
+
+FIELD = re.compile(r"^((?:\w+, )*\w+): (.*)$")
+
+
+def documented(method: Callable[..., Any]) -> dict[str, str]:
+    """The keywords in a docstring, each with its meaning."""
+    meanings: dict[str, str] = {}
+    names: list[str] = []
+    for line in inspect.cleandoc(method.__doc__ or "").splitlines():
+        for part in re.split(r"(?<=\.) {3}(?=\w+: )", line):
+            if field := FIELD.match(part):
+                names = field[1].split(", ")
+                meanings.update(dict.fromkeys(names, field[2]))
+            elif part.startswith("    "):
+                meanings.update({name: f"{meanings[name]} {part.strip()}" for name in names})
+    return meanings
+
+
+EXPLAINED = documented(HttpServiceClient.request)
+
+
+def test_the_keywords_are_written_once_and_built_as_written() -> None:
+    """The record that users annotate with has those that a call is built of, and `request` explains each."""
+    parameters = inspect.signature(CallBuilder.build).parameters.values()
+    built = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
+    assert set(built) == set(RequestOptions.__annotations__)
+    assert set(built) - {"response_type"} == set(StreamRequestOptions.__annotations__)
+    assert set(built) | {"method", "url"} == set(EXPLAINED)
+
+
+@pytest.mark.parametrize("suffix", BOTH)
+@pytest.mark.parametrize("verb", ["request", *VERBS])
+def test_every_verb_explains_every_keyword(verb: str, suffix: str) -> None:
+    """In the words of `request`, in its own docstring: an editor does not follow references."""
+    expected = EXPLAINED if verb == "request" else {k: v for k, v in EXPLAINED.items() if k != "method"}
+    assert documented(getattr(HttpServiceClient, verb + suffix)) == expected
+
+
+@pytest.mark.parametrize("suffix", BOTH)
+def test_a_stream_explains_every_keyword(suffix: str) -> None:
+    """Those of `request` but for `response_type`, and its own."""
+    explained = documented(getattr(HttpServiceClient, "stream" + suffix))
+    assert "decoded bytes" in explained.pop("max_response_size")
+    assert explained == {name: text for name, text in EXPLAINED.items() if name != "response_type"}
+
+
+@pytest.mark.parametrize("suffix", BOTH)
+def test_a_download_explains_every_keyword(suffix: str) -> None:
+    """Its progress counts what is received; the rest is as for a stream."""
+    explained = documented(getattr(HttpServiceClient, "download" + suffix))
+    assert "sha256:" in explained.pop("checksum")
+    assert "folder" in explained.pop("path")
+    assert "decoded bytes" in explained.pop("max_response_size")
+    assert "bytes received" in explained.pop("progress")
+    others = {"method", "response_type", "progress"}
+    assert explained == {name: text for name, text in EXPLAINED.items() if name not in others}
+
+
+@pytest.mark.parametrize("suffix", BOTH)
+@pytest.mark.parametrize("method", ["stream", "download"])
+def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: str) -> None:
+    """No private marker is shown in its place, and its type is that of the values that it takes."""
+    parameter = inspect.signature(getattr(HttpServiceClient, method + suffix)).parameters["max_response_size"]
+    assert str(parameter) == "max_response_size: 'int | None' = <the client's>"
+
+
+def test_no_public_method_shows_a_private_marker() -> None:
+    """`help(HttpServiceClient)` has no UNSET in it."""
+    for name, method in inspect.getmembers(HttpServiceClient, inspect.isfunction):
+        if not name.startswith("_"):
+            assert "UNSET" not in str(inspect.signature(method))
+    assert repr(CLIENT_DEFAULT) == "<the client's>"

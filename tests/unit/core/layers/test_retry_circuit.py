@@ -1,0 +1,92 @@
+"""How retries and the circuit breaker work together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.errors import (
+    CircuitOpenError,
+    ConnectionLostError,
+    HttpClientError,
+    SentState,
+)
+from http_service_client.events import RetryStopped, StopReason
+from http_service_client.policies import RetryPolicy
+from kit.fakes import REFUSED, RESET, Harness, isolate_while_sleeping, short
+from kit.front_ends import FrontEnd
+
+EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
+NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
+
+
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
+
+
+@pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
+def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
+    """The failure that opens the circuit ends the call at once: the retry would be refused after its wait."""
+    harness = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
+    if first == 503:
+        response = harness.request()
+        assert (response.status_code, response.attempts) == (503, 1)
+    else:
+        error = harness.error(first.error_type)
+        assert type(error) is first.error_type
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.CIRCUIT_OPEN
+
+
+@pytest.mark.parametrize("first", [503, RESET], ids=short)
+def test_a_refused_retry_returns_the_outcome_of_the_last_attempt(front_end: FrontEnd, first: Any) -> None:
+    """A `CircuitOpenError` would claim that nothing was sent, but the first attempt was."""
+    harness = Harness(front_end, first)
+    isolate_while_sleeping(harness)
+    if first == 503:
+        response = harness.request()
+        assert (response.status_code, response.attempts) == (503, 1)
+    else:
+        error = harness.error(HttpClientError)
+        assert type(error) is ConnectionLostError
+        assert error.sent_state is SentState.MAYBE_PROCESSED
+    assert (harness.sends, len(harness.sleeps)) == (1, 1)
+    assert harness.names()[-3:] == ["circuit_refused", "retry_stopped", "call_finished"]
+    assert harness.events[-1].attempts == 1
+
+
+def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) -> None:
+    """Nothing was sent; the error names the circuit and the time until the next trial."""
+    harness = Harness(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
+    harness.request("POST")
+    harness.clock.now += 20.0
+    error = harness.error(CircuitOpenError)
+    assert (error.sent_state, error.retry_after, error.key) == (
+        SentState.NEVER_SENT,
+        40.0,
+        "https://api.example.com",
+    )
+    assert harness.sends == 1
+
+
+def test_a_retry_after_the_recovery_time_becomes_the_trial(front_end: FrontEnd) -> None:
+    """If the backoff is as long as the recovery time, the retry is made and closes the circuit."""
+    harness = Harness(
+        front_end,
+        503,
+        200,
+        retry_policy_config=RetryPolicy(2, ConstantBackoff(10.0, jitter="none")),
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 10.0, "success_threshold": 1},
+    )
+    assert harness.request().status_code == 200
+    assert harness.state.breaker.state == "closed"
+
+
+def test_metrics_only_never_ends_the_retries(front_end: FrontEnd) -> None:
+    """A breaker that refuses no calls must not refuse a retry either."""
+    harness = Harness(
+        front_end, 503, 503, 200, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True}
+    )
+    assert harness.request().attempts == 3

@@ -1,0 +1,65 @@
+"""The Authorization header from auth=: Basic or Bearer, and never shown."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Any
+
+import pytest
+
+from http_service_client.errors import InvalidRequestError
+from http_service_client.http.auth.basic import authorization, basic, bearer
+
+
+@pytest.mark.parametrize(
+    ("auth", "header"),
+    [
+        (None, None),
+        (("Aladdin", "open sesame"), "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+        (["u", "p:q"], "Basic " + base64.b64encode(b"u:p:q").decode()),
+        (("é", "ü"), "Basic " + base64.b64encode("é:ü".encode()).decode()),
+        ((b"u", b""), "Basic dTo="),
+        ("abc.d-e_f~g+h/i==", "Bearer abc.d-e_f~g+h/i=="),
+        ("1|abc", "Bearer 1|abc"),
+    ],
+)
+def test_auth_is_a_pair_or_a_token(auth: Any, header: str | None) -> None:
+    """RFC 7617 in UTF-8, RFC 6750."""
+    assert authorization(auth) == header
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        ("s3cret:x", "p"),
+        ("u", "s3cret\n"),
+        ("u\x00", "s3cret"),
+        ("u", None),
+        ("u", 3),
+        ("s3cret",),
+        ("u", "\ud800s3cret"),
+        "s3cret\n",
+        "s3 cret",
+        "",
+        "s3creté",
+        3,
+        {"u": "s3cret"},
+    ],
+)
+def test_any_other_auth_is_refused_and_not_shown(auth: Any) -> None:
+    """The message says how to fix it; the value is the secret."""
+    with pytest.raises(InvalidRequestError, match="auth") as caught:
+        authorization(auth)
+    assert re.search("s3|cret", str(caught.value).replace("secret", "")) is None
+
+
+def test_an_empty_token_is_reported_as_empty() -> None:
+    """It usually comes from an unset variable, so the advice to strip a line break would not help."""
+    with pytest.raises(InvalidRequestError, match="the token in auth is empty"):
+        bearer("")
+
+
+def test_each_scheme_has_a_function() -> None:
+    """`authorization` chooses between these two."""
+    assert (basic("u", "p"), bearer("t")) == ("Basic dTpw", "Bearer t")

@@ -1,0 +1,204 @@
+"""Bodies from a source: of known length where possible, and never sent empty a second time."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import io
+import os
+import pathlib
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client.errors import InvalidRequestError
+from http_service_client.http.bodies.body import RequestBody
+from http_service_client.http.bodies.encoding import encode_body
+
+
+def read(body: RequestBody) -> bytes:
+    """The whole body; sync and async reading must give the same bytes."""
+
+    async def gather() -> bytes:
+        return b"".join([chunk async for chunk in body.async_chunks()])
+
+    if not body.is_replayable:
+        return b"".join(body.chunks())
+    once = asyncio.run(gather())
+    assert body.is_async or b"".join(body.chunks()) == once
+    return once
+
+
+@pytest.mark.parametrize("content", [b"", b"abc"])
+def test_bytes_in_memory_are_replayable(content: bytes) -> None:
+    """Read by `for` and by `async for`, as often as needed."""
+    body = RequestBody(content)
+    assert (body.length, body.is_replayable) == (len(content), True)
+    assert read(body) == read(body) == content
+
+
+def test_a_text_file_is_refused(tmp_path: pathlib.Path) -> None:
+    """Its length in bytes is unknown, and its newlines differ from those on disk."""
+    path = tmp_path / "text"
+    path.write_text("x")
+    with path.open() as file, pytest.raises(InvalidRequestError, match="binary mode"):
+        encode_body(data=file)
+    with pytest.raises(InvalidRequestError, match="closed"):
+        encode_body(data=file)
+
+
+@pytest.mark.parametrize("argument", ["data", "content"])
+def test_a_file_is_sent_from_its_position_each_time(argument: str, tmp_path: pathlib.Path) -> None:
+    """A file that was read to the middle sends its second half, twice if it is sent twice."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123456789" * 30_000)
+    with path.open("rb") as file:
+        file.seek(100_000)
+        body = encode_body(**{argument: file})
+        assert (body.length, body.content, body.is_replayable) == (200_000, None, True)
+        assert file.tell() == 100_000
+        assert read(body) == read(body) == b"0123456789" * 20_000
+        next(body.chunks())  # an attempt that was cut off
+        assert read(body) == b"0123456789" * 20_000
+
+
+def test_a_file_that_grew_is_cut_and_one_that_shrank_is_refused() -> None:
+    """The declared length holds: more would be request smuggling, less a hang."""
+    file = io.BytesIO(b"abc")
+    body = encode_body(data=file)
+    file.seek(0, 2)
+    file.write(b"def")
+    assert read(body) == b"abc"
+    file.truncate(1)
+    with pytest.raises(InvalidRequestError, match="shorter"):
+        read(body)
+
+
+def test_a_pipe_is_sent_once() -> None:
+    """It cannot be rewound: its length is unknown and it can be sent only once."""
+    reading, writing = os.pipe()
+    os.write(writing, b"abc")
+    os.close(writing)
+    with os.fdopen(reading, "rb") as file:
+        body = encode_body(data=file)
+        assert (body.length, body.is_replayable, body.may_send) == (None, False, True)
+        assert read(body) == b"abc"
+        assert not body.may_send
+
+
+def test_a_compressed_file_is_replayable(tmp_path: pathlib.Path) -> None:
+    """Its length is unknown, but it can be rewound, so it is replayable."""
+    with gzip.open(tmp_path / "x.gz", "wb") as file:
+        file.write(b"abc")
+    with gzip.open(tmp_path / "x.gz", "rb") as file:
+        body = encode_body(data=file)
+        assert body.is_replayable
+        assert read(body) == read(body) == b"abc"
+
+
+class Empty(io.RawIOBase):
+    """A non-blocking file that has no data yet."""
+
+    def read(self, size: int = -1) -> Any:
+        return None
+
+
+def test_a_non_blocking_file_is_an_error() -> None:
+    """None from read() means "not now", not the end of the body."""
+    with pytest.raises(InvalidRequestError, match="non-blocking"):
+        list(encode_body(data=Empty()).chunks())
+
+
+def letters() -> Iterator[Any]:
+    yield b"a"
+    yield b""
+    yield "é"
+    yield memoryview(b"c")
+
+
+def test_a_generator_is_sent_once_and_never_empty() -> None:
+    """Sending a one-shot body a second time is an error, not an empty body."""
+    body = encode_body(data=letters())
+    assert (body.length, body.is_replayable, body.has_started, body.may_send) == (None, False, False, True)
+    waiting = body.chunks()
+    assert body.may_send, "chunks() alone reads nothing"
+    assert list(waiting) == [b"a", b"\xc3\xa9", b"c"]
+    assert (body.has_started, body.may_send) == (True, False)
+    with pytest.raises(InvalidRequestError, match="cannot be replayed"):
+        body.chunks()
+    with pytest.raises(InvalidRequestError, match="cannot be replayed"):
+        body.async_chunks()
+
+
+def test_two_readers_do_not_share_a_generator() -> None:
+    """The first read claims it; the other reader gets an error."""
+    body = encode_body(data=letters())
+    first, second = body.chunks(), body.chunks()
+    next(first)
+    with pytest.raises(InvalidRequestError):
+        next(second)
+
+
+class Restarting:
+    """An iterable that starts over each time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"a", b"b"])
+
+
+def test_an_iterable_that_starts_over_is_replayable() -> None:
+    """It is not its own iterator."""
+    body = encode_body(data=Restarting())
+    assert body.is_replayable
+    assert body.length is None
+    assert read(body) == read(body) == b"ab"
+
+
+@pytest.mark.parametrize("chunk", [1, None, ("a", 1), {"a": 1}])
+def test_a_chunk_of_another_type_is_refused(chunk: Any) -> None:
+    """The error names its type; otherwise a TypeError would come from deep inside a socket."""
+    with pytest.raises(InvalidRequestError, match="chunk of the body"):
+        list(encode_body(data=iter([chunk])).chunks())
+
+
+async def pieces() -> AsyncIterator[Any]:
+    yield b"a"
+    yield b""
+    yield "b"
+
+
+class AsyncRestarting:
+    """An async iterable that starts over each time."""
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return pieces()
+
+
+def test_an_async_generator_is_read_once_and_only_by_async_calls() -> None:
+    """A blocking read is an error at once."""
+    body = encode_body(content=pieces())
+    assert (body.is_async, body.is_replayable, body.length) == (True, False, None)
+    with pytest.raises(InvalidRequestError, match="_async"):
+        body.chunks()
+
+    async def read_async() -> list[bytes]:
+        return [chunk async for chunk in body.async_chunks()]
+
+    assert asyncio.run(read_async()) == [b"a", b"b"]
+    assert not body.may_send
+    with pytest.raises(InvalidRequestError, match="cannot be replayed"):
+        asyncio.run(read_async())
+
+
+def test_an_async_iterable_that_starts_over_is_replayable() -> None:
+    """As a sync one is."""
+    body = encode_body(data=AsyncRestarting())
+    assert body.is_replayable
+    assert read(body) == read(body) == b"ab"
+
+
+def test_a_repr_shows_the_state_and_no_content() -> None:
+    """A body may contain secrets."""
+    assert repr(RequestBody(b"secret")) == "<RequestBody 6 bytes, replayable>"
+    assert repr(encode_body(data=letters())) == "<RequestBody unknown length, one-shot>"

@@ -1,0 +1,89 @@
+"""Content-Type, and the text of a response's bytes."""
+
+from __future__ import annotations
+
+import encodings.aliases
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from http_service_client.http.media_types import decode_text, parse_content_type
+
+
+@pytest.mark.parametrize(
+    ("content", "content_type", "text"),
+    [
+        ("é".encode(), None, "é"),
+        ("é".encode(), "text/html", "é"),
+        ("é".encode("latin-1"), "text/html; charset=ISO-8859-1", "é"),
+        ("é".encode("utf-16"), "text/html", "é"),
+        ("é".encode("utf-32"), "text/html", "é"),
+        ("é".encode("utf-8-sig"), "text/html", "é"),
+        ("é".encode("utf-8-sig"), "application/json; charset=utf-8", "é"),
+        ("é".encode("utf-8-sig"), 'application/json; charset="UTF8"', "é"),
+        ("é".encode(), "text/html; charset='utf-8'", "é"),
+        (b"\xff", None, "\ufffd"),
+        (b"\xff", "text/html; charset=ascii", "\ufffd"),
+        ("é".encode(), "text/html; charset=zlib", "é"),
+        ("é".encode(), "text/html; charset=rot13", "é"),
+        ("é".encode(), "text/html; charset=base64", "é"),
+        ("é".encode(), "text/html; charset=idna", "é"),
+        ("é".encode(), "text/html; charset=undefined", "é"),
+        (b"\\d\xc3\xa9", "text/html; charset=unicode_escape", "\\dé"),
+        ("é".encode(), "text/html; charset=no-such", "é"),
+        ("é".encode(), "text/html; charset=\x00", "é"),
+        ("é".encode(), "text/html; charset=é", "é"),
+        ("é".encode(), "text/html; charset=", "é"),
+        ("é".encode(), "charset", "é"),
+        (b"", "text/html; charset=utf-16", ""),
+    ],
+)
+def test_text_is_decoded_by_header_then_byte_order_mark_then_utf8(
+    content: bytes, content_type: str | None, text: str
+) -> None:
+    """An unknown charset is ignored, an invalid byte becomes U+FFFD."""
+    assert decode_text(content, content_type) == text
+
+
+@given(st.binary(), st.one_of(st.text(), st.builds("text/x; charset={}".format, st.text())))
+def test_text_never_fails(content: bytes, content_type: str) -> None:
+    """With any bytes and any header."""
+    assert isinstance(decode_text(content, content_type), str)
+
+
+def test_text_never_fails_for_any_codec_that_python_has() -> None:
+    """Some are not text codecs, some raise for every input, some warn."""
+
+    for name in {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "mbcs", "oem", "palmos"}:
+        assert isinstance(decode_text(b"\\d \xff\xfe abc", f"text/x; charset={name}"), str)
+
+
+@pytest.mark.parametrize(
+    ("value", "parsed"),
+    [
+        ("", ("", {})),
+        ("Text/HTML", ("text/html", {})),
+        ('a/b; x="1;2\\"3"; Y=z ;x=no', ("a/b", {"x": '1;2"3', "y": "z"})),
+        ("a/b;;; x", ("a/b", {})),
+        ('a/b; x="unclosed', ("a/b", {"x": '"unclosed'})),
+        ("a/b; =1; x=2", ("a/b", {"x": "2"})),
+    ],
+)
+def test_content_types_are_parsed_leniently(value: str, parsed: tuple[str, dict[str, str]]) -> None:
+    """Malformed parameters are skipped."""
+    assert parse_content_type(value) == parsed
+
+
+def test_content_types_are_parsed_in_linear_time() -> None:
+    """A header of 100,000 characters takes no noticeable time; in quadratic time it would take minutes."""
+    started = time.process_time()
+    for value in (
+        "a/b" + ';x="' * 50_000,
+        "a/b" + "; " * 50_000,
+        "a/b;" + " " * 100_000,
+        'a/b; x="' + "\\" * 100_001,
+    ):
+        parse_content_type(value)
+    assert time.process_time() - started < 5.0

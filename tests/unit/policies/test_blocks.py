@@ -1,0 +1,293 @@
+"""Breaker policies as context managers, and policies shared by threads and tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitBreakerState,
+    CircuitOpenError,
+)
+from http_service_client.policies.circuit_breaker import CircuitBreakerScope
+from kit.fakes import FakeClock
+from kit.front_ends import FrontEnd, run_task
+from kit.guarded import PaymentError, breaking, retrying
+
+OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
+
+
+def test_a_block_counts_for_its_breaker(front_end: FrontEnd) -> None:
+    """A failed block opens the circuit, an open circuit refuses entry, and the block's error is unchanged."""
+    policy = breaking()
+    error = PaymentError()
+
+    def block() -> None:
+        with policy as entered:
+            assert entered is policy
+            raise error
+
+    async def block_async() -> None:
+        async with policy as entered:
+            assert entered is policy
+            await asyncio.sleep(0)
+            raise error
+
+    function = block if front_end.name == "blocking" else block_async
+    with pytest.raises(PaymentError) as raised:
+        front_end.run(function)
+    assert raised.value is error
+    with pytest.raises(CircuitOpenError):
+        front_end.run(function)
+    assert policy.snapshot().refused == 1
+
+
+def test_nested_blocks_settle_their_own_permits() -> None:
+    """Blocks of one policy may nest in each other and in blocks of another policy."""
+    one, other = breaking(99), breaking(99)
+    with one, other, one:
+        assert one.snapshot().successes == 0
+    assert (one.snapshot().successes, other.snapshot().successes) == (2, 1)
+    with pytest.raises(PaymentError), one:
+        with pytest.raises(KeyError), other:
+            raise KeyError
+        raise PaymentError
+    assert (one.snapshot().failures, other.snapshot().failures) == (1, 1)
+
+
+def test_blocks_in_concurrent_tasks_settle_their_own_permits() -> None:
+    """Tasks may enter and exit in any order, also inside a block of their parent."""
+    policy = breaking(99)
+
+    async def worker(number: int) -> None:
+        async with policy:
+            for _ in range(number % 3):
+                await asyncio.sleep(0)
+            if number % 2:
+                raise PaymentError
+
+    async def main() -> None:
+        async with policy:
+            await asyncio.gather(*map(worker, range(10)), return_exceptions=True)
+        async with policy:
+            pass
+
+    run_task(main())
+    snapshot = policy.snapshot()
+    assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (7, 5, 0)
+
+
+def test_a_block_may_end_in_another_context() -> None:
+    """A fixture or lifespan may enter in one task and exit in another; its permit is settled all the same."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    with pytest.raises(PaymentError), policy:
+        raise PaymentError
+    clock.now += 5.0
+
+    contextvars.copy_context().run(policy.__enter__)
+    assert policy.state is HALF_OPEN
+    contextvars.copy_context().run(policy.__exit__, None, None, None)
+    assert policy.state is CLOSED
+
+
+def test_exiting_a_block_that_was_not_entered_is_an_error() -> None:
+    """The RuntimeError says that the block was not entered."""
+    policy = breaking()
+    with policy:
+        pass
+    with pytest.raises(RuntimeError, match="not entered"):
+        policy.__exit__(None, None, None)
+
+
+def test_many_threads_may_share_policies() -> None:
+    """16 threads share a breaker and a retry policy, every call is settled, and the totals add up."""
+    breaker = breaking(10**6)
+    policy = retrying(2)
+    calls = [0] * 16
+
+    def work(number: int) -> None:
+        def body() -> None:
+            calls[number] += 1
+            if calls[number] % 2:
+                raise PaymentError
+
+        guarded = policy.apply(breaker.apply(body))
+        for _ in range(200):
+            guarded()
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(work, range(16)))
+    snapshot = breaker.snapshot()
+    assert (snapshot.successes, snapshot.failures) == (3200, 3200)
+    assert sum(calls) == 6400
+
+
+def test_many_tasks_may_share_a_function_under_a_policy() -> None:
+    """Each concurrent call counts only its own attempts."""
+
+    async def main() -> None:
+        attempts: dict[int, int] = {}
+
+        @retrying(3).apply
+        async def work(number: int) -> int:
+            attempts[number] = attempts.get(number, 0) + 1
+            await asyncio.sleep(0)
+            if attempts[number] < 3:
+                raise PaymentError
+            return number
+
+        assert await asyncio.gather(*map(work, range(50))) == list(range(50))
+        assert set(attempts.values()) == {3}
+
+    run_task(main())
+
+
+def test_one_block_of_many_threads_gets_the_trial() -> None:
+    """The first thread gets the trial, and all others are refused until it is settled."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, clock=clock.monotonic)
+    with pytest.raises(PaymentError), policy:
+        raise PaymentError
+    clock.now += 5.0
+    gate, inside = threading.Event(), threading.Barrier(20, timeout=20)
+
+    def attempt() -> str:
+        inside.wait()
+        try:
+            with policy:
+                gate.wait(timeout=20)
+                return "trial"
+        except CircuitOpenError:
+            return "refused"
+
+    with ThreadPoolExecutor(20) as pool:
+        results = [pool.submit(attempt) for _ in range(20)]
+        for _ in itertools.islice(as_completed(results, timeout=20), 19):
+            pass
+        gate.set()
+        assert sorted(result.result() for result in results) == ["refused"] * 19 + ["trial"]
+
+
+class Block:
+    """A `with policy:` block in its own context, like that of a thread or task; the test ends it."""
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self._policy = policy
+        self._context = contextvars.copy_context()
+        self._context.run(policy.__enter__)
+
+    def leave(self, error: BaseException | None = None) -> None:
+        self._context.run(self._policy.__exit__, type(error) if error else None, error, None)
+
+
+@pytest.mark.parametrize("first", ["earlier call", "trial"])
+@pytest.mark.parametrize("error", [None, PaymentError("no")], ids=["returns", "raises"])
+def test_interleaved_blocks_settle_their_own_permits(first: str, error: PaymentError | None) -> None:
+    """A call from before the opening decides nothing, whenever it ends; the trial decides."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    before = Block(policy)
+    with pytest.raises(PaymentError), policy:
+        raise PaymentError
+    clock.now += 5.0
+    trial = Block(policy)
+    if first == "earlier call":
+        before.leave(error)
+        assert (policy.state, policy.snapshot().late) == (HALF_OPEN, 1)
+        trial.leave()
+        assert policy.state is CLOSED
+    else:
+        trial.leave(error)
+        assert policy.state is (OPEN if error else CLOSED)
+        assert policy.snapshot().late == 0
+        before.leave()
+        assert policy.state is (OPEN if error else CLOSED)
+    assert policy.snapshot().late == 1
+
+
+def test_interleaved_blocks_have_their_own_timeouts() -> None:
+    """A block that ends in time is a success, even while another has exceeded its timeout."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    slow = Block(policy)
+    clock.now += 4.0
+    quick = Block(policy)
+    clock.now += 2.0
+    quick.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 0)
+    slow.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
+
+
+def test_nested_blocks_have_their_own_timeouts() -> None:
+    """The inner block ends in time and is a success; the outer one exceeds its timeout and is a failure."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    with policy:
+        clock.now += 4.0
+        with policy:
+            clock.now += 2.0
+        assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 0)
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
+
+
+def test_a_finished_block_is_freed() -> None:
+    """A thread that enters many blocks in turn does not keep the finished ones."""
+    policy = breaking(99)
+
+    def scopes() -> int:
+        return sum(type(thing) is CircuitBreakerScope for thing in gc.get_objects())
+
+    before = scopes()
+    for _ in range(20):
+        with policy:
+            pass
+    assert scopes() == before
+
+
+def test_interleaved_blocks_of_threads_or_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
+    """The end of a block in one thread or task does not settle the trial of another."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    states: list[CircuitBreakerState] = []
+
+    def fail_and_recover() -> None:
+        with pytest.raises(PaymentError), policy:
+            raise PaymentError
+        clock.now += 5.0
+
+    async def block(leave: asyncio.Event) -> None:
+        async with policy:
+            await leave.wait()
+
+    async def tasks() -> None:
+        leave_before, leave_trial = asyncio.Event(), asyncio.Event()
+        before = asyncio.create_task(block(leave_before))
+        await asyncio.sleep(0)
+        fail_and_recover()
+        trial = asyncio.create_task(block(leave_trial))
+        await asyncio.sleep(0)
+        for event, task in ((leave_before, before), (leave_trial, trial)):
+            event.set()
+            await task
+            states.append(policy.state)
+
+    def threads() -> None:
+        with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as trial:
+            before.submit(policy.__enter__).result()
+            fail_and_recover()
+            trial.submit(policy.__enter__).result()
+            for thread in (before, trial):
+                thread.submit(policy.__exit__, None, None, None).result()
+                states.append(policy.state)
+
+    front_end.run(threads if front_end.name == "blocking" else tasks)
+    assert states == [HALF_OPEN, CLOSED]

@@ -1,0 +1,139 @@
+"""Retries of functions follow the same rules as those of a client."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from typing import Any
+
+import pytest
+
+from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.retry_conditions import (
+    RetryCondition,
+)
+from http_service_client.errors import (
+    CircuitOpenError,
+)
+from http_service_client.http.messages import HttpResponse
+from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
+from http_service_client.policies.deadline import deadline
+from kit.fakes import FakeClock, Harness
+from kit.front_ends import FrontEnd
+
+EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
+NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
+
+
+class Listed:
+    """A user-defined strategy whose delays come from a list."""
+
+    def __init__(self, *delays: Any) -> None:
+        self._delays = delays
+
+    def delays(self, random: Any) -> Any:
+        return iter(self._delays)
+
+
+def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
+    clock = FakeClock()
+    return RetryPolicy(attempts, ConstantBackoff(0.0), clock=clock, **options)
+
+
+def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:
+    """Retry-After of the response counts, even if the function raised its own error because of it."""
+    clock = FakeClock()
+    policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503])], clock=clock)
+    harness = Harness(front_end, (503, {"Retry-After": "9"}), 200)
+
+    class EmailError(Exception):
+        pass
+
+    calling = harness.calling()
+
+    def raising(response: HttpResponse) -> HttpResponse:
+        if not response.is_success:
+            raise EmailError(response.status_code)
+        return response
+
+    if front_end.name == "blocking":
+        function: Any = lambda: raising(calling())  # noqa: E731
+    else:
+
+        async def function() -> HttpResponse:
+            return raising(await calling())
+
+    assert front_end.run(policy.apply(function)).status_code == 200
+    assert clock.sleeps == [9.0]
+
+
+@pytest.mark.parametrize(("retry_after", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
+def test_a_function_s_retry_does_not_wait_longer_than_max_delay(
+    front_end: FrontEnd, retry_after: str, sleeps: list[float]
+) -> None:
+    """If Retry-After is longer, the last response is returned; a short one does not shorten the backoff."""
+    clock = FakeClock()
+    response = HttpResponse(503, headers={"Retry-After": retry_after})
+    function = RetryPolicy(2, EXACT, clock=clock).apply(front_end.function(lambda: response))
+    assert front_end.run(function) is response
+    assert clock.sleeps == sleeps
+
+
+@pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.0, 1), (1.5, 2)])
+def test_a_function_s_retry_respects_the_deadline(front_end: FrontEnd, total: float, calls: int) -> None:
+    """A wait that reaches the ambient deadline is not started."""
+    clock = FakeClock()
+    count = 0
+
+    def body() -> None:
+        nonlocal count
+        count += 1
+        raise ConnectionError("down")
+
+    guarded = RetryPolicy(3, EXACT, clock=clock).apply(front_end.function(body))
+    with deadline(total, clock=clock.monotonic), pytest.raises(ConnectionError):
+        front_end.run(guarded)
+    assert count == calls
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), concurrent.futures.CancelledError()], ids=repr)
+def test_a_cancelled_function_is_not_retried(front_end: FrontEnd, error: BaseException) -> None:
+    """A cancellation ends the call, even if the conditions retry every exception."""
+    count = 0
+
+    def body() -> None:
+        nonlocal count
+        count += 1
+        raise error
+
+    policy = policy_of(retry_conditions=[RetryCondition.on_exceptions([Exception])])
+    with pytest.raises(type(error)):
+        front_end.run(policy.apply(front_end.function(body)))
+    assert count == 1
+
+
+def test_a_function_s_retries_end_at_an_open_circuit(front_end: FrontEnd) -> None:
+    """A `CircuitOpenError` is not retried, even if the conditions retry every exception."""
+    breaker = CircuitBreakerPolicy(failure_threshold=1)
+    breaker.isolate()
+    clock = FakeClock()
+    conditions = [RetryCondition.on_exceptions([Exception])]
+    guarded = RetryPolicy(3, EXACT, conditions, clock=clock).apply(
+        breaker.apply(front_end.function(lambda: 1))
+    )
+    with pytest.raises(CircuitOpenError):
+        front_end.run(guarded)
+    assert clock.sleeps == []
+
+
+def test_a_finite_strategy_of_a_function_repeats_its_last_delay(front_end: FrontEnd) -> None:
+    """`RetryPolicy.apply` treats a finite sequence of delays as the client does."""
+    clock = FakeClock()
+    policy = RetryPolicy(max_attempts=4, backoff_strategy=Listed(1, 2), clock=clock)
+
+    def failing() -> None:
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        front_end.run(policy.apply(front_end.function(failing)))
+    assert clock.sleeps == [1, 2, 2]
