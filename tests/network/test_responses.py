@@ -34,7 +34,7 @@ READ = {
         b"hi",
     ),
     "103 with a length": (b"HTTP/1.1 103 E\r\nContent-Length: 2\r\n\r\n" + OK + TWO, 200, b"hi"),
-    "101 that nobody asked for": (b"HTTP/1.1 101 Switching Protocols\r\n\r\nhi", 101, b""),
+    "an unrequested 101": (b"HTTP/1.1 101 Switching Protocols\r\n\r\nhi", 101, b""),
     "chunks": (CHUNKED + b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n", 200, b"hi"),
     "a chunk with an extension": (CHUNKED + b"2;a=b\r\nhi\r\n0\r\n\r\n", 200, b"hi"),
     "a chunk size with spaces": (CHUNKED + b"2  \r\nhi\r\n0\r\n\r\n", 200, b"hi"),
@@ -52,8 +52,8 @@ READ = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_is_read(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
-    """What llhttp takes for a response is one."""
+def test_lenient_framing_is_accepted(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
+    """Every response that llhttp accepts is accepted, with the same content."""
     data, status, content = READ[name]
     server.script("/", raw(data))
     response = front_end.request(front_end.client(), "GET", server.url + "/", retry_policy=None)
@@ -91,8 +91,8 @@ REFUSED = {
         OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", BROKEN,
     ),
     "chunked is not the last coding": (OK + b"Transfer-Encoding: chunked, x\r\n\r\nhi", BROKEN),
-    "a chunk size of words": (CHUNKED + b"two\r\nhi\r\n0\r\n\r\n", BROKEN),
-    "a chunk size in Python's hand": (CHUNKED + b"0x2\r\nhi\r\n0\r\n\r\n", BROKEN),
+    "a chunk size in letters": (CHUNKED + b"two\r\nhi\r\n0\r\n\r\n", BROKEN),
+    "a chunk size with a prefix": (CHUNKED + b"0x2\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a signed chunk size": (CHUNKED + b"+2\r\nhi\r\n0\r\n\r\n", BROKEN),
     "no chunk size": (CHUNKED + b"\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a chunk size that ends in LF": (CHUNKED + b"2\nhi\r\n0\r\n\r\n", BROKEN),
@@ -117,30 +117,30 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
-    """What breaks the rules, or ends too early, is an error: its words are the same in both worlds."""
-    data, words = REFUSED[name]
+def test_malformed_responses_are_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
+    """A response that breaks the rules or ends too early is a ProtocolError, with the same message in both transports."""
+    data, message = REFUSED[name]
     server.script("/", raw(data))
     client = front_end.client()
     caught = failing(front_end, client, "GET", server.url + "/")
-    if words is None:
+    if message is None:
         assert caught.type == "ConnectionLostError"
         assert caught.message == f"the connection to {server.url}/ was lost (ConnectionResetError)"
         return
     assert (caught.type, caught.sent, caught.cause) == ("ProtocolError", "maybe_processed", "NoneType")
-    assert caught.message == f"the response from {server.url}/ {words}"
+    assert caught.message == f"the response from {server.url}/ {message}"
     server.script("/", respond(204))
     assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "sent",
     [b"", OK, OK + b"\r\nhalf of an endless bo", OK + b"Content-Length: 9\r\n\r\nhi", CHUNKED + b"5\r\nhi"],
     ids=["nothing", "half a head", "until close", "by length", "in chunks"],
 )
-def test_a_reset_is_a_lost_connection(front_end: FrontEnd, server: LoopbackServer, begun: bytes) -> None:
-    """However far the response had come, and also where its end is that of the connection."""
-    server.script("/", reset(begun))
+def test_a_reset_is_a_lost_connection(front_end: FrontEnd, server: LoopbackServer, sent: bytes) -> None:
+    """At any point of the response, also where the end of the connection would end the body."""
+    server.script("/", reset(sent))
     caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
@@ -148,8 +148,8 @@ def test_a_reset_is_a_lost_connection(front_end: FrontEnd, server: LoopbackServe
     assert "(ConnectionResetError: Connection reset by peer)" in caught.message
 
 
-def test_a_connection_that_ends_without_an_answer(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """The orderly end where an answer was due."""
+def test_a_connection_closed_without_a_response_is_lost(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """The server closes it in an orderly way before it responds."""
     server.script("/", raw(b""))
     caught = failing(front_end, front_end.client(), "POST", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
@@ -157,8 +157,8 @@ def test_a_connection_that_ends_without_an_answer(front_end: FrontEnd, server: L
     )  # fmt: skip
 
 
-def test_the_answer_to_head_has_no_body(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """Whatever its length says; and the connection is used again."""
+def test_a_response_to_head_has_no_body(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Whatever its Content-Length; the connection is reused."""
     server.script("/", respond(200, headers={"Content-Length": "1000", "Content-Encoding": "gzip"}))
     client = front_end.client()
     for _ in range(2):
@@ -168,8 +168,8 @@ def test_the_answer_to_head_has_no_body(front_end: FrontEnd, server: LoopbackSer
     assert server.connection_count == 1
 
 
-def test_the_words_of_a_head(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """UTF-8 where it is, else latin-1; repeats apart and joined; order and case as they came."""
+def test_the_text_of_a_head_is_decoded(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """As UTF-8 if it is valid, else as latin-1. Repeated fields, order and case are kept."""
     server.script(
         "/",
         raw(
@@ -191,7 +191,7 @@ def test_the_words_of_a_head(front_end: FrontEnd, server: LoopbackServer) -> Non
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
 @pytest.mark.parametrize(
-    ("head", "is_taken"),
+    ("head", "is_accepted"),
     [
         (b"X: y\r\n" * 9, True),
         (b"X: y\r\n" * 10, False),
@@ -200,9 +200,10 @@ def test_the_words_of_a_head(front_end: FrontEnd, server: LoopbackServer) -> Non
     ],
     ids=["as many as allowed", "one too many", "as long as allowed", "a byte too long"],
 )
-def test_the_head_s_limits_are_the_configuration_s(
-    front_end: FrontEnd, server: LoopbackServer, head: bytes, is_taken: bool, is_kept: bool
+def test_the_limits_of_a_head_are_configurable(
+    front_end: FrontEnd, server: LoopbackServer, head: bytes, is_accepted: bool, is_kept: bool
 ) -> None:
+    """`max_response_headers` fields of at most `max_response_header_size` bytes, on a new and on a kept connection."""
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"))
     server.script("/before", respond(204))
     client = front_end.client(
@@ -210,7 +211,7 @@ def test_the_head_s_limits_are_the_configuration_s(
     )
     if is_kept:
         front_end.request(client, "GET", server.url + "/before")
-    if is_taken:
+    if is_accepted:
         assert front_end.request(client, "GET", server.url + "/").status_code == 200
     else:
         with pytest.raises(ProtocolError, match="too large or too many"):

@@ -1,4 +1,4 @@
-"""Bodies on their way out: every kind arrives whole, and an answer that comes early is heard."""
+"""Uploads: every kind of body arrives whole, and an early response is read."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_body_arrives_whole(
     kind: str,
     secure: bool,
 ) -> None:
-    """Of each kind, and framed alike: by its length where that is known, else in chunks."""
+    """Each kind of body, with the same framing: by its length if that is known, else in chunks."""
     if kind == "async generator" and isinstance(front_end, BlockingFrontEnd):
         pytest.skip("see test_an_async_body_needs_a_loop")
     server = tls_server if secure else server
@@ -71,7 +71,7 @@ def test_a_body_arrives_whole(
 
 
 def test_an_async_body_needs_a_loop(server: LoopbackServer) -> None:
-    """A blocking call cannot draw from it, says so, and sends nothing."""
+    """A blocking call cannot read it: the call is refused, and nothing is sent."""
     with BlockingFrontEnd() as front_end:
         caught = failing(front_end, front_end.client(), "POST", server.url + "/", data=generated_async())
     assert (caught.type, caught.sent) == ("InvalidRequestError", "never_sent")
@@ -80,7 +80,7 @@ def test_an_async_body_needs_a_loop(server: LoopbackServer) -> None:
 
 
 class Source(Exception):
-    """What the caller's own generator raises."""
+    """An error of the caller's own generator."""
 
 
 def failing_source() -> Iterator[bytes]:
@@ -94,10 +94,10 @@ async def failing_source_async() -> AsyncIterator[bytes]:
 
 
 @pytest.mark.parametrize("source", [failing_source, failing_source_async])
-def test_the_error_of_a_body_s_source_is_the_caller_s(
+def test_an_error_of_the_body_s_source_is_raised_unchanged(
     front_end: FrontEnd, server: LoopbackServer, source: Any
 ) -> None:
-    """It comes out as it is: no fault of the server, and no reason to send again."""
+    """The server is not to blame, and nothing is retried."""
     if source is failing_source_async and isinstance(front_end, BlockingFrontEnd):
         pytest.skip("see test_an_async_body_needs_a_loop")
     server.script("/", respond(204))
@@ -110,7 +110,7 @@ def test_the_error_of_a_body_s_source_is_the_caller_s(
 
 
 def test_a_file_that_shrinks_is_refused(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """Its length was declared: what is missing cannot be made up."""
+    """Its length was declared in the head already."""
     server.script("/", respond(204))
     client = front_end.client()
 
@@ -130,8 +130,8 @@ REFUSAL = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 8\r\n\r\ntoo much"
 @pytest.mark.parametrize(
     "interim", [b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"], ids=["at once", "after hints"]
 )
-def test_an_early_answer_is_heard(front_end: FrontEnd, then: str, interim: bytes) -> None:
-    """A server that refuses an upload half-way is heard, whatever it does with the rest."""
+def test_an_early_response_is_read(front_end: FrontEnd, then: str, interim: bytes) -> None:
+    """A server refuses an upload half-way: its response is returned, whatever it does with the rest of the body."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         received = b""
@@ -142,7 +142,7 @@ def test_an_early_answer_is_heard(front_end: FrontEnd, then: str, interim: bytes
             is_over.wait(0.05)
         accepted.sendall(REFUSAL)
         if then == "closes":
-            # Politely, as servers do for just this: a reset at once may overtake the answer.
+            # In an orderly way, as servers do in this case: an immediate reset may overtake the response.
             accepted.shutdown(socket.SHUT_WR)
             is_over.wait(0.1)
         elif then == "reads on":
@@ -162,14 +162,17 @@ def test_an_early_answer_is_heard(front_end: FrontEnd, then: str, interim: bytes
 
 @pytest.fixture
 def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system takes few bytes for us at once, as it does where the network is slow."""
-    at_once, in_time = over_requests_connector.connect_to_any, over_aiohttp_connector.connect_to_any_async
+    """The system buffers few bytes of an upload, as over a slow network."""
+    connect, connect_async = (
+        over_requests_connector.connect_to_any,
+        over_aiohttp_connector.connect_to_any_async,
+    )
 
     def made(*about: Any) -> socket.socket:
-        return small(at_once(*about))
+        return small(connect(*about))
 
     async def made_async(*about: Any) -> socket.socket:
-        return small(await in_time(*about))
+        return small(await connect_async(*about))
 
     def small(sock: socket.socket) -> socket.socket:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -182,10 +185,10 @@ def small_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_buffers")
 @pytest.mark.parametrize("used_before", [0, 1])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_connection_that_was_answered_too_early_is_not_used_again(
+def test_a_connection_with_an_early_response_is_not_reused(
     front_end: FrontEnd, certificates: Any, used_before: int, secure: bool
 ) -> None:
-    """What is left of the body may never be taken: the next request would wait behind it, and `close` too."""
+    """The server may never read the rest of the body: the next request would wait for that, and so would `close`."""
     connections: list[list[bytes]] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -219,10 +222,10 @@ def test_a_connection_that_was_answered_too_early_is_not_used_again(
 @pytest.mark.parametrize("used_before", [0, 1])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("size", [60_000, 90_000])
-def test_the_end_of_a_body_may_stall_no_longer_than_the_rest(
+def test_the_write_timeout_covers_the_end_of_a_body(
     front_end: FrontEnd, certificates: Any, used_before: int, secure: bool, size: int
 ) -> None:
-    """`Timeout.write` holds for a short body, and for what is left in our own buffers of a long one."""
+    """A short body, and the rest of a long one that is in our own buffers."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         for _ in range(used_before):
@@ -245,22 +248,22 @@ def test_the_end_of_a_body_may_stall_no_longer_than_the_rest(
 
 
 @pytest.mark.parametrize("size", [60_000, 3_000_000])
-def test_an_answer_may_take_its_time_when_the_rest_of_the_request_is_refused(
+def test_the_write_timeout_does_not_bound_an_early_response(
     front_end: FrontEnd, small_buffers: None, size: int
 ) -> None:
-    """`Timeout.write` is for who waits to send; the response's body has bounds of its own."""
+    """Once the response has begun, sending no longer matters; the body of the response has its own timeouts."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         accepted.recv(1000)
         accepted.sendall(REFUSAL[:-3])
         is_over.wait(0.1)
-        if size > 60_000:  # it takes some more, where there is more, and then nothing
+        if size > 60_000:  # reads some more, if there is more, and then nothing
             taken = 0
             accepted.settimeout(0.2)
             with suppress(TimeoutError):
                 while taken < 200_000:
                     taken += len(accepted.recv(65536))
-        is_over.wait(0.8)
+        is_over.wait(0.5)
         accepted.sendall(REFUSAL[-3:])
         is_over.wait(5)
 
@@ -273,10 +276,8 @@ def test_an_answer_may_take_its_time_when_the_rest_of_the_request_is_refused(
         front_end.close(client)
 
 
-def test_a_slow_server_may_take_a_short_body_in_its_own_time(
-    front_end: FrontEnd, small_buffers: None
-) -> None:
-    """As long as it takes some: all of it may last longer than the longest stall."""
+def test_a_server_may_read_a_short_body_slowly(front_end: FrontEnd, small_buffers: None) -> None:
+    """While it keeps reading, the whole upload may take longer than the write timeout."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         left = 60_000
@@ -294,8 +295,8 @@ def test_a_slow_server_may_take_a_short_body_in_its_own_time(
     assert response.status_code == 204
 
 
-def test_interim_answers_do_not_stop_an_upload(front_end: FrontEnd) -> None:
-    """100 and 103 are no answers: the rest of the body is sent."""
+def test_interim_responses_do_not_stop_an_upload(front_end: FrontEnd) -> None:
+    """After a 100 or a 103, the rest of the body is sent."""
     seen: list[int] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -323,8 +324,8 @@ BODIES: list[dict[str, Any]] = [
 ]
 
 
-def test_without_a_body_both_say_the_same(server: LoopbackServer) -> None:
-    """The bytes on the wire are the same, for every method, with and without a body."""
+def test_both_transports_send_the_same_bytes(server: LoopbackServer) -> None:
+    """For every method, with and without a body."""
     server.script("/", respond(204))
     sent: list[list[bytes]] = []
     for kind in (BlockingFrontEnd, AsyncioFrontEnd):
