@@ -40,9 +40,11 @@ class CallBody(Protocol):
 
     def next_piece(self) -> Plan[bytes | Failure]:
         """The next piece, decoded; b"" at the end."""
+        ...
 
     def close(self) -> None:
         """Release the connection and the slots. A second time does nothing."""
+        ...
 
 
 class Saver(Protocol):
@@ -52,6 +54,7 @@ class Saver(Protocol):
         self, proceed: Callable[[HttpRequest, Call], Plan[Outcome]], request: HttpRequest, call: Call
     ) -> Plan[Outcome]:
         """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+        ...
 
 
 class StreamOptions(NamedTuple):
