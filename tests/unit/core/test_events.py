@@ -15,7 +15,8 @@ from http_service_client.events import (
     RetryStopped,
     StopReason,
 )
-from kit.fakes import ORIGIN, FrontEnd, Harness
+from kit.fakes import ORIGIN, Harness
+from kit.front_ends import FrontEnd
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 NEXT = {"Location": "/next"}
