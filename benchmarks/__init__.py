@@ -1,5 +1,5 @@
-"""How fast the client is, beside what people would use instead. `tox -e bench`, or `python -m benchmarks`.
+"""How fast the client is, beside the libraries that people would use instead: `tox -e bench`, `python -m benchmarks`.
 
-Every number is a ratio within one run: the contenders take turns, round by round, and a ratio is taken in
-each round, so what else the machine does falls on both. Absolute times are shown and never judged.
+Every number is a ratio within one run: the contenders take turns, round by round, and each round gives a
+ratio, so other load on the machine affects both sides. Absolute times are shown and never judged.
 """

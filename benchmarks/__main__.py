@@ -19,18 +19,22 @@ from .targets import FIELDS
 
 
 def main() -> int:
-    """Measure, tell, and say by the exit code whether the targets were met: of the short form, gross ones."""
+    """Measure and print; the exit code says whether the targets were met (in the short form, looser ones)."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less of it, failing on gross regressions only")
+    parser.add_argument(
+        "--quick", action="store_true", help="the short form, which fails on gross regressions only"
+    )
     parser.add_argument("--only", choices=FIELDS, action="append", help="measure this field; may be repeated")
     parser.add_argument("--rounds", type=int, help="turns of each contender")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured to this file")
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write it into the tables of this page")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results to this file")
     parser.add_argument(
-        "--plots", type=Path, metavar="FOLDER", help="draw what was measured into this folder"
+        "--page", type=Path, metavar="FILE", help="write the results into the tables of this page"
     )
+    parser.add_argument("--plots", type=Path, metavar="FOLDER", help="draw the results into this folder")
     parser.add_argument(
-        "--profile", action="store_true", help="only show where ours spends its time, function by function"
+        "--profile",
+        action="store_true",
+        help="only show where the client spends its time, function by function",
     )
     chosen = parser.parse_args()
     if chosen.profile:
@@ -61,7 +65,7 @@ def main() -> int:
 
 
 def _profile(names: Sequence[str]) -> int:
-    """Where the first contender of these fields, which is ours, spends its time."""
+    """Show where the first contender of these fields, which is ours, spends its time."""
     with running_server() as base:
         for name in names:
             with FIELDS[name].enter(base) as contenders:

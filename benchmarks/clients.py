@@ -1,4 +1,4 @@
-"""The contenders that make calls: ours with everything on, and what people would use instead.
+"""The contenders that make calls: ours with everything on, and the libraries that people would use instead.
 
 Ours has its defaults (retries, budget, circuit breaker, timeouts, metrics, timeline) and two interceptors.
 """
@@ -32,7 +32,7 @@ ANSWER = {"id": 42, "status": "shipped", "carrier": "ACME Parcel"}
 
 
 class Tenant:
-    """An interceptor as services have it: a header on each request."""
+    """A typical interceptor of a service: a header on each request."""
 
     def intercept_request(self, request: Any, context: Any) -> Any:
         request.headers["X-Tenant"] = "blue"
@@ -40,7 +40,7 @@ class Tenant:
 
 
 class Slow:
-    """An interceptor as services have it: a look at each response."""
+    """A typical interceptor of a service: a check of each response."""
 
     def intercept_response(self, response: Any, context: Any) -> Any:
         if response.elapsed > 10:
@@ -54,7 +54,7 @@ def our_config(**settings: Any) -> HttpClientConfig:
 
 
 def repeated(call: Callable[[], Any]) -> Work:
-    """A call that returns decoded JSON, so many times."""
+    """A call that returns decoded JSON, repeated."""
 
     def work(times: int) -> None:
         for _ in range(times):
@@ -92,7 +92,7 @@ def blocking(base: str) -> Iterator[dict[str, Work]]:
 
 
 class OnLoop:
-    """Runs async work from plain code, on one event loop that stays."""
+    """Runs async work from plain code, on one event loop that stays open."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -104,7 +104,7 @@ class OnLoop:
         return self.loop.run_until_complete(manager.__aenter__())
 
     def make(self, factory: Callable[[], Any]) -> Any:
-        """What has to be made inside a running loop."""
+        """The object that a factory makes inside the running loop."""
 
         async def inside() -> Any:
             return factory()
@@ -112,7 +112,7 @@ class OnLoop:
         return self.loop.run_until_complete(inside())
 
     def repeated(self, call: Callable[[], Any]) -> Work:
-        """An async call, so many times, one after the other."""
+        """An async call, repeated, one after the other."""
 
         async def work(times: int) -> None:
             for _ in range(times):
@@ -121,7 +121,7 @@ class OnLoop:
         return lambda times: self.loop.run_until_complete(work(times))
 
     def at_once(self, call: Callable[[], Any]) -> Work:
-        """An async call, so many times, all at once."""
+        """An async call, repeated, all at once."""
 
         async def work(times: int) -> None:
             await asyncio.gather(*(call() for _ in range(times)))
@@ -174,7 +174,7 @@ def asynchronous(base: str) -> Iterator[dict[str, Work]]:
 
 @contextmanager
 def scripted(base: str) -> Iterator[dict[str, Work]]:
-    """A call with no network below it: what the core and the driver cost. requests' call for comparison."""
+    """A call without a network: the cost of the core and the driver. A GET by requests for comparison."""
     url = "https://api.example.com/orders/42"
     response = HttpResponse(200, content=json.dumps(ANSWER).encode())
     on_loop = OnLoop()
@@ -193,7 +193,7 @@ def scripted(base: str) -> Iterator[dict[str, Work]]:
 
 @contextmanager
 def promises(base: str) -> Iterator[dict[str, Work]]:
-    """A call over the scripted transport with everything on, and with one promise less each time."""
+    """A call over the scripted transport with everything on, and with one promise less or more each time."""
     url = "https://api.example.com/orders/42"
     response = HttpResponse(200, content=json.dumps(ANSWER).encode())
 
@@ -220,7 +220,7 @@ def promises(base: str) -> Iterator[dict[str, Work]]:
 
 
 class Forgetful(ScriptedTransport):
-    """A scripted transport that does not keep a million exchanges for later inspection."""
+    """A scripted transport that does not keep a million exchanges in memory."""
 
     def _note(self, *exchange: Any) -> None:
         super()._note(*exchange)

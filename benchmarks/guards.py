@@ -1,4 +1,4 @@
-"""Policies around a function that does nothing: what guarding costs, plain and async."""
+"""Policies around a function that does nothing: the cost of guarding, plain and async."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _tenacity(function: Any) -> Any:
 
 
 def _both(function: Any, breaker: pybreaker.CircuitBreaker) -> Any:
-    """Each attempt asks the breaker. An async function has to be tenacity's first: else it would await nothing."""
+    """Each attempt asks the breaker. tenacity goes directly around an async function: otherwise it would await nothing."""
     if inspect.iscoroutinefunction(function):
         return breaker(_tenacity(function))
     return _tenacity(breaker(function))
@@ -67,7 +67,7 @@ def plain(base: str) -> Iterator[dict[str, Work]]:
 
 @contextmanager
 def asynchronous(base: str) -> Iterator[dict[str, Work]]:
-    """Around an async function. (pybreaker lets coroutines pass unseen; it is here for its share of the time.)"""
+    """Around an async function. (pybreaker does not await coroutines; it is here for the time that it takes.)"""
     on_loop = OnLoop()
     contenders = _guarded(nothing_async)
     contenders["purgatory"] = purgatory.AsyncCircuitBreakerFactory()("it")(nothing_async)

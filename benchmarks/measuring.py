@@ -1,7 +1,7 @@
-"""Taking turns: each contender does a share of its work in each round, and ratios are taken round by round.
+"""Taking turns: each contender does a share of its work in each round, and each round gives a ratio.
 
-A machine is never quite at rest. What disturbs one round disturbs all contenders of it, so the ratio of two
-of them within a round is steady where their times are not; the median over the rounds leaves out the rest.
+A machine is never completely idle. Other load in a round disturbs all contenders of that round, so the ratio of two
+of them is steady even where their times are not; the median over the rounds removes the rest.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class Sample(NamedTuple):
-    """What one repetition took in one round, in seconds."""
+    """The time of one repetition in one round, in seconds."""
 
     cpu: float
     wall: float
@@ -36,7 +36,7 @@ class Spread(NamedTuple):
         return cls(low, median, high)
 
 
-# Does something so many times. Returns its own sample of one repetition where that was in another process.
+# Repeats something. Returns its own sample of one repetition if the work was done in another process.
 Work = Callable[[int], "Sample | None"]
 Samples = dict[str, list[Sample]]
 
@@ -44,7 +44,7 @@ Samples = dict[str, list[Sample]]
 def take_turns(contenders: Mapping[str, Work], *, rounds: int, repeat: int) -> Samples:
     """`rounds` samples of each contender, of `repeat` repetitions, after one round to warm up.
 
-    Each round begins with another contender, so that no one always follows the same.
+    Each round starts with another contender, so that no contender always follows the same one.
     """
     samples: Samples = {name: [] for name in contenders}
     names = list(contenders)

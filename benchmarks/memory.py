@@ -1,8 +1,8 @@
-"""How much memory one response can cost: `python -m benchmarks.memory`. Each line is an interpreter of its own.
+"""How much memory one response can cost: `python -m benchmarks.memory`. Each line runs in a separate interpreter.
 
-A bomb of 200 MB under a limit of 10 MiB must grow the process by less than 40 MB; a stream of 1 GiB, read
-piece by piece, by less than 8 MB. Growth is that of the peak of resident memory, after a first call (Linux alone
-tells it).
+A bomb of 200 MB under a limit of 10 MiB must make the process grow by less than 40 MB, a stream of 1 GiB, read
+piece by piece, by less than 8 MB. Growth means the peak of resident memory, after a first call (only Linux
+reports it).
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _CALL = """
 import asyncio, re
 from http_service_client import HttpClientConfig, HttpServiceClient, ResponseTooLargeError
 
-def peak():  # not ru_maxrss, which on Linux begins with that of the process that started this one
+def peak():  # not ru_maxrss: on Linux it starts with the peak of the parent process
     with open("/proc/self/status") as file:
         return int(re.search("VmHWM: *([0-9]+) kB", file.read().replace("\t", " "))[1]) / 1e3
 
 config = HttpClientConfig(max_response_size={limit})
 
-base, path, world, size = {base!r}, {path!r}, {world!r}, {size!r}
+base, path, mode, size = {base!r}, {path!r}, {mode!r}, {size!r}
 
 def blocking():
     with HttpServiceClient(config) as client:
@@ -49,7 +49,7 @@ def blocking():
             with client.stream("GET", base + path, max_response_size=None) as response:
                 if sum(len(piece) for piece in response.iter_bytes()) == size:
                     return peak() - before
-        raise AssertionError("that was not to be")
+        raise AssertionError("neither too large nor complete")
 
 async def asynchronous():
     async with HttpServiceClient(config) as client:
@@ -67,9 +67,9 @@ async def asynchronous():
                     read += len(piece)
                 if read == size:
                     return peak() - before
-        raise AssertionError("that was not to be")
+        raise AssertionError("neither too large nor complete")
 
-print(blocking() if world == "blocking" else asyncio.run(asynchronous()))
+print(blocking() if mode == "blocking" else asyncio.run(asynchronous()))
 """
 
 
@@ -86,13 +86,13 @@ def bombs() -> dict[str, bytes]:
         try:
             made[coding] = make(importlib.import_module(name))
         except ImportError:
-            print(f"{coding} is left out: {name} is not installed")
+            print(f"{coding} is skipped: {name} is not installed")
     return made
 
 
 @contextmanager
 def serving(bombs: dict[str, bytes]) -> Iterator[str]:
-    """A server with a bomb at /0, /1, and so on, and nothing anywhere else."""
+    """A server with a bomb at /0, /1, and so on, and an empty response at all other paths."""
     with LoopbackServer() as server:
         server.script("*", respond(204))
         for number, (coding, body) in enumerate(bombs.items()):
@@ -100,28 +100,28 @@ def serving(bombs: dict[str, bytes]) -> Iterator[str]:
         yield server.url
 
 
-def growth(base: str, path: str, world: str, size: int | None = None) -> float:
-    """Megabytes by which the peak of a process grows. size: what is streamed; None for a bomb."""
-    return run(_CALL.format(base=base, path=path, world=world, size=size, limit=LIMIT))[0]
+def growth(base: str, path: str, mode: str, size: int | None = None) -> float:
+    """Megabytes by which the peak of a process grows. size: of the stream; None for a bomb."""
+    return run(_CALL.format(base=base, path=path, mode=mode, size=size, limit=LIMIT))[0]
 
 
 def main() -> int:
-    """Measure, tell, and say by the exit code whether all stayed below."""
+    """Measure and print; the exit code says whether all growth stayed below its limit."""
     is_met = True
 
-    def tell(what: str, measure: Callable[[str], float], most: float) -> None:
+    def check(what: str, measure: Callable[[str], float], limit: float) -> None:
         nonlocal is_met
-        for world in ("blocking", "asyncio"):
-            grown = measure(world)
-            is_met = is_met and grown < most
-            print(f"{what:<32}{world:<10}{grown:7.1f} MB   below {most:.0f}", flush=True)
+        for mode in ("blocking", "asyncio"):
+            grown = measure(mode)
+            is_met = is_met and grown < limit
+            print(f"{what:<32}{mode:<10}{grown:7.1f} MB   below {limit:.0f}", flush=True)
 
     made = bombs()
     with serving(made) as base:
         for number, coding in enumerate(made):
-            tell(f"200 MB of {coding}", partial(growth, base, f"/{number}"), 40.0)
+            check(f"200 MB of {coding}", partial(growth, base, f"/{number}"), 40.0)
     with running_server() as base:
-        tell("1 GiB streamed", partial(growth, base, f"/bytes/{STREAMED}", size=STREAMED), 8.0)
+        check("1 GiB streamed", partial(growth, base, f"/bytes/{STREAMED}", size=STREAMED), 8.0)
     return 0 if is_met else 1
 
 

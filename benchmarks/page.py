@@ -1,7 +1,7 @@
-"""What was measured, as the tables of a page of the documentation: `docs/performance.md` is kept by it.
+"""Writes the results into the tables of `docs/performance.md`.
 
-A line ``<!-- targets -->``, ``<!-- versions -->`` or one that names a field, such as ``<!-- async -->``, stands
-before what is replaced: everything from there to the next empty line.
+A line ``<!-- targets -->``, ``<!-- versions -->`` or one that names a field, such as ``<!-- async -->``, marks
+a table: everything from there to the next empty line is replaced.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ _MARKED = re.compile(r"<!-- ([a-z ]+) -->\n(?:.+\n)*")
 
 
 def update_page(page: Path, measured: dict[str, Any]) -> None:
-    """Put what was measured into the page."""
+    """Write the results into the page."""
     page.write_text(with_tables(page.read_text("utf-8"), measured), "utf-8")
 
 
 def with_tables(text: str, measured: dict[str, Any]) -> str:
-    """The text with all that is marked written anew; what was not measured stays as it is."""
+    """The text with the marked tables replaced; tables that were not measured stay unchanged."""
 
     def table(match: re.Match[str]) -> str:
         name = match[1]
@@ -70,7 +70,7 @@ def _field(name: str, contenders: dict[str, Any]) -> list[str]:
 
 
 def _promises(contenders: dict[str, Any]) -> list[str]:
-    """What each costs: what a call takes less without it, or more with it."""
+    """The cost of each promise: the time that a call saves without it, or needs more with it."""
     lines = ["| promise | cost, µs |", "|---|---:|"]
     all_of_it = contenders["everything on"]["cpu"]["median"]
     for contender, times in contenders.items():

@@ -1,4 +1,4 @@
-"""Bars as SVG, for the documentation. No library: a bar is a rectangle, and its name a line of text."""
+"""Bars as SVG, for the documentation. No library is needed: a bar is a rectangle, its name a line of text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .clients import OURS
 from .measuring import Samples, Spread, times
 from .targets import FIELDS
 
-_ROW, _KEPT_FOR_PARENT, _WIDTH, _TEXT = 26, 230, 420, 13  # pixels
+_ROW, _NAMES, _WIDTH, _TEXT = 26, 230, 420, 13  # pixels: row height, widths of names and bars, text size
 _OURS, _THEIRS, _INK = "#2f6f4f", "#b9c0c8", "#30363d"
 
 
@@ -25,8 +25,8 @@ def write_plots(folder: Path, samples: dict[str, Samples]) -> None:
 def _picture(title: str, bars: dict[str, Spread]) -> str:
     ordered = sorted(bars.items(), key=lambda bar: bar[1].median)
     scale = _WIDTH / max(spread.high for spread in bars.values())
-    rows = [_bar(place, name, spread, scale) for place, (name, spread) in enumerate(ordered, 1)]
-    height, width = _ROW * (len(ordered) + 1) + 12, _KEPT_FOR_PARENT + _WIDTH + 90
+    rows = [_bar(number, name, spread, scale) for number, (name, spread) in enumerate(ordered, 1)]
+    height, width = _ROW * (len(ordered) + 1) + 12, _NAMES + _WIDTH + 90
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
@@ -39,14 +39,14 @@ def _picture(title: str, bars: dict[str, Spread]) -> str:
     )
 
 
-def _bar(place: int, name: str, spread: Spread, scale: float) -> str:
-    top = place * _ROW + 6
+def _bar(number: int, name: str, spread: Spread, scale: float) -> str:
+    top = number * _ROW + 6
     middle = top + _ROW // 2 - 3
     low, median, high = (seconds * scale for seconds in spread)
     is_ours = name == OURS or name.startswith("our ") or name.endswith(("driver", "Client()"))
     return (
-        f'<text x="{_KEPT_FOR_PARENT - 8}" y="{middle + 5}" text-anchor="end" fill="{_INK}">{escape(name)}</text>'
-        f'<rect x="{_KEPT_FOR_PARENT}" y="{top}" width="{median:.1f}" height="{_ROW - 6}" fill="{_OURS if is_ours else _THEIRS}"/>'
-        f'<line x1="{_KEPT_FOR_PARENT + low:.1f}" x2="{_KEPT_FOR_PARENT + high:.1f}" y1="{middle}" y2="{middle}" stroke="{_INK}"/>'
-        f'<text x="{_KEPT_FOR_PARENT + high + 6:.1f}" y="{middle + 5}" fill="{_INK}">{spread.median * 1e6:,.4g}</text>'
+        f'<text x="{_NAMES - 8}" y="{middle + 5}" text-anchor="end" fill="{_INK}">{escape(name)}</text>'
+        f'<rect x="{_NAMES}" y="{top}" width="{median:.1f}" height="{_ROW - 6}" fill="{_OURS if is_ours else _THEIRS}"/>'
+        f'<line x1="{_NAMES + low:.1f}" x2="{_NAMES + high:.1f}" y1="{middle}" y2="{middle}" stroke="{_INK}"/>'
+        f'<text x="{_NAMES + high + 6:.1f}" y="{middle + 5}" fill="{_INK}">{spread.median * 1e6:,.4g}</text>'
     )

@@ -1,4 +1,4 @@
-"""What has to be measured in an interpreter of its own: imports and memory."""
+"""Measurements that need a separate interpreter: imports and memory."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ cpu, wall = time.process_time(), time.perf_counter()
 print(time.process_time() - cpu, time.perf_counter() - wall)
 """
 
-_KEYS = """
+_ORIGINS = """
 import gc, tracemalloc
 from http_service_client import HttpResponse, HttpServiceClient
 from benchmarks.clients import our_config
@@ -58,7 +58,7 @@ class Answering:
         return HttpResponse(200)
 
 client = HttpServiceClient(our_config(), transport=Answering())
-for number in range(2000):  # fills what has a bound of its own: cached URLs, series of metrics
+for number in range(2000):  # fills the bounded caches: URLs, series of metrics
     client.get(f"https://warm-{number}.example.com/")
 gc.collect()
 tracemalloc.start()
@@ -140,7 +140,7 @@ with running_server() as base, tempfile.TemporaryFile() as small, tempfile.Tempo
 
 
 def run(code: str) -> list[float]:
-    """The numbers that a fresh interpreter prints. From its second run on it finds all of us compiled, as installed."""
+    """The numbers that a fresh interpreter prints. From the second run on, the package is compiled, as when installed."""
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True, env=environ
@@ -150,7 +150,7 @@ def run(code: str) -> list[float]:
 
 @contextmanager
 def imports(base: str) -> Iterator[dict[str, Work]]:
-    """An import, or what follows on it, in a fresh interpreter each time."""
+    """An import, or a first call, in a fresh interpreter each time."""
 
     def work(code: str) -> Work:
         return lambda times: Sample(*run(_TIMED.format(code)))
@@ -158,13 +158,13 @@ def imports(base: str) -> Iterator[dict[str, Work]]:
     yield {name: work(code.format(base=base)) for name, code in _IMPORTS.items()}
 
 
-def memory_of_10_000_keys() -> float:
-    """Megabytes that 10,000 hosts take, each with circuit, budget and limit."""
-    return run(_KEYS)[0]
+def memory_of_10_000_origins() -> float:
+    """Megabytes of 10,000 origins, each with circuit, budget and connection limit."""
+    return run(_ORIGINS)[0]
 
 
 def growth_over_100_mb_bodies() -> float:
-    """Megabytes by which 100 MB up and down, in both worlds, raise the peak of resident memory over 1 MB's."""
+    """Megabytes by which 100 MB up and down, blocking and asyncio, raise the peak of resident memory above that of 1 MB."""
     return run(_BODIES)[0]
 
 

@@ -1,4 +1,4 @@
-"""What came of a run: a table for the terminal, JSON for machines."""
+"""The results of a run: a table for the terminal, JSON for machines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PACKAGES = (
 
 
 class Verdict(NamedTuple):
-    """One target and what was measured. limit: of the full or the short form."""
+    """One target and its measurement. limit: of the full or the short form."""
 
     what: str
     spread: Spread
@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 def verdicts(samples: dict[str, Samples], *, quick: bool) -> list[Verdict]:
-    """The targets whose fields were measured; those of the short form are told by its limits."""
+    """The targets whose fields were measured; quick: judged by the limits of the short form."""
     return [_verdict(target, samples[target.field], quick) for target in TARGETS if target.field in samples]
 
 

@@ -1,4 +1,4 @@
-"""The server of the benchmarks, in a process of its own: as little work for each request as can be.
+"""The server of the benchmarks, in a separate process: it does as little work per request as possible.
 
 GET  anything            57 bytes of JSON
 GET  /bytes/N            N bytes, with a Content-Length
@@ -27,8 +27,8 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._data = b""
-        self._left = 0  # of the request's body: bytes, or -1 until the last chunk
-        self._to_send = 0  # of the response's body
+        self._left = 0  # bytes of the request's body to come, or -1 until the last chunk
+        self._to_send = 0  # bytes of the response's body
         self._may_write = True
 
     def data_received(self, data: bytes) -> None:
@@ -92,7 +92,7 @@ async def _serve() -> None:
     loop = asyncio.get_running_loop()
     server = await loop.create_server(_Connection, "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await loop.run_in_executor(None, sys.stdin.read)  # until whoever started it is gone
+    await loop.run_in_executor(None, sys.stdin.read)  # until the process that started this one closes it
     server.close()
 
 

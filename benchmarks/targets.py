@@ -1,7 +1,7 @@
-"""What is measured, and how good it has to be.
+"""The measurements, and the targets that they have to meet.
 
-A *field* is a set of contenders that take turns; a *target* compares two of them by a ratio, ours to theirs: of
-CPU time, or of calls a second. What has no peer is a time (the scripted call) or an amount (memory).
+A *field* is a set of contenders that take turns; a *target* compares two of them by a ratio, ours to theirs, of
+CPU time or of calls a second. Measurements without a peer are a time (the scripted call) or an amount (memory).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Field(NamedTuple):
     """Contenders that take turns.
 
     enter: a context manager that makes them, given the server's URL.
-    rounds, repeat: how many turns, of how many repetitions; quick_rounds: of the short form, 0 leaves it out.
+    rounds, repeat: the number of turns, and of repetitions in each; quick_rounds: of the short form, 0 to skip.
     """
 
     title: str
@@ -30,11 +30,11 @@ class Field(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A ratio that has to hold.
+    """A ratio that has to be met.
 
-    limit: the most that ours may cost, as a share of theirs; of "rate" targets, the least of their calls
-        a second; of "µs" targets, the most CPU time of one of ours.
-    quick: where the short form fails, always a ratio. Far enough that only a gross regression gets there.
+    limit: the highest cost of ours, as a share of theirs; for "rate" targets, the lowest share of their calls
+        a second; for "µs" targets, the highest CPU time of one call of ours.
+    quick: the limit of the short form, always a ratio, and so loose that only a gross regression reaches it.
     """
 
     what: str
@@ -47,7 +47,7 @@ class Target(NamedTuple):
 
 
 class Amount(NamedTuple):
-    """A number of megabytes that has to be kept to."""
+    """A number of megabytes that must not be exceeded."""
 
     what: str
     measure: Callable[[], float]
@@ -91,8 +91,10 @@ TARGETS = (
 
 AMOUNTS = (
     Amount(
-        "100 MB up and down, both worlds: growth of the peak, MB", processes.growth_over_100_mb_bodies, 8.0
+        "100 MB up and down, blocking and asyncio: growth of the peak, MB",
+        processes.growth_over_100_mb_bodies,
+        8.0,
     ),
-    Amount("10,000 keys with circuit and budget, MB", processes.memory_of_10_000_keys, 12.0),
+    Amount("10,000 origins with circuit and budget, MB", processes.memory_of_10_000_origins, 12.0),
     Amount("100,000 calls, half failing: growth, MB", processes.growth_over_100_000_calls, 2.0),
 )

@@ -1,6 +1,6 @@
-"""How the documentation is built: Sphinx, with pages in Markdown (MyST) and the furo theme.
+"""The build of the documentation: Sphinx, with pages in Markdown (MyST) and the furo theme.
 
-The build needs no network: there is no intersphinx, whose inventories would have to be fetched.
+The build needs no network: it does without intersphinx, whose inventories would have to be fetched.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(_HERE / "_ext"))  # extensions of our own
-# The checkout before an installed copy, so that the pages show the code beside them.
+sys.path.insert(0, str(_HERE / "_ext"))
+# The checkout comes before an installed copy, so that the pages describe the code beside them.
 sys.path.insert(0, str(_HERE.parent))
 
 from http_service_client._version import __version__  # noqa: E402  # needs the path above
@@ -21,14 +21,12 @@ author = "the http-service-client authors"
 project_copyright = author
 version = release = __version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings"]
-if (_HERE / "_ext" / "diagrams.py").exists():  # draws the pipeline and the breaker from the code
-    extensions.append("diagrams")
+extensions = ["myst_parser", "sphinx.ext.autodoc", "plain_docstrings", "public_names", "diagrams"]
 
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["colon_fence", "deflist"]
-myst_heading_anchors = 3  # so that pages may link to each other's headings
+myst_heading_anchors = 3  # so that pages can link to headings of other pages
 
 html_theme = "furo"
 html_title = f"http-service-client {version}"
@@ -38,14 +36,28 @@ html_css_files = ["wide.css"]
 
 default_role = "code"  # in docstrings, single backticks are code
 autodoc_member_order = "bysource"
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented"  # a one-line docstring stays one line
-autodoc_preserve_defaults = True
+autodoc_typehints = "signature"
+python_maximum_signature_line_length = 120  # a longer one has a line for each parameter
 
-# Every name of ours that a page mentions must exist. Names of others cannot be looked up without
-# fetching their inventories; these, and nothing else, may stay without a link.
+# Every name of this package that a page mentions must exist. Names of other packages cannot be looked up
+# without fetching their inventories; these, and nothing else, may stay without a link.
 nitpicky = True
 _OTHERS = sorted(
     {*sys.stdlib_module_names, "aiohttp", "multidict", "neuroglia", "pydantic", "requests", "urllib3", "yarl"}
 )
-nitpick_ignore_regex = [("py:.*", rf"({'|'.join(map(re.escape, _OTHERS))})\..*")]
+# Types in public signatures that have no public name: users pass, receive or compare such objects, and do not
+# import their classes.
+_UNLINKED = [
+    "AsyncStreamContext",  # what `stream_async()` returns: for `async with`
+    "Clock",  # a `VirtualClock`, or any object with its methods
+    "F",  # the type of the function that a policy is put around
+    "Outcome",  # a response, or a failure
+    "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
+    "StreamContext",  # what `stream()` returns: for `with`
+    "Time",  # a `VirtualClock`
+    "Url",  # a parsed URL; text will do
+]
+nitpick_ignore_regex = [
+    ("py:.*", rf"({'|'.join(map(re.escape, _OTHERS))})\..*"),
+    ("py:.*", rf"(http_service_client\.[\w.]+\.)?({'|'.join(_UNLINKED)})"),
+]

@@ -1,7 +1,7 @@
-"""One HTTP client for blocking and asyncio code, for calls where a lost or doubled request costs money.
+"""One HTTP client for blocking and asyncio code, for calls where a lost or repeated request costs money.
 
-The public names, nothing else. Each is imported when first used, so that `import http_service_client`
-costs next to nothing and pulls in neither requests nor aiohttp.
+The public names, and nothing else. Each is imported when first used, so `import http_service_client` costs
+next to nothing and imports neither requests nor aiohttp.
 """
 
 from importlib import import_module as _import_module
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from .policies.on_self import retry_policy as retry_policy
     from .policies.retry import RetryPolicy as RetryPolicy
 
-_PLACES = {
+_MODULES = {
     "client.client": "HttpServiceClient",
     "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
@@ -108,7 +108,7 @@ _PLACES = {
     "http.bodies.event_stream": "ServerSentEvent",
     "client.streams.response": "AsyncStreamedResponse StreamedResponse",
 }
-_MODULE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = ["__version__", *sorted(_MODULE_OF)]  # strings, computed
 

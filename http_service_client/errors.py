@@ -42,7 +42,7 @@ catches those keeps working.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -128,6 +128,46 @@ class Failure:
             object.__setattr__(self, "cause", innermost(self.cause))
 
 
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that it stems from, each once: members of a group, then the cause, or else the context.
+
+    A context counts where Python would show it: not after ``raise ... from None``.
+    """
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if id(current) not in seen:
+            seen.add(id(current))
+            yield current
+            waiting += _behind(current)
+
+
+def errors_behind(error: BaseException) -> Iterator[HttpClientError]:
+    """The errors of this package that an error is, or stems from: on each branch of its chain, the nearest one."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, HttpClientError):
+            yield current
+        elif id(current) not in seen:
+            seen.add(id(current))
+            waiting += _behind(current)
+
+
+def _behind(error: BaseException) -> list[BaseException]:
+    """What an error directly stems from, the most telling one last."""
+    cause = error.__cause__
+    if cause is None and not error.__suppress_context__:
+        cause = error.__context__
+    members = getattr(error, "exceptions", ())  # of an ExceptionGroup, or of its backport to Python 3.10
+    found = [] if cause is None else [cause]
+    if isinstance(members, (tuple, list)):
+        found += [member for member in reversed(members) if isinstance(member, BaseException)]
+    return found
+
+
 def innermost(error: BaseException) -> BaseException:
     """The builtin error at the bottom of a chain of wrapped errors, without its traceback.
 
@@ -201,7 +241,7 @@ class InvalidRequestError(HttpClientError, ValueError):
 class EgressRefusedError(InvalidRequestError):
     """The egress policy refuses the URL, or every address that its host resolves to. Nothing was sent there.
 
-    host: of the URL. address: the refused address, or None when the host itself was refused.
+    host: of the URL.  address: the refused address, or None when the host itself was refused.
     """
 
     host: str = ""

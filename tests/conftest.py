@@ -1,7 +1,6 @@
-"""What every test may rely on: repeatable property tests, and a check for reference cycles.
+"""What all tests share: repeatable property tests, both front ends, and a check for reference cycles.
 
-Fixtures that need a server or a driver live beside the tests that use them; `world` is here, since a test
-of the client says what holds for both front ends.
+Fixtures that need a server live beside the tests that use them.
 """
 
 from __future__ import annotations
@@ -17,14 +16,13 @@ import hypothesis
 import pytest
 
 import http_service_client
-from kit.fakes import FRONT_ENDS, FrontEnd
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 
 pytest_plugins = ["kit.metronome"]
 
-# No deadline: a shared machine stalls for longer than any of our functions takes.
+# No deadline: a shared machine may stall for longer than any of our functions takes.
 hypothesis.settings.register_profile("local", deadline=None)
-# The same examples on each run: a red build must be red again when it is repeated.
+# The same examples on each run, so that a build that failed fails again.
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
@@ -32,7 +30,7 @@ PACKAGE = Path(http_service_client.__file__).resolve().parent
 
 
 def pytest_report_header() -> str:
-    """Which copy is under test: tox's installed one, or the checkout."""
+    """Says which copy is under test: the one that tox installed, or the checkout."""
     return f"http_service_client: {PACKAGE}"
 
 
@@ -47,38 +45,31 @@ def _code(thing: Any) -> CodeType | None:
 
 
 def _is_ours(thing: Any) -> bool:
-    """Whether the object is of one of our classes, or a frame of our code."""
+    """Whether the object is an instance of one of our classes, or runs our code."""
     if type(thing).__module__.partition(".")[0] == PACKAGE.name:
         return True
     code = _code(thing)
     return code is not None and Path(code.co_filename).is_relative_to(PACKAGE)
 
 
-@pytest.fixture(params=WORLDS, ids=lambda kind: kind.name)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
-    """Each front end in turn: the test runs once in each."""
-    with request.param() as world:
-        yield world
-
-
-@pytest.fixture(params=FRONT_ENDS, ids=repr)
-def front_end(request: pytest.FixtureRequest) -> FrontEnd:
-    """Each front end in turn, a fake network below it, and no event loop around the test."""
-    chosen: FrontEnd = request.param
-    return chosen
+@pytest.fixture(params=FRONT_ENDS, ids=lambda kind: kind.name)
+def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
+    """Each front end in turn: the test runs once with each."""
+    with request.param() as front_end:
+        yield front_end
 
 
 @pytest.fixture
 def no_reference_cycles() -> Iterator[None]:
-    """The test leaves no object of ours for the cycle collector: reference counts freed them all.
+    """Fails the test if one of our objects is left to the cycle collector, and not freed by its reference count.
 
     A cycle through a traceback keeps a response, and with it a connection, until the collector
-    happens to run. After psycopg's fixture of the same purpose.
+    happens to run. psycopg has a fixture for the same purpose.
     """
     gc.collect()
     was_enabled = gc.isenabled()
     gc.disable()
-    gc.set_debug(gc.DEBUG_SAVEALL)  # what the collector finds goes to gc.garbage, to be looked at
+    gc.set_debug(gc.DEBUG_SAVEALL)  # the collector puts all that it finds into gc.garbage
     try:
         yield
         gc.collect()

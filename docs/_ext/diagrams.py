@@ -1,16 +1,18 @@
-"""Draws the pipeline and the circuit breaker from the code, when the pages are built.
+"""Draws the pipeline, the circuit breaker and the rooms of the package from the code when the pages are built.
 
     {pipeline-diagram}    the layers that `core/pipeline.py` puts around an exchange, in its order,
-                          each with the comment that stands beside it there
+                          each with the comment beside it there
     {breaker-diagram}     the transitions that the breaker's own docstring lists, between the
                           states of `CircuitBreakerState`
+    {rooms-diagram}       the floors of `tests/architecture/rooms.py`, highest first, each room with
+                          the comment beside it there
 
-So a drawing cannot go stale: a layer without a comment, a state without a place or a transition
-without a path is an error of the build, never a gap. Each drawing comes with a table that says the
-same in words, for those who cannot see it and for formats other than HTML.
+A drawing therefore cannot go stale: a layer or a room without a comment, a state without a position or a
+transition without a path fails the build and never leaves a gap. Each drawing comes with a table that says
+the same in words, for readers who cannot see it and for formats other than HTML.
 
-Reading and drawing need the standard library and the package alone, so that tests run them without
-Sphinx; `setup` at the end brings in the rest.
+Reading and drawing need only the standard library and the package, so that tests run them without
+Sphinx; `setup` at the end needs Sphinx.
 """
 
 from __future__ import annotations
@@ -31,10 +33,11 @@ from typing import Any
 
 PACKAGE = "http_service_client"
 PIPELINE = f"{PACKAGE}.core.pipeline"
+ROOMS = Path(__file__).resolve().parents[2] / "tests/architecture/rooms.py"
 
 
 class StaleDiagramError(Exception):
-    """The code says something that the drawing has no place for."""
+    """The code says something that cannot be drawn yet."""
 
 
 # ---- what the code says -----------------------------------------------------------------------
@@ -44,9 +47,9 @@ class StaleDiagramError(Exception):
 class Stage:
     """One layer of a call, or the exchange at its centre.
 
-    name: for people.   comment: what stands beside it in the list of layers.
-    promise: the first line of its docstring.   file: where it lives, inside the package.
-    repeats: whether it may run what is inside it more than once.
+    name: for people.   comment: the one beside it in the list of layers.
+    promise: the first line of its docstring.   file: its path inside the package.
+    repeats: whether it may run the layers inside it more than once.
     """
 
     name: str
@@ -58,7 +61,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class State:
-    """A state of the breaker; the comment stands beside its member."""
+    """A state of the breaker.   comment: the one beside the member of the enum."""
 
     name: str
     comment: str
@@ -66,7 +69,7 @@ class State:
 
 @dataclass(frozen=True)
 class Transition:
-    """One row of the breaker's table. `source` is None for "any"."""
+    """One row of the breaker's table. source: None for "any"."""
 
     source: str | None
     target: str
@@ -74,9 +77,9 @@ class Transition:
 
 
 def pipeline_stages(source: str | None = None) -> list[Stage]:
-    """The layers in the order in which a request meets them, the exchange last.
+    """The layers in the order in which a request passes them, the exchange last.
 
-    source: the text of `core/pipeline.py`; None for what the package has.
+    source: the text of `core/pipeline.py`; None for the package's own.
     """
     module = importlib.import_module(PIPELINE)
     source = inspect.getsource(module) if source is None else source
@@ -98,12 +101,10 @@ def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stag
     shown = ast.unparse(made)
     made_by = getattr(module, str(_called(made)), None) if isinstance(made, ast.Call) else None
     if made_by is None or not inspect.isclass(made_by):
-        raise StaleDiagramError(f"{shown} in call_pipeline is not a layer that can be looked up")
+        raise StaleDiagramError(f"{shown} in call_pipeline is not the name of a layer")
     comment = comments.get(node.end_lineno or 0)
     if not comment:
-        raise StaleDiagramError(
-            f"{shown} in call_pipeline needs a comment beside it: it is what the drawing says"
-        )
+        raise StaleDiagramError(f"{shown} in call_pipeline needs a comment beside it: the drawing shows it")
     words = re.findall(r"[A-Z][a-z]*", made_by.__name__.removesuffix("Layer"))
     return Stage(
         name=" ".join(words).capitalize(),
@@ -115,11 +116,53 @@ def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stag
 
 
 def _repeats(layer: type) -> bool:
-    """Whether the layer proceeds from inside a loop."""
+    """Whether the layer calls `proceed` inside a loop."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(layer)))
     loops = [node for node in ast.walk(tree) if isinstance(node, (ast.While, ast.For))]
     inside = (call for loop in loops for call in ast.walk(loop) if isinstance(call, ast.Call))
     return any(_called(call) == "proceed" for call in inside)
+
+
+@dataclass(frozen=True)
+class Room:
+    """A folder or a file of the package.   comment: the one beside it in the list of floors."""
+
+    name: str
+    comment: str
+    is_public: bool
+
+
+def package_floors(source: str | None = None) -> list[list[Room]]:
+    """The floors, highest first, each with its rooms.
+
+    source: the text of `tests/architecture/rooms.py`; None for the file itself.
+    """
+    source = ROOMS.read_text(encoding="utf-8") if source is None else source
+    tree, comments = ast.parse(source), _comments(source)
+    public = {"__init__", *map(str, ast.literal_eval(_assigned(tree, "PUBLIC_MODULES")))}
+    floors = _assigned(tree, "FLOORS")
+    if not isinstance(floors, ast.List):
+        raise StaleDiagramError("FLOORS must be a list of lists of rooms")
+    return [
+        [_room(room, comments, public) for room in floor.elts]
+        for floor in reversed(floors.elts)
+        if isinstance(floor, ast.List)
+    ]
+
+
+def _room(node: ast.expr, comments: dict[int, str], public: set[str]) -> Room:
+    name = str(ast.literal_eval(node))
+    comment = comments.get(node.end_lineno or 0)
+    if not comment:
+        raise StaleDiagramError(f"{name} in FLOORS needs a comment beside it: the drawing shows it")
+    return Room(name, comment, name.removesuffix(".py").rstrip("/") in public)
+
+
+def _assigned(tree: ast.Module, name: str) -> ast.expr:
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return node.value
+    raise StaleDiagramError(f"{name} is no longer assigned in {ROOMS.name}")
 
 
 def breaker_module() -> ModuleType:
@@ -163,11 +206,11 @@ def breaker_transitions(docstring: str | None = None) -> list[Transition]:
     for line in below.strip("\n").splitlines():
         row = _TABLE_ROW.match(line)
         if row is None:
-            break  # the table ends at the first line that is no row
+            break  # the table ends at the first line that is not a row
         source = None if row["source"] == "any" else row["source"]
         if {source, row["target"]} - {None} - known:
             raise StaleDiagramError(
-                f"the breaker's table names a state that the enum has not: {line.strip()!r}"
+                f"the breaker's table names a state that the enum does not have: {line.strip()!r}"
             )
         transitions.append(Transition(source, row["target"], row["when"].strip()))
     if not transitions:
@@ -179,7 +222,7 @@ def _definition(tree: ast.AST, kind: type, name: str) -> Any:
     for node in ast.walk(tree):
         if isinstance(node, kind) and node.name == name:  # type: ignore[attr-defined]  # both kinds have names
             return node
-    raise StaleDiagramError(f"{name} is not defined any more")
+    raise StaleDiagramError(f"{name} is no longer defined")
 
 
 def _called(call: ast.Call) -> str | None:
@@ -232,7 +275,7 @@ def _text(x: float, y: float, words: str, css: str = "", anchor: str = "start") 
 
 
 def pipeline_svg(stages: list[Stage] | None = None) -> str:
-    """The layers as frames within frames: what a request passes on its way in, an outcome on its way out."""
+    """The layers as nested frames: a request passes them on its way in, an outcome on its way out."""
     stages = pipeline_stages() if stages is None else stages
     width, header, inset, top, pad = 720, 46, 13, 34, 11
     depth = len(stages)
@@ -264,8 +307,8 @@ def pipeline_svg(stages: list[Stage] | None = None) -> str:
 
 
 _BOX = (230, 88)
-_PLACES = {"CLOSED": (20, 60), "OPEN": (490, 60), "HALF_OPEN": (255, 262)}  # of each box: left, top
-# How each transition runs, and where its number stands. Two of one pair share a path.
+_CORNERS = {"CLOSED": (20, 60), "OPEN": (490, 60), "HALF_OPEN": (255, 262)}  # of each state's box: left, top
+# The path of each transition, and the position of its number. Transitions of one pair share a path.
 _PATHS: dict[tuple[str | None, str], tuple[str, tuple[int, int]]] = {
     ("CLOSED", "OPEN"): ("M250 104H484", (367, 104)),
     ("OPEN", "HALF_OPEN"): ("M655 148C655 262 600 310 491 310", (614, 272)),
@@ -277,15 +320,15 @@ _PATHS: dict[tuple[str | None, str], tuple[str, tuple[int, int]]] = {
 
 
 def breaker_svg(states: list[State] | None = None, transitions: list[Transition] | None = None) -> str:
-    """The states and, by number, what leads from one to the other."""
+    """The states, and the transitions between them by number."""
     states = breaker_states() if states is None else states
     transitions = breaker_transitions() if transitions is None else transitions
 
     def shapes() -> Iterator[str]:
         for state in states:
-            if state.name not in _PLACES:
-                raise StaleDiagramError(f"give the state {state.name} a place in docs/_ext/diagrams.py")
-            x, y = _PLACES[state.name]
+            if state.name not in _CORNERS:
+                raise StaleDiagramError(f"give the state {state.name} a corner in docs/_ext/diagrams.py")
+            x, y = _CORNERS[state.name]
             yield f'<rect x="{x}" y="{y}" width="{_BOX[0]}" height="{_BOX[1]}" rx="9" class="frame core"/>'
             yield _text(x + _BOX[0] / 2, y + 24, _plain(state.name), "name", "middle")
             for line, words in enumerate(textwrap.wrap(state.comment.replace("`", ""), 36)):
@@ -315,13 +358,65 @@ def _plain(state: str | None) -> str:
     return "any" if state is None else state.lower().replace("_", "-")
 
 
+def rooms_svg(floors: list[list[Room]] | None = None) -> str:
+    """The rooms, floor above floor; the floors of the core stand in one frame."""
+    floors = package_floors() if floors is None else floors
+    width, margin, gap = 720, 34, 10
+    space = width - margin - 10
+    lines = [_wrapped_comments(floor, space, gap) for floor in floors]
+    heights = [30 + 15 * max(map(len, wrapped)) for wrapped in lines]
+    tops = [10 + sum(heights[:level]) + gap * level for level in range(len(floors))]
+    core = [
+        level for level, floor in enumerate(floors) if all(room.name.startswith("core/") for room in floor)
+    ]
+
+    def shapes() -> Iterator[str]:
+        if core:
+            y, end = tops[core[0]] - 5, tops[core[-1]] + heights[core[-1]] + 5
+            yield f'<rect x="5" y="{y}" width="{space + 10}" height="{end - y}" rx="9" class="frame core"/>'
+        for floor, wrapped, y, high in zip(floors, lines, tops, heights, strict=True):
+            wide = (space - gap * (len(floor) - 1)) / len(floor)
+            for index, (room, comment) in enumerate(zip(floor, wrapped, strict=True)):
+                x = 10 + index * (wide + gap)
+                yield f'<rect x="{x:g}" y="{y}" width="{wide:g}" height="{high}" rx="7" class="frame"/>'
+                yield _text(x + 12, y + 19, room.name, "name")
+                if room.is_public:
+                    yield _text(x + wide - 12, y + 19, "public", "small", "end")
+                for line, words in enumerate(comment):
+                    yield _text(x + 12, y + 36 + 15 * line, words, "small")
+        x, end = width - 10, tops[-1] + heights[-1]
+        yield f'<path class="path" d="M{x} 12V{end - 4}" marker-end="url(#rooms-tip)"/>'
+
+    title = "Floors of the package, highest first; imports lead down: " + "; ".join(
+        ", ".join(room.name for room in floor) for floor in floors
+    )
+    return _svg("rooms", title, width, tops[-1] + heights[-1] + 12, shapes())
+
+
+def _wrapped_comments(floor: list[Room], space: int, gap: int) -> list[list[str]]:
+    """The comment of each room of a floor, in lines as wide as its box; a character takes about 6.3 px."""
+    columns = int(((space - gap * (len(floor) - 1)) / len(floor) - 24) / 6.3)
+    return [textwrap.wrap(room.comment, columns) for room in floor]
+
+
 # ---- the same in words ------------------------------------------------------------------------
+
+
+def rooms_table() -> list[list[str]]:
+    """A heading row, then one for each room, highest floor first."""
+    floors = package_floors()
+    rows = [
+        [str(len(floors) - level), f"`{room.name}`", room.comment, "yes" if room.is_public else ""]
+        for level, floor in enumerate(floors)
+        for room in floor
+    ]
+    return [["floor", "room", "what is in it", "public"], *rows]
 
 
 def pipeline_table() -> list[list[str]]:
     """A heading row, then one for each layer. Words in backticks are code."""
     rows = [[stage.name, stage.promise, f"`{stage.file}`"] for stage in pipeline_stages()]
-    return [["layer", "what it does", "where it lives"], *rows]
+    return [["layer", "what it does", "file"], *rows]
 
 
 def breaker_table() -> list[list[str]]:
@@ -342,7 +437,7 @@ def setup(app: Any) -> dict[str, Any]:
     from sphinx.util.docutils import SphinxDirective
 
     def paragraph(words: str) -> nodes.paragraph:
-        # Every second piece stood between backticks.
+        # Every second piece was between backticks.
         pieces = enumerate(words.split("`"))
         return nodes.paragraph(
             "",
@@ -361,25 +456,30 @@ def setup(app: Any) -> dict[str, Any]:
 
     class Diagram(SphinxDirective):
         draw: Any
-        tell: Any
-        modules: Any
+        describe: Any
+        sources: Any
 
         def run(self) -> list[nodes.Node]:
-            for module in self.modules():
-                self.env.note_dependency(str(module.__file__))  # an edit there draws anew
+            for path in self.sources():
+                self.env.note_dependency(str(path))  # a change there rebuilds the page
             try:
-                return [nodes.raw("", self.draw(), format="html"), table(self.tell())]
+                return [nodes.raw("", self.draw(), format="html"), table(self.describe())]
             except StaleDiagramError as error:
                 raise self.error(str(error)) from error
 
     class PipelineDiagram(Diagram):
-        draw, tell = staticmethod(pipeline_svg), staticmethod(pipeline_table)
-        modules = staticmethod(lambda: [importlib.import_module(PIPELINE)])
+        draw, describe = staticmethod(pipeline_svg), staticmethod(pipeline_table)
+        sources = staticmethod(lambda: [importlib.import_module(PIPELINE).__file__])
 
     class BreakerDiagram(Diagram):
-        draw, tell = staticmethod(breaker_svg), staticmethod(breaker_table)
-        modules = staticmethod(lambda: [breaker_module()])
+        draw, describe = staticmethod(breaker_svg), staticmethod(breaker_table)
+        sources = staticmethod(lambda: [breaker_module().__file__])
+
+    class RoomsDiagram(Diagram):
+        draw, describe = staticmethod(rooms_svg), staticmethod(rooms_table)
+        sources = staticmethod(lambda: [ROOMS])
 
     app.add_directive("pipeline-diagram", PipelineDiagram)
     app.add_directive("breaker-diagram", BreakerDiagram)
+    app.add_directive("rooms-diagram", RoomsDiagram)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

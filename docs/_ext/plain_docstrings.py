@@ -1,10 +1,10 @@
-"""Shows the package's docstrings as they are meant, though they are written as plain text.
+"""Turns the package's plain docstrings into markup for Sphinx.
 
-Docstrings here are for whoever reads the source, so they carry no markup. What a reader takes from
-their shape, this extension tells Sphinx:
+Docstrings here are for readers of the source, so they carry no markup. This extension adds the markup that
+their shape implies:
 
 - lines of the form `timeout: seconds, above 0.` are a list of names and meanings;
-- indented text (a formula, a table, a tree) is shown as it stands;
+- indented text (a formula, a table, a tree) is shown literally;
 - words in single backticks are code.
 """
 
@@ -15,13 +15,13 @@ import re
 from typing import Any
 
 _FIELD = re.compile(r"^(?P<names>\*{0,2}[a-z_]\w*(?:, \*{0,2}\w+)*): +(?P<meaning>.*)$")
-# Two or more on a line, as in "method: upper case.  url: absolute."
+# Several fields on one line, as in "method: upper case.  url: absolute."
 _NEXT_FIELD = re.compile(r"(?<=\.) {2,}(?=\*{0,2}[a-z_]\w*(?:, \*{0,2}\w+)*: )")
 _LIST_ITEM = re.compile(r"^(?:[-*]|\d+\.) ")
 
 
 def to_restructured_text(lines: list[str]) -> list[str]:
-    """The same docstring, its shape spelled out for docutils."""
+    """The same docstring, with its shape as markup for docutils."""
     shaped: list[str] = []
     for is_blank, group in itertools.groupby(lines, key=lambda line: not line.strip()):
         if is_blank:
@@ -32,7 +32,7 @@ def to_restructured_text(lines: list[str]) -> list[str]:
 
 
 def _at_indents(paragraph: list[str]) -> list[list[str]]:
-    """A paragraph, parted where plain text goes over into indented text and back."""
+    """A paragraph, split where plain text changes to indented text and back."""
     if _LIST_ITEM.match(paragraph[0]) or _FIELD.match(paragraph[0]) or paragraph[0].startswith(">>>"):
         return [paragraph]
     return [list(part) for _, part in itertools.groupby(paragraph, key=lambda line: line.startswith(" "))]

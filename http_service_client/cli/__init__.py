@@ -1,6 +1,6 @@
 """The command line: `python -m http_service_client demo`.
 
-Arguments are read here; what a command does is in a module of its own, imported when it is asked for.
+This module reads the arguments; each command is a module of its own, imported when it runs.
 Exit codes: 0, all is well; 1, an invariant is broken; 2, wrong arguments; 130, interrupted by Ctrl-C.
 """
 
@@ -17,19 +17,19 @@ __all__ = ["main"]
 
 _DEMO = """\
 Mario's Pizzeria sells pizzas while its payment, delivery, e-mail and SMS services fail: refused
-connections, resets after the charge was made, 429 with Retry-After, 503, answers that drip, an outage.
-The orders are placed twice at the same time, by worker threads and by asyncio tasks, each with a client
-and services of its own. At the end the services say what they saw: nobody may be charged twice."""
+connections, resets after the charge was made, 429 with Retry-After, 503, responses that trickle, an outage.
+The same orders are placed twice at the same time, by worker threads and by asyncio tasks, each with their own
+client and services. At the end the services report what they saw: nobody may be charged twice."""
 
-_BROKEN_PIPE = 128 + 13  # what a shell reports of a program that SIGPIPE ended
+_BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
 _INTERRUPTED = 128 + 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit code. argv: without the program's name; None for `sys.argv`."""
+    """Run a command; the exit code. argv: without the name of the program; None for `sys.argv`."""
     try:
         arguments = _parser().parse_args(argv)
-    except SystemExit as end:  # --help, --version, or wrong arguments: argparse has said so
+    except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
         return end.code if isinstance(end.code, int) else 2
     from .demo.play import Settings, run
 
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:  # `… | head`: nobody is reading, which is nobody's fault
+    except BrokenPipeError:  # `… | head`: the reader has gone, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     return code
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     demo = commands.add_parser(
         "demo",
-        help="watch real calls, blocking and asyncio, live through failures",
+        help="watch real calls, blocking and asyncio, get through failures",
         description=_DEMO,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -65,11 +65,15 @@ def _parser() -> argparse.ArgumentParser:
         type=_order_count,
         metavar="N",
         default=60,
-        help="orders to place in each world, 1 to 500 (default: 60)",
+        help="orders for threads and for tasks, 1 to 500 (default: 60)",
     )
-    demo.add_argument("--seed", type=int, default=1, help="another seed, another evening (default: 1)")
-    demo.add_argument("--plain", action="store_true", help="lines of text, also where there is a terminal")
-    demo.add_argument("--no-color", action="store_true", help="no colours (as the variable NO_COLOR does)")
+    demo.add_argument(
+        "--seed", type=int, default=1, help="decides the orders and mishaps of the evening (default: 1)"
+    )
+    demo.add_argument("--plain", action="store_true", help="lines of text, even in a terminal")
+    demo.add_argument(
+        "--no-color", action="store_true", help="no colours (like the environment variable NO_COLOR)"
+    )
     # For the tests: a shorter evening, and servers that break the invariants.
     demo.add_argument("--tempo", type=float, default=1.0, help=argparse.SUPPRESS)
     demo.add_argument("--sabotage", choices=["forget-keys", "stay-down"], help=argparse.SUPPRESS)

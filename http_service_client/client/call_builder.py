@@ -5,16 +5,19 @@ All argument errors are raised here, before anything is sent.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypedDict
+from weakref import WeakSet
 
 from .._version import __version__
 from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.operation_keys import OperationKeys
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry
 from ..core.timeouts import Timeout
@@ -76,6 +79,7 @@ class CallBuilder:
 
     origins: the state that calls share.   listener: called with each event of each call.
     is_closed: once True, `build` raises ClientClosedError.
+    policies: the circuit breakers that single calls brought along.
     """
 
     def __init__(
@@ -101,6 +105,7 @@ class CallBuilder:
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
         self.is_closed = False
+        self.policies: WeakSet[CircuitBreakerPolicy] = WeakSet()
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
@@ -158,12 +163,12 @@ class CallBuilder:
             idempotent=idempotent,
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
-            request.headers["Idempotency-Key"] = str(uuid.uuid4())
+            request.headers["Idempotency-Key"] = _idempotency_key(request)
         key = origin_of(request.url)
         state = self.origins.get(key)
         breaker = state.breaker
         if circuit_breaker is not CLIENT_DEFAULT:
-            breaker = _chosen_breaker(circuit_breaker, breaker)
+            breaker = self._chosen_breaker(circuit_breaker, breaker)
         options = self._options
         if (
             timeout is not CLIENT_DEFAULT
@@ -209,7 +214,7 @@ class CallBuilder:
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
             retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
-            is_nested=scope is not None and scope.retries,
+            is_nested=scope is not None and scope.in_charge() is not None,
             stream=stream,
             progress=report,
             on_finish=report.close if isinstance(report, ProgressBar) else None,
@@ -237,6 +242,16 @@ class CallBuilder:
                 raise InvalidRequestError("both auth and an Authorization header are set; set only one")
             merged["Authorization"] = value
         return merged
+
+    def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
+        chosen: CircuitBreakerPolicy | CircuitBreaker | None = _chosen(
+            "circuit_breaker", given, default, CircuitBreakerPolicy
+        )
+        if not isinstance(chosen, CircuitBreakerPolicy):
+            return chosen
+        chosen.listeners.subscribe(self, self._listener)
+        self.policies.add(chosen)
+        return chosen.breaker
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
         """The call's own timeout or the client's, cut to the timeout of a breaker that the call sets."""
@@ -285,6 +300,19 @@ def _about_keyword(name: str) -> str:
     return f"a call takes no keyword {name!r}; {remedy}"
 
 
+def _idempotency_key(request: HttpRequest) -> str:
+    """A new key; in a guarded function that is repeated, the key of the same request in the attempt before."""
+    scope = current_scope()
+    operation = None if scope is None else scope.in_charge()
+    if operation is None:
+        return str(uuid.uuid4())
+    if operation.keys is None:
+        operation.keys = OperationKeys()
+    content = request.body.content
+    digest = None if content is None else hashlib.sha256(content).digest()
+    return operation.keys.key_for((request.method, request.url, digest), lambda: str(uuid.uuid4()))
+
+
 def _override(headers: Headers, given: Headers) -> None:
     """Replace the headers of the same names, repeats included."""
     for name in given:
@@ -302,8 +330,3 @@ def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
     if not isinstance(given, kind):
         raise ConfigurationError(f"{name} must be a {kind.__name__}, True, False or None, not {given!r}")
     return given
-
-
-def _chosen_breaker(given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
-    chosen = _chosen("circuit_breaker", given, default, CircuitBreakerPolicy)
-    return chosen.breaker if isinstance(chosen, CircuitBreakerPolicy) else chosen

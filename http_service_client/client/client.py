@@ -380,9 +380,16 @@ class HttpServiceClient(Verbs):
         return self._jar
 
     def get_circuit_breaker_states(self) -> dict[str, str]:
-        """The state of each circuit, such as ``{"https://api.example.com": "closed"}``."""
-        states = self._call_builder.origins.items()
-        return {key: state.breaker.state.value for key, state in states if state.breaker is not None}
+        """The state of each circuit, such as ``{"https://api.example.com": "closed"}``.
+
+        A `CircuitBreakerPolicy` that a call brought along appears under its name.
+        """
+        origins = self._call_builder.origins.items()
+        states = {key: state.breaker.state.value for key, state in origins if state.breaker is not None}
+        for policy in list(self._call_builder.policies):
+            name = policy.name or "unnamed circuit breaker"
+            states[name if name not in states else f"{name} {id(policy):#x}"] = policy.state.value
+        return states
 
     def get_circuit_breaker(self, key: str) -> CircuitBreaker | None:
         """The circuit of an origin such as ``https://api.example.com``, to inspect, isolate or reset; None if unknown.

@@ -95,7 +95,7 @@ def parse_retry_budget(given: object) -> RetryBudgetSettings:
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.
-_SET_BY_THE_CLIENT = frozenset({"clock", "name", "random"})
+_SET_BY_THE_CLIENT = frozenset({"budget", "clock", "name", "random"})
 
 
 def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:

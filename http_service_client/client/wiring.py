@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from ..drivers.locks import ForkSafeLock
 from ..http.cookies.jar import CookieJar
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
+from ..policies.listeners import notify, report_condition
 from ..transports.base import TransportSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_logins, read_proxies
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from .config import HttpClientConfig
 
 __all__ = ["cookie_jar", "origin_registry", "pipelines", "transport_settings"]
-
-_LOGGER = logging.getLogger("http_service_client")
 
 # Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
 # be more than half of the memory that a key takes.
@@ -71,14 +69,11 @@ def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
     if own is None:
         return listener
 
-    def tell_both(change: StateChange) -> None:
+    def notify_both(change: StateChange) -> None:
         listener(change)
-        try:
-            own(change)
-        except Exception:  # as with `on_event`: who listens must not fail the call
-            _LOGGER.exception("on_change failed on %s", change.key)
+        notify(own, change)
 
-    return tell_both
+    return notify_both
 
 
 def pipelines(
@@ -109,6 +104,7 @@ def pipelines(
         egress=config.egress_policy,
         random=random,
         wall_clock=clock.wall,
+        report=report_condition,
     )
     return pipeline(), pipeline(is_download=True)
 

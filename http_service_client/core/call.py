@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.retry_settings import RetrySettings
+    from .nesting import Scope
     from .origins import OriginState
     from .timeouts import Timeout
 
@@ -39,9 +40,11 @@ class CallBody(Protocol):
 
     def next_piece(self) -> Plan[bytes | Failure]:
         """The next piece, decoded; b"" at the end."""
+        ...
 
     def close(self) -> None:
         """Release the connection and the slots. A second time does nothing."""
+        ...
 
 
 class Saver(Protocol):
@@ -51,6 +54,7 @@ class Saver(Protocol):
         self, proceed: Callable[[HttpRequest, Call], Plan[Outcome]], request: HttpRequest, call: Call
     ) -> Plan[Outcome]:
         """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+        ...
 
 
 class StreamOptions(NamedTuple):
@@ -114,12 +118,12 @@ class Call(HttpContext):
     breaker: asked before each attempt; None for no circuit breaker.
     current: the running attempt, or the last one; `attempt` is its number.
     sent_state: what became of the request, the worst over all attempts.
-    response: the last one that came, or None.
+    response: the last one that came, or None.   scope: while it runs.
     """
 
     __slots__ = (
         *("breaker", "clock", "current", "events", "listener", "options"),
-        *("origin_state", "response", "sent_state", "started_at"),
+        *("origin_state", "response", "scope", "sent_state", "started_at"),
     )
 
     def __init__(
@@ -149,6 +153,7 @@ class Call(HttpContext):
         self.events: list[Event] = []
         self.current = Attempt()
         self.response: HttpResponse | None = None
+        self.scope: Scope | None = None
         self.sent_state = _LEAST
 
     def elapsed(self) -> float:

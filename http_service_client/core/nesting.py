@@ -1,8 +1,12 @@
 """The policies and calls that enclose the running code, from the inside out.
 
-A scope is entered around a guarded function and around a client's call. It answers two questions: is a
-retry policy in charge already (then inner ones make a single attempt), and what was the last HTTP outcome
-inside (so that a condition sees the 503 that caused the function's own exception).
+A scope is entered around a guarded function and around a client's call. It answers what an inner one must know:
+is a retry policy in charge already (then inner ones make a single attempt), is this circuit's permit held already
+(then inner ones need none, and count no result of their own), and which call ended last inside (so that a condition
+sees the 503 that caused the function's own exception).
+
+A client's call is in charge of no other call's retries: what its interceptors call are calls of their own, whose
+errors it does not retry.
 
 The scope is an object in a context variable, not a value: tasks started inside inherit a reference to
 it, so the outcomes that they record are seen outside.
@@ -10,14 +14,19 @@ it, so the outcomes that they record are seen outside.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from ..errors import Failure
-    from ..http.messages import HttpResponse
+    from ..errors import SentState
+    from ..events import Event
+    from .effects import Outcome
+    from .machines.circuit_breaker import CircuitBreaker
+    from .machines.operation_keys import OperationKeys
+    from .machines.retry_budget import RetryBudget
 
-__all__ = ["Scope", "current_scope"]
+__all__ = ["EndedCall", "Scope", "current_scope"]
 
 
 _CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
@@ -25,23 +34,41 @@ _CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", def
 current_scope = _CURRENT.get
 
 
+class EndedCall(NamedTuple):
+    """What the scopes around a call learn of it.
+
+    sent_state: over all its attempts.   budget, listener: of its client, for its origin; None for none.
+    """
+
+    outcome: Outcome
+    sent_state: SentState
+    key: str
+    budget: RetryBudget | None
+    listener: Callable[[Event], None] | None
+
+
 class Scope:
     """One guarded function or one call. It is the current scope from its creation until `leave()`.
 
-    last_outcome: of the calls inside.
+    retries: whether it repeats what is inside.
+    breaker: the circuit breaker whose permit it holds now, or None.
+    keys: the idempotency keys of the operation that it repeats, or None before the first.
+    last_call: the call that ended last inside, or None.
     has_ended: `leave()` was called. A task that was started inside and outlives the scope is on its own from then on.
     """
 
-    __slots__ = ("_retries", "_token", "has_ended", "last_outcome", "outer")
+    __slots__ = ("_token", "breaker", "has_ended", "keys", "last_call", "outer", "retries")
 
     def __init__(self, retries: bool) -> None:
         outer = _CURRENT.get()
         while outer is not None and outer.has_ended:  # a chain of tasks that start the next must not grow
             outer = outer.outer
         self.outer: Scope | None = outer
-        self._retries = retries
+        self.retries = retries
+        self.breaker: CircuitBreaker | None = None
+        self.keys: OperationKeys | None = None
+        self.last_call: EndedCall | None = None
         self.has_ended: bool = False
-        self.last_outcome: HttpResponse | Failure | None = None
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
 
     def leave(self) -> None:
@@ -53,19 +80,28 @@ class Scope:
         except ValueError:
             pass  # the coroutine is being closed from another context, whose scope must stay as it is
 
-    @property
-    def retries(self) -> bool:
-        """Whether a retry policy is in charge, here or further out."""
+    def in_charge(self) -> Scope | None:
+        """The outermost scope that retries, this one included; None when none does."""
+        found: Scope | None = None
         scope: Scope | None = self
         while scope is not None:
-            if scope._retries and not scope.has_ended:
+            if scope.retries and not scope.has_ended:
+                found = scope
+            scope = scope.outer
+        return found
+
+    def holds(self, breaker: CircuitBreaker) -> bool:
+        """Whether this scope, or one around it, holds a permit of the breaker."""
+        scope: Scope | None = self
+        while scope is not None:
+            if scope.breaker is breaker and not scope.has_ended:
                 return True
             scope = scope.outer
         return False
 
-    def record_outcome(self, outcome: HttpResponse | Failure) -> None:
-        """Record the outcome of a call in this scope and in those around it."""
+    def record(self, call: EndedCall) -> None:
+        """Record a call that ended, in this scope and in those around it."""
         scope: Scope | None = self
         while scope is not None:
-            scope.last_outcome = outcome
+            scope.last_call = call
             scope = scope.outer

@@ -18,6 +18,7 @@ from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.whole_call import CallLayer
+from .machines.retry_conditions import RetryCondition
 from .machines.semaphore import FairSemaphore
 from .origins import OriginRegistry
 
@@ -36,6 +37,7 @@ def call_pipeline(
     egress: EgressPolicy | None,
     random: Callable[[], float],
     wall_clock: Callable[[], float],
+    report: Callable[[RetryCondition], None],
     is_download: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
@@ -46,11 +48,12 @@ def call_pipeline(
     interceptors: those of requests, and those of responses.
     prepare: brings a request into its final form (see `InterceptorsLayer`).
     compression: the smallest request body to compress, in bytes, and "gzip" or "zstd"; None for none.
+    report: called with a retry condition that raised an exception, while it is being handled.
     is_download: the body is saved to a file, over as many attempts as it takes.
     """
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
-        RetryLayer(random, wall_clock),  # attempts, waits, budget
+        RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         CircuitBreakerLayer(),  # a permit for each attempt
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form

@@ -23,7 +23,7 @@ class Problem:
     """One problem.
 
     type: a URI reference that names the kind of problem, unchanged; "about:blank" adds nothing to the status.
-    title: a summary of the kind. status: 100 to 599. detail: what went wrong this time.
+    title: a summary of the kind.  status: 100 to 599.  detail: what went wrong this time.
     instance: a URI reference that names this occurrence.
     extensions: all other members. A plain dict, so that an error that carries it can be pickled.
     """

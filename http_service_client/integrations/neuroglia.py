@@ -1,15 +1,15 @@
 """The client in a neuroglia application: registered in its container, closed with its host.
 
-`add_http_service_client` registers; `install` is optional and makes neuroglia itself look as if it came
-with this client. What is odd here answers to neuroglia-python 0.9.4:
+`add_http_service_client` registers; `install` is optional and adds this client to neuroglia's own names. What
+looks odd here has its reason in neuroglia-python 0.9.4:
 
-- Its container has no lock, and a scope's `get_services` calls the factories of singletons again. So the
-  one client of an application is kept by our factory, under a lock.
+- Its container has no lock, and a scope's `get_services` calls the factories of singletons again. So our
+  factory keeps the one client of an application, under a lock.
 - An application is a service provider, not a `ServiceCollection`: all `WebApplicationBuilder`s share one
   collection, so two applications in one process are built from the same registration.
-- It looks at the return annotation of a factory, at run time, to tell whether it has built a service
-  already. So annotations are real classes in this module: no `from __future__ import annotations`.
-- Nothing disposes of singletons. What a host does call is `HostedService.stop_async`.
+- It reads the return annotation of a factory at run time, to know whether it has built a service already.
+  So annotations are real classes in this module: no `from __future__ import annotations`.
+- Nothing disposes of singletons. A host does call `HostedService.stop_async`.
 """
 
 import importlib.util
@@ -44,19 +44,18 @@ def add_http_service_client(
 ) -> "ServiceCollection":
     """Register `HttpServiceClient` and its `HttpClientConfig`: one client for each application.
 
-    config: None takes the `HttpClientConfig` that is registered already, or else the defaults.
+    config: None for the `HttpClientConfig` that is registered already, or else the defaults.
     client_options: further arguments of `HttpServiceClient`, such as `base_url`.
 
-    The client is made when it is first asked for, once, by however many threads. Interceptor classes in
-    the config are resolved from the container, and just called where they are not registered. The client
-    is closed when the host stops; where there is no host, close it yourself. Register it after hosted
-    services whose factory has no class as its return annotation: neuroglia takes those as built once any
-    other is.
+    The client is made when it is first resolved: once, however many threads resolve it. Interceptor classes
+    in the config are resolved from the container, or called if they are not registered. The client is closed
+    when the host stops; without a host, close it yourself. Register it after hosted services whose factory has
+    no class as its return annotation: neuroglia considers those as built once any other is.
 
-    The same registration again changes nothing, so that a `create_app()` may run twice.
+    The same registration again changes nothing, so `create_app()` may run twice.
 
-    Returns the collection. Raises ConfigurationError for an argument that is wrong, or when an
-    `HttpServiceClient` is registered already in another way; ImportError without neuroglia.
+    Returns the collection. Raises ConfigurationError for a wrong argument, or when an `HttpServiceClient` is
+    registered already with other settings; ImportError without neuroglia.
     """
     if not isinstance(services, _import_services()):
         raise ConfigurationError(f"services must be a ServiceCollection, not {services!r}")
@@ -65,7 +64,7 @@ def add_http_service_client(
     try:
         inspect.signature(HttpServiceClient).bind(config, **client_options)
     except TypeError as error:
-        raise ConfigurationError(f"HttpServiceClient cannot be made with these options: {error}") from None
+        raise ConfigurationError(f"HttpServiceClient does not accept these options: {error}") from None
     with _LOCK:
         if not _is_registered(services, config, client_options):
             registration = _Registration(services, config, client_options)
@@ -79,10 +78,10 @@ def add_http_service_client(
 
 
 def install() -> None:
-    """Let neuroglia offer this client under the names that its documentation uses.
+    """Add this client to neuroglia under the names that its documentation uses.
 
     After it, `from neuroglia.http import HttpServiceClient` works, as for every other public name of this
-    package, and each `ServiceCollection` has the method `add_http_service_client`. A second time does
+    package, and each `ServiceCollection` has the method `add_http_service_client`. A second call does
     nothing.
 
     Raises ConfigurationError when neuroglia has these names itself; ImportError without neuroglia.
@@ -106,7 +105,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Undo `install`. What was imported through it goes on working."""
+    """Undo `install`. Names that were imported through it keep working."""
     with _LOCK:
         services = _import_services()
         if isinstance(sys.modules.get(_MODULE), _HttpModule):
@@ -117,9 +116,9 @@ def uninstall() -> None:
 
 
 class _CloseWithHost:
-    """A hosted service that closes the client of an application, if there is one by then.
+    """A hosted service that closes the client of an application, if one was made.
 
-    It does not derive from `HostedService`, which no host asks for: so it is not taken for a service that
+    It does not derive from `HostedService`, which no host requires: so it is not mistaken for a service that
     was registered with a factory `-> HostedService`.
     """
 
@@ -127,7 +126,7 @@ class _CloseWithHost:
         self._provider = provider
 
     async def start_async(self) -> None:
-        """Nothing: the client is made when it is first asked for."""
+        """Do nothing: the client is made when it is first resolved."""
 
     async def stop_async(self) -> None:
         """Close the client."""
@@ -139,8 +138,8 @@ class _CloseWithHost:
 class _Registration:
     """The factory of the client; it makes one for each service provider.
 
-    The provider holds its client, rather than a table here: the client's interceptors may hold the
-    provider, and so a table would keep both for ever.
+    The provider holds its client, not a table here: the client's interceptors may refer to the provider, so a
+    table would keep both alive forever.
     """
 
     def __init__(
@@ -153,7 +152,7 @@ class _Registration:
         self._is_making = False
 
     def __call__(self, provider: "ServiceProviderBase") -> HttpServiceClient:
-        """The client of the application whose provider this is."""
+        """The client of the application that has this provider."""
         with self._lock:
             client: HttpServiceClient | None = vars(provider).get(_CLIENT)
             if client is None:
@@ -174,9 +173,9 @@ class _Registration:
         return _CloseWithHost(provider)
 
     def _make(self, provider: "ServiceProviderBase") -> HttpServiceClient:
-        if self._is_making:  # by this very thread: the others wait for the lock
+        if self._is_making:  # in this very thread: the others wait for the lock
             raise ConfigurationError(
-                "an interceptor cannot depend on the HttpServiceClient that it is part of"
+                "an interceptor cannot depend on the HttpServiceClient that it belongs to; resolve the client later"
             )
         self._is_making = True
         try:
@@ -189,10 +188,10 @@ class _Registration:
 
 
 class _HttpModule(ModuleType):
-    """What `neuroglia.http` is after `install`: the public names of this package."""
+    """The module `neuroglia.http` after `install`: the public names of this package."""
 
     def __init__(self) -> None:
-        super().__init__(_MODULE, "The names of http_service_client, put here by its install().")
+        super().__init__(_MODULE, "The public names of http_service_client, added by its install().")
         self.__package__ = "neuroglia"
         self.__spec__ = ModuleSpec(_MODULE, None, origin=__file__)
         self.__all__ = [name for name in package.__all__ if name != "__version__"]
@@ -212,9 +211,9 @@ _LOCK = ForkSafeLock()
 def _import_services() -> "type[ServiceCollection]":
     try:
         from neuroglia.dependency_injection import ServiceCollection
-    except Exception as error:  # on a Python that is too new for it, not always an ImportError
+    except Exception as error:  # not always an ImportError, on a Python that is too new for it
         raise ImportError(
-            "neuroglia is missing, or does not run on this Python (3.10 to 3.13 are its own); "
+            "neuroglia is not installed, or does not run on this Python (it needs 3.10 to 3.13); "
             "install it with: pip install 'http-service-client[neuroglia]'"
         ) from error
     services: type[ServiceCollection] = ServiceCollection
@@ -222,7 +221,7 @@ def _import_services() -> "type[ServiceCollection]":
 
 
 def _hosted_service() -> type | None:
-    """neuroglia's `HostedService`; None where there are no hosts, for lack of what they are built on."""
+    """neuroglia's `HostedService`; None if hosts cannot be used because their dependencies are missing."""
     try:
         from neuroglia.hosting.abstractions import HostedService
     except Exception:
@@ -238,22 +237,22 @@ def _descriptor(services: "ServiceCollection", service_type: type) -> Any:
 def _is_registered(
     services: "ServiceCollection", config: HttpClientConfig | None, options: dict[str, Any]
 ) -> bool:
-    """Whether the same was registered before; ConfigurationError when it was something else."""
+    """Whether the same was registered before. Raises ConfigurationError when it was something else."""
     client = _descriptor(services, HttpServiceClient)
     if client is None:
         settings = _descriptor(services, HttpClientConfig)
         if config is not None and settings is not None and settings.singleton != config:
             raise ConfigurationError(
-                "another HttpClientConfig is registered already, and neuroglia would go on using that one; "
-                "leave out config to use it, or do not register it"
+                "another HttpClientConfig is registered already, and neuroglia would keep using that one; "
+                "leave out config to use it, or remove its registration"
             )
         return False
     before = client.implementation_factory
     if isinstance(before, _Registration) and (before.config, before.options) == (config, options):
         return True
     raise ConfigurationError(
-        "an HttpServiceClient is registered already, with other settings; put them into one HttpClientConfig. "
-        "Another application? All WebApplicationBuilders share their services; "
+        "an HttpServiceClient is registered already, with other settings; put all settings into one "
+        "HttpClientConfig. For a second application: all WebApplicationBuilders share their services; "
         "WebApplicationBuilder.services = ServiceCollection() gives the next ones their own"
     )
 

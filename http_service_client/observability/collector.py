@@ -1,7 +1,7 @@
-"""From the events of calls to metrics, and to the sums of a health summary.
+"""From the events of calls to metrics, and to the totals of a health summary.
 
-A collector runs two or three times a call, so it looks up, locks once and counts: what a kind of event
-needs of `HttpMetrics` is resolved when it first comes, and kept.
+A collector runs two or three times a call, so it looks up, locks once and counts. The series of
+`HttpMetrics` that a kind of event feeds are resolved when the first such event arrives, and cached.
 """
 
 from __future__ import annotations
@@ -32,35 +32,35 @@ _DURATION = "http_request_duration_seconds"
 
 
 class MetricsCollector:
-    """Turns the events of a client into metrics, and sums them up.
+    """Turns the events of a client into metrics, and keeps their totals.
 
     metrics: the `HttpMetrics` to feed; None for a new one. Several clients may share one collector.
 
         name                                labels                               what
-        http_requests_total                 service, method, status_code|error   calls that came to their end
+        http_requests_total                 service, method, status_code|error   finished calls
         http_request_duration_seconds       service, method                      how long they took, waits included
         http_errors_total                   service, status_code|error           those with an error or status >= 400
-        http_attempts_total                 service, status_code|error           attempts that came to their end
-        http_retries_total                  service                              those that were not a call's first
+        http_attempts_total                 service, status_code|error           finished attempts
+        http_retries_total                  service                              those after a call's first
         http_retries_stopped_total          service, reason                      failures not followed by a retry
         http_redirects_total                service, status_code                 redirects followed
         http_circuit_refusals_total         service, reason                      attempts that a circuit refused
-        http_circuit_state_changes_total    service, state                       circuits that went to this state
+        http_circuit_state_changes_total    service, state                       changes of a circuit to this state
 
-    `service` is the key of the call, such as ``https://api.example.com``. A call that a circuit refused is
-    a call, an error, and a very short duration.
+    `service` is the origin of the call, such as ``https://api.example.com``. A call that a circuit refused
+    counts as a call and as an error, with a very short duration.
 
-    Raises ConfigurationError when one of these names is something else in `metrics` already.
+    Raises ConfigurationError when `metrics` has one of these names with another kind.
     """
 
     def __init__(self, metrics: HttpMetrics | None = None) -> None:
         if metrics is not None and not isinstance(metrics, HttpMetrics):
             raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
         self._metrics = metrics = HttpMetrics() if metrics is None else metrics
-        # What was resolved before: all that a further event of the same kind needs.
+        # Resolved before: all that a further event of the same kind needs.
         self._calls: dict[tuple[str, str, object], tuple[Number, Distribution, Number | None]] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
-        # The collector's own sums: `metrics` may be fed by others, too.
+        # The collector's own totals: others may feed `metrics` as well.
         self._seconds = 0.0
         self._counted = dict.fromkeys(_LABELS, 0)
         with metrics._lock:
@@ -70,17 +70,17 @@ class MetricsCollector:
 
     @property
     def metrics(self) -> HttpMetrics:
-        """Where the numbers go."""
+        """The metrics that this collector feeds."""
         return self._metrics
 
     def collect(self, event: Event | StateChange) -> None:
-        """Count an event. Events of a kind that is not known here are passed over."""
+        """Count an event. Events of an unknown kind are ignored."""
         count = _COUNT.get(type(event))
         if count is not None:
             count(self, event)
 
     def summary(self) -> dict[str, Any]:
-        """The sum of what this collector was told: calls, errors, seconds of a call on average, retries made."""
+        """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals."""
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
         requests, errors = counted["http_requests_total"], counted["http_errors_total"]
@@ -93,7 +93,7 @@ class MetricsCollector:
             "refusals": counted["http_circuit_refusals_total"],
         }
 
-    # One method for each event. These run two or three times a call: look up, lock, count.
+    # One method for each kind of event. These run two or three times a call: look up, lock, count.
 
     def _call_finished(self, event: CallFinished) -> None:
         error, seconds = event.error, event.at
@@ -131,7 +131,7 @@ class MetricsCollector:
         self._count(("http_circuit_state_changes_total", event.key, event.new))
 
     def _count(self, key: tuple[Any, ...]) -> None:
-        """Raise a counter by one. `key` is its name and the values of its labels."""
+        """Increment a counter. `key` is its name and the values of its labels."""
         counter = self._counters.get(key) or self._resolve_counter(key)
         with self._metrics._lock:
             self._counted[key[0]] += 1
@@ -169,7 +169,7 @@ class MetricsCollector:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
 
 
-# A retry is counted when it is made, by its attempt, and not when it is scheduled: the circuit may stop it.
+# A retry is counted when its attempt finishes and not when it is scheduled: the circuit may still stop it.
 _COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
     CallFinished: MetricsCollector._call_finished,
     AttemptFinished: MetricsCollector._attempt_finished,

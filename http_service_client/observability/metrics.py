@@ -1,14 +1,14 @@
-"""What a client counts and measures: counters, gauges and histograms in memory.
+"""Counters, gauges and histograms in memory.
 
-`HttpMetrics` keeps numbers and knows nothing of HTTP; `observability.collector` turns the events of calls
-into such numbers. Nothing is sent anywhere from here: an exporter reads `HttpMetrics.snapshot()`.
+`HttpMetrics` holds numbers and knows nothing of HTTP; `observability.collector` turns the events of calls
+into such numbers. Nothing is sent from here: an exporter reads `HttpMetrics.snapshot()`.
 
-A *metric* is a name with a kind. It holds a *series* for each set of labels. The labels of a question are
-a filter: they name the series that contain them, and the answer is over all of those. So `total(name)` is
-over everything, and `total(name, {"service": "x"})` over that service.
+A *metric* is a name with a kind. It holds a *series* for each set of labels. The labels of a query are a
+filter: it covers all series that contain them. So `total(name)` covers everything, and
+`total(name, {"service": "x"})` covers that service.
 
-The number of series is bounded, as label values may come from user input: a metric holds `max_series`, and
-what would be one more is counted in a single series labelled ``{"overflow": "true"}``. Totals stay true.
+The number of series is bounded, as label values may come from user input: a metric holds `max_series`. Further
+label sets are counted in a single series labelled ``{"overflow": "true"}``, so totals stay correct.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ __all__ = [
     "Sample",
 ]
 
-# Upper bounds in seconds: those of Prometheus' clients, and on to a call with retries.
+# Upper bounds in seconds: those of Prometheus' clients, continued for calls with retries.
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
@@ -54,19 +54,19 @@ State = TypeVar("State")
 
 
 class HttpMetrics:
-    """Counters, gauges and histograms with labels. Thread-safe, and the same from any event loop.
+    """Counters, gauges and histograms with labels. Thread-safe, and usable from any event loop.
 
-    max_series: series that one metric holds; what comes on top goes to one labelled ``overflow``.
-    buckets: rising upper bounds of the histograms' buckets, in the unit of what is observed (seconds).
+    max_series: series that one metric holds; further ones are counted in one labelled ``overflow``.
+    buckets: increasing upper bounds of the histograms' buckets, in the unit of the observed values (seconds).
 
-    A metric exists from its first use on, and is of one kind for good. Names are those of Prometheus:
+    A metric exists from its first use on, and its kind never changes. Names are those of Prometheus:
     letters, digits and underscores. Label values may be of any type; they are kept as text.
 
-    Each method comes twice: `add`, `observe`, `set`, `total`, `mean` and `value` are plain functions;
-    `increment_counter`, `observe_histogram`, `set_gauge`, `get_counter` and `get_gauge` say the same
-    with `await`. None of them ever waits for anything but a lock held for microseconds.
+    Each method exists twice: `add`, `observe`, `set`, `total`, `mean` and `value` are plain functions;
+    `increment_counter`, `observe_histogram`, `set_gauge`, `get_counter` and `get_gauge` do the same
+    with `await`. They wait for nothing but a lock that is held for microseconds.
 
-    Raises ConfigurationError (a ValueError) for a bad name, label or value, or a name of another kind.
+    Raises ConfigurationError (a ValueError) for an invalid name, label or value, or the name of a metric of another kind.
 
     >>> metrics = HttpMetrics()
     >>> metrics.add("http_requests_total", {"service": "payments", "status_code": 200})
@@ -79,46 +79,46 @@ class HttpMetrics:
         if isinstance(max_series, bool) or not isinstance(max_series, int) or max_series < 1:
             raise ConfigurationError(f"max_series must be a whole number of 1 or more, not {max_series!r}")
         self._max_series = max_series
-        self._bounds = _checked_bounds(buckets)
+        self._bounds = _parse_buckets(buckets)
         self._metrics: dict[str, Metric[Any]] = {}
-        # Reentrant, as the garbage collector may end an abandoned call, which is counted, between any two
-        # steps of a thread that holds it.
+        # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
+        # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
 
     # Plain.
 
     def add(self, name: str, labels: Mapping[str, object] | None = None, amount: float = 1) -> None:
-        """Count: raise a counter by `amount`, which is not negative."""
-        if _checked_number("amount", amount) < 0:
+        """Increase a counter by `amount`, which is 0 or more."""
+        if _parse_number("amount", amount) < 0:
             raise ConfigurationError(
-                f"amount must not be negative, not {amount!r}; use a gauge for what falls"
+                f"amount must be 0 or more, not {amount!r}; use a gauge for what may decrease"
             )
         key = series_key(labels)
         with self._lock:
             self._counter(name).at(key).value += amount
 
     def observe(self, name: str, value: float, labels: Mapping[str, object] | None = None) -> None:
-        """Measure: put a value into a histogram."""
-        number, key = float(_checked_number("value", value)), series_key(labels)
+        """Add a value to a histogram."""
+        number, key = float(_parse_number("value", value)), series_key(labels)
         with self._lock:
             self._histogram(name).at(key).observe(number)
 
     def set(self, name: str, value: float, labels: Mapping[str, object] | None = None) -> None:
         """Set a gauge."""
-        number, key = _checked_number("value", value), series_key(labels)
+        number, key = _parse_number("value", value), series_key(labels)
         with self._lock:
             self._gauge(name).at(key).value = number
 
     def total(self, name: str, labels: Mapping[str, object] | None = None) -> float:
-        """What a counter counted, over all series that contain the labels; 0 when there is none."""
+        """The sum of a counter over all series that contain the labels; 0 without one."""
         return self._sum(name, "counter", labels)
 
     def value(self, name: str, labels: Mapping[str, object] | None = None) -> float:
-        """What a gauge is set to, added up over all series that contain the labels; 0 when there is none."""
+        """The sum of a gauge over all series that contain the labels; 0 without one."""
         return self._sum(name, "gauge", labels)
 
     def mean(self, name: str, labels: Mapping[str, object] | None = None) -> float:
-        """The mean of a histogram, over all series that contain the labels; 0.0 when nothing was observed."""
+        """The mean of a histogram over all series that contain the labels; 0.0 without a value."""
         key = series_key(labels)
         with self._lock:
             metric = self._known(name, "histogram")
@@ -127,7 +127,7 @@ class HttpMetrics:
         return math.fsum(total for total, _ in found) / count if count else 0.0
 
     def snapshot(self) -> MetricsSnapshot:
-        """All there is, as of one instant, in the order in which it first came."""
+        """All metrics as of one instant, in the order of their first use."""
         with self._lock:
             metrics = list(self._metrics.values())
             return MetricsSnapshot(
@@ -159,13 +159,13 @@ class HttpMetrics:
         return self.total(name, labels)
 
     async def get_gauge(self, name: str, labels: Mapping[str, object] | None = None) -> float:
-        """As `value`; of a histogram, as `mean`. 0.0 when there is nothing to read."""
+        """As `value`; for a histogram, as `mean`. 0.0 for an unknown name."""
         metric = self._metrics.get(name)
         if metric is None or metric.kind == "histogram":
             return self.mean(name, labels)
         return self.value(name, labels)
 
-    # Metrics by name and kind, with the lock held.
+    # Metrics by name and kind. Called with the lock held.
 
     def _counter(self, name: str) -> Counter:
         metric: Counter | None = self._known(name, "counter")
@@ -180,7 +180,7 @@ class HttpMetrics:
         return metric or self._new(name, "histogram", partial(Distribution, self._bounds))
 
     def _known(self, name: str, kind: str) -> Any:
-        """The metric, or None; it must be of the kind."""
+        """The metric, or None. Raises ConfigurationError when it is of another kind."""
         metric = self._metrics.get(name)
         if metric is not None and metric.kind != kind:
             raise ConfigurationError(
@@ -211,21 +211,21 @@ _USE = {
 }
 
 
-def _checked_number(what: str, value: Any) -> float:
-    """A finite int or float, as it came: counts of whole numbers stay whole."""
+def _parse_number(name: str, value: Any) -> float:
+    """A finite int or float, unconverted: counts of whole numbers stay whole."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             if math.isfinite(value):
                 return value
         except OverflowError:  # an int that no float can hold
             pass
-    raise ConfigurationError(f"{what} must be a finite number, not {value!r}")
+    raise ConfigurationError(f"{name} must be a finite number, not {value!r}")
 
 
-def _checked_bounds(buckets: Any) -> tuple[float, ...]:
+def _parse_buckets(buckets: Any) -> tuple[float, ...]:
     if isinstance(buckets, str) or not isinstance(buckets, Iterable):
-        raise ConfigurationError(f"buckets must be a list of rising numbers, not {buckets!r}")
-    bounds = tuple(float(_checked_number("a bucket's upper bound", bound)) for bound in buckets)
+        raise ConfigurationError(f"buckets must be a list of increasing numbers, not {buckets!r}")
+    bounds = tuple(float(_parse_number("a bucket's upper bound", bound)) for bound in buckets)
     if not bounds or any(low >= high for low, high in pairwise(bounds)):
-        raise ConfigurationError(f"buckets must be rising numbers, at least one, not {buckets!r}")
+        raise ConfigurationError(f"buckets must be increasing numbers, at least one, not {buckets!r}")
     return bounds

@@ -1,4 +1,4 @@
-"""The numbers of a metric: one series for each set of labels, and the samples that are taken of them."""
+"""The numbers of a metric: a series for each set of labels, and samples of them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ Labels = tuple[tuple[str, str], ...]  # sorted by name
 
 _OVERFLOW: Labels = (("overflow", "true"),)
 METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
-_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus keeps names in __ to itself
+_LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus reserves names that start with __
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A counter or gauge as of one instant. `dict(sample.labels)` makes a mapping of the labels."""
+    """A counter or gauge as of one instant. `dict(sample.labels)` is a mapping of its labels."""
 
     name: str
     labels: Labels
@@ -38,7 +38,7 @@ class Sample:
 class HistogramSample:
     """A histogram as of one instant.
 
-    buckets: pairs of an upper bound and how many values were not above it; the last bound is infinite.
+    buckets: pairs of an upper bound and the number of values at or below it; the last bound is infinite.
     """
 
     name: str
@@ -57,7 +57,7 @@ class HistogramSample:
 
 @dataclass(frozen=True)
 class MetricsSnapshot:
-    """All metrics as of one instant: plain values that can be compared, hashed and pickled."""
+    """All metrics as of one instant: plain values, to compare, hash and pickle."""
 
     counters: tuple[Sample, ...]
     gauges: tuple[Sample, ...]
@@ -112,7 +112,7 @@ class Metric(Generic[State]):
         self._max_series = max_series
 
     def at(self, labels: Labels) -> State:
-        """The series of these labels, made when it is not there yet."""
+        """The series of these labels, created on first use."""
         state = self.series.get(labels)
         if state is None:
             for label, _ in labels:
@@ -124,8 +124,8 @@ class Metric(Generic[State]):
 
     def containing(self, labels: Labels) -> Iterator[State]:
         """The series whose labels contain these."""
-        wanted = set(labels)
-        return (state for found, state in list(self.series.items()) if wanted.issubset(found))
+        required = set(labels)
+        return (state for found, state in list(self.series.items()) if required.issubset(found))
 
 
 Counter = Metric[Number]
@@ -154,17 +154,17 @@ def histogram_samples(metrics: Iterable[Histogram]) -> tuple[HistogramSample, ..
 
 
 def series_key(labels: Mapping[str, object] | None) -> Labels:
-    """Labels as a series is found by: sorted, the values as text. Names are checked when a series is made."""
+    """The labels as the key of a series: sorted, values as text. Names are checked when a series is created."""
     if not labels:
         return ()
     if not isinstance(labels, Mapping):
         raise ConfigurationError(
-            f"labels must be a mapping such as {{'service': 'x'}} or None, not {labels!r}"
+            f"labels must be a mapping such as {{'service': 'x'}}, or None, not {labels!r}"
         )
     try:
         return tuple(sorted([(name, _text(value)) for name, value in labels.items()]))
     except TypeError:
-        raise ConfigurationError(f"label names must be text, not those of {labels!r}") from None
+        raise ConfigurationError(f"label names must be text, unlike those of {labels!r}") from None
 
 
 def _text(value: object) -> str:

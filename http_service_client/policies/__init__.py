@@ -1,4 +1,7 @@
-"""Policies: for a client, for one call, and around any function. Also what they are made of: backoffs, conditions."""
+"""The policies that users hold: for a client, for one call, and around any function.
+
+Also what a policy is made of and reports: backoff strategies, conditions, and the state of a circuit.
+"""
 
 from ..core.machines.backoff import (
     BackoffStrategy,
@@ -9,7 +12,13 @@ from ..core.machines.backoff import (
     Jitter,
     LinearBackoff,
 )
-from ..core.machines.circuit_states import CircuitBreakerSnapshot, CircuitBreakerState, StateChange
+from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.circuit_states import (
+    CircuitBreakerSettings,
+    CircuitBreakerSnapshot,
+    CircuitBreakerState,
+    StateChange,
+)
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from .circuit_breaker import CircuitBreakerPolicy
@@ -17,7 +26,9 @@ from .retry import RetryPolicy
 
 __all__ = [
     "BackoffStrategy",
+    "CircuitBreaker",
     "CircuitBreakerPolicy",
+    "CircuitBreakerSettings",
     "CircuitBreakerSnapshot",
     "CircuitBreakerState",
     "ConstantBackoff",

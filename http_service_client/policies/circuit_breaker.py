@@ -24,13 +24,21 @@ from ..core.machines.circuit_states import (
     Refusal,
     StateChange,
 )
-from ..core.nesting import Scope
+from ..core.nesting import Scope, current_scope
 from ..core.outcomes import is_failure, is_failure_type
 from ..drivers.locks import ForkSafeLock
-from ..errors import CircuitOpenError, ConfigurationError, HttpClientError, HttpStatusError, SentState
+from ..errors import (
+    CircuitOpenError,
+    ConfigurationError,
+    HttpClientError,
+    HttpStatusError,
+    SentState,
+    errors_behind,
+)
 from ..http.messages import HttpResponse
 from .deadline import deadline
 from .functions import is_interruption, refuse_awaitable, wrap
+from .listeners import Listeners
 
 __all__ = ["CircuitBreakerPolicy"]
 
@@ -97,7 +105,7 @@ class CircuitBreakerPolicy:
         self.success_threshold = success_threshold
         self.timeout = timeout
         self.name = name
-        self.on_change = on_change
+        self.listeners = Listeners(on_change)
         self._clock = clock
         self.breaker = CircuitBreaker(
             self.settings,
@@ -105,7 +113,7 @@ class CircuitBreakerPolicy:
             clock=clock,
             random=_random.random,
             lock=ForkSafeLock(),
-            on_change=on_change,
+            on_change=self.listeners,
         )
         self._entered: ContextVar[tuple[CircuitBreakerScope, ...]] = ContextVar(
             "http_service_client.entered", default=()
@@ -116,6 +124,11 @@ class CircuitBreakerPolicy:
     def state(self) -> CircuitBreakerState:
         """Closed, open or half-open. Reading it changes nothing."""
         return self.breaker.state
+
+    @property
+    def on_change(self) -> Callable[[StateChange], None] | None:
+        """The listener given, or None."""
+        return self.listeners.own
 
     @property
     def is_isolated(self) -> bool:
@@ -190,12 +203,19 @@ class CircuitBreakerScope(Scope):
     __slots__ = ("_admission", "_deadline", "_is_plain", "_policy", "_started", "_timeout")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
-        free_pass = policy.breaker.free_pass
-        self._admission: Any = _permit(policy.breaker) if free_pass is None else free_pass
+        breaker, outer = policy.breaker, current_scope()
+        free_pass = breaker.free_pass
+        if outer is not None and outer.holds(breaker):
+            self._admission: Any = (
+                None  # the enclosing scope has the permit, and its result is the one that counts
+            )
+        else:
+            self._admission = _permit(breaker) if free_pass is None else free_pass
         self._policy = policy
-        Scope.__init__(self, False)
+        Scope.__init__(self, retries=False)
+        self.breaker = breaker
         self._timeout = policy.timeout  # read once: it may be changed during this call
-        self._is_plain = free_pass is not None and self._timeout is None
+        self._is_plain = free_pass is not None and self._timeout is None and self._admission is not None
         if self._timeout is not None:
             self._started = policy._clock()
             self._deadline = deadline(self._timeout, clock=policy._clock)
@@ -221,7 +241,8 @@ class CircuitBreakerScope(Scope):
             self._deadline.__exit__()
             if not is_interruption(error) and policy._clock() - self._started >= self._timeout:
                 failed = True
-        policy.breaker.settle(self._admission, failed)
+        if self._admission is not None:
+            policy.breaker.settle(self._admission, failed)
 
 
 def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
@@ -229,19 +250,25 @@ def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | 
 
     it returned            a response is judged by its status; anything else is a success
     it was interrupted     none
-    one of our errors      by its type; `raise_for_status()` by the status
+    it stems from errors   each by its type, one of `raise_for_status()` by its status; a failure among them decides
+        of this package
     any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
     """
     if error is None:
         return is_failure(result) if isinstance(result, HttpResponse) else False
     if is_interruption(error):
         return None
+    shown = [_shown_by(each) for each in errors_behind(error)]
+    if shown:
+        return True if True in shown else False if False in shown else None
+    last = scope.last_call
+    return True if last is None else is_failure(last.outcome)
+
+
+def _shown_by(error: HttpClientError) -> bool | None:
     if isinstance(error, HttpStatusError) and error.response is not None:
         return is_failure(error.response)
-    if isinstance(error, HttpClientError):
-        return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
-    last = scope.last_outcome
-    return True if last is None else is_failure(last)
+    return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
 
 
 def _permit(breaker: CircuitBreaker) -> Permit:

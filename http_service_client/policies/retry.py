@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import itertools
 import random as _random
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
+from ..core.call import worst
 from ..core.checks import check_function
 from ..core.deadline import AMBIENT_DEADLINE
 from ..core.machines.backoff import endless_waits
+from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from ..core.machines.retry_decision import Situation, next_wait
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import Scope
-from ..core.outcomes import requested_wait
+from ..core.outcomes import describe, requested_wait
 from ..drivers.clocks import Clock, SystemClock
-from ..errors import CircuitOpenError, ConfigurationError
-from ..events import StopReason
+from ..drivers.locks import ForkSafeLock
+from ..errors import (
+    CircuitOpenError,
+    ConfigurationError,
+    HttpClientError,
+    HttpStatusError,
+    SentState,
+    errors_behind,
+)
+from ..events import Event, RetryScheduled, RetryStopped, StopReason
+from ..http.messages import HttpResponse
 from .functions import is_interruption, refuse_awaitable, wrap
+from .listeners import report_condition
 
 __all__ = ["RetryPolicy"]
 
@@ -35,20 +48,41 @@ class RetryPolicy(RetrySettings):
         except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
+    budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
+        no client's call is made: otherwise the budget of the client that made the last one counts.
 
     In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
     function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
     enclosing `deadline` and a `Retry-After`, also one behind the function's exception.
+
+    A function's exception is judged by all that it stems from: causes, contexts, members of a group. Whoever retries
+    keeps a client's promises: an error reports the worst `sent_state` over all attempts, automatic idempotency keys
+    stay the same, a circuit that opens before a repetition does not hide the outcome before, and the client's
+    listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
+    budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_function("random", self.random)
         if not isinstance(self.clock, Clock):
             raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
+        if not (self.budget is None or isinstance(self.budget, RetryBudgetSettings)):
+            raise ConfigurationError(
+                f"budget must be RetryBudgetSettings(…) or None for no limit, not {self.budget!r}"
+            )
+
+    @cached_property
+    def _function_budget(self) -> _FunctionBudget:
+        return _FunctionBudget(self.budget, self.clock.monotonic)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        state.pop("_function_budget", None)  # live, and of this process
+        return state
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""
@@ -63,42 +97,141 @@ class RetryPolicy(RetrySettings):
         return await with_retries_async(self, function)(*args, **kwargs)
 
 
-class RetryScope(Scope):
-    """One call under a retry policy, from its creation until `leave()`. Counts attempts and decides the waits."""
+class _FunctionBudget:
+    """The retry budget of the functions under one policy in which no client's call is made.
 
-    __slots__ = ("_delays", "_made", "_policy")
+    A guarded call that succeeds does no more than advance `calls`. They are entered into the budget when a retry
+    asks for its share.
+    """
+
+    __slots__ = ("_budget", "_clock", "_entered", "_entered_at", "calls")
+
+    def __init__(self, settings: RetryBudgetSettings | None, clock: Callable[[], float]) -> None:
+        self.calls = itertools.count()
+        self._clock = clock
+        self._entered, self._entered_at = 0, clock()
+        self._budget = None if settings is None else RetryBudget(settings, clock=clock, lock=ForkSafeLock())
+
+    def up_to_date(self) -> RetryBudget | None:
+        """The budget, with the calls until now in it; None for no limit."""
+        if self._budget is not None:
+            made, now = next(self.calls), self._clock()
+            self.calls = itertools.count(made)  # reading it advanced it
+            self._budget.record_calls(made - self._entered, now - self._entered_at)
+            self._entered, self._entered_at = made, now
+        return self._budget
+
+
+class RetryScope(Scope):
+    """One call under a retry policy, from its creation until `leave()`. Counts attempts and decides the waits.
+
+    is_refused: the circuit refused a repetition, so that `outcome_before` is the outcome.
+    """
+
+    __slots__ = ("_began_at", "_delays", "_kept", "_made", "_policy", "_state", "_withdrawal", "is_refused")
 
     def __init__(self, policy: RetryPolicy) -> None:
         Scope.__init__(self, retries=True)
+        next(policy._function_budget.calls)
         self._policy = policy
         self._made = 0
         self._delays: Iterator[float] | None = None
+        self._kept: tuple[BaseException | None, Any] | None = None
+        self._state = SentState.NEVER_SENT  # the worst over the attempts before
+        self._withdrawal: Withdrawal | None = None
+        self.is_refused = False
 
     def wait_after(self, error: BaseException | None, value: object = None) -> float | None:
         """Seconds until the next attempt; None when this one was the last."""
         self._made += 1
-        if not self._is_worth_it(error, value):
-            return None
         policy = self._policy
+        shown = [] if error is None else list(errors_behind(error))
+        if self._kept is not None and any(isinstance(each, CircuitOpenError) for each in shown):
+            self.is_refused = True  # and `leave` refunds the retry, which was not made after all
+            return None
+        self._withdrawal = None  # it was made
+        for each in shown:
+            self._state = each.sent_state = worst(self._state, each.sent_state)
+        if not self._is_worth_it(error, value, shown):
+            return None
+        last = self.last_call
+        if not shown and last is not None:
+            self._state = worst(self._state, last.sent_state)
         if self._delays is None:
             self._delays = endless_waits(policy.backoff_strategy, policy.random)
+            self._began_at = policy.clock.monotonic()
         ambient = AMBIENT_DEADLINE.get()
-        situation = Situation(
-            self._made,
-            self.outer is not None and self.outer.retries,
-            requested_wait(value if error is None else self.last_outcome, policy.clock.wall),
-            None if ambient is None else ambient.remaining(),
-        )
-        wait = next_wait(policy, situation, self._delays)
-        return None if isinstance(wait, StopReason) else wait
+        remaining = None if ambient is None else ambient.remaining()
+        asked = requested_wait(self._response(value, shown), policy.clock.wall)
+        is_nested = self.outer is not None and self.outer.in_charge() is not None
+        wait = next_wait(policy, Situation(self._made, is_nested, asked, remaining), self._delays)
+        budget = None if last is None else last.budget
+        budget = budget or policy._function_budget.up_to_date()
+        if not isinstance(wait, StopReason) and budget is not None:
+            self._withdrawal = budget.try_withdraw()
+            if self._withdrawal is None:
+                wait = StopReason.BUDGET
+        at, left = policy.clock.monotonic() - self._began_at, None if budget is None else budget.balance
+        key = "" if last is None else last.key
+        if isinstance(wait, StopReason):
+            self._notify(RetryStopped(at, self._made, key, wait, left, remaining))
+            return None
+        self._kept = (error, value)
+        cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
+        self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, remaining))
+        return wait
 
-    def _is_worth_it(self, error: BaseException | None, value: object) -> bool:
+    def begin_attempt(self) -> None:
+        """The wait is over. What the attempt before left inside says nothing about the next one."""
+        self.last_call = None
+        if self.keys is not None:
+            self.keys.begin_attempt()
+
+    def outcome_before(self) -> Any:
+        """The result of the attempt before the refusal; or raises its error."""
+        assert self._kept is not None
+        error, value = self._kept
         if error is None:
-            return self._policy.is_worth_it(value)
-        if isinstance(error, CircuitOpenError) or is_interruption(error):
+            return value
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def leave(self) -> None:
+        if self._withdrawal is not None:
+            self._withdrawal.refund()  # interrupted during its wait, or refused by the circuit
+        self._kept = None  # the error's traceback holds frames that hold this scope
+        Scope.leave(self)
+
+    def _is_worth_it(self, error: BaseException | None, value: object, shown: list[HttpClientError]) -> bool:
+        policy = self._policy
+        if error is None:
+            return policy.is_worth_it(value, report_condition)
+        if is_interruption(error) or any(isinstance(each, CircuitOpenError) for each in shown):
             return False
-        last = self.last_outcome
-        return self._policy.is_worth_it(error) or (last is not None and self._policy.is_worth_it(last))
+        if policy.is_worth_it(error, report_condition):
+            return True
+        response = self._response(None, shown)
+        return response is not None and policy.is_worth_it(response, report_condition)
+
+    def _response(self, value: object, shown: list[HttpClientError]) -> object:
+        """The HTTP outcome that an attempt came to: what its exception stems from, else the last one inside."""
+        if isinstance(value, HttpResponse):
+            return value
+        if shown:
+            return next((each.response for each in shown if isinstance(each, HttpStatusError)), None)
+        return None if self.last_call is None else self.last_call.outcome
+
+    def _notify(self, event: Event) -> None:
+        if self.last_call is not None and self.last_call.listener is not None:
+            self.last_call.listener(event)
+
+
+def _named(error: BaseException | None, shown: list[HttpClientError]) -> str:
+    if error is None:
+        return "the result"
+    return type(shown[0] if shown else error).__name__
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -114,14 +247,16 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                         refuse_awaitable(function, result)
                 except Exception as error:
                     wait = scope.wait_after(error)
-                    if wait is None:
+                    if wait is None and not scope.is_refused:
                         raise
                 else:
                     wait = scope.wait_after(None, result)
                     if wait is None:
                         return result
+                if wait is None:
+                    return scope.outcome_before()
                 policy.clock.sleep(wait)
-                scope.last_outcome = None
+                scope.begin_attempt()
         finally:
             scope.leave()
 
@@ -143,14 +278,16 @@ def with_retries_async(
                         result = await result
                 except Exception as error:
                     wait = scope.wait_after(error)
-                    if wait is None:
+                    if wait is None and not scope.is_refused:
                         raise
                 else:
                     wait = scope.wait_after(None, result)
                     if wait is None:
                         return result
+                if wait is None:
+                    return scope.outcome_before()
                 await policy.clock.sleep_async(wait)
-                scope.last_outcome = None
+                scope.begin_attempt()
         finally:
             scope.leave()
 

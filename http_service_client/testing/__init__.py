@@ -1,16 +1,13 @@
-"""The public test kit: a server that misbehaves on a script, a network that is a script, a clock to turn.
+"""The public test kit: a server that misbehaves on a script, a network that is a script, a virtual clock.
 
 Nothing here imports requests or aiohttp.
 """
 
 from __future__ import annotations
 
-from .clock import VirtualClock
-from .mocks import mend_aioresponses
-from .scripted_transport import Late, ScriptedTransport, Sent, late
-from .server import (
+from .actions import (
     Action,
-    LoopbackServer,
+    Exchange,
     Received,
     answer,
     drip,
@@ -21,12 +18,19 @@ from .server import (
     stall,
     stall_reading,
 )
+from .clock import VirtualClock
+from .mocks import mend_aioresponses
+from .scripted_transport import Late, Script, Scripted, ScriptedTransport, Sent, late
+from .server import LoopbackServer
 
 __all__ = [
     "Action",
+    "Exchange",
     "Late",
     "LoopbackServer",
     "Received",
+    "Script",
+    "Scripted",
     "ScriptedTransport",
     "Sent",
     "VirtualClock",

@@ -1,7 +1,7 @@
 """What the loopback server can do with a request: answer it, well or badly, or not at all.
 
-Actions are frozen values: made once, listed in as many scripts as one likes, and compared in tests.
-Each knows only the `Exchange` that it is played in; sockets and threads are the server's.
+Actions are frozen values: they may be used in any number of scripts, and compared in tests. An action
+knows only the `Exchange` that it is played in; sockets and threads belong to the server.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _FRAMING = frozenset({"content-length", "transfer-encoding"})
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it came.
+    """One request as it was received.
 
-    target: as in the request line.  path: the target without scheme, host and query, not unescaped.
-    headers: in their order, names in their case.  body: with the chunks taken apart.
+    target: as in the request line.  path: the target without scheme, host and query, still escaped.
+    headers: in their order, names in their case.  body: without the framing of chunks.
     raw: every byte of it.  connection: 1-based number of the connection.  at: instant, `time.monotonic`.
     """
 
@@ -48,12 +48,12 @@ class Received:
     path: str
     headers: list[tuple[str, str]]
     body: bytes
-    raw: bytes = field(repr=False)  # nothing that is not shown already
+    raw: bytes = field(repr=False)  # the other fields show all of it
     connection: int
     at: float
 
     def header(self, name: str) -> str | None:
-        """The values of a header, joined by ", "; None without it."""
+        """The values of a header, joined by ", "; None if it is missing."""
         values = [value for known, value in self.headers if known.lower() == name.lower()]
         return ", ".join(values) if values else None
 
@@ -65,7 +65,7 @@ class Received:
 class Exchange(Protocol):
     """What an action is played in: one request on one connection.
 
-    Every method ends the action, by an error of its own, when the client has gone or the server stops.
+    Every method raises an error that ends the action when the client has disconnected or the server stops.
     """
 
     received: Received
@@ -75,26 +75,26 @@ class Exchange(Protocol):
         ...
 
     def wait(self, seconds: float) -> None:
-        """Let so many seconds pass."""
+        """Wait for so many seconds."""
         ...
 
     def wait_for_the_end(self) -> None:
-        """Do nothing until the client hangs up or the server stops."""
+        """Do nothing until the client disconnects or the server stops."""
         ...
 
     def hold(self) -> None:
-        """Do nothing, and read nothing either, until the server stops."""
+        """Do nothing until the server stops; read nothing either."""
         ...
 
     def reset(self) -> None:
-        """Break the connection off with a TCP reset."""
+        """End the connection with a TCP reset."""
         ...
 
 
 class Action(ABC):
     """One thing to do with a request."""
 
-    reads_body: ClassVar[bool] = True  # before it is played
+    reads_body: ClassVar[bool] = True  # whether the server reads the body before it plays the action
 
     @abstractmethod
     def play(self, exchange: Exchange) -> bool:
@@ -129,7 +129,7 @@ class _Respond(Action):
     def _head(self) -> bytes:
         given = {name.lower() for name, _ in self.headers}
         pairs = list(self.headers)
-        # A framing of one's own is left as it is: a length that lies is one of the things to test with.
+        # Framing that the script sets is left as it is: a wrong length is one of the things to test with.
         is_framed = self.status in (204, 304) or self.status < 200 or given & _FRAMING
         if not is_framed and self.chunked:
             pairs.append(("Transfer-Encoding", "chunked"))
@@ -198,7 +198,7 @@ class _Answer(Action):
         answer = self.function(exchange.received)
         if isinstance(answer, HttpResponse):
             answer = respond(answer.status_code, headers=answer.headers.items(), body=answer.content)
-        return checked(answer).play(exchange)
+        return check_action(answer).play(exchange)
 
 
 def respond(
@@ -212,10 +212,10 @@ def respond(
     close: bool = False,
     chunked: bool = False,
 ) -> Action:
-    """A response, well framed, unless `headers` has a Content-Length or Transfer-Encoding of its own.
+    """A correctly framed response, unless `headers` sets Content-Length or Transfer-Encoding.
 
-    json: the body, in place of `body`.  reason: None for the usual phrase.
-    delay: seconds before the first byte.  close: hang up afterwards.  chunked: in chunks.
+    json: the body, instead of `body`.  reason: None for the usual phrase.
+    delay: seconds before the first byte.  close: close the connection afterwards.  chunked: in chunks.
     """
     if not isinstance(status, int):
         raise TypeError(f"status must be an int such as 200, not {status!r}")
@@ -226,43 +226,43 @@ def respond(
 def drip(
     body: bytes | str, every: float = 0.05, *, status: int = 200, headers: HeadersGiven = (), json: Any = None
 ) -> Action:
-    """A response whose body comes one byte every so many seconds: each read succeeds, and it takes for ever."""
+    """A response whose body trickles: one byte every so many seconds. Each read succeeds, and it takes forever."""
     content, pairs = _content(body, json, headers)
     return _Respond(status, pairs, content, _reason(status, None), 0.0, False, False, every)
 
 
 def raw(*pieces: bytes, every: float = 0.0, close: bool = True) -> Action:
-    """These bytes as they are, with so many seconds between the pieces, then (or not) the end of the connection."""
+    """These bytes unchanged, with so many seconds between the pieces; close the connection then, or keep it."""
     return _Raw(pieces, every, close)
 
 
 def hang_up(after: bytes = b"") -> Action:
-    """The orderly end of the connection (FIN), after these bytes of an answer, or none."""
+    """Close the connection gracefully (FIN), after these bytes of a response, if any."""
     return _Raw((after,) if after else (), 0.0, True)
 
 
 def reset(after: bytes = b"") -> Action:
-    """The rude end of the connection (RST), after these bytes of an answer, or none."""
+    """Reset the connection (RST), after these bytes of a response, if any."""
     return _Reset(after)
 
 
 def stall() -> Action:
-    """Read the request and never answer."""
+    """Read the request and never respond."""
     return _Stall()
 
 
 def stall_reading() -> Action:
-    """Read the request's head, not its body, and never answer.
+    """Read the request's head but not its body, and never respond.
 
-    The kernel's buffers take a few megabytes on our behalf: only a larger upload stalls.
+    The kernel's buffers accept a few megabytes: only a larger upload stalls.
     """
     return _StallReading()
 
 
 def answer(function: Callable[[Received], Action | HttpResponse]) -> Action:
-    """What the function makes of the request: an action, or a response to send.
+    """Call the function with the request, and play the action or send the response that it returns.
 
-    An error that it raises is raised again where the server is closed.
+    An error in the function is raised again when the server is closed.
     """
     return _Answer(function)
 
@@ -288,8 +288,8 @@ def _reason(status: int, reason: str | None) -> str:
         return ""
 
 
-def checked(action: object) -> Action:
+def check_action(action: object) -> Action:
     """The action; a TypeError for anything else."""
     if not isinstance(action, Action):
-        raise TypeError(f"a script is made of actions such as respond(503), not {action!r}")
+        raise TypeError(f"a script consists of actions such as respond(503), not {action!r}")
     return action

@@ -1,16 +1,16 @@
-"""A clock that a test turns: what waits on it goes on at once, and time says that it has waited.
+"""A clock under a test's control: waits return at once, and the time reads as if they had lasted.
 
     clock = VirtualClock()
     client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(503), HttpResponse(200)]), clock=clock)
     client.get("https://api.example.com/")
     assert clock.waits == [...]     # what the client waited between its attempts
 
-A blocking sleep moves the time at once. Tasks that sleep wake in the order in which they are due: each
-sleep suspends its task until no task of its loop can run, then the time jumps to the earliest.
+A blocking sleep advances the time at once. Tasks that sleep wake in the order in which they are due: each
+sleep suspends its task until no task of its loop can run, then the time jumps to the earliest one.
 
-What it does not know: work in other threads and on real sockets counts as waiting, so time jumps ahead
-of it; a task that hands over the loop a hundred times in a row without waiting is overtaken; each
-loop and each blocking thread moves the time for itself. Timeouts of asyncio run by the loop's own clock.
+Limits: work in other threads and on real sockets counts as waiting, so the time jumps ahead of it; a task
+that yields to the loop a hundred times in a row without waiting is overtaken; each loop and each blocking
+thread advances the time on its own. Timeouts of asyncio run by the loop's own clock.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = ["VirtualClock"]
 
-_PATIENCE = 100  # rounds of the loop that a busy task is waited for
+_PATIENCE = 100  # rounds of the loop to wait for a busy task
 
 
 class VirtualClock:
     """A `Clock` in virtual time. Thread-safe.
 
-    start: what `monotonic()` begins with.   wall: what `wall()` begins with; 2024-01-01 00:00 UTC.
+    start: the first value of `monotonic()`.   wall: the first value of `wall()`; 2024-01-01 00:00 UTC.
     """
 
     def __init__(self, start: float = 0.0, wall: float = 1_704_067_200.0) -> None:
@@ -39,7 +39,7 @@ class VirtualClock:
         self._lock = threading.RLock()
         self._waits: list[float] = []
         self._sleepers: dict[asyncio.AbstractEventLoop, list[_Sleeper]] = {}
-        self._asked = 0
+        self._sleep_count = 0
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
@@ -51,28 +51,28 @@ class VirtualClock:
 
     @property
     def waits(self) -> list[float]:
-        """Every sleep that was asked for, in seconds, in order."""
+        """Every requested sleep, in seconds, in order."""
         with self._lock:
             return list(self._waits)
 
     def sleep(self, seconds: float) -> None:
-        """Note the wait, and let the time pass at once."""
+        """Record the wait, and advance the time at once."""
         with self._lock:
             self._waits.append(seconds)
             self.elapse(seconds)
 
     async def sleep_async(self, seconds: float) -> None:
-        """Note the wait; the task goes on when all others wait too, and it is its turn."""
+        """Record the wait; the task continues when all others wait too and it is the next one due."""
         with self._lock:
             self._waits.append(seconds)
         await self.elapse_async(seconds)
 
     def elapse(self, seconds: float) -> None:
-        """As `sleep`, but no wait of the client's: the latency of a server, say."""
+        """As `sleep`, but not recorded as a wait of the client: for the latency of a server."""
         self.advance(max(0.0, seconds))
 
     async def elapse_async(self, seconds: float) -> None:
-        """As `sleep_async`, but no wait of the client's."""
+        """As `sleep_async`, but not recorded as a wait of the client."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -83,14 +83,14 @@ class VirtualClock:
             sleepers = self._sleepers.setdefault(loop, [])
             if not sleepers:
                 loop.call_soon(self._jump_when_idle, loop, _PATIENCE)
-            self._asked += 1
-            heapq.heappush(sleepers, _Sleeper(self._now + max(0.0, seconds), self._asked, future))
+            self._sleep_count += 1
+            heapq.heappush(sleepers, _Sleeper(self._now + max(0.0, seconds), self._sleep_count, future))
         await future
 
     def advance(self, seconds: float) -> None:
-        """Let time pass, and wake who is due."""
+        """Advance the time, and wake the sleepers that are due."""
         if not seconds >= 0:
-            raise ValueError(f"seconds must be a number >= 0, not {seconds!r}; time does not go back")
+            raise ValueError(f"seconds must be a number of 0 or more, not {seconds!r}; time does not go back")
         with self._lock:
             self._now += seconds
             for loop in list(self._sleepers):
@@ -98,14 +98,14 @@ class VirtualClock:
                     loop.call_soon_threadsafe(self._wake_due, loop)
 
     def set_wall(self, wall: float) -> None:
-        """Set the wall clock, forward or back, as an administrator may; `monotonic` goes on unmoved."""
+        """Set the wall clock, forward or back, as an administrator may; `monotonic` is unaffected."""
         self._wall_offset = wall - self._now
 
     def __repr__(self) -> str:
         return f"<VirtualClock at {self._now:.3f} s>"
 
     def _jump_when_idle(self, loop: asyncio.AbstractEventLoop, patience: int) -> None:
-        # The loop's queue of what can run now; not there in other implementations, which get their rounds.
+        # The loop's queue of callbacks that can run now. Other implementations have none: they get all rounds.
         ready: Any = getattr(loop, "_ready", True)
         if ready and patience:
             loop.call_soon(self._jump_when_idle, loop, patience - 1)
@@ -130,13 +130,13 @@ class VirtualClock:
 
 
 class _Sleeper:
-    """One task asleep. Who is due first comes first; of those, who asked first."""
+    """One sleeping task. Ordered by the time when it is due, then by the order of the sleeps."""
 
     __slots__ = ("_future", "_key", "due_at")
 
-    def __init__(self, due_at: float, asked: int, future: asyncio.Future[None]) -> None:
+    def __init__(self, due_at: float, number: int, future: asyncio.Future[None]) -> None:
         self.due_at = due_at
-        self._key = (due_at, asked)
+        self._key = (due_at, number)
         self._future = future
 
     def __lt__(self, other: _Sleeper) -> bool:

@@ -1,4 +1,4 @@
-"""What a mocking library lacks to work with the current release of what it mocks."""
+"""Patches for mocking libraries that do not work with the current release of what they mock."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["mend_aioresponses"]
 
 
 def mend_aioresponses() -> bool:
-    """Let aioresponses make responses for the installed aiohttp. Once is enough, in ``conftest.py``.
+    """Make aioresponses work with the installed aiohttp. Call it once, in ``conftest.py``.
 
     On aiohttp 3.14 every response of aioresponses 0.7.9 is a TypeError, under any client: it lacks the argument
-    `stream_writer`. One of more than 128 KiB is an AssertionError besides: its stream asks a parser, which is not
-    there, to pause. Here the class of its responses has a default, and its streams never ask.
+    `stream_writer`. A response of more than 128 KiB is an AssertionError as well: its stream asks a parser that
+    does not exist to pause. With this patch the argument has a default, and the streams never ask.
 
-    Returns whether aioresponses needs that: when it no longer does, this does nothing and the call may go.
-    Raises ModuleNotFoundError where aioresponses is not installed.
+    Returns whether aioresponses needs the patch. If it does not, nothing happens, and the call can be removed.
+    Raises ModuleNotFoundError if aioresponses is not installed.
     """
     core: Any = importlib.import_module("aioresponses.core")
     if _can_respond(core):
@@ -29,7 +29,7 @@ def mend_aioresponses() -> bool:
 
 def _with_stream_writer(response_class: Any) -> Any:
     class MockedResponse(response_class):  # type: ignore[misc]  # whatever class aioresponses makes
-        """aiohttp's response to a request that was never written to a stream."""
+        """aiohttp's response, to a request that was never written to a stream."""
 
         is_mended = True
 
@@ -41,7 +41,7 @@ def _with_stream_writer(response_class: Any) -> Any:
 
 
 def _endless_stream(loop: Any = None) -> Any:
-    """A stream that takes any number of bytes before it asks for a pause."""
+    """A stream that accepts any number of bytes before it asks for a pause."""
     import aiohttp
     from aiohttp.base_protocol import BaseProtocol
 

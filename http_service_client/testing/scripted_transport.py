@@ -1,10 +1,10 @@
-"""A network that is a script: the same for blocking and asyncio calls, without sockets or sleeping.
+"""A network that is a script: alike for sync and async calls, without sockets or sleeping.
 
     transport = ScriptedTransport([HttpResponse(503), ConnectionResetError(), HttpResponse(200, content=b"ok")])
     client = HttpServiceClient(transport=transport)
 
-An outcome may be late: then time passes as it would on a wire, on the clock that it is given, and a
-latency beyond the attempt's timeout becomes the failure that a real transport makes of it.
+An outcome may be late: then time passes on the given clock as it would on a network, and a latency beyond
+the attempt's timeout becomes the failure that a real transport returns.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = ["Late", "ScriptedTransport", "Sent", "late"]
 
 
 class Late(NamedTuple):
-    """An outcome that is `latency` seconds in coming."""
+    """An outcome that takes `latency` seconds."""
 
     latency: float
     outcome: Scripted
 
 
-# A response is given out as a copy that knows the request it answers. An OSError is what the socket
-# would have raised: ConnectionRefusedError(), ConnectionResetError(), socket.gaierror(). A function is
-# called with the request and returns one of the others.
+# A response is returned as a copy with the request that it answers. An OSError is what the socket would
+# have raised: ConnectionRefusedError(), ConnectionResetError(), socket.gaierror(). A function is called
+# with the request and returns one of the others.
 Scripted = HttpResponse | Failure | OSError | Late | Callable[[HttpRequest], Any]
 Script = Scripted | Sequence[Scripted]
 
@@ -46,16 +46,16 @@ _WHILE_CONNECTING = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerific
 
 
 def late(latency: float, outcome: Scripted) -> Late:
-    """The outcome, after so many seconds; the timeout's failure where that is longer than it allows.
+    """The outcome, after so many seconds; a timeout's failure if the attempt allows less.
 
-    Raises ConfigurationError (a ValueError) for a latency that is no number of seconds of 0 or more.
+    Raises ConfigurationError (a ValueError) unless the latency is a number of seconds of 0 or more.
     """
     check_number("latency", latency, unit="of seconds ")
     return Late(latency, outcome)
 
 
 class Sent(NamedTuple):
-    """One exchange: the request in its final form, its body's bytes, its timeout, and what came of it.
+    """One exchange: the request in its final form, the bytes of its body, its timeout, and its outcome.
 
     content: b"" for a request that was never sent.
     """
@@ -67,32 +67,32 @@ class Sent(NamedTuple):
 
 
 class Time(Protocol):
-    """What lets time pass, such as a `testing.VirtualClock`."""
+    """A clock whose time can be advanced, such as a `testing.VirtualClock`."""
 
     def elapse(self, seconds: float) -> None: ...
     async def elapse_async(self, seconds: float) -> None: ...
 
 
 class ScriptedTransport:
-    """Answers from a script. Both worlds' transport in one; thread-safe.
+    """A transport that answers from a script, for sync and async calls. Thread-safe.
 
-    script: outcomes in order, one an exchange, the last one for all further ones; or a mapping from
+    script: outcomes in order, one for each exchange, the last one for all further ones; or a mapping from
         an absolute URL without its query, a path, or "*" for the rest, to such a list.
-    clock: passes the time of late outcomes; None sleeps.
+    clock: is advanced by the latency of late outcomes; None sleeps.
 
-    Raises LookupError into a call that no entry is for: a test that asks for more than it said.
+    A call that no entry of the mapping matches raises LookupError.
     """
 
     def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
         scripts = script if isinstance(script, Mapping) else {"*": script}
-        self._scripts = {key: _played(key, given) for key, given in scripts.items()}
+        self._scripts = {key: _repeating(key, given) for key, given in scripts.items()}
         self._for_all = self._scripts["*"] if set(self._scripts) == {"*"} else None
         self._clock = clock
         self._sent: list[Sent] = []
 
     @property
     def sent(self) -> list[Sent]:
-        """Every exchange so far, those that never reached a server included."""
+        """Every exchange so far, including those that never reached a server."""
         return list(self._sent)
 
     @property
@@ -124,9 +124,9 @@ class ScriptedTransport:
             body = request.outgoing_body
             content = body.content
             if content is None:
-                # Drawn only when sent, as a socket would: whether a stream is consumed decides on retries.
-                drawn = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
-                content = b"".join(drawn)
+                # Read only when it is sent, as by a socket: a body that was consumed may not be retried.
+                chunks = [] if _is_never_sent(outcome) else [c async for c in body.async_chunks()]
+                content = b"".join(chunks)
         except HttpClientError as error:
             return Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
         self._note(request, content, timeout, outcome)
@@ -148,7 +148,7 @@ class ScriptedTransport:
         return f"<ScriptedTransport {', '.join(self._scripts)}, {len(self._sent)} exchanges>"
 
     def _next(self, request: HttpRequest, timeout: Timeout) -> tuple[float, Outcome]:
-        """How long it takes, and what comes of it."""
+        """The latency and the outcome of the next exchange."""
         latency, scripted = 0.0, next(self._for_all or self._script_for(request))
         while not isinstance(scripted, (HttpResponse, Failure, OSError)):
             if isinstance(scripted, Late):
@@ -157,7 +157,7 @@ class ScriptedTransport:
             elif callable(scripted):
                 scripted = scripted(request)
             else:
-                raise TypeError(f"a script is made of responses, failures and errors, not {scripted!r}")
+                raise TypeError(f"a script consists of responses, failures and errors, not {scripted!r}")
         if latency:
             bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
             if bounds and latency > min(bounds):
@@ -184,18 +184,18 @@ class ScriptedTransport:
         self._sent.append(Sent(request.copy(), content, timeout, outcome))
 
 
-def _played(key: str, script: Script) -> Iterator[Scripted]:
-    """The outcomes one by one, and the last one for ever; an iterator of itertools, so threads may share it."""
-    # A Late is a tuple, but one outcome.
-    several = isinstance(script, Sequence) and not isinstance(script, Late)
-    outcomes: tuple[Scripted, ...] = tuple(script) if several else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `several`
+def _repeating(key: str, script: Script) -> Iterator[Scripted]:
+    """The outcomes one by one, and the last one forever; an iterator of itertools, so threads may share it."""
+    # A Late is a tuple, but a single outcome.
+    is_list = isinstance(script, Sequence) and not isinstance(script, Late)
+    outcomes: tuple[Scripted, ...] = tuple(script) if is_list else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `is_list`
     if not outcomes:
         raise ValueError(f"the script of {key!r} needs at least one outcome, such as HttpResponse(200)")
     return chain(outcomes, repeat(outcomes[-1]))
 
 
 def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:
-    """The scripted response as a server would give it to this request."""
+    """The scripted response as a server would send it for this request."""
     return HttpResponse(
         response.status_code,
         headers=response.headers.copy(),

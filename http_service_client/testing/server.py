@@ -1,13 +1,13 @@
-"""A scripted HTTP/1.1 server on loopback: it does exactly what it was told, badly if told so.
+"""A scripted HTTP/1.1 server on loopback: it does exactly what its script says, however wrong.
 
     with LoopbackServer() as server:
         server.script("/charges", respond(503), reset(), respond(json={"ok": True}))
         client.post(server.url + "/charges", json=order, idempotent=True)
         assert len(server.received("/charges")) == 3
 
-It works on raw sockets, so it can say what no honest server says: half a header, a length that lies,
-a reset in mid-body. Each connection has a thread; every wait ends when the server is closed, so a test
-never sits out the stall that it provoked.
+It works on raw sockets, so it can send what no correct server sends: half a header, a wrong length, a
+reset mid-body. Each connection has a thread. Every wait ends when the server is closed, so a test never
+waits for the end of a stall that it provoked.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .actions import (
     Action,
     Received,
     answer,
-    checked,
+    check_action,
     drip,
     hang_up,
     raw,
@@ -32,7 +32,7 @@ from .actions import (
     stall,
     stall_reading,
 )
-from .server_connection import Connection, Over
+from .server_connection import Connection, ExchangeOver
 
 __all__ = [
     "Action",
@@ -48,13 +48,13 @@ __all__ = [
     "stall_reading",
 ]
 
-_PATIENCE = 10.0  # seconds to wait for a thread that is being ended
+_JOIN_TIMEOUT = 10.0  # seconds to wait for a thread to end
 
 
 class LoopbackServer:
     """A server on a free port of 127.0.0.1, listening from the start. Thread-safe.
 
-    tls: a server-side context; the URL is then an https one.
+    tls: a server-side context, for https; None for http.
     """
 
     def __init__(self, *, tls: ssl.SSLContext | None = None) -> None:
@@ -78,28 +78,28 @@ class LoopbackServer:
         """Scheme, host and port, without a slash at the end."""
         return f"{'https' if self._tls else 'http'}://{self.host}:{self.port}"
 
-    # What it does.
+    # Its behaviour.
 
     def script(self, path: str, *actions: Action) -> None:
-        """Play these actions, one a request, for requests of this path; the last one repeats.
+        """Play these actions, one for each request for this path; the last one repeats.
 
-        path: as on the wire, without the query; "*" for all that have no script of their own.
-        A second call for the same path begins a new script.
+        path: as on the wire, without the query; "*" for all paths without a script of their own.
+        A second call for the same path starts a new script.
         """
         if not actions:
             raise TypeError(f"the script of {path!r} needs at least one action, such as respond()")
         with self._changed:
-            self._scripts[path] = tuple(checked(action) for action in actions)
+            self._scripts[path] = tuple(check_action(action) for action in actions)
             self._played[path] = 0
 
     def refuse(self) -> None:
-        """Refuse connections, and close those that are open, until `accept()`."""
+        """Close the open connections, and refuse new ones until `accept()`."""
         with self._changed:
             acceptor, self._acceptor = self._acceptor, None
         if acceptor is None:
             return
         acceptor.stop()
-        # Bound, but not listening: connections are refused, and nobody else can take the port.
+        # Bound but not listening: connections are refused, and no other program can take the port.
         self._socket = _bound(self.port)
         self._end_connections()
 
@@ -112,7 +112,7 @@ class LoopbackServer:
                 self._socket.listen(128)
                 self._acceptor = _Acceptor(self._socket, self._serve)
 
-    # What it saw.
+    # What it received.
 
     @property
     def requests(self) -> list[Received]:
@@ -126,23 +126,23 @@ class LoopbackServer:
 
     @property
     def connection_count(self) -> int:
-        """How many connections were accepted so far."""
+        """The number of connections accepted so far."""
         return self._connection_count
 
     @property
     def open_connections(self) -> int:
-        """How many connections are open now."""
+        """The number of connections that are open now."""
         return len(self._open)
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 5.0) -> bool:
-        """Wait until the condition on this server holds; whether it did in time."""
+        """Wait until the condition on this server holds. Returns whether it did, within so many seconds."""
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
-    # The end.
+    # Closing.
 
     def close(self) -> None:
-        """End every connection and thread. A second time does nothing."""
+        """End every connection and thread. A second call does nothing."""
         with self._changed:
             self._is_closed = True
             acceptor, self._acceptor = self._acceptor, None
@@ -169,7 +169,7 @@ class LoopbackServer:
 
     def _serve(self, accepted: socket.socket) -> None:
         with self._changed:
-            if self._acceptor is None:  # refused in the very moment
+            if self._acceptor is None:  # `refuse` was called in this very moment
                 accepted.close()
                 return
             self._connection_count += 1
@@ -183,14 +183,14 @@ class LoopbackServer:
             )
             self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
-            # Started under the lock: whoever ends the connections joins none that was not started.
+            # Started under the lock: ending the connections must not join a thread that was not started.
             thread.start()
             self._changed.notify_all()
 
     def _run(self, connection: Connection) -> None:
         try:
             connection.run(self._tls)
-        except (Over, OSError):  # the client has gone, or the server stops
+        except (ExchangeOver, OSError):  # the client has disconnected, or the server stops
             pass
         except Exception as error:
             self._errors.append(error)
@@ -222,16 +222,16 @@ class LoopbackServer:
             connection.end()
         for thread in threads:
             if thread is not threading.current_thread():
-                thread.join(_PATIENCE)
+                thread.join(_JOIN_TIMEOUT)
 
 
 class _Acceptor:
-    """Takes connections off a listening socket, on a thread of its own, until it is told to stop."""
+    """Accepts connections from a listening socket, on a thread of its own, until `stop`."""
 
     def __init__(self, listener: socket.socket, serve: Callable[[socket.socket], None]) -> None:
         self._listener = listener
         self._serve = serve
-        # Closing a socket does not wake the thread that waits for it; a byte on this one does.
+        # Closing a socket does not wake a thread that waits for it; a byte on this one does.
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="LoopbackServer", daemon=True)
         self._thread.start()
@@ -246,7 +246,7 @@ class _Acceptor:
                     return
                 try:
                     accepted, _ = self._listener.accept()
-                except OSError:  # the client has gone already
+                except OSError:  # the client has disconnected already
                     continue
                 accepted.setblocking(True)
                 self._serve(accepted)
@@ -254,7 +254,7 @@ class _Acceptor:
     def stop(self) -> None:
         self._wake.send(b"!")
         if self._thread is not threading.current_thread():
-            self._thread.join(_PATIENCE)
+            self._thread.join(_JOIN_TIMEOUT)
         self._wake.close()
 
 

@@ -1,4 +1,4 @@
-"""One connection of the loopback server: requests are parsed off it, actions are played on it."""
+"""One connection of the loopback server: it reads requests, and plays actions."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from urllib.parse import urlsplit
 
 from .actions import Action, Received
 
-__all__ = ["Connection", "Over"]
+__all__ = ["Connection", "ExchangeOver"]
 
 _MAX_HEAD = 1024 * 1024
 
 
-class Over(Exception):
-    """The server stops, or the client has hung up: whatever was being done is over."""
+class ExchangeOver(Exception):
+    """The server stops, or the client has disconnected: the running action ends."""
 
 
 class Connection:
-    """One accepted connection. An `Exchange` to the actions.
+    """One accepted connection. Actions see it as their `Exchange`.
 
-    next_action: for a path, what to do.  note: is told each request.
+    next_action: returns the action for a path.  note: called with each request.
     """
 
     received: Received
@@ -42,15 +42,15 @@ class Connection:
         self._next_action = next_action
         self._note = note
         self._buffer = b""
-        self._taken = b""  # every byte of the request that is being read
+        self._consumed = b""  # every byte of the request that is being read
         self._ending = threading.Event()
-        # Guards the descriptor: `end` comes from another thread, and must not hit a number that the
-        # system has given to somebody else's file in the meantime.
+        # Guards the descriptor: another thread calls `end`, which must not use a number that the system has
+        # given to another file in the meantime.
         self._lock = threading.Lock()
         self._is_closed = False
 
     def run(self, tls: ssl.SSLContext | None) -> None:
-        """Serve until it ends. Raises Over or OSError at its end, in the middle of something."""
+        """Serve until the connection ends. Raises ExchangeOver or OSError when it ends mid-request."""
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             with self._lock:
@@ -61,7 +61,7 @@ class Connection:
             pass
 
     def _serve_one(self) -> bool:
-        self._taken = b""
+        self._consumed = b""
         try:
             method, target, headers = self._read_head()
             action = self._next_action(path := _path(target))
@@ -71,7 +71,7 @@ class Connection:
             self.send(f"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n{error}".encode())
             return False
         self.received = Received(
-            method, target, path, headers, body, self._taken, self.number, time.monotonic()
+            method, target, path, headers, body, self._consumed, self.number, time.monotonic()
         )
         self._note(self.received)
         return action.play(self) and known.get("connection", "").lower() != "close"
@@ -81,7 +81,7 @@ class Connection:
     def _read_head(self) -> tuple[str, str, list[tuple[str, str]]]:
         while (end := self._buffer.find(b"\r\n\r\n")) < 0:
             if len(self._buffer) > _MAX_HEAD:
-                raise ValueError("the head of the request has no end")
+                raise ValueError("the head of the request is too long")
             self._receive()
         first, *lines = self._take(end + 4)[:-4].decode("latin-1").split("\r\n")
         method, target, version = first.split(" ")
@@ -116,24 +116,24 @@ class Connection:
         return self._take(end + 2)[:-2]
 
     def _take(self, count: int) -> bytes:
-        taken, self._buffer = self._buffer[:count], self._buffer[count:]
-        self._taken += taken
-        return taken
+        data, self._buffer = self._buffer[:count], self._buffer[count:]
+        self._consumed += data
+        return data
 
     def _receive(self) -> None:
         data = self._socket.recv(256 * 1024)
         if not data:
-            raise Over
+            raise ExchangeOver
         self._buffer += data
 
-    # What actions do.
+    # The `Exchange` of actions.
 
     def send(self, data: bytes) -> None:
         self._socket.sendall(data)
 
     def wait(self, seconds: float) -> None:
         if seconds > 0 and self._ending.wait(seconds):
-            raise Over
+            raise ExchangeOver
 
     def wait_for_the_end(self) -> NoReturn:
         while True:
@@ -141,23 +141,23 @@ class Connection:
 
     def hold(self) -> NoReturn:
         self._ending.wait()
-        raise Over
+        raise ExchangeOver
 
     def reset(self) -> None:
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.close()
 
-    # The end.
+    # Ending.
 
     def end(self) -> None:
-        """From another thread: wake whatever is being done on this connection, and have it end."""
+        """Called from another thread: end the connection, and wake the thread that serves it."""
         self._ending.set()
         with self._lock:
             if not self._is_closed:
                 try:
-                    # Not SSLSocket's own, which takes the TLS state away from under the other thread.
+                    # Not SSLSocket's own method, which drops the TLS state that the other thread is using.
                     socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
-                except OSError:  # the client was first
+                except OSError:  # the client has disconnected already
                     pass
 
     def close(self) -> None:

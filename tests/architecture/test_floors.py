@@ -1,4 +1,4 @@
-"""The rooms of the package stand on floors: a file imports from its own room, or from a floor below it."""
+"""The rooms of the package stand on floors: a file imports from its own room or from a lower floor."""
 
 from __future__ import annotations
 
@@ -6,27 +6,9 @@ import ast
 
 import pytest
 
+from architecture.rooms import FLOORS
 from kit.sources import file_of, imports, parse, sources
 
-# Lowest first; rooms on one floor do not know each other. The longest prefix of a file is its room.
-FLOORS = [
-    ["_version.py", "errors.py"],
-    ["events.py"],
-    ["http/"],
-    ["core/checks.py"],
-    ["core/timeouts.py", "core/deadline.py"],
-    ["core/machines/"],
-    ["core/"],
-    ["core/layers/"],
-    ["core/pipeline.py"],
-    ["drivers/"],
-    ["transports/", "policies/", "observability/"],
-    ["client/"],
-    ["__init__.py"],
-    ["integrations/", "testing/"],
-    ["cli/"],
-    ["__main__.py"],
-]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 # What an error carries: every HTTP library's errors name the request and the response that they are about.
@@ -48,7 +30,7 @@ def may_import(file: str, other: str) -> bool:
 
 
 def wrong_floors(tree: ast.Module, file: str) -> list[str]:
-    """The imports of a file that lead upwards, or into a room next door; those for type checkers included."""
+    """The imports of a file that lead upwards or into a room beside it, imports for type checkers included."""
     found = []
     for line, name, for_typing in imports(tree, file):
         other = file_of(name, FILES)
@@ -59,19 +41,19 @@ def wrong_floors(tree: ast.Module, file: str) -> list[str]:
 
 
 def test_every_file_has_a_room() -> None:
-    """A new folder or top-level module is given its floor on purpose."""
+    """Somebody decides the floor of a new folder or top-level module."""
     assert [file for file in FILES if not any(file.startswith(room) for room in FLOOR)] == []
     assert [room for room in FLOOR if not any(file.startswith(room) for file in FILES)] == []
 
 
 def test_every_import_leads_down() -> None:
-    """Type-checking imports as well: a reader follows those, too."""
+    """Imports for type checkers as well, because readers follow them too."""
     found = [problem for file in FILES for problem in wrong_floors(parse(file), file)]
     assert not found, "\n" + "\n".join(sorted(found))
 
 
 def test_no_file_is_in_a_circle() -> None:
-    """Files can be read in an order in which each needs only what came before, typing imports included."""
+    """The files can be read in an order in which each imports only earlier ones, typing imports included."""
     needs = {
         file: {other for name in imports(parse(file), file) if (other := file_of(name.name, FILES))}
         - {file}
@@ -84,7 +66,7 @@ def test_no_file_is_in_a_circle() -> None:
 
 
 class TestTheCheckItself:
-    """A check that cannot fail would be worse than none."""
+    """A check that cannot fail would be worse than no check."""
 
     @pytest.mark.parametrize(
         ("file", "source"),
@@ -101,7 +83,7 @@ class TestTheCheckItself:
         ],
     )
     def test_a_wrong_import_is_found(self, file: str, source: str) -> None:
-        """Upwards or sideways, relative or absolute, at the top or in a function, for types alone."""
+        """Upwards or sideways, relative or absolute, at the top or in a function, or for type checkers."""
         assert len(wrong_floors(ast.parse(source), file)) == 1
 
     @pytest.mark.parametrize(
@@ -113,6 +95,6 @@ class TestTheCheckItself:
             ("errors.py", "if TYPE_CHECKING:\n    from .events import Timeline"),
         ],
     )
-    def test_a_right_import_is_not(self, file: str, source: str) -> None:
-        """Downwards, within the room, of other packages, and what an error carries."""
+    def test_an_allowed_import_passes(self, file: str, source: str) -> None:
+        """Downwards, within the room, from other packages, and the types that an error carries."""
         assert wrong_floors(ast.parse(source), file) == []

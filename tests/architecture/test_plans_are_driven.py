@@ -1,4 +1,4 @@
-"""No plan that the core makes is dropped without being driven."""
+"""The core drives every plan that it makes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 from kit.sources import parse, sources
 
 EFFECTS = {"Send", "Open", "Receive", "Sleep", "Acquire", "Invoke", "Work"}
-YIELDED = {"Send", "Open", "Receive"}  # by themselves: `core.effects` says why
+YIELDED = {"Send", "Open", "Receive"}  # without `from`: `core.effects` says why
 
 
 def plan_makers(trees: dict[str, ast.Module]) -> set[str]:
-    """The names whose call makes a plan: the effects, `proceed`, and what is annotated `-> Plan[…]`."""
+    """The names whose call makes a plan: the effects, `proceed`, and functions annotated `-> Plan[…]`."""
     return (
         EFFECTS
         | {"proceed"}
@@ -30,11 +30,11 @@ def plan_makers(trees: dict[str, ast.Module]) -> set[str]:
 
 
 def forgotten_yield_from(tree: ast.Module, file: str, makers: set[str]) -> list[str]:
-    """The calls that make a plan and drop it on the floor.
+    """The calls that make a plan and drop it.
 
-    Python says nothing of `Sleep(1)` or `x = proceed(request)` on its own: the plan is made and
-    never run. A plain function may hand a plan on by `return`; a generator may not, as what it
-    returns is its answer.
+    Python does not warn about a bare `Sleep(1)` or `x = proceed(request)`: the plan is made and
+    never run. A plain function may return a plan to its caller; a generator may not, because its
+    return value is its answer.
     """
     found: list[str] = []
 
@@ -50,7 +50,7 @@ def forgotten_yield_from(tree: ast.Module, file: str, makers: set[str]) -> list[
             if isinstance(child, ast.FunctionDef):
                 visit(child, own_yields(child))
             else:
-                # A lambda is a function of its own, and never a generator here.
+                # A lambda is a separate function, and never a generator here.
                 visit(child, is_generator and not isinstance(child, ast.Lambda))
 
     visit(tree, False)
@@ -58,7 +58,7 @@ def forgotten_yield_from(tree: ast.Module, file: str, makers: set[str]) -> list[
 
 
 def called(call: ast.Call) -> str | None:
-    """The bare name that is called: `f(…)` or `self.f(…)`; other objects' methods are not ours to judge."""
+    """The bare name that is called: `f(…)` or `self.f(…)`. Methods of other objects are not checked."""
     match call.func:
         case ast.Name(id=name):
             return name
@@ -68,7 +68,7 @@ def called(call: ast.Call) -> str | None:
 
 
 def own_yields(function: ast.FunctionDef) -> bool:
-    """Whether a function is itself a generator, functions inside it aside."""
+    """Whether a function is itself a generator, ignoring functions inside it."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()
@@ -80,7 +80,7 @@ def own_yields(function: ast.FunctionDef) -> bool:
 
 
 def test_the_core_drives_every_plan_that_it_makes() -> None:
-    """No effect and no `proceed(…)` in the core is forgotten without `yield from`."""
+    """No effect and no `proceed(…)` in the core lacks its `yield from`."""
     trees = {file: parse(file) for file in sources() if file.startswith("core/")}
     makers = plan_makers(trees)
     found = [problem for file, tree in trees.items() for problem in forgotten_yield_from(tree, file, makers)]
@@ -108,7 +108,7 @@ def test_the_core_drives_every_plan_that_it_makes() -> None:
     ],
 )
 def test_a_forgotten_yield_from_is_found(line: str, is_fine: bool) -> None:
-    """A plan is driven, or handed on whole by a plain function."""
+    """A plan is driven, or returned by a plain function."""
     source = "def _pause(s) -> Plan[None]: ...\ndef layer(self, request, proceed):\n" + textwrap.indent(
         line, "    "
     )

@@ -1,4 +1,4 @@
-"""What the package promises by name, and what importing it costs."""
+"""The public names of the package exist, and importing it is cheap."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ import sys
 import textwrap
 
 import http_service_client
+from architecture.rooms import PUBLIC_MODULES
 from kit.sources import INSTALLED, NAME
-
-# Documented, and stable by the rules of semantic versioning. Every other module is internal.
-PUBLIC_MODULES = ["errors", "events", "policies", "observability", "integrations", "testing"]
 
 
 def run_apart(program: str) -> str:
-    """What a program prints in a Python of its own, with the package under test on its path."""
+    """The output of a program in a separate interpreter, with the package under test on its path."""
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program)],
         env={**os.environ, "PYTHONPATH": str(INSTALLED.parent)},
@@ -30,7 +28,7 @@ def run_apart(program: str) -> str:
 
 
 def test_importing_the_package_loads_no_http_library() -> None:
-    """`import http_service_client` is cheap: what a program does not use, it does not pay for."""
+    """`import http_service_client` is cheap: a program pays only for the parts that it uses."""
     heavy = {"requests", "urllib3", "aiohttp", "asyncio", "backoff", "pydantic", "neuroglia", "ssl"}
     loaded = run_apart("""
         import sys
@@ -40,15 +38,15 @@ def test_importing_the_package_loads_no_http_library() -> None:
     assert heavy.isdisjoint(loaded.split())
 
 
-def test_every_public_name_resolves_and_is_shown() -> None:
-    """`__all__` promises no name that is not there, twice, or hidden from `dir()`."""
+def test_every_public_name_resolves_and_is_listed() -> None:
+    """Each name in `__all__` exists, is listed once, and shows in `dir()`."""
     names: list[str] = http_service_client.__all__
     assert len(names) == len(set(names))
     assert [name for name in names if not hasattr(http_service_client, name)] == []
     assert set(names) <= set(dir(http_service_client))
 
 
-def test_public_modules_promise_only_what_they_have() -> None:
+def test_public_modules_export_only_names_that_exist() -> None:
     """Each `__all__` is true, so that `from … import *` and the reference work."""
     for name in PUBLIC_MODULES:
         module = importlib.import_module(f"{NAME}.{name}")

@@ -1,4 +1,4 @@
-"""The core and the rules of HTTP are pure: time, randomness and the network come to them as arguments."""
+"""The core and the rules of HTTP are pure: time, randomness and the network are arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DOING = {
 
 
 def impurities(tree: ast.Module, file: str) -> list[str]:
-    """The imports by which a pure file could act on the world."""
+    """The imports by which a pure file could have side effects."""
     if not any(fnmatch(file, pure) for pure in PURE):
         return []
     return [
@@ -37,7 +37,7 @@ def impurities(tree: ast.Module, file: str) -> list[str]:
 
 
 def test_the_core_and_the_rules_of_http_are_pure() -> None:
-    """Functions included: what is imported when it runs counts."""
+    """Imports inside functions count as well."""
     found = [problem for file in sources() for problem in impurities(parse(file), file)]
     assert not found, "\n" + "\n".join(found)
 
@@ -55,6 +55,6 @@ def test_an_impurity_is_found(file: str, source: str) -> None:
     assert len(impurities(ast.parse(source), file)) == 1
 
 
-def test_what_only_a_type_checker_sees_is_pure() -> None:
-    """It is gone at run time."""
+def test_an_import_for_type_checkers_is_pure() -> None:
+    """It does not run."""
     assert impurities(ast.parse("if TYPE_CHECKING:\n    import asyncio"), "core/layers/retry.py") == []

@@ -1,4 +1,4 @@
-"""Third parties stay in the rooms that are named for them, so that each can be replaced or be missing."""
+"""Third-party libraries stay in the rooms named for them, so that each can be replaced or be missing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 
 from kit.sources import NAME, imports, parse, sources
 
-# Which files may import which third party, at any depth, functions included. What is not named
-# here may be imported nowhere.
+# The files that may import a third-party library, at any depth, functions included. A library that is not named
+# here may not be imported at all.
 THIRD_PARTY: dict[str, list[str]] = {
     "requests": ["transports/over_requests/*", "integrations/requests_adapter.py", "testing/*"],
     "urllib3": ["transports/over_requests/*", "integrations/requests_adapter.py", "testing/*"],
@@ -20,7 +20,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "multidict": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py"],
     "certifi": ["transports/network/tls.py"],
     "backoff": ["core/machines/backoff.py"],
-    "idna": ["http/hosts.py"],  # there wherever requests is, which depends on it
+    "idna": ["http/hosts.py"],  # installed with requests, which depends on it
     "brotli": ["http/content_codings/libraries.py"],
     "brotlicffi": ["http/content_codings/libraries.py"],
     "compression": ["http/content_codings/libraries.py"],  # part of Python from 3.14
@@ -33,12 +33,12 @@ THIRD_PARTY: dict[str, list[str]] = {
     "tqdm": ["client/progress_bar.py"],
 }
 
-# `import http_service_client` is lazy: its own modules, by name, when first used.
+# `import http_service_client` is lazy: it imports its own modules by name when they are first used.
 LAZY = ("__init__.py", "<f'.{module}'>")
 
 
 def stray_third_parties(tree: ast.Module, file: str) -> list[str]:
-    """The imports of a file that `THIRD_PARTY` keeps elsewhere, and those that cannot be read from the source."""
+    """The imports of a file that `THIRD_PARTY` does not allow there, and those that the source does not show."""
     found = []
     for line, name, for_typing in imports(tree, file):
         top = name.partition(".")[0]
@@ -46,7 +46,7 @@ def stray_third_parties(tree: ast.Module, file: str) -> list[str]:
             continue
         homes = THIRD_PARTY.get(top, [])
         if not any(fnmatch(file, home) for home in homes):
-            found.append(f"{file}:{line} imports {top}, whose room is {homes or 'nowhere'}")
+            found.append(f"{file}:{line} imports {top}, which is allowed in {homes or 'no file'}")
     return found
 
 
@@ -56,8 +56,8 @@ def test_third_parties_stay_in_their_rooms() -> None:
     assert not found, "\n" + "\n".join(found)
 
 
-def test_every_room_named_here_exists() -> None:
-    """A table that names files of the past would allow what it should not."""
+def test_every_file_in_the_table_exists() -> None:
+    """A stale entry would allow an import that nobody intended."""
     files = [*sources(), "integrations/requests_adapter.py", "integrations/aiohttp_middleware.py"]  # to come
     stale = {
         home for homes in THIRD_PARTY.values() for home in homes if not any(fnmatch(f, home) for f in files)
@@ -76,11 +76,11 @@ def test_every_room_named_here_exists() -> None:
     ],
 )
 def test_a_stray_import_is_found(file: str, source: str) -> None:
-    """Plain, from, by name, or by a name that only shows at run time."""
+    """By `import`, by `from`, by name, or by a name that only exists at run time."""
     assert len(stray_third_parties(ast.parse(source), file)) == 1
 
 
-def test_what_only_a_type_checker_sees_is_no_dependency() -> None:
-    """It is gone at run time."""
+def test_an_import_for_type_checkers_is_not_a_dependency() -> None:
+    """It does not run."""
     source = "if TYPE_CHECKING:\n    import aiohttp"
     assert stray_third_parties(ast.parse(source), "client/client.py") == []

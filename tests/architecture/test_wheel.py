@@ -1,4 +1,4 @@
-"""The wheel carries the package, all of it and nothing else."""
+"""The wheel contains the whole package and nothing else."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from kit.sources import CHECKOUT, INSTALLED
 
 
-def test_what_is_installed_is_what_is_in_the_checkout() -> None:
-    """No module is left out of the wheel, py.typed included, and none is left over from an old build."""
+def test_the_installed_files_are_those_of_the_checkout() -> None:
+    """The wheel misses no module, py.typed included, and has none from an old build."""
 
     def contents(root: Path) -> set[str]:
         return {

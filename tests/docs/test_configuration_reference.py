@@ -1,7 +1,7 @@
-"""The configuration reference is complete and true: names, defaults and ranges are compared with the code.
+"""The configuration reference is complete and true: these tests compare names, defaults and ranges with the code.
 
-A table of docs/configuration.md belongs to the heading that it stands under. Each of its ranges is tried
-at its ends, so that what the page allows is allowed and what it does not is refused.
+A table of docs/configuration.md belongs to the heading above it. The ends of each range are
+tried, so that the code accepts exactly the values that the page allows.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from http_service_client.testing import ScriptedTransport
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/configuration.md"
 HEAD = ["name", "type, unit", "default", "range", "meaning"]
-# What a default on the page may be made of.
+# The names that a default on the page may use.
 NAMES = {
     **{name: getattr(package, name) for name in package.__all__},
     "time": time,
@@ -40,13 +40,13 @@ NAMES = {
 
 
 def call(**keywords: object) -> None:
-    """A call with these keywords, that goes nowhere."""
+    """A call with these keywords, without a network."""
     with HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client:
         client.get("https://api.example.com/", **keywords)
 
 
 def download(**keywords: object) -> None:
-    """A download with these keywords, that goes nowhere."""
+    """A download with these keywords, without a network."""
     with (
         HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client,
         tempfile.TemporaryDirectory() as folder,
@@ -54,7 +54,7 @@ def download(**keywords: object) -> None:
         client.download("https://api.example.com/", f"{folder}/file", **keywords)
 
 
-# Heading to what takes the settings of its table.
+# Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(package, name)
@@ -82,7 +82,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
 
 
 class Row(NamedTuple):
-    """One setting as the page has it."""
+    """One setting as the page shows it."""
 
     name: str
     type: str
@@ -102,7 +102,7 @@ def rows_under(heading: str) -> list[Row]:
 
 
 def parameters(heading: str) -> dict[str, Any]:
-    """The settings that the code takes, with their defaults."""
+    """The settings that the code accepts, with their defaults."""
     taker = {call: CallBuilder.build, download: HttpServiceClient.download}.get(
         TAKERS[heading], TAKERS[heading]
     )
@@ -127,8 +127,8 @@ CASES = [
 ]
 
 
-def test_every_place_that_takes_settings_has_its_table() -> None:
-    """A new record of settings is given a section on the page."""
+def test_every_class_of_settings_has_its_table() -> None:
+    """A new class of settings needs a section on the page."""
     public = [getattr(package, name) for name in package.__all__]
     takes_settings = {
         item.__name__
@@ -141,20 +141,20 @@ def test_every_place_that_takes_settings_has_its_table() -> None:
 
 
 @pytest.mark.parametrize("heading", TAKERS)
-def test_the_table_has_every_setting_and_no_other_in_order(heading: str) -> None:
-    """A field that is added, renamed or removed is so on the page too."""
+def test_the_table_has_every_setting_in_order(heading: str) -> None:
+    """A field that is added, renamed or removed must change on the page too."""
     assert [row.name.strip("`") for row in rows_under(heading)] == list(parameters(heading))
 
 
-def test_a_stream_takes_nothing_that_a_download_does_not() -> None:
-    """So one table does for both."""
+def test_a_download_takes_all_keywords_of_a_stream() -> None:
+    """So one table is enough for both."""
     of_a_stream = set(inspect.signature(HttpServiceClient.stream).parameters) - {"method"}
     assert of_a_stream <= set(inspect.signature(HttpServiceClient.download).parameters)
 
 
 @pytest.mark.parametrize(("heading", "row"), CASES)
-def test_the_default_is_the_true_one(heading: str, row: Row) -> None:
-    """What the page says is what a user gets who says nothing."""
+def test_the_default_is_that_of_the_code(heading: str, row: Row) -> None:
+    """The page shows the value of a setting that is not given."""
     actual = parameters(heading)[row.name.strip("`")]
     if row.default == "required":
         assert actual is inspect.Parameter.empty
@@ -168,7 +168,7 @@ def test_the_default_is_the_true_one(heading: str, row: Row) -> None:
 
 @pytest.mark.parametrize(("heading", "row"), CASES)
 def test_each_setting_is_explained(heading: str, row: Row) -> None:
-    """No cell that a reader needs is empty, and a number has a unit or none to have."""
+    """Every setting has a type and a meaning, and every number a unit, unless it is a factor."""
     assert row.type
     assert row.meaning.endswith((".", "s."))
     if row.range.startswith((">", "≥")):
@@ -176,7 +176,7 @@ def test_each_setting_is_explained(heading: str, row: Row) -> None:
 
 
 def ends(text: str) -> tuple[list[float], list[float]] | None:
-    """The values just inside and just outside of a range of numbers; None for other ranges."""
+    """The values just inside and just outside a range of numbers; None for other ranges."""
     if match := re.fullmatch(r"> (\S+)", text):
         return [float(match[1]) + 0.001], [float(match[1]), float(match[1]) - 1]
     if match := re.fullmatch(r"≥ (\S+)", text):
@@ -191,8 +191,8 @@ def ends(text: str) -> tuple[list[float], list[float]] | None:
     ("heading", "row"),
     [case for case in CASES if ends(case.values[1].range) is not None],  # type: ignore[attr-defined]
 )
-def test_the_range_is_the_true_one(heading: str, row: Row) -> None:
-    """Its ends are accepted, what lies beyond is refused by name, and so is what is no number."""
+def test_the_range_is_that_of_the_code(heading: str, row: Row) -> None:
+    """The code accepts the ends; it refuses values beyond them and values that are not numbers, by name."""
     taker, name = TAKERS[heading], row.name.strip("`")
     limits = ends(row.range)
     assert limits is not None
@@ -220,7 +220,7 @@ def test_the_range_is_the_true_one(heading: str, row: Row) -> None:
     ("heading", "row"),
     [case for case in CASES if case.values[1].type == "`bool`"],  # type: ignore[attr-defined]
 )
-def test_a_switch_takes_true_and_false_alone(heading: str, row: Row) -> None:
+def test_a_switch_takes_only_true_and_false(heading: str, row: Row) -> None:
     """A truthy text such as "no" does not switch anything on."""
     taker, name = TAKERS[heading], row.name.strip("`")
     for value in (True, False):
@@ -232,7 +232,7 @@ def test_a_switch_takes_true_and_false_alone(heading: str, row: Row) -> None:
 
 
 def test_every_metric_is_listed_with_its_labels() -> None:
-    """What a dashboard can ask for is on the page."""
+    """The page has every metric that a dashboard can query."""
     listed = dict(
         re.findall(r"^\| `(http_\w+)` \| \w+ \|([^|]*)\|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     )

@@ -1,55 +1,38 @@
-"""The drawings in the documentation show what the code does, and cannot fall behind it."""
+"""The drawings in the documentation show what the code does and cannot go stale."""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import inspect
 import re
 from collections import Counter
 from contextlib import nullcontext
-from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
 import pytest
 
+from architecture.rooms import FLOORS, PUBLIC_MODULES
+from docs.loading import load
 from http_service_client import CircuitBreakerState
 from http_service_client.core import pipeline
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
 from http_service_client.http.cookies.jar import CookieJar
 
-EXTENSION = Path(__file__).resolve().parents[2] / "docs/_ext/diagrams.py"
-
-
-def _load() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("docs_diagrams", EXTENSION)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    import sys
-
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-diagrams = _load()
+diagrams = load("docs/_ext/diagrams.py")
 
 
 def words(svg: str) -> list[str]:
-    """Every text of a drawing; parsing it also shows that it is well-formed."""
+    """Every text of a drawing; parsing it also proves that it is well-formed."""
     return [
         "".join(node.itertext()) for node in ElementTree.fromstring(svg).iter() if node.tag.endswith("text")
     ]
 
 
-class TestThePipeline:
-    def test_the_drawing_has_every_layer_that_a_call_runs_through_in_order(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """What is drawn is what `call_pipeline` composes when it runs, not what its text seems to say."""
+class TestPipeline:
+    def test_the_drawing_has_every_layer_of_a_call_in_order(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The drawing shows what `call_pipeline` composes when it runs, not what its text seems to say."""
         composed: list[str] = []
 
         def record(layers: list[object], handler: object) -> None:
@@ -67,13 +50,14 @@ class TestThePipeline:
             egress=None,
             random=lambda: 0.0,
             wall_clock=lambda: 0.0,
+            report=lambda condition: None,
             is_download=True,
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]
 
-    def test_each_layer_is_named_and_explained_in_the_drawing_and_in_the_table(self) -> None:
-        """Nothing that was read is left out of what is shown."""
+    def test_drawing_and_table_name_and_explain_each_layer(self) -> None:
+        """Everything that was read from the code is shown."""
         shown = words(diagrams.pipeline_svg())
         rows = diagrams.pipeline_table()[1:]
         for stage, row in zip(diagrams.pipeline_stages(), rows, strict=True):
@@ -82,52 +66,52 @@ class TestThePipeline:
             assert stage.promise
 
     def test_a_new_layer_appears_by_itself(self) -> None:
-        """A line more in the list is a frame more in the drawing."""
+        """One more line in the list is one more frame in the drawing."""
         source = inspect.getsource(pipeline)
         line = next(line for line in source.splitlines() if "CircuitBreakerLayer()," in line)
-        longer = source.replace(
-            line, f"{line}\n            CircuitBreakerLayer(),  # a place in the bulkhead"
-        )
+        longer = source.replace(line, f"{line}\n            CircuitBreakerLayer(),  # a slot in the bulkhead")
         stages = diagrams.pipeline_stages(longer)
         assert len(stages) == len(diagrams.pipeline_stages()) + 1
-        assert "a place in the bulkhead" in words(diagrams.pipeline_svg(stages))
+        assert "a slot in the bulkhead" in words(diagrams.pipeline_svg(stages))
 
     @pytest.mark.parametrize(
-        ("change", "told"),
+        ("change", "message"),
         [
             ((r"(CircuitBreakerLayer\(\),) *#.*", r"\1"), "needs a comment"),
             ((r"CircuitBreakerLayer\(\),", "NoSuchLayer(),"), "NoSuchLayer"),
             ((r"def call_pipeline", "def another"), "call_pipeline"),
         ],
     )
-    def test_what_cannot_be_drawn_is_an_error_not_a_gap(self, change: tuple[str, str], told: str) -> None:
-        """The build fails and says what is missing."""
+    def test_a_layer_that_cannot_be_drawn_fails_the_build(
+        self, change: tuple[str, str], message: str
+    ) -> None:
+        """The error says what is missing; a gap in the drawing would not."""
         source = re.sub(*change, inspect.getsource(pipeline))
-        with pytest.raises(diagrams.StaleDiagramError, match=told):
+        with pytest.raises(diagrams.StaleDiagramError, match=message):
             diagrams.pipeline_stages(source)
 
     def test_the_layers_that_repeat_are_marked(self) -> None:
-        """Retries and redirects run what is inside them again; nothing else does."""
+        """Retries and redirects may run the layers inside them again; no other layer does."""
         repeating = [stage.file for stage in diagrams.pipeline_stages() if stage.repeats]
         assert repeating == ["core/layers/retry.py", "core/layers/redirects.py"]
         assert words(diagrams.pipeline_svg()).count("↻ repeats") == len(repeating)
 
 
-class TestTheBreaker:
+class TestBreaker:
     def test_the_drawing_has_every_state(self) -> None:
-        """The states are the enum's, each with its meaning."""
+        """The states are the members of the enum, each with its meaning."""
         states = diagrams.breaker_states()
         assert [state.name for state in states] == [state.name for state in CircuitBreakerState]
         assert {state.name.lower().replace("_", "-") for state in states} <= set(
             words(diagrams.breaker_svg())
         )
 
-    def test_the_table_lists_every_move_that_the_code_makes(self) -> None:
-        """One row for each call of `_move_locked`, the one place where the state changes."""
+    def test_the_table_lists_every_transition_that_the_code_makes(self) -> None:
+        """One row for each call of `_move_locked`, the only method that changes the state."""
         targets = Counter(row.target for row in diagrams.breaker_transitions())
         assert targets == Counter(_moves(diagrams.breaker_module()))
 
-    def test_every_transition_is_numbered_alike_in_drawing_and_table(self) -> None:
+    def test_drawing_and_table_number_the_transitions_alike(self) -> None:
         """A number in the drawing leads to its row."""
         numbers = re.findall(
             r"\d+", " ".join(text for text in words(diagrams.breaker_svg()) if text[0].isdigit())
@@ -135,14 +119,63 @@ class TestTheBreaker:
         assert sorted(numbers) == sorted(row[0] for row in diagrams.breaker_table()[1:])
 
     @pytest.mark.parametrize(
-        ("row", "told"),
-        [("CLOSED    MELTED    it got hot", "enum has not"), ("CLOSED    HALF_OPEN    a whim", "a path")],
+        ("row", "message"),
+        [
+            ("CLOSED    MELTED    it got hot", "enum does not have"),
+            ("CLOSED    HALF_OPEN    a whim", "a path"),
+        ],
     )
-    def test_an_unknown_state_or_path_is_an_error(self, row: str, told: str) -> None:
-        """A new transition is drawn on purpose, or the build fails."""
+    def test_an_unknown_state_or_path_fails_the_build(self, row: str, message: str) -> None:
+        """Somebody has to draw a new transition on purpose."""
         table = f"Theory.\n\n    from      to        when\n    {row}\n\nRules."
-        with pytest.raises(diagrams.StaleDiagramError, match=told):
+        with pytest.raises(diagrams.StaleDiagramError, match=message):
             diagrams.breaker_svg(transitions=diagrams.breaker_transitions(table))
+
+
+class TestRooms:
+    def test_the_drawing_has_every_room_on_its_floor(self) -> None:
+        """Highest floor first, each room with the comment beside it in the list."""
+        floors = diagrams.package_floors()
+        assert [[room.name for room in floor] for floor in floors] == FLOORS[::-1]
+        shown = words(diagrams.rooms_svg())
+        for floor in floors:
+            for room in floor:
+                assert room.name in shown
+                assert room.comment in " ".join(shown)
+
+    def test_the_table_says_the_same_in_words(self) -> None:
+        """A row for each room, with the number of its floor."""
+        _, *rows = diagrams.rooms_table()
+        assert [(int(row[0]) - 1, row[1].strip("`")) for row in rows] == [
+            (number, room) for number, rooms in reversed([*enumerate(FLOORS)]) for room in rooms
+        ]
+
+    def test_public_rooms_are_marked(self) -> None:
+        """The root and the public modules that are rooms of their own."""
+        public = {room.name for floor in diagrams.package_floors() for room in floor if room.is_public}
+        rooms = {room.removesuffix(".py").rstrip("/"): room for floor in FLOORS for room in floor}
+        assert public == {rooms["__init__"], *(rooms[name] for name in PUBLIC_MODULES if name in rooms)}
+        assert words(diagrams.rooms_svg()).count("public") == len(public)
+
+    def test_a_new_room_appears_by_itself(self) -> None:
+        """One more line in the list is one more box in the drawing."""
+        source = 'FLOORS = [["http/", # rules\n"auth/", # logins\n], ["cli/" # a demo\n]]\nPUBLIC_MODULES = ["auth"]\n'
+        floors = diagrams.package_floors(source)
+        assert [[room.name for room in floor] for floor in floors] == [["cli/"], ["http/", "auth/"]]
+        assert {"logins", "auth/", "public"} <= set(words(diagrams.rooms_svg(floors)))
+
+    @pytest.mark.parametrize(
+        ("source", "message"),
+        [
+            ('FLOORS = [["http/"]]\nPUBLIC_MODULES = []', "http/ in FLOORS needs a comment"),
+            ("PUBLIC_MODULES = []", "FLOORS is no longer assigned"),
+            ("FLOORS = ROOMS\nPUBLIC_MODULES = []", "FLOORS must be a list"),
+        ],
+    )
+    def test_rooms_that_cannot_be_drawn_fail_the_build(self, source: str, message: str) -> None:
+        """The error says what is missing."""
+        with pytest.raises(diagrams.StaleDiagramError, match=message):
+            diagrams.package_floors(source)
 
 
 def _moves(module: ModuleType) -> list[str]:

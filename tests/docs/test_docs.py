@@ -1,14 +1,14 @@
-"""The documentation tells the truth: every Python sample in it is run.
+"""The documentation is true: the tests run every Python sample in it.
 
-What is run: each ```` ```python ```` block of README.md and of the pages under docs/, and each
-`>>>` example in a docstring of the package. What a page may count on:
+They run each ```` ```python ```` block of README.md and of the pages under docs/, and each `>>>` example in a
+docstring of the package. The rules for a page:
 
 - A page is one session: its blocks run in order and share their names.
 - `await`, `async with` and `async for` work at the top level, all on one event loop per page.
-- A block with `>>>` prompts is a doctest: what it shows is what is printed.
+- A block with `>>>` prompts is a doctest: it must print the output that it shows.
 - `https://anything.example.com` is a live server (see docs_server); each host has its own.
-- There is no way to mark a block as not to be run. What is not a program is `text`, `console`, `ini`.
-- A page that imports an extra which is not installed here is skipped from that block on.
+- No mark exempts a block. Text that is not a program is `text`, `console` or `ini`.
+- A page that imports an extra which is not installed is skipped from that block on.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ MODULES = sorted(
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>`{3,}|~{3,})(?P<info>[^`]*)$")
 EXAMPLE_HOST = re.compile(r"https?://(?:[a-z0-9-]+\.)*example\.(?:com|org)(?![\w.-]*\w)(?::\d+)?")
-# Ways to write Python that would slip past the runner unseen.
+# Spellings of Python that the runner would not see.
 LOOKALIKE = re.compile(
     r"^(py|py3|python3|pycon|python-repl|ipython.*|python\W.*|\{code(-block|-cell)?\} *i?py.*)$"
 )
 
-# What a sample may import beside the package and the standard library, by the extras of setup.cfg.
+# Modules of the extras in setup.cfg, which a sample may import beside the package and the standard library.
 EXTRAS = {"aioresponses", "neuroglia", "pydantic", "requests_mock", "responses"}
 
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block: where it stands, what it says it is, and its text."""
+    """One fenced block: its position, its info string, and its text."""
 
     page: str
     line: int  # of the first line inside the fence, 1-based
@@ -69,7 +69,7 @@ class Block:
     source: str
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         return f"{self.page}:{self.line}"
 
     def numbered(self) -> str:
@@ -79,9 +79,9 @@ class Block:
 
 
 def fenced_blocks(page: str, text: str) -> Iterator[Block]:
-    """Each fenced block of a Markdown text, those inside lists and notes included."""
+    """Each fenced block of a Markdown text, also inside lists and notes."""
     lines = iter(enumerate(text.splitlines(), 1))
-    directives: list[str] = []  # the fences of the directives that we are inside of, innermost last
+    directives: list[str] = []  # the fences of the enclosing directives, innermost last
     for _, line in lines:
         opening = FENCE.match(line)
         if opening is None:
@@ -91,7 +91,7 @@ def fenced_blocks(page: str, text: str) -> Iterator[Block]:
             directives.pop()
             continue
         if info.startswith("{") and not info.startswith("{code"):
-            directives.append(ticks)  # such as {note}: what is inside it is a page again
+            directives.append(ticks)  # such as {note}, whose content is Markdown again
             continue
         start, body = 0, []
         for number, inner in lines:
@@ -118,26 +118,26 @@ class Page:
 
     def __exit__(self, *_: object) -> None:
         self.names.clear()
-        gc.collect()  # what a page leaves unclosed is to warn now, under this page's name
+        gc.collect()  # an unclosed object warns now, under the name of this page
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
         self.servers.close()
 
     def run(self, block: Block) -> None:
-        """Run a block, or fail with its place, its source and what went wrong."""
+        """Run a block, or fail with its position, its source and the error."""
         run = self._run_session if ">>> " in block.source else self._run_program
         try:
-            # Addresses are swapped in the text, so samples need no names but their own.
+            # The address is replaced in the text, so that samples need no names for it.
             run(block, EXAMPLE_HOST.sub(self._live_url, block.source))
         except Exception as error:
             missing = _missing_extra(error)
             if missing is not None:
-                pytest.skip(f"{block.place} needs {missing}, an extra that is not installed here")
-            told = "".join(traceback.format_exception(type(error), error, _past_this_file(error)))
+                pytest.skip(f"{block.position} needs {missing}, an extra that is not installed here")
+            report = "".join(traceback.format_exception(type(error), error, _past_this_file(error)))
         else:
             return
-        # Out of the except block, or the failure would show the error twice.
-        pytest.fail(f"{block.place} failed:\n\n{block.numbered()}\n\n{told}", pytrace=False)
+        # Outside the except block, or the failure would show the error twice.
+        pytest.fail(f"{block.position} failed:\n\n{block.numbered()}\n\n{report}", pytrace=False)
 
     def _live_url(self, match: re.Match[str]) -> str:
         host = match[0]
@@ -163,7 +163,7 @@ class Page:
 
 
 def _missing_extra(error: BaseException | None) -> str | None:
-    """The extra whose absence made a sample fail; the package's own error may stand for it."""
+    """The missing extra that made a sample fail; the package may have wrapped its ModuleNotFoundError."""
     while error is not None and not isinstance(error, ModuleNotFoundError):
         error = error.__cause__ or error.__context__
     name = (error.name or "").partition(".")[0] if error is not None else ""
@@ -171,7 +171,7 @@ def _missing_extra(error: BaseException | None) -> str | None:
 
 
 def _past_this_file(error: BaseException) -> Any:
-    """The traceback from the sample on: the frames of this runner tell a reader nothing."""
+    """The traceback from the sample on, without the frames of this runner."""
     step = error.__traceback__
     while step is not None and step.tb_frame.f_code.co_filename == __file__:
         step = step.tb_next
@@ -191,7 +191,7 @@ def blocks_of(page: str) -> list[Block]:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_sample_of_the_page_runs(page: str) -> None:
-    """A reader who copies a page's Python, block by block, sees it work."""
+    """The Python of a page works when a reader copies it, block by block."""
     with Page(page) as session:
         for block in blocks_of(page):
             if block.info == "python":
@@ -200,14 +200,14 @@ def test_every_sample_of_the_page_runs(page: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_no_python_is_hidden_from_the_runner(page: str) -> None:
-    """Python is fenced as `python` and nothing else, so no sample goes unchecked."""
-    odd = [f"{block.place}: {block.info}" for block in blocks_of(page) if LOOKALIKE.match(block.info)]
+    """Python is always fenced as `python`, so no sample is skipped."""
+    odd = [f"{block.position}: {block.info}" for block in blocks_of(page) if LOOKALIKE.match(block.info)]
     assert not odd, f"write ```python instead: {odd}"
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_the_examples_in_docstrings_hold(name: str) -> None:
-    """A `>>>` example in a docstring prints what it shows."""
+    """A `>>>` example in a docstring prints the output that it shows."""
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as missing:
@@ -218,14 +218,14 @@ def test_the_examples_in_docstrings_hold(name: str) -> None:
         _check(test)
 
 
-def test_ci_runs_the_very_command_that_the_readme_gives() -> None:
-    """A green build means that the README's test command is green."""
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    """A green build means that the command in the README works."""
     (command,) = [line for line in (ROOT / ".ci/run").read_text().splitlines() if "tox run" in line]
     assert command in (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
 
 
 class TestTheRunnerItself:
-    """A runner that lets mistakes through would be worse than none."""
+    """A runner that misses mistakes would be worse than no runner."""
 
     @staticmethod
     def run(text: str) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class TestTheRunnerItself:
             return dict(page.names)
 
     def test_blocks_share_names_and_one_event_loop(self) -> None:
-        """A name, and an object bound to the loop, live on in the next block."""
+        """A name, and an object bound to the loop, exist in the next block."""
         names = self.run("""
             ```python
             import asyncio
@@ -264,7 +264,7 @@ class TestTheRunnerItself:
         assert names["a"].removesuffix("x") == names["c"].removesuffix("y") != names["b"].removesuffix("x")
 
     @pytest.mark.parametrize(
-        ("text", "told"),
+        ("text", "parts"),
         [
             ("\n```python\nx = 1\nx / 0\n```\n", ["sample.md:3 failed", "    4  x / 0", "ZeroDivisionError"]),
             ("```python\n>>> 1 + 1\n3\n```\n", ["sample.md:2 failed", "Expected:", "Got:"]),
@@ -273,11 +273,11 @@ class TestTheRunnerItself:
         ],
         ids=["program", "session", "coroutine", "syntax"],
     )
-    def test_a_failure_names_page_line_and_source(self, text: str, told: list[str]) -> None:
-        """Whoever broke a sample finds it without searching."""
+    def test_a_failure_names_page_line_and_source(self, text: str, parts: list[str]) -> None:
+        """A broken sample is found without searching."""
         with pytest.raises(pytest.fail.Exception) as failure:
             self.run(text)
-        assert [words for words in told if words not in str(failure.value)] == []
+        assert [part for part in parts if part not in str(failure.value)] == []
 
     def test_a_page_is_skipped_where_an_extra_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """neuroglia, for one, cannot be installed on Python 3.14."""
@@ -285,8 +285,8 @@ class TestTheRunnerItself:
         with pytest.raises(pytest.skip.Exception, match=r"sample\.md:2 needs neuroglia"):
             self.run("```python\nimport neuroglia.hosting\n```\n")
 
-    def test_a_module_that_nobody_has_is_a_failure(self) -> None:
-        """A misspelt import is not taken for a missing extra."""
+    def test_an_unknown_module_is_a_failure(self) -> None:
+        """A misspelt import does not pass for a missing extra."""
         with pytest.raises(pytest.fail.Exception, match="ModuleNotFoundError"):
             self.run("```python\nimport neuroglai\n```\n")
 
@@ -294,11 +294,11 @@ class TestTheRunnerItself:
         "info", ["py", "python no-run", "python {.no-run}", "pycon", "{code-block} python"]
     )
     def test_other_spellings_of_python_are_found(self, info: str) -> None:
-        """There is no way around the runner."""
+        """No other spelling bypasses the runner."""
         (block,) = fenced_blocks("sample.md", f"```{info}\nx\n```\n")
         assert LOOKALIKE.match(block.info)
 
     def test_blocks_inside_directives_are_found(self) -> None:
-        """A sample in a note is a sample."""
+        """The runner also runs the samples in notes."""
         text = "````{note}\n```python\nx = 1\n```\n````\n:::{tip}\n```python\ny = 1\n```\n:::\n"
         assert [block.source for block in fenced_blocks("p", text)] == ["x = 1\n", "y = 1\n"]

@@ -1,4 +1,4 @@
-"""The page about errors says what the code does: the tree, the sent-states, what is retried, what counts."""
+"""The page on errors agrees with the code: the tree, the sent-states, retries, and the evidence for the breaker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = {
         r"^\| `(\w+Error)` \| (.*?) \| (.*?) \| (.*?) \|$", PAGE, re.M
     )
 }
-# Those that are never raised themselves, but caught.
+# Classes that are only caught, never raised themselves.
 GROUPS = {"HttpClientError", "TransportError", "NetworkError", "RequestTimeoutError", "ResponseError"}
 RAISED = {
     name: cls
@@ -33,7 +33,7 @@ RAISED = {
 
 
 def test_the_tree_is_that_of_the_module() -> None:
-    """The page shows the tree that the module's docstring draws."""
+    """The page shows the tree in the docstring of the module."""
     lines = [line.strip() for line in (errors.__doc__ or "").splitlines()]
     tree = [line for line in lines if line.startswith(("HttpClientError", "├", "│", "└"))]
     shown = [line.strip() for line in PAGE.partition("```text\n")[2].partition("\n```")[0].splitlines()]
@@ -42,7 +42,7 @@ def test_the_tree_is_that_of_the_module() -> None:
 
 
 def test_the_tree_is_that_of_the_classes() -> None:
-    """Each class stands below its base, with the builtin that it derives from."""
+    """Each class is below its base, with the builtin that it derives from."""
     parents: list[str] = []
     drawn = {}
     for line in PAGE.partition("```text\n")[2].partition("\n```")[0].splitlines():
@@ -59,13 +59,13 @@ def test_the_tree_is_that_of_the_classes() -> None:
 
 
 def test_every_error_has_its_row() -> None:
-    """A new error is explained on the page."""
+    """A new error must be explained on the page."""
     assert set(ROWS) == set(RAISED)
 
 
 @pytest.mark.parametrize("name", ROWS)
-def test_retried_and_counted_are_as_the_code_decides(name: str) -> None:
-    """The columns are what the default policy and the breaker make of such a failure."""
+def test_the_columns_agree_with_the_default_policy_and_the_breaker(name: str) -> None:
+    """`retried` and `breaker` show how they decide about such a failure."""
     states, retried, breaker = ROWS[name]
     assert {SentState(state) for state in states} <= set(SentState)
     failures = [Failure(RAISED[name], "", SentState(state)) for state in states]
@@ -81,7 +81,7 @@ def test_retried_and_counted_are_as_the_code_decides(name: str) -> None:
 
 
 def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
-    """An error as OpenSSL makes it; one made by hand lacks these attributes."""
+    """An error as OpenSSL makes it; an error made in Python lacks these attributes."""
     error = kind(1, f"[SSL: {reason}]")
     error.reason, error.library = reason, "SSL"
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -106,10 +106,10 @@ def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
     ids=lambda error: type(error).__name__,
 )
 @pytest.mark.parametrize("timed_out", [True, False])
-def test_what_the_transports_make_of_an_error_is_on_the_page(
+def test_every_failure_of_the_transports_has_a_sent_state_of_its_row(
     phase: Phase, error: Exception, timed_out: bool
 ) -> None:
-    """Whatever breaks in whichever phase, its sent-state is one that the page tells of."""
+    """For any error in any phase, the page lists the sent-state of the resulting failure."""
     request = HttpRequest("GET", "https://api.example.com/")
     failure = failure_of(phase, error, request, Timeout(total=1.0, read=1.0, write=1.0), timed_out)
     assert failure.sent_state.value in ROWS[failure.error_type.__name__][0]

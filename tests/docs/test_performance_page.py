@@ -1,22 +1,17 @@
-"""The tables of the page on performance are those of the run whose figures are kept beside it."""
+"""The tables of the page on performance come from the run whose figures are kept beside it."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "performance.md"
+from docs.loading import ROOT, load
+
+PAGE = ROOT / "docs/performance.md"
 
 
-def test_the_tables_are_of_the_run_that_is_kept() -> None:
-    """Nobody has improved a figure by hand, and none is left of an older run."""
-    spec = importlib.util.spec_from_file_location("page", ROOT / "benchmarks" / "page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(page)
+def test_the_tables_show_the_figures_that_are_kept() -> None:
+    """No figure was improved by hand, and none is left over from an older run."""
+    page = load("benchmarks/page.py")
     measured = json.loads(PAGE.with_suffix(".json").read_text("utf-8"))
     text = PAGE.read_text("utf-8")
     assert page.with_tables(text, measured) == text

@@ -1,4 +1,4 @@
-"""The README shows what the code does: the story that `explain()` tells, the defaults, links that lead somewhere."""
+"""The README shows what the code does: the output of `explain()`, the defaults, links that exist."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ PAGES = sorted(
 REPOSITORY = "https://github.com/http-service-client/http-service-client/blob/main/"
 
 
-def test_the_story_is_the_one_that_explain_tells() -> None:
-    """The same call, to a service that answers as the README says, is told in the same words."""
+def test_the_sample_output_is_what_explain_prints() -> None:
+    """The same call, to a service that answers as the README says, explains itself in the same words."""
     clock = VirtualClock()
     busy = HttpResponse(429, headers={"Retry-After": "2"}, reason_phrase="Too Many Requests")
     script = [
@@ -42,17 +42,17 @@ def test_the_story_is_the_one_that_explain_tells() -> None:
     assert f"```text\n{charge.explain()}\n```" in README
 
 
-def test_the_defaults_are_the_true_ones() -> None:
-    """The table says what a user gets who says nothing."""
+def test_the_defaults_are_those_of_the_code() -> None:
+    """The table says what a user gets without any setting."""
     config, backoff = HttpClientConfig(), ExponentialBackoff()
     timeout, retry, breaker, budget = config.timeout, config.retry, config.circuit_breaker, config.budget
     assert retry is not None
     assert breaker is not None
     assert budget is not None
     assert (backoff.initial_delay, backoff.backoff_factor, backoff.jitter.value) == (1.0, 2.0, "full")
-    told = {
-        "one attempt, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
-        "the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
+    actual = {
+        "attempt timeout, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
+        "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
         "retry budget": f"{budget.ratio:.0%} of calls and {budget.min_per_second:g} a second".replace(
@@ -60,13 +60,13 @@ def test_the_defaults_are_the_true_ones() -> None:
         ),
         "circuit": f"opens after {breaker.failure_threshold} failures in a row, for {breaker.recovery_timeout:g} s; "
         f"{breaker.success_threshold} trials close it",
-        "connections": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
+        "connections, ": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
         "response size": f"{(config.max_response_size or 0) / 2**20:g} MiB",
         "redirects": config.allowed_redirect_count,
     }
     rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| `", README, re.MULTILINE)
-    assert len(rows) == len(told)
-    for (what, default), (start, value) in zip(rows, told.items(), strict=True):
+    assert len(rows) == len(actual)
+    for (what, default), (start, value) in zip(rows, actual.items(), strict=True):
         assert what.startswith(start)
         assert default == str(value)
 
@@ -79,8 +79,8 @@ def anchors(page: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_every_link_to_a_page_of_ours_leads_somewhere(page: str) -> None:
-    """The file is in the checkout, and so is the heading: relative links, and absolute ones to the repository."""
+def test_every_link_to_another_page_works(page: str) -> None:
+    """The file exists, and so does the heading: relative links, and absolute ones to the repository."""
     here = ROOT / page
     broken = []
     for target in links(here):

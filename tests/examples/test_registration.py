@@ -76,9 +76,9 @@ async def test_the_payment_service_finds_the_client_in_the_container_and_the_hos
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("world", ["blocking", "async"])
+@pytest.mark.parametrize("front_end", ["blocking", "async"])
 async def test_the_registered_interceptors_are_the_container_s_own(
-    services: LocalServices, world: str
+    services: LocalServices, front_end: str
 ) -> None:
     """`configure_http_interceptors` as it is: the client uses the singletons that the container hands out."""
     collection = ServiceCollection()
@@ -89,7 +89,7 @@ async def test_the_registered_interceptors_are_the_container_s_own(
     url = f"{services.url}/payment-gateway.com/charges"
     services.answer(Answer(429, headers={"Retry-After": "100"}))
     try:
-        if world == "async":
+        if front_end == "async":
             response = await client.post_async(url, json={})
         else:
             response = await asyncio.to_thread(client.post, url, json={})

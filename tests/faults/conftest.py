@@ -1,4 +1,4 @@
-"""What the fault matrix stands on."""
+"""Certificates and the metronome of the fault matrix."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Iterator
 
 import pytest
 
-from faults.stage import resolving
+from faults.runner import fake_resolver
 from kit.metronome import Metronome
 from network.faults import Certificates
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates that our clients trust."""
+    """Certificates that the clients trust."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="session")
 def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates that nobody trusts."""
+    """Certificates that no client trusts."""
     return Certificates(tmp_path_factory.mktemp("strangers"))
 
 
 @pytest.fixture(scope="module")
 def metronome() -> Iterator[Metronome]:
-    """Tells the client's own time from the machine's."""
-    with Metronome() as metronome, resolving():
+    """Tells for how long the machine stood still, so that a client is not blamed for it. Names are faked meanwhile."""
+    with Metronome() as metronome, fake_resolver():
         yield metronome

@@ -1,7 +1,7 @@
-"""A task that is cancelled at each of its waits while it streams or downloads, and in the very tick a wait ends.
+"""A task is cancelled at each of its waits while it streams or downloads, and in the tick in which a wait ends.
 
-Whatever it was waiting for (a connection, the head, a piece, a write to the disk, the pause before a retry),
-it ends as cancelled; the connection, the places, the permit and the part file are gone, and the client works.
+Whatever it waits for (a connection, the head, a piece, a write to the disk, the delay before a retry), it ends as
+cancelled. The connection, the slots, the permit and the part file are gone, and the client works.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from faults.stage import _settled
+from faults.runner import settled_permits
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.core.layers.circuit_breaker import CircuitBreakerLayer
 from http_service_client.testing import LoopbackServer
@@ -25,14 +25,14 @@ from network.faults import Certificates, places_in_use
 from network.proxy_server import running_proxy
 
 CONTENT = bytes(range(256)) * 4
-PAUSE = 0.002  # seconds between the pieces, so that they are waited for
+PAUSE = 0.002  # seconds between the pieces, so that the client waits for each
 MOST_WAITS = 80
 
 Scenario = Callable[[HttpServiceClient, str, Path], Coroutine[Any, Any, object]]
 
 
 def pieces(received: Received) -> Action:
-    """The file in pieces; a first answer breaks off, and the rest can be asked for."""
+    """The file in pieces. With X-Breaks the first response breaks off, and a Range request gets the rest."""
     start = int((received.header("Range") or "bytes=0-")[6:-1])
     status, rest = ("206 Partial Content", CONTENT[start:]) if start else ("200 OK", CONTENT)
     head = f'HTTP/1.1 {status}\r\nETag: "1"\r\nContent-Length: {len(rest)}\r\n'
@@ -66,7 +66,7 @@ async def download(client: HttpServiceClient, url: str, path: Path) -> None:
 
 
 async def download_again(client: HttpServiceClient, url: str, path: Path) -> None:
-    """It breaks off, and goes on with the second attempt."""
+    """It breaks off, and the second attempt continues it."""
     await client.download_async(url, path, headers={"X-Breaks": "yes"})
 
 
@@ -74,10 +74,10 @@ SCENARIOS: list[Scenario] = [stream, stream_lines, read, download, download_agai
 
 
 class Interrupted:
-    """Awaits a coroutine, and has its task cancelled at the n-th wait of it.
+    """Awaits a coroutine, and cancels its task at the coroutine's n-th wait.
 
-    as_it_ends: in the tick in which what is waited for is done, and before the task learns of it.
-    waits: how many there were so far.
+    as_it_ends: cancel in the tick in which the future is done, before the task is woken.
+    waits: how many waits there were so far.
     """
 
     def __init__(self, awaited: Coroutine[Any, Any, object], at: int, as_it_ends: bool) -> None:
@@ -110,19 +110,19 @@ class Interrupted:
 
 @pytest.fixture
 def admitted(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Every attempt that a circuit let pass, with a permit or by the free pass."""
-    passed: list[object] = []
+    """Every attempt that a circuit admitted, with a permit or by the free pass."""
+    admitted: list[object] = []
     real = CircuitBreakerLayer.__call__
 
     def counting(self: CircuitBreakerLayer, proceed: Any, request: Any, call: Any) -> Any:
         def beyond(request: Any, call: Any) -> Any:
-            passed.append(request)
+            admitted.append(request)
             return (yield from proceed(request, call))
 
         return (yield from real(self, beyond, request, call))
 
     monkeypatch.setattr(CircuitBreakerLayer, "__call__", counting)
-    return passed
+    return admitted
 
 
 @pytest.mark.parametrize("way", ["plain", "tls", "tunnel"])
@@ -137,8 +137,9 @@ def test_cancelled_at_each_wait(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """The task ends as cancelled, and leaves nothing acquired, no part file and no wrong bytes in the file."""
     if way == "tunnel" and as_it_ends and sys.version_info < (3, 11):
-        pytest.skip("Python 3.10's start_tls forgets to close an object of its own, which warns of it")
+        pytest.skip("start_tls of Python 3.10 leaves an object of its own unclosed, which causes a warning")
     config = HttpClientConfig(
         retry_policy_config={"initial_delay": 0.001}, connection_pool=certificates.pool(max_connections=1)
     )
@@ -158,7 +159,7 @@ def test_cancelled_at_each_wait(
             was_reached = interrupted.waits >= at
             assert task.cancelled() is was_reached
             assert places_in_use(client) == 0
-            assert _settled(client) == len(admitted)
+            assert settled_permits(client) == len(admitted)
             assert (await client.get_async(server.url + "/healthy", timeout=20)).status_code == 204
             is_clean = await asyncio.to_thread(server.wait_for, lambda: server.open_connections <= 1)
             assert is_clean, f"{server.open_connections} connections are open"
@@ -176,7 +177,7 @@ def test_cancelled_at_each_wait(
         for at in range(1, MOST_WAITS):
             was_reached = asyncio.run(main(server, at))
             left = os.listdir(tmp_path)
-            assert left in ([], ["file"]), "the part file is there"
+            assert left in ([], ["file"]), "the part file was not removed"
             if left:
                 assert path.read_bytes() == CONTENT
                 path.unlink()

@@ -1,4 +1,4 @@
-"""A circuit breaker whose clock and chance are in the test's hands."""
+"""A circuit breaker whose clock and random numbers are set by the test."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
 class Circuit(CircuitBreaker):
-    """A breaker with a clock and a dice in the test's hands, and a list of what it told."""
+    """A breaker with a clock (`now`) and a random number (`dice`) that the test sets, and a list of its state changes."""
 
     def __init__(self, *, on_change: Callable[[StateChange], None] | None = None, **settings: Any) -> None:
         self.now = 1000.0
@@ -34,14 +34,16 @@ class Circuit(CircuitBreaker):
         )
 
     def permit(self) -> Permit:
-        answer = self.try_acquire()
-        assert isinstance(answer, Permit), answer
-        return answer
+        """Acquire a permit. Fails the test if the breaker refuses."""
+        acquired = self.try_acquire()
+        assert isinstance(acquired, Permit), acquired
+        return acquired
 
     def refusal(self) -> Refusal:
-        answer = self.try_acquire()
-        assert isinstance(answer, Refusal), answer
-        return answer
+        """Request a permit and be refused. Fails the test if the breaker admits the call."""
+        refused = self.try_acquire()
+        assert isinstance(refused, Refusal), refused
+        return refused
 
     def fail(self, times: int = 1) -> None:
         for _ in range(times):
@@ -52,11 +54,12 @@ class Circuit(CircuitBreaker):
             self.permit().record_success()
 
     def moves(self) -> list[tuple[CircuitBreakerState, CircuitBreakerState]]:
+        """The state changes so far, as (old, new)."""
         return [(change.old, change.new) for change in self.changes]
 
 
 def opened(**settings: Any) -> Circuit:
-    """A circuit that has just opened, by one failure, for 60 seconds."""
+    """A circuit that one failure has just opened for 60 seconds."""
     circuit = Circuit(**{"failure_threshold": 1, "recovery_timeout": 60.0, **settings})
     circuit.fail()
     circuit.changes.clear()
@@ -64,7 +67,7 @@ def opened(**settings: Any) -> Circuit:
 
 
 def on_trial(**settings: Any) -> tuple[Circuit, Permit]:
-    """A half-open circuit, and the trial that it has admitted."""
+    """A half-open circuit, and the permit of its unsettled trial."""
     circuit = opened(**settings)
     circuit.now += 60.0
     trial = circuit.permit()
@@ -73,7 +76,7 @@ def on_trial(**settings: Any) -> tuple[Circuit, Permit]:
 
 
 def spans(circuit: Circuit, times: int) -> Iterator[float]:
-    """How long the circuit stays open, each time one more trial has failed."""
+    """How long the circuit stays open each time, while every trial fails."""
     for _ in range(times):
         wait = circuit.refusal().retry_after
         assert wait is not None

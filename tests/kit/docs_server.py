@@ -1,8 +1,8 @@
 """The server behind the documentation's samples: a small orders API on loopback.
 
-Pages write the addresses that a reader would: `https://api.example.com/orders/42`,
+Pages use addresses that a reader would use: `https://api.example.com/orders/42`,
 `https://payments.example.com/charges`. The documentation test gives each such host a server of
-this kind, so each host has its own circuit, as it would have in life. What it answers:
+this kind, so each host has its own circuit, as in production. The responses:
 
     GET    /status/503          that status
     GET    /flaky/2             503 twice, then 200; counted per path, so /flaky/2?for=me is another
@@ -10,16 +10,16 @@ this kind, so each host has its own circuit, as it would have in life. What it a
     GET    /slow/0.2            200 after that many seconds (at most 5)
     GET    /redirect/2          two redirects, then 200
     GET    /files/3000          a file of that many bytes, with an ETag; Range and If-Range are honoured
-    GET    /broken-file/3000    the same; the first answer for a path breaks off half-way
+    GET    /broken-file/3000    the same; the first response for a path breaks off half-way
     GET    /ticks/3             that many server-sent events
-    GET    /echo/any/path       what came: method, path, query, headers, json
-    GET    /orders              a list: what was posted there before, or two made-up ones
-    GET    /orders/42           one: what was put or posted there, or a made-up one
+    GET    /echo/any/path       the request: method, path, query, headers, json
+    GET    /orders              a list: the orders that were posted before, or two made-up ones
+    GET    /orders/42           one order: as it was put or posted before, or a made-up one
     POST   /orders              201 with the fields that were sent and a new "id"
     PUT, PATCH /orders/42       200 with the fields merged
     DELETE /orders/42           204
 
-Any other first word works like `orders`. State lasts as long as the page.
+Any other first word works like `orders`. The state is kept for one page.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class DocsServer:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stop to listen; connections that are still open end with their clients."""
+        """Stop listening. Connections that are still open end with their clients."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
@@ -66,7 +66,7 @@ class DocsServer:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    block_on_close = False  # a client that keeps its connection alive must not hold up the page's end
+    block_on_close = False  # a client that keeps its connection alive must not delay the end of the page
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         super().__init__(address, handler)
@@ -75,19 +75,21 @@ class _Server(ThreadingHTTPServer):
         self.items: dict[str, dict[str, dict[str, Any]]] = {}
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A sample about timeouts hangs up on us: that is the sample, not a fault.
+        # A sample about timeouts closes its connection early: that is the sample, not a fault.
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True  # head and body go in two writes; Nagle would add 40 ms between
-    timeout = 10  # seconds a kept-alive connection may idle, so that threads do not outlive a run
+    disable_nagle_algorithm = (
+        True  # head and body are two writes; Nagle's algorithm would put 40 ms between them
+    )
+    timeout = 10  # seconds that a connection may be idle, so that threads do not outlive a run
     server: _Server
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: a failing page shows its own source."""
+        """Log nothing: a failing page shows its own source."""
 
     def _serve(self) -> None:
         length = int(self.headers.get("Content-Length") or 0)
@@ -100,21 +102,21 @@ class _Handler(BaseHTTPRequestHandler):
         argument = rest[0] if rest else ""
         match first:
             case "status":
-                self._answer(int(argument), {"status": int(argument)})
+                self._respond(int(argument), {"status": int(argument)})
             case "flaky":
-                self._answer(200 if self._hit() > int(argument) else 503, {"path": self.path})
+                self._respond(200 if self._hit() > int(argument) else 503, {"path": self.path})
             case "busy":
                 if self._hit() > int(argument):
-                    self._answer(200, {"path": self.path})
+                    self._respond(200, {"path": self.path})
                 else:
-                    self._answer(429, {"path": self.path}, {"Retry-After": "0"})
+                    self._respond(429, {"path": self.path}, {"Retry-After": "0"})
             case "slow":
                 time.sleep(min(float(argument), 5.0))
-                self._answer(200, {"slept": float(argument)})
+                self._respond(200, {"slept": float(argument)})
             case "redirect":
                 left = int(argument)
                 location = f"/redirect/{left - 1}" if left > 1 else "/echo/landed"
-                self._answer(302, None, {"Location": location})
+                self._respond(302, None, {"Location": location})
             case "files" | "broken-file":
                 self._serve_file(int(argument), is_broken=first == "broken-file" and self._hit() == 1)
             case "ticks":
@@ -123,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
             case "echo":
                 query = dict(parse_qsl(urlsplit(self.path).query))
                 headers = dict(self.headers.items())
-                self._answer(
+                self._respond(
                     200,
                     {
                         "method": self.command,
@@ -137,7 +139,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._serve_collection(collection, argument, sent if isinstance(sent, dict) else {})
 
     def _hit(self) -> int:
-        """How often this very path was asked for, this time included."""
+        """How many requests there were for this path, with this one."""
         with self.server.lock:
             self.server.hits[self.path] += 1
             return self.server.hits[self.path]
@@ -145,27 +147,27 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve_collection(self, collection: str, identity: str, sent: dict[str, Any]) -> None:
         with self.server.lock:
             stored = self.server.items.setdefault(collection, {})
-            answer: Any
+            payload: Any
             if self.command == "POST":
                 identity = identity or str(len(stored) + 1)
                 stored[identity] = {"id": int(identity) if identity.isdigit() else identity, **sent}
-                status, answer = 201, stored[identity]
+                status, payload = 201, stored[identity]
             elif self.command in ("PUT", "PATCH"):
                 stored[identity] = {**_made_up(identity), **stored.get(identity, {}), **sent}
-                status, answer = 200, stored[identity]
+                status, payload = 200, stored[identity]
             elif self.command == "DELETE":
                 stored.pop(identity, None)
-                status, answer = 204, None
+                status, payload = 204, None
             elif identity:
-                status, answer = 200, stored.get(identity) or _made_up(identity)
+                status, payload = 200, stored.get(identity) or _made_up(identity)
             else:
-                status, answer = 200, list(stored.values()) or [_made_up("1"), _made_up("2")]
-        self._answer(status, answer)
+                status, payload = 200, list(stored.values()) or [_made_up("1"), _made_up("2")]
+        self._respond(status, payload)
 
     def _serve_file(self, size: int, is_broken: bool) -> None:
         content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
-        tag, asked = '"v1"', self.headers.get("Range")
-        start = int(asked[6:-1]) if asked and self.headers.get("If-Range") == tag else 0
+        tag, requested = '"v1"', self.headers.get("Range")
+        start = int(requested[6:-1]) if requested and self.headers.get("If-Range") == tag else 0
         headers = {"ETag": tag, "Content-Type": "application/octet-stream"}
         if start:
             headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
@@ -181,7 +183,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body[:cut])
         self.close_connection = cut is not None
 
-    def _answer(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
+    def _respond(self, status: int, payload: Any, headers: dict[str, str] | None = None) -> None:
         body = b"" if payload is None else json.dumps(payload).encode()
         self.send_response(status)
         for name, value in (headers or {}).items():
@@ -197,5 +199,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _made_up(identity: str) -> dict[str, Any]:
-    """A record that looks like an order, for pages that ask before they post."""
+    """An order for pages that get one before they post one."""
     return {"id": int(identity) if identity.isdigit() else identity, "status": "baking", "total": 25.5}

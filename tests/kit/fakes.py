@@ -1,15 +1,13 @@
-"""What the tests of the core live on: a network, a clock and a caller that are all in their hands.
+"""A fake network and a fake clock for the tests of the core, and a client that stands on both (`Harness`).
 
-`FakeTransport` answers from a script and keeps what it was sent. `FakeClock` moves when somebody sleeps.
-A `FrontEnd` makes the same call through one of the two front ends, so that each law is shown for both.
+`FakeTransport` responds from a script and keeps the requests. `FakeClock` moves when the code under test sleeps.
 """
 
 from __future__ import annotations
 
 import asyncio
-import functools
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any
 
 from http_service_client import HttpClientConfig, HttpServiceClient
@@ -26,6 +24,7 @@ from http_service_client.errors import (
     SentState,
 )
 from http_service_client.http.messages import HttpRequest, HttpResponse
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/charges"
 ORIGIN = "https://api.example.com"
@@ -41,7 +40,7 @@ def failure(error_type: type[HttpClientError], state: SentState = SentState.MAYB
 
 
 def short(value: object) -> str:
-    """The name of a case: the same in every process, for pytest-xdist compares them."""
+    """The id of a case. It is the same in every process, since pytest-xdist compares ids."""
     if isinstance(value, Failure):
         return value.error_type.__name__
     if isinstance(value, type):
@@ -50,7 +49,7 @@ def short(value: object) -> str:
 
 
 class FakeClock:
-    """Time that moves when somebody sleeps, and when a test says so."""
+    """Time that moves when the code under test sleeps, and when a test moves it."""
 
     def __init__(self, now: float = 1000.0, wall: float = 784111717.0) -> None:
         self.now = now
@@ -73,10 +72,10 @@ class FakeClock:
 
 
 class FakeTransport:
-    """Answers from its script; the last answer is given again and again.
+    """Responds from a script, and repeats the script's last entry when it is used up.
 
-    An answer is a status, a (status, headers) pair, an outcome, an exception to raise, or a function of
-    the request that gives one of these.
+    An entry is a status, a (status, headers) pair, an outcome, an exception to raise, or a function of
+    the request that returns one of these.
     """
 
     def __init__(self, *script: Any) -> None:
@@ -86,17 +85,17 @@ class FakeTransport:
         self.bodies: list[bytes | None] = []
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
-        answer = self._next(request, timeout)
-        if answer is not REFUSED:  # a connection that was never made draws nothing from the body
+        entry = self._next(request, timeout)
+        if entry is not REFUSED:  # without a connection nothing is read from the body
             self.bodies[-1] = b"".join(request.body.chunks())
-        return self._outcome(request, answer)
+        return self._outcome(request, entry)
 
     async def send_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
-        answer = self._next(request, timeout)
+        entry = self._next(request, timeout)
         await asyncio.sleep(0)
-        if answer is not REFUSED:
+        if entry is not REFUSED:
             self.bodies[-1] = b"".join([chunk async for chunk in request.body.async_chunks()])
-        return self._outcome(request, answer)
+        return self._outcome(request, entry)
 
     def _next(self, request: HttpRequest, timeout: Timeout) -> Any:
         self.sent.append(request)
@@ -104,102 +103,22 @@ class FakeTransport:
         self.bodies.append(None)
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
-    def _outcome(self, request: HttpRequest, answer: Any) -> Outcome:
-        if callable(answer) and not isinstance(answer, type):
-            answer = answer(request)
-        if isinstance(answer, BaseException):
-            raise answer
-        if isinstance(answer, int):
-            answer = (answer, {})
-        if isinstance(answer, tuple):
-            status, headers = answer
+    def _outcome(self, request: HttpRequest, entry: Any) -> Outcome:
+        if callable(entry) and not isinstance(entry, type):
+            entry = entry(request)
+        if isinstance(entry, BaseException):
+            raise entry
+        if isinstance(entry, int):
+            entry = (entry, {})
+        if isinstance(entry, tuple):
+            status, headers = entry
             return HttpResponse(status, headers=headers, url=request.url, request=request)
-        assert isinstance(answer, (HttpResponse, Failure))
-        return answer
-
-
-class FrontEnd:
-    """One of the two front ends, to be called from plain code."""
-
-    name: str
-
-    def request(self, client: HttpServiceClient, method: str, url: str = URL, **options: Any) -> HttpResponse:
-        """A call from its beginning to its end."""
-        raise NotImplementedError
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        """Call what `function` or `calling` made."""
-        raise NotImplementedError
-
-    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of this front end's kind, plain or `async def`, that does the same as the plain body."""
-        raise NotImplementedError
-
-    def calling(self, client: HttpServiceClient, method: str = "GET", **options: Any) -> Callable[[], Any]:
-        """A function of this front end's kind that makes one call."""
-        raise NotImplementedError
-
-    def __repr__(self) -> str:
-        return self.name
-
-
-class Blocking(FrontEnd):
-    name = "blocking"
-
-    def request(self, client: HttpServiceClient, method: str, url: str = URL, **options: Any) -> HttpResponse:
-        return client.request(method, url, **options)
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return function(*args)
-
-    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        return body
-
-    def calling(self, client: HttpServiceClient, method: str = "GET", **options: Any) -> Callable[[], Any]:
-        def calling() -> HttpResponse:
-            return client.request(method, URL, **options)
-
-        return calling
-
-
-class Tasks(FrontEnd):
-    name = "asyncio"
-
-    def request(self, client: HttpServiceClient, method: str, url: str = URL, **options: Any) -> HttpResponse:
-        return run_task(client.request_async(method, url, **options))
-
-    def run(self, function: Callable[..., Any], *args: Any) -> Any:
-        return run_task(function(*args))
-
-    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(body)
-        async def function(*args: Any, **kwargs: Any) -> Any:
-            await asyncio.sleep(0)
-            return body(*args, **kwargs)
-
-        return function
-
-    def calling(self, client: HttpServiceClient, method: str = "GET", **options: Any) -> Callable[[], Any]:
-        async def calling() -> HttpResponse:
-            return await client.request_async(method, URL, **options)
-
-        return calling
-
-
-FRONT_ENDS = [Blocking(), Tasks()]
-
-
-def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """asyncio.run, with a bound: a test that hangs says where."""
-
-    async def bounded() -> Any:
-        return await asyncio.wait_for(coroutine, timeout=20)
-
-    return asyncio.run(bounded())
+        assert isinstance(entry, (HttpResponse, Failure))
+        return entry
 
 
 class Harness:
-    """A client on a fake network, in fake time, with everything that happened at hand."""
+    """A client on a fake network and in fake time, and the record of what it did."""
 
     def __init__(
         self, front_end: FrontEnd, *script: Any, random: Callable[[], float] = lambda: 0.5, **settings: Any
@@ -217,18 +136,25 @@ class Harness:
         )
 
     def request(self, method: str = "GET", url: str = URL, **options: Any) -> HttpResponse:
-        return self.front_end.request(self.client, method, url, **options)
+        """Make a call and wait for it; in asyncio on a fresh event loop."""
+        response: HttpResponse = self.front_end.run(self.calling(method, url, **options))
+        return response
+
+    def calling(self, method: str = "GET", url: str = URL, **options: Any) -> Callable[[], Any]:
+        """A function that makes one call; an `async def` for asyncio."""
+        return self.front_end.calling(self.client, method, url, **options)
 
     def error(self, kind: type[BaseException], method: str = "GET", **options: Any) -> Any:
-        """The error that the call raises; any other outcome fails the test."""
+        """The error that the call raises. Any other outcome fails the test."""
         try:
             response = self.request(method, **options)
         except kind as error:
             return error.with_traceback(None)
-        raise AssertionError(f"no {kind.__name__} but {response!r}")
+        raise AssertionError(f"expected {kind.__name__}, got {response!r}")
 
     @property
     def sends(self) -> int:
+        """How many requests were sent."""
         return len(self.transport.sent)
 
     @property
@@ -237,21 +163,21 @@ class Harness:
 
     @property
     def limits(self) -> list[FairSemaphore]:
-        """The client's limit on connections, and that of each host."""
+        """The client's limit on connections, and each host's."""
         return self.client._backends._limits()
 
     @property
     def state(self) -> Any:
-        """What the client keeps for the one host of these tests."""
+        """The client's state for the one origin of these tests."""
         return self.client._call_builder.origins.get(ORIGIN)
 
     def names(self) -> list[str]:
-        """The names of the events so far, as a story."""
+        """The names of the events so far, in order."""
         return [getattr(event, "name", type(event).__name__) for event in self.events]
 
 
 class LockWithQueue:
-    """A lock that another caller gets first, when the test says so. Races without waiting for luck."""
+    """A lock that another caller acquires first when the test says so: a race that happens every time."""
 
     def __init__(self) -> None:
         self.first: Callable[[], object] | None = None
@@ -265,13 +191,14 @@ class LockWithQueue:
         pass
 
 
-def isolate_while_sleeping(bench: Harness) -> None:
-    """Somebody opens the circuit while this call waits for its retry."""
-    sleep = bench.clock.sleep
+def isolate_while_sleeping(harness: Harness) -> None:
+    """Open the circuit while a call waits before its retry."""
+    sleep = harness.clock.sleep
 
     def sleep_and_isolate(seconds: float) -> None:
         sleep(seconds)
-        bench.state.breaker.isolate()
+        harness.state.breaker.isolate()
 
-    bench.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
-    bench.client._backends._blocking = bench.client._backends._asyncio = None
+    harness.clock.sleep = sleep_and_isolate  # type: ignore[method-assign]
+    # The drivers keep the clock's method, so they are made again.
+    harness.client._backends._blocking = harness.client._backends._asyncio = None

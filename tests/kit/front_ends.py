@@ -1,29 +1,36 @@
-"""The two front ends behind one face, so that a test is written once and holds for both.
+"""The blocking and the asyncio front end behind one interface: a test is written once and runs for both.
 
-    def test_something(world, ...):
-        client = world.client(base_timeout=1.0)
-        response = world.request(client, "GET", url)
+    def test_something(front_end, ...):
+        client = front_end.client(base_timeout=1.0)
+        response = front_end.request(client, "GET", url)
 
-The fixture `world` is in `conftest.py`.
+There are two ways to call:
+
+    request, stream, download, close    in asyncio on one event loop, which lives as long as the front end:
+                                        connections are kept from one call to the next
+    run                                 in asyncio on a fresh event loop for each call, as `asyncio.run` gives it
+
+The fixture `front_end` is in `conftest.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 from typing import Any, ClassVar
 
 from http_service_client import HttpClientConfig, HttpResponse, HttpServiceClient
 
-__all__ = ["WORLDS", "AsyncioWorld", "BlockingWorld", "World"]
+__all__ = ["FRONT_ENDS", "AsyncioFrontEnd", "BlockingFrontEnd", "FrontEnd", "run_task"]
 
 
-class World(ABC):
-    """One front end. Closes the clients that it made."""
+class FrontEnd(ABC):
+    """One front end. At the end of the block it closes the clients that it made."""
 
     name: ClassVar[str]
 
@@ -49,7 +56,7 @@ class World(ABC):
     def stream(
         self, client: HttpServiceClient, method: str, url: str, **options: Any
     ) -> AbstractContextManager[Any]:
-        """A streamed response, whose iterators are drawn with plain `for` in both worlds."""
+        """A streamed response. A plain `for` reads its iterators, those of asyncio too."""
 
     @abstractmethod
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
@@ -57,9 +64,21 @@ class World(ABC):
 
     @abstractmethod
     def close(self, client: HttpServiceClient) -> None:
-        """Close a client, in this world's way."""
+        """Close a client, by `close` or by `close_async`."""
 
-    def __enter__(self) -> World:
+    @abstractmethod
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function that `function` or `calling` made."""
+
+    @abstractmethod
+    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that does the same as the plain `body`; an `async def` for asyncio."""
+
+    @abstractmethod
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
+        """A function that makes one call; an `async def` for asyncio."""
+
+    def __enter__(self) -> FrontEnd:
         return self
 
     def __exit__(
@@ -72,7 +91,7 @@ class World(ABC):
         return self.name
 
 
-class BlockingWorld(World):
+class BlockingFrontEnd(FrontEnd):
     """`client.request(...)`, on this thread."""
 
     name = "blocking"
@@ -91,26 +110,39 @@ class BlockingWorld(World):
     def close(self, client: HttpServiceClient) -> None:
         client.close()
 
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return function(*args)
 
-class AsyncioWorld(World):
-    """`await client.request_async(...)`, on one loop for as long as the world lasts."""
+    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        return body
+
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
+        def calling() -> HttpResponse:
+            return client.request(method, url, **options)
+
+        return calling
+
+
+class AsyncioFrontEnd(FrontEnd):
+    """`await client.request_async(...)`."""
 
     name = "asyncio"
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._loop = asyncio.new_event_loop()
+    @functools.cached_property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of `request` and its like: made when it is first needed, closed at the end of the block."""
+        return asyncio.new_event_loop()
 
     def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
-        return self._loop.run_until_complete(client.request_async(method, url, **options))
+        return self.loop.run_until_complete(client.request_async(method, url, **options))
 
     @contextmanager
     def stream(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Iterator[Any]:
-        wait = self._loop.run_until_complete
+        wait = self.loop.run_until_complete
         opened = client.stream_async(method, url, **options)
         response = wait(opened.__aenter__())
         try:
-            yield _Drawn(response, wait)
+            yield _SteppedResponse(response, wait)
         except BaseException:
             if not wait(opened.__aexit__(*sys.exc_info())):
                 raise
@@ -118,21 +150,41 @@ class AsyncioWorld(World):
             wait(opened.__aexit__(None, None, None))
 
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
-        return self._loop.run_until_complete(client.download_async(url, path, **options))
+        return self.loop.run_until_complete(client.download_async(url, path, **options))
 
     def close(self, client: HttpServiceClient) -> None:
-        self._loop.run_until_complete(client.close_async())
+        self.loop.run_until_complete(client.close_async())
+
+    def run(self, function: Callable[..., Any], *args: Any) -> Any:
+        return run_task(function(*args))
+
+    def function(self, body: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(body)
+        async def function(*args: Any, **kwargs: Any) -> Any:
+            await asyncio.sleep(0)
+            return body(*args, **kwargs)
+
+        return function
+
+    def calling(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Callable[[], Any]:
+        async def calling() -> HttpResponse:
+            return await client.request_async(method, url, **options)
+
+        return calling
 
     def __exit__(self, *about: Any) -> None:
         try:
             super().__exit__(*about)
-            self._loop.run_until_complete(self._loop.shutdown_asyncgens())
         finally:
-            self._loop.close()
+            if "loop" in vars(self):
+                try:
+                    self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+                finally:
+                    self.loop.close()
 
 
-class _Drawn:
-    """A streamed response of asyncio, step by step from outside its loop."""
+class _SteppedResponse:
+    """A streamed response of asyncio, read step by step from outside its loop."""
 
     def __init__(self, response: Any, wait: Callable[[Any], Any]) -> None:
         self._response = response
@@ -146,15 +198,15 @@ class _Drawn:
         return content
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
-        return self._draw(self._response.iter_bytes(chunk_size))
+        return self._steps(self._response.iter_bytes(chunk_size))
 
     def iter_lines(self, **options: Any) -> Iterator[str]:
-        return self._draw(self._response.iter_lines(**options))
+        return self._steps(self._response.iter_lines(**options))
 
     def iter_events(self, **options: Any) -> Iterator[Any]:
-        return self._draw(self._response.iter_events(**options))
+        return self._steps(self._response.iter_events(**options))
 
-    def _draw(self, items: AsyncIterator[Any]) -> Iterator[Any]:
+    def _steps(self, items: AsyncIterator[Any]) -> Iterator[Any]:
         while True:
             try:
                 item = self._wait(items.__anext__())
@@ -163,4 +215,13 @@ class _Drawn:
             yield item
 
 
-WORLDS: tuple[type[World], ...] = (BlockingWorld, AsyncioWorld)
+def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """`asyncio.run` with a timeout: a test that hangs shows where."""
+
+    async def bounded() -> Any:
+        return await asyncio.wait_for(coroutine, timeout=20)
+
+    return asyncio.run(bounded())
+
+
+FRONT_ENDS: tuple[type[FrontEnd], ...] = (BlockingFrontEnd, AsyncioFrontEnd)

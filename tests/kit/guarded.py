@@ -1,4 +1,4 @@
-"""Functions to guard, and policies to guard them with."""
+"""Functions to wrap in policies, and the policies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from kit.fakes import FrontEnd, Harness, run_task
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd, run_task
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
@@ -24,7 +25,7 @@ class PaymentError(Exception):
 
 
 def retrying(attempts: int = 3, *errors: type[BaseException], **options: Any) -> RetryPolicy:
-    """Retries at once, on the errors given (PaymentError by default)."""
+    """A policy that retries these errors (default: PaymentError) without delay."""
     conditions = [RetryCondition.on_exceptions(errors or (PaymentError,))]
     return RetryPolicy(attempts, ConstantBackoff(0.0), **{"retry_conditions": conditions} | options)
 
@@ -34,7 +35,7 @@ def breaking(threshold: int = 1, **options: Any) -> CircuitBreakerPolicy:
 
 
 class Failing:
-    """A body that fails so many times, then returns; it counts its calls."""
+    """A function that fails this many times, then returns. It counts its calls."""
 
     def __init__(self, times: int, error: BaseException | None = None, value: Any = "done") -> None:
         self.times, self.error, self.value = times, error or PaymentError("no"), value
@@ -48,21 +49,21 @@ class Failing:
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:
-    """Call it, on a loop where it is async."""
+    """Call the function; an async one on a fresh event loop."""
     if inspect.iscoroutinefunction(function):
         return run_task(function(*args))
     return function(*args)
 
 
-def raising_on(status: int, bench: Harness, front_end: FrontEnd) -> Callable[[], Any]:
-    """A function that makes a call and turns this status into an error of its own."""
+def raising_on(status: int, harness: Harness, front_end: FrontEnd) -> Callable[[], Any]:
+    """A function that makes an HTTP call and raises its own error for this status."""
 
     def judge(response: HttpResponse) -> HttpResponse:
         if response.status_code == status:
             raise PaymentError(status)
         return response
 
-    calling = front_end.calling(bench.client, "POST")
+    calling = harness.calling("POST")
     if front_end.name == "blocking":
         return lambda: judge(calling())
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextvars
 from typing import Any
-
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
 
 class Recorder:
-    """Notes each of its calls, and passes everything on."""
+    """Records each of its calls in a list, and changes nothing."""
 
-    def __init__(self, story: list[str], name: str) -> None:
-        self.story, self.name = story, name
+    def __init__(self, calls: list[str], name: str) -> None:
+        self.calls, self.name = calls, name
 
     def intercept_request(self, request: Any, context: Any) -> Any:
-        self.story.append(f"{self.name} request {context.attempt}")
+        self.calls.append(f"{self.name} request {context.attempt}")
         return request
 
     def intercept_response(self, response: Any, context: Any) -> Any:
-        self.story.append(f"{self.name} response {context.attempt}: {response.status_code}")
+        self.calls.append(f"{self.name} response {context.attempt}: {response.status_code}")
         return response
 
 

@@ -14,7 +14,7 @@ BOUND = re.compile(r"^([\w-]+)>=([\w.]+)", re.MULTILINE)
 
 
 def lower_bounds(setup: str) -> dict[str, str]:
-    """The version that each `name>=version` names, among the dependencies and in every extra."""
+    """The lower bound of each `name>=version` among the dependencies and in all extras."""
     config = ConfigParser()
     config.read_string(setup)
     requirements = [config["options"]["install_requires"], *config["options.extras_require"].values()]
@@ -22,7 +22,7 @@ def lower_bounds(setup: str) -> dict[str, str]:
 
 
 def is_installed(name: str) -> bool:
-    """Whether the environment has the library, in any version: an extra may have been left out."""
+    """Whether the environment has the library, in any version. An extra may not be installed."""
     try:
         version(name)
     except PackageNotFoundError:
@@ -31,9 +31,9 @@ def is_installed(name: str) -> bool:
 
 
 if __name__ == "__main__":
-    wanted = [
+    oldest = [
         f"{name}=={bound}"
         for name, bound in lower_bounds(SETUP.read_text("utf-8")).items()
         if is_installed(name)
     ]
-    sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *wanted]))
+    sys.exit(subprocess.call([sys.executable, "-m", "pip", "install", *oldest]))

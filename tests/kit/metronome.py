@@ -1,9 +1,9 @@
-"""For how long the machine stood still, and a second chance for the tests that it did that to.
+"""Measures for how long the machine stood still, and runs a test again that failed because of that.
 
-A test of real connections has its time: a server that is silent for a tenth of a second, a deadline that a call
-keeps to. On a machine that stops for as long, or gives its processors to others, such a test says nothing about
-the client. So the time that passes unused is measured beside it. A test that fails while the machine went on
-has failed; one that fails while the machine stood still is run again.
+A test of real connections depends on real time: a server pauses for a tenth of a second, a call must meet its
+deadline. If the machine stops for as long, or gives its processors to others, such a test says nothing about the
+client. So a thread beside the test measures the time that passed unused. A test that fails while the machine was
+running has failed. A test that fails while the machine stood still is run again.
 """
 
 from __future__ import annotations
@@ -16,15 +16,22 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 _BEAT = 0.01  # seconds
-_STILL = 0.1  # seconds in a test: less is what its time allows for
+_STILL = 0.1  # seconds during a test; its margins allow for less
 _RUNS = 3  # at most
-_OF_REAL_TIME = frozenset({"world", "asyncio_world", "server", "tls_server", "runners"})  # fixtures
+# Tests in these folders, or with these fixtures, take real time.
+_FOLDERS = frozenset({"network", "wire", "libraries", "parity"})
+_FIXTURES = frozenset({"server", "tls_server", "runners"})
 
-_again: list[str] = []
+_run_again: list[str] = []
+
+
+def _takes_real_time(item: Any) -> bool:
+    folders = item.nodeid.partition("::")[0].split("/")
+    return not (_FOLDERS.isdisjoint(folders) and _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())))
 
 
 class Metronome:
-    """Knows for how long the machine, or another thread of this process, kept everybody waiting."""
+    """Measures for how long the machine, or another thread of this process, made all threads wait."""
 
     def __init__(self) -> None:
         self._late: list[tuple[float, float]] = []
@@ -40,7 +47,7 @@ class Metronome:
                 self._late.append((started, late))
 
     def stood_still(self, started: float, ended: float) -> float:
-        """Seconds between these instants."""
+        """For how many seconds, between these instants."""
         return sum(late for at, late in list(self._late) if started - late <= at <= ended)
 
     def __enter__(self) -> Metronome:
@@ -54,12 +61,12 @@ class Metronome:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: Any, nextitem: Any) -> bool | None:
-    if _OF_REAL_TIME.isdisjoint(getattr(item, "fixturenames", ())):
+    if not _takes_real_time(item):
         return None
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for run in range(_RUNS):
         if run:
-            _again.append(item.nodeid)
+            _run_again.append(item.nodeid)
             item._initrequest()
         started = time.monotonic()
         with Metronome() as metronome:
@@ -74,5 +81,5 @@ def pytest_runtest_protocol(item: Any, nextitem: Any) -> bool | None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    for name in _again:
-        terminalreporter.write_line(f"run again, for the machine stood still: {name}")
+    for name in _run_again:
+        terminalreporter.write_line(f"run again, since the machine stood still: {name}")

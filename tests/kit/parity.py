@@ -1,11 +1,11 @@
-"""Plays one scenario in four worlds and writes down what happened, so that the stories can be compared.
+"""Runs one scenario in four ways and records what happened, so that the records can be compared.
 
-    over sockets     a LoopbackServer, by requests and by aiohttp
-    by the script    a ScriptedTransport, under the blocking and the asyncio driver
+    over sockets       a LoopbackServer, by requests and by aiohttp
+    over the script    a ScriptedTransport, under the blocking and the asyncio driver
 
-A `Step` says what the network does at one exchange, for the server and for the script alike. A `Story` is
-all that a caller, a listener or a server could tell of the scenario; ports are the only thing in it that is
-made the same (and, where a step is cut by a real timeout under a deadline, times).
+A `Step` is what the network does in one exchange; the server and the script take it from the same object. A `Record`
+holds all that a caller, a listener and a server can see of the scenario. Only ports are replaced in it (and
+times, where a deadline in real time cuts a step).
 """
 
 from __future__ import annotations
@@ -20,31 +20,30 @@ from email.utils import formatdate
 from random import Random
 from typing import Any
 
-from http_service_client import HttpResponse
-from http_service_client import testing as kit
+from http_service_client import HttpResponse, testing
 from http_service_client.errors import HttpClientError, SentState
 from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 __all__ = [
     "REFUSES",
     "RESETS",
     "STALLS",
+    "Record",
     "Row",
     "Step",
-    "Story",
     "does",
-    "in_date",
+    "http_date_in",
     "jittered",
-    "on_the_wire",
-    "play",
-    "says",
-    "stories",
-    "wire",
+    "raw_bytes",
+    "records",
+    "responds",
+    "run",
+    "wire_only",
 ]
 
-EPOCH = 1_704_067_200.0  # what a VirtualClock takes for now
+EPOCH = 1_704_067_200.0  # the time at which a VirtualClock starts
 
 
 # What the network does.
@@ -54,68 +53,70 @@ EPOCH = 1_704_067_200.0  # what a VirtualClock takes for now
 class Step:
     """One exchange. `{here}` and `{elsewhere}` in header values stand for the two servers.
 
-    action: for the server; None refuses connections, until the client waits for its next attempt.
-    outcome: for the script; None where the bytes on the wire are the point.
+    action: of the server; None refuses connections until the client waits for its next attempt.
+    outcome: of the script; None if the step is about bytes on the wire, which a script does not have.
     """
 
-    action: Callable[[Callable[[str], str]], kit.Action] | None
+    action: Callable[[Callable[[str], str]], testing.Action] | None
     outcome: Callable[[Callable[[str], str]], Any] | None
 
 
-def says(
-    status: int = 200, *, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), **answer: Any
+def responds(
+    status: int = 200, *, headers: Mapping[str, str] | Sequence[tuple[str, str]] = (), **parts: Any
 ) -> Step:
-    """A response."""
+    """A response. parts: keywords of `testing.respond`."""
     pairs = list(headers.items() if isinstance(headers, Mapping) else headers)
-    if "json" in answer:
+    if "json" in parts:
         pairs.insert(0, ("Content-Type", "application/json"))
 
     def filled(at: Callable[[str], str]) -> list[tuple[str, str]]:
         return [(name, at(value)) for name, value in pairs]
 
     def scripted(at: Callable[[str], str]) -> HttpResponse:
-        body = json.dumps(answer["json"]) if "json" in answer else answer.get("body", b"")
+        body = json.dumps(parts["json"]) if "json" in parts else parts.get("body", b"")
         content = body.encode() if isinstance(body, str) else body
-        reason = answer.get("reason", "")
+        reason = parts.get("reason", "")
         return HttpResponse(status, headers=filled(at), content=content, reason_phrase=reason)
 
-    # A script knows no codings: it gives the content as it is.
+    # A script returns its content undecoded.
     is_coded = any(name == "Content-Encoding" for name, _ in pairs)
-    return Step(lambda at: kit.respond(status, headers=filled(at), **answer), None if is_coded else scripted)
+    return Step(
+        lambda at: testing.respond(status, headers=filled(at), **parts), None if is_coded else scripted
+    )
 
 
-def wire(*pieces: bytes, every: float = 0.0, close: bool = True) -> Step:
-    """These bytes, as they are."""
-    return Step(lambda at: kit.raw(*pieces, every=every, close=close), None)
+def raw_bytes(*pieces: bytes, every: float = 0.0, close: bool = True) -> Step:
+    """The server sends these bytes."""
+    return Step(lambda at: testing.raw(*pieces, every=every, close=close), None)
 
 
-def does(action: kit.Action, outcome: Any = None) -> Step:
+def does(action: testing.Action, outcome: Any = None) -> Step:
     """This action of the server, and this outcome of the script."""
     return Step(lambda at: action, None if outcome is None else lambda at: outcome)
 
 
-def on_the_wire(step: Step) -> Step:
-    """A step whose bytes are the point: no script can tell it."""
+def wire_only(step: Step) -> Step:
+    """The step without an outcome: a script cannot show what it does."""
     return Step(step.action, None)
 
 
 REFUSES = Step(None, lambda at: ConnectionRefusedError(errno.ECONNREFUSED, "refused"))
-RESETS = does(kit.reset(), ConnectionResetError(errno.ECONNRESET, "reset"))
-STALLS = does(kit.stall(), kit.late(1000.0, HttpResponse(200)))
+RESETS = does(testing.reset(), ConnectionResetError(errno.ECONNRESET, "reset"))
+STALLS = does(testing.stall(), testing.late(1000.0, HttpResponse(200)))
 
 
-def in_date(seconds: float) -> str:
-    """An HTTP date so many seconds from a virtual clock's beginning."""
+def http_date_in(seconds: float) -> str:
+    """The HTTP-date that many seconds after the start of a virtual clock."""
     return formatdate(EPOCH + seconds, usegmt=True)
 
 
 def jittered(*delays: float) -> list[float]:
-    """The waits that full jitter makes of these delays, by the chance that every play begins with."""
-    random = _chance()
+    """The waits that full jitter makes of these delays, with the random numbers of every run."""
+    random = _seeded()
     return [delay * random() for delay in delays]
 
 
-def _chance() -> Callable[[], float]:
+def _seeded() -> Callable[[], float]:
     return Random(7).random
 
 
@@ -126,28 +127,29 @@ def _chance() -> Callable[[], float]:
 class Row:
     """One line of the table.
 
-    name: a sentence.   script: steps for "/", or by path; a path that begins with "elsewhere" is the other
-        server's.   ends: the status, or the name of the error, that the caller gets.
-    seen: requests that reached a server.   waits: seconds between the attempts.
+    name: a sentence.   script: steps for "/", or by path; a path that begins with "elsewhere" belongs to the
+        other server.
+    expected_result: the status, or the name of the error, that the caller gets.
+    expected_requests: how many requests reach a server.   expected_waits: seconds between the attempts.
     call: keywords of the call, `method` and `path` among them.   config: of the client.
-    calls: how many calls are made, `pause` seconds apart; the story is about the last of them.
-    fresh: makes keywords anew for each call, such as a stream.
-    live: real time passes, since the deadline is what is looked at; times in the story are blanked.
-    then: a last look at the story of each world.
+    calls: how many calls are made, `pause` seconds apart; the record is about the last of them.
+    per_call: makes keywords for each call, such as a stream.
+    real_time: time is real, since the row is about a deadline; times in the record are blanked.
+    then: checks of each record.
     """
 
     name: str
     script: Sequence[Step] | Mapping[str, Sequence[Step]]
-    ends: int | str
-    seen: int
-    waits: Sequence[float] = ()
+    expected_result: int | str
+    expected_requests: int
+    expected_waits: Sequence[float] = ()
     call: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
     calls: int = 1
     pause: float = 0.0
-    fresh: Callable[[], Mapping[str, Any]] = dict
-    live: bool = False
-    then: Callable[[Story], Any] | None = None
+    per_call: Callable[[], Mapping[str, Any]] = dict
+    real_time: bool = False
+    then: Sequence[Callable[[Record], Any]] = ()
 
     def steps(self) -> Mapping[str, Sequence[Step]]:
         """The script by path."""
@@ -155,7 +157,7 @@ class Row:
 
     @property
     def is_scripted(self) -> bool:
-        """Whether the script can tell it without a wire."""
+        """Whether a script can run it without a wire."""
         return all(step.outcome is not None for steps in self.steps().values() for step in steps)
 
 
@@ -163,19 +165,23 @@ class Row:
 
 
 @dataclass
-class Story:
-    """Everything that can be known of a scenario afterwards, in plain values."""
+class Record:
+    """Everything that can be seen of a scenario afterwards, in plain values.
 
-    ends: int | str = ""
-    answer: Any = None
+    result: the status, or the name of the error.   details: the other parts of the response or of the error.
+    received: the requests as the servers saw them: method, URL, headers, body.
+    """
+
+    result: int | str = ""
+    details: Any = None
     waits: list[float] = field(default_factory=list)
     events: list[str] = field(default_factory=list)
     explained: str = ""
     circuits: dict[str, str] = field(default_factory=dict)
     received: list[Any] = field(default_factory=list)
 
-    def differences(self, other: Story) -> list[str]:
-        """What the other story tells differently."""
+    def differences(self, other: Record) -> list[str]:
+        """The fields in which the other record differs."""
         return [
             f"{name}:\n    {mine!r}\n    {theirs!r}"
             for name in vars(self)
@@ -183,26 +189,26 @@ class Story:
         ]
 
 
-# The framing of a message is the wire's; a script has none.
+# A script has no framing.
 _FRAMING = {"content-length", "transfer-encoding", "connection", "host"}
 _TIMES = re.compile(r"(at|duration|deadline_left|delay)=-?[0-9.e-]+|-?[0-9]+\.[0-9]+ s\b| {2,}")
 _KEYS = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def stories(row: Row) -> Iterator[tuple[str, Story]]:
-    """The scenario's story in each world that can play it."""
-    for kind in (BlockingWorld, AsyncioWorld):
-        yield f"{kind.name} over sockets", play(row, kind, scripted=False)
+def records(row: Row) -> Iterator[tuple[str, Record]]:
+    """The record of each way in which the scenario can be run."""
+    for kind in (BlockingFrontEnd, AsyncioFrontEnd):
+        yield f"{kind.name} over sockets", run(row, kind, scripted=False)
     if row.is_scripted:
-        for kind in (BlockingWorld, AsyncioWorld):
-            yield f"{kind.name} by the script", play(row, kind, scripted=True)
+        for kind in (BlockingFrontEnd, AsyncioFrontEnd):
+            yield f"{kind.name} over the script", run(row, kind, scripted=True)
 
 
-def play(row: Row, kind: type[World], scripted: bool) -> Story:
-    """Play the scenario in one world."""
+def run(row: Row, kind: type[FrontEnd], scripted: bool) -> Record:
+    """Run the scenario in one way."""
     with ExitStack() as stack:
         here, elsewhere = (stack.enter_context(LoopbackServer()) for _ in range(2))
-        world = stack.enter_context(kind())
+        front_end = stack.enter_context(kind())
         names = {here.url: "http://here", elsewhere.url: "http://elsewhere"}
 
         def at(text: str) -> str:
@@ -214,7 +220,7 @@ def play(row: Row, kind: type[World], scripted: bool) -> Story:
                 at(_address(path)): [step.outcome(at) for step in steps if step.outcome is not None]
                 for path, steps in row.steps().items()
             }
-            transport = ScriptedTransport(outcomes, clock=clock if row.live else VirtualClock())
+            transport = ScriptedTransport(outcomes, clock=clock if row.real_time else VirtualClock())
         refusals = 0 if scripted else _set_up(row, here, elsewhere, at)
 
         def listen(event: Any) -> None:
@@ -222,28 +228,30 @@ def play(row: Row, kind: type[World], scripted: bool) -> Story:
             if isinstance(event, RetryScheduled) and event.attempt == refusals:
                 here.accept()
 
-        client = world.client(
+        client = front_end.client(
             **{"trust_env_proxy_settings": False, **row.config},
             transport=transport,
-            clock=None if row.live and not scripted else clock,
-            random=_chance(),
+            clock=None if row.real_time and not scripted else clock,
+            random=_seeded(),
             on_event=listen,
         )
-        story = Story()
+        record = Record()
         for number in range(row.calls):
             if number:
                 clock.advance(row.pause)
-            options = {"method": "GET", "path": "/", **row.call, **row.fresh()}
+            options = {"method": "GET", "path": "/", **row.call, **row.per_call()}
             method, path = options.pop("method"), options.pop("path")
             try:
-                _tell_response(story, world.request(client, method, here.url + path, **options))
+                _record_response(record, front_end.request(client, method, here.url + path, **options))
             except Exception as error:
-                _tell_error(story, error)
-        story.waits, story.events = clock.waits, events
-        story.circuits = client.get_circuit_breaker_states()
+                _record_error(record, error)
+        record.waits, record.events = clock.waits, events
+        record.circuits = client.get_circuit_breaker_states()
         for server in (here, elsewhere):
-            story.received += _seen_by(server) if transport is None else _scripted_for(server, transport)
-        return _alike(story, names, row.live)
+            record.received += (
+                _received_by(server) if transport is None else _sent_by_script(server, transport)
+            )
+        return _normalized(record, names, row.real_time)
 
 
 def _address(path: str) -> str:
@@ -251,7 +259,7 @@ def _address(path: str) -> str:
 
 
 def _set_up(row: Row, here: LoopbackServer, elsewhere: LoopbackServer, at: Callable[[str], str]) -> int:
-    """Script the servers; how many attempts are to be refused."""
+    """Script the servers. Returns how many attempts they must refuse."""
     refusals = 0
     for path, steps in row.steps().items():
         server = elsewhere if path.startswith("elsewhere") else here
@@ -264,11 +272,11 @@ def _set_up(row: Row, here: LoopbackServer, elsewhere: LoopbackServer, at: Calla
     return refusals
 
 
-def _tell_response(story: Story, response: HttpResponse) -> None:
-    story.ends, story.explained = response.status_code, response.explain()
-    story.answer = {
+def _record_response(record: Record, response: HttpResponse) -> None:
+    record.result, record.explained = response.status_code, response.explain()
+    record.details = {
         "reason": response.reason_phrase,
-        "headers": _pairs(response.headers.items()),
+        "headers": _pairs(response.headers.multi_items()),
         "content": response.content,
         "url": response.url,
         "attempts": response.attempts,
@@ -279,14 +287,14 @@ def _tell_response(story: Story, response: HttpResponse) -> None:
     }
 
 
-def _tell_error(story: Story, error: Exception) -> None:
-    story.ends, story.explained = type(error).__name__, ""
-    story.answer = {"message": str(error), "bases": [base.__name__ for base in type(error).__mro__]}
+def _record_error(record: Record, error: Exception) -> None:
+    record.result, record.explained = type(error).__name__, ""
+    record.details = {"message": str(error), "bases": [base.__name__ for base in type(error).__mro__]}
     cause = error.__cause__
-    story.answer["cause"] = cause and (type(cause).__name__, getattr(cause, "errno", None))
+    record.details["cause"] = cause and (type(cause).__name__, getattr(cause, "errno", None))
     if isinstance(error, HttpClientError):
-        story.explained = error.timeline.explain() if error.timeline is not None else "no timeline"
-        story.answer |= {
+        record.explained = error.timeline.explain() if error.timeline is not None else "no timeline"
+        record.details |= {
             "sent_state": error.sent_state,
             "request": error.request and (error.request.method, error.request.url),
             "response": error.response and error.response.status_code,
@@ -298,11 +306,11 @@ def _pairs(pairs: Any) -> list[tuple[str, str]]:
     return [(name, value) for name, value in pairs if name.lower() not in _FRAMING]
 
 
-def _seen_by(server: LoopbackServer) -> list[Any]:
+def _received_by(server: LoopbackServer) -> list[Any]:
     return [(r.method, server.url + r.target, _pairs(r.headers), r.body) for r in server.requests]
 
 
-def _scripted_for(server: LoopbackServer, transport: ScriptedTransport) -> list[Any]:
+def _sent_by_script(server: LoopbackServer, transport: ScriptedTransport) -> list[Any]:
     return [
         (sent.request.method, sent.request.url, _pairs(sent.request.headers.items()), sent.content)
         for sent in transport.sent
@@ -310,20 +318,20 @@ def _scripted_for(server: LoopbackServer, transport: ScriptedTransport) -> list[
     ]
 
 
-def _alike(story: Story, names: Mapping[str, str], blank_times: bool) -> Story:
-    """The story with the ports by name, generated keys by number, and times blank where they are real."""
+def _normalized(record: Record, names: Mapping[str, str], blank_times: bool) -> Record:
+    """The record with names for ports, numbers for generated keys, and blanks for real times."""
     keys: dict[str, str] = {}
 
-    def alike(value: Any) -> Any:
+    def normalized(value: Any) -> Any:
         if isinstance(value, str) and type(value) is str:
             for url, name in names.items():
                 value = value.replace(url, name)
             value = _KEYS.sub(lambda match: keys.setdefault(match[0], f"key {len(keys) + 1}"), value)
             return _TIMES.sub("…", value) if blank_times else value
         if isinstance(value, dict):
-            return {alike(key): alike(item) for key, item in value.items()}
+            return {normalized(key): normalized(item) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
-            return type(value)(alike(item) for item in value)
+            return type(value)(normalized(item) for item in value)
         return value
 
-    return Story(**{name: alike(value) for name, value in vars(story).items()})
+    return Record(**{name: normalized(value) for name, value in vars(record).items()})

@@ -15,7 +15,7 @@ INSTALLED = Path(http_service_client.__file__).resolve().parent
 
 
 class Import(NamedTuple):
-    """One name that a file imports. name: full and dotted.   for_typing: under `if TYPE_CHECKING` only."""
+    """One imported name. name: full and dotted.   for_typing: only under `if TYPE_CHECKING`."""
 
     line: int
     name: str
@@ -32,7 +32,7 @@ def parse(file: str) -> ast.Module:
 
 
 def imports(tree: ast.Module, file: str) -> Iterator[Import]:
-    """All that a file imports: at the top, in functions, by `import_module`, and for type checkers."""
+    """All imports of a file: at the top, in functions, by `import_module`, and for type checkers."""
     package = [NAME, *Path(file).parent.parts]
     for node, for_typing in _nodes(tree, False):
         if isinstance(node, ast.Import):
@@ -49,7 +49,7 @@ def imports(tree: ast.Module, file: str) -> Iterator[Import]:
                 case [ast.Constant(value=str(name)), *_]:
                     yield Import(node.lineno, name, for_typing)
                 case _:
-                    # A name that only shows at run time would hide what is imported from every check.
+                    # A name that is known only at run time would hide the import from every check.
                     yield Import(node.lineno, f"<{ast.unparse(node.args[0])}>", for_typing)
 
 
@@ -66,7 +66,7 @@ def _nodes(node: ast.AST, for_typing: bool) -> Iterator[tuple[ast.AST, bool]]:
 
 
 def file_of(name: str, files: frozenset[str]) -> str | None:
-    """The file of the package that a dotted name is in, or is; None for another package's."""
+    """The file of the package that defines a dotted name, or is it; None for a name of another package."""
     package, _, rest = name.partition(".")
     if package != NAME:
         return None

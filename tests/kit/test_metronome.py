@@ -1,4 +1,4 @@
-"""The second chance of a test under which the machine stood still (`metronome.py`)."""
+"""A test that failed while the machine stood still is run again (`metronome.py`)."""
 
 from __future__ import annotations
 
@@ -32,21 +32,26 @@ def test_it({fixture}):
 
 
 @pytest.mark.parametrize(
-    ("fixture", "still", "holds", "runs", "passes"),
+    ("file", "fixture", "still", "holds", "runs", "passes"),
     [
-        ("server", 0.0, "False", 1, False),
-        ("server", 0.5, "True", 1, True),
-        ("server", 0.5, "len(RUNS) > 1", 2, True),
-        ("server", 0.5, "False", 3, False),
-        ("clock", 0.5, "False", 1, False),
+        ("test_it.py", "server", 0.0, "False", 1, False),
+        ("test_it.py", "server", 0.5, "True", 1, True),
+        ("test_it.py", "server", 0.5, "len(RUNS) > 1", 2, True),
+        ("test_it.py", "server", 0.5, "False", 3, False),
+        ("test_it.py", "clock", 0.5, "False", 1, False),
+        ("network/test_it.py", "clock", 0.5, "len(RUNS) > 1", 2, True),
+        ("unit/network.py", "clock", 0.5, "False", 1, False),
     ],
 )
-def test_who_gets_a_second_chance(
-    tmp_path: Path, fixture: str, still: float, holds: str, runs: int, passes: bool
+def test_a_failure_of_a_test_in_real_time_counts_only_while_the_machine_runs(
+    tmp_path: Path, file: str, fixture: str, still: float, holds: str, runs: int, passes: bool
 ) -> None:
-    (tmp_path / "test_it.py").write_text(SUITE.format(fixture=fixture, still=still, holds=holds))
+    """It is run again, three times at most, if the machine stood still; any other test is run once."""
+    path = tmp_path / file
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(SUITE.format(fixture=fixture, still=still, holds=holds))
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "kit.metronome", "-p", "no:cacheprovider", "-s", "test_it.py"],
+        [sys.executable, "-m", "pytest", "-p", "kit.metronome", "-p", "no:cacheprovider", "-s", file],
         env={"PYTHONPATH": str(HERE.parent), "PATH": ""},
         cwd=tmp_path,
         stdout=subprocess.PIPE,
@@ -54,14 +59,15 @@ def test_who_gets_a_second_chance(
     )
     assert done.stdout.count("runs:") == runs, done.stdout
     assert (done.returncode == 0) is passes
-    assert done.stdout.count("run again, for the machine stood still: test_it.py::test_it") == runs - 1
+    assert done.stdout.count(f"run again, since the machine stood still: {file}::test_it") == runs - 1
 
 
-def test_what_keeps_all_threads_waiting_is_noticed() -> None:
+def test_a_thread_that_keeps_all_others_waiting_is_noticed() -> None:
+    """A thread of this process that never yields counts like a machine that stands still."""
     with Metronome() as metronome:
         started = time.monotonic()
         before = sys.getswitchinterval()
-        sys.setswitchinterval(20.0)  # no other thread gets its turn
+        sys.setswitchinterval(20.0)  # no other thread is run
         while time.monotonic() < started + 0.3:
             pass
         sys.setswitchinterval(before)

@@ -1,4 +1,4 @@
-"""What the tests of the mocking libraries share: aioresponses mended, and a server for what is let through."""
+"""What the tests of the mocking libraries share: a repaired aioresponses, and a server for requests that pass through."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def server() -> Iterator[LoopbackServer]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates that nobody but these tests trusts."""
+    """Certificates that only these tests trust."""
     return Certificates(tmp_path_factory.mktemp("certificates"))

@@ -1,9 +1,9 @@
-"""The mocking libraries behind one face, each used as its own documentation shows it.
+"""The mocking libraries behind one interface, each used as its own documentation shows it.
 
 with library() as mocked:
-    mocked.answers("GET", url, status=503)
-    mocked.answers("GET", url, json={"id": 1})
-    response = world.request(world.client(), "GET", url)
+    mocked.add_response("GET", url, status=503)
+    mocked.add_response("GET", url, json={"id": 1})
+    response = front_end.request(front_end.client(), "GET", url)
     assert mocked.count("GET", url) == 2
 """
 
@@ -20,16 +20,16 @@ import responses
 from aioresponses import aioresponses
 from yarl import URL
 
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 __all__ = ["LIBRARIES", "Aioresponses", "Library", "RequestsMock", "Responses"]
 
 
 class Library(ABC):
-    """One mocking library, in force inside `with`. Answers to one method and URL are given in order."""
+    """One mocking library, in force inside `with`. Responses for one method and URL are given in order."""
 
     name: str
-    world: type[World]
+    front_end: type[FrontEnd]
     _mocker: AbstractContextManager[Any]
 
     def __enter__(self) -> Library:
@@ -40,20 +40,20 @@ class Library(ABC):
         self._mocker.__exit__(*about)
 
     @abstractmethod
-    def answers(self, method: str, url: str, **how: Any) -> None:
-        """Give this response: `status`, `headers`, and `json` or `body` (bytes)."""
+    def add_response(self, method: str, url: str, **parts: Any) -> None:
+        """Mock a response. parts: `status`, `headers`, and `json` or `body` (bytes)."""
 
     @abstractmethod
-    def fails(self, method: str, url: str, error: BaseException) -> None:
-        """Raise this error instead of a response."""
+    def add_error(self, method: str, url: str, error: BaseException) -> None:
+        """Mock a call that raises this error."""
 
     @abstractmethod
-    def lets_through(self, url: str) -> None:
-        """Let requests for URLs that begin so reach the network."""
+    def pass_through(self, url: str) -> None:
+        """Let requests whose URL begins like this reach the network."""
 
     @abstractmethod
     def count(self, method: str, url: str) -> int:
-        """How many requests came."""
+        """How many requests the library received."""
 
     @abstractmethod
     def sent_json(self, method: str, url: str) -> Any:
@@ -64,18 +64,20 @@ class Responses(Library):
     """responses, which patches `HTTPAdapter.send`."""
 
     name = "responses"
-    world = BlockingWorld
+    front_end = BlockingFrontEnd
 
     def __init__(self) -> None:
         self._mocker = responses.RequestsMock(assert_all_requests_are_fired=False)
 
-    def answers(self, method: str, url: str, *, json: Any = None, body: bytes = b"", **how: Any) -> None:
-        self._mocked.add(method, url, **({"body": body} if json is None else {"json": json}), **how)
+    def add_response(
+        self, method: str, url: str, *, json: Any = None, body: bytes = b"", **parts: Any
+    ) -> None:
+        self._mocked.add(method, url, **({"body": body} if json is None else {"json": json}), **parts)
 
-    def fails(self, method: str, url: str, error: BaseException) -> None:
+    def add_error(self, method: str, url: str, error: BaseException) -> None:
         self._mocked.add(method, url, body=error)
 
-    def lets_through(self, url: str) -> None:
+    def pass_through(self, url: str) -> None:
         self._mocked.add_passthru(url)
 
     def count(self, method: str, url: str) -> int:
@@ -89,31 +91,32 @@ class RequestsMock(Library):
     """requests-mock, which patches `Session.send` and `Session.get_adapter`."""
 
     name = "requests-mock"
-    world = BlockingWorld
+    front_end = BlockingFrontEnd
 
     def __init__(self) -> None:
         self._mocker = requests_mock.Mocker()
         self._scripts: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
-    def answers(
-        self, method: str, url: str, *, status: int = 200, json: Any = None, body: bytes = b"", **how: Any
+    def add_response(
+        self, method: str, url: str, *, status: int = 200, json: Any = None, body: bytes = b"", **parts: Any
     ) -> None:
         content = {"content": body} if json is None else {"json": json}
-        self._add(method, url, {"status_code": status, **content, **how})
+        self._add(method, url, {"status_code": status, **content, **parts})
 
-    def _add(self, method: str, url: str, answer: dict[str, Any]) -> None:
+    def _add(self, method: str, url: str, entry: dict[str, Any]) -> None:
         script = self._scripts.setdefault((method, url), [])
-        script.append(answer)
+        script.append(entry)
         self._mocked.register_uri(method, url, script)
 
-    def fails(self, method: str, url: str, error: BaseException) -> None:
+    def add_error(self, method: str, url: str, error: BaseException) -> None:
         self._add(method, url, {"exc": error})
 
-    def lets_through(self, url: str) -> None:
+    def pass_through(self, url: str) -> None:
         self._mocked.register_uri(requests_mock.ANY, re.compile(re.escape(url)), real_http=True)
 
     def count(self, method: str, url: str) -> int:
-        return sum((seen.method, seen.url) == (method, url) for seen in self._mocked.request_history)
+        history = self._mocked.request_history
+        return sum((request.method, request.url) == (method, url) for request in history)
 
     def sent_json(self, method: str, url: str) -> Any:
         return self._mocked.last_request.json()
@@ -123,19 +126,19 @@ class Aioresponses(Library):
     """aioresponses, which patches `ClientSession._request`."""
 
     name = "aioresponses"
-    world = AsyncioWorld
+    front_end = AsyncioFrontEnd
 
     def __init__(self) -> None:
         self._passed: list[str] = []
         self._mocker = aioresponses(passthrough=self._passed)
 
-    def answers(self, method: str, url: str, *, json: Any = None, **how: Any) -> None:
-        self._mocked.add(url, method, payload=json, **how)
+    def add_response(self, method: str, url: str, *, json: Any = None, **parts: Any) -> None:
+        self._mocked.add(url, method, payload=json, **parts)
 
-    def fails(self, method: str, url: str, error: BaseException) -> None:
+    def add_error(self, method: str, url: str, error: BaseException) -> None:
         self._mocked.add(url, method, exception=error)
 
-    def lets_through(self, url: str) -> None:
+    def pass_through(self, url: str) -> None:
         self._passed.append(url)
 
     def count(self, method: str, url: str) -> int:

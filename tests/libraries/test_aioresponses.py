@@ -1,4 +1,4 @@
-"""What aioresponses alone needs, and what it alone can."""
+"""What only aioresponses needs, and what only aioresponses can do."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from aioresponses import CallbackResult, aioresponses, compat, core
 from multidict import CIMultiDict
 
 from http_service_client.testing import mend_aioresponses, mocks
-from kit.front_ends import AsyncioWorld
+from kit.front_ends import AsyncioFrontEnd
 
 URL = "https://payments.test/charges"
 
 
 @pytest.fixture
 def unmended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aioresponses as it is installed."""
+    """aioresponses as it is installed, without our repair."""
     monkeypatch.setattr(core, "ClientResponse", aiohttp.ClientResponse)
     monkeypatch.setattr(core, "stream_reader_factory", compat.stream_reader_factory)
 
 
 @pytest.mark.usefixtures("unmended")
-def test_mending_lets_aioresponses_answer() -> None:
-    """Without, its response is a TypeError; whoever sees this fail may remove `mend_aioresponses`."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+def test_mending_lets_aioresponses_respond() -> None:
+    """Without it, each response is a TypeError. When this test fails, `mend_aioresponses` is no longer needed."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, payload=[])
         mocked.get(URL, payload=[])
         with pytest.raises(TypeError, match="stream_writer"):
-            world.request(world.client(), "GET", URL)
+            front_end.request(front_end.client(), "GET", URL)
         assert mend_aioresponses() is True
-        assert world.request(world.client(), "GET", URL).json() == []
+        assert front_end.request(front_end.client(), "GET", URL).json() == []
 
 
 @pytest.mark.usefixtures("unmended")
 def test_mending_twice_is_mending_once() -> None:
-    """Each conftest may call it."""
+    """Every conftest may call it."""
     mend_aioresponses()
     mended = core.ClientResponse
     assert mend_aioresponses() is True
@@ -47,65 +47,65 @@ def test_mending_twice_is_mending_once() -> None:
 
 @pytest.mark.usefixtures("unmended")
 def test_a_release_that_needs_no_mending_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says so, that the call may go."""
+    """And `mend_aioresponses` returns False, so that its caller can remove the call."""
 
-    class ThatCan(aiohttp.ClientResponse):
+    class Working(aiohttp.ClientResponse):
         def __init__(self, *arguments: Any, **options: Any) -> None:
             super().__init__(*arguments, stream_writer=SimpleNamespace(output_size=0), **options)
 
-    monkeypatch.setattr(core, "ClientResponse", ThatCan)
+    monkeypatch.setattr(core, "ClientResponse", Working)
     monkeypatch.setattr(core, "stream_reader_factory", mocks._endless_stream)
     assert mend_aioresponses() is False
-    assert core.ClientResponse is ThatCan
+    assert core.ClientResponse is Working
 
 
 @pytest.mark.parametrize("size", [0, 100_000, 1_000_000])
 def test_a_body_may_be_of_any_size(size: int) -> None:
-    """Unmended, more than 128 KiB is an AssertionError."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    """Without the repair, more than 128 KiB is an AssertionError."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=bytes(size))
-        assert len(world.request(world.client(), "GET", URL).content) == size
+        assert len(front_end.request(front_end.client(), "GET", URL).content) == size
 
 
 def test_plain_aiohttp_is_mended_too() -> None:
-    """It is not for our client alone."""
+    """The repair is not only for our client."""
 
     async def call() -> Any:
         async with aiohttp.ClientSession() as session, session.get(URL) as response:
             return await response.json()
 
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, payload={"id": 1})
-        assert world._loop.run_until_complete(call()) == {"id": 1}
+        assert front_end.loop.run_until_complete(call()) == {"id": 1}
 
 
 def test_timeout_true_is_a_timeout_of_the_attempt() -> None:
-    """What `timeout=True` raises, the caller gets as our timeout, and a GET is tried again."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    """The error that `timeout=True` raises becomes our timeout, so a GET is retried."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, timeout=True)
         mocked.get(URL, payload=[])
-        response = world.request(world.client(retry_policy_config={"initial_delay": 0}), "GET", URL)
+        response = front_end.request(front_end.client(retry_policy_config={"initial_delay": 0}), "GET", URL)
         assert response.attempts == 2
 
 
-def test_a_callback_sees_the_request_as_it_goes_out() -> None:
-    """The body as bytes, the headers complete; what it returns is the response."""
+def test_a_callback_sees_the_request_as_it_is_sent() -> None:
+    """It gets the body as bytes and all headers, and its result is the response."""
 
     def charge(url: Any, *, data: bytes, headers: Any, **options: Any) -> CallbackResult:
         assert headers["Content-Type"] == "application/json"
         return CallbackResult(status=201, payload={"amount": json.loads(data)["amount"]})
 
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.post(URL, callback=charge)
-        response = world.request(world.client(), "POST", URL, json={"amount": 25})
+        response = front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
     assert (response.status_code, response.json()) == (201, {"amount": 25})
 
 
-def test_what_was_sent_can_be_asserted() -> None:
-    """`assert_called_once_with` and its like compare what went to `ClientSession._request`."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+def test_the_request_can_be_asserted() -> None:
+    """`assert_called_with` and its like compare the arguments of `ClientSession._request`."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.post(URL, status=201)
-        world.request(world.client(), "POST", URL, json={"amount": 25})
+        front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
         mocked.assert_called_once()
         mocked.assert_called_with(URL, method="POST", args_to_match=["data"], data=b'{"amount":25}')
         with pytest.raises(AssertionError):
@@ -113,23 +113,23 @@ def test_what_was_sent_can_be_asserted() -> None:
 
 
 def test_repeated_headers_stay_apart() -> None:
-    """Each `Set-Cookie` is seen."""
+    """Each `Set-Cookie` becomes a cookie."""
     headers: CIMultiDict[str] = CIMultiDict([("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")])
-    with AsyncioWorld() as world, aioresponses() as mocked:
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, headers=headers)
-        assert world.request(world.client(), "GET", URL).cookies == {"a": "1", "b": "2"}
+        assert front_end.request(front_end.client(), "GET", URL).cookies == {"a": "1", "b": "2"}
 
 
-def test_repeat_answers_every_attempt() -> None:
-    """A mock that always fails is asked as often as the policy says."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+def test_repeat_covers_every_attempt() -> None:
+    """A mock that always fails gets as many requests as the policy makes attempts."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, status=503, repeat=True)
-        client = world.client(retry_policy_config={"initial_delay": 0, "max_attempts": 4})
-        assert world.request(client, "GET", URL).attempts == 4
+        client = front_end.client(retry_policy_config={"initial_delay": 0, "max_attempts": 4})
+        assert front_end.request(client, "GET", URL).attempts == 4
 
 
-def test_a_body_that_was_never_compressed_is_taken_as_it_is() -> None:
-    """aiohttp decodes below the place that is mocked: a mocked body is what it would have decoded."""
-    with AsyncioWorld() as world, aioresponses() as mocked:
+def test_a_mocked_body_is_not_decoded_again() -> None:
+    """aiohttp decodes below the method that is mocked, so a mocked body stands for the decoded one."""
+    with AsyncioFrontEnd() as front_end, aioresponses() as mocked:
         mocked.get(URL, body=b"plain", headers={"Content-Encoding": "gzip"})
-        assert world.request(world.client(), "GET", URL).content == b"plain"
+        assert front_end.request(front_end.client(), "GET", URL).content == b"plain"

@@ -1,4 +1,4 @@
-"""Matchers of responses and requests-mock see what they see of requests itself."""
+"""Matchers of responses and requests-mock see the same of our requests as of those that requests sends."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ URL = "https://payments.test/charges"
 
 @pytest.fixture
 def client() -> Iterator[HttpServiceClient]:
+    """A client with default settings."""
     with HttpServiceClient() as client:
         yield client
 
 
 @responses.activate
 @pytest.mark.parametrize(
-    ("matcher", "fitting", "other"),
+    ("matcher", "matching", "other"),
     [
         (
             matchers.json_params_matcher({"order": 42, "tags": ["a"]}),
@@ -54,11 +55,11 @@ def client() -> Iterator[HttpServiceClient]:
     ids=["json", "form", "query", "query string", "headers", "keywords"],
 )
 def test_matchers_of_responses(
-    client: HttpServiceClient, matcher: Any, fitting: dict[str, Any], other: dict[str, Any] | None
+    client: HttpServiceClient, matcher: Any, matching: dict[str, Any], other: dict[str, Any] | None
 ) -> None:
-    """Each tells a request that fits from one that does not."""
+    """Each matcher accepts a request that matches and rejects another."""
     responses.post(URL, status=201, match=[matcher])
-    assert client.post(URL, **fitting).status_code == 201
+    assert client.post(URL, **matching).status_code == 201
     if other is not None:
         with pytest.raises(ConnectionError):
             client.post(URL, retry_policy=False, **other)
@@ -66,7 +67,7 @@ def test_matchers_of_responses(
 
 @responses.activate
 def test_the_multipart_matcher(client: HttpServiceClient) -> None:
-    """Files and fields, under whatever boundary. It wants each file's content type said: we send one always."""
+    """It compares files and fields, with any boundary. It needs each file's content type, which we always send."""
     files = {"report": ("report.txt", b"all well", "text/plain")}
     responses.post(URL, match=[matchers.multipart_matcher(files, {"order": "42"})])
     assert client.post(URL, files=files, data={"order": 42}).is_success
@@ -76,7 +77,7 @@ def test_the_multipart_matcher(client: HttpServiceClient) -> None:
 
 @responses.activate
 def test_a_callback_of_responses_sees_the_request(client: HttpServiceClient) -> None:
-    """As a `PreparedRequest`, and `calls` keeps it with its response."""
+    """The callback gets a `PreparedRequest`, and `calls` keeps it with its response."""
 
     def charge(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         sent = json.loads(request.body or b"")
@@ -89,8 +90,8 @@ def test_a_callback_of_responses_sees_the_request(client: HttpServiceClient) -> 
 
 
 @responses.activate(assert_all_requests_are_fired=True)
-def test_an_ordered_registry_answers_each_attempt(client: HttpServiceClient) -> None:
-    """Attempts come in order."""
+def test_an_ordered_registry_serves_each_attempt(client: HttpServiceClient) -> None:
+    """The first attempt gets the first response, its retry the second."""
     responses.get(URL, status=429, headers={"Retry-After": "0"})
     responses.get(URL, json=[])
     assert client.get(URL, retry_policy=True).attempts == 2
@@ -100,7 +101,7 @@ def test_an_ordered_registry_answers_each_attempt(client: HttpServiceClient) -> 
 def test_the_fixture_of_requests_mock_sees_the_request(
     requests_mock: requests_mock.Mocker, client: HttpServiceClient
 ) -> None:
-    """Its `json`, `qs`, `headers` and `timeout`; an additional matcher tells one request from another."""
+    """`json`, `qs`, `headers` and `verify` are there, and an additional matcher can use them."""
 
     def is_small(request: Any) -> bool:
         return bool(request.json()["amount"] < 100)
@@ -117,7 +118,7 @@ def test_the_fixture_of_requests_mock_sees_the_request(
 def test_request_headers_and_a_callback_of_requests_mock(
     requests_mock: requests_mock.Mocker, client: HttpServiceClient
 ) -> None:
-    """A mock for those who are known, which answers with what was sent."""
+    """A mock for requests with a token, which returns the body that it received."""
 
     def echo(request: Any, context: Any) -> Any:
         context.status_code = 201
@@ -128,8 +129,8 @@ def test_request_headers_and_a_callback_of_requests_mock(
     assert (response.status_code, response.json()) == (201, {"amount": 25})
 
 
-def test_a_matcher_on_the_session_class_is_no_trap() -> None:
-    """A `requests.Session` of the test's own beside the client is mocked by the same mock."""
+def test_one_mock_serves_the_client_and_requests() -> None:
+    """A call of requests beside the client gets the same mock."""
     with requests_mock.Mocker() as mocked, HttpServiceClient() as client:
         mocked.get(URL, json=[1])
         assert client.get(URL).json() == requests.get(URL, timeout=5).json() == [1]

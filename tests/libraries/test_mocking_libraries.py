@@ -1,6 +1,6 @@
-"""responses, requests-mock and aioresponses work with the client as they do with what is below it.
+"""responses, requests-mock and aioresponses work with the client as they do with requests and aiohttp.
 
-Everything above the wire is in force under a mock: retries, redirects, the circuit breaker.
+All that the client does above the wire works under a mock: retries, redirects, the circuit breaker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from http_service_client import (
     TransportError,
 )
 from http_service_client.testing import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from libraries.libraries import LIBRARIES, Aioresponses, Library
 
 URL = "https://payments.test/charges"
@@ -42,76 +42,76 @@ def library(request: pytest.FixtureRequest) -> Iterator[Library]:
 
 
 @pytest.fixture
-def world(library: Library) -> Iterator[World]:
-    """The world that the library mocks."""
-    with library.world() as world:
-        yield world
+def front_end(library: Library) -> Iterator[FrontEnd]:
+    """The front end that the library mocks."""
+    with library.front_end() as front_end:
+        yield front_end
 
 
-def test_a_mocked_response_is_a_response(library: Library, world: World) -> None:
-    """Status, headers and body are what the test said."""
-    library.answers("GET", URL, status=404, json={"error": "no charge"}, headers={"X-Request-Id": "7"})
-    response = world.request(world.client(), "GET", URL)
+def test_a_mocked_response_is_a_response(library: Library, front_end: FrontEnd) -> None:
+    """Status, headers and body are those that the test gave."""
+    library.add_response("GET", URL, status=404, json={"error": "no charge"}, headers={"X-Request-Id": "7"})
+    response = front_end.request(front_end.client(), "GET", URL)
     assert response.status_code == 404
     assert response.headers["X-Request-Id"] == "7"
     assert response.json() == {"error": "no charge"}
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
-def test_every_verb_is_mocked(library: Library, world: World, method: str) -> None:
-    """With a body and without."""
-    library.answers(method, URL, status=204)
-    response = world.request(world.client(), method, URL, data=b"x" if method == "POST" else None)
+def test_every_verb_is_mocked(library: Library, front_end: FrontEnd, method: str) -> None:
+    """A mock for a method gets the request with that method."""
+    library.add_response(method, URL, status=204)
+    response = front_end.request(front_end.client(), method, URL, data=b"x" if method == "POST" else None)
     assert response.status_code == 204
     assert library.count(method, URL) == 1
 
 
-def test_the_test_sees_the_json_that_was_sent(library: Library, world: World) -> None:
-    """What is mocked is the wire: a body arrives there as bytes."""
-    library.answers("POST", URL, status=201)
-    world.request(world.client(), "POST", URL, json={"order": 42, "amount": 25.5})
+def test_the_test_sees_the_json_that_was_sent(library: Library, front_end: FrontEnd) -> None:
+    """A library mocks the wire, where a JSON body arrives as bytes."""
+    library.add_response("POST", URL, status=201)
+    front_end.request(front_end.client(), "POST", URL, json={"order": 42, "amount": 25.5})
     assert library.sent_json("POST", URL) == {"order": 42, "amount": 25.5}
 
 
-def test_the_query_is_part_of_the_address(library: Library, world: World) -> None:
-    """`params` are merged before the mock looks."""
-    library.answers("GET", f"{URL}?page=2&q=a%20b", json=[])
-    assert world.request(world.client(), "GET", URL, params={"page": 2, "q": "a b"}).json() == []
+def test_the_query_is_part_of_the_url(library: Library, front_end: FrontEnd) -> None:
+    """The mock is compared with the URL after `params` are merged."""
+    library.add_response("GET", f"{URL}?page=2&q=a%20b", json=[])
+    assert front_end.request(front_end.client(), "GET", URL, params={"page": 2, "q": "a b"}).json() == []
 
 
-def test_a_mocked_status_is_retried_and_each_attempt_counts(library: Library, world: World) -> None:
-    """Two refusals and a success are three requests to the mock and one call to the caller."""
-    library.answers("GET", URL, status=503)
-    library.answers("GET", URL, status=429)
-    library.answers("GET", URL, json={"id": 1})
-    response = world.request(world.client(**AT_ONCE), "GET", URL)
+def test_a_mocked_status_is_retried_and_each_attempt_counts(library: Library, front_end: FrontEnd) -> None:
+    """Two error statuses and a success are three requests to the mock and one call to the caller."""
+    library.add_response("GET", URL, status=503)
+    library.add_response("GET", URL, status=429)
+    library.add_response("GET", URL, json={"id": 1})
+    response = front_end.request(front_end.client(**AT_ONCE), "GET", URL)
     assert (response.json(), response.attempts, library.count("GET", URL)) == ({"id": 1}, 3, 3)
 
 
-def test_a_mocked_error_status_of_a_post_is_not_retried(library: Library, world: World) -> None:
-    """The law of safe retries holds under a mock."""
-    library.answers("POST", URL, status=500)
-    library.answers("POST", URL, status=201)
-    assert world.request(world.client(**AT_ONCE), "POST", URL, json={}).status_code == 500
+def test_a_mocked_error_status_of_a_post_is_not_retried(library: Library, front_end: FrontEnd) -> None:
+    """The rule of safe retries holds under a mock."""
+    library.add_response("POST", URL, status=500)
+    library.add_response("POST", URL, status=201)
+    assert front_end.request(front_end.client(**AT_ONCE), "POST", URL, json={}).status_code == 500
     assert library.count("POST", URL) == 1
 
 
-def test_a_mocked_error_is_retried_like_a_real_one(library: Library, world: World) -> None:
-    """A connection that was never made, then a success."""
-    library.fails("POST", URL, ConnectionRefusedError(111, "Connection refused"))
-    library.answers("POST", URL, status=201)
-    response = world.request(world.client(**AT_ONCE), "POST", URL, json={})
+def test_a_mocked_error_is_retried_like_a_real_one(library: Library, front_end: FrontEnd) -> None:
+    """After a refused connection a POST is retried."""
+    library.add_error("POST", URL, ConnectionRefusedError(111, "Connection refused"))
+    library.add_response("POST", URL, status=201)
+    response = front_end.request(front_end.client(**AT_ONCE), "POST", URL, json={})
     assert (response.status_code, response.attempts) == (201, 2)
 
 
-def test_mocked_failures_open_the_circuit(library: Library, world: World) -> None:
-    """Five in a row; the sixth call does not reach the mock."""
-    client = world.client()
+def test_mocked_failures_open_the_circuit(library: Library, front_end: FrontEnd) -> None:
+    """After five failures in a row the sixth call does not reach the mock."""
+    client = front_end.client()
     for _ in range(5):
-        library.answers("GET", URL, status=500)
-        world.request(client, "GET", URL, retry_policy=False)
+        library.add_response("GET", URL, status=500)
+        front_end.request(client, "GET", URL, retry_policy=False)
     with pytest.raises(CircuitOpenError):
-        world.request(client, "GET", URL)
+        front_end.request(client, "GET", URL)
     assert library.count("GET", URL) == 5
 
 
@@ -123,7 +123,7 @@ _REFUSED = OSError(111, "Connection refused")
 _BAD_CERTIFICATE = ssl.SSLCertVerificationError("self-signed certificate")
 _NEVER, _MAYBE = "never_sent", "maybe_processed"
 
-# What a test lets its mock raise, and what the caller gets.
+# The error that a mock raises, and the error that the caller gets.
 COMMON: list[tuple[BaseException, str, str]] = [
     (ConnectionRefusedError(111, "Connection refused"), "ConnectError", _NEVER),
     (socket.gaierror(-2, "Name or service not known"), "NameResolutionError", _NEVER),
@@ -173,126 +173,129 @@ CASES = [
 def test_a_mocked_error_becomes_what_a_real_one_would(
     kind: type[Library], error: BaseException, expected: str, sent_state: str
 ) -> None:
-    """The error type and the sent-state, for each error that a test may let its mock raise."""
-    with kind() as library, kind.world() as world, pytest.raises(TransportError) as caught:
-        library.fails("GET", URL, error)
-        world.request(world.client(), "GET", URL, retry_policy=False)
+    """Each error of a library below gets the error type and the sent-state that it has without a mock."""
+    with kind() as library, kind.front_end() as front_end, pytest.raises(TransportError) as caught:
+        library.add_error("GET", URL, error)
+        front_end.request(front_end.client(), "GET", URL, retry_policy=False)
     assert (type(caught.value).__name__, caught.value.sent_state) == (expected, sent_state)
-    assert "0 s" not in str(caught.value)  # no bound was set, so none is told
+    assert "0 s" not in str(caught.value)  # no timeout was set, so the message names none
 
 
-def test_an_error_of_the_tests_own_comes_out_as_it_is(library: Library, world: World) -> None:
-    """What no network raises is no failure of the network."""
-    library.fails("GET", URL, LookupError("a bug in the test"))
+def test_an_error_of_the_tests_own_comes_out_as_it_is(library: Library, front_end: FrontEnd) -> None:
+    """An error that no network raises is not turned into a network failure."""
+    library.add_error("GET", URL, LookupError("a bug in the test"))
     with pytest.raises(LookupError, match="a bug in the test"):
-        world.request(world.client(), "GET", URL)
+        front_end.request(front_end.client(), "GET", URL)
 
 
-def test_a_request_that_nobody_mocked_says_so(library: Library, world: World) -> None:
-    """In the library's own words."""
+def test_a_request_without_a_mock_is_an_error_of_the_library(library: Library, front_end: FrontEnd) -> None:
+    """The message is the library's own."""
     with pytest.raises(Exception, match=r"doesn't match any registered mock|No mock address|refused: GET"):
-        world.request(world.client(), "GET", URL, retry_policy=False)
+        front_end.request(front_end.client(), "GET", URL, retry_policy=False)
 
 
-def test_mocked_redirects_are_followed_by_our_rules(library: Library, world: World) -> None:
-    """303 turns POST into GET; the body stays behind; the history tells the way."""
-    library.answers("POST", URL, status=303, headers={"Location": "/charges/1"})
-    library.answers("GET", f"{URL}/1", json={"id": 1})
-    response = world.request(world.client(), "POST", URL, json={"amount": 25})
+def test_mocked_redirects_are_followed_by_our_rules(library: Library, front_end: FrontEnd) -> None:
+    """303 turns POST into GET without the body, and the history has the redirect."""
+    library.add_response("POST", URL, status=303, headers={"Location": "/charges/1"})
+    library.add_response("GET", f"{URL}/1", json={"id": 1})
+    response = front_end.request(front_end.client(), "POST", URL, json={"amount": 25})
     assert response.json() == {"id": 1}
-    assert [(seen.status_code, seen.url) for seen in response.history] == [(303, URL)]
+    assert [(past.status_code, past.url) for past in response.history] == [(303, URL)]
 
 
-def test_a_307_sends_the_body_again(library: Library, world: World) -> None:
-    """Method and body stay."""
-    library.answers("POST", URL, status=307, headers={"Location": "https://payments.test/v2/charges"})
-    library.answers("POST", "https://payments.test/v2/charges", status=201)
-    assert world.request(world.client(), "POST", URL, json={"amount": 25}).status_code == 201
+def test_a_307_sends_the_body_again(library: Library, front_end: FrontEnd) -> None:
+    """The next request has the same method and body."""
+    library.add_response("POST", URL, status=307, headers={"Location": "https://payments.test/v2/charges"})
+    library.add_response("POST", "https://payments.test/v2/charges", status=201)
+    assert front_end.request(front_end.client(), "POST", URL, json={"amount": 25}).status_code == 201
     assert library.sent_json("POST", "https://payments.test/v2/charges") == {"amount": 25}
 
 
-def test_a_mocked_loop_ends(library: Library, world: World) -> None:
-    """After as many follows as are allowed."""
+def test_a_mocked_redirect_loop_ends(library: Library, front_end: FrontEnd) -> None:
+    """It ends after as many redirects as are allowed."""
     for _ in range(3):
-        library.answers("GET", URL, status=302, headers={"Location": URL})
+        library.add_response("GET", URL, status=302, headers={"Location": URL})
     with pytest.raises(TooManyRedirectsError):
-        world.request(world.client(allowed_redirect_count=2), "GET", URL)
+        front_end.request(front_end.client(allowed_redirect_count=2), "GET", URL)
     assert library.count("GET", URL) == 3
 
 
-def test_allow_redirects_false_returns_the_redirect(library: Library, world: World) -> None:
-    """And asks the mock once."""
-    library.answers("GET", URL, status=302, headers={"Location": "https://elsewhere.test/"})
-    assert world.request(world.client(), "GET", URL, allow_redirects=False).status_code == 302
+def test_allow_redirects_false_returns_the_redirect(library: Library, front_end: FrontEnd) -> None:
+    """The mock gets one request."""
+    library.add_response("GET", URL, status=302, headers={"Location": "https://elsewhere.test/"})
+    assert front_end.request(front_end.client(), "GET", URL, allow_redirects=False).status_code == 302
+    assert library.count("GET", URL) == 1
 
 
-def test_what_is_let_through_reaches_the_network(
-    library: Library, world: World, server: LoopbackServer
+def test_a_request_that_passes_through_reaches_the_network(
+    library: Library, front_end: FrontEnd, server: LoopbackServer
 ) -> None:
-    """Over our own connections, which are kept as always."""
+    """It uses the client's own connections, which are kept."""
     server.script("/real", respond(200, json={"from": "the server"}))
-    library.lets_through(server.url)
-    library.answers("GET", URL, json={"from": "the mock"})
-    client = world.client()
-    assert world.request(client, "GET", URL).json() == {"from": "the mock"}
+    library.pass_through(server.url)
+    library.add_response("GET", URL, json={"from": "the mock"})
+    client = front_end.client()
+    assert front_end.request(client, "GET", URL).json() == {"from": "the mock"}
     for _ in range(2):
-        assert world.request(client, "GET", f"{server.url}/real").json() == {"from": "the server"}
+        assert front_end.request(client, "GET", f"{server.url}/real").json() == {"from": "the server"}
     assert server.connection_count == 1
 
 
-def test_a_compressed_body_is_decoded(library: Library, world: World) -> None:
-    """A mock that says gzip and means it."""
+def test_a_compressed_body_is_decoded(library: Library, front_end: FrontEnd) -> None:
+    """A mocked gzip body is decoded like a real one."""
     body = gzip.compress(b"packed")
-    library.answers("GET", URL, body=body, headers={"Content-Encoding": "gzip"})
-    assert world.request(world.client(), "GET", URL).content == b"packed"
+    library.add_response("GET", URL, body=body, headers={"Content-Encoding": "gzip"})
+    assert front_end.request(front_end.client(), "GET", URL).content == b"packed"
 
 
-def test_a_mocked_body_can_be_streamed_and_downloaded(library: Library, world: World, tmp_path: Path) -> None:
-    """Piece by piece, decoded on the way; a download is asked for uncompressed."""
+def test_a_mocked_body_can_be_streamed_and_downloaded(
+    library: Library, front_end: FrontEnd, tmp_path: Path
+) -> None:
+    """A stream is decoded piece by piece; a download requests an uncompressed body."""
     body = b"line\n" * 100_000
-    library.answers("GET", URL, body=gzip.compress(body), headers={"Content-Encoding": "gzip"})
-    library.answers("GET", URL, body=body)
-    client, path = world.client(), tmp_path / "file"
-    with world.stream(client, "GET", URL) as response:
+    library.add_response("GET", URL, body=gzip.compress(body), headers={"Content-Encoding": "gzip"})
+    library.add_response("GET", URL, body=body)
+    client, path = front_end.client(), tmp_path / "file"
+    with front_end.stream(client, "GET", URL) as response:
         assert b"".join(response.iter_bytes()) == body
-    world.download(client, URL, path)
+    front_end.download(client, URL, path)
     assert path.read_bytes() == body
 
 
-def test_a_mocked_stream_may_be_broken_off(library: Library, world: World) -> None:
-    """And the client works on."""
-    library.answers("GET", URL, body=b"x" * 100_000)
-    library.answers("GET", URL, json=[])
-    client = world.client()
-    with world.stream(client, "GET", URL) as response:
+def test_a_mocked_stream_may_be_left_early(library: Library, front_end: FrontEnd) -> None:
+    """The client still works afterwards."""
+    library.add_response("GET", URL, body=b"x" * 100_000)
+    library.add_response("GET", URL, json=[])
+    client = front_end.client()
+    with front_end.stream(client, "GET", URL) as response:
         assert next(iter(response.iter_bytes()))
-    assert world.request(client, "GET", URL).json() == []
+    assert front_end.request(client, "GET", URL).json() == []
 
 
 @pytest.mark.parametrize("size", [10, 200_000])
-def test_streamed_and_large_uploads_meet_a_mock(library: Library, world: World, size: int) -> None:
-    """A mock may answer without having read the body."""
-    library.answers("POST", URL, status=201)
-    response = world.request(world.client(), "POST", URL, data=(b"x" * size for _ in range(3)))
+def test_streamed_and_large_uploads_meet_a_mock(library: Library, front_end: FrontEnd, size: int) -> None:
+    """A mock may respond without reading the body."""
+    library.add_response("POST", URL, status=201)
+    response = front_end.request(front_end.client(), "POST", URL, data=(b"x" * size for _ in range(3)))
     assert response.status_code == 201
 
 
-def test_a_mock_may_begin_while_the_client_lives(library: Library, world: World) -> None:
-    """A client made before, and used before, is mocked too; and afterwards it is not."""
-    client = world.client()
-    library.answers("GET", URL, status=204)
-    assert world.request(client, "GET", URL).status_code == 204
+def test_a_mock_may_begin_while_the_client_exists(library: Library, front_end: FrontEnd) -> None:
+    """A client that was made before the mock is mocked, and after the mock it is not."""
+    client = front_end.client()
+    library.add_response("GET", URL, status=204)
+    assert front_end.request(client, "GET", URL).status_code == 204
     library.__exit__(None, None, None)
     try:
         with pytest.raises(TransportError):
-            world.request(client, "GET", "http://127.0.0.1:9/", retry_policy=RetryPolicy(max_attempts=1))
+            front_end.request(client, "GET", "http://127.0.0.1:9/", retry_policy=RetryPolicy(max_attempts=1))
     finally:
         library.__enter__()
 
 
-def test_clients_of_a_service_are_mocked_where_they_live(library: Library) -> None:
-    """No session is handed in: the client makes its own, under the mock."""
-    library.answers("GET", URL, json=[1])
+def test_a_client_that_a_service_makes_is_mocked(library: Library) -> None:
+    """No session has to be passed in: the client makes its own under the mock."""
+    library.add_response("GET", URL, json=[1])
     if isinstance(library, Aioresponses):
 
         async def call() -> Any:

@@ -1,4 +1,4 @@
-"""vcrpy records the client and plays it back, in both worlds, by `with vcr.use_cassette(...)` alone."""
+"""`with vcr.use_cassette(...)` is all that is needed to record the client and to replay it, sync and async."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 import http_service_client
 from http_service_client import ConnectionPoolConfig, HttpServiceClient, ResponseTooLargeError
+from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, reset, respond, stall
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 from network.faults import Certificates, failing, places_in_use
 
 vcr = pytest.importorskip("vcr")
@@ -36,67 +37,71 @@ def cassette(tmp_path: Path) -> str:
     return str(tmp_path / "cassette.yaml")
 
 
-def test_what_was_recorded_is_played_back(world: World, server: LoopbackServer, cassette: str) -> None:
+def test_a_recorded_call_is_replayed(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
     """The second run sees the same response, and the server sees no second request."""
     server.script("/", respond(201, json=JSON, headers={"X-Request-Id": "7", "Set-Cookie": "a=1"}))
     seen = []
     for _ in range(2):
-        with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(), "GET", server.url + "/?page=2")
+        with vcr.use_cassette(cassette) as used:
+            response = front_end.request(front_end.client(), "GET", server.url + "/?page=2")
         seen.append(
             (response.status_code, response.json(), response.headers["X-Request-Id"], response.cookies)
         )
     assert seen == [(201, JSON, "7", {"a": "1"})] * 2
-    assert (played.play_count, len(server.requests)) == (1, 1)
+    assert (used.play_count, len(server.requests)) == (1, 1)
 
 
-@pytest.mark.parametrize("recorder", WORLDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("recorder", FRONT_ENDS, ids=lambda kind: kind.name)
 @pytest.mark.parametrize("body", [b"", b"plain", gzip.compress(b"plain")], ids=["empty", "plain", "gzip"])
-def test_either_world_plays_what_the_other_recorded(
-    world: World, recorder: type[World], body: bytes, server: LoopbackServer, cassette: str
+def test_each_front_end_replays_what_the_other_recorded(
+    front_end: FrontEnd, recorder: type[FrontEnd], body: bytes, server: LoopbackServer, cassette: str
 ) -> None:
-    """Blocking cassettes hold bodies decoded under the name of their coding, asyncio ones as they came."""
+    """A blocking cassette holds a decoded body with its Content-Encoding, an asyncio one the body as it came."""
     coded = {"Content-Encoding": "gzip"} if body[:1] == b"\x1f" else {}
     server.script("/", respond(200, body=body, headers=coded))
     with vcr.use_cassette(cassette), recorder() as other:
         expected = other.request(other.client(), "GET", server.url + "/").content
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == expected
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == expected
     assert expected == (b"plain" if body else b"")
 
 
-@pytest.mark.parametrize("recorder", WORLDS, ids=lambda kind: kind.name)
-def test_streams_and_downloads_are_recorded_and_played(
-    world: World, recorder: type[World], server: LoopbackServer, cassette: str, tmp_path: Path
+@pytest.mark.parametrize("recorder", FRONT_ENDS, ids=lambda kind: kind.name)
+def test_streams_and_downloads_are_recorded_and_replayed(
+    front_end: FrontEnd, recorder: type[FrontEnd], server: LoopbackServer, cassette: str, tmp_path: Path
 ) -> None:
-    """Compressed, and by either world: what is on the cassette is what came."""
+    """Either front end replays the compressed bodies that the other recorded."""
     server.script("/", respond(200, body=gzip.compress(b"plain" * 999), headers={"Content-Encoding": "gzip"}))
     path = tmp_path / "file"
 
-    def take(one: World) -> tuple[bytes, bytes]:
-        client = one.client()
-        with one.stream(client, "GET", server.url + "/?stream") as response:
+    def bodies(front_end: FrontEnd) -> tuple[bytes, bytes]:
+        client = front_end.client()
+        with front_end.stream(client, "GET", server.url + "/?stream") as response:
             streamed = b"".join(response.iter_bytes())
-        one.download(client, server.url + "/?download", path)
+        front_end.download(client, server.url + "/?download", path)
         return streamed, path.read_bytes()
 
     with vcr.use_cassette(cassette), recorder() as other:
-        assert take(other) == (b"plain" * 999, b"plain" * 999)
+        assert bodies(other) == (b"plain" * 999, b"plain" * 999)
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert take(world) == (b"plain" * 999, b"plain" * 999)
+        assert bodies(front_end) == (b"plain" * 999, b"plain" * 999)
 
 
-def test_cassettes_of_requests_are_played(world: World, server: LoopbackServer, cassette: str) -> None:
-    """What a project recorded before it had this client."""
+def test_cassettes_of_requests_are_replayed(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
+    """A project keeps the cassettes that it recorded with requests."""
     server.script("/", respond(200, body=gzip.compress(b"plain"), headers={"Content-Encoding": "gzip"}))
     with vcr.use_cassette(cassette):
         requests.get(server.url + "/", timeout=5)
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == b"plain"
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == b"plain"
 
 
-def test_cassettes_of_aiohttp_are_played(world: World, server: LoopbackServer, cassette: str) -> None:
-    """Which have decoded bodies too."""
+def test_cassettes_of_aiohttp_are_replayed(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
+    """A project keeps the cassettes that it recorded with aiohttp, which hold decoded bodies."""
 
     async def record() -> None:
         async with aiohttp.ClientSession() as session, session.get(server.url + "/") as response:
@@ -106,7 +111,7 @@ def test_cassettes_of_aiohttp_are_played(world: World, server: LoopbackServer, c
     with vcr.use_cassette(cassette):
         asyncio.run(record())
     with vcr.use_cassette(cassette, record_mode="none"):
-        assert world.request(world.client(), "GET", server.url + "/").content == b"plain"
+        assert front_end.request(front_end.client(), "GET", server.url + "/").content == b"plain"
 
 
 def _pieces() -> Iterator[bytes]:
@@ -125,51 +130,57 @@ def _pieces() -> Iterator[bytes]:
     ],
     ids=["json", "form", "bytes", "many bytes", "iterator"],
 )
-def test_uploads_are_recorded_and_told_apart(
-    world: World, server: LoopbackServer, cassette: str, options: dict[str, Any], expected: bytes
+def test_uploads_are_recorded_and_matched(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str, options: dict[str, Any], expected: bytes
 ) -> None:
-    """The server gets the whole body while recording; `match_on` the body finds it again."""
+    """The server gets the whole body during the recording, and `match_on` can compare it in the replay."""
     server.script("/", respond(201))
     for _ in range(2):
         given = {name: value() if callable(value) else value for name, value in options.items()}
         with vcr.use_cassette(cassette, match_on=["method", "uri", "body"]):
-            assert world.request(world.client(), "POST", server.url + "/", **given).status_code == 201
+            assert front_end.request(front_end.client(), "POST", server.url + "/", **given).status_code == 201
     (received,) = server.requests
     assert received.body == expected
 
 
-def test_each_attempt_is_recorded_and_played(world: World, server: LoopbackServer, cassette: str) -> None:
-    """Retries are above the cassette: a replay goes the same way."""
+def test_each_attempt_is_recorded_and_replayed(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
+    """Retries are made above the cassette, so a replay makes the same attempts."""
     server.script("/", respond(503), respond(200, json=JSON))
     for _ in range(2):
-        with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(**AT_ONCE), "GET", server.url + "/")
-        assert (response.json(), response.attempts, len(played)) == (JSON, 2, 2)
+        with vcr.use_cassette(cassette) as used:
+            response = front_end.request(front_end.client(**AT_ONCE), "GET", server.url + "/")
+        assert (response.json(), response.attempts, len(used)) == (JSON, 2, 2)
     assert len(server.requests) == 2
 
 
-def test_each_redirect_is_recorded_and_played(world: World, server: LoopbackServer, cassette: str) -> None:
-    """So are redirects."""
+def test_each_redirect_is_recorded_and_replayed(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
+    """Redirects are followed above the cassette, so a replay follows the same."""
     server.script("/", respond(302, headers={"Location": "/next"}))
     server.script("/next", respond(200, json=JSON))
     for _ in range(2):
-        with vcr.use_cassette(cassette) as played:
-            response = world.request(world.client(), "GET", server.url + "/")
-        assert (response.json(), len(response.history), len(played)) == (JSON, 1, 2)
+        with vcr.use_cassette(cassette) as used:
+            response = front_end.request(front_end.client(), "GET", server.url + "/")
+        assert (response.json(), len(response.history), len(used)) == (JSON, 1, 2)
     assert len(server.requests) == 2
 
 
-def test_what_is_not_on_the_cassette_is_vcrpys_to_say(
-    world: World, server: LoopbackServer, cassette: str
+def test_a_request_that_is_not_on_the_cassette_is_an_error_of_vcrpy(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
 ) -> None:
-    """Its error comes out as it is, is not retried, and leaves nothing taken."""
-    client = world.client()
+    """The caller gets that error as it is. It is not retried, and no connection slot stays acquired."""
+    events: list[Any] = []
+    client = front_end.client(on_event=events.append)
     with (
         vcr.use_cassette(cassette, record_mode="none"),
         pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException),
     ):
-        world.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
     assert (len(server.requests), places_in_use(client)) == (0, 0)
+    assert not any(isinstance(event, RetryScheduled) for event in events)
 
 
 @pytest.mark.parametrize(
@@ -180,68 +191,74 @@ def test_what_is_not_on_the_cassette_is_vcrpys_to_say(
         ("", "ConnectError", "never_sent"),
     ],
 )
-def test_failures_while_recording_are_told_as_always(
-    world: World, server: LoopbackServer, cassette: str, path: str, expected: str, sent: str
+def test_failures_during_a_recording_have_their_usual_errors(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str, path: str, expected: str, sent: str
 ) -> None:
-    """urllib3's errors in one world, ours in the other: one table."""
+    """Below a cassette the errors are urllib3's in blocking code and ours in asyncio; the caller gets the same."""
     server.script("/stall", stall())
     server.script("/reset", reset())
     url = server.url + path if path else "http://127.0.0.1:9/"
     with vcr.use_cassette(cassette):
-        caught = failing(world, world.client(), "GET", url, timeout=0.3)
+        caught = failing(front_end, front_end.client(), "GET", url, timeout=0.3)
     assert (caught.type, caught.sent) == (expected, sent)
-    assert caught.seconds < 5
+    caught.check_took(0.3 if path == "/stall" else 0.0)
 
 
-def test_before_and_after_a_cassette_connections_are_our_own(
-    world: World, server: LoopbackServer, cassette: str
+def test_before_and_after_a_cassette_the_client_uses_its_own_connections(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
 ) -> None:
-    """One client through all of it: its own connection is kept, and used again when the cassette is out."""
+    """The client keeps its connection while the cassette is in use, and uses it again afterwards."""
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     for path in ("/?before", "/?after"):
-        world.request(client, "GET", server.url + path)
+        front_end.request(client, "GET", server.url + path)
         if path == "/?before":
             with vcr.use_cassette(cassette):
-                world.request(client, "GET", server.url + "/?inside")
+                front_end.request(client, "GET", server.url + "/?inside")
     before, _, after = server.requests
     assert before.connection == after.connection
 
 
-def test_tls_is_verified_while_recording(world: World, cassette: str, certificates: Certificates) -> None:
-    """By the client's own context: its authority is trusted there, and nobody else's."""
+def test_tls_is_verified_while_recording(
+    front_end: FrontEnd, cassette: str, certificates: Certificates
+) -> None:
+    """The client's own context does it: its `ssl_ca_file` is trusted, and without it the server is not."""
     with LoopbackServer(tls=certificates.server_context()) as server, vcr.use_cassette(cassette):
         server.script("/", respond(200, json=JSON))
-        trusting = world.client(connection_pool=certificates.pool())
-        assert world.request(trusting, "GET", server.url + "/").json() == JSON
+        trusting = front_end.client(connection_pool=certificates.pool())
+        assert front_end.request(trusting, "GET", server.url + "/").json() == JSON
         caught = failing(
-            world, world.client(connection_pool=ConnectionPoolConfig()), "GET", server.url + "/x"
+            front_end, front_end.client(connection_pool=ConnectionPoolConfig()), "GET", server.url + "/x"
         )
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
 
 
-def test_the_limit_holds_on_playback(world: World, server: LoopbackServer, cassette: str) -> None:
-    """A cassette is no way around `max_response_size`."""
+def test_the_size_limit_holds_in_a_replay(front_end: FrontEnd, server: LoopbackServer, cassette: str) -> None:
+    """`max_response_size` holds for a recorded response too."""
     server.script("/", respond(200, body=b"x" * 2000))
     with vcr.use_cassette(cassette):
-        world.request(world.client(), "GET", server.url + "/")
+        front_end.request(front_end.client(), "GET", server.url + "/")
     with vcr.use_cassette(cassette), pytest.raises(ResponseTooLargeError):
-        world.request(world.client(max_response_size=1000), "GET", server.url + "/")
+        front_end.request(front_end.client(max_response_size=1000), "GET", server.url + "/")
 
 
-def test_secrets_can_be_kept_off_the_cassette(world: World, server: LoopbackServer, cassette: str) -> None:
-    """`filter_headers` and `filter_query_parameters` see what we send."""
+def test_secrets_can_be_filtered_from_the_cassette(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str
+) -> None:
+    """`filter_headers` and `filter_query_parameters` find our headers and parameters."""
     server.script("/", respond(200))
     with vcr.use_cassette(cassette, filter_headers=["authorization"], filter_query_parameters=["key"]):
-        world.request(world.client(), "GET", server.url + "/", auth="s3cret", params={"key": "s3cret"})
+        front_end.request(
+            front_end.client(), "GET", server.url + "/", auth="s3cret", params={"key": "s3cret"}
+        )
     assert server.requests[0].header("Authorization") == "Bearer s3cret"
     written = Path(cassette).read_text(encoding="utf-8")
     assert "User-Agent" in written
     assert "s3cret" not in written
 
 
-def test_decorators_and_event_loops(server: LoopbackServer, cassette: str) -> None:
-    """`@use_cassette` on a coroutine function."""
+def test_a_decorated_coroutine_function_is_replayed(server: LoopbackServer, cassette: str) -> None:
+    """`@use_cassette` works for a coroutine function, on a new event loop each time."""
     server.script("/", respond(200, json=JSON))
 
     @vcr.use_cassette(cassette)  # type: ignore[untyped-decorator]  # vcrpy has no types
@@ -253,15 +270,15 @@ def test_decorators_and_event_loops(server: LoopbackServer, cassette: str) -> No
     assert len(server.requests) == 1
 
 
-def test_the_first_call_of_a_program_may_be_on_a_cassette(server: LoopbackServer, cassette: str) -> None:
-    """What the client imports late, it then imports with vcrpy's classes in place."""
+def test_the_first_call_of_a_program_may_be_recorded(server: LoopbackServer, cassette: str) -> None:
+    """The client then imports its libraries while vcrpy's classes are in place."""
     server.script("/", respond(200, json=JSON))
     program = f"""
         import sys, vcr
         from http_service_client import HttpServiceClient
-        with vcr.use_cassette({cassette!r}) as played, HttpServiceClient() as client:
+        with vcr.use_cassette({cassette!r}) as used, HttpServiceClient() as client:
             assert client.get({server.url + "/"!r}).status_code == 200
-            assert len(played) == 1
+            assert len(used) == 1
         with HttpServiceClient() as client:
             assert client.get({server.url + "/"!r}).status_code == 200
     """
@@ -277,10 +294,10 @@ def test_the_first_call_of_a_program_may_be_on_a_cassette(server: LoopbackServer
     assert len(server.requests) == 2
 
 
-def test_connections_that_somebody_else_replaced_are_not_ours(
+def test_a_connection_class_that_is_not_vcrpys_is_ignored(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only vcrpy gets its way: other replacements must not take the client's bounds from it unseen."""
+    """Only vcrpy may replace urllib3's connections: another class would silently drop the client's timeouts."""
 
     class Other(HTTPConnection):
         def connect(self) -> None:

@@ -109,6 +109,8 @@ def _records(project: Project, workers: Workers, wanted: Sequence[str]) -> list[
 
     for known in workers.each(work, missing):
         print(f"recorded {sum(known.tests.values()):6.1f} s  {known.module}", flush=True)
+    if not wanted:
+        project.forget_all_but(kept.values())
     records = [load(path) for path in kept.values()]
     for name in (name for known in records for name in known.failing):
         print(f"not used, since it fails without a mutant: {name}")

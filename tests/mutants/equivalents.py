@@ -26,4 +26,26 @@ class Equivalent(NamedTuple):
         return self[:4]
 
 
-EQUIVALENTS: list[Equivalent] = []
+EQUIVALENTS = [
+    Equivalent(
+        "http/proxies/socks5.py",
+        "ask_for_connection",
+        "if login is not None and method == _WITH_PASSWORD:",
+        "if method == _WITH_PASSWORD:",
+        "without a login that method was not offered, and a proxy that picks it is refused two lines above",
+    ),
+    Equivalent(
+        "integrations/neuroglia.py",
+        "",
+        '_CLIENT = "_http_service_client"',
+        '_CLIENT = "_http_service_clientXX"',
+        "the name of an attribute that only this module sets and reads, always by this constant",
+    ),
+    Equivalent(
+        "transports/over_requests/adapter.py",
+        "PooledAdapter.build_connection_pool_key_attributes",
+        'url = split_url(request.url or "")',
+        'url = split_url(request.url or "XX")',
+        "a prepared request has a URL; the `or` is for the type checker",
+    ),
+]

@@ -14,7 +14,8 @@ from .records import Run
 __all__ = ["Outcome", "Verdict", "judge", "reading"]
 
 _ALLOWED = 3.0  # times what the tests took when they were recorded
-_SPARE = 10.0  # seconds beside it
+_SPARE = 10.0  # seconds beside it, and
+_SPARE_PER_MODULE = 5.0  # to import it: a busy machine is no hang
 _NOTHING_FAILED = (0, 5)  # exit codes of pytest: all passed, none was found
 
 
@@ -61,9 +62,9 @@ def judge(place: Place, mutant: Mutant, runs: Sequence[Run], patience: float, en
             # Twice as many modules each time: one is enough for most mutants, and pytest takes a second to start.
             group, pending, size = pending[:size], pending[size:], 2 * size
             names, seconds = _within(group, patience)
-            begun, allowed = time.monotonic(), _ALLOWED * seconds + _SPARE
-            left = ends_at - begun
             modules = [run.module for run in group]
+            begun, allowed = time.monotonic(), _ALLOWED * seconds + _SPARE + _SPARE_PER_MODULE * len(modules)
+            left = ends_at - begun
             ending = place.run(modules, min(allowed, left), "--exitfirst", "--tb=no", names=names)
             tried += ending.begun
             outcome, by = reading(ending)

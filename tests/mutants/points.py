@@ -43,7 +43,7 @@ class Mutant:
     line: where the change begins.   number: counts the mutants of that line from 1.
     lines: a test that executes one of them may notice: the first of the statement, and those changed.
     at_import: whether the code runs when the module is imported, not when a function is called.
-    start, end, new: the bytes to replace.   before, after: the lines changed, white space normalised.
+    start, end, new: the bytes to replace.   before, after: the lines changed, without comments, white space normalised.
     """
 
     file: str
@@ -64,7 +64,7 @@ class Mutant:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What stays the same when lines move."""
+        """Stays the same when lines move, or their comments change."""
         return self.file, self.function, self.before, self.after
 
     def apply(self, source: bytes) -> bytes:
@@ -117,6 +117,7 @@ _ARITHMETIC: dict[type[ast.operator], tuple[bytes, bytes]] = {
     ast.BitAnd: (rb"&", b"|"),
 }
 _FUNCTIONS = {"min": b"max", "max": b"min", "any": b"all", "all": b"any"}
+_COMMENT = re.compile(r"\s# .*")
 _PROSE = re.compile(r"[a-z],? [a-z]")
 _MESSAGE_CALL = re.compile(r".*(Error|Warning|Exception)$|warn|debug|info|warning|error|exception")
 _TYPE_FORMS = {"cast", "TypeVar", "ParamSpec", "NewType"}  # their strings are names for a type checker
@@ -407,7 +408,7 @@ class _Finder(ast.NodeVisitor):
 
 
 def _normalised(lines: bytes) -> str:
-    return " ".join(lines.decode().split())
+    return " ".join(_COMMENT.sub(" ", lines.decode()).split())
 
 
 def _name(node: ast.expr) -> str:

@@ -6,7 +6,7 @@ import compileall
 import hashlib
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,13 +16,14 @@ from tempfile import TemporaryDirectory
 
 __all__ = ["Project", "area_of"]
 
+_RECORDS = ".mutants"
 _TOOL = Path(__file__).resolve().parent
 _NOT_COPIED = (
     ".git",
     ".tox",
     ".*venv",
     "venv",
-    ".mutants",
+    _RECORDS,
     ".*_cache",
     "__pycache__",
     "build",
@@ -56,7 +57,13 @@ class Project:
     def record_path(self, module: str) -> Path:
         """Where to keep what the tests of this module execute: another path whenever that may have changed."""
         digest = hashlib.sha256(self._shared + module.encode() + (self.root / module).read_bytes())
-        return self.root / ".mutants" / f"{Path(module).stem}-{digest.hexdigest()[:16]}.json"
+        return self.root / _RECORDS / f"{Path(module).stem}-{digest.hexdigest()[:16]}.json"
+
+    def forget_all_but(self, paths: Collection[Path]) -> None:
+        """Delete the other records: those of another state of the checkout."""
+        for path in (self.root / _RECORDS).glob("*.json"):
+            if path not in paths:
+                path.unlink()
 
     @cached_property
     def _shared(self) -> bytes:

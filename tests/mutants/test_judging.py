@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mutants.__main__ import CHECKOUT
-from mutants.equivalents import EQUIVALENTS, Equivalent
+from mutants.equivalents import Equivalent
 from mutants.judging import Outcome, Verdict, reading
 from mutants.points import Mutant, mutants_of
 from mutants.process import Ending, Place
@@ -91,11 +90,6 @@ class TestSampling:
         old = known._replace(before="LIMIT = 5")
         assert "rules.py:1:1" not in map(str, drawn(project, (), 1, None, [known, old]))
         assert stale(project, [known, old]) == [old]
-
-    def test_the_equivalents_of_this_package_are_up_to_date(self) -> None:
-        """Each entry names a mutant that exists, and says why no test can notice it."""
-        assert stale(CHECKOUT, EQUIVALENTS) == []
-        assert all(entry.because for entry in EQUIVALENTS)
 
 
 class TestChoosing:

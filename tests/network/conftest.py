@@ -1,4 +1,4 @@
-"""What the tests of the transports stand on: servers on loopback, certificates, and holes that swallow connections."""
+"""Fixtures for real connections: servers on loopback, certificates, and servers that accept or answer nothing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from http_service_client.testing.server import LoopbackServer
+from http_service_client.testing.server import LoopbackServer, respond
 from network.faults import Certificates, served, swallowing
 
 
@@ -19,7 +19,7 @@ def server() -> Iterator[LoopbackServer]:
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    """Certificates that nobody but these tests trusts."""
+    """Certificates that only these tests trust."""
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
@@ -39,6 +39,14 @@ def hole() -> Iterator[str]:
 
 @pytest.fixture
 def mute() -> Iterator[str]:
-    """The host:port of a server that takes connections and never says a word."""
+    """The host:port of a server that accepts connections and never sends anything."""
     with served(lambda accepted, is_over: is_over.wait(10)) as address:
         yield address
+
+
+@pytest.fixture
+def big(server: LoopbackServer) -> bytes:
+    """The content of a body of a megabyte, at /big."""
+    content = bytes(range(256)) * 4096
+    server.script("/big", respond(body=content))
+    return content

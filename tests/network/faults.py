@@ -1,4 +1,4 @@
-"""Certificates, servers that misbehave in ways of their own, and what a failed call left behind."""
+"""Certificates, servers that misbehave, and checks of what a failed call left acquired."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ import trustme
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.errors import HttpClientError
-from kit.front_ends import World
+from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
+from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
+from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 
 
 class Certificates:
@@ -36,7 +39,7 @@ class Certificates:
         return ConnectionPoolConfig(ssl_ca_file=self.ca_file, **settings)
 
     def server_context(self, *names: str, asks: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for these names. asks: it wants a client's too."""
+        """A server's context with a certificate for these names. asks: it requires a client certificate, too."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
         if asks:
@@ -51,9 +54,9 @@ def served(
     tls: ssl.SSLContext | None = None,
     takes: int | None = None,
 ) -> Iterator[str]:
-    """A server that gives each connection to `serve`, on a thread of its own; yields host:port.
+    """A server that passes each connection to `serve`, on a thread of its own; yields host:port.
 
-    takes: about so many bytes that wait to be read; None: as many as the system takes.
+    takes: about this many bytes are buffered unread; None for the system's default.
     """
     is_over = threading.Event()
     threads: list[threading.Thread] = []
@@ -121,7 +124,7 @@ def swallowing() -> Iterator[str]:
 
 
 def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
-    """A TLS server whose every byte comes alone, the handshake's too when `step` is small."""
+    """A TLS server that sends `step` bytes at a time; with a short pause, in the handshake, too."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -154,26 +157,26 @@ def dripping_tls(context: ssl.SSLContext, step: int, pause: float) -> Any:
 
 
 class Caught:
-    """An error, and how long it took to come."""
+    """An error, and the seconds until it was raised."""
 
-    def __init__(self, error: HttpClientError, seconds: float) -> None:
+    def __init__(self, error: HttpClientError, watch: Stopwatch) -> None:
         self.error = error
-        self.seconds = seconds
+        self.seconds = watch.seconds
+        self.check_took = watch.check_took  # of both sides, whatever the machine does
         self.type = type(error).__name__
         self.sent = error.sent_state.value
         self.message = str(error)
         self.cause = type(error.__cause__).__name__
 
 
-def failing(world: World, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
-    """The error that a single attempt ends with. It leaves no place taken."""
-    started = time.monotonic()
-    with pytest.raises(HttpClientError) as caught:
-        world.request(client, method, url, retry_policy=None, **options)
+def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str, **options: Any) -> Caught:
+    """The error of a single attempt, which must leave no slot in use."""
+    with Stopwatch() as watch, pytest.raises(HttpClientError) as caught:
+        front_end.request(client, method, url, retry_policy=None, **options)
     assert places_in_use(client) == 0
-    return Caught(caught.value, time.monotonic() - started)
+    return Caught(caught.value, watch)
 
 
 def places_in_use(client: HttpServiceClient) -> int:
-    """Places held in any of the client's limits."""
+    """The slots in use, and the calls that wait for one, over all limits of the client."""
     return sum(limit.in_use + limit.waiting for limit in client._backends._limits())

@@ -1,4 +1,4 @@
-"""A small HTTP proxy on loopback: it forwards absolute-form requests and opens tunnels, or refuses to."""
+"""A small HTTP proxy on loopback: it forwards absolute-form requests and opens tunnels, or refuses both."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["Proxy", "pump", "running_proxy"]
 
 
 class Proxy:
-    """What the proxy saw, and what it is to do.
+    """The proxy's behaviour, and the requests that it received.
 
-    address: its host:port.   heads: the head of each request, as it came.
-    refusal: the response to give instead of serving; b"" hangs up without one.
+    address: its host:port.   heads: the head of each request, unchanged.
+    refusal: the response to send instead of serving; b"" closes the connection without one.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Proxy:
         self.refusal: bytes | None = None
 
     def serve(self, client: socket.socket, is_over: threading.Event) -> None:
-        """One connection of a client."""
+        """Serve one connection of a client."""
         while not is_over.is_set():
             head, rest = _read_head(client)
             if not head:
@@ -65,7 +65,7 @@ def _read_head(sock: socket.socket) -> tuple[str, bytes]:
 
 
 def pump(left: socket.socket, right: socket.socket, is_over: threading.Event) -> None:
-    """Pass on what comes, both ways, until one side ends."""
+    """Relay bytes in both directions until one side closes."""
     while not is_over.is_set():
         pending = [left] if isinstance(left, ssl.SSLSocket) and left.pending() else []
         ready = pending or select.select([left, right], [], [], 0.05)[0]
@@ -78,7 +78,7 @@ def pump(left: socket.socket, right: socket.socket, is_over: threading.Event) ->
 
 @contextmanager
 def running_proxy(tls: ssl.SSLContext | None = None) -> Iterator[Proxy]:
-    """A proxy, until the end of the block. tls: it is an https one."""
+    """A proxy until the end of the block. tls: the context of an https:// proxy."""
     proxy = Proxy()
     with served(proxy.serve, tls) as address:
         proxy.address = address

@@ -1,4 +1,4 @@
-"""A small SOCKS5 proxy on loopback: it connects, or says what it was told to say."""
+"""A small SOCKS5 proxy on loopback: it connects, or sends scripted replies."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from network.faults import served
 from network.proxy_server import pump
 
-__all__ = ["Asked", "SocksServer", "running_socks"]
+__all__ = ["ConnectRequest", "SocksServer", "running_socks"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What a client asked for. kind: 1 IPv4, 3 a name, 4 IPv6. login: if it gave one."""
+class ConnectRequest:
+    """The connection that a client requested. kind: 1 IPv4, 3 a name, 4 IPv6. login: None if it sent none."""
 
     kind: int
     host: str
@@ -25,26 +25,26 @@ class Asked:
 
 
 class SocksServer:
-    """What the proxy saw, and what it is to do.
+    """The proxy's behaviour, and the requests that it received.
 
-    login: the one that it wants, or None.   names: where the names lie that it knows.
-    says: bytes to answer the n-th message of a client with instead, b"" to hang up there.
+    login: the one that it requires, or None.   names: the addresses of the names that it knows.
+    replies: bytes to reply to the n-th message of a client with instead; b"" closes the connection.
     """
 
     def __init__(self) -> None:
         self.address = ""
-        self.asked: list[Asked] = []
+        self.requests: list[ConnectRequest] = []
         self.login: tuple[str, str] | None = None
         self.names: dict[str, str] = {}
-        self.says: dict[int, bytes] = {}
+        self.replies: dict[int, bytes] = {}
         self.bound = b"\x01\x00\x00\x00\x00\x00\x00"  # kind, address, port
 
     def serve(self, client: socket.socket, is_over: threading.Event) -> None:
-        """One connection of a client."""
+        """Serve one connection of a client."""
         version, count = _exactly(client, 2)
         methods = _exactly(client, count)
         method = 0 if self.login is None else 2
-        if version != 5 or not self._answer(client, 1, bytes([5, method if method in methods else 0xFF])):
+        if version != 5 or not self._reply(client, 1, bytes([5, method if method in methods else 0xFF])):
             return
         login = None
         if method == 2:
@@ -52,32 +52,29 @@ class SocksServer:
             user = _exactly(client, size).decode()
             (size,) = _exactly(client, 1)
             login = user, _exactly(client, size).decode()
-            if not self._answer(client, 2, bytes([1, int(login != self.login)])):
+            if not self._reply(client, 2, bytes([1, int(login != self.login)])):
                 return
         _, _, _, kind = _exactly(client, 4)
         size = {1: 4, 4: 16}.get(kind) or _exactly(client, 1)[0]
-        place = _exactly(client, size)
-        host = (
-            place.decode()
-            if kind == 3
-            else socket.inet_ntop({1: socket.AF_INET, 4: socket.AF_INET6}[kind], place)
-        )
+        octets = _exactly(client, size)
+        families = {1: socket.AF_INET, 4: socket.AF_INET6}
+        host = octets.decode() if kind == 3 else socket.inet_ntop(families[kind], octets)
         port = int.from_bytes(_exactly(client, 2), "big")
-        self.asked.append(Asked(kind, host, port, login))
-        if 3 in self.says:
-            self._answer(client, 3, b"")
+        self.requests.append(ConnectRequest(kind, host, port, login))
+        if 3 in self.replies:
+            self._reply(client, 3, b"")
             return
         with socket.create_connection((self.names.get(host, host), port)) as origin:
-            # In two pieces: an answer need not come at once.
+            # In two pieces: a reply need not arrive at once.
             client.sendall(b"\x05\x00\x00")
             client.sendall(self.bound)
             pump(client, origin, is_over)
 
-    def _answer(self, client: socket.socket, number: int, usual: bytes) -> bool:
-        said = self.says.get(number, usual)
-        if said:
-            client.sendall(said)
-        return said == usual
+    def _reply(self, client: socket.socket, number: int, usual: bytes) -> bool:
+        reply = self.replies.get(number, usual)
+        if reply:
+            client.sendall(reply)
+        return reply == usual
 
 
 def _exactly(sock: socket.socket, size: int) -> bytes:
@@ -92,7 +89,7 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 
 @contextmanager
 def running_socks() -> Iterator[SocksServer]:
-    """A SOCKS5 proxy, until the end of the block."""
+    """A SOCKS5 proxy until the end of the block."""
     proxy = SocksServer()
     with served(proxy.serve) as address:
         proxy.address = address

@@ -1,4 +1,4 @@
-"""Nothing stays open: after a failed exchange, a closed client, a loop that ended under its calls."""
+"""Nothing stays open after a failed exchange, after a client was closed, or after a loop was closed during a call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import asyncio
 import gc
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +18,8 @@ from http_service_client.errors import ConnectionLostError
 from http_service_client.events import CallFinished
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.stopwatch import Stopwatch
 from network.faults import Certificates, failing, places_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
@@ -30,7 +30,7 @@ FAULTS: dict[str, tuple[Action, dict[str, Any]]] = {
     "hung up": (hang_up(), {}),
     "cut short": (hang_up(HEAD + b"half"), {}),
     "stalled": (stall(), {"timeout": 0.2}),
-    "stalled in mid-body": (raw(HEAD + b"half", b"", every=5), {"timeout": 0.2}),
+    "stalled in mid-body": (raw(HEAD + b"half", close=False), {"timeout": 0.2}),
     "not HTTP": (raw(b"SSH-2.0-OpenSSH\r\n", close=False), {}),
     "a wrong chunk": (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZ\r\n", close=False), {}),
     "a wrong coding": (respond(body="no gzip", headers={"Content-Encoding": "gzip"}), {}),
@@ -42,39 +42,39 @@ FAULTS: dict[str, tuple[Action, dict[str, Any]]] = {
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_no_socket_is_left_open_by_close_after_a_failed_exchange(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
     fault: str,
     secure: bool,
 ) -> None:
-    """The connection of a failed exchange ends with it, and `close` leaves none, without help of the collector."""
+    """The connection of a failed exchange is closed with it, and `close` leaves none, without the garbage collector."""
     server = tls_server if secure else server
     action, options = FAULTS[fault]
     server.script("/", respond(204), action)
-    client = world.client(connection_pool=certificates.pool(), max_response_size=10_000)
+    client = front_end.client(connection_pool=certificates.pool(), max_response_size=10_000)
     gc.disable()
     try:
-        world.request(client, "GET", server.url + "/")
-        failing(world, client, "POST", server.url + "/", **options)
-        if fault != "a wrong coding":  # which was read to its end: the connection is as good as before
+        front_end.request(client, "GET", server.url + "/")
+        failing(front_end, client, "POST", server.url + "/", **options)
+        if fault != "a wrong coding":  # that response was read to its end, so the connection is kept
             assert server.wait_for(lambda: server.open_connections == 0)
-        world.close(client)
+        front_end.close(client)
         assert server.wait_for(lambda: server.open_connections == 0)
     finally:
         gc.enable()
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_plain_with_in_the_last_lines_of_a_loop(
+def test_a_plain_with_at_the_end_of_a_loop_closes_everything(
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
     caplog: pytest.LogCaptureFixture,
     secure: bool,
 ) -> None:
-    """`close()` as the last thing before the end of `asyncio.run`: all is closed, and asyncio has no complaint."""
+    """`close()` as the last step before the end of `asyncio.run`: asyncio logs no error."""
     server = tls_server if secure else server
     server.script("/", respond(204))
 
@@ -88,11 +88,11 @@ def test_a_plain_with_in_the_last_lines_of_a_loop(
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
-@pytest.mark.filterwarnings("ignore:Unclosed connection")  # aiohttp's word on a call that nobody finished
-def test_a_loop_that_was_closed_under_a_call(
+@pytest.mark.filterwarnings("ignore:Unclosed connection")  # aiohttp warns of the unfinished call
+def test_a_loop_closed_during_a_call_leaves_nothing_behind(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The forgotten call ends without an error of ours, and gives back all that it held."""
+    """The abandoned call raises nothing, and releases its connection and slots."""
     server.script("/", stall())
     unraisable: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
@@ -112,18 +112,16 @@ def test_a_loop_that_was_closed_under_a_call(
     assert not unraisable
     assert places_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
-    assert (
-        "Task was destroyed but it is pending" in caplog.text
-    )  # asyncio's own word, to whoever closed the loop
+    assert "Task was destroyed but it is pending" in caplog.text  # asyncio reports the closed loop itself
 
 
-# In the very moment: what another thread may do between two steps.
+# What another thread may do between two steps.
 
 
-def test_a_session_made_while_the_client_is_closed(
+def test_a_session_created_during_close_is_closed_too(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is closed too, and the call says why it cannot be made."""
+    """The call raises ClientClosedError and sends nothing."""
     server.script("/", respond(204))
     make = over_aiohttp_sessions.new_session
 
@@ -132,18 +130,18 @@ def test_a_session_made_while_the_client_is_closed(
         return make(settings)
 
     monkeypatch.setattr(over_aiohttp_sessions, "new_session", make_late)
-    with AsyncioWorld() as world:
-        client = world.client()
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
         with pytest.raises(ClientClosedError):
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")
         assert not client._backends._over_aiohttp._sessions._sessions
     assert not server.requests
 
 
-def test_a_loop_that_ends_while_the_client_is_closed(
+def test_close_frees_the_sockets_of_a_loop_that_is_closed_meanwhile(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`close` from another thread frees the sockets all the same."""
+    """`close` from another thread finds the loop running, and then closed."""
     server.script("/", respond(204))
     client = HttpServiceClient()
     loop = asyncio.new_event_loop()
@@ -162,7 +160,7 @@ def test_a_loop_that_ends_while_the_client_is_closed(
 
 
 class Interrupted:
-    """A lock that another thread was first to take: it did something, once."""
+    """A lock that another thread acquires first, once, and does some work under it."""
 
     def __init__(self, lock: Any, work: Callable[[], None]) -> None:
         self._lock = lock
@@ -177,8 +175,8 @@ class Interrupted:
         self._lock.__exit__(*about)
 
 
-def test_a_pool_made_while_the_client_is_closed(server: LoopbackServer) -> None:
-    """A call that was under way is finished, and its connection is not kept."""
+def test_a_call_in_flight_during_close_is_completed_and_its_connection_closed(server: LoopbackServer) -> None:
+    """The call gets its response; the connection is not kept for another."""
     server.script("/", respond(204))
     client = HttpServiceClient()
     client._backends.blocking()
@@ -188,8 +186,10 @@ def test_a_pool_made_while_the_client_is_closed(server: LoopbackServer) -> None:
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
-def test_an_idle_connection_taken_while_the_stale_ones_are_dropped(server: LoopbackServer) -> None:
-    """Another thread took the last one between a look and a step: the look comes to nothing."""
+def test_dropping_stale_connections_survives_another_thread_that_takes_the_last_one(
+    server: LoopbackServer,
+) -> None:
+    """The list of idle connections is empty right after it was not: a call to another host is made all the same."""
 
     class JustTaken(deque[Any]):
         def __bool__(self) -> bool:
@@ -207,19 +207,18 @@ def test_an_idle_connection_taken_while_the_stale_ones_are_dropped(server: Loopb
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
-def test_closing_a_stream_wakes_who_reads_it(
-    world: World,
+def test_closing_a_stream_wakes_its_reader(
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
     length: bytes,
     secure: bool,
 ) -> None:
-    """A listener is stopped by another thread, or another task: at once, and it is not told that all has come."""
+    """Another thread or task closes the stream: the reader gets an error at once, and not the end of the body."""
     server = tls_server if secure else server
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nhalf", b"", every=20))
-    client = world.client(connection_pool=certificates.pool())
-    started = time.monotonic()
+    client = front_end.client(connection_pool=certificates.pool())
 
     def listen() -> None:
         with client.stream("GET", server.url + "/") as response:
@@ -231,22 +230,22 @@ def test_closing_a_stream_wakes_who_reads_it(
             async for _ in response.iter_bytes():
                 asyncio.get_running_loop().call_later(0.1, response.close)
 
-    with pytest.raises(ConnectionLostError):
-        if isinstance(world, AsyncioWorld):
-            world._loop.run_until_complete(listen_async())
+    with Stopwatch() as watch, pytest.raises(ConnectionLostError):
+        if isinstance(front_end, AsyncioFrontEnd):
+            front_end.loop.run_until_complete(listen_async())
         else:
             listen()
-    assert time.monotonic() - started < 10
+    watch.check_took(0.1)
     assert places_in_use(client) == 0
 
 
-def test_a_stream_closed_in_between_is_not_read_to_its_end(
-    world: World, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+def test_a_stream_closed_between_two_steps_is_not_at_its_end(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing more to come is not the same as nobody there to ask. And the call ends but once."""
+    """A read of a closed stream is an error, not the end of the body. The call is finished once."""
     server.script("/", respond(200, body=b"x" * 5_000_000))
     events: list[Any] = []
-    client = world.client(on_event=events.append)
+    client = front_end.client(on_event=events.append)
     open_body = _Streamed._open_body
 
     def closed_meanwhile(response: Any) -> Any:
@@ -255,7 +254,7 @@ def test_a_stream_closed_in_between_is_not_read_to_its_end(
         return body
 
     monkeypatch.setattr(_Streamed, "_open_body", closed_meanwhile)
-    with world.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
+    with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
     assert places_in_use(client) == 0

@@ -1,21 +1,24 @@
-"""From a host name to a connection: whichever of its addresses can be reached."""
+"""From a host name to a connection, on machines that lack an address family."""
 
 from __future__ import annotations
 
 import errno
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
-from http_service_client.transports.network import resolver as names
-from kit.front_ends import World
+from http_service_client.transports.network import resolver
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
 class WithoutIPv6(socket.socket):
-    """What sockets are on a machine whose kernel has no IPv6."""
+    """The sockets of a machine whose kernel has no IPv6."""
 
     def __init__(self, family: int = -1, *about: Any, **options: Any) -> None:
         if family == socket.AF_INET6:
@@ -25,29 +28,74 @@ class WithoutIPv6(socket.socket):
 
 @pytest.fixture
 def no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names have an address of each family; sockets are of one."""
+    """Names resolve to an address of each family, but only IPv4 sockets can be made."""
 
-    def look_up(host: str, port: int) -> list[names.Address]:
+    def look_up(host: str, port: int) -> list[resolver.Address]:
         return [
             (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("::1", port, 0, 0)),
             (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", port)),
         ]
 
-    monkeypatch.setattr(names, "_look_up", look_up)
+    monkeypatch.setattr(resolver, "_look_up", look_up)
     monkeypatch.setattr(socket, "socket", WithoutIPv6)
 
 
-def test_an_address_of_a_family_that_is_not_spoken_is_passed_over(
-    world: World, server: LoopbackServer, no_ipv6: None
+def test_an_address_of_an_unsupported_family_is_skipped(
+    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
 ) -> None:
-    """The next address is tried."""
+    """The next address gets the connection."""
     server.script("/", respond(204))
-    client = world.client()
-    assert world.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
+    client = front_end.client()
+    assert front_end.request(client, "GET", f"http://localhost:{server.port}/").status_code == 204
 
 
-def test_the_last_address_says_why(world: World, server: LoopbackServer, no_ipv6: None) -> None:
-    """When all fail, the failure says that nothing was sent."""
+def test_a_failure_of_all_addresses_was_never_sent(
+    front_end: FrontEnd, server: LoopbackServer, no_ipv6: None
+) -> None:
+    """With IPv6 unsupported and IPv4 refused, the error is a ConnectError."""
     server.refuse()
-    caught = failing(world, world.client(), "GET", f"http://localhost:{server.port}/")
+    caught = failing(front_end, front_end.client(), "GET", f"http://localhost:{server.port}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
+
+
+@pytest.fixture
+def on_ipv6() -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server that listens on ::1 alone, and the requests that it got; it answers one."""
+    try:
+        listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    received: list[bytes] = []
+
+    def serve() -> None:
+        with suppress(OSError):
+            accepted, _ = listener.accept()
+            with accepted:
+                received.append(accepted.recv(65536))
+                accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    with listener:
+        yield listener.getsockname()[1], received
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, where nobody has called
+    thread.join(5)
+
+
+@pytest.mark.parametrize("host", ["[::1]", "six.test"])
+def test_a_host_that_has_only_an_ipv6_address_is_reached(
+    front_end: FrontEnd, on_ipv6: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """As a literal, which the Host field has in brackets, or by its name."""
+    port, received = on_ipv6
+    real = socket.getaddrinfo
+
+    def fake(name: str, port: Any, *arguments: Any, **options: Any) -> Any:
+        return real("::1" if name == "six.test" else name, port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    assert (
+        front_end.request(front_end.client(), "GET", f"http://{host}:{port}/", timeout=5).status_code == 204
+    )
+    assert received[0].split(b"\r\n")[1] == f"Host: {host}:{port}".encode()

@@ -1,4 +1,4 @@
-"""The egress policy on real sockets: what a name resolves to is judged, and only what passed is connected to."""
+"""The egress policy on real sockets: resolved addresses are checked, and only allowed ones are connected to."""
 
 from __future__ import annotations
 
@@ -17,97 +17,101 @@ from http_service_client import (
     RetryPolicy,
 )
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 from network.proxy_server import running_proxy
 
-# The one address of these tests that may be reached. To list it does not open the rest of 127.0.0.0/8.
+# The only address that these tests may reach. Listing it does not allow the rest of 127.0.0.0/8.
 POLICY = EgressPolicy(["*", "127.0.0.1"])
 
 
 class Names:
-    """A name server under control. asked: the names that were looked up, addresses aside."""
+    """A resolver under control.
 
-    def __init__(self, answers: dict[str, list[list[str]]], real: Callable[..., Any]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
+    addresses: by name, the result of each lookup; the last one is used repeatedly.
+    looked_up: the names that were resolved.
+    """
+
+    def __init__(self, addresses: dict[str, list[list[str]]], real: Callable[..., Any]) -> None:
+        self.addresses = addresses
+        self.looked_up: list[str] = []
         self._real = real
 
     def getaddrinfo(self, host: str, port: Any, *arguments: Any, **options: Any) -> list[Any]:
-        """In place of `socket.getaddrinfo`: the next answer for the name, the last one again and again."""
-        if host not in self.answers:
+        """Replaces `socket.getaddrinfo`."""
+        if host not in self.addresses:
             return list(self._real(host, port, *arguments, **options))
-        self.asked.append(host)
-        answers = self.answers[host]
-        found = answers.pop(0) if len(answers) > 1 else answers[0]
+        self.looked_up.append(host)
+        results = self.addresses[host]
+        found = results.pop(0) if len(results) > 1 else results[0]
         return [entry for address in found for entry in self._real(address, port, type=socket.SOCK_STREAM)]
 
 
 @pytest.fixture
 def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    """The names of these tests."""
+    """The resolver of these tests."""
     names = Names({}, socket.getaddrinfo)
     monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
     return names
 
 
-def client_of(world: World, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
-    return world.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
+def client_of(front_end: FrontEnd, policy: EgressPolicy = POLICY, **settings: Any) -> HttpServiceClient:
+    return front_end.client(egress_policy=policy, trust_env_proxy_settings=False, **settings)
 
 
 @pytest.mark.parametrize(
     "address",
     ["127.0.0.1", "10.0.0.7", "192.168.1.1", "169.254.169.254", "0.0.0.0", "::1", "::ffff:127.0.0.1", "fd00:ec2::254"],
 )  # fmt: skip
-def test_a_name_that_leads_inside_is_refused(
-    world: World, server: LoopbackServer, names: Names, address: str
+def test_a_name_that_resolves_to_an_internal_address_is_refused(
+    front_end: FrontEnd, server: LoopbackServer, names: Names, address: str
 ) -> None:
     """Nothing is sent, nothing is retried, and the circuit learns nothing."""
     server.script("*", respond(200))
-    names.answers["evil.test"] = [[address]]
+    names.addresses["evil.test"] = [[address]]
     everything = RetryPolicy(retry_conditions=[RetryCondition.on_exceptions([Exception])])
-    client = client_of(world, EgressPolicy(), retry_policy_config=everything)
+    client = client_of(front_end, EgressPolicy(), retry_policy_config=everything)
     with pytest.raises(EgressRefusedError) as caught:
-        world.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
+        front_end.request(client, "POST", f"http://evil.test:{server.port}/", data=b"x")
     error = caught.value
     assert (error.host, error.sent_state.value, error.__cause__) == ("evil.test", "never_sent", None)
     assert error.address == address.removeprefix("::ffff:")
-    assert (server.connection_count, names.asked) == (0, ["evil.test"])
+    assert (server.connection_count, names.looked_up) == (0, ["evil.test"])
     circuit = client.get_circuit_breaker(f"http://evil.test:{server.port}")
     assert circuit is not None
     assert circuit.snapshot().failures == 0
 
 
-def test_only_addresses_that_passed_are_connected_to(
-    world: World, server: LoopbackServer, names: Names
+def test_only_allowed_addresses_are_connected_to(
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
-    """A refused address in front of an allowed one is passed over, though somebody listens there."""
+    """A refused address before an allowed one is skipped, although a server listens there."""
     server.script("/", respond(200, body="public"))
-    names.answers["mixed.test"] = [["127.0.0.2", "127.0.0.1"]]
+    names.addresses["mixed.test"] = [["127.0.0.2", "127.0.0.1"]]
     try:
         inside = socket.create_server(("127.0.0.2", server.port))
     except OSError:
         pytest.skip("127.0.0.2 is not an address of this machine")
     with inside:
-        response = world.request(client_of(world), "GET", f"http://mixed.test:{server.port}/")
+        response = front_end.request(client_of(front_end), "GET", f"http://mixed.test:{server.port}/")
         inside.settimeout(0)
         with pytest.raises(BlockingIOError):
             inside.accept()
     assert response.text == "public"
 
 
-def test_a_name_cannot_change_its_answer_in_between(
-    world: World, server: LoopbackServer, names: Names
+def test_a_name_cannot_resolve_differently_between_check_and_connection(
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
-    """DNS rebinding: each connection goes to the addresses that were judged, of one look-up."""
+    """DNS rebinding: a connection is made to the addresses that were checked, from one lookup."""
     server.script("/", respond(200, close=True))
-    names.answers["rebinding.test"] = [["127.0.0.1"], ["127.0.0.2"]]
-    client, url = client_of(world), f"http://rebinding.test:{server.port}/"
-    assert world.request(client, "GET", url).status_code == 200
-    assert names.asked == ["rebinding.test"]
-    caught = failing(world, client, "GET", url)
+    names.addresses["rebinding.test"] = [["127.0.0.1"], ["127.0.0.2"]]
+    client, url = client_of(front_end), f"http://rebinding.test:{server.port}/"
+    assert front_end.request(client, "GET", url).status_code == 200
+    assert names.looked_up == ["rebinding.test"]
+    caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
-    assert names.asked == ["rebinding.test"] * 2
+    assert names.looked_up == ["rebinding.test"] * 2
 
 
 @pytest.mark.parametrize(
@@ -122,14 +126,14 @@ def test_a_name_cannot_change_its_answer_in_between(
         ("http://0x7f000001/", "UnsafeRedirectError"),
     ],
 )
-def test_a_redirect_does_not_lead_inside(
-    world: World, server: LoopbackServer, names: Names, location: str, error_type: str
+def test_a_redirect_to_an_internal_address_is_refused(
+    front_end: FrontEnd, server: LoopbackServer, names: Names, location: str, error_type: str
 ) -> None:
-    """Every hop is judged, by its URL and by what its name resolves to."""
+    """Every hop is checked, its URL and the addresses of its host."""
     server.script("/", respond(302, headers={"Location": "/second"}))
     server.script("/second", respond(307, headers={"Location": location}))
-    names.answers |= {"outside.test": [["127.0.0.1"]], "inside.test": [["10.0.0.1"]]}
-    caught = failing(world, client_of(world), "GET", f"http://outside.test:{server.port}/")
+    names.addresses |= {"outside.test": [["127.0.0.1"]], "inside.test": [["10.0.0.1"]]}
+    caught = failing(front_end, client_of(front_end), "GET", f"http://outside.test:{server.port}/")
     assert caught.type == error_type
     assert len(server.requests) == 2
 
@@ -142,54 +146,54 @@ def test_a_redirect_does_not_lead_inside(
         "LOCALHOST.", "a.localhost", "metadata.google.internal", "169.254.169.254",
     ],
 )  # fmt: skip
-def test_no_spelling_of_an_inner_place_is_asked_for(
-    world: World, server: LoopbackServer, names: Names, host: str
+def test_no_spelling_of_an_internal_address_is_sent_to(
+    front_end: FrontEnd, server: LoopbackServer, names: Names, host: str
 ) -> None:
-    """An InvalidRequestError, before anything is looked up or sent."""
+    """An InvalidRequestError before anything is resolved or sent."""
     with pytest.raises(InvalidRequestError) as caught:
-        world.request(client_of(world), "GET", f"http://{host}:{server.port}/")
+        front_end.request(client_of(front_end), "GET", f"http://{host}:{server.port}/")
     assert caught.value.sent_state.value == "never_sent"
-    assert (server.connection_count, names.asked) == (0, [])
+    assert (server.connection_count, names.looked_up) == (0, [])
 
 
-def test_hosts_that_are_not_listed_are_not_looked_up(
-    world: World, server: LoopbackServer, names: Names
+def test_hosts_that_are_not_listed_are_not_resolved(
+    front_end: FrontEnd, server: LoopbackServer, names: Names
 ) -> None:
-    """An allow-list holds for the first hop and all others."""
-    names.answers |= {"api.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
+    """An allow-list applies to the first hop and to all others."""
+    names.addresses |= {"api.test": [["127.0.0.1"]], "other.test": [["127.0.0.1"]]}
     server.script("/", respond(302, headers={"Location": f"http://other.test:{server.port}/"}))
-    client = client_of(world, EgressPolicy(["api.test", "127.0.0.1"]))
-    first = failing(world, client, "GET", f"http://other.test:{server.port}/")
-    hop = failing(world, client, "GET", f"http://api.test:{server.port}/")
+    client = client_of(front_end, EgressPolicy(["api.test", "127.0.0.1"]))
+    first = failing(front_end, client, "GET", f"http://other.test:{server.port}/")
+    hop = failing(front_end, client, "GET", f"http://api.test:{server.port}/")
     assert (first.type, hop.type) == ("EgressRefusedError", "EgressRefusedError")
     assert "not in allowed_hosts" in hop.message
-    assert names.asked == ["api.test"]
+    assert names.looked_up == ["api.test"]
 
 
-def test_what_an_interceptor_turned_to_is_judged(world: World, server: LoopbackServer) -> None:
-    """The URL that counts is the final one."""
+def test_a_url_set_by_an_interceptor_is_checked(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """The final URL is the one that is checked."""
 
     class Detour:
         def intercept_request(self, request: Any, context: Any) -> Any:
             request.url = f"http://127.0.0.2:{server.port}/"
             return request
 
-    client = client_of(world, request_interceptors=[Detour])
-    assert failing(world, client, "GET", server.url + "/").type == "EgressRefusedError"
+    client = client_of(front_end, request_interceptors=[Detour])
+    assert failing(front_end, client, "GET", server.url + "/").type == "EgressRefusedError"
     assert server.connection_count == 0
 
 
-def test_behind_a_proxy_the_url_is_judged(
-    world: World, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
+def test_with_a_proxy_only_the_url_is_checked(
+    front_end: FrontEnd, server: LoopbackServer, names: Names, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The proxy may stand inside; what a name resolves to is then the proxy's to know."""
+    """The proxy may have an internal address, and it resolves the names itself."""
     server.script("/", respond(200, body="by proxy"))
     for name in ("http_proxy", "all_proxy", "no_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with running_proxy() as proxy:
         monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
         monkeypatch.setenv("NO_PROXY", "")
-        client = world.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
-        assert world.request(client, "GET", server.url + "/").text == "by proxy"
-        assert failing(world, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
+        client = front_end.client(egress_policy=EgressPolicy(["*", f"127.0.0.1:{server.port}"]))
+        assert front_end.request(client, "GET", server.url + "/").text == "by proxy"
+        assert failing(front_end, client, "GET", "http://10.0.0.1/").type == "EgressRefusedError"
         assert len(proxy.heads) == 1

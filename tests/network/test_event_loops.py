@@ -1,4 +1,4 @@
-"""One client, many event loops: each has a session of its own, which ends with it."""
+"""One client, many event loops: each has a session of its own, which is closed with it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from http_service_client.transports.over_aiohttp.connector import _close_socket
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 
 @pytest.fixture(autouse=True)
 def nothing_left_unclosed() -> Any:
-    """A session, transport or socket that is collected unclosed fails the test."""
+    """A session, transport or socket that is garbage-collected unclosed fails the test."""
     yield
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -37,7 +37,7 @@ async def two_calls(client: HttpServiceClient, url: str) -> None:
 
 
 def test_a_client_outlives_its_loops(server: LoopbackServer) -> None:
-    """asyncio.run, again and again, with one client that nobody closes; each loop closes its connections."""
+    """Repeated asyncio.run with one client that nobody closes: each loop closes its connections."""
     server.script("/", respond(204))
     client = HttpServiceClient()
     for run in range(1, 4):
@@ -49,7 +49,7 @@ def test_a_client_outlives_its_loops(server: LoopbackServer) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("run", [1, 2])
 async def test_a_loop_for_each_test(run: int) -> None:
-    """pytest-asyncio's way, with one client for all tests of a module."""
+    """As with pytest-asyncio, and one client for all tests of a module."""
     if run == 1:
         SHARED.update(server=LoopbackServer(), client=HttpServiceClient())
         SHARED["server"].script("/", respond(204))
@@ -62,7 +62,7 @@ async def test_a_loop_for_each_test(run: int) -> None:
 SHARED: dict[str, Any] = {}
 
 
-def test_two_loops_at_once(server: LoopbackServer) -> None:
+def test_two_loops_may_run_at_the_same_time(server: LoopbackServer) -> None:
     """Two threads, a loop in each, one client: each loop has connections of its own."""
     server.script("/", respond(204, delay=0.01))
     meeting = threading.Barrier(2)
@@ -92,10 +92,10 @@ def test_two_loops_at_once(server: LoopbackServer) -> None:
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("ending", ["another loop", "close", "nothing"])
-def test_a_loop_that_was_closed_without_a_shutdown(
+def test_the_sockets_of_a_loop_closed_without_a_shutdown_are_closed(
     server: LoopbackServer, tls_server: LoopbackServer, certificates: Certificates, ending: str, secure: bool
 ) -> None:
-    """Its sockets are freed by what comes next, without a crash or a warning."""
+    """The next loop, `close`, or the garbage collector closes them, without a crash or a warning."""
     server = tls_server if secure else server
     server.script("/", respond(204))
     client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
@@ -117,7 +117,7 @@ def close_from_the_same_loop(client: HttpServiceClient, loop: asyncio.AbstractEv
 
 def close_from_another_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
     asyncio.run(client.close_async())
-    loop.run_until_complete(asyncio.sleep(0.01))  # where it can be: that loop was at rest
+    loop.run_until_complete(asyncio.sleep(0.01))  # the session is closed when its own loop runs again
 
 
 def close_from_no_loop(client: HttpServiceClient, loop: asyncio.AbstractEventLoop) -> None:
@@ -137,7 +137,7 @@ def close_from_another_thread(client: HttpServiceClient, loop: asyncio.AbstractE
 def test_closing_from_anywhere(
     server: LoopbackServer, close: Callable[[HttpServiceClient, asyncio.AbstractEventLoop], None]
 ) -> None:
-    """A client may be closed from wherever: its connections are, and it says so ever after."""
+    """A client may be closed from anywhere: its connections are closed, and later calls raise ClientClosedError."""
     server.script("/", respond(204))
     client = HttpServiceClient()
     loop = asyncio.new_event_loop()
@@ -146,7 +146,7 @@ def test_closing_from_anywhere(
         client.get(server.url + "/")
         close(client, loop)
         assert server.wait_for(lambda: server.open_connections == 0)
-        close(client, loop)  # a second time does nothing
+        close(client, loop)  # closing again does nothing
         with pytest.raises(ClientClosedError):
             loop.run_until_complete(client.get_async(server.url + "/"))
         with pytest.raises(ClientClosedError):
@@ -157,8 +157,8 @@ def test_closing_from_anywhere(
 
 
 @pytest.mark.parametrize("by", ["the same loop", "another thread"])
-def test_closing_under_requests_in_flight(server: LoopbackServer, by: str) -> None:
-    """They end with an error of ours, at once; nobody makes them wait, and none is begun anew."""
+def test_closing_ends_the_requests_in_flight(server: LoopbackServer, by: str) -> None:
+    """They end at once with an error of this package, and none is retried."""
     server.script("/", stall())
 
     async def calls() -> None:
@@ -178,8 +178,8 @@ def test_closing_under_requests_in_flight(server: LoopbackServer, by: str) -> No
     assert len(server.requests) == 3
 
 
-def test_with_closes(server: LoopbackServer) -> None:
-    """`with` and `async with`, in a row with a close of one's own."""
+def test_leaving_a_with_block_closes_the_client(server: LoopbackServer) -> None:
+    """`with` and `async with`, also after an explicit close inside."""
     server.script("/", respond(204))
 
     async def calls() -> None:
@@ -198,10 +198,10 @@ def test_with_closes(server: LoopbackServer) -> None:
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
-def test_a_plain_with_inside_a_loop_leaves_nothing_behind(
+def test_a_plain_with_inside_a_loop_leaves_nothing_open(
     server: LoopbackServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An easy slip for `async with`: the loop may end before the session is closed, and then closes it itself."""
+    """Easily written for `async with`. The loop may end before the session is closed, and then closes it itself."""
     server.script("/", respond(204))
 
     async def calls() -> None:
@@ -210,7 +210,7 @@ def test_a_plain_with_inside_a_loop_leaves_nothing_behind(
 
     for _ in range(3):
         asyncio.run(calls())
-        gc.collect()  # asyncio's "Task was destroyed but it is pending" comes when it is collected
+        gc.collect()  # asyncio logs "Task was destroyed but it is pending" when a task is collected
     assert caplog.messages == []
     assert not over_aiohttp_sessions._CLOSING
     assert server.wait_for(lambda: server.open_connections == 0)
@@ -239,7 +239,7 @@ EAGER = [False, *([True] if sys.version_info >= (3, 12) else [])]
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("body", [None, b"x" * 300_000], ids=["get", "upload"])
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-def test_cancelling_at_every_step(
+def test_a_call_may_be_cancelled_at_every_step(
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
@@ -248,7 +248,7 @@ def test_cancelling_at_every_step(
     body: bytes | None,
     warm: bool,
 ) -> None:
-    """Wherever a cancellation falls, places come back, and no connection is used again in mid-response."""
+    """Wherever the cancellation comes, slots are released, and no connection is reused in mid-response."""
     server = tls_server if secure else server
     server.script("/", answer(echo))
 
@@ -272,7 +272,7 @@ def test_cancelling_at_every_step(
                     pass
                 assert places_in_use(client) == 0
                 response = await client.get_async(server.url + "/", params={"step": steps})
-                assert response.text == f"/?step={steps}" * 1000  # and not what was left on the wire
+                assert response.text == f"/?step={steps}" * 1000  # not what was left on an earlier connection
                 assert not client._backends._over_aiohttp._sessions._sessions[
                     asyncio.get_running_loop()
                 ].session.connector._acquired
@@ -280,8 +280,8 @@ def test_cancelling_at_every_step(
     in_a_loop(calls(), eager)
 
 
-def test_our_own_cut_is_not_taken_for_the_caller_s(server: LoopbackServer) -> None:
-    """An attempt that times out leaves no cancellation behind in the task."""
+def test_a_timeout_leaves_no_cancellation_in_the_task(server: LoopbackServer) -> None:
+    """An attempt that timed out does not look like a cancellation by the caller."""
     server.script("/", stall())
 
     async def calls() -> None:
@@ -291,14 +291,14 @@ def test_our_own_cut_is_not_taken_for_the_caller_s(server: LoopbackServer) -> No
             task: Any = asyncio.current_task()
             if sys.version_info >= (3, 11):
                 assert task.cancelling() == 0
-            await asyncio.sleep(0)  # would raise, if one were on its way
+            await asyncio.sleep(0)  # would raise a pending cancellation
 
     asyncio.run(calls())
 
 
 @pytest.mark.parametrize("outer", ["wait_for", "timeout"])
-def test_the_caller_s_cut_is_not_taken_for_ours(server: LoopbackServer, outer: str) -> None:
-    """wait_for and asyncio.timeout around a call end it as they end anything else."""
+def test_a_timeout_of_the_caller_is_not_taken_for_ours(server: LoopbackServer, outer: str) -> None:
+    """wait_for and asyncio.timeout around a call end it as they end any other awaitable."""
     if outer == "timeout" and sys.version_info < (3, 11):
         pytest.skip("asyncio.timeout came with Python 3.11")
     server.script("/cut", stall())
@@ -314,13 +314,13 @@ def test_the_caller_s_cut_is_not_taken_for_ours(server: LoopbackServer, outer: s
 
     async def calls() -> None:
         async with HttpServiceClient() as client:
-            await client.get_async(server.url + "/")  # the imports are no part of what is cut
+            await client.get_async(server.url + "/")  # imports the libraries before the time starts
             with pytest.raises(asyncio.TimeoutError) as caught:
                 await cut(client)
             assert not isinstance(caught.value, RequestTimeoutError)
             assert places_in_use(client) == 0
             assert (await client.get_async(server.url + "/")).status_code == 204
-        # On a slow day the cut came before the request was sent: then there is nothing to have cut.
+        # On a busy machine the timeout may come before the request is sent: then no connection is closed.
         assert {request.connection for request in server.received("/cut")} <= {1}
         if server.received("/cut"):
             assert server.received("/")[-1].connection == 2
@@ -330,8 +330,8 @@ def test_the_caller_s_cut_is_not_taken_for_ours(server: LoopbackServer, outer: s
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="tasks count their cancellations since Python 3.11")
 @pytest.mark.parametrize("ours", [0.05, 0.0505, 0.049])
-def test_both_cuts_at_once(server: LoopbackServer, ours: float) -> None:
-    """Whichever comes first, the outer timeout gets its due, and the task is left in order."""
+def test_both_timeouts_may_come_in_the_same_tick(server: LoopbackServer, ours: float) -> None:
+    """Whichever comes first, the outer timeout is raised, and the task keeps no cancellation."""
     server.script("/", stall())
 
     async def calls() -> None:
@@ -347,10 +347,10 @@ def test_both_cuts_at_once(server: LoopbackServer, ours: float) -> None:
 
 @pytest.mark.filterwarnings(
     "ignore:unclosed resource <TCPTransport:ResourceWarning"
-)  # as an error it hangs uvloop
+)  # as an error, it hangs uvloop
 @pytest.mark.parametrize("ending", ["shut down", "closed"])
-def test_uvloop_will_do(server: LoopbackServer, ending: str) -> None:
-    """Another loop, where it is installed; closed without a shutdown too."""
+def test_uvloop_works_too(server: LoopbackServer, ending: str) -> None:
+    """Where it is installed; also for a loop that is closed without a shutdown."""
     uvloop = pytest.importorskip("uvloop")
     server.script("/", respond(204))
     with HttpServiceClient() as client:
@@ -364,7 +364,7 @@ def test_uvloop_will_do(server: LoopbackServer, ending: str) -> None:
 
 
 def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
-    """What is freed when a loop is gone is asyncio's own; another loop's transports hold nothing of the kind."""
+    """Only asyncio's own transports need help after their loop was closed; those of other loops have no such socket."""
 
     class Sealed:
         __slots__ = ()
@@ -376,7 +376,7 @@ def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
 
 
 def test_a_blocking_verb_inside_a_loop_warns_once(server: LoopbackServer) -> None:
-    """It works, and says once, at the caller's own line, that it stops every task."""
+    """It works, and warns once, at the caller's line, that it stops every task."""
     server.script("/", respond(204))
 
     async def calls() -> None:
@@ -401,11 +401,11 @@ async def by_request(url: str) -> None:
         client.request("GET", url)
 
 
-def test_one_client_in_both_worlds(world: World, server: LoopbackServer) -> None:
+def test_one_client_serves_sync_and_async_calls(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Blocking and async calls of one client share its limits and its circuits, not its connections."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
     client.get(server.url + "/")
     asyncio.run(two_calls(client, server.url + "/"))
     assert client.get_circuit_breaker_states() == {server.url: "closed"}

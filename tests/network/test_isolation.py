@@ -1,4 +1,4 @@
-"""What requests and aiohttp would do on their own is switched off."""
+"""Everything that requests and aiohttp would do on their own is switched off."""
 
 from __future__ import annotations
 
@@ -8,73 +8,73 @@ from pathlib import Path
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates
 
 
-def test_cookies_are_not_kept(world: World, server: LoopbackServer) -> None:
-    """A shared client must not mix its users' sessions."""
+def test_cookies_are_not_stored(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """A shared client must not mix the sessions of its users."""
     server.script("/", respond(200, headers={"Set-Cookie": "session=secret; Path=/"}))
-    client = world.client()
+    client = front_end.client()
     for _ in range(3):
-        assert world.request(client, "GET", server.url + "/").cookies == {"session": "secret"}
-    world.request(client, "GET", server.url + "/", cookies={"mine": "1"})
+        assert front_end.request(client, "GET", server.url + "/").cookies == {"session": "secret"}
+    front_end.request(client, "GET", server.url + "/", cookies={"mine": "1"})
     assert [request.header("Cookie") for request in server.requests] == [None, None, None, "mine=1"]
 
 
 def test_netrc_is_not_read(
-    world: World, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither where there is no Authorization, nor over one that is given."""
+    """Neither where there is no Authorization, nor in place of one that is given."""
     netrc = tmp_path / ".netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password secret\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HOME", str(tmp_path))
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    world.request(client, "GET", server.url + "/", auth="token")
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.request(client, "GET", server.url + "/", auth="token")
     assert [request.header("Authorization") for request in server.requests] == [None, "Bearer token"]
 
 
-def test_the_bundles_of_the_environment_are_not_used(
-    world: World,
+def test_ca_bundles_of_the_environment_are_not_used(
+    front_end: FrontEnd,
     tls_server: LoopbackServer,
     certificates: Certificates,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are requests' own, and would hold in one world alone."""
+    """REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE are features of requests: aiohttp ignores them."""
     empty = tmp_path / "empty.pem"
     empty.write_text("")
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.setenv(name, str(empty))
     tls_server.script("/", respond(204))
-    client = world.client(connection_pool=certificates.pool())
-    assert world.request(client, "GET", tls_server.url + "/").status_code == 204
+    client = front_end.client(connection_pool=certificates.pool())
+    assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certificates.ca_file)
     with pytest.raises(ConnectionError):
-        world.request(world.client(), "GET", tls_server.url + "/", retry_policy=None)
+        front_end.request(front_end.client(), "GET", tls_server.url + "/", retry_policy=None)
 
 
-def test_redirects_are_the_core_s(world: World, server: LoopbackServer) -> None:
-    """With allow_redirects=False the redirect itself comes back, its body unread by anybody else."""
+def test_the_libraries_follow_no_redirect(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """With allow_redirects=False the redirect itself is returned, with its body."""
     server.script("/", respond(302, headers={"Location": "/there"}, body="moved"))
     server.script("/there", respond(200, body="here"))
-    client = world.client()
-    response = world.request(client, "GET", server.url + "/", allow_redirects=False)
+    client = front_end.client()
+    response = front_end.request(client, "GET", server.url + "/", allow_redirects=False)
     assert (response.status_code, response.text) == (302, "moved")
-    followed = world.request(client, "GET", server.url + "/")
+    followed = front_end.request(client, "GET", server.url + "/")
     assert (followed.text, [hop.status_code for hop in followed.history]) == ("here", [302])
     assert [request.path for request in server.requests] == ["/", "/", "/there"]
 
 
-def test_nothing_is_warned_of(world: World, server: LoopbackServer) -> None:
-    """Neither library has anything to say about how we use it."""
+def test_the_libraries_emit_no_warning(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Neither library warns about the way it is used."""
     server.script("/", respond(200, json={}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        client = world.client()
+        client = front_end.client()
         for method in ("GET", "POST", "DELETE"):
-            world.request(client, method, server.url + "/")
+            front_end.request(client, method, server.url + "/")

@@ -1,27 +1,31 @@
-"""Connections are used again while they are fit for it, and a request is never sent twice behind our back."""
+"""Connections are reused while they are usable, and a request is never silently sent twice."""
 
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import failing, places_in_use, served
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
 
 
-def connections_for(world: World, server: LoopbackServer, client: HttpServiceClient, calls: int) -> list[int]:
-    """The connection on which each of so many calls came."""
+def connections_for(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, calls: int
+) -> list[int]:
+    """The connection that each request of this many calls came on."""
     for _ in range(calls):
-        assert world.request(client, "GET", server.url + "/").status_code in (200, 204)
+        assert front_end.request(client, "GET", server.url + "/").status_code in (200, 204)
     return [request.connection for request in server.requests]
 
 
@@ -36,16 +40,18 @@ def connections_for(world: World, server: LoopbackServer, client: HttpServiceCli
     ],
     ids=["no content", "short", "long", "chunked", "empty chunked"],
 )
-def test_a_connection_is_used_again(world: World, server: LoopbackServer, action: Action) -> None:
-    """A response that was read to its end leaves a connection for the next."""
+def test_a_connection_is_reused(front_end: FrontEnd, server: LoopbackServer, action: Action) -> None:
+    """A response that was read to its end leaves its connection for the next request."""
     server.script("/", action)
-    assert connections_for(world, server, world.client(), 3) == [1, 1, 1]
+    assert connections_for(front_end, server, front_end.client(), 3) == [1, 1, 1]
 
 
-@pytest.mark.parametrize("wish", ["close", "Close", "TE, close"])
+@pytest.mark.parametrize("option", ["close", "Close", "TE, close"])
 @pytest.mark.parametrize("length", [0, 300_000])
-def test_who_asks_for_the_end_of_a_connection_keeps_to_it(world: World, wish: str, length: int) -> None:
-    """No other request goes out on it, though the server leaves it open (RFC 9112, 9.6)."""
+def test_a_request_with_connection_close_is_the_last_on_its_connection(
+    front_end: FrontEnd, option: str, length: int
+) -> None:
+    """No other request is sent on it, although the server leaves it open (RFC 9112, 9.6)."""
     connections: list[list[bytes]] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
@@ -55,32 +61,34 @@ def test_who_asks_for_the_end_of_a_connection_keeps_to_it(world: World, wish: st
             accepted.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % length + b"x" * length)
 
     with served(serve) as address:
-        client = world.client()
-        for headers in ({}, {"Connection": wish}, {}, {}):
-            world.request(client, "GET", f"http://{address}/", headers=headers)
-        world.close(client)
+        client = front_end.client()
+        for headers in ({}, {"Connection": option}, {}, {}):
+            front_end.request(client, "GET", f"http://{address}/", headers=headers)
+        front_end.close(client)
     assert [len(requests) for requests in connections] == [2, 2]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 def test_an_idle_connection_expires(
-    world: World, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
+    front_end: FrontEnd, server: LoopbackServer, tls_server: LoopbackServer, certificates, secure: bool
 ) -> None:
-    """After `keep_alive_timeout` a connection is not trusted any more."""
+    """After `keep_alive_timeout` a connection is not reused."""
     server = tls_server if secure else server
     server.script("/", respond(204))
-    pool = ConnectionPoolConfig(keep_alive_timeout=0.1, ssl_ca_file=certificates.ca_file)
-    client = world.client(connection_pool=pool)
-    assert connections_for(world, server, client, 2) == [1, 1]
-    time.sleep(0.15)
-    assert connections_for(world, server, client, 1) == [1, 1, 2]
+    pool = ConnectionPoolConfig(keep_alive_timeout=0.5, ssl_ca_file=certificates.ca_file)
+    client = front_end.client(connection_pool=pool)
+    assert connections_for(front_end, server, client, 2) == [1, 1]
+    time.sleep(0.6)
+    assert connections_for(front_end, server, client, 1) == [1, 1, 2]
 
 
-def test_a_connection_is_retired(world: World, server: LoopbackServer) -> None:
-    """It serves `keep_alive_max_requests` and no more."""
+def test_a_connection_serves_a_limited_number_of_requests(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """It is closed after `keep_alive_max_requests`."""
     server.script("/", respond(204))
-    client = world.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
-    assert connections_for(world, server, client, 5) == [1, 1, 2, 2, 3]
+    client = front_end.client(connection_pool=ConnectionPoolConfig(keep_alive_max_requests=2))
+    assert connections_for(front_end, server, client, 5) == [1, 1, 2, 2, 3]
     assert server.wait_for(lambda: server.open_connections == 1)
 
 
@@ -97,30 +105,59 @@ def test_a_connection_is_retired(world: World, server: LoopbackServer) -> None:
         raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"hi" + POISON, every=0.02, close=False),
     ],
     ids=[
-        "closed while idle", "closed with a word", "http/1.0", "until close", "poisoned while idle",
+        "closed while idle", "connection: close", "http/1.0", "until close", "poisoned while idle",
         "half poisoned", "poisoned at once", "poisoned with the body",
     ],
 )  # fmt: skip
-def test_an_unfit_connection_is_not_used(world: World, server: LoopbackServer, action: Action) -> None:
-    """A connection that ended, or has bytes that nobody asked for, serves no other request."""
+def test_an_unusable_connection_is_not_reused(
+    front_end: FrontEnd, server: LoopbackServer, action: Action
+) -> None:
+    """A connection that ended, or on which unexpected bytes arrived, serves no other request."""
     server.script("/", action, respond(200, body="fine"))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    time.sleep(0.08)
-    response = world.request(client, "POST", server.url + "/", retry_policy=None)
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    wait_for_data(idle_connections(client))
+    response = front_end.request(client, "POST", server.url + "/", retry_policy=None)
     assert (response.status_code, response.text) == (200, "fine")
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+def idle_connections(client: Any) -> list[Any]:
+    """The client's idle connections, of one front end."""
+    backends = client._backends
+    if backends._over_requests is not None:
+        pools = backends._over_requests._adapter._pools.values()
+        return [connection for pool in pools for connection in pool._idle]
+    (session,) = backends._over_aiohttp._sessions._sessions.values()
+    return [protocol for entries in session.connector._conns.values() for protocol, _ in entries]
+
+
+def wait_for_data(connections: list[Any]) -> None:
+    """Wait until data, or its end, has arrived on each of these connections."""
+    for connection in connections:
+        sock = getattr(connection, "sock", None)
+        if sock is None and connection.transport is not None:
+            sock = connection.transport.get_extra_info("socket")
+        if sock is not None:  # None: it is closed already
+            assert select.select([sock.fileno()], [], [], 5)[0]
+
+
 @pytest.mark.parametrize("junk", [POISON, b"H", b"\r\n"], ids=["a response", "a byte", "a line end"])
-def test_poison_that_the_loop_has_read_is_noticed(server: LoopbackServer, junk: bytes) -> None:
-    """aiohttp reads from idle connections: what it has read there is not the next response."""
+def test_bytes_that_the_loop_read_from_an_idle_connection_are_not_the_next_response(
+    server: LoopbackServer, junk: bytes
+) -> None:
+    """aiohttp reads from idle connections, and would parse those bytes as the next response."""
     server.script("/", raw(NO_CONTENT, junk, every=0.02, close=False), respond(200, body="fine"))
+
+    async def until_it_is_read(client: HttpServiceClient) -> None:
+        (connection,) = idle_connections(client)
+        while not connection.should_close:
+            await asyncio.sleep(0.005)
 
     async def calls() -> str:
         async with HttpServiceClient() as client:
             await client.get_async(server.url + "/")
-            await asyncio.sleep(0.08)
+            await asyncio.wait_for(until_it_is_read(client), 5)
             return (await client.get_async(server.url + "/")).text
 
     assert asyncio.run(calls()) == "fine"
@@ -129,15 +166,15 @@ def test_poison_that_the_loop_has_read_is_noticed(server: LoopbackServer, junk: 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
 @pytest.mark.parametrize("used_before", [0, 1])
-def test_nothing_is_sent_twice_behind_our_back(
-    world: World, server: LoopbackServer, method: str, used_before: int
+def test_nothing_is_silently_sent_twice(
+    front_end: FrontEnd, server: LoopbackServer, method: str, used_before: int
 ) -> None:
-    """A reset, on a fresh connection or a used one, is told; whether to repeat is the core's to say."""
+    """A reset, on a new connection or a reused one, is reported. Only the core decides on retries."""
     server.script("/", *[respond(204)] * used_before, reset())
-    client = world.client()
+    client = front_end.client()
     for _ in range(used_before):
-        world.request(client, "GET", server.url + "/")
-    caught = failing(world, client, method, server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
+    caught = failing(front_end, client, method, server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
@@ -148,33 +185,37 @@ def test_nothing_is_sent_twice_behind_our_back(
     assert server.connection_count == 1
 
 
-def test_a_client_of_many_hosts_keeps_its_head(world: World, server: LoopbackServer, monkeypatch) -> None:
-    """More hosts than pools are kept: the oldest are forgotten, and nothing fails."""
+def test_a_client_of_many_hosts_forgets_the_oldest_pools(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch
+) -> None:
+    """With more hosts than pools are kept, nothing fails."""
     from http_service_client.transports.over_requests import adapter as over_requests_adapter
 
     monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
     server.script("/", respond(204))
-    client = world.client()
+    client = front_end.client()
     for _ in range(2):
         for host in range(1, 7):
             url = f"http://127.0.0.{host}:{server.port}/" if host == 1 else f"{server.url}/"
-            assert world.request(client, "GET", url).status_code == 204
+            assert front_end.request(client, "GET", url).status_code == 204
     assert places_in_use(client) == 0
 
 
-def test_a_discarded_response_frees_its_connection(world: World, server: LoopbackServer) -> None:
-    """A response of a size that is not wanted is not read on, and its connection is not used again."""
+def test_the_connection_of_a_discarded_response_is_closed(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """A response that is too large is not read to its end, so its connection cannot be reused."""
     server.script("/", respond(body=b"x" * 5_000_000), respond(204))
-    client = world.client(max_response_size=1000)
-    caught = failing(world, client, "GET", server.url + "/")
+    client = front_end.client(max_response_size=1000)
+    caught = failing(front_end, client, "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("ResponseTooLargeError", "answered")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert [request.connection for request in server.requests] == [1, 2]
     assert server.wait_for(lambda: server.open_connections == 1)
 
 
-def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
-    """What we override in aiohttp exists, and is called: a version that renames it fails here."""
+def test_the_private_parts_of_aiohttp_that_we_use_exist(server: LoopbackServer) -> None:
+    """A version of aiohttp that renames one of them fails here."""
     from aiohttp import ClientSession, TCPConnector
     from aiohttp.client_proto import ResponseHandler
 
@@ -191,24 +232,24 @@ def test_the_seams_of_aiohttp_are_where_we_cut(server: LoopbackServer) -> None:
     }.items():  # fmt: skip
         assert all(hasattr(owner, name) for name in names)
     server.script("/", respond(204))
-    with AsyncioWorld() as world:
-        client = world.client()
-        world.request(client, "GET", server.url + "/")
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client()
+        front_end.request(client, "GET", server.url + "/")
         (session,) = client._backends._over_aiohttp._sessions._sessions.values()
         connector = session.session.connector
         ((protocol, _),) = next(iter(connector._conns.values()))
         assert protocol.served == 1
-        for seam, names in {
+        for used, names in {
             session.session: ("_trace_configs", "_middlewares", "_retry_connection"),
             connector: ("_conns", "_acquired", "_cleanup_handle", "_closed", "_factory", "_loop"),
             protocol: ("_buffer", "_parser", "_payload", "_skip_payload", "_should_close", "_loop"),
         }.items():
-            assert all(_is_theirs(seam, name) for name in names)
+            assert all(_is_aiohttps(used, name) for name in names)
 
 
-def _is_theirs(seam: object, name: str) -> bool:
-    """Whether the attribute is there, and aiohttp's own code knows it."""
+def _is_aiohttps(used: object, name: str) -> bool:
+    """Whether the attribute exists, and aiohttp's own code uses it."""
     import inspect
 
-    aiohttps = [kind for kind in type(seam).__mro__ if kind.__module__.startswith("aiohttp.")]
-    return hasattr(seam, name) and any(name in inspect.getsource(kind) for kind in aiohttps)
+    aiohttps = [kind for kind in type(used).__mro__ if kind.__module__.startswith("aiohttp.")]
+    return hasattr(used, name) and any(name in inspect.getsource(kind) for kind in aiohttps)

@@ -1,7 +1,7 @@
-"""Every error of requests, urllib3 and aiohttp has a translate_error; one that comes with a new version is noticed here.
+"""Every error of requests, urllib3 and aiohttp is translated; an error that a new version adds fails a test here.
 
-Our own connections raise none of requests' and urllib3's; mocks raise them where `Session.send` is, and
-`ClientSession._request`. Each row: what the caller sees, and what became of the request.
+Our own connections raise no errors of requests and urllib3. Mocks raise them in place of `Session.send` and
+`ClientSession._request`. Each row: the error that the caller sees, and its sent-state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import requests.exceptions
 import urllib3.exceptions
 from yarl import URL
 
-from kit.front_ends import AsyncioWorld, BlockingWorld
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
 from network.faults import failing
 
 NEVER, MAYBE = "never_sent", "maybe_processed"
@@ -56,7 +56,7 @@ URLLIB3 = {
     "BodyNotHttplibCompatible": ("ProtocolError", MAYBE),
     "ClosedPoolError": ("ConnectError", NEVER),
     "ConnectTimeoutError": ("ConnectTimeoutError", NEVER),
-    "ConnectionError": ("ProtocolError", MAYBE),  # an old name of their ProtocolError
+    "ConnectionError": ("ProtocolError", MAYBE),  # urllib3's old name for ProtocolError
     "DecodeError": ("ProtocolError", MAYBE),
     "EmptyPoolError": ("ConnectError", NEVER),
     "FullPoolError": ("ConnectError", NEVER),
@@ -119,8 +119,8 @@ AIOHTTP = {
     "UploadAbortedError": ("ConnectionLostError", MAYBE),
     "WSServerHandshakeError": ("ProtocolError", MAYBE),
 }
-NO_REQUESTS = {"WSMessageTypeError"}  # raised by WebSocket methods alone
-NEWER_THAN_OUR_FLOOR = {"UploadAbortedError"}
+NO_REQUESTS = {"WSMessageTypeError"}  # raised by WebSocket methods only
+NEWER_THAN_OUR_MINIMUM = {"UploadAbortedError"}
 
 AIOHTTP_PARSER = dict.fromkeys(
     [
@@ -138,24 +138,24 @@ TABLES: list[tuple[ModuleType, dict[str, tuple[str, str]]]] = [
     (aiohttp.http_exceptions, AIOHTTP_PARSER),
 ]
 
-# What their constructors want, by the name of the parameter.
+# Arguments for their constructors, by the name of the parameter.
 ARGUMENTS: dict[str, Any] = {
     "actual_size": 1, "certificate_error": ssl.SSLCertVerificationError("untrusted"), "conn": None,
     "connection_key": SimpleNamespace(ssl=True, host="h", port=1), "defects": [], "error": OSError("broken"),
     "expected": 3, "got": b"", "hdr": "X", "history": (), "host": "h", "length": b"x", "limit": 1, "line": b"x",
-    "location": "http://", "message": "told", "partial": 2, "path": "/x", "pool": None, "port": 1,
+    "location": "http://", "message": "failed", "partial": 2, "path": "/x", "pool": None, "port": 1,
     "reason": socket.gaierror(-2, "unknown"), "request_info": SimpleNamespace(real_url=URL(URL_USED)),
     "response": SimpleNamespace(tell=lambda: 1, length_remaining=2), "scheme": "x", "unparsed_data": b"",
     "url": "x",
 }  # fmt: skip
 
 
-def made(kind: type[BaseException]) -> BaseException:
+def make_error(kind: type[BaseException]) -> BaseException:
     """An error of this class."""
     os_error = ssl.SSLError(1, "no") if "SSL" in kind.__name__ else ConnectionRefusedError(111, "Refused")
     known = {**ARGUMENTS, "os_error": socket.gaierror(-2, "?") if "DNS" in kind.__name__ else os_error}
     if kind.__name__ == "JSONDecodeError":
-        return kind("told", "x", 0)
+        return kind("failed", "x", 0)
     if kind.__name__ == "MaxRetryError":
         known["reason"] = None
     parameters = [
@@ -169,7 +169,7 @@ def made(kind: type[BaseException]) -> BaseException:
 
 
 def classes(module: ModuleType) -> dict[str, type[BaseException]]:
-    """The errors that a module defines, warnings aside."""
+    """The errors that a module defines, without warnings."""
     return {
         name: kind
         for name, kind in vars(module).items()
@@ -184,11 +184,11 @@ def classes(module: ModuleType) -> dict[str, type[BaseException]]:
 def test_every_error_of_the_libraries_has_a_row(
     module: ModuleType, table: dict[str, tuple[str, str]]
 ) -> None:
-    """A class that a new version brings, or takes away, fails here."""
+    """A class that a new version adds or removes fails here."""
     known = set(table) | (NO_REQUESTS if table is AIOHTTP else set())
     found = set(classes(module)) | {"ConnectionError"} & set(vars(module))
-    assert found - known == set(), "give it a row above, and a translate_error in over_*"
-    assert known - found <= NEWER_THAN_OUR_FLOOR
+    assert found - known == set(), "give it a row above, and a translation in over_*/errors.py"
+    assert known - found <= NEWER_THAN_OUR_MINIMUM
 
 
 ROWS = [
@@ -200,22 +200,22 @@ ROWS = [
 
 
 @pytest.mark.parametrize(("kind", "expected"), ROWS)
-def test_what_an_error_of_the_libraries_means(
+def test_each_error_of_the_libraries_is_translated(
     monkeypatch: pytest.MonkeyPatch, kind: type[BaseException], expected: tuple[str, str]
 ) -> None:
-    """One of our errors, and what became of the request: never the library's own."""
+    """The caller gets an error of this package with its sent-state, never the library's own."""
 
     def send(*arguments: object, **options: object) -> None:
-        raise made(kind)
+        raise make_error(kind)
 
     async def request(*arguments: object, **options: object) -> None:
-        raise made(kind)
+        raise make_error(kind)
 
     is_aiohttp = kind.__module__.startswith("aiohttp")
     monkeypatch.setattr(requests.Session, "send", send)
     monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
-    with (AsyncioWorld if is_aiohttp else BlockingWorld)() as world:
-        caught = failing(world, world.client(), "POST", URL_USED)
+    with (AsyncioFrontEnd if is_aiohttp else BlockingFrontEnd)() as front_end:
+        caught = failing(front_end, front_end.client(), "POST", URL_USED)
     assert (caught.type, caught.sent) == expected
 
 
@@ -230,15 +230,15 @@ WRAPPED = [
 
 
 @pytest.mark.parametrize(("error", "name", "sent"), WRAPPED, ids=lambda value: type(value).__name__)
-def test_what_requests_wraps_is_what_counts(
+def test_the_innermost_error_that_requests_wraps_decides(
     monkeypatch: pytest.MonkeyPatch, error: Exception, name: str, sent: str
 ) -> None:
-    """requests wraps urllib3, which wraps the socket."""
+    """requests wraps the errors of urllib3, which wrap those of sockets."""
 
     def send(*arguments: object, **options: object) -> None:
         raise error
 
     monkeypatch.setattr(requests.Session, "send", send)
-    with BlockingWorld() as world:
-        caught = failing(world, world.client(), "POST", URL_USED)
+    with BlockingFrontEnd() as front_end:
+        caught = failing(front_end, front_end.client(), "POST", URL_USED)
     assert (caught.type, caught.sent) == (name, sent)

@@ -1,4 +1,4 @@
-"""A bomb costs no more memory than the limit, in a process of its own; `benchmarks/memory.py` does it at full size."""
+"""A decompression bomb costs no more memory than the limit. `benchmarks/memory.py` measures it at full size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MEASURED = """
 import asyncio, re, sys
 from http_service_client import HttpClientConfig, HttpServiceClient, ResponseTooLargeError
 
-def peak():  # in kB; not ru_maxrss, which begins with that of the process that started this one
+def peak():  # in kB; not ru_maxrss, which a child process inherits from its parent
     with open("/proc/self/status") as file:
         return int(re.search(r"VmHWM:\\s*(\\d+) kB", file.read())[1])
 
@@ -54,9 +54,11 @@ blocking() if sys.argv[1] == "blocking" else asyncio.run(asynchronous())
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of one process")
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="only Linux reports the peak of one process"
+)
 @pytest.mark.parametrize("name", ["blocking", "asyncio"])
-def test_a_bomb_costs_no_more_than_the_limit(server: LoopbackServer, name: str) -> None:
+def test_a_bomb_costs_no_more_memory_than_the_limit(server: LoopbackServer, name: str) -> None:
     """Given three bombs of 50 MB and a limit of 1 MB, the process grows by less than 8 MB."""
     server.script("/small", respond(204))
     for number, (coding, body) in enumerate(BOMBS.items()):
@@ -65,5 +67,5 @@ def test_a_bomb_costs_no_more_than_the_limit(server: LoopbackServer, name: str) 
         [sys.executable, "-c", MEASURED, name, server.url], stdout=subprocess.PIPE, text=True, check=True
     )
     grown = [int(line) for line in done.stdout.split()]
-    assert len(grown) == len(BOMBS), "each is refused"
+    assert len(grown) == len(BOMBS), "each bomb must be refused"
     assert max(grown) < 8000

@@ -1,4 +1,4 @@
-"""netrc, opted in: its logins go to the host that they are for, and give way to every other Authorization."""
+"""netrc, when enabled: a login goes to its own host only, and any other Authorization takes precedence."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 SECRET = "Basic " + base64.b64encode(b"joe:hush").decode()
 TEXT = "machine 127.0.0.1 login joe password hush\n"
 
 
 @pytest.fixture
-def client_with(world: World, tmp_path: Path) -> Callable[..., HttpServiceClient]:
+def client_with(front_end: FrontEnd, tmp_path: Path) -> Callable[..., HttpServiceClient]:
     """Makes a client that reads a netrc file with this text."""
 
     def make(text: str = TEXT, **settings: Any) -> HttpServiceClient:
         path = tmp_path / "logins"
         path.write_text(text, encoding="utf-8")
-        return world.client(netrc=path, **settings)
+        return front_end.client(netrc=path, **settings)
 
     return make
 
 
 def seen(server: LoopbackServer) -> list[str | None]:
-    """The Authorization of each request that the server got."""
+    """The Authorization of each request that the server received."""
     return [request.header("Authorization") for request in server.requests]
 
 
@@ -42,19 +42,19 @@ def seen(server: LoopbackServer) -> list[str | None]:
         ("default login joe password hush", SECRET),
         ("machine 127.0.0.1\ndefault login joe password hush", None),
     ],
-    ids=["its host", "another host", "default", "said to have none"],
+    ids=["its host", "another host", "default", "a host without a login"],
 )
 def test_a_login_is_for_its_host(
-    world: World, server: LoopbackServer, client_with: Any, text: str, expected: str | None
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, text: str, expected: str | None
 ) -> None:
-    """By the name in the URL; the default for every other."""
+    """The host is the name in the URL; `default` applies to every other."""
     server.script("/", respond(204))
-    world.request(client_with(text), "GET", server.url + "/")
+    front_end.request(client_with(text), "GET", server.url + "/")
     assert seen(server) == [expected]
 
 
 class Signed:
-    """An interceptor that brings its own."""
+    """An interceptor that sets its own Authorization."""
 
     def intercept_request(self, request: Any, context: Any) -> Any:
         request.headers["authorization"] = "Signature x"
@@ -71,52 +71,54 @@ class Signed:
     ],
     ids=["auth", "header", "default header", "interceptor"],
 )
-def test_any_other_authorization_wins(
-    world: World, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
+def test_any_other_authorization_takes_precedence(
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any, settings: Any, call: Any, expected: str
 ) -> None:
-    """A file that lies about must not override what the program says."""
+    """A file that happens to exist must not override the program."""
     server.script("/", respond(204))
-    world.request(client_with(**settings), "GET", server.url + "/", **call)
+    front_end.request(client_with(**settings), "GET", server.url + "/", **call)
     assert seen(server) == [expected]
 
 
-def test_a_redirect_takes_no_login_elsewhere(world: World, server: LoopbackServer, client_with: Any) -> None:
-    """Neither the first host's, nor that of the host it leads to, nor the default: who redirects us is not us."""
+def test_a_redirect_takes_no_login_to_another_host(
+    front_end: FrontEnd, server: LoopbackServer, client_with: Any
+) -> None:
+    """Neither that of the first host, nor that of the new host, nor the default: a server chose where to go."""
     with LoopbackServer() as other:
         elsewhere = f"http://localhost:{other.port}/"
         server.script("/", respond(302, headers={"Location": "/same"}))
         server.script("/same", respond(302, headers={"Location": elsewhere}))
         other.script("/", respond(204))
         client = client_with(f"{TEXT} machine localhost login me password too\ndefault login d password e")
-        world.request(client, "GET", server.url + "/")
+        front_end.request(client, "GET", server.url + "/")
         assert (seen(server), seen(other)) == ([SECRET, SECRET], [None])
 
 
-def test_every_attempt_has_it(world: World, server: LoopbackServer, client_with: Any) -> None:
-    """An attempt starts anew from what the caller gave."""
+def test_every_attempt_has_the_login(front_end: FrontEnd, server: LoopbackServer, client_with: Any) -> None:
+    """Each attempt starts from the request as the caller gave it."""
     server.script("/", respond(503), respond(204))
     client = client_with(retry_policy_config={"initial_delay": 0.0})
-    world.request(client, "GET", server.url + "/")
+    front_end.request(client, "GET", server.url + "/")
     assert seen(server) == [SECRET, SECRET]
 
 
 @pytest.mark.parametrize("how", ["NETRC", ".netrc", "_netrc"])
-def test_true_is_the_users_own(
-    world: World, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+def test_true_reads_the_file_of_the_user(
+    front_end: FrontEnd, server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """The file that the environment names, or the one in the home folder."""
+    """The file that NETRC names, or the one in the home folder."""
     path = tmp_path / ("elsewhere" if how == "NETRC" else how)
     path.write_text(TEXT)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("NETRC", str(path) if how == "NETRC" else "")
     server.script("/", respond(204))
-    world.request(world.client(netrc=True), "GET", server.url + "/")
+    front_end.request(front_end.client(netrc=True), "GET", server.url + "/")
     assert seen(server) == [SECRET]
 
 
-def test_a_user_may_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """True asks for logins where there are some."""
+def test_true_does_not_require_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user may have no netrc file."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.delenv("NETRC", raising=False)
@@ -124,7 +126,7 @@ def test_a_user_may_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "No such file"),
         (b"machine h login joe hush", "line 1: expected machine"),
@@ -132,12 +134,14 @@ def test_a_user_may_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     ],
     ids=["missing", "malformed", "not text"],
 )
-def test_a_file_that_cannot_be_used_is_told(tmp_path: Path, content: bytes | None, says: str) -> None:
-    """When the client is made, by path, and without a word of what is in it."""
+def test_an_unusable_file_is_a_configuration_error(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    """It is raised when the client is made, and names the path but nothing of the content."""
     path = tmp_path / "logins"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ConfigurationError, match=says) as caught:
+    with pytest.raises(ConfigurationError, match=message) as caught:
         HttpServiceClient(HttpClientConfig(netrc=str(path)))
     assert str(path) in str(caught.value)
     assert "hush" not in str(caught.value)

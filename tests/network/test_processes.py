@@ -1,4 +1,4 @@
-"""Threads, forks, interrupts and the end of the interpreter."""
+"""Threads, forks, interrupts, and the end of the interpreter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_requests import connection
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, places_in_use
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def echo(received: Received) -> Action:
 
 
 def test_sixteen_threads_share_a_client(server: LoopbackServer) -> None:
-    """Each gets its own answers."""
+    """Each gets the responses to its own requests."""
     server.script("/", answer(echo))
     with HttpServiceClient() as client, ThreadPoolExecutor(16) as threads:
 
@@ -60,9 +60,8 @@ class AddsHeader:
 def in_a_child(work: Callable[[], None]) -> int:
     """The exit code of a forked child that does the work."""
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns that there are threads: just so
+        # Python 3.12 warns of a fork in a process with threads, which is the point here.
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         try:
@@ -87,20 +86,20 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 
 
 @needs_fork
-def test_a_child_has_connections_of_its_own(server: LoopbackServer) -> None:
-    """A warm client is forked: neither process reads the other's answers, in either world."""
+def test_a_forked_child_has_connections_of_its_own(server: LoopbackServer) -> None:
+    """After the fork of a process with open connections, neither process reads the other's responses."""
     server.script("/", answer(echo))
     client = HttpServiceClient(HttpClientConfig(request_interceptors=[AddsHeader]))
     loop = asyncio.new_event_loop()
 
-    def calls(who: str) -> None:
+    def calls(label: str) -> None:
         for call in range(20):
-            target = f"/?{who}&{call}"
+            target = f"/?{label}&{call}"
             assert client.get(server.url + target).text == target
 
-    async def calls_async(who: str) -> None:
+    async def calls_async(label: str) -> None:
         for call in range(20):
-            target = f"/?{who}&async&{call}"
+            target = f"/?{label}&async&{call}"
             assert (await client.get_async(server.url + target)).text == target
 
     calls("warm")
@@ -129,33 +128,33 @@ def test_a_child_has_connections_of_its_own(server: LoopbackServer) -> None:
 
 
 @needs_fork
-def test_a_child_is_not_locked_out(server: LoopbackServer) -> None:
-    """A fork in the middle of calls: what the parent's threads held is free in the child."""
+def test_a_forked_child_inherits_no_held_slot(server: LoopbackServer) -> None:
+    """After a fork during calls, the slots that threads of the parent hold are free in the child."""
     server.script("/held", stall())
     server.script("/", respond(204))
     with HttpServiceClient(HttpClientConfig(max_connections=2, max_connections_per_host=2)) as client:
 
-        def hold() -> None:
+        def hold_a_slot() -> None:
             with pytest.raises(ConnectionError):
                 client.get(server.url + "/held", timeout=9, retry_policy=None)
 
-        threads = [threading.Thread(target=hold) for _ in range(2)]
+        threads = [threading.Thread(target=hold_a_slot) for _ in range(2)]
         for thread in threads:
             thread.start()
         assert server.wait_for(lambda: len(server.received("/held")) == 2)
-        assert places_in_use(client) == 4  # two of the host, two of the client
+        assert places_in_use(client) == 4  # two of the host's, and two of the client's
         assert in_a_child(lambda: client.get(server.url + "/", timeout=1) and None) == 0
-        assert places_in_use(client) == 4  # two of the host, two of the client
-        server.refuse()  # the held calls end
+        assert places_in_use(client) == 4  # two of the host's, and two of the client's
+        server.refuse()  # ends these calls
         for thread in threads:
             thread.join(5)
 
 
 @needs_fork
-def test_a_child_makes_the_tls_context_that_the_parent_was_making(
+def test_a_forked_child_creates_the_tls_context_that_the_parent_was_creating(
     tls_server: LoopbackServer, certificates: Certificates
 ) -> None:
-    """A fork while another thread makes the context: the child does not wait for that thread."""
+    """After a fork while another thread creates the context, the child does not wait for that thread."""
     tls_server.script("/", respond(204))
     client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
     with client, client._backends._settings.tls._lock:
@@ -166,7 +165,7 @@ def test_a_child_makes_the_tls_context_that_the_parent_was_making(
 
 
 def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C in a read: the connection, in mid-response, serves nobody else."""
+    """After Ctrl-C in a read, the connection is in mid-response and serves no other call."""
     server.script("/", answer(echo))
     receive = connection.Connection.receive
     reads = []
@@ -211,7 +210,7 @@ async def calls():
     for _ in range(3):
         assert (await client.get_async(url)).status_code == 204
 
-logging.getLogger("asyncio").setLevel(logging.ERROR)  # importing aiohttp is a slow step, which debug mode tells
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # debug mode reports the import of aiohttp as a slow step
 url = sys.argv[1]
 client = HttpServiceClient()
 """
@@ -222,7 +221,7 @@ ENDINGS = {
     "never used": "",
     "async, never closed": "asyncio.run(calls())",
     "async, closed": "asyncio.run(calls()); asyncio.run(client.close_async())",
-    "both worlds": "client.get(url); asyncio.run(calls()); client.get(url)",
+    "sync and async": "client.get(url); asyncio.run(calls()); client.get(url)",
     "async interceptor": "client = HttpServiceClient(HttpClientConfig(request_interceptors=[Awaits])); client.get(url)",
     "async interceptor that calls": (
         "client = HttpServiceClient(HttpClientConfig(request_interceptors=[Calls])); client.get(url)"
@@ -240,8 +239,8 @@ ENDINGS = {
 
 
 @pytest.mark.parametrize("name", ENDINGS)
-def test_the_interpreter_ends_in_silence(server: LoopbackServer, name: str) -> None:
-    """No warning of anything unclosed, no thread that keeps the process, whoever forgot what."""
+def test_the_interpreter_ends_without_a_warning(server: LoopbackServer, name: str) -> None:
+    """Nothing is reported as unclosed, and no thread keeps the process alive, whatever the program forgot."""
     server.script("*", respond(204))
     server.script("/held", stall())
     program = textwrap.dedent(PROGRAM) + ENDINGS[name]
@@ -255,10 +254,10 @@ def test_the_interpreter_ends_in_silence(server: LoopbackServer, name: str) -> N
     assert (ended.returncode, ended.stderr, ended.stdout) == (0, "", "")
 
 
-def test_both_worlds_close_what_they_opened(world: World, server: LoopbackServer) -> None:
-    """`close` closes the connections, at once."""
+def test_close_closes_the_connections(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Idle connections are closed at once."""
     server.script("/", respond(204))
-    client = world.client()
-    world.request(client, "GET", server.url + "/")
-    world.close(client)
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.close(client)
     assert server.wait_for(lambda: server.open_connections == 0)

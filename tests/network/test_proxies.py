@@ -1,4 +1,4 @@
-"""By way of a proxy: forwarded or tunnelled, with our credentials shown to it and to nobody else."""
+"""Through an HTTP proxy: forwarded or tunnelled, with credentials that are sent to the proxy only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, answer, raw, respond
-from kit.front_ends import AsyncioWorld, World
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import Certificates, failing
 from network.proxy_server import Proxy, running_proxy
 
@@ -28,8 +28,10 @@ def proxy() -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def client_by(world: World, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> ClientFor:
-    """Makes a client that goes by way of a proxy."""
+def client_through(
+    front_end: FrontEnd, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> ClientFor:
+    """Makes a client that uses a proxy."""
 
     def make(
         proxy_url: str, no_proxy: str = "", connection_timeout: float = 5.0, **settings: Any
@@ -39,7 +41,7 @@ def client_by(world: World, certificates: Certificates, monkeypatch: pytest.Monk
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.setenv("ALL_PROXY", proxy_url)
         monkeypatch.setenv("NO_PROXY", no_proxy)
-        return world.client(
+        return front_end.client(
             connection_pool=certificates.pool(connection_timeout=connection_timeout), **settings
         )
 
@@ -51,13 +53,13 @@ def lines_of(head: str) -> dict[str, str]:
 
 
 def test_plain_http_is_forwarded(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor
 ) -> None:
-    """The proxy gets the absolute form, and our credentials; the connection to it is used again."""
+    """The proxy receives the absolute form and the credentials; its connection is reused."""
     server.script("/a", respond(200, body="by proxy"))
-    client = client_by(f"http://user:p%40ss@{proxy.address}")
+    client = client_through(f"http://user:p%40ss@{proxy.address}")
     for _ in range(2):
-        assert world.request(client, "GET", server.url + "/a?b=%20c").text == "by proxy"
+        assert front_end.request(client, "GET", server.url + "/a?b=%20c").text == "by proxy"
     assert proxy.heads[0].split("\r\n")[:2] == [
         f"GET {server.url}/a?b=%20c HTTP/1.1", f"Host: 127.0.0.1:{server.port}",
     ]  # fmt: skip
@@ -65,13 +67,13 @@ def test_plain_http_is_forwarded(
 
 
 def test_https_is_tunnelled(
-    world: World, tls_server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+    front_end: FrontEnd, tls_server: LoopbackServer, proxy: Proxy, client_through: ClientFor
 ) -> None:
-    """The proxy is asked for a tunnel, once; it sees our credentials, the origin does not."""
+    """One tunnel is requested. The proxy receives the credentials, the origin does not."""
     tls_server.script("/", respond(200, body="by tunnel"))
-    client = client_by(f"http://user:p%40ss@{proxy.address}")
+    client = client_through(f"http://user:p%40ss@{proxy.address}")
     for _ in range(2):
-        assert world.request(client, "GET", tls_server.url + "/").text == "by tunnel"
+        assert front_end.request(client, "GET", tls_server.url + "/").text == "by tunnel"
     (head,) = proxy.heads
     assert head.startswith(f"CONNECT 127.0.0.1:{tls_server.port} HTTP/1.1\r\n")
     assert lines_of(head)["proxy-authorization"] == BASIC
@@ -81,98 +83,100 @@ def test_https_is_tunnelled(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
-def test_a_proxy_may_speak_tls_itself(
-    world: World,
+def test_a_proxy_may_use_tls_itself(
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     certificates: Certificates,
-    client_by: ClientFor,
+    client_through: ClientFor,
     secure: bool,
 ) -> None:
     """TLS to the proxy; for https, TLS to the origin within it."""
-    if secure and isinstance(world, AsyncioWorld) and sys.version_info < (3, 11):
+    if secure and isinstance(front_end, AsyncioFrontEnd) and sys.version_info < (3, 11):
         pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
     server = tls_server if secure else server
     server.script("/", respond(200, body="by tls"))
     with running_proxy(certificates.server_context()) as proxy:
-        client = client_by(f"https://{proxy.address}")
+        client = client_through(f"https://{proxy.address}")
         for _ in range(2):
-            assert world.request(client, "GET", server.url + "/").text == "by tls"
+            assert front_end.request(client, "GET", server.url + "/").text == "by tls"
 
 
 @pytest.fixture
-def tls_in_tls(world: World, certificates: Certificates, client_by: ClientFor) -> Iterator[HttpServiceClient]:
-    """A client that reaches https origins by way of an https proxy."""
-    if isinstance(world, AsyncioWorld) and sys.version_info < (3, 11):
+def tls_in_tls(
+    front_end: FrontEnd, certificates: Certificates, client_through: ClientFor
+) -> Iterator[HttpServiceClient]:
+    """A client that reaches https:// origins through an https:// proxy."""
+    if isinstance(front_end, AsyncioFrontEnd) and sys.version_info < (3, 11):
         pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
     with running_proxy(certificates.server_context()) as proxy:
-        yield client_by(f"https://{proxy.address}")
+        yield client_through(f"https://{proxy.address}")
 
 
 def test_a_large_upload_through_tls_in_tls(
-    world: World, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
+    front_end: FrontEnd, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
 ) -> None:
-    """What fills every buffer on its way arrives whole."""
+    """A body that fills every buffer on its way arrives whole."""
     tls_server.script("/", answer(lambda received: respond(200, body=str(len(received.body)))))
-    response = world.request(tls_in_tls, "POST", tls_server.url + "/", data=b"x" * 8_000_000)
-    assert response.text == "8000000"
+    response = front_end.request(tls_in_tls, "POST", tls_server.url + "/", data=b"x" * 3_000_000)
+    assert response.text == "3000000"
 
 
-def test_poison_inside_two_layers_of_tls(
-    world: World, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
+def test_unexpected_bytes_inside_two_layers_of_tls_are_noticed(
+    front_end: FrontEnd, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
 ) -> None:
-    """Bytes that nobody asked for are noticed, however deep they hide."""
+    """Bytes outside any exchange are noticed inside both layers, too."""
     poisoned = [b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"]
     tls_server.script("/", raw(*poisoned, close=False), respond(200, body="fine"))
-    world.request(tls_in_tls, "GET", tls_server.url + "/")
+    front_end.request(tls_in_tls, "GET", tls_server.url + "/")
     time.sleep(0.1)
-    assert world.request(tls_in_tls, "GET", tls_server.url + "/").text == "fine"
+    assert front_end.request(tls_in_tls, "GET", tls_server.url + "/").text == "fine"
     assert [request.connection for request in tls_server.requests] == [1, 2]
 
 
-def test_no_proxy_is_honoured(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+def test_hosts_of_no_proxy_are_reached_directly(
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor
 ) -> None:
-    """An excepted host is reached directly."""
+    """Here a network of addresses."""
     server.script("/", respond(204))
-    client = client_by(f"http://{proxy.address}", no_proxy="127.0.0.0/8")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    client = client_through(f"http://{proxy.address}", no_proxy="127.0.0.0/8")
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert not proxy.heads
 
 
-def test_what_is_for_the_proxy_is_not_taken_to_a_host_without_one(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+def test_proxy_credentials_are_not_sent_to_a_host_without_a_proxy(
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor
 ) -> None:
-    """A redirect may leave the proxy behind, and then its credentials too."""
+    """A redirect may lead to such a host."""
     server.script("/", respond(302, headers={"Location": f"http://localhost:{server.port}/direct"}))
     server.script("/direct", respond(200, body="direct"))
-    client = client_by(f"http://user:p%40ss@{proxy.address}", no_proxy="localhost")
-    assert world.request(client, "GET", server.url + "/").text == "direct"
+    client = client_through(f"http://user:p%40ss@{proxy.address}", no_proxy="localhost")
+    assert front_end.request(client, "GET", server.url + "/").text == "direct"
     assert len(proxy.heads) == 1
     (request,) = server.received("/direct")
     assert request.header("Proxy-Authorization") is None
 
 
 def test_the_environment_may_be_ignored(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor
 ) -> None:
-    """trust_env_proxy_settings=False means it, in both libraries."""
+    """trust_env_proxy_settings=False applies to both libraries."""
     server.script("/", respond(204))
-    client = client_by(f"http://{proxy.address}", trust_env_proxy_settings=False)
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    client = client_through(f"http://{proxy.address}", trust_env_proxy_settings=False)
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert not proxy.heads
 
 
-@pytest.mark.parametrize("form", ["a URL", "by name"])
-def test_a_client_has_a_proxy_of_its_own(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor, form: str
+@pytest.mark.parametrize("form", ["a URL", "by scheme"])
+def test_the_configuration_replaces_the_environment(
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor, form: str
 ) -> None:
-    """`proxy` in the configuration takes the environment's place, its exceptions too."""
+    """`proxy` replaces the proxies of the environment, and its exceptions."""
     server.script("/", respond(204))
     url = f"http://user:p%40ss@{proxy.address}"
     own: Any = url if form == "a URL" else {"http": url, "no": "example.com"}
-    client = client_by("http://127.0.0.1:9", no_proxy="127.0.0.1", proxy=own)
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    client = client_through("http://127.0.0.1:9", no_proxy="127.0.0.1", proxy=own)
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     (head,) = proxy.heads
     assert lines_of(head)["proxy-authorization"] == BASIC
 
@@ -180,13 +184,13 @@ def test_a_client_has_a_proxy_of_its_own(
 @pytest.mark.parametrize(
     "own", [{}, {"https": "http://127.0.0.1:9"}, {"all": "http://127.0.0.1:9", "no": "127.0.0.0/8"}]
 )
-def test_what_the_own_proxy_is_not_for_goes_direct(
-    world: World, server: LoopbackServer, proxy: Proxy, client_by: ClientFor, own: dict[str, str]
+def test_requests_without_a_configured_proxy_go_direct(
+    front_end: FrontEnd, server: LoopbackServer, proxy: Proxy, client_through: ClientFor, own: dict[str, str]
 ) -> None:
-    """Another scheme, an exception, or no proxy at all: the environment's is not asked then."""
+    """Another scheme, an exception, or no proxy at all: the environment is not used then."""
     server.script("/", respond(204))
-    client = client_by(f"http://{proxy.address}", proxy=own)
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    client = client_through(f"http://{proxy.address}", proxy=own)
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     assert not proxy.heads
 
 
@@ -200,12 +204,12 @@ def test_what_the_own_proxy_is_not_for_goes_direct(
     ],
     ids=["407", "403", "502", "hangs up"],
 )  # fmt: skip
-def test_a_proxy_that_opens_no_tunnel(
-    world: World, proxy: Proxy, client_by: ClientFor, refusal: bytes, reason: str
+def test_a_refused_tunnel_is_a_proxy_error(
+    front_end: FrontEnd, proxy: Proxy, client_through: ClientFor, refusal: bytes, reason: str
 ) -> None:
-    """Nothing was sent to the origin, and the error says what the proxy said."""
+    """Nothing was sent to the origin, and the message has the proxy's reply."""
     proxy.refusal = refusal
-    caught = failing(world, client_by(f"http://{proxy.address}"), "POST", "https://service.test/")
+    caught = failing(front_end, client_through(f"http://{proxy.address}"), "POST", "https://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert (
         caught.message
@@ -214,9 +218,11 @@ def test_a_proxy_that_opens_no_tunnel(
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: str) -> None:
-    """A proxy that refuses connections is to blame, not the service."""
-    caught = failing(world, client_by("http://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
+def test_a_proxy_that_refuses_connections_is_a_proxy_error(
+    front_end: FrontEnd, client_through: ClientFor, scheme: str
+) -> None:
+    """The proxy is to blame, not the service."""
+    caught = failing(front_end, client_through("http://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
     assert caught.message == (
         f"could not connect to {scheme}://service.test through the proxy http://127.0.0.1:1 "
@@ -224,55 +230,61 @@ def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: s
     )
 
 
-def test_a_proxy_that_says_nothing(world: World, mute: str, client_by: ClientFor) -> None:
-    """The tunnel is a part of connecting, and has its time."""
-    client = client_by(f"http://{mute}", connection_timeout=0.2)
-    caught = failing(world, client, "GET", "https://service.test/")
-    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 1.5
-
-
-def test_an_answer_of_a_forwarding_proxy_is_an_answer(
-    world: World, proxy: Proxy, client_by: ClientFor
+def test_a_silent_proxy_is_cut_by_the_connect_timeout(
+    front_end: FrontEnd, mute: str, client_through: ClientFor
 ) -> None:
-    """Who forwards answers for the origin: its status is handed out, 407 too."""
+    """Opening the tunnel is a part of connecting."""
+    client = client_through(f"http://{mute}", connection_timeout=0.2)
+    caught = failing(front_end, client, "GET", "https://service.test/")
+    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    caught.check_took(0.2)
+
+
+def test_a_response_of_a_forwarding_proxy_is_a_response(
+    front_end: FrontEnd, proxy: Proxy, client_through: ClientFor
+) -> None:
+    """A forwarding proxy responds for the origin: its status is returned, a 407, too."""
     proxy.refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-    client = client_by(f"http://{proxy.address}")
-    assert world.request(client, "GET", "http://service.test/").status_code == 407
+    client = client_through(f"http://{proxy.address}")
+    assert front_end.request(client, "GET", "http://service.test/").status_code == 407
 
 
 @pytest.mark.parametrize(
     "url", ["socks4://127.0.0.1:1080", "socks://u:secret@127.0.0.1:1", "ftp://127.0.0.1:1"]
 )
-def test_a_proxy_of_another_kind_is_told(world: World, client_by: ClientFor, url: str) -> None:
-    """Nothing is sent to it in the wrong language."""
-    caught = failing(world, client_by(url), "GET", "http://service.test/")
+def test_a_proxy_of_an_unknown_kind_is_refused(
+    front_end: FrontEnd, client_through: ClientFor, url: str
+) -> None:
+    """Nothing is sent to it in the wrong protocol."""
+    caught = failing(front_end, client_through(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert "has an unknown scheme; use http://host:port" in caught.message
     assert "secret" not in caught.message
 
 
 @pytest.mark.parametrize("url", ["http://[::", "http://h:99999", "socks5://:80"])
-def test_what_is_no_url_of_a_proxy_is_told(world: World, client_by: ClientFor, url: str) -> None:
-    """And not by an error of the standard library's."""
-    caught = failing(world, client_by(url), "GET", "http://service.test/")
+def test_an_invalid_proxy_url_is_a_proxy_error(
+    front_end: FrontEnd, client_through: ClientFor, url: str
+) -> None:
+    """It is not an error of the standard library."""
+    caught = failing(front_end, client_through(url), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert f"{url} is not a valid proxy URL; use http://host:port" in caught.message
 
 
-def test_an_origin_behind_a_proxy_that_is_not_to_be_trusted(
-    world: World, proxy: Proxy, client_by: ClientFor, certificates: Certificates
+def test_certificates_are_verified_through_a_proxy(
+    front_end: FrontEnd, proxy: Proxy, client_through: ClientFor, certificates: Certificates
 ) -> None:
-    """A tunnel does not make a certificate right."""
+    """A tunnel does not make a certificate valid."""
     with LoopbackServer(tls=certificates.server_context("other.test")) as server:
-        caught = failing(world, client_by(f"http://{proxy.address}"), "GET", server.url + "/")
+        caught = failing(front_end, client_through(f"http://{proxy.address}"), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 11), reason="asyncio can do it")
-def test_asyncio_without_tls_in_tls(world: World, client_by: ClientFor) -> None:
-    """It says so before it connects to anybody."""
-    if isinstance(world, AsyncioWorld):
-        caught = failing(world, client_by("https://127.0.0.1:1"), "GET", "https://service.test/")
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="asyncio supports TLS in TLS")
+def test_asyncio_without_tls_in_tls_is_a_proxy_error(front_end: FrontEnd, client_through: ClientFor) -> None:
+    """It is raised before anything is connected."""
+    if isinstance(front_end, AsyncioFrontEnd):
+        caught = failing(front_end, client_through("https://127.0.0.1:1"), "GET", "https://service.test/")
         assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
         assert "from Python 3.11 on" in caught.message

@@ -1,4 +1,4 @@
-"""Redirects on the wire: odd Locations, and bodies that go along or stay behind, alike in both worlds."""
+"""Redirects on the wire: unusual Locations, and bodies that are sent again or dropped."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, raw, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 
 def redirect(*locations: bytes, status: int = 302) -> Any:
-    """A redirect with these very bytes as its Location."""
+    """A redirect with exactly these bytes as its Location."""
     lines = [b"HTTP/1.1 %d Moved" % status, b"Content-Length: 0"]
     lines += [b"Location: " + location for location in locations]
     return raw(b"\r\n".join(lines) + b"\r\n\r\n", close=False)
@@ -55,32 +55,32 @@ def redirect(*locations: bytes, status: int = 302) -> Any:
     ],
     ids=lambda value: ascii(value)[:40],
 )
-def test_an_odd_location_is_understood(
-    world: World, server: LoopbackServer, location: bytes, target: str
+def test_an_unusual_location_is_resolved(
+    front_end: FrontEnd, server: LoopbackServer, location: bytes, target: str
 ) -> None:
-    """RFC 3986 5.2, on the bytes as they came; the request line is what a strict server takes."""
+    """RFC 3986 5.2, applied to the raw bytes; the request line is one that a strict server accepts."""
     server.script("/a/b", redirect(location.replace(b"{port}", b"%d" % server.port)))
     server.script("*", respond(200))
     if target.startswith("/a/b"):
         server.script("/a/b", redirect(location), respond(200))
-    response = world.request(world.client(), "GET", server.url + "/a/b?c=d")
+    response = front_end.request(front_end.client(), "GET", server.url + "/a/b?c=d")
     assert response.status_code == 200
     assert [request.target for request in server.requests] == ["/a/b?c=d", target]
     assert response.url == server.url + target
 
 
 @pytest.mark.parametrize("locations", [(), (b"",), (b" ",), (b"\t",)], ids=str)
-def test_a_redirect_to_nowhere_is_the_answer(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...]
+def test_a_redirect_without_a_location_is_the_response(
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...]
 ) -> None:
-    """Nothing to follow: the response itself comes back."""
+    """There is nothing to follow."""
     server.script("/", redirect(*locations))
-    response = world.request(world.client(), "GET", server.url + "/")
+    response = front_end.request(front_end.client(), "GET", server.url + "/")
     assert (response.status_code, len(server.requests)) == (302, 1)
 
 
 @pytest.mark.parametrize(
-    ("locations", "says"),
+    ("locations", "reason"),
     [
         ((b"ftp://h/x",), "'ftp'"),
         ((b"file:///etc/passwd",), "'file'"),
@@ -108,27 +108,27 @@ def test_a_redirect_to_nowhere_is_the_answer(
     ids=lambda value: ascii(value)[:40],
 )
 def test_a_dangerous_location_is_not_followed(
-    world: World, server: LoopbackServer, locations: tuple[bytes, ...], says: str
+    front_end: FrontEnd, server: LoopbackServer, locations: tuple[bytes, ...], reason: str
 ) -> None:
-    """Out of HTTP, with credentials of its own, or to where two readers disagree."""
+    """One that leaves HTTP, has credentials of its own, or is read differently by different parsers."""
     server.script("/", redirect(*(each.replace(b"{port}", b"%d" % server.port) for each in locations)))
     server.script("*", respond(200))
-    caught = failing(world, world.client(), "GET", server.url + "/")
+    caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
-    assert says in caught.message
+    assert reason in caught.message
     assert "hush" not in caught.message
     assert len(server.requests) == 1
 
 
 def a_file() -> io.BytesIO:
-    """A file that was read half-way before."""
+    """A file whose header was read before."""
     file = io.BytesIO(b"header;" + b"body" * 50_000)
     file.seek(7)
     return file
 
 
-class Anew:
-    """Chunks that can be drawn again and again."""
+class Repeatable:
+    """Chunks that can be iterated repeatedly."""
 
     def __iter__(self) -> Any:
         return iter([b"one", b"two"])
@@ -140,7 +140,7 @@ BODIES: dict[str, Callable[[], dict[str, Any]]] = {
     "form": lambda: {"data": {"a": "1", "b": ["2", "3"]}},
     "multipart": lambda: {"data": {"a": "1"}, "files": {"f": ("f.txt", a_file(), "text/plain")}},
     "file": lambda: {"data": a_file()},
-    "iterable": lambda: {"data": Anew()},
+    "iterable": lambda: {"data": Repeatable()},
     "none": dict,
 }
 BODY_HEADERS = [
@@ -158,14 +158,14 @@ BODY_HEADERS = [
     ("status", "method"),
     [(307, "POST"), (308, "POST"), (307, "PUT"), (301, "PUT"), (302, "PATCH"), (308, "DELETE")],
 )
-def test_a_body_goes_along_whole(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str
+def test_a_redirect_that_keeps_the_method_keeps_the_body(
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str
 ) -> None:
-    """The same method, the same bytes, framed the same; a file from where it stood."""
+    """The same method and bytes, with the same framing; a file from its original position."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
+    front_end.request(
+        front_end.client(), method, server.url + "/", headers={"Content-Language": "en"}, **BODIES[kind]()
     )
     first, second = server.requests
     assert (first.method, second.method) == (method, method)
@@ -186,15 +186,19 @@ def test_a_body_goes_along_whole(
         (303, "DELETE", "GET"),
     ],
 )
-def test_a_body_stays_behind_with_all_that_told_of_it(
-    world: World, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
+def test_a_redirect_to_get_drops_the_body_and_its_headers(
+    front_end: FrontEnd, server: LoopbackServer, kind: str, status: int, method: str, becomes: str
 ) -> None:
-    """No header of a body without one (RFC 9110 15.4); a stream may be gone, as nobody asks for it again."""
+    """No header describes a body that is not sent (RFC 9110 15.4). A body that can be read only once is no obstacle."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
     body = {"data": iter([b"once"])} if kind == "stream" else BODIES[kind]()
-    world.request(
-        world.client(), method, server.url + "/", headers={"Content-Language": "en", "Digest": "x"}, **body
+    front_end.request(
+        front_end.client(),
+        method,
+        server.url + "/",
+        headers={"Content-Language": "en", "Digest": "x"},
+        **body,
     )
     first, second = server.requests
     assert (first.method, second.method, second.body) == (method, becomes, b"")
@@ -202,22 +206,26 @@ def test_a_body_stays_behind_with_all_that_told_of_it(
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_stream_that_is_gone_does_not_go_along(world: World, server: LoopbackServer, status: int) -> None:
-    """It is not sent empty in place of what it was; the server behind is not asked at all."""
+def test_a_body_that_can_be_read_only_once_is_not_redirected(
+    front_end: FrontEnd, server: LoopbackServer, status: int
+) -> None:
+    """It is not sent empty: no second request is made."""
     server.script("/", redirect(b"/there", status=status))
     server.script("/there", respond(200))
-    caught = failing(world, world.client(), "POST", server.url + "/", data=iter([b"once"]))
+    caught = failing(front_end, front_end.client(), "POST", server.url + "/", data=iter([b"once"]))
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert "was a stream" in caught.message
     assert [request.path for request in server.requests] == ["/"]
 
 
-def test_an_attempt_after_a_redirect_begins_at_the_start(world: World, server: LoopbackServer) -> None:
-    """Method, URL, body and file position of the second attempt are those of the first, and not of its last hop."""
+def test_a_retry_after_a_redirect_starts_from_the_first_request(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """Method, URL, body and file position of the second attempt are those of the first, not of its last hop."""
     server.script("/", redirect(b"/there", status=307))
     server.script("/there", respond(503), respond(200))
-    client = world.client(retry_policy_config={"initial_delay": 0.0})
-    response = world.request(client, "PUT", server.url + "/", data=a_file())
+    client = front_end.client(retry_policy_config={"initial_delay": 0.0})
+    response = front_end.request(client, "PUT", server.url + "/", data=a_file())
     assert (response.attempts, len(response.history)) == (2, 1)
     assert [(each.method, each.path) for each in server.requests] == [("PUT", "/"), ("PUT", "/there")] * 2
     assert len({each.body for each in server.requests}) == 1

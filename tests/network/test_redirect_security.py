@@ -1,7 +1,6 @@
-"""Redirects on the wire: no credential follows to another origin, in either world.
+"""Redirects on the wire: no credential is sent to another origin.
 
-The table of issue B: every credential header, however it was given, against every kind of place that a
-redirect may lead to.
+A table: every credential header, however it was set, against every kind of target that a redirect may have.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, Received, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing
 
-# Written out here, and not taken from the package: a header that is lost there must be missed here.
+# Written out here instead of imported: a header that is removed there must fail here.
 CREDENTIALS = [
     "Authorization", "Proxy-Authorization", "Cookie", "X-API-Key", "X-ApiKey", "API-Key", "ApiKey",
     "X-Auth-Token", "X-Auth-Key", "X-Access-Token", "X-CSRF-Token", "X-XSRF-Token", "X-Amz-Security-Token",
@@ -27,10 +26,10 @@ CREDENTIALS = [
     "Ocp-Apim-Subscription-Key", "X-Partner-Secret",
 ]  # fmt: skip
 PLAIN = ["X-Request-ID", "Accept-Language", "Idempotency-Key"]
-MEANT = {name: f"value of {name}" for name in [*CREDENTIALS, *PLAIN]}
+HEADERS = {name: f"value of {name}" for name in [*CREDENTIALS, *PLAIN]}
 
-# What a redirect leads to, from http://api.test, and whether that is the same origin.
-PLACES = {
+# Targets of a redirect from http://api.test, and whether they are of the same origin.
+TARGETS = {
     "same origin, a path": ("/there", True),
     "same origin, in full": ("http://api.test:{port}/there", True),
     "same origin, in capitals": ("HTTP://API.TEST:{port}/there", True),
@@ -48,7 +47,7 @@ NAMES = {"api.test", "api.test.", "other.test", "evil.api.test", "test", "evilap
 
 @pytest.fixture(autouse=True)
 def names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All these names are this machine."""
+    """All these names resolve to this machine."""
     real = socket.getaddrinfo
 
     def fake(host: str, *arguments: Any, **options: Any) -> Any:
@@ -58,7 +57,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Network:
-    """Three servers: the one that is asked, the same host at another port, and one that speaks TLS."""
+    """Three servers: the first one, one on another port of the same host, and one with TLS."""
 
     def __init__(self, here: LoopbackServer, other: LoopbackServer, secure: LoopbackServer) -> None:
         self.here, self.other, self.secure = here, other, secure
@@ -72,7 +71,7 @@ class Network:
 
     @property
     def arrived(self) -> list[Received]:
-        """The requests that came where the redirect led to."""
+        """The requests that arrived at the target of the redirect."""
         return [each for server in (self.here, self.other, self.secure) for each in server.received("/there")]
 
 
@@ -85,9 +84,9 @@ def network(server: LoopbackServer, tls_server: LoopbackServer) -> Iterator[Netw
 
 
 @pytest.fixture
-def client(world: World, certificates: Certificates) -> HttpServiceClient:
+def client(front_end: FrontEnd, certificates: Certificates) -> HttpServiceClient:
     """A client that trusts our certificates and knows one more sensitive header."""
-    return world.client(
+    return front_end.client(
         connection_pool=certificates.pool(),
         sensitive_headers=["X-Partner-Secret"],
         trust_env_proxy_settings=False,
@@ -95,20 +94,20 @@ def client(world: World, certificates: Certificates) -> HttpServiceClient:
 
 
 @pytest.mark.parametrize(("status", "method"), [(302, "GET"), (303, "POST"), (307, "POST"), (308, "PUT")])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("target", TARGETS)
 def test_credentials_stay_with_their_origin(
-    world: World, network: Network, client: HttpServiceClient, place: str, status: int, method: str
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, target: str, status: int, method: str
 ) -> None:
-    """To the same origin all of them go along, to any other none; what is no credential always does."""
-    template, is_same = PLACES[place]
+    """To the same origin all of them are sent, to any other none. Other headers are always sent."""
+    template, is_same = TARGETS[target]
     network.here.script("/start", respond(status, headers={"Location": network.location(template)}))
-    response = world.request(
-        client, method, network.start, headers=MEANT, data=b"x" if method != "GET" else None
+    response = front_end.request(
+        client, method, network.start, headers=HEADERS, data=b"x" if method != "GET" else None
     )
     assert (response.text, len(response.history)) == ("landed", 1)
     (arrived,) = network.arrived
-    seen = {name: value for name in MEANT if (value := arrived.header(name)) is not None}
-    assert seen == (MEANT if is_same else {name: MEANT[name] for name in PLAIN})
+    seen = {name: value for name in HEADERS if (value := arrived.header(name)) is not None}
+    assert seen == (HEADERS if is_same else {name: HEADERS[name] for name in PLAIN})
     assert arrived.header("Host") != "virtual.test"
 
 
@@ -124,63 +123,65 @@ def test_credentials_stay_with_their_origin(
     ],
     ids=["basic", "bearer", "cookies", "default header", "netrc", "interceptor"],
 )  # fmt: skip
-@pytest.mark.parametrize("place", ["same origin, a path", "other port", "other host", "other scheme"])
-def test_however_they_were_given(
-    world: World, network: Network, certificates: Certificates, tmp_path: Path, place: str,
+@pytest.mark.parametrize("target", ["same origin, a path", "other port", "other host", "other scheme"])
+def test_credentials_stay_however_they_were_set(
+    front_end: FrontEnd, network: Network, certificates: Certificates, tmp_path: Path, target: str,
     config: dict[str, Any], call: dict[str, Any], header: str,
 ) -> None:  # fmt: skip
-    """By the call, by the configuration, by a file, by an interceptor: a credential is one."""
+    """By the call, by the configuration, by a file, or by an interceptor."""
     if "netrc" in config:
         logins = tmp_path / "netrc"
         logins.write_text(config["netrc"])
         config = {"netrc": str(logins)}
-    template, is_same = PLACES[place]
+    template, is_same = TARGETS[target]
     network.here.script("/start", respond(302, headers={"Location": network.location(template)}))
-    client = world.client(connection_pool=certificates.pool(), trust_env_proxy_settings=False, **config)
-    world.request(client, "GET", network.start, **call)
+    client = front_end.client(connection_pool=certificates.pool(), trust_env_proxy_settings=False, **config)
+    front_end.request(client, "GET", network.start, **call)
     (started,) = network.here.received("/start")
     (arrived,) = network.arrived
     assert started.header(header) is not None
     assert arrived.header(header) == (started.header(header) if is_same else None)
 
 
-def test_what_was_left_behind_does_not_come_back(
-    world: World, network: Network, client: HttpServiceClient
+def test_dropped_credentials_do_not_return_with_the_origin(
+    front_end: FrontEnd, network: Network, client: HttpServiceClient
 ) -> None:
-    """Away and home again: the other host chose the way, and must not choose where our secrets go."""
+    """A redirect to another host and back: that host chose the URL, and must not choose where secrets are sent."""
     network.here.script(
         "/start", respond(302, headers={"Location": f"http://other.test:{network.here.port}/away"})
     )
     network.here.script(
         "/away", respond(302, headers={"Location": f"http://api.test:{network.here.port}/there"})
     )
-    world.request(client, "GET", network.start, headers=MEANT)
+    front_end.request(client, "GET", network.start, headers=HEADERS)
     (arrived,) = network.arrived
     assert arrived.header("Host") == f"api.test:{network.here.port}"
     assert [name for name in CREDENTIALS if arrived.header(name) is not None] == []
 
 
-@pytest.mark.parametrize("place", ["same origin, a path", "other host"])
-def test_a_host_of_ones_own_stays_too(
-    world: World, network: Network, client: HttpServiceClient, place: str
+@pytest.mark.parametrize("target", ["same origin, a path", "other host"])
+def test_an_explicit_host_header_stays_with_its_origin(
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, target: str
 ) -> None:
-    """A Host header set by hand named a virtual host of the first server, and of no other."""
-    template, is_same = PLACES[place]
+    """It names a virtual host of the first server only."""
+    template, is_same = TARGETS[target]
     network.here.script("/start", respond(302, headers={"Location": network.location(template)}))
-    world.request(client, "GET", network.start, headers={"Host": "virtual.test"})
+    front_end.request(client, "GET", network.start, headers={"Host": "virtual.test"})
     (arrived,) = network.arrived
     assert arrived.header("Host") == ("virtual.test" if is_same else f"other.test:{network.here.port}")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_https_does_not_lead_to_http(
-    world: World, network: Network, client: HttpServiceClient, status: int
+def test_a_redirect_from_https_to_http_is_refused(
+    front_end: FrontEnd, network: Network, client: HttpServiceClient, status: int
 ) -> None:
-    """Refused, with or without credentials; the error has the redirect, and nothing went out in the clear."""
+    """With or without credentials. The error has the redirect, and nothing was sent unencrypted."""
     network.secure.script(
         "/start", respond(status, headers={"Location": network.location("http://api.test:{port}/there")})
     )
-    caught = failing(world, client, "GET", network.secure.url.replace("127.0.0.1", "localhost") + "/start")
+    caught = failing(
+        front_end, client, "GET", network.secure.url.replace("127.0.0.1", "localhost") + "/start"
+    )
     assert (caught.type, caught.sent) == ("UnsafeRedirectError", "answered")
     assert "leaves https for http" in caught.message
     assert caught.error.response is not None
@@ -190,7 +191,7 @@ def test_https_does_not_lead_to_http(
 
 @contextmanager
 def cycle(*names: str, server: LoopbackServer) -> Iterator[str]:
-    """The URL of the first of some hosts, each of which redirects to the next, and the last to the first."""
+    """The URL of the first host. Each host redirects to the next, and the last to the first."""
     urls = [f"http://{name}:{server.port}/{index}" for index, name in enumerate(names)]
     for index in range(len(names)):
         server.script(f"/{index}", respond(302, headers={"Location": urls[(index + 1) % len(names)]}))
@@ -199,23 +200,23 @@ def cycle(*names: str, server: LoopbackServer) -> Iterator[str]:
 
 @pytest.mark.parametrize("hosts", [["api.test"], ["api.test", "other.test"], ["api.test"] * 3])
 @pytest.mark.parametrize("limit", [1, 4, 10])
-def test_a_circle_ends_at_the_limit(
-    world: World, server: LoopbackServer, hosts: list[str], limit: int
+def test_a_redirect_loop_ends_at_the_limit(
+    front_end: FrontEnd, server: LoopbackServer, hosts: list[str], limit: int
 ) -> None:
-    """At most n follows: n + 1 requests, one attempt, and an error that names the setting."""
-    client = world.client(allowed_redirect_count=limit, trust_env_proxy_settings=False)
+    """At most n redirects are followed: n + 1 requests, one attempt, and an error that names the setting."""
+    client = front_end.client(allowed_redirect_count=limit, trust_env_proxy_settings=False)
     with cycle(*hosts, server=server) as url:
-        caught = failing(world, client, "GET", url)
+        caught = failing(front_end, client, "GET", url)
     assert (caught.type, caught.sent) == ("TooManyRedirectsError", "answered")
     assert "allowed_redirect_count" in caught.message
     assert len(server.requests) == limit + 1
 
 
 @pytest.mark.parametrize("options", [{"allow_redirects": False}, {}], ids=["the call", "the client"])
-def test_no_redirect_is_followed_when_none_is_wanted(
-    world: World, server: LoopbackServer, options: dict[str, Any]
+def test_following_redirects_can_be_switched_off(
+    front_end: FrontEnd, server: LoopbackServer, options: dict[str, Any]
 ) -> None:
-    """The redirect itself is the response, wherever it leads."""
+    """The redirect itself is the response, whatever its target."""
     server.script("/", respond(302, headers={"Location": "ftp://user:password@h/"}))
-    client = world.client(allowed_redirect_count=10 if options else 0)
-    assert world.request(client, "GET", server.url + "/", **options).status_code == 302
+    client = front_end.client(allowed_redirect_count=10 if options else 0)
+    assert front_end.request(client, "GET", server.url + "/", **options).status_code == 302

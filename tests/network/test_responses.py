@@ -6,7 +6,7 @@ import pytest
 
 from http_service_client import ProtocolError
 from http_service_client.testing.server import LoopbackServer, raw, reset, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import failing
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -34,7 +34,7 @@ READ = {
         b"hi",
     ),
     "103 with a length": (b"HTTP/1.1 103 E\r\nContent-Length: 2\r\n\r\n" + OK + TWO, 200, b"hi"),
-    "101 that nobody asked for": (b"HTTP/1.1 101 Switching Protocols\r\n\r\nhi", 101, b""),
+    "an unrequested 101": (b"HTTP/1.1 101 Switching Protocols\r\n\r\nhi", 101, b""),
     "chunks": (CHUNKED + b"1\r\nh\r\n1\r\ni\r\n0\r\n\r\n", 200, b"hi"),
     "a chunk with an extension": (CHUNKED + b"2;a=b\r\nhi\r\n0\r\n\r\n", 200, b"hi"),
     "a chunk size with spaces": (CHUNKED + b"2  \r\nhi\r\n0\r\n\r\n", 200, b"hi"),
@@ -52,11 +52,11 @@ READ = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_what_is_read(world: World, server: LoopbackServer, name: str) -> None:
-    """What llhttp takes for a response is one."""
+def test_lenient_framing_is_accepted(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
+    """Every response that llhttp accepts is accepted, with the same content."""
     data, status, content = READ[name]
     server.script("/", raw(data))
-    response = world.request(world.client(), "GET", server.url + "/", retry_policy=None)
+    response = front_end.request(front_end.client(), "GET", server.url + "/", retry_policy=None)
     assert (response.status_code, response.content) == (status, content)
 
 
@@ -91,8 +91,8 @@ REFUSED = {
         OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n", BROKEN,
     ),
     "chunked is not the last coding": (OK + b"Transfer-Encoding: chunked, x\r\n\r\nhi", BROKEN),
-    "a chunk size of words": (CHUNKED + b"two\r\nhi\r\n0\r\n\r\n", BROKEN),
-    "a chunk size in Python's hand": (CHUNKED + b"0x2\r\nhi\r\n0\r\n\r\n", BROKEN),
+    "a chunk size in letters": (CHUNKED + b"two\r\nhi\r\n0\r\n\r\n", BROKEN),
+    "a chunk size with a prefix": (CHUNKED + b"0x2\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a signed chunk size": (CHUNKED + b"+2\r\nhi\r\n0\r\n\r\n", BROKEN),
     "no chunk size": (CHUNKED + b"\r\nhi\r\n0\r\n\r\n", BROKEN),
     "a chunk size that ends in LF": (CHUNKED + b"2\nhi\r\n0\r\n\r\n", BROKEN),
@@ -117,59 +117,59 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_refused(world: World, server: LoopbackServer, name: str) -> None:
-    """What breaks the rules, or ends too early, is an error: its words are the same in both worlds."""
-    data, words = REFUSED[name]
+def test_malformed_responses_are_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
+    """A response that breaks the rules or ends too early is a ProtocolError, with the same message in both transports."""
+    data, message = REFUSED[name]
     server.script("/", raw(data))
-    client = world.client()
-    caught = failing(world, client, "GET", server.url + "/")
-    if words is None:
+    client = front_end.client()
+    caught = failing(front_end, client, "GET", server.url + "/")
+    if message is None:
         assert caught.type == "ConnectionLostError"
         assert caught.message == f"the connection to {server.url}/ was lost (ConnectionResetError)"
         return
     assert (caught.type, caught.sent, caught.cause) == ("ProtocolError", "maybe_processed", "NoneType")
-    assert caught.message == f"the response from {server.url}/ {words}"
+    assert caught.message == f"the response from {server.url}/ {message}"
     server.script("/", respond(204))
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
 @pytest.mark.parametrize(
-    "begun",
+    "sent",
     [b"", OK, OK + b"\r\nhalf of an endless bo", OK + b"Content-Length: 9\r\n\r\nhi", CHUNKED + b"5\r\nhi"],
     ids=["nothing", "half a head", "until close", "by length", "in chunks"],
 )
-def test_a_reset_is_a_lost_connection(world: World, server: LoopbackServer, begun: bytes) -> None:
-    """However far the response had come, and also where its end is that of the connection."""
-    server.script("/", reset(begun))
-    caught = failing(world, world.client(), "GET", server.url + "/")
+def test_a_reset_is_a_lost_connection(front_end: FrontEnd, server: LoopbackServer, sent: bytes) -> None:
+    """At any point of the response, also where the end of the connection would end the body."""
+    server.script("/", reset(sent))
+    caught = failing(front_end, front_end.client(), "GET", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
     assert "(ConnectionResetError: Connection reset by peer)" in caught.message
 
 
-def test_a_connection_that_ends_without_an_answer(world: World, server: LoopbackServer) -> None:
-    """The orderly end where an answer was due."""
+def test_a_connection_closed_without_a_response_is_lost(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """The server closes it in an orderly way before it responds."""
     server.script("/", raw(b""))
-    caught = failing(world, world.client(), "POST", server.url + "/")
+    caught = failing(front_end, front_end.client(), "POST", server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "ConnectionLostError", "maybe_processed", "ConnectionResetError",
     )  # fmt: skip
 
 
-def test_the_answer_to_head_has_no_body(world: World, server: LoopbackServer) -> None:
-    """Whatever its length says; and the connection is used again."""
+def test_a_response_to_head_has_no_body(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Whatever its Content-Length; the connection is reused."""
     server.script("/", respond(200, headers={"Content-Length": "1000", "Content-Encoding": "gzip"}))
-    client = world.client()
+    client = front_end.client()
     for _ in range(2):
-        response = world.request(client, "HEAD", server.url + "/")
+        response = front_end.request(client, "HEAD", server.url + "/")
         assert (response.status_code, response.content) == (200, b"")
     assert response.headers["Content-Length"] == "1000"
     assert server.connection_count == 1
 
 
-def test_the_words_of_a_head(world: World, server: LoopbackServer) -> None:
-    """UTF-8 where it is, else latin-1; repeats apart and joined; order and case as they came."""
+def test_the_text_of_a_head_is_decoded(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """As UTF-8 if it is valid, else as latin-1. Repeated fields, order and case are kept."""
     server.script(
         "/",
         raw(
@@ -178,20 +178,20 @@ def test_the_words_of_a_head(world: World, server: LoopbackServer) -> None:
         ),
         raw(b"HTTP/1.1 200 Gr\xf6\xdfe\r\nContent-Length: 0\r\n\r\n"),
     )
-    client = world.client()
-    response = world.request(client, "GET", server.url + "/")
+    client = front_end.client()
+    response = front_end.request(client, "GET", server.url + "/")
     assert response.reason_phrase == "Größe"
     assert response.headers.multi_items() == [
         ("X-Utf", "€"), ("X-Latin", "été"), ("set-COOKIE", "a=1"), ("set-COOKIE", "b=2"), ("X-Empty", ""),
         ("Content-Length", "0"),
     ]  # fmt: skip
     assert response.headers["Set-Cookie"] == "a=1, b=2"
-    assert world.request(client, "GET", server.url + "/").reason_phrase == "Größe"
+    assert front_end.request(client, "GET", server.url + "/").reason_phrase == "Größe"
 
 
 @pytest.mark.parametrize("is_kept", [False, True], ids=["new connection", "kept connection"])
 @pytest.mark.parametrize(
-    ("head", "is_taken"),
+    ("head", "is_accepted"),
     [
         (b"X: y\r\n" * 9, True),
         (b"X: y\r\n" * 10, False),
@@ -200,16 +200,19 @@ def test_the_words_of_a_head(world: World, server: LoopbackServer) -> None:
     ],
     ids=["as many as allowed", "one too many", "as long as allowed", "a byte too long"],
 )
-def test_the_head_s_limits_are_the_configuration_s(
-    world: World, server: LoopbackServer, head: bytes, is_taken: bool, is_kept: bool
+def test_the_limits_of_a_head_are_configurable(
+    front_end: FrontEnd, server: LoopbackServer, head: bytes, is_accepted: bool, is_kept: bool
 ) -> None:
+    """`max_response_headers` fields of at most `max_response_header_size` bytes, on a new and on a kept connection."""
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + head + b"Content-Length: 0\r\n\r\n"))
     server.script("/before", respond(204))
-    client = world.client(max_response_headers=10, max_response_header_size=200, enable_retry_policy=False)
+    client = front_end.client(
+        max_response_headers=10, max_response_header_size=200, enable_retry_policy=False
+    )
     if is_kept:
-        world.request(client, "GET", server.url + "/before")
-    if is_taken:
-        assert world.request(client, "GET", server.url + "/").status_code == 200
+        front_end.request(client, "GET", server.url + "/before")
+    if is_accepted:
+        assert front_end.request(client, "GET", server.url + "/").status_code == 200
     else:
         with pytest.raises(ProtocolError, match="too large or too many"):
-            world.request(client, "GET", server.url + "/")
+            front_end.request(client, "GET", server.url + "/")

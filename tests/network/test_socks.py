@@ -1,4 +1,4 @@
-"""By way of a SOCKS5 proxy, in both worlds and without another package."""
+"""Through a SOCKS5 proxy, without another package."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 from http_service_client import EgressPolicy, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing
-from network.socks_server import Asked, SocksServer, running_socks
+from network.socks_server import ConnectRequest, SocksServer, running_socks
 
 ClientFor = Callable[..., HttpServiceClient]
 
@@ -25,15 +25,17 @@ def socks() -> Iterator[SocksServer]:
 
 
 @pytest.fixture
-def client_by(world: World, certificates: Certificates, monkeypatch: pytest.MonkeyPatch) -> ClientFor:
-    """Makes a client that goes by way of a proxy."""
+def client_through(
+    front_end: FrontEnd, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> ClientFor:
+    """Makes a client that uses a proxy."""
 
     def make(proxy_url: str, connection_timeout: float = 5.0, **settings: Any) -> HttpServiceClient:
         for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
             monkeypatch.delenv(name, raising=False)
             monkeypatch.delenv(name.upper(), raising=False)
         monkeypatch.setenv("ALL_PROXY", proxy_url)
-        return world.client(
+        return front_end.client(
             connection_pool=certificates.pool(connection_timeout=connection_timeout), **settings
         )
 
@@ -42,45 +44,45 @@ def client_by(world: World, certificates: Certificates, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
 @pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
-def test_a_call_goes_by_way_of_the_proxy(
-    world: World,
+def test_a_call_goes_through_the_proxy(
+    front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
     socks: SocksServer,
-    client_by: ClientFor,
+    client_through: ClientFor,
     scheme: str,
     secure: bool,
 ) -> None:
-    """One connection for many calls; the server gets the request as it would directly."""
+    """Several calls share one connection; the server receives the same request as without a proxy."""
     server = tls_server if secure else server
     server.script("/a", respond(200, body="by socks"))
-    client = client_by(f"{scheme}://{socks.address}")
+    client = client_through(f"{scheme}://{socks.address}")
     for _ in range(2):
-        assert world.request(client, "POST", server.url + "/a?b", data=b"c" * 200_000).text == "by socks"
-    assert socks.asked == [Asked(1, "127.0.0.1", server.port, None)]
+        assert front_end.request(client, "POST", server.url + "/a?b", data=b"c" * 200_000).text == "by socks"
+    assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
     assert [request.target for request in server.requests] == ["/a?b", "/a?b"]
     assert [request.header("Host") for request in server.requests] == [f"127.0.0.1:{server.port}"] * 2
 
 
 def test_socks5h_leaves_the_name_to_the_proxy(
-    world: World, server: LoopbackServer, socks: SocksServer, client_by: ClientFor
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
 ) -> None:
-    """A name that only the proxy knows, in ASCII; we look nothing up."""
+    """A name that only the proxy knows is sent in ASCII; the client resolves nothing."""
     server.script("/", respond(204))
     socks.names["xn--bcher-kva.test"] = "127.0.0.1"
-    client = client_by(f"socks5h://{socks.address}")
-    assert world.request(client, "GET", f"http://bücher.test:{server.port}/").status_code == 204
-    assert socks.asked == [Asked(3, "xn--bcher-kva.test", server.port, None)]
+    client = client_through(f"socks5h://{socks.address}")
+    assert front_end.request(client, "GET", f"http://bücher.test:{server.port}/").status_code == 204
+    assert socks.requests == [ConnectRequest(3, "xn--bcher-kva.test", server.port, None)]
 
 
 def test_socks5_resolves_the_name_here(
-    world: World,
+    front_end: FrontEnd,
     server: LoopbackServer,
     socks: SocksServer,
-    client_by: ClientFor,
+    client_through: ClientFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The proxy is asked for an address, an IPv4 one where there is one."""
+    """The proxy is sent an address, an IPv4 one if there is one."""
     real = socket.getaddrinfo
 
     def fake(host: str, port: Any, *arguments: Any, **options: Any) -> Any:
@@ -89,37 +91,37 @@ def test_socks5_resolves_the_name_here(
 
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     server.script("/", respond(204))
-    client = client_by(f"socks5://{socks.address}")
-    assert world.request(client, "GET", f"http://both.test:{server.port}/").status_code == 204
-    assert socks.asked == [Asked(1, "127.0.0.1", server.port, None)]
+    client = client_through(f"socks5://{socks.address}")
+    assert front_end.request(client, "GET", f"http://both.test:{server.port}/").status_code == 204
+    assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
 
 
-def test_a_name_that_is_not_found_here_is_no_fault_of_the_proxy(
-    world: World, socks: SocksServer, client_by: ClientFor
+def test_a_failed_lookup_is_not_a_proxy_error(
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor
 ) -> None:
     """A NameResolutionError, as without a proxy."""
-    caught = failing(world, client_by(f"socks5://{socks.address}"), "GET", "http://nowhere.invalid/")
-    assert (caught.type, caught.sent, socks.asked) == ("NameResolutionError", "never_sent", [])
+    caught = failing(front_end, client_through(f"socks5://{socks.address}"), "GET", "http://nowhere.invalid/")
+    assert (caught.type, caught.sent, socks.requests) == ("NameResolutionError", "never_sent", [])
 
 
-def test_a_login_is_given_where_it_is_wanted(
-    world: World, server: LoopbackServer, socks: SocksServer, client_by: ClientFor
+def test_a_login_is_sent_if_the_proxy_requires_one(
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor
 ) -> None:
-    """Unescaped, in UTF-8; never to a proxy that asks for none."""
+    """Unescaped and in UTF-8; never to a proxy that requires none."""
     server.script("/", respond(204, close=True))
-    client = client_by(f"socks5://j%C3%B6:p%40ss@{socks.address}")
+    client = client_through(f"socks5://j%C3%B6:p%40ss@{socks.address}")
     socks.login = ("jö", "p@ss")
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
     socks.login = None
-    assert world.request(client, "GET", server.url + "/").status_code == 204
-    assert [asked.login for asked in socks.asked] == [("jö", "p@ss"), None]
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
+    assert [request.login for request in socks.requests] == [("jö", "p@ss"), None]
 
 
 REFUSAL = b"\x05%c\x00\x01\x00\x00\x00\x00\x00\x00"
 
 
 @pytest.mark.parametrize(
-    ("says", "reason"),
+    ("replies", "reason"),
     [
         ({1: b"\x05\xff"}, "it requires another login method"),
         ({1: b"\x05\x01"}, "it requires another login method"),
@@ -140,13 +142,13 @@ REFUSAL = b"\x05%c\x00\x01\x00\x00\x00\x00\x00\x00"
     ],
     ids=lambda value: str(value),
 )
-def test_a_proxy_that_makes_no_connection(
-    world: World, socks: SocksServer, client_by: ClientFor, says: dict[int, bytes], reason: str
+def test_a_refusal_of_the_proxy_is_a_proxy_error(
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor, replies: dict[int, bytes], reason: str
 ) -> None:
-    """Nothing was sent, and the error says what the proxy said, and no password."""
-    socks.login, socks.says = ("u", "secret"), says
-    client = client_by(f"socks5h://u:secret@{socks.address}")
-    caught = failing(world, client, "POST", "https://service.test/")
+    """Nothing was sent. The message has the proxy's reply, and no password."""
+    socks.login, socks.replies = ("u", "secret"), replies
+    client = client_through(f"socks5h://u:secret@{socks.address}")
+    caught = failing(front_end, client, "POST", "https://service.test/")
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert (
         caught.message
@@ -154,12 +156,12 @@ def test_a_proxy_that_makes_no_connection(
     )
 
 
-def test_a_proxy_that_wants_a_login_where_there_is_none(
-    world: World, socks: SocksServer, client_by: ClientFor
+def test_a_missing_login_is_reported(
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor
 ) -> None:
-    """The error says so."""
+    """The message says that the proxy requires one."""
     socks.login = ("u", "secret")
-    caught = failing(world, client_by(f"socks5h://{socks.address}"), "POST", "https://service.test/")
+    caught = failing(front_end, client_through(f"socks5h://{socks.address}"), "POST", "https://service.test/")
     assert (
         caught.message
         == f"could not connect to https://service.test through the proxy socks5h://{socks.address} (it requires a login)"
@@ -167,47 +169,54 @@ def test_a_proxy_that_wants_a_login_where_there_is_none(
 
 
 @pytest.mark.parametrize("bound", [b"\x03\x04here\x00\x00", b"\x04" + bytes(18)], ids=["name", "IPv6"])
-def test_the_proxys_own_address_may_be_of_any_kind(
-    world: World, server: LoopbackServer, socks: SocksServer, client_by: ClientFor, bound: bytes
+def test_the_proxy_s_own_address_may_be_of_any_kind(
+    front_end: FrontEnd, server: LoopbackServer, socks: SocksServer, client_through: ClientFor, bound: bytes
 ) -> None:
-    """It is read to its last byte, so that the response begins where it begins."""
+    """The reply is read to its last byte, so that the response begins at its first."""
     server.script("/", respond(200, body="clean"))
     socks.bound = bound
-    assert world.request(client_by(f"socks5://{socks.address}"), "GET", server.url + "/").text == "clean"
+    assert (
+        front_end.request(client_through(f"socks5://{socks.address}"), "GET", server.url + "/").text
+        == "clean"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_proxy_that_is_not_there(world: World, client_by: ClientFor, scheme: str) -> None:
-    """A proxy that refuses connections is to blame, not the service."""
-    caught = failing(world, client_by("socks5h://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
+def test_a_proxy_that_refuses_connections_is_a_proxy_error(
+    front_end: FrontEnd, client_through: ClientFor, scheme: str
+) -> None:
+    """The proxy is to blame, not the service."""
+    caught = failing(front_end, client_through("socks5h://127.0.0.1:1"), "POST", f"{scheme}://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("ProxyError", "never_sent", "ConnectionRefusedError")
 
 
-def test_a_proxy_that_says_nothing(world: World, mute: str, client_by: ClientFor) -> None:
-    """The dialogue is a part of connecting, and has its time."""
-    client = client_by(f"socks5h://{mute}", connection_timeout=0.2)
-    caught = failing(world, client, "GET", "https://service.test/")
-    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
-    assert caught.seconds < 2.0
-
-
-def test_an_origin_behind_it_that_is_not_to_be_trusted(
-    world: World, socks: SocksServer, client_by: ClientFor, certificates: Certificates
+def test_a_silent_proxy_is_cut_by_the_connect_timeout(
+    front_end: FrontEnd, mute: str, client_through: ClientFor
 ) -> None:
-    """A tunnel does not make a certificate right."""
+    """The dialogue with the proxy is a part of connecting."""
+    client = client_through(f"socks5h://{mute}", connection_timeout=0.2)
+    caught = failing(front_end, client, "GET", "https://service.test/")
+    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    caught.check_took(0.2)
+
+
+def test_certificates_are_verified_through_a_proxy(
+    front_end: FrontEnd, socks: SocksServer, client_through: ClientFor, certificates: Certificates
+) -> None:
+    """A tunnel does not make a certificate valid."""
     with LoopbackServer(tls=certificates.server_context("other.test")) as server:
-        caught = failing(world, client_by(f"socks5://{socks.address}"), "GET", server.url + "/")
+        caught = failing(front_end, client_through(f"socks5://{socks.address}"), "GET", server.url + "/")
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
 
 
-def test_what_we_resolve_is_judged(
-    world: World,
+def test_resolved_addresses_are_checked_by_the_egress_policy(
+    front_end: FrontEnd,
     server: LoopbackServer,
     socks: SocksServer,
-    client_by: ClientFor,
+    client_through: ClientFor,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """With socks5 the egress policy sees the address, and the proxy is asked for that one."""
+    """With socks5 the client resolves the name, and the proxy is sent an address that was allowed."""
     real = socket.getaddrinfo
 
     def fake(host: str, port: Any, *arguments: Any, **options: Any) -> Any:
@@ -217,15 +226,49 @@ def test_what_we_resolve_is_judged(
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     server.script("/", respond(204))
     policy = EgressPolicy(["*", f"127.0.0.1:{server.port}"])
-    client = client_by(f"socks5://{socks.address}", egress_policy=policy)
-    assert world.request(client, "GET", f"http://here.test:{server.port}/").status_code == 204
-    caught = failing(world, client, "GET", "http://inside.test/")
+    client = client_through(f"socks5://{socks.address}", egress_policy=policy)
+    assert front_end.request(client, "GET", f"http://here.test:{server.port}/").status_code == 204
+    caught = failing(front_end, client, "GET", "http://inside.test/")
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
-    assert socks.asked == [Asked(1, "127.0.0.1", server.port, None)]
+    assert socks.requests == [ConnectRequest(1, "127.0.0.1", server.port, None)]
 
 
-def test_a_login_that_is_too_long_is_told(world: World, client_by: ClientFor) -> None:
+def test_a_login_that_is_too_long_is_refused(front_end: FrontEnd, client_through: ClientFor) -> None:
     """Its length must fit into a byte (RFC 1929 2)."""
-    caught = failing(world, client_by(f"socks5://{'u' * 256}:p@127.0.0.1:1"), "GET", "http://service.test/")
+    caught = failing(
+        front_end, client_through(f"socks5://{'u' * 256}:p@127.0.0.1:1"), "GET", "http://service.test/"
+    )
     assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
     assert "is not a valid proxy URL" in caught.message
+
+
+@pytest.mark.parametrize("host", ["[::1]", "six.test"])
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_destination_may_have_an_ipv6_address(
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    socks: SocksServer,
+    client_through: ClientFor,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    host: str,
+) -> None:
+    """As a literal, or found by our resolver: the proxy is asked for that address, and the server for that host."""
+    real = socket.getaddrinfo
+
+    def fake(name: str, port: Any, *arguments: Any, **options: Any) -> Any:
+        return real("::1" if name == "six.test" else name, port, type=socket.SOCK_STREAM)
+
+    monkeypatch.setattr(socket, "getaddrinfo", fake)
+    server.script("/", respond(204))
+    socks.names = {"::1": "127.0.0.1", "six.test": "127.0.0.1"}  # where the server really is
+    client = client_through(f"{scheme}://{socks.address}")
+    assert front_end.request(client, "GET", f"http://{host}:{server.port}/").status_code == 204
+    by_name = scheme == "socks5h" and host == "six.test"
+    expected = (
+        ConnectRequest(3, "six.test", server.port, None)
+        if by_name
+        else ConnectRequest(4, "::1", server.port, None)
+    )
+    assert socks.requests == [expected]
+    assert [request.header("Host") for request in server.requests] == [f"{host}:{server.port}"]

@@ -1,4 +1,4 @@
-"""Every wait of an exchange ends on time, in both worlds, with the same error."""
+"""Every wait of an exchange ends on time, with the same error in both transports."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ import pytest
 
 from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 from network.faults import Certificates, dripping_tls, failing, places_in_use, served
 
 BIG = b"x" * 50_000_000
 
 
 def pieces() -> Any:
-    """A body of unknown length, much larger than what the kernels take."""
+    """A body of unknown length, much larger than the buffers of the system."""
     for _ in range(800):
         yield b"x" * 65536
 
 
-def check_that_the_connection_is_gone(world: World, client: Any, server: LoopbackServer) -> None:
+def check_that_the_connection_was_closed(front_end: FrontEnd, client: Any, server: LoopbackServer) -> None:
     server.script("/fine", respond(204))
     seen = server.connection_count
-    assert world.request(client, "GET", server.url + "/fine").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/fine").status_code == 204
     assert server.connection_count == seen + 1
     assert places_in_use(client) == 0
 
@@ -33,10 +34,10 @@ def check_that_the_connection_is_gone(world: World, client: Any, server: Loopbac
 HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 500 + b"\r\n\r\n"
 
 STALLS = {
-    "no answer": (stall(), {}),
-    "dripped head": (raw(*[bytes([byte]) for byte in HEAD], every=0.01), {}),
-    "dripped body": (drip("z" * 500, 0.01), {}),
-    "dripped chunks": (
+    "no response": (stall(), {}),
+    "trickled head": (raw(*[bytes([byte]) for byte in HEAD], every=0.01), {}),
+    "trickled body": (drip("z" * 500, 0.01), {}),
+    "trickled chunks": (
         raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", *[b"1\r\nz\r\n"] * 500, every=0.01),
         {},
     ),
@@ -48,51 +49,59 @@ STALLS = {
 
 
 @pytest.mark.parametrize("name", STALLS)
-def test_the_timeout_bounds_the_attempt_as_a_whole(world: World, server: LoopbackServer, name: str) -> None:
-    """However little a server does at a time, the attempt ends when its time is over."""
+def test_the_timeout_bounds_the_attempt_as_a_whole(
+    front_end: FrontEnd, server: LoopbackServer, name: str
+) -> None:
+    """However the server stalls or trickles, the attempt ends with its timeout."""
     action, options = STALLS[name]
     options = {key: value() if callable(value) else value for key, value in options.items()}
     server.script("/slow", action)
-    client = world.client()
-    caught = failing(world, client, "POST", server.url + "/slow", timeout=0.5, **options)
+    client = front_end.client()
+    caught = failing(front_end, client, "POST", server.url + "/slow", timeout=0.5, **options)
     assert (caught.type, caught.sent, caught.cause) == (
         "AttemptTimeoutError",
         "maybe_processed",
         "TimeoutError",
     )
     assert caught.message == f"no complete response from {server.url}/slow within 0.5 s"
-    assert 0.45 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    caught.check_took(0.5)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
-@pytest.mark.parametrize("name", ["no answer", "stalled body"])
-def test_read_bounds_each_silence(world: World, server: LoopbackServer, name: str) -> None:
-    """A server that falls silent is given up, long before the attempt's time is over."""
+@pytest.mark.parametrize("name", ["no response", "stalled body"])
+def test_the_read_timeout_bounds_each_wait_for_data(
+    front_end: FrontEnd, server: LoopbackServer, name: str
+) -> None:
+    """A server that stops sending is abandoned long before the attempt's timeout."""
     server.script("/slow", STALLS[name][0])
-    client = world.client()
-    caught = failing(world, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
+    client = front_end.client()
+    caught = failing(front_end, client, "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.4))
     assert (caught.type, caught.sent, caught.cause) == ("ReadTimeoutError", "maybe_processed", "TimeoutError")
     assert caught.message == f"timed out reading from {server.url}/slow: nothing arrived for 0.4 s"
-    assert 0.35 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    caught.check_took(0.4)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
-def test_read_lets_a_slow_server_talk(world: World, server: LoopbackServer) -> None:
-    """A server that goes on sending may take longer than the longest silence allowed."""
+def test_the_read_timeout_allows_a_slow_response(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """A server that keeps sending may take longer than the read timeout in all."""
     server.script("/slow", drip("z" * 20, 0.05))
-    response = world.request(world.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8))
+    response = front_end.request(
+        front_end.client(), "GET", server.url + "/slow", timeout=Timeout(total=20, read=0.8)
+    )
     assert response.text == "z" * 20
     assert response.elapsed > 0.8
 
 
 @pytest.mark.parametrize("body", [BIG, pieces], ids=["bytes", "pieces"])
-def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServer, body: Any) -> None:
-    """A server that takes no more is given up."""
+def test_the_write_timeout_bounds_each_stall_of_an_upload(
+    front_end: FrontEnd, server: LoopbackServer, body: Any
+) -> None:
+    """A server that accepts no more bytes is abandoned."""
     server.script("/slow", stall_reading())
-    client = world.client()
+    client = front_end.client()
     data = body() if callable(body) else body
     timeout = Timeout(total=20, write=0.2)
-    caught = failing(world, client, "POST", server.url + "/slow", data=data, timeout=timeout)
+    caught = failing(front_end, client, "POST", server.url + "/slow", data=data, timeout=timeout)
     assert (caught.type, caught.sent, caught.cause) == (
         "WriteTimeoutError",
         "maybe_processed",
@@ -102,103 +111,104 @@ def test_write_bounds_each_stall_of_an_upload(world: World, server: LoopbackServ
         caught.message
         == f"timed out sending the request to {server.url}/slow: nothing was accepted for 0.2 s"
     )
-    assert 0.15 < caught.seconds < 3.0
-    check_that_the_connection_is_gone(world, client, server)
+    caught.check_took(0.2)
+    check_that_the_connection_was_closed(front_end, client, server)
 
 
-def test_write_lets_a_slow_upload_move(world: World) -> None:
-    """An upload that moves may take longer than the longest stall allowed."""
+def test_the_write_timeout_allows_a_slow_upload(front_end: FrontEnd) -> None:
+    """While the server keeps reading, an upload may take longer than the write timeout in all."""
+    size = 3_000_000
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         received = b""
         while b"\r\n\r\n" not in received:
             received += accepted.recv(65536)
-        left = 10_000_000 - len(received.partition(b"\r\n\r\n")[2])
+        left = size - len(received.partition(b"\r\n\r\n")[2])
         while left > 0:
-            left -= len(accepted.recv(500_000))
+            left -= len(accepted.recv(size // 20))
             is_over.wait(0.02)
         accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
         accepted.recv(1)
 
-    with served(serve) as address:
-        response = world.request(
-            world.client(),
-            "POST",
-            f"http://{address}/",
-            data=b"x" * 10_000_000,
-            timeout=Timeout(total=20, write=1.0),
+    with served(serve, takes=65536) as address:
+        timeout = Timeout(total=20, write=0.5)
+        response = front_end.request(
+            front_end.client(), "POST", f"http://{address}/", data=b"x" * size, timeout=timeout
         )
     assert response.status_code == 204
+    assert response.elapsed > 0.5
 
 
-def test_connect_bounds_a_connection_that_nobody_accepts(world: World, hole: str) -> None:
-    """A host that swallows packets is given up in the time to connect."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"http://{hole}/")
+def test_the_connect_timeout_bounds_a_connection_that_nobody_accepts(front_end: FrontEnd, hole: str) -> None:
+    """A host that drops packets is abandoned after the connect timeout."""
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"http://{hole}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to http://{hole} within the connect timeout"
-    assert 0.15 < caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
-def test_the_attempt_bounds_the_connecting_too(world: World, hole: str) -> None:
-    """The attempt's time is shorter than that to connect; still nothing was sent."""
-    caught = failing(world, world.client(), "GET", f"http://{hole}/", timeout=0.2)
+def test_the_attempt_s_timeout_bounds_connecting_too(front_end: FrontEnd, hole: str) -> None:
+    """It is shorter than the connect timeout. Nothing was sent."""
+    caught = failing(front_end, front_end.client(), "GET", f"http://{hole}/", timeout=0.2)
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == f"could not connect to http://{hole} in time"
-    assert caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
-def test_connect_bounds_the_tls_handshake(world: World, mute: str) -> None:
-    """A TLS port that never answers is given up in the time to connect."""
-    caught = failing(world, world.client(connection_timeout=0.2), "GET", f"https://{mute}/")
+def test_the_connect_timeout_bounds_the_tls_handshake(front_end: FrontEnd, mute: str) -> None:
+    """A TLS port that never responds is abandoned after the connect timeout."""
+    caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", f"https://{mute}/")
     assert (caught.type, caught.sent, caught.cause) == ("ConnectTimeoutError", "never_sent", "TimeoutError")
     assert caught.message == f"could not connect to https://{mute} within the connect timeout"
-    assert 0.15 < caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
 @pytest.mark.parametrize(
-    ("pause", "error", "sent"),
-    [(0.01, "ConnectTimeoutError", "never_sent"), (0.06, "AttemptTimeoutError", "maybe_processed")],
+    ("pause", "error", "sent", "seconds"),
+    [(0.01, "ConnectTimeoutError", "never_sent", 0.4), (0.06, "AttemptTimeoutError", "maybe_processed", 0.6)],
     ids=["handshake", "record"],
 )
-def test_dripped_tls_is_cut(
-    world: World, certificates: Certificates, pause: float, error: str, sent: str
+def test_trickled_tls_is_cut(
+    front_end: FrontEnd, certificates: Certificates, pause: float, error: str, sent: str, seconds: float
 ) -> None:
-    """A TLS record that comes a byte at a time is no way around the time, during the handshake or after."""
-    client = world.client(connection_pool=certificates.pool())
+    """A TLS record that arrives byte by byte extends no timeout, during the handshake or later."""
+    client = front_end.client(connection_pool=certificates.pool())
     with served(dripping_tls(certificates.server_context(), 1, pause)) as address:
-        caught = failing(world, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4))
+        caught = failing(
+            front_end, client, "GET", f"https://{address}/", timeout=Timeout(total=0.6, connect=0.4)
+        )
     assert (caught.type, caught.sent) == (error, sent)
-    assert caught.seconds < 3.0
+    caught.check_took(seconds)
 
 
-def test_addresses_share_the_time_to_connect(
-    world: World, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
+def test_addresses_share_the_connect_timeout(
+    front_end: FrontEnd, server: LoopbackServer, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An address that swallows packets leaves time for the one behind it."""
+    """An address that drops packets leaves time for the next one."""
     server.script("/", respond(204))
     dead, alive = int(hole.partition(":")[2]), server.port
     name_of(monkeypatch, "127.0.0.1", dead, "127.0.0.1", alive)
-    client = world.client(connection_timeout=1.0)
-    response = world.request(client, "GET", "http://service.test/", retry_policy=None)
+    client = front_end.client(connection_timeout=1.0)
+    with Stopwatch() as watch:
+        response = front_end.request(client, "GET", "http://service.test/", retry_policy=None)
     assert response.status_code == 204
-    assert response.elapsed < 2.0
+    watch.check_took(0.25)  # until the second address is tried, too
 
 
-def test_dead_addresses_do_not_multiply_the_time_to_connect(
-    world: World, hole: str, monkeypatch: pytest.MonkeyPatch
+def test_dead_addresses_do_not_multiply_the_connect_timeout(
+    front_end: FrontEnd, hole: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three addresses that swallow packets take no longer than one."""
+    """Three addresses that drop packets take no longer than one."""
     dead = int(hole.partition(":")[2])
     name_of(monkeypatch, *["127.0.0.1", dead] * 3)
-    caught = failing(world, world.client(connection_timeout=0.3), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(connection_timeout=0.3), "GET", "http://service.test/")
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == "could not connect to http://service.test within the connect timeout"
-    assert caught.seconds < 3.0
+    caught.check_took(0.3)
 
 
 def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
-    """Resolve every name to these addresses; a test cannot have two hosts, but it can have two ports."""
+    """Resolve every name to these addresses. A test has one host only, but it can have two ports."""
     found = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port))
         for host, port in zip(hosts_and_ports[::2], hosts_and_ports[1::2], strict=True)
@@ -206,8 +216,10 @@ def name_of(monkeypatch: pytest.MonkeyPatch, *hosts_and_ports: Any) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *arguments, **options: found)
 
 
-def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name server that does not answer is given up in the time to connect, and nothing waits for it later."""
+def test_the_connect_timeout_bounds_name_resolution(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name server that does not respond is abandoned after the connect timeout, and nothing waits for it later."""
     is_over = threading.Event()
 
     def resolve(*arguments: Any, **options: Any) -> Any:
@@ -216,22 +228,24 @@ def test_connect_bounds_the_resolution_of_the_name(world: World, monkeypatch: py
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     try:
-        caught = failing(world, world.client(connection_timeout=0.2), "GET", "http://service.test/")
+        caught = failing(front_end, front_end.client(connection_timeout=0.2), "GET", "http://service.test/")
     finally:
         is_over.set()
     assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
     assert caught.message == "could not connect to http://service.test within the connect timeout"
-    assert caught.seconds < 3.0
+    caught.check_took(0.2)
 
 
-def test_a_name_that_nobody_knows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An unknown host is told apart from one that cannot be reached."""
+def test_an_unknown_name_is_a_name_resolution_error(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An unknown host is distinguished from one that cannot be reached."""
 
     def resolve(*arguments: Any, **options: Any) -> Any:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    caught = failing(world, world.client(), "GET", "http://service.test/")
+    caught = failing(front_end, front_end.client(), "GET", "http://service.test/")
     assert (caught.type, caught.sent, caught.cause) == ("NameResolutionError", "never_sent", "gaierror")
     assert caught.message == (
         "could not resolve the host name of http://service.test (gaierror: Name or service not known)"

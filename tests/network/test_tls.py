@@ -14,25 +14,25 @@ import pytest
 from http_service_client import ConfigurationError, ConnectionPoolConfig
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import tls
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing, served
 
 
 def test_our_own_authority_is_trusted(
-    world: World, tls_server: LoopbackServer, certificates: Certificates
+    front_end: FrontEnd, tls_server: LoopbackServer, certificates: Certificates
 ) -> None:
     """`ssl_ca_file` names whom to trust."""
     tls_server.script("/", respond(204))
-    client = world.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool())
     for _ in range(2):
-        assert world.request(client, "GET", tls_server.url + "/").status_code == 204
+        assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
     assert tls_server.connection_count == 1
 
 
-def test_an_unknown_authority_is_refused(world: World, tls_server: LoopbackServer) -> None:
-    """A certificate that nobody vouches for ends the call before anything is sent."""
-    client = world.client()
-    caught = failing(world, client, "POST", tls_server.url + "/")
+def test_an_unknown_authority_is_refused(front_end: FrontEnd, tls_server: LoopbackServer) -> None:
+    """A certificate of an authority that is not trusted ends the call before anything is sent."""
+    client = front_end.client()
+    caught = failing(front_end, client, "POST", tls_server.url + "/")
     assert (caught.type, caught.sent, caught.cause) == (
         "TlsVerificationError", "never_sent", "SSLCertVerificationError",
     )  # fmt: skip
@@ -43,10 +43,12 @@ def test_an_unknown_authority_is_refused(world: World, tls_server: LoopbackServe
     assert not tls_server.requests
 
 
-def test_a_certificate_for_another_name_is_refused(world: World, certificates: Certificates) -> None:
-    """A certificate that is valid, but somebody else's."""
+def test_a_certificate_for_another_name_is_refused(front_end: FrontEnd, certificates: Certificates) -> None:
+    """The certificate is valid, but for another host."""
     with LoopbackServer(tls=certificates.server_context("other.test")) as server:
-        caught = failing(world, world.client(connection_pool=certificates.pool()), "GET", server.url + "/")
+        caught = failing(
+            front_end, front_end.client(connection_pool=certificates.pool()), "GET", server.url + "/"
+        )
     assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
     assert caught.message == (
         f"the certificate of {server.url} could not be verified: "
@@ -55,25 +57,25 @@ def test_a_certificate_for_another_name_is_refused(world: World, certificates: C
 
 
 def test_verification_off_warns_once(
-    world: World, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`ssl_verify=False` takes any certificate, and says what that means, once a process."""
+    """`ssl_verify=False` accepts any certificate, and warns once a process."""
     monkeypatch.setattr(tls, "_warned", False)
     tls_server.script("/", respond(204))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for _ in range(2):
-            client = world.client(connection_pool=ConnectionPoolConfig(ssl_verify=False))
-            assert world.request(client, "GET", tls_server.url + "/").status_code == 204
+            client = front_end.client(connection_pool=ConnectionPoolConfig(ssl_verify=False))
+            assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
     messages = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
     assert len([message for message in messages if message.startswith("ssl_verify=False")]) == 1
 
 
 @pytest.mark.parametrize("kind", [str, Path])
-def test_a_server_that_asks_gets_our_certificate(
-    world: World, certificates: Certificates, kind: type[Any]
+def test_the_client_certificate_is_sent_to_a_server_that_requests_it(
+    front_end: FrontEnd, certificates: Certificates, kind: type[Any]
 ) -> None:
-    """Mutual TLS, the files as text or as paths."""
+    """Mutual TLS; the files are given as text or as paths."""
     own = ConnectionPoolConfig(
         ssl_ca_file=kind(certificates.ca_file),
         ssl_cert_file=kind(certificates.client_cert),
@@ -81,11 +83,14 @@ def test_a_server_that_asks_gets_our_certificate(
     )
     with LoopbackServer(tls=certificates.server_context(asks=True)) as server:
         server.script("/", respond(204))
-        assert world.request(world.client(connection_pool=own), "GET", server.url + "/").status_code == 204
+        assert (
+            front_end.request(front_end.client(connection_pool=own), "GET", server.url + "/").status_code
+            == 204
+        )
 
 
-def test_a_server_that_asks_for_our_certificate_in_vain(world: World, certificates: Certificates) -> None:
-    """In TLS 1.3 its refusal comes after our handshake is done, yet before it takes a request."""
+def test_a_missing_client_certificate_is_a_tls_error(front_end: FrontEnd, certificates: Certificates) -> None:
+    """In TLS 1.3 the server refuses it after our side of the handshake, but before it reads a request."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         context = certificates.server_context(asks=True)
@@ -93,11 +98,11 @@ def test_a_server_that_asks_for_our_certificate_in_vain(world: World, certificat
             try:
                 secured.do_handshake()
             except ssl.SSLError:
-                is_over.wait(0.2)  # closed at once, it would be reset, and the reset overtake the alert
+                is_over.wait(0.2)  # closed at once, a reset would overtake the alert
 
     with served(serve) as address:
-        client = world.client(connection_pool=certificates.pool())
-        caught = failing(world, client, "POST", f"https://{address}/")
+        client = front_end.client(connection_pool=certificates.pool())
+        caught = failing(front_end, client, "POST", f"https://{address}/")
     assert (caught.type, caught.sent, caught.cause) == ("TlsError", "never_sent", "SSLError")
     assert caught.message == (
         f"https://{address} requires a client certificate that it trusts (TLSV13_ALERT_CERTIFICATE_REQUIRED); "
@@ -105,40 +110,40 @@ def test_a_server_that_asks_for_our_certificate_in_vain(world: World, certificat
     )
 
 
-def test_tls_spoken_to_a_plain_port(world: World) -> None:
-    """https:// where http:// was due."""
+def test_https_to_a_plain_port_is_a_tls_error(front_end: FrontEnd) -> None:
+    """The server speaks plain HTTP."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         accepted.recv(65536)
         accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     with served(serve) as address:
-        caught = failing(world, world.client(), "GET", f"https://{address}/")
+        caught = failing(front_end, front_end.client(), "GET", f"https://{address}/")
     assert (caught.type, caught.sent, caught.cause) == ("TlsError", "never_sent", "SSLError")
     assert caught.message.startswith(f"the TLS handshake with https://{address} failed: ")
     assert caught.message.endswith("; check that the server speaks TLS on this port")
 
 
-def test_plain_http_spoken_to_a_tls_port(world: World, tls_server: LoopbackServer) -> None:
-    """http:// where https:// was due: what comes, if anything, is no HTTP."""
+def test_http_to_a_tls_port_is_a_network_error(front_end: FrontEnd, tls_server: LoopbackServer) -> None:
+    """The reply, if there is one, is not HTTP."""
     url = tls_server.url.replace("https:", "http:")
-    caught = failing(world, world.client(), "GET", url + "/")
+    caught = failing(front_end, front_end.client(), "GET", url + "/")
     assert (caught.type, caught.sent) in [
         ("ProtocolError", "maybe_processed"),
-        ("ConnectionLostError", "maybe_processed"),  # some versions of OpenSSL hang up without an alert
+        ("ConnectionLostError", "maybe_processed"),  # some versions of OpenSSL close without an alert
     ]
 
 
-def test_a_handshake_that_ends_early(world: World) -> None:
-    """The server hangs up in the middle of it."""
+def test_a_handshake_that_the_server_breaks_off_is_a_connect_error(front_end: FrontEnd) -> None:
+    """The server closes the connection during the handshake."""
     with served(lambda accepted, is_over: accepted.recv(65536)) as address:
-        caught = failing(world, world.client(), "GET", f"https://{address}/")
+        caught = failing(front_end, front_end.client(), "GET", f"https://{address}/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
     assert caught.message == f"could not connect to https://{address} (ConnectionResetError)"
 
 
-def test_a_file_that_is_none_is_a_wrong_setting(world: World, tmp_path: Path) -> None:
-    """The files are read when the first https URL needs them; what is wrong with them is said then."""
+def test_an_unusable_tls_file_is_a_configuration_error(front_end: FrontEnd, tmp_path: Path) -> None:
+    """The files are read for the first https URL, and the error names the setting."""
     nothing, empty = str(tmp_path / "nothing.pem"), tmp_path / "empty.pem"
     empty.write_text("")
     wrong: list[tuple[dict[str, Any], str]] = [
@@ -148,39 +153,41 @@ def test_a_file_that_is_none_is_a_wrong_setting(world: World, tmp_path: Path) ->
         ({"ssl_cert_file": str(empty), "ssl_key_file": nothing}, "ssl_cert_file"),
     ]
     for settings, field in wrong:
-        client = world.client(connection_pool=ConnectionPoolConfig(**settings))
+        client = front_end.client(connection_pool=ConnectionPoolConfig(**settings))
         with pytest.raises(ConfigurationError, match=field):
-            world.request(client, "GET", "https://127.0.0.1:1/")
+            front_end.request(client, "GET", "https://127.0.0.1:1/")
 
 
-def test_a_certificate_without_its_key_is_told_so(world: World, certificates: Certificates) -> None:
-    """OpenSSL says "PEM lib"."""
-    client = world.client(connection_pool=ConnectionPoolConfig(ssl_cert_file=certificates.client_cert))
-    with pytest.raises(ConfigurationError, match="contains no key; set ssl_key_file"):
-        world.request(client, "GET", "https://127.0.0.1:1/")
-
-
-def test_the_context_is_made_once(
-    world: World, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+def test_a_certificate_without_its_key_names_the_setting(
+    front_end: FrontEnd, certificates: Certificates
 ) -> None:
-    """Reading the authorities takes milliseconds: not for each call, and not for plain http."""
-    made = []
-    make = tls.TlsSettings._create
-    monkeypatch.setattr(tls.TlsSettings, "_create", lambda self: made.append(self) or make(self))
-    client = world.client()
+    """OpenSSL only reports "PEM lib"."""
+    client = front_end.client(connection_pool=ConnectionPoolConfig(ssl_cert_file=certificates.client_cert))
+    with pytest.raises(ConfigurationError, match="contains no key; set ssl_key_file"):
+        front_end.request(client, "GET", "https://127.0.0.1:1/")
+
+
+def test_the_tls_context_is_created_once(
+    front_end: FrontEnd, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading the authorities takes milliseconds: it is not done for each call, nor for plain http."""
+    created = []
+    create = tls.TlsSettings._create
+    monkeypatch.setattr(tls.TlsSettings, "_create", lambda self: created.append(self) or create(self))
+    client = front_end.client()
     with pytest.raises(ConnectionError):
-        world.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)
-    assert not made
+        front_end.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)
+    assert not created
     for _ in range(3):
-        failing(world, client, "GET", tls_server.url + "/")
-    assert len(made) == 1
+        failing(front_end, client, "GET", tls_server.url + "/")
+    assert len(created) == 1
 
 
 @pytest.mark.parametrize("folder", ["missing", "empty"])
-def test_where_the_system_has_no_authorities_certifi_s_are_trusted(
+def test_certifi_is_used_where_the_system_has_no_authorities(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, folder: str
 ) -> None:
-    """As in a slim container."""
+    """As in a minimal container."""
     nowhere = tmp_path / "certificates"
     if folder == "empty":
         nowhere.mkdir()
@@ -190,9 +197,10 @@ def test_where_the_system_has_no_authorities_certifi_s_are_trusted(
     assert tls.TlsSettings().context.cert_store_stats()["x509_ca"] > 50
 
 
-def test_where_the_system_has_authorities_they_alone_are_trusted(
+def test_certifi_is_not_used_where_the_system_has_authorities(
     monkeypatch: pytest.MonkeyPatch, certificates: Certificates
 ) -> None:
+    """The authorities that an administrator chose are the only ones."""
     paths = ssl.get_default_verify_paths()._replace(cafile=certificates.ca_file)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)

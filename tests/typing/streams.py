@@ -1,4 +1,4 @@
-"""What a stream gives is known to type checkers, and so is the wrong keyword. Checked by mypy and pyright, not run."""
+"""Type checkers know what a stream returns, and find a wrong `with`. Checked by mypy and pyright, not run."""
 
 from typing_extensions import assert_type
 
@@ -10,7 +10,7 @@ def blocking(client: HttpServiceClient) -> bytes:
         assert_type(response, StreamedResponse)
         for line in response.iter_lines():
             assert_type(line, str)
-        return response.read()  # and nothing is asked for behind the block, which swallows no error
+        return response.read()  # no return is needed after the block: it swallows no error
 
 
 async def awaited(client: HttpServiceClient) -> bytes:

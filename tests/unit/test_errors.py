@@ -1,14 +1,14 @@
-"""Errors: the tree, what each carries, that it travels between processes, and that no secret is in it."""
+"""Errors: their hierarchy, their attributes, pickling, and that they contain no secrets."""
 
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 import pickle
 import re
 from base64 import b64encode
 from collections.abc import Callable
+from json import JSONDecodeError
 from typing import Any
 
 import pytest
@@ -45,7 +45,8 @@ from http_service_client.events import (
     Timeline,
 )
 from http_service_client.http.messages import HttpRequest, HttpResponse
-from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, FrontEnd, Harness, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeTransport, Harness, short
+from kit.front_ends import FrontEnd
 
 ALL_ERRORS: list[type[HttpClientError]] = [
     value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, HttpClientError)
@@ -70,21 +71,21 @@ def drawn_tree() -> dict[str, tuple[str | None, str | None]]:
     return tree
 
 
-def test_the_tree_is_drawn_as_it_is() -> None:
-    """Every class, its base and the builtin it derives from, and nothing that is not there."""
+def test_the_drawn_hierarchy_is_the_real_one() -> None:
+    """The module docstring draws every class, its base and its builtin base, and nothing else."""
     actual: dict[str, tuple[str | None, str | None]] = {}
     for cls in ALL_ERRORS:
-        ours = [base.__name__ for base in cls.__bases__ if issubclass(base, HttpClientError)]
+        own_bases = [base.__name__ for base in cls.__bases__ if issubclass(base, HttpClientError)]
         builtins = [
             base.__name__ for base in cls.__bases__ if base.__module__ == "builtins" and base is not Exception
         ]
-        actual[cls.__name__] = (ours[0] if ours else None, builtins[0] if builtins else None)
-        assert len(ours) <= 1
+        actual[cls.__name__] = (own_bases[0] if own_bases else None, builtins[0] if builtins else None)
+        assert len(own_bases) <= 1
     assert drawn_tree() == actual
 
 
 def test_all_errors_are_public() -> None:
-    """In the module's __all__ and in the package, but for the groups that are abstract there too."""
+    """Every error class is in `__all__` of the module and of the package."""
     names = {cls.__name__ for cls in ALL_ERRORS}
     assert names <= set(errors.__all__)
     assert names <= set(http_service_client.__all__)
@@ -107,21 +108,22 @@ def test_all_errors_are_public() -> None:
         (errors.PoolTimeoutError, OSError),
     ],
 )
-def test_code_that_catches_builtins_keeps_working(cls: type[Exception], builtin: type[Exception]) -> None:
-    """`except ConnectionError`, `except TimeoutError`, `except ValueError`."""
+def test_errors_derive_from_the_builtins_that_callers_catch(
+    cls: type[Exception], builtin: type[Exception]
+) -> None:
+    """`except ConnectionError`, `except TimeoutError` and `except ValueError` catch them."""
     with pytest.raises(builtin):
         raise cls("x")
 
 
 @pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
-def test_every_error_explains_its_class(cls: type[HttpClientError]) -> None:
-    """One sentence of its own."""
-    assert cls.__doc__ is not None
-    assert inspect.getdoc(cls) is not None
-    assert cls.__doc__ != HttpClientError.__doc__ or cls is HttpClientError
+def test_every_error_class_has_its_own_docstring(cls: type[HttpClientError]) -> None:
+    """No class is without a docstring or repeats that of the base class."""
+    assert (cls.__doc__ or "").strip()
+    assert [other for other in ALL_ERRORS if other.__doc__ == cls.__doc__] == [cls]
 
 
-# What they carry.
+# Attributes.
 
 TIMELINE = Timeline(
     [
@@ -137,7 +139,7 @@ TIMELINE = Timeline(
 )
 
 
-def full(cls: type[HttpClientError], **more: Any) -> HttpClientError:
+def full_error(cls: type[HttpClientError], **more: Any) -> HttpClientError:
     request = HttpRequest("POST", URL, headers={"X-A": "1"}, json={"a": [1]})
     response = HttpResponse(503, headers={"Retry-After": "5"}, content=b"body", url=URL, request=request)
     return cls(
@@ -152,13 +154,15 @@ def full(cls: type[HttpClientError], **more: Any) -> HttpClientError:
 
 @pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
 @pytest.mark.parametrize(
-    "again",
+    "copied",
     [*(lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(2, 6)), copy.copy, copy.deepcopy],
     ids=["pickle 2", "pickle 3", "pickle 4", "pickle 5", "copy", "deepcopy"],
 )
-def test_every_error_can_be_pickled(cls: type[HttpClientError], again: Callable[[Any], Any]) -> None:
-    """With its message, request, response, state, timeline and what is its own."""
-    error = again(full(cls, key="k", retry_after=5.0, status_code=503))
+def test_every_error_can_be_pickled_and_copied(
+    cls: type[HttpClientError], copied: Callable[[Any], Any]
+) -> None:
+    """The copy has the message, request, response, sent state, timeline and the attributes of its class."""
+    error = copied(full_error(cls, key="k", retry_after=5.0, status_code=503))
     assert type(error) is cls
     assert (str(error), error.args) == ("it failed", ("it failed",))
     assert (error.request.method, error.request.url, error.request.content) == ("POST", URL, b'{"a":[1]}')
@@ -172,8 +176,8 @@ def test_every_error_can_be_pickled(cls: type[HttpClientError], again: Callable[
 
 
 @pytest.mark.parametrize("cls", ALL_ERRORS, ids=lambda cls: cls.__name__)
-def test_every_error_can_be_made_with_nothing(cls: type[HttpClientError]) -> None:
-    """By mocks and tests; what it lacks is None, and it reads well."""
+def test_every_error_can_be_made_without_arguments(cls: type[HttpClientError]) -> None:
+    """Mocks and tests make such errors: missing attributes are None, and str, repr and explain work."""
     error = cls()
     assert str(error) == ""
     assert (error.request, error.response, error.timeline) == (None, None, None)
@@ -183,60 +187,63 @@ def test_every_error_can_be_made_with_nothing(cls: type[HttpClientError]) -> Non
     assert cls.__name__ in repr(cls("x"))
 
 
-def test_errors_of_real_calls_travel(front_end: FrontEnd) -> None:
-    """As a task queue would send them: with a streamed body and an open file in the request."""
+def test_the_error_of_a_call_can_be_pickled(front_end: FrontEnd) -> None:
+    """A task queue can send it, even with a streamed body or a file in the request."""
     for options in ({"data": iter([b"x"])}, {"files": {"f": b"content"}}, {"json": {"a": 1}}, {}):
         error = Harness(front_end, RESET).error(ConnectionLostError, "POST", **options)
-        there = pickle.loads(pickle.dumps(error))
-        assert str(there) == str(error)
-        assert there.timeline == error.timeline
-        assert there.request.headers["User-Agent"] == error.request.headers["User-Agent"]
-        assert there.explain() == error.explain()
+        copied = pickle.loads(pickle.dumps(error))
+        assert str(copied) == str(error)
+        assert copied.timeline == error.timeline
+        assert copied.request.headers["User-Agent"] == error.request.headers["User-Agent"]
+        assert copied.explain() == error.explain()
 
 
-def test_responses_travel(front_end: FrontEnd) -> None:
-    """With history, request and timeline."""
+def test_a_response_can_be_pickled(front_end: FrontEnd) -> None:
+    """The copy has the history and the timeline."""
     response = Harness(front_end, (302, {"Location": "/b"}), 200).request()
-    there = pickle.loads(pickle.dumps(response))
-    assert (there.status_code, there.url, len(there.history)) == (200, response.url, 1)
-    assert there.explain() == response.explain()
+    copied = pickle.loads(pickle.dumps(response))
+    assert (copied.status_code, copied.url, len(copied.history)) == (200, response.url, 1)
+    assert copied.timeline == response.timeline
+    assert copied.explain() == response.explain()
 
 
-def test_raise_for_status(front_end: FrontEnd) -> None:
-    """4xx and 5xx raise, with the response and its story; below, the response comes back."""
-    response = Harness(front_end, 404).request()
-    with pytest.raises(HttpStatusError, match=rf"GET {URL} answered 404") as raised:
-        response.raise_for_status()
-    assert (raised.value.status_code, raised.value.response) == (404, response)
-    assert raised.value.timeline is response.timeline
-    fine = Harness(front_end, 304).request()
-    assert fine.raise_for_status() is fine
+def test_raise_for_status_raises_for_4xx_and_5xx_only(front_end: FrontEnd) -> None:
+    """The error has the response and its timeline; for other statuses the response is returned."""
+    for status in (404, 500):
+        response = Harness(front_end, status, enable_retry_policy=False).request()
+        with pytest.raises(HttpStatusError, match=rf"GET {URL} answered {status}") as raised:
+            response.raise_for_status()
+        assert (raised.value.status_code, raised.value.response) == (status, response)
+        assert raised.value.timeline is response.timeline
+    unchanged = Harness(front_end, 304).request()
+    assert unchanged.raise_for_status() is unchanged
 
 
-def test_json_that_is_none(front_end: FrontEnd) -> None:
-    """An error with the response, not a bare JSONDecodeError (which it is not, but a ValueError)."""
+def test_a_body_that_is_not_json_is_a_response_validation_error(front_end: FrontEnd) -> None:
+    """The error has the response, and is a ValueError but not a JSONDecodeError, nor caused by one."""
     response = Harness(front_end, lambda request: HttpResponse(200, content=b"<html>", url=URL)).request()
     with pytest.raises(ResponseValidationError) as raised:
         response.json()
     assert raised.value.response is response
     assert raised.value.__cause__ is None
     assert isinstance(raised.value, ValueError)
+    assert not isinstance(raised.value, JSONDecodeError)
 
 
-def test_explain_reads_line_by_line() -> None:
-    """First what was asked, then what happened, then the error."""
-    story = full(ConnectionLostError).explain().splitlines()
-    assert story[0] == f"POST {URL}"
-    assert story[-1] == "ConnectionLostError: it failed"
-    assert len(story) == 1 + len(TIMELINE) + 1
-    assert "[9 retries left in the budget, 0.500 s left of the deadline]" in story[5]
+def test_explain_has_one_line_for_each_event() -> None:
+    """The first line is the request, then each event has a line, and the last line is the error."""
+    lines = full_error(ConnectionLostError).explain().splitlines()
+    assert lines[0] == f"POST {URL}"
+    assert lines[-1] == "ConnectionLostError: it failed"
+    assert len(lines) == 1 + len(TIMELINE) + 1
+    assert "[9 retries left in the budget, 0.500 s left of the deadline]" in lines[5]
 
 
 # Causes.
 
 
 def test_the_cause_is_the_innermost_builtin_error() -> None:
-    """Through any wrapping: __cause__, __context__, args and urllib3's `reason`; freed of tracebacks."""
+    """It is found through __cause__, __context__, args and urllib3's `reason`, and loses its traceback."""
 
     class Wrapped(Exception):
         pass
@@ -260,15 +267,15 @@ def test_the_cause_is_the_innermost_builtin_error() -> None:
     assert (found.__traceback__, found.__cause__, found.__context__) == (None, None, None)
 
 
-def test_a_chain_in_a_circle_ends() -> None:
-    """Errors that name each other do not hang us."""
+def test_a_circular_chain_of_causes_ends() -> None:
+    """Errors that are each other's cause do not cause an endless loop."""
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one
     assert innermost(one) in (one, other)
 
 
 def test_an_error_without_a_builtin_is_its_own_cause() -> None:
-    """There is always something to show."""
+    """If no builtin error is in the chain, the error itself is the cause, so there always is one."""
 
     class Own(Exception):
         pass
@@ -284,19 +291,27 @@ SECRET = "s3cr3t"
 BASIC = b64encode(f"user:{SECRET}".encode()).decode()
 
 
-def everything_said(bench: Harness, error: BaseException | None, response: HttpResponse | None = None) -> str:
-    """All that anybody might log of a call."""
-    said: list[str] = [str(event) + repr(event) for event in bench.events]
-    said += [repr(bench.client), repr(bench.client.config), repr(bench.client.get_circuit_breaker_states())]
-    said += [repr(bench.client.get_health_summary()), repr(bench.state.breaker), repr(bench.client.metrics)]
+def all_texts(harness: Harness, error: BaseException | None, response: HttpResponse | None = None) -> str:
+    """Every text of a call that an application might log."""
+    texts: list[str] = [str(event) + repr(event) for event in harness.events]
+    texts += [
+        repr(harness.client),
+        repr(harness.client.config),
+        repr(harness.client.get_circuit_breaker_states()),
+    ]
+    texts += [
+        repr(harness.client.get_health_summary()),
+        repr(harness.state.breaker),
+        repr(harness.client.metrics),
+    ]
     for thing in (error, response):
         if thing is not None:
-            said += [str(thing), repr(thing), thing.explain() if hasattr(thing, "explain") else ""]  # type: ignore[attr-defined]
+            texts += [str(thing), repr(thing), thing.explain() if hasattr(thing, "explain") else ""]  # type: ignore[attr-defined]
             request = getattr(thing, "request", None)
-            said += [repr(request), repr(request.headers) if request is not None else ""]
-            said += [repr(getattr(thing, "timeline", None)), repr(getattr(thing, "__cause__", None))]
-            said += [repr(getattr(thing, "response", None))]
-    return "\n".join(said)
+            texts += [repr(request), repr(request.headers) if request is not None else ""]
+            texts += [repr(getattr(thing, "timeline", None)), repr(getattr(thing, "__cause__", None))]
+            texts += [repr(getattr(thing, "response", None))]
+    return "\n".join(texts)
 
 
 SECRET_OPTIONS: dict[str, dict[str, Any]] = {
@@ -315,26 +330,28 @@ SECRET_OPTIONS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", SECRET_OPTIONS)
 @pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, 503, 200], ids=short)
-def test_no_secret_in_what_is_said_of_a_call(
+def test_no_text_about_a_call_contains_a_secret(
     front_end: FrontEnd, name: str, outcome: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not in str, repr, explain, events, metrics or logs, whatever comes of the call."""
+    """Whatever the outcome, str, repr, explain, events, metrics and logs do not contain it."""
     caplog.set_level(logging.DEBUG)
-    bench = Harness(front_end, outcome)
+    harness = Harness(front_end, outcome)
     error = response = None
     options = {"url": URL, **SECRET_OPTIONS[name]}
     try:
-        response = bench.request("POST", **options)
+        response = harness.request("POST", **options)
         if response.status_code >= 400:
             response.raise_for_status()
     except HttpClientError as raised:
         error = raised
-    said = everything_said(bench, error, response) + caplog.text
-    assert SECRET not in said
-    assert BASIC not in said
-    sent = bench.transport.sent[0]
-    carried = f"{sent.url} {sent.headers.multi_items()} {bench.transport.bodies[0]!r}"
-    assert SECRET in carried or BASIC in carried, "the secret was not sent: the test tests nothing"
+    texts = all_texts(harness, error, response) + caplog.text
+    assert SECRET not in texts
+    assert BASIC not in texts
+    sent = harness.transport.sent[0]
+    on_the_wire = f"{sent.url} {sent.headers.multi_items()} {harness.transport.bodies[0]!r}"
+    assert SECRET in on_the_wire or BASIC in on_the_wire, (
+        "the secret was not sent, so the test proves nothing"
+    )
 
 
 @pytest.mark.parametrize(
@@ -349,15 +366,15 @@ def test_no_secret_in_what_is_said_of_a_call(
         f"//user:{SECRET}@other.example.com",
     ],
 )
-def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
-    """Followed or refused, what a server put into Location is redacted."""
-    bench = Harness(front_end, (302, {"Location": location}), 200)
+def test_no_text_about_a_redirect_contains_a_secret(front_end: FrontEnd, location: str) -> None:
+    """Whether the redirect is followed or rejected, the secrets in its Location are redacted."""
+    harness = Harness(front_end, (302, {"Location": location}), 200)
     error = response = None
     try:
-        response = bench.request()
+        response = harness.request()
     except (UnsafeRedirectError, TooManyRedirectsError) as raised:
         error = raised
-    assert SECRET not in everything_said(bench, error, response)
+    assert SECRET not in all_texts(harness, error, response)
 
 
 @pytest.mark.parametrize(
@@ -386,20 +403,20 @@ def test_no_secret_of_a_redirect(front_end: FrontEnd, location: str) -> None:
     ],
     ids=short,
 )
-def test_no_secret_in_what_is_wrong_with_a_request(front_end: FrontEnd, options: dict[str, Any]) -> None:
-    """str(InvalidRequestError) says what is wrong with a value, and not what it is."""
-    bench = Harness(front_end)
+def test_an_invalid_request_error_contains_no_secret(front_end: FrontEnd, options: dict[str, Any]) -> None:
+    """The error describes what is wrong with a value without showing the value."""
+    harness = Harness(front_end)
     options = {"url": URL, **options}
     with pytest.raises(InvalidRequestError) as raised:
-        bench.request("POST", **options)
-    said = [str(raised.value), repr(raised.value), raised.value.explain()]
+        harness.request("POST", **options)
+    texts = [str(raised.value), repr(raised.value), raised.value.explain()]
     cause, context = raised.value.__cause__, raised.value.__context__
-    said += [repr(cause), repr(context if not raised.value.__suppress_context__ else None)]
-    assert SECRET not in "\n".join(said)
+    texts += [repr(cause), repr(context if not raised.value.__suppress_context__ else None)]
+    assert SECRET not in "\n".join(texts)
 
 
-def test_no_secret_of_an_interceptor_s_mistake(front_end: FrontEnd) -> None:
-    """A returned string may be the token that was fetched: its type is shown, never its value."""
+def test_an_error_about_an_interceptor_contains_no_secret(front_end: FrontEnd) -> None:
+    """A returned string may be a token, so the error shows its type and never its value."""
 
     class ReturnsToken:
         def intercept_request(self, request: Any, context: Any) -> Any:
@@ -411,13 +428,15 @@ def test_no_secret_of_an_interceptor_s_mistake(front_end: FrontEnd) -> None:
             return request
 
     for kind, expected in [(ReturnsToken, InterceptorError), (BreaksHeader, InvalidRequestError)]:
-        bench = Harness(front_end, request_interceptors=[kind])
-        error = bench.error(expected)
-        assert SECRET not in everything_said(bench, error)
+        harness = Harness(front_end, request_interceptors=[kind])
+        error = harness.error(expected)
+        assert SECRET not in all_texts(harness, error)
 
 
-def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
-    """What we log ourselves names the event, not the call."""
+def test_the_log_of_a_failed_listener_contains_no_secret(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client's own log records name the event and not the URL or headers of the call."""
 
     def fail(event: Any) -> None:
         raise RuntimeError("listener")
@@ -428,18 +447,18 @@ def test_a_listener_that_fails_logs_no_secret(front_end: FrontEnd, caplog: pytes
     assert SECRET not in caplog.text
 
 
-def test_a_refusal_shows_no_secret(front_end: FrontEnd) -> None:
-    """The circuit's key is the origin: no path, no query."""
-    bench = Harness(front_end)
-    bench.state.breaker.isolate()
+def test_a_circuit_open_error_contains_no_secret(front_end: FrontEnd) -> None:
+    """Its key is the origin, without path and query."""
+    harness = Harness(front_end)
+    harness.state.breaker.isolate()
     with pytest.raises(CircuitOpenError) as raised:
-        bench.request(url=f"{URL}/{SECRET}?token={SECRET}")
+        harness.request(url=f"{URL}/{SECRET}?token={SECRET}")
     assert raised.value.key == "https://api.example.com"
     assert SECRET not in str(raised.value)
 
 
-def test_everything_ours_is_caught_by_one_class() -> None:
-    """`except HttpClientError` is enough; transport errors have a class of their own."""
+def test_every_error_is_an_http_client_error() -> None:
+    """`except HttpClientError` catches all, and `except TransportError` the network errors and timeouts."""
     assert all(issubclass(cls, HttpClientError) for cls in ALL_ERRORS)
     assert issubclass(NetworkError, TransportError)
     assert issubclass(RequestTimeoutError, TransportError)

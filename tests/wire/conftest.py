@@ -1,4 +1,4 @@
-"""The recorder and the two worlds before it, for all tests of a module."""
+"""The recorder and the front ends that call it, for all tests of a module."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from kit.front_ends import AsyncioWorld, BlockingWorld
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
 from wire.requests.recorder import Recorder
 from wire.requests.runner import Runner, all_names_are_loopback
 
 
 @pytest.fixture(scope="module")
 def recorder() -> Iterator[Recorder]:
-    """The server; every host name leads to this machine meanwhile."""
+    """The server. While it runs, every host name leads to this machine."""
     with Recorder() as recorder, pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", all_names_are_loopback(socket.getaddrinfo))
         yield recorder
@@ -22,12 +22,12 @@ def recorder() -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def runners(recorder: Recorder) -> Iterator[list[Runner]]:
-    """The two worlds; that of asyncio on kept connections, and on a new one for each request; and streams."""
-    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
+    """Both front ends; asyncio on kept connections, and on a new one for each request; and both with streams."""
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous:
         yield [
             Runner(blocking, recorder),
-            Runner(tasks, recorder),
-            Runner(tasks, recorder, keeps_connections=False),
+            Runner(asynchronous, recorder),
+            Runner(asynchronous, recorder, keeps_connections=False),
             Runner(blocking, recorder, streams=True),
-            Runner(tasks, recorder, streams=True),
+            Runner(asynchronous, recorder, streams=True),
         ]

@@ -1,1 +1,1 @@
-"""The demo: orders placed by threads and by tasks while the services around them fail."""
+"""The demo: threads and tasks place orders while the services around them fail."""

@@ -1,8 +1,8 @@
-"""Placing an order: four calls, what their outcomes mean, and what is put on the shelf for later.
+"""Placing an order: four calls, the meaning of their outcomes, and which steps are postponed.
 
-Written once for both worlds: an order is placed by a generator that yields what it asks of the world
-and is sent the outcome, a response or an error. Who performs it, blocking or awaiting, is two short
-functions at the end. (The client itself is made in the same way.)
+Written once for threads and tasks: a generator yields the calls to make and is sent their outcomes, a response or
+an error. Two short functions at the end perform the calls, blocking or awaiting. (The client itself is
+built in the same way.)
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from .script import Order
 
 __all__ = [
     "SERVICES",
-    "Answer",
-    "Ask",
-    "End",
+    "Call",
+    "Outcome",
     "Pause",
     "Plan",
-    "Waiter",
+    "Status",
+    "Ticket",
     "call_until_closed",
     "perform",
     "perform_async",
@@ -35,10 +35,12 @@ __all__ = [
 #: By their names, in the order in which an order needs them.
 SERVICES = ("payment", "delivery", "email", "sms")
 
-# May be tried again later, whatever became of it. An e-mail may not: it could be the second. An SMS
+# These may be tried again later, whatever happened before. An e-mail may not: it could be the second. An SMS
 # is not worth it: late, it is of no use.
 _REPEATABLE = frozenset({"payment", "delivery"})
-_MOST_ANSWERS = 2  # calls that are answered by a 5xx before we give up; the attempts within are the client's
+_MOST_SERVER_ERRORS = (
+    2  # calls that end with a 5xx before the step fails; the attempts within are the client's
+)
 
 _STOPS = {
     StopReason.EXHAUSTED: "out of attempts",
@@ -47,11 +49,11 @@ _STOPS = {
     StopReason.CIRCUIT_OPEN: "circuit open",
 }
 
-Answer = HttpResponse | HttpClientError
+Outcome = HttpResponse | HttpClientError
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Call:
     """A call to make. options: keywords of the verb."""
 
     service: str
@@ -62,173 +64,175 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Let so many seconds pass."""
+    """A wait of so many seconds."""
 
     seconds: float
 
 
-Plan = Generator["Ask | Pause", "Answer | None", None]
+Plan = Generator["Call | Pause", "Outcome | None", None]
 
 
-class End(Enum):
+class Status(Enum):
     """How a step of an order ended."""
 
     DONE = "done"
-    FAILED = "failed"  # and the ticket says why
-    WAITING = "waiting"  # on the shelf: it does no harm to try again later
+    FAILED = "failed"  # the ticket has the reason
+    POSTPONED = "postponed"  # trying again later does no harm
 
 
-class Waiter:
-    """One order on its way in one world.
+class Ticket:
+    """The progress of one order.
 
-    ends: by service, as far as it came.  reasons: why a step failed or waits.  waited: what was on the shelf.
-    payments: the outcome of each payment call, for its story.
+    statuses: by service, as far as the order came.  reasons: why a step failed or was postponed.
+    postponed: the steps that were postponed at least once.  payments: the outcome of each payment call.
     """
 
     def __init__(self, order: Order) -> None:
         self.order = order
-        self.ends: dict[str, End] = {}
+        self.statuses: dict[str, Status] = {}
         self.reasons: dict[str, str] = {}
-        self.waited: set[str] = set()
-        self.payments: list[Answer] = []
-        self._answers: dict[str, int] = dict.fromkeys(SERVICES, 0)
+        self.postponed: set[str] = set()
+        self.payments: list[Outcome] = []
+        self._server_errors: dict[str, int] = dict.fromkeys(SERVICES, 0)
 
     def is_done(self, service: str) -> bool:
         """Whether the service did its part."""
-        return self.ends.get(service) is End.DONE
+        return self.statuses.get(service) is Status.DONE
 
     @property
-    def is_waiting(self) -> bool:
-        """Whether some step is on the shelf."""
-        return End.WAITING in self.ends.values()
+    def is_postponed(self) -> bool:
+        """Whether some step is postponed."""
+        return Status.POSTPONED in self.statuses.values()
 
     @property
-    def has_an_end(self) -> bool:
-        """Whether it was paid and each step settled, or the payment failed; reasons given."""
-        if self.ends.get("payment") is End.FAILED:
+    def is_finished(self) -> bool:
+        """Whether the order was paid and each step settled, or the payment failed with a reason."""
+        if self.statuses.get("payment") is Status.FAILED:
             return bool(self.reasons["payment"])
-        return all(self.ends.get(service) in (End.DONE, End.FAILED) for service in SERVICES)
+        return all(self.statuses.get(service) in (Status.DONE, Status.FAILED) for service in SERVICES)
 
     @property
-    def outline(self) -> dict[str, End | None]:
-        """What must be the same in both worlds. Whether an SMS got through the rush is luck, as in life."""
-        return {service: self.ends.get(service) for service in ("payment", "delivery", "email")}
+    def outline(self) -> dict[str, Status | None]:
+        """What must be the same for threads and tasks. Whether an SMS gets through the rush is luck."""
+        return {service: self.statuses.get(service) for service in ("payment", "delivery", "email")}
 
-    def settle(self, service: str, answer: Answer) -> None:
+    def settle(self, service: str, outcome: Outcome) -> None:
         """Draw the conclusion from the outcome of a call."""
-        self.ends[service], self.reasons[service] = self._judge(service, answer)
+        self.statuses[service], self.reasons[service] = self._judge(service, outcome)
         if service == "payment":
-            self.payments.append(answer)
-        if self.ends[service] is End.WAITING:
-            self.waited.add(service)
+            self.payments.append(outcome)
+        if self.statuses[service] is Status.POSTPONED:
+            self.postponed.add(service)
 
-    def _judge(self, service: str, answer: Answer) -> tuple[End, str]:
-        # outcome                                              end
+    def _judge(self, service: str, outcome: Outcome) -> tuple[Status, str]:
+        # outcome                                              status
         # 2xx                                                  done
-        # 402 and the like                                     failed
-        # an SMS, whatever it was                              failed
-        # never sent; refused by the circuit or by a 429       waits: nothing has happened
-        # maybe processed, or answered by a 5xx                waits if it may be repeated, or else failed
-        if isinstance(answer, HttpResponse):
-            if answer.is_success:
-                return End.DONE, ""
-            self._answers[service] += answer.status_code >= 500
-            is_final = answer.status_code < 500 and answer.sent_state is not SentState.REFUSED
+        # 402 and similar                                      failed
+        # an SMS without success                               failed
+        # never sent; refused by the circuit or by a 429       postponed: nothing has happened
+        # maybe processed, or answered by a 5xx                postponed if it may be repeated, else failed
+        if isinstance(outcome, HttpResponse):
+            if outcome.is_success:
+                return Status.DONE, ""
+            self._server_errors[service] += outcome.status_code >= 500
+            is_final = outcome.status_code < 500 and outcome.sent_state is not SentState.REFUSED
         else:
             is_final = False
-        reason = _reason(answer)
+        reason = _reason(outcome)
         if is_final or service == "sms":
-            return End.FAILED, reason
-        if answer.sent_state in (SentState.NEVER_SENT, SentState.REFUSED):
-            return End.WAITING, reason
-        may_wait = service in _REPEATABLE and self._answers[service] < _MOST_ANSWERS
-        return (End.WAITING if may_wait else End.FAILED), reason
+            return Status.FAILED, reason
+        if outcome.sent_state in (SentState.NEVER_SENT, SentState.REFUSED):
+            return Status.POSTPONED, reason
+        may_be_repeated = service in _REPEATABLE and self._server_errors[service] < _MOST_SERVER_ERRORS
+        return (Status.POSTPONED if may_be_repeated else Status.FAILED), reason
 
 
-def _reason(answer: Answer) -> str:
-    """What came of a call that did not succeed, and why it was not tried once more."""
-    if isinstance(answer, HttpResponse):
-        what = f"{answer.status_code} {answer.reason_phrase}"
+def _reason(outcome: Outcome) -> str:
+    """The outcome of a call without success, and why there was no further attempt."""
+    if isinstance(outcome, HttpResponse):
+        name = f"{outcome.status_code} {outcome.reason_phrase}"
     else:
-        what = type(answer).__name__
-    stops = [event.reason for event in answer.timeline or () if isinstance(event, RetryStopped)]
-    return f"{what}; {_STOPS[stops[-1]]}" if stops and stops[-1] in _STOPS else what
+        name = type(outcome).__name__
+    stops = [event.reason for event in outcome.timeline or () if isinstance(event, RetryStopped)]
+    return f"{name}; {_STOPS[stops[-1]]}" if stops and stops[-1] in _STOPS else name
 
 
-def place(ticket: Waiter, record: Callable[[str, Timeline], None]) -> Plan:
-    """Take the steps of an order that are not settled yet: charge, hand to delivery, and tell the customer.
+def place(ticket: Ticket, record: Callable[[str, Timeline], None]) -> Plan:
+    """Take the steps of an order that are not settled yet: charge, hand over to delivery, notify the customer.
 
-    record: is told the timeline of each call.
+    record: called with the timeline of each call.
     """
     for service in SERVICES:
-        if ticket.ends.get(service, End.WAITING) is End.WAITING:
-            answer = yield _asking(service, ticket.order)
-            assert answer is not None
-            record(service, answer.timeline or Timeline())
-            ticket.settle(service, answer)
+        if ticket.statuses.get(service, Status.POSTPONED) is Status.POSTPONED:
+            outcome = yield _call(service, ticket.order)
+            assert outcome is not None
+            record(service, outcome.timeline or Timeline())
+            ticket.settle(service, outcome)
         if service == "payment" and not ticket.is_done("payment"):
             return  # no money, no pizza
 
 
-def _asking(service: str, order: Order) -> Ask:
-    """The call that a service wants for an order."""
+def _call(service: str, order: Order) -> Call:
+    """The call to a service for an order."""
     if service == "payment":
         charge = {"order_id": order.id, "amount": order.amount, "currency": "USD"}
-        return Ask(service, "POST", "/charges", {"json": charge, "headers": {"X-Idempotency-Key": order.id}})
+        return Call(service, "POST", "/charges", {"json": charge, "headers": {"X-Idempotency-Key": order.id}})
     if service == "delivery":
         delivery = {"order_id": order.id, "pickup": "123 Pizza Street", "customer": order.customer}
-        return Ask(service, "PUT", f"/deliveries/{order.id}", {"json": delivery, "timeout": 0.5})
+        return Call(service, "PUT", f"/deliveries/{order.id}", {"json": delivery, "timeout": 0.5})
     if service == "email":
         mail = {"order_id": order.id, "to": order.customer, "template": "order_confirmation"}
-        return Ask(service, "POST", "/send", {"json": mail})
+        return Call(service, "POST", "/send", {"json": mail})
     sms = {"order_id": order.id, "to": order.customer, "message": f"Your {order.pizza} is on its way"}
-    return Ask(service, "POST", "/messages", {"json": sms, "idempotent": True})
+    return Call(service, "POST", "/messages", {"json": sms, "idempotent": True})
 
 
 def call_until_closed(
     service: str, is_closed: Callable[[], bool], record: Callable[[str, Timeline], None], patience: float
 ) -> Plan:
-    """Ask a service how it is until its circuit has closed, for at most so many seconds."""
+    """Check the health of a service until its circuit has closed, for at most `patience` seconds."""
     ends_at = time.monotonic() + patience
     while not is_closed() and time.monotonic() < ends_at:
-        answer = yield Ask(service, "GET", "/health")
-        assert answer is not None
-        record(service, answer.timeline or Timeline())
-        wait = answer.retry_after if isinstance(answer, CircuitOpenError) else None
+        outcome = yield Call(service, "GET", "/health")
+        assert outcome is not None
+        record(service, outcome.timeline or Timeline())
+        wait = outcome.retry_after if isinstance(outcome, CircuitOpenError) else None
         yield Pause(0.05 if wait is None else wait)
 
 
 def perform(plan: Plan, client: HttpServiceClient, urls: Mapping[str, str]) -> None:
-    """Do what the plan asks on this thread."""
-    answer: Answer | None = None
+    """Perform a plan on this thread."""
+    outcome: Outcome | None = None
     try:
         while True:
-            ask = plan.send(answer)
-            answer = None
-            if isinstance(ask, Pause):
-                time.sleep(ask.seconds)
+            step = plan.send(outcome)
+            outcome = None
+            if isinstance(step, Pause):
+                time.sleep(step.seconds)
                 continue
             try:
-                answer = client.request(ask.method, urls[ask.service] + ask.path, **ask.options)
+                outcome = client.request(step.method, urls[step.service] + step.path, **step.options)
             except HttpClientError as error:
-                answer = error
+                outcome = error
     except StopIteration:
         pass
 
 
 async def perform_async(plan: Plan, client: HttpServiceClient, urls: Mapping[str, str]) -> None:
-    """Do what the plan asks in an asyncio task."""
-    answer: Answer | None = None
+    """Perform a plan in an asyncio task."""
+    outcome: Outcome | None = None
     try:
         while True:
-            ask = plan.send(answer)
-            answer = None
-            if isinstance(ask, Pause):
-                await asyncio.sleep(ask.seconds)
+            step = plan.send(outcome)
+            outcome = None
+            if isinstance(step, Pause):
+                await asyncio.sleep(step.seconds)
                 continue
             try:
-                answer = await client.request_async(ask.method, urls[ask.service] + ask.path, **ask.options)
+                outcome = await client.request_async(
+                    step.method, urls[step.service] + step.path, **step.options
+                )
             except HttpClientError as error:
-                answer = error
+                outcome = error
     except StopIteration:
         pass

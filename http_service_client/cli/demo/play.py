@@ -1,4 +1,4 @@
-"""The evening from beginning to end: two worlds, one story, a view of it, and the report."""
+"""The evening from start to finish: threads and tasks play the same script, a view shows it, a report ends it."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .report import print_report
 from .runners import WORKERS, Runner, TaskRunner, ThreadRunner
 from .screen import Ink, Screen, is_terminal, wants_colour
 from .script import Act, write_story
-from .services import Street
+from .services import Services
 from .views import LiveView, PlainView
 
 __all__ = ["Settings", "run"]
 
-_TICK = 0.02  # seconds between two looks
-_PATIENCE = 5.0  # seconds after the last act until all that waits must have come to its end
+_TICK = 0.02  # seconds between two updates
+_PATIENCE = 5.0  # seconds after the last act in which all postponed steps must finish
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What evening it shall be.
+    """The kind of evening.
 
-    orders: in each world.  seed: decides who orders what and meets which mishap.
-    tempo: factor on the time that the acts take.
+    orders: for threads and tasks each.  seed: decides the orders and the mishap that each meets.
+    tempo: factor on the time of the acts, and on that after which circuits and limits recover.
     sabotage: "forget-keys", a gateway that charges again; "stay-down", an outage without end; None.
     """
 
@@ -37,49 +37,48 @@ class Settings:
 
 
 def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool = True) -> int:
-    """Play the evening; 0, or 1 when an invariant is broken. Ctrl-C leaves a clean terminal."""
+    """Play the evening; 0, or 1 if an invariant is broken. Ctrl-C leaves a clean terminal."""
     is_live = not plain and is_terminal(stream)
     ink = Ink(is_live and colour and wants_colour(stream))
     story = write_story(settings.orders, settings.seed, settings.tempo)
     news: deque[tuple[float, str, str]] = deque()
     started = time.monotonic()
 
-    def tell(world: str, text: str) -> None:
-        news.append((time.monotonic() - started, world, text))
+    def announce(runner: str, text: str) -> None:
+        news.append((time.monotonic() - started, runner, text))
 
     with ExitStack() as stack:
-        worlds: list[Runner] = []
-        for world_type in (ThreadRunner, TaskRunner):
-            street = stack.enter_context(
-                Street(
+        runners: list[Runner] = []
+        for runner_type in (ThreadRunner, TaskRunner):
+            services = stack.enter_context(
+                Services(
                     story,
                     forgets_keys=settings.sabotage == "forget-keys",
                     stays_down=settings.sabotage == "stay-down",
                 )
             )
-            worlds.append(world_type(street, settings.seed, tell))
-            stack.callback(worlds[-1].close)
+            runners.append(runner_type(services, settings.seed, settings.tempo, announce))
+            stack.callback(runners[-1].close)
         # Entered last, left first: after Ctrl-C the cursor is back before the last call has ended.
         screen = stack.enter_context(Screen(stream, is_live=is_live))
-        _greet(screen, settings, ink)
-        evening = _Evening(
-            worlds, LiveView(screen, worlds, ink) if is_live else PlainView(screen, worlds), news, started
-        )
+        _greet(screen, settings)
+        view = LiveView(screen, runners, ink) if is_live else PlainView(screen, runners)
+        evening = _Evening(runners, view, news, started)
         for number, act in enumerate(story.acts, 1):
             evening.play(f"act {number} of {len(story.acts)}: {act.title}", act)
         evening.close(_PATIENCE)
-        for world in worlds:
-            world.close()
-        left_open = [world.street.open_connections(patience=2.0) for world in worlds]
-        return 0 if print_report(screen, worlds, left_open, ink) else 1
+        for runner in runners:
+            runner.close()
+        left_open = [runner.services.open_connections(patience=2.0) for runner in runners]
+        return 0 if print_report(screen, runners, left_open, ink) else 1
 
 
-def _greet(screen: Screen, settings: Settings, ink: Ink) -> None:
+def _greet(screen: Screen, settings: Settings) -> None:
     orders = "1 order" if settings.orders == 1 else f"{settings.orders} orders"
     screen.print(
         *screen.wrapped(
-            f"{orders} by {WORKERS} worker threads, and the same {orders} by {WORKERS} asyncio tasks; "
-            f"each world has its own client and its own failing services. Seed {settings.seed}.",
+            f"{orders} by {WORKERS} worker threads, and the same {orders} by {WORKERS} asyncio tasks. "
+            f"Threads and tasks each have their own client and their own failing services. Seed {settings.seed}.",
             "",
         ),
         "",
@@ -87,65 +86,65 @@ def _greet(screen: Screen, settings: Settings, ink: Ink) -> None:
 
 
 class _Evening:
-    """Conducts both worlds in step: an act begins in both when all that was begun in both is done."""
+    """Runs threads and tasks in step: an act begins for both when both have finished the one before."""
 
     def __init__(
         self,
-        worlds: list[Runner],
+        runners: list[Runner],
         view: LiveView | PlainView,
         news: deque[tuple[float, str, str]],
         started: float,
     ) -> None:
-        self._backends, self._view, self._news, self._started = worlds, view, news, started
+        self._runners, self._view, self._news, self._started = runners, view, news, started
 
     def play(self, title: str, act: Act) -> None:
-        """Let the orders of an act come in, evenly over its time, and see each through."""
+        """Place the orders of an act, evenly over its time, and wait until all are done."""
         begun = self._begin(title)
-        for world in self._backends:
-            world.street.enter(act)
+        for runner in self._runners:
+            runner.services.enter(act)
         for index, order in enumerate(act.orders):
             self._wait_until(begun + act.seconds * index / len(act.orders))
-            for world in self._backends:
-                world.take(order)
+            for runner in self._runners:
+                runner.take(order)
         self._wait_until(begun + act.seconds)
         self._wait_until_idle()
 
     def close(self, patience: float) -> None:
-        """Go on with what waits, and call the services, until all is settled or patience ends."""
-        ends_at = self._begin("last orders: what had to wait is done now") + patience
+        """Resume postponed orders, and check the services, until all is settled or patience ends."""
+        ends_at = self._begin("last orders: postponed steps are done now") + patience
         while self._now() < ends_at:
-            for world in self._backends:
-                world.take_from_shelf()
-                world.call_until_closed(patience=0.3)
-            if all(world.is_idle() for world in self._backends):
+            for runner in self._runners:
+                runner.resume_postponed()
+                runner.call_until_closed(patience=0.3)
+            if all(runner.is_idle() for runner in self._runners):
                 break
             self._wait_until_idle()
             self._wait_until(self._now() + 0.1)
-        self._tell_news()
+        self._show_news()
         self._view.end(self._now())
 
     def _begin(self, title: str) -> float:
-        self._tell_news()
+        self._show_news()
         now = self._now()
         self._view.begin(now, title)
         return now
 
     def _wait_until_idle(self) -> None:
-        while not all(world.is_idle() for world in self._backends):
+        while not all(runner.is_idle() for runner in self._runners):
             self._wait_until(self._now() + _TICK)
 
     def _wait_until(self, at: float) -> None:
         while True:
-            self._tell_news()
-            self._view.look(self._now())
+            self._show_news()
+            self._view.update(self._now())
             left = at - self._now()
             if left <= 0:
                 return
             time.sleep(min(left, _TICK))
 
-    def _tell_news(self) -> None:
+    def _show_news(self) -> None:
         while self._news:
-            self._view.tell(*self._news.popleft())
+            self._view.announce(*self._news.popleft())
 
     def _now(self) -> float:
         return time.monotonic() - self._started

@@ -1,6 +1,6 @@
-"""The end of the evening: what happened in both worlds side by side, and whether the invariants hold.
+"""The end of the evening: the results of threads and tasks side by side, and whether the invariants hold.
 
-Duplicates are counted by the services, calls and attempts by the client's timelines.
+The services count duplicates; the client's timelines count calls and attempts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ... import HttpResponse
 from ...events import AttemptFinished
-from .orders import SERVICES, Answer, End, Waiter
+from .orders import SERVICES, Outcome, Status, Ticket
 from .runners import Runner
 from .screen import Ink, Screen
 
@@ -19,28 +19,28 @@ __all__ = ["broken_invariants", "print_report"]
 _INVARIANTS = (
     "no duplicate charge",
     "no duplicate e-mail",
-    "every order came to an end",
+    "every order is finished",
     "every circuit is closed again",
-    "same orders and same ends in both worlds",
+    "same results for threads and tasks",
     "no request without a timeline",
     "metrics and timelines agree",
     "no connection left open",
 )
-_DONE = {"payment": "paid", "delivery": "delivered", "email": "confirmed by e-mail", "sms": "told by SMS"}
+_DONE = {"payment": "paid", "delivery": "delivered", "email": "confirmed by e-mail", "sms": "notified by SMS"}
 
 
-def print_report(screen: Screen, worlds: Sequence[Runner], left_open: Sequence[int], ink: Ink) -> bool:
-    """Print all of it; whether the invariants hold.
+def print_report(screen: Screen, runners: Sequence[Runner], left_open: Sequence[int], ink: Ink) -> bool:
+    """Print the report; whether the invariants hold.
 
-    left_open: connections that the services of each world had open after its client was closed.
+    left_open: for each runner, the connections that its services had open after its client was closed.
     """
-    screen.print("", ink(_line("what happened", [world.name for world in worlds]), "bold"))
-    for label, numbers in _side_by_side([list(_figures(world)) for world in worlds]):
+    screen.print("", ink(_line("what happened", [runner.name for runner in runners]), "bold"))
+    for label, numbers in _side_by_side([list(_figures(runner)) for runner in runners]):
         screen.print(_line(label, numbers))
 
-    _tell_a_story(screen, worlds, ink)
+    _explain_a_payment(screen, runners, ink)
 
-    broken = broken_invariants(worlds, left_open)
+    broken = broken_invariants(runners, left_open)
     if broken:
         verdict = "invariants broken: " + "; ".join(broken)
     else:
@@ -53,12 +53,12 @@ def _line(label: str, cells: Sequence[object]) -> str:
     return f"{label:<58}" + "".join(f"{cell:>11}" for cell in cells)
 
 
-# What a figure is about (two figures may have the same label), its label, and the number.
+# The subject of a figure (two figures may have the same label), its label, and the number.
 _Figure = tuple[str, str, int]
 
 
 def _side_by_side(columns: Sequence[Sequence[_Figure]]) -> list[tuple[str, list[int]]]:
-    """The figures of all worlds, line by line. What only one world has, such as a reason, is 0 in the others."""
+    """The figures of all runners, line by line. A figure that only one has, such as a reason, is 0 in the others."""
     lines = [(about, label) for about, label, _ in columns[0]]
     for column in columns[1:]:
         for index, (about, label, _) in enumerate(column):
@@ -69,102 +69,104 @@ def _side_by_side(columns: Sequence[Sequence[_Figure]]) -> list[tuple[str, list[
     return [(line[1], [known.get(line, 0) for known in numbers]) for line in lines]
 
 
-def _figures(world: Runner) -> Iterator[_Figure]:
-    """What is told of a world. A label that is indented further explains the one above it."""
-    tickets, total, street = world.tickets, world.board.total(), world.street
+def _figures(runner: Runner) -> Iterator[_Figure]:
+    """The figures of one runner. A label with more indentation explains the one above it."""
+    tickets, total, services = runner.tickets, runner.board.total(), runner.services
     yield "", "orders placed", len(tickets)
     for service in SERVICES:
         yield service, f"  {_DONE[service]}", sum(ticket.is_done(service) for ticket in tickets)
-        later = sum(ticket.is_done(service) and service in ticket.waited for ticket in tickets)
+        later = sum(ticket.is_done(service) and service in ticket.postponed for ticket in tickets)
         if later:
-            yield service, "    of these later, having had to wait", later
+            yield service, "    of these postponed at first", later
         reasons = Counter(
             ticket.reasons[service]
             for ticket in tickets
-            if ticket.ends.get(service) in (End.FAILED, End.WAITING)
+            if ticket.statuses.get(service) in (Status.FAILED, Status.POSTPONED)
         )
         for reason, count in sorted(reasons.items()):
             yield service, f"    not: {reason}", count
     yield "", "calls", total.calls
-    yield "", "  turned away by an open circuit", total.turned_away
+    yield "", "  refused by an open circuit", total.refused_calls
     yield "", "attempts", total.attempts
     yield "", "  retries", total.retries
-    yield "", "  found no connection", total.unsent
-    yield "", "retries refused: not safe to repeat", total.unsafe
-    yield "", "retries refused: budget spent", total.over_budget
-    yield "", "retries refused: circuit open", total.cut_off
+    yield "", "  could not connect", total.unsent
+    yield "", "retries not made: not safe to repeat", total.unsafe
+    yield "", "retries not made: budget spent", total.over_budget
+    yield "", "retries not made: circuit open", total.cut_off
     yield "", "circuits opened", total.openings
-    yield "", "  opened again, as a trial failed", total.failed_trials
-    yield "", "seen by the services: requests", street.request_count
-    yield "", "  charges asked for again, recognised by their key", street.payment.replays
-    yield "", "  duplicate charges", street.payment.duplicates
-    yield "", "  duplicate e-mails", street.email.duplicates
+    yield "", "  opened again after a failed trial", total.failed_trials
+    yield "", "requests seen by the services", services.request_count
+    yield "", "  repeated charges, recognised by their key", services.payment.replays
+    yield "", "  duplicate charges", services.payment.duplicates
+    yield "", "  duplicate e-mails", services.email.duplicates
 
 
-def _tell_a_story(screen: Screen, worlds: Sequence[Runner], ink: Ink) -> None:
-    """Explain the payment call with the most kinds of outcome, one with a good end before all others."""
+def _explain_a_payment(screen: Screen, runners: Sequence[Runner], ink: Ink) -> None:
+    """Explain the payment call with the most kinds of outcome; successful calls come first."""
 
-    def interest(told: tuple[Runner, Waiter, Answer]) -> tuple[bool, int]:
-        answer = told[2]
-        attempts = [event for event in answer.timeline or () if isinstance(event, AttemptFinished)]
-        is_paid = isinstance(answer, HttpResponse) and answer.is_success
+    def interest(candidate: tuple[Runner, Ticket, Outcome]) -> tuple[bool, int]:
+        outcome = candidate[2]
+        attempts = [event for event in outcome.timeline or () if isinstance(event, AttemptFinished)]
+        is_paid = isinstance(outcome, HttpResponse) and outcome.is_success
         return is_paid, len({event.error or event.status_code for event in attempts})
 
-    world, ticket, answer = max(
+    runner, ticket, outcome = max(
         (
-            (world, ticket, answer)
-            for world in worlds
-            for ticket in world.tickets
-            for answer in ticket.payments
+            (runner, ticket, outcome)
+            for runner in runners
+            for ticket in runner.tickets
+            for outcome in ticket.payments
         ),
         key=interest,
     )
-    screen.print("", ink(f"the payment of {ticket.order.id} in {world.name}, as explain() tells it", "bold"))
-    for line in answer.explain().splitlines():
+    screen.print(
+        "", ink(f"the payment of {ticket.order.id} in {runner.name}, explained by explain()", "bold")
+    )
+    for line in outcome.explain().splitlines():
         screen.print(*screen.wrapped(line, " " * 11))
-    charges = _counted(world.street.payment.done[ticket.order.id], "charge")
-    asked = _counted(world.street.payment.asked[ticket.order.id], "request")
-    screen.print(f"the payment service saw {asked} and made {charges}")
+    charges = _counted(runner.services.payment.done[ticket.order.id], "charge")
+    requests = _counted(runner.services.payment.requests[ticket.order.id], "request")
+    screen.print(f"the payment service saw {requests} and made {charges}")
 
 
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def broken_invariants(worlds: Sequence[Runner], left_open: Sequence[int]) -> list[str]:
-    """Those of `_INVARIANTS` that do not hold, each with the world and the number."""
+def broken_invariants(runners: Sequence[Runner], left_open: Sequence[int]) -> list[str]:
+    """The `_INVARIANTS` that do not hold, each with the numbers of threads and tasks."""
     checks: list[tuple[str, list[int]]] = [
-        ("duplicate charges", [world.street.payment.duplicates for world in worlds]),
-        ("duplicate e-mails", [world.street.email.duplicates for world in worlds]),
-        ("orders without an end", [sum(not t.has_an_end for t in world.tickets) for world in worlds]),
-        ("circuits not closed", [sum(s != "closed" for s in world.states().values()) for world in worlds]),
-        ("requests without a timeline", [_untold_requests(world) for world in worlds]),
-        ("metrics that differ from the timelines", [_wrong_metrics(world) for world in worlds]),
+        ("duplicate charges", [runner.services.payment.duplicates for runner in runners]),
+        ("duplicate e-mails", [runner.services.email.duplicates for runner in runners]),
+        ("unfinished orders", [sum(not t.is_finished for t in runner.tickets) for runner in runners]),
+        ("circuits not closed", [sum(s != "closed" for s in runner.states().values()) for runner in runners]),
+        ("requests without a timeline", [_requests_without_timeline(runner) for runner in runners]),
+        ("metrics that differ from the timelines", [_wrong_metrics(runner) for runner in runners]),
         ("connections left open", list(left_open)),
     ]
     broken = [
-        f"{what} ({', '.join(f'{world.name} {count}' for world, count in zip(worlds, counts, strict=True))})"
+        f"{what} ({', '.join(f'{runner.name} {count}' for runner, count in zip(runners, counts, strict=True))})"
         for what, counts in checks
         if any(counts)
     ]
-    outlines = [{ticket.order.id: ticket.outline for ticket in world.tickets} for world in worlds]
-    unlike = [
+    outlines = [{ticket.order.id: ticket.outline for ticket in runner.tickets} for runner in runners]
+    different = [
         order
         for order in outlines[0].keys() | outlines[1].keys()
         if len({str(o.get(order)) for o in outlines}) > 1
     ]
-    if unlike:
-        broken.append(f"orders that ended otherwise in the other world ({', '.join(sorted(unlike))})")
+    if different:
+        broken.append(f"orders with different results for threads and tasks ({', '.join(sorted(different))})")
     return broken
 
 
-def _untold_requests(world: Runner) -> int:
-    """Requests that the services saw and no timeline tells of: sent again behind our back."""
-    return max(0, world.street.request_count - world.board.total().attempts)
+def _requests_without_timeline(runner: Runner) -> int:
+    """Requests that the services saw and no timeline has: something below the client sent them again."""
+    return max(0, runner.services.request_count - runner.board.total().attempts)
 
 
-def _wrong_metrics(world: Runner) -> int:
-    """How many of the client's own totals differ from what its timelines say."""
-    total, summary = world.board.total(), world.client.get_health_summary()
+def _wrong_metrics(runner: Runner) -> int:
+    """How many of the client's own totals differ from its timelines."""
+    total, summary = runner.board.total(), runner.client.get_health_summary()
     pairs = [("total_requests", total.calls), ("retries", total.retries), ("refusals", total.refusals)]
     return sum(summary[name] != counted for name, counted in pairs)

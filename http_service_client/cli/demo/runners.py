@@ -1,7 +1,7 @@
-"""The two worlds: worker threads that make blocking calls, and asyncio tasks that await them.
+"""Who places the orders: worker threads that make blocking calls, and asyncio tasks that await them.
 
-Each has a client of its own, made of the same settings, and its own services. What is to be done comes
-as a plan; `submit` is all that differs.
+Each runner has its own client, with the same settings, and its own services. The work is a
+plan; only `submit` differs.
 """
 
 from __future__ import annotations
@@ -15,51 +15,62 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 
 from ... import HttpClientConfig, HttpServiceClient
-from .orders import Plan, Waiter, call_until_closed, perform, perform_async, place
+from .orders import Plan, Ticket, call_until_closed, perform, perform_async, place
 from .scoreboard import Scoreboard
 from .script import Order
-from .services import Street
+from .services import Services
 
 __all__ = ["WORKERS", "Runner", "TaskRunner", "ThreadRunner"]
 
-WORKERS = 8  # orders in progress at once, in each world
+WORKERS = 8  # orders in progress at once, per runner
 
-CONFIG = HttpClientConfig(
-    base_timeout=5.0,
-    circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 1.0, "success_threshold": 2},
-    retry_policy_config={"max_attempts": 3, "initial_delay": 0.1, "max_delay": 2.0},
-    # Five calls pay for a retry, and four in ten seconds are free: little, so that it runs out once.
-    retry_budget_config={"ratio": 0.2, "min_per_second": 0.4},
-    trust_env_proxy_settings=False,  # what is on loopback is no proxy's business
-)
+
+def _config(tempo: float) -> HttpClientConfig:
+    return HttpClientConfig(
+        base_timeout=5.0,
+        circuit_breaker_config={
+            "failure_threshold": 5,
+            "recovery_timeout": 1.0 * tempo,
+            "success_threshold": 2,
+        },
+        retry_policy_config={"max_attempts": 3, "initial_delay": 0.1, "max_delay": 2.0},
+        # Five calls pay for a retry, and four in ten seconds are free: so little that it runs out once.
+        retry_budget_config={"ratio": 0.2, "min_per_second": 0.4},
+        trust_env_proxy_settings=False,  # a proxy cannot reach this machine's loopback
+    )
 
 
 class Runner(ABC):
-    """One world: its client, its services, its orders.
+    """A client, its services, its orders.
 
-    street: the services, opened and closed by the caller.  seed: for the jitter of the waits.
-    on_change: is told this world's name and each change of a circuit, as a sentence.
+    services: opened and closed by the caller.  seed: for the jitter of the waits.
+    tempo: factor on the time after which a circuit recovers.
+    on_change: called with the runner's name and each change of a circuit, as a sentence.
     """
 
     name: str
     library: str
 
-    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
-        self.street = street
-        self.tickets: list[Waiter] = []
+    def __init__(
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+    ) -> None:
+        self.services = services
+        self.tickets: list[Ticket] = []
         self.futures: list[Future[None]] = []
-        self._urls = street.urls
+        self._urls = services.urls
         names = {url: name for name, url in self._urls.items()}
         self.board = Scoreboard(names, partial(on_change, self.name))
         self._is_closed = False
-        self.client = HttpServiceClient(CONFIG, on_event=self.board.listen, random=random.Random(seed).random)
+        self.client = HttpServiceClient(
+            _config(tempo), on_event=self.board.listen, random=random.Random(seed).random
+        )
 
     @abstractmethod
     def submit(self, plan: Plan) -> Future[None]:
         """Have a plan performed."""
 
     def close(self) -> None:
-        """Close the client, give up what is not done. A second time does nothing."""
+        """Close the client and cancel unfinished work. A second call does nothing."""
         if not self._is_closed:
             self._is_closed = True
             self._close()
@@ -68,19 +79,19 @@ class Runner(ABC):
     def _close(self) -> None: ...
 
     def take(self, order: Order) -> None:
-        """A new order."""
-        ticket = Waiter(order)
+        """Place a new order."""
+        ticket = Ticket(order)
         self.tickets.append(ticket)
         self.futures.append(self.submit(place(ticket, self.board.record)))
 
-    def take_from_shelf(self) -> None:
-        """Go on with every order that waits."""
+    def resume_postponed(self) -> None:
+        """Resume every order with a postponed step."""
         self.futures += [
-            self.submit(place(ticket, self.board.record)) for ticket in self.tickets if ticket.is_waiting
+            self.submit(place(ticket, self.board.record)) for ticket in self.tickets if ticket.is_postponed
         ]
 
     def call_until_closed(self, patience: float) -> None:
-        """Call each service whose circuit is not closed until it is."""
+        """Call each service whose circuit is not closed, until it is."""
         for service, state in self.states().items():
             if state != "closed":
                 is_closed = partial(self._has_closed, service)
@@ -89,18 +100,18 @@ class Runner(ABC):
                 )
 
     def is_idle(self) -> bool:
-        """Whether all is done that was begun. Raises what a worker raised: a bug."""
-        waiting = []
+        """Whether all work is done. Raises the exception of a worker, which is a bug."""
+        unfinished = []
         for future in self.futures:
             if future.done():
                 future.result()
             else:
-                waiting.append(future)
-        self.futures = waiting
-        return not waiting
+                unfinished.append(future)
+        self.futures = unfinished
+        return not unfinished
 
     def states(self) -> dict[str, str]:
-        """The state of each service's circuit; one that was never called has a closed one."""
+        """The state of each service's circuit; closed for a service that was never called."""
         known = self.client.get_circuit_breaker_states()
         return {name: known.get(url, "closed") for name, url in self._urls.items()}
 
@@ -114,8 +125,10 @@ class ThreadRunner(Runner):
     name = "threads"
     library = "requests"
 
-    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
-        super().__init__(street, seed, on_change)
+    def __init__(
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+    ) -> None:
+        super().__init__(services, seed, tempo, on_change)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pizzeria")
 
     def submit(self, plan: Plan) -> Future[None]:
@@ -123,7 +136,7 @@ class ThreadRunner(Runner):
         return self._pool.submit(perform, plan, self.client, self._urls)
 
     def _close(self) -> None:
-        self.client.close()  # whatever a thread would call next is refused
+        self.client.close()  # from here on, it refuses the threads' calls
         self._pool.shutdown(cancel_futures=True)
 
 
@@ -133,25 +146,27 @@ class TaskRunner(Runner):
     name = "tasks"
     library = "aiohttp"
 
-    def __init__(self, street: Street, seed: int, on_change: Callable[[str, str], None]) -> None:
-        super().__init__(street, seed, on_change)
+    def __init__(
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+    ) -> None:
+        super().__init__(services, seed, tempo, on_change)
         self._loop = asyncio.new_event_loop()
-        self._places = asyncio.Semaphore(WORKERS)
+        self._free_workers = asyncio.Semaphore(WORKERS)
         self._thread = threading.Thread(target=self._loop.run_forever, name="pizzeria-loop", daemon=True)
         self._thread.start()
 
     def submit(self, plan: Plan) -> Future[None]:
-        """As a task, when one of the places is free."""
+        """As a task, when a worker is free."""
         done: Future[None] = Future()
         self._loop.call_soon_threadsafe(self._begin, plan, done)
         return done
 
     def _begin(self, plan: Plan, done: Future[None]) -> None:
-        # On the loop's thread, for Ctrl-C strikes the main one: a coroutine made there might never be awaited.
+        # On the loop's thread, because Ctrl-C interrupts the main one: a coroutine made there might never be awaited.
         self._loop.create_task(self._perform(plan)).add_done_callback(partial(_hand_over, done))
 
     async def _perform(self, plan: Plan) -> None:
-        async with self._places:
+        async with self._free_workers:
             await perform_async(plan, self.client, self._urls)
 
     def _close(self) -> None:
@@ -170,7 +185,7 @@ class TaskRunner(Runner):
 
 
 def _hand_over(done: Future[None], task: asyncio.Task[None]) -> None:
-    """Give a task's end to whoever waits for it on another thread."""
+    """Pass the result of a task to the thread that waits for it."""
     if task.cancelled():
         done.cancel()
     elif (error := task.exception()) is not None:

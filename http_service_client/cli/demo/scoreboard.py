@@ -1,7 +1,7 @@
-"""What is known of each circuit and each call, in one world: events come in, rows come out.
+"""The numbers of each service for one runner: events come in, rows come out.
 
-Numbers are counted from the timelines that each response and each error carries; the circuits'
-changes from the client's `on_event`.
+Calls and attempts are counted from the timelines that each response and each error carries, changes of
+circuits from the client's `on_event`.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ __all__ = ["Row", "Scoreboard"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What calls of one service came to.
+    """The counts of the calls to one service.
 
-    attempts: tries that were made.  unsent: those that found no connection.
-    retries: those that were not a call's first.
-    refusals: tries that an open circuit refused.  turned_away: those that were a call's first.
+    attempts: all that were made.  unsent: those that could not connect.  retries: those after the first of a call.
+    refusals: attempts that an open circuit refused.  refused_calls: first attempts among them.
     unsafe, over_budget, cut_off: retries that were not made because repeating is not safe; because the
         budget was spent; because the circuit had opened.
     openings: of a closed circuit.  failed_trials: openings of a half-open one.
@@ -41,7 +40,7 @@ class Row:
     unsent: int = 0
     retries: int = 0
     refusals: int = 0
-    turned_away: int = 0
+    refused_calls: int = 0
     unsafe: int = 0
     over_budget: int = 0
     cut_off: int = 0
@@ -53,9 +52,9 @@ class Row:
 
 
 class Scoreboard:
-    """The numbers of one world. Thread-safe.
+    """The numbers of one runner. Thread-safe.
 
-    services: name by URL.  on_change: is told each change of a circuit, as a sentence.
+    services: name by URL.  on_change: called with each change of a circuit, as a sentence.
     """
 
     def __init__(self, services: Mapping[str, str], on_change: Callable[[str], None]) -> None:
@@ -75,7 +74,7 @@ class Scoreboard:
         self._on_change(f"{service}: {old} → {new} ({event.reason})")
 
     def record(self, service: str, timeline: Timeline) -> None:
-        """Count what happened in a call."""
+        """Count the events of a call."""
         seen = Counter(type(event) for event in timeline)
         attempts = [event for event in timeline if isinstance(event, AttemptFinished)]
         stops = Counter(event.reason for event in timeline if isinstance(event, RetryStopped))
@@ -87,7 +86,7 @@ class Scoreboard:
                 unsent=sum(event.sent_state is SentState.NEVER_SENT for event in attempts),
                 retries=sum(event.attempt > 1 for event in attempts),
                 refusals=seen[CircuitRefused],
-                turned_away=sum(
+                refused_calls=sum(
                     isinstance(event, CircuitRefused) and event.attempt == 1 for event in timeline
                 ),
                 unsafe=stops[StopReason.NOT_SAFE],
@@ -97,7 +96,7 @@ class Scoreboard:
         )
 
     def rows(self) -> dict[str, Row]:
-        """A row for each service, as of one instant."""
+        """A row for each service, all at the same instant."""
         with self._lock:
             return dict(self._rows)
 

@@ -1,7 +1,7 @@
-"""A terminal as this demo needs it: colours, and a picture that is drawn again in its place.
+"""The terminal of the demo: colours, and a picture that is redrawn in the same position.
 
-By hand, in the few ANSI sequences that every terminal of the last forty years knows. What the picture
-shows is not known here.
+It uses the few ANSI sequences that every terminal of the last forty years knows. This module does not know what
+the picture shows.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _IN_ASCII = str.maketrans({"→": "->", "·": "-", "│": "|", "–": "-", "—"
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a picture can be drawn there."""
-    # An old Windows console shows the sequences instead of obeying them; its successor says who it is.
+    """Whether a picture can be drawn on it."""
+    # An old Windows console prints the sequences; its successor sets WT_SESSION.
     is_capable = os.environ.get("TERM") != "dumb" and (os.name != "nt" or "WT_SESSION" in os.environ)
     return is_capable and stream.isatty()
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether colours are welcome there (https://no-color.org)."""
+    """Whether it should have colours (https://no-color.org)."""
     return is_terminal(stream) and not os.environ.get("NO_COLOR")
 
 
@@ -46,19 +46,19 @@ class Ink:
         self._is_coloured = is_coloured
 
     def __call__(self, text: str, *styles: str) -> str:
-        """The text in these styles. Pad it before: the sequences have no width, but a length."""
+        """The text in these styles. Pad it first: the sequences have a length but no width."""
         if not self._is_coloured or not styles or not text:
             return text
         return f"\x1b[{';'.join(_CODES[style] for style in styles)}m{text}\x1b[0m"
 
 
 def visible_length(line: str) -> int:
-    """How many characters of the line are seen."""
+    """The number of visible characters."""
     return len(_SEQUENCE.sub("", line))
 
 
 def clipped(line: str, width: int) -> str:
-    """The line, cut to so many visible characters, its colours ended.
+    """The line, cut to `width` visible characters, with its colours reset.
 
     >>> clipped("attempts", 3), clipped("\\x1b[31mattempts\\x1b[0m", 3)
     ('att', '\\x1b[31matt\\x1b[0m')
@@ -75,15 +75,15 @@ def clipped(line: str, width: int) -> str:
 
 
 class Screen:
-    """A stream that one may write lines to and, where it is a terminal, draw on.
+    """A stream for lines of text and, if it is a terminal, for a picture.
 
-    Use it as a context manager: the cursor, hidden while there is a picture, comes back whatever happens.
+    Use it as a context manager: the cursor, hidden while a picture is shown, comes back whatever happens.
     """
 
     def __init__(self, stream: TextIO, *, is_live: bool) -> None:
         self._stream = stream
         self._is_live = is_live
-        self._drawn = 0  # lines of the picture that is there now
+        self._drawn = 0  # lines of the current picture
         encoding = getattr(stream, "encoding", None) or "utf-8"
         try:
             "→·│–—…".encode(encoding)
@@ -93,30 +93,30 @@ class Screen:
 
     @property
     def width(self) -> int:
-        """Columns that a line may take."""
+        """The columns of a line."""
         return shutil.get_terminal_size().columns if self._is_live else 80
 
     @property
     def height(self) -> int:
-        """Lines that a picture may have."""
+        """The lines of a picture, at most."""
         return max(1, shutil.get_terminal_size().lines - 1)
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Draw a picture in place of the one before. What does not fit is cut off."""
+        """Draw a picture over the previous one. Parts that do not fit are cut off."""
         lines = [clipped(line, self.width) for line in lines[: self.height]]
-        # Erased first: done last, it would take the character in the last column with it.
+        # Each line is erased first: erasing last would delete the character in the last column.
         body = "".join(f"{_ERASE_LINE}{line}\r\n" for line in lines)
-        # In one write, or it flickers. Without wrapping: the window may have become narrower meanwhile.
+        # In one write, or it flickers. Without wrapping: the window may have become narrower.
         self._write(f"{_HIDE_CURSOR}{_NO_WRAP}{self._home()}{body}{_ERASE_BELOW}{_WRAP}")
         self._drawn = len(lines)
 
     def print(self, *lines: str) -> None:
-        """Write lines below the picture, which then stays where it is."""
+        """Write lines below the picture, which then stays."""
         self._drawn = 0
         self._write("".join(f"{line.rstrip()}\n" for line in lines))
 
     def wrapped(self, line: str, indent: str) -> list[str]:
-        """A long line as a terminal's width wants it, later lines indented; elsewhere as it is."""
+        """A long line, wrapped at the width of a terminal with later lines indented; unchanged elsewhere."""
         if not self._is_live:
             return [line]
         return textwrap.wrap(

@@ -1,8 +1,8 @@
-"""The evening at Mario's Pizzeria: the acts, the orders, and who meets which mishap.
+"""The evening at Mario's Pizzeria: the acts, the orders, and the mishap that each order meets.
 
-All of it follows from the number of orders and the seed, and is the same in both worlds. A mishap
+All of it follows from the number of orders and the seed, and is the same for threads and tasks. A mishap
 belongs to an order and a request number ("the second payment request of order 9 is answered by a 503"),
-never to a moment: so it does not matter which worker is faster.
+never to a moment, so the speed of the workers does not matter.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ CUSTOMERS = ("Ada", "Barbara", "Dennis", "Edsger", "Grace", "Hedy", "Ken", "Marg
 
 
 class Fault(Enum):
-    """What a service does with one request instead of answering it."""
+    """How a service misbehaves with one request."""
 
-    RESET = "does what was asked, then breaks the connection off"
+    RESET = "does its work, then resets the connection"
     BUSY = "503, and does nothing"
-    SLOW_DOWN = "429 with Retry-After: 1, and does nothing"
+    SLOW_DOWN = "429 with Retry-After, and does nothing"
     DECLINE = "402: the card is declined"
-    DRIP = "does what was asked, and answers a byte at a time"
+    DRIP = "does its work, and sends the response one byte at a time"
 
 
-# Service and what its first, second, … request for one order meets. The first row is the payment
-# whose story is told at the end; the others come in an order that the seed decides.
+# The service, and the faults of its first, second, … request for one order. The first row is the payment
+# that the report explains; the seed decides the order of the others.
 _MISHAPS: list[tuple[str, tuple[Fault, ...]]] = [
     ("payment", (Fault.RESET, Fault.BUSY)),
     ("payment", (Fault.RESET,)),
@@ -52,7 +52,7 @@ _MISHAPS: list[tuple[str, tuple[Fault, ...]]] = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """Who ordered what. amount: in dollars."""
+    """An order of a customer. amount: in dollars."""
 
     number: int
     customer: str
@@ -61,7 +61,7 @@ class Order:
 
     @property
     def id(self) -> str:
-        """What the services know it by."""
+        """Its id at the services."""
         return f"order-{self.number:03}"
 
 
@@ -69,9 +69,9 @@ class Order:
 class Act:
     """A part of the evening.
 
-    seconds: the time in which its orders come in, evenly.  share: of all orders.
+    seconds: its orders come in evenly over this time.  share: of all orders.
     has_mishaps: every second order meets one.  delivery_is_down: it refuses connections.
-    sms_is_overloaded: three of four requests are answered by a 503.
+    sms_is_overloaded: it answers three of four requests with a 503.
     """
 
     title: str
@@ -94,14 +94,18 @@ _ACTS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """The acts with their orders.  faults: by service and order id, for request after request."""
+    """The acts with their orders.
+
+    faults: by service and order id, one per request.  retry_after: seconds in the Retry-After of a 429.
+    """
 
     acts: Sequence[Act]
     faults: Mapping[tuple[str, str], tuple[Fault, ...]]
+    retry_after: int = 1
 
 
 def write_story(order_count: int, seed: int, tempo: float = 1.0) -> Story:
-    """The evening for so many orders. tempo: factor on the time that the acts take.
+    """The evening for so many orders. tempo: factor on the time of the acts, and on Retry-After (whole seconds).
 
     >>> story = write_story(60, seed=1)
     >>> [len(act.orders) for act in story.acts]
@@ -123,7 +127,7 @@ def write_story(order_count: int, seed: int, tempo: float = 1.0) -> Story:
             for index, order in enumerate(mine[::2]):
                 service, met = mishaps[index % len(mishaps)]
                 faults[service, order.id] = met
-    return Story(acts=acts, faults=faults)
+    return Story(acts=acts, faults=faults, retry_after=round(tempo))
 
 
 def _some_order(number: int, chance: random.Random) -> Order:

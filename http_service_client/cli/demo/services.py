@@ -1,7 +1,7 @@
-"""The four services that Mario's Pizzeria calls, on real sockets, and what each saw with its own eyes.
+"""The four services that Mario's Pizzeria calls, on real sockets, and what each of them counts.
 
-What a service counts here is the judge of the client: charges and e-mails are counted where they are
-made, not where somebody believes that they were.
+These counts judge the client: charges and e-mails are counted where they are made, not where somebody believes that
+they were made.
 """
 
 from __future__ import annotations
@@ -15,37 +15,36 @@ from typing import Any
 from ...testing import Action, LoopbackServer, Received, answer, drip, reset, respond
 from .script import Act, Fault, Story
 
-__all__ = ["Street"]
+__all__ = ["Services"]
 
-_LATENCY = 0.02  # seconds that a healthy answer takes
+_LATENCY = 0.02  # seconds that a healthy response takes
 
 
 class _Service:
-    """One service: it does its work for an order, unless the script says otherwise."""
+    """One service: it does its work for an order, unless the story has a fault."""
 
     def __init__(self, name: str, story: Story) -> None:
         self.name = name
-        self.asked: Counter[str] = Counter()  # by order: requests that came
+        self.requests: Counter[str] = Counter()  # by order: received requests
         self.done: Counter[str] = Counter()  # by order: how often the work was done
-        self._faults = story.faults
+        self._story = story
         self._lock = threading.Lock()  # each connection has a thread
         self.server = LoopbackServer()
         self.server.script("/health", respond(json={"status": "up"}))
-        self.server.script("*", answer(self._answer))
+        self.server.script("*", answer(self._respond))
 
-    def _answer(self, received: Received) -> Action:
+    def _respond(self, received: Received) -> Action:
         body = received.json()
         with self._lock:
-            return self._answer_locked(received, body["order_id"])
+            return self._respond_locked(received, body["order_id"])
 
-    def _answer_locked(self, received: Received, order_id: str) -> Action:
+    def _respond_locked(self, received: Received, order_id: str) -> Action:
         fault = self._next_fault_locked(order_id)
         if fault is Fault.BUSY:
             return respond(503, json={"error": "overloaded"}, delay=_LATENCY)
         if fault is Fault.SLOW_DOWN:
-            return respond(
-                429, json={"error": "too many requests"}, headers={"Retry-After": "1"}, delay=_LATENCY
-            )
+            headers = {"Retry-After": str(self._story.retry_after)}
+            return respond(429, json={"error": "too many requests"}, headers=headers, delay=_LATENCY)
         if fault is Fault.DECLINE:
             return respond(402, json={"error": "the card was declined"}, delay=_LATENCY)
         result = self._work_locked(received, order_id)
@@ -56,9 +55,9 @@ class _Service:
         return respond(json=result, delay=_LATENCY)
 
     def _next_fault_locked(self, order_id: str) -> Fault | None:
-        index = self.asked[order_id]
-        self.asked[order_id] += 1
-        faults = self._faults.get((self.name, order_id), ())
+        index = self.requests[order_id]
+        self.requests[order_id] += 1
+        faults = self._story.faults.get((self.name, order_id), ())
         return faults[index] if index < len(faults) else None
 
     def _work_locked(self, received: Received, order_id: str) -> dict[str, Any]:
@@ -71,12 +70,12 @@ class _Service:
 
     @property
     def duplicates(self) -> int:
-        """How often the work was done once more than it should be."""
+        """How often the work was done again for the same order."""
         return sum(count - 1 for count in self.done.values())
 
 
 class _Payment(_Service):
-    """A gateway that knows a request again by its idempotency key, as a real one does."""
+    """A gateway that recognises a repeated request by its idempotency key, as a real one does."""
 
     def __init__(self, story: Story, forgets_keys: bool) -> None:
         self.replays = 0
@@ -96,7 +95,7 @@ class _Payment(_Service):
 
 
 class _Sms(_Service):
-    """Under load, three of four requests are answered by a 503, whosever they are."""
+    """Under load, it answers three of four requests with a 503, for whichever order."""
 
     is_overloaded = False
 
@@ -104,16 +103,16 @@ class _Sms(_Service):
         self._arrivals = 0
         super().__init__("sms", story)
 
-    def _answer_locked(self, received: Received, order_id: str) -> Action:
+    def _respond_locked(self, received: Received, order_id: str) -> Action:
         if self.is_overloaded:
             self._arrivals += 1
             if self._arrivals % 4:
                 return respond(503, json={"error": "overloaded"}, delay=_LATENCY)
-        return super()._answer_locked(received, order_id)
+        return super()._respond_locked(received, order_id)
 
 
-class Street:
-    """The four services of one world.
+class Services:
+    """The four services of one runner.
 
     forgets_keys, stays_down: a gateway that charges again, an outage that does not end (for the tests).
     """
@@ -130,11 +129,11 @@ class Street:
 
     @property
     def urls(self) -> dict[str, str]:
-        """Where each service is: scheme, host and port, by name."""
+        """The origin of each service, by name: scheme, host and port."""
         return {service.name: service.server.url for service in self}
 
     def enter(self, act: Act) -> None:
-        """Fail as the act wants it."""
+        """Fail as the act says."""
         self.sms.is_overloaded = act.sms_is_overloaded
         if act.delivery_is_down:
             self.delivery.server.refuse()
@@ -143,20 +142,20 @@ class Street:
 
     @property
     def request_count(self) -> int:
-        """How many requests came in, whatever became of them."""
+        """The number of received requests, whatever their outcome."""
         return sum(len(service.server.requests) for service in self)
 
     def open_connections(self, patience: float) -> int:
-        """Connections that are still open when so many seconds have passed."""
+        """Connections that are still open after `patience` seconds."""
         for service in self:
             service.server.wait_for(service.is_quiet, patience)
         return sum(service.server.open_connections for service in self)
 
-    def __enter__(self) -> Street:
+    def __enter__(self) -> Services:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for service in self:
-            service.server.__exit__(kind, error, traceback)  # raises what an answer of ours raised
+            service.server.__exit__(kind, error, traceback)  # raises the exception of a response function

@@ -1,4 +1,4 @@
-"""The evening as it is watched: a table that is drawn again and again, or lines of text."""
+"""Two views of the evening: a table that is redrawn all the time, or lines of text."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ __all__ = ["LiveView", "PlainView", "table"]
 _LABELS = {"payment": "payment", "delivery": "delivery", "email": "e-mail", "sms": "SMS"}
 _COLOURS = {"closed": "green", "half-open": "yellow", "open": "red"}
 _CIRCUIT, _NUMBERS = 9, (("attempts", 8), ("retries", 7), ("refused", 7))
-_ORDERS = (("placed", 9), ("paid", 6), ("delivered", 9), ("waiting", 7))
+_ORDERS = (("placed", 7), ("paid", 6), ("delivered", 9), ("postponed", 9))
 _FPS = 10
 
 
 class LiveView:
-    """For a terminal. Tell it the news at once, and let it look as often as you like."""
+    """For a terminal. Announce news at once; call `update` as often as you like."""
 
-    def __init__(self, screen: Screen, worlds: Sequence[Runner], ink: Ink) -> None:
-        self._screen, self._backends, self._ink = screen, worlds, ink
+    def __init__(self, screen: Screen, runners: Sequence[Runner], ink: Ink) -> None:
+        self._screen, self._runners, self._ink = screen, runners, ink
         self._title = ""
         self._news: deque[str] = deque(maxlen=8)
         self._due_at = 0.0
@@ -30,19 +30,19 @@ class LiveView:
     def begin(self, now: float, title: str) -> None:
         """A new act."""
         self._title = title
-        self.look(now, force=True)
+        self.update(now, force=True)
 
-    def tell(self, at: float, world: str, text: str) -> None:
+    def announce(self, at: float, runner: str, text: str) -> None:
         """A circuit has changed."""
-        self._news.append(f"{at:5.1f} s  {world:<7}  {text}")
+        self._news.append(f"{at:5.1f} s  {runner:<7}  {text}")
 
-    def look(self, now: float, force: bool = False) -> None:
+    def update(self, now: float, force: bool = False) -> None:
         """Draw, if it is time to."""
         if now < self._due_at and not force:
             return
         self._due_at = now + 1 / _FPS
         ink, width = self._ink, self._screen.width
-        picture = table(self._backends, width, ink)
+        picture = table(self._runners, width, ink)
         title, clock = f"Mario's Pizzeria · {self._title}", f"{now:.1f} s"
         edge = min(width, max(map(visible_length, picture)))
         room = " " * max(1, edge - len(title) - len(clock))
@@ -57,50 +57,50 @@ class LiveView:
 
 
 class PlainView:
-    """For a file, a pipe, or a log: each line is written once and stays true."""
+    """For a file, a pipe, or a log: each line is written once."""
 
-    def __init__(self, screen: Screen, worlds: Sequence[Runner]) -> None:
-        self._screen, self._backends = screen, worlds
+    def __init__(self, screen: Screen, runners: Sequence[Runner]) -> None:
+        self._screen, self._runners = screen, runners
         self._has_begun = False
 
     def begin(self, now: float, title: str) -> None:
-        """A new act; how the one before left things."""
+        """A new act, after the table of the one before."""
         if self._has_begun:
-            self._screen.print("", *table(self._backends, self._screen.width, Ink(False)), "")
+            self._screen.print("", *table(self._runners, self._screen.width, Ink(False)), "")
         self._has_begun = True
         self._screen.print(f"{now:5.1f} s  {title}")
 
-    def tell(self, at: float, world: str, text: str) -> None:
+    def announce(self, at: float, runner: str, text: str) -> None:
         """A circuit has changed."""
-        self._screen.print(f"{at:5.1f} s  {world:<7}  {text}")
+        self._screen.print(f"{at:5.1f} s  {runner:<7}  {text}")
 
-    def look(self, now: float) -> None:
-        """Nothing: a line comes when something happens."""
+    def update(self, now: float) -> None:
+        """Do nothing: this view prints a line only when something happens."""
 
     def end(self, now: float) -> None:
-        """How the last act left things."""
-        self._screen.print("", *table(self._backends, self._screen.width, Ink(False)))
+        """The table of the last act."""
+        self._screen.print("", *table(self._runners, self._screen.width, Ink(False)))
 
 
-def table(worlds: Sequence[Runner], width: int, ink: Ink) -> list[str]:
-    """Each circuit's state, the attempts, retries and refusals, and how the orders stand.
+def table(runners: Sequence[Runner], width: int, ink: Ink) -> list[str]:
+    """The state of each circuit, the attempts, retries and refusals, and the progress of the orders.
 
-    The worlds are side by side, or one below the other where fewer than 80 columns are to be had.
+    The runners are side by side, or one below the other in fewer than 80 columns.
     """
     gap = "   " if width >= 100 else " "
     labels = ["", "service", *(_LABELS[service] for service in SERVICES), "", "orders"]
-    blocks = [list(_block(world, gap, ink)) for world in worlds]
+    blocks = [list(_block(runner, gap, ink)) for runner in runners]
     if width < 80:
         return [f"{label:<8} {row}" for block in blocks for label, row in zip(labels, block, strict=True)]
     rows = zip(labels, *blocks, strict=True)
     return [f"{label:<8}{gap}{f'{gap}│{gap}'.join(cells)}" for label, *cells in rows]
 
 
-def _block(world: Runner, gap: str, ink: Ink) -> Iterator[str]:
-    """The columns of one world, all rows of one width."""
-    states, rows = world.states(), world.board.rows()
+def _block(runner: Runner, gap: str, ink: Ink) -> Iterator[str]:
+    """The columns of one runner, all rows of one width."""
+    states, rows = runner.states(), runner.board.rows()
     wide = _CIRCUIT + sum(len(gap) + columns for _, columns in _NUMBERS)
-    yield ink(f"{world.name} · {world.library}".ljust(wide), "bold")
+    yield ink(f"{runner.name} · {runner.library}".ljust(wide), "bold")
     yield ink(
         gap.join(["circuit".ljust(_CIRCUIT), *(name.rjust(columns) for name, columns in _NUMBERS)]), "dim"
     )
@@ -111,17 +111,17 @@ def _block(world: Runner, gap: str, ink: Ink) -> Iterator[str]:
         yield gap.join([ink(state.ljust(_CIRCUIT), _COLOURS[state]), *cells])
     yield ink(gap.join(name.rjust(columns) for name, columns in _ORDERS), "dim")
     yield gap.join(
-        _number(number, columns, ink) for (_, columns), number in zip(_ORDERS, _orders(world), strict=True)
+        _number(number, columns, ink) for (_, columns), number in zip(_ORDERS, _orders(runner), strict=True)
     )
 
 
-def _orders(world: Runner) -> Iterable[int]:
-    tickets = world.tickets
+def _orders(runner: Runner) -> Iterable[int]:
+    tickets = runner.tickets
     return (
         len(tickets),
         sum(ticket.is_done("payment") for ticket in tickets),
         sum(ticket.is_done("delivery") for ticket in tickets),
-        sum(ticket.is_waiting for ticket in tickets),
+        sum(ticket.is_postponed for ticket in tickets),
     )
 
 

@@ -21,13 +21,16 @@ __all__ = ["CircuitBreakerLayer", "refused"]
 class CircuitBreakerLayer:
     """Asks the breaker before each attempt and reports the attempt's outcome to it.
 
+    An attempt inside a scope that holds a permit of the same breaker (a guarded function, or the call whose
+    interceptor makes this one) needs none and is no evidence of its own: the scope's result counts, once.
+
     An attempt that ends without evidence (cancellation, an interceptor's error) releases its permit, so
     that the next caller may make the trial of a cancelled one.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        breaker = call.breaker
-        if breaker is None:
+        breaker, scope = call.breaker, call.scope
+        if breaker is None or (scope is not None and scope.outer is not None and scope.outer.holds(breaker)):
             return (yield from proceed(request, call))
         free_pass = breaker.free_pass
         admission = breaker.try_acquire() if free_pass is None else free_pass
@@ -36,10 +39,14 @@ class CircuitBreakerLayer:
             call.record(CircuitRefused(call.elapsed(), call.attempt, key, why, admission.retry_after))
             return refused(admission)
         failed: bool | None = None
+        if scope is not None:
+            scope.breaker = breaker
         try:
             outcome = yield from proceed(request, call)
             failed = is_failure(outcome) if call.current.answered_by is None else None
         finally:
+            if scope is not None:
+                scope.breaker = None
             breaker.settle(admission, failed)
         if failed:
             wait = None if breaker.is_metrics_only else breaker.retry_after

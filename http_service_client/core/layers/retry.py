@@ -32,6 +32,7 @@ from ..outcomes import describe, requested_wait
 if TYPE_CHECKING:
     from ..layer import Handler
     from ..machines.retry_budget import Withdrawal
+    from ..machines.retry_conditions import RetryCondition
 
 __all__ = ["RetryLayer"]
 
@@ -42,11 +43,18 @@ class RetryLayer:
     """Repeats the attempt while it is worth it and safe, and attempts, budget and deadline allow it.
 
     random: uniform in [0, 1), for jitter.  wall_clock: seconds since the epoch, for Retry-After dates.
+    report: see `RetrySettings.is_worth_it`.
     """
 
-    def __init__(self, random: Callable[[], float], wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        random: Callable[[], float],
+        wall_clock: Callable[[], float],
+        report: Callable[[RetryCondition], None],
+    ) -> None:
         self._random = random
         self._wall_clock = wall_clock
+        self._report = report
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         budget = call.origin_state.budget
@@ -69,7 +77,7 @@ class RetryLayer:
             call.record_attempt(outcome, began_at)
             if settings is None:
                 return outcome
-            is_worth_it = settings.is_worth_it(outcome)
+            is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 return outcome
             if delays is None:
@@ -90,6 +98,7 @@ class RetryLayer:
                 )
                 return outcome
             call.discard_body()
+            decided_at = call.clock()
             call.record(
                 RetryScheduled(
                     call.elapsed(),
@@ -103,7 +112,8 @@ class RetryLayer:
                 )
             )
             try:
-                yield from Sleep(wait)
+                # A slow listener uses up some of the wait; the next attempt is not later for it.
+                yield from Sleep(max(0.0, wait - (call.clock() - decided_at)))
             except BaseException:
                 if withdrawal is not None:
                     withdrawal.refund()

@@ -98,7 +98,7 @@ class CircuitBreaker:
 
     settings: see `CircuitBreakerSettings`.
     key: names the circuit in refusals and changes, such as ``https://api.example.com``.
-    clock: monotonic seconds. random: a float in [0, 1), drawn whenever the circuit opens.
+    clock: monotonic seconds.   random: a float in [0, 1), drawn whenever the circuit opens.
         Both are called with the lock held, and must not call the breaker.
     lock: makes the breaker safe among threads. Nothing slow happens while it is held. It should be reentrant
         where the garbage collector may close abandoned calls: the collector can run between any two steps of a

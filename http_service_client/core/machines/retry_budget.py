@@ -109,6 +109,17 @@ class RetryBudget:
                 self._advance_locked(tick)
             self._calls[self._bucket % _BUCKETS] += 1
 
+    def record_calls(self, count: int, seconds: float) -> None:
+        """Count calls that were not counted one by one.
+
+        seconds: the time over which they came. Of a longer time than the window, only the window's share counts.
+        """
+        window = self._settings.window
+        with self._lock:
+            self._advance_locked(self._tick_now())
+            share = count if seconds <= window else round(count * window / seconds)
+            self._calls[self._bucket % _BUCKETS] += share
+
     def try_withdraw(self) -> Withdrawal | None:
         """Withdraw one retry; None when the budget is spent."""
         with self._lock:

@@ -10,7 +10,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ...errors import ConfigurationError, EgressRefusedError, Failure, TlsVerificationError, TransportError
+from ...errors import (
+    ConfigurationError,
+    EgressRefusedError,
+    Failure,
+    TlsVerificationError,
+    TransportError,
+    chain,
+)
 from ...http.messages import HttpResponse
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
@@ -58,7 +65,7 @@ class RetryCondition:
 
     @classmethod
     def on_exceptions(cls, exceptions: Iterable[type[BaseException]]) -> RetryCondition:
-        """Errors of one of these types, or caused by one of them."""
+        """Errors of one of these types, and errors that stem from one: by cause, by context, or as members of a group."""
         types = _listed(exceptions, "on_exceptions takes a list of exception classes")
         for item in types:
             if not (isinstance(item, type) and issubclass(item, BaseException)):
@@ -79,22 +86,20 @@ class RetryCondition:
         if isinstance(outcome, HttpResponse):
             return outcome.status_code in self.statuses or self._accepts(outcome)
         if isinstance(outcome, Failure):
-            return self._matches(outcome.error_type, outcome.cause)
+            return self._matches([outcome.error_type, type(outcome.cause)])
         if isinstance(outcome, BaseException):
-            return self._matches(type(outcome), outcome.__cause__)
+            return self._matches([type(error) for error in chain(outcome)])
         return self._accepts(outcome)
 
     def _accepts(self, result: object) -> bool:
         return self.predicate is not None and bool(self.predicate(result))
 
-    def _matches(self, error_type: type[BaseException], cause: BaseException | None = None) -> bool:
-        if issubclass(error_type, (TlsVerificationError, EgressRefusedError)):
+    def _matches(self, types: list[type]) -> bool:
+        """types: of an error and of all that it stems from."""
+        if any(issubclass(error_type, (TlsVerificationError, EgressRefusedError)) for error_type in types):
             return False
-        if cause is not None and self._matches(type(cause)):
-            return True
-        return issubclass(error_type, self.errors) or (
-            TimeoutError in self.errors and _is_timeout(error_type)
-        )
+        is_on_timeout = TimeoutError in self.errors
+        return any(issubclass(each, self.errors) or (is_on_timeout and _is_timeout(each)) for each in types)
 
 
 def _listed(given: Any, expected: str) -> tuple[Any, ...]:
@@ -104,7 +109,7 @@ def _listed(given: Any, expected: str) -> tuple[Any, ...]:
     return tuple(given)
 
 
-def _is_timeout(error_type: type[BaseException]) -> bool:
+def _is_timeout(error_type: type) -> bool:
     # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests has one everywhere.
     return any(base.__name__ in ("TimeoutError", "Timeout") for base in error_type.__mro__)
 

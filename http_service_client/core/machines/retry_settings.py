@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -50,15 +51,21 @@ class RetrySettings:
             raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
-    def is_worth_it(self, outcome: object) -> bool:
-        """Whether a condition holds for this outcome."""
+    def is_worth_it(
+        self, outcome: object, report: Callable[[RetryCondition], object] = lambda condition: None
+    ) -> bool:
+        """Whether a condition holds for this outcome.
+
+        report: called, while the exception is being handled, with a condition that raised one. It does not hold
+            then: code that only judges an outcome cannot take it from the caller.
+        """
         if isinstance(outcome, HttpResponse):
             if outcome.status_code in self._statuses:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
-            return any(condition.holds_for(outcome) for condition in self.retry_conditions or ())
+            return _holds(self.retry_conditions or (), outcome, report)
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
-        return bool(self._judges) and any(condition.holds_for(outcome) for condition in self._judges)
+        return bool(self._judges) and _holds(self._judges, outcome, report)
 
     @cached_property
     def _statuses(self) -> frozenset[int]:
@@ -74,3 +81,15 @@ class RetrySettings:
         """
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)
+
+
+def _holds(
+    conditions: Iterable[RetryCondition], outcome: object, report: Callable[[RetryCondition], object]
+) -> bool:
+    for condition in conditions:
+        try:
+            if condition.holds_for(outcome):
+                return True
+        except Exception:
+            report(condition)
+    return False

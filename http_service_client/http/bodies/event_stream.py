@@ -32,7 +32,7 @@ _MILLISECONDS = re.compile(r"[0-9]{1,15}").fullmatch
 class ServerSentEvent(NamedTuple):
     """One event.
 
-    event: its type. data: its lines, joined by LF. id: the last id that the stream has set, or "".
+    event: its type.  data: its lines, joined by LF.  id: the last id that the stream has set, or "".
     retry: milliseconds to wait before reconnecting, if this event says so.
     """
 

@@ -81,7 +81,7 @@ class CookieJar:
     def store(self, url: str, set_cookies: Iterable[str], now: float) -> None:
         """Store the cookies that a response set.
 
-        url: of the request, normalised. set_cookies: the Set-Cookie values, in order. now: seconds since the
+        url: of the request, normalised.  set_cookies: the Set-Cookie values, in order.  now: seconds since the
         epoch. Cookies that the server may not set are ignored. Never raises.
         """
         origin = split_url(url)

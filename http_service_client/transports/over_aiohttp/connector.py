@@ -14,6 +14,7 @@ a transport.
 from __future__ import annotations
 
 import functools
+import os
 import socket
 from time import monotonic
 from typing import Any
@@ -50,6 +51,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             resolver=_Resolver(),
             ttl_dns_cache=0,  # concurrent lookups share one; the result is not cached, as over requests
         )
+        self._pid = os.getpid()
         self._max_idle = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
@@ -174,7 +176,9 @@ class CheckedConnector(aiohttp.TCPConnector):
             self._acquired.discard(protocol)
             self._conns[key].append((protocol, monotonic()))
             return
-        if should_close and self._loop.is_closed():  # during a call that is now being garbage-collected
+        # Either the loop was closed during a call that is now being garbage-collected, or this is a forked child,
+        # where the loop's selector is the parent's too: to close there would take the connection from the parent.
+        if should_close and (self._loop.is_closed() or os.getpid() != self._pid):
             _close_socket(protocol.transport)
             return
         if should_close:
@@ -204,7 +208,7 @@ def _address_of(found: ResolveResult) -> str:
 
 
 def _close_socket(transport: Any) -> None:
-    """Close the socket of an asyncio transport whose loop is closed; the transport itself no longer can."""
+    """Close the socket of an asyncio transport without its loop, which is closed or another process's."""
     if transport is None:
         return
     if hasattr(transport, "_closed"):  # uvloop's has none and needs none: its sockets close with the loop

@@ -215,7 +215,7 @@ class StrictResponseHandler(ResponseHandler):
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
-        if self._whole is not None:
+        if self._whole is not None and not self._whole.done():  # after a timeout nobody reads the response
             self._hand_to_aiohttp()
         transport = self.transport
         super().connection_lost(exc)

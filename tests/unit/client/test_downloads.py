@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from http_service_client import ResponseTooLargeError
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/file"
@@ -25,22 +25,22 @@ def pieces(size: int, count: int) -> list[bytes]:
 @pytest.mark.parametrize("count", [1, 2, 200])
 @pytest.mark.parametrize("is_of_the_call", [False, True], ids=["of the client", "of the call"])
 def test_a_file_of_exactly_max_response_size_is_saved(
-    world: World, tmp_path: Path, count: int, is_of_the_call: bool
+    front_end: FrontEnd, tmp_path: Path, count: int, is_of_the_call: bool
 ) -> None:
     """The limit is the largest size that is allowed."""
     body = pieces(SIZE, count)
-    client = world.client(
+    client = front_end.client(
         transport=StreamingTransport(*body), max_response_size=1 if is_of_the_call else SIZE
     )
     options = {"max_response_size": SIZE} if is_of_the_call else {}
-    world.download(client, URL, tmp_path / "file", **options)
+    front_end.download(client, URL, tmp_path / "file", **options)
     assert (tmp_path / "file").read_bytes() == b"".join(body)
 
 
 @pytest.mark.parametrize("count", [1, 2, 201])
-def test_a_file_of_one_byte_more_is_refused(world: World, tmp_path: Path, count: int) -> None:
+def test_a_file_of_one_byte_more_is_refused(front_end: FrontEnd, tmp_path: Path, count: int) -> None:
     """And leaves nothing behind."""
-    client = world.client(transport=StreamingTransport(*pieces(SIZE + 1, count)), max_response_size=SIZE)
+    client = front_end.client(transport=StreamingTransport(*pieces(SIZE + 1, count)), max_response_size=SIZE)
     with pytest.raises(ResponseTooLargeError, match=f"max_response_size \\({SIZE} bytes\\)"):
-        world.download(client, URL, tmp_path / "file")
+        front_end.download(client, URL, tmp_path / "file")
     assert os.listdir(tmp_path) == []

@@ -1,4 +1,4 @@
-"""`response_type=`: the data of a 2xx response are of that type, or the call is an error that says why not."""
+"""`response_type=`: the data of a 2xx response is of that type, or the call raises an error that says why not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Optional
 import pytest
 
 from http_service_client import HttpResponse, ResponseValidationError, SentState
-from kit.fakes import FrontEnd, Harness
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
 
 
 @dataclass
@@ -26,20 +27,20 @@ def answering(front_end: FrontEnd, content: bytes, status: int = 200) -> Harness
     [
         (Order, b'{"id": 1}', Order(1)),
         (list[Order], b'[{"id": 1}, {"id": 2, "status": "out"}]', [Order(1), Order(2, "out")]),
-        (Optional[Order], b"null", None),  # noqa: UP045  # as it is often written
+        (Optional[Order], b"null", None),  # noqa: UP045  # as users often write it
         (dict[str, int], b'{"a": 1}', {"a": 1}),
     ],
     ids=["dataclass", "list", "optional", "dict"],
 )
-def test_the_data_are_of_the_type(front_end: FrontEnd, response_type: Any, content: bytes, data: Any) -> None:
-    """In `response.data`; the response is a response still."""
+def test_the_data_is_of_the_type(front_end: FrontEnd, response_type: Any, content: bytes, data: Any) -> None:
+    """In `response.data`; the response keeps its content."""
     response = answering(front_end, content).request(response_type=response_type)
     assert response.data == data
     assert response.content == content
 
 
 @pytest.mark.parametrize(
-    ("response_type", "content", "told"),
+    ("response_type", "content", "message"),
     [
         (Order, b'{"id": "x"}', "a valid Order: id: Input should be a valid integer"),
         (list[Order], b'[{"id": 1}, {}]', "a valid list[Order]: 1.id: Field required"),
@@ -49,20 +50,20 @@ def test_the_data_are_of_the_type(front_end: FrontEnd, response_type: Any, conte
     ],
     ids=["field", "item", "optional", "union", "empty"],
 )
-def test_wrong_data_are_named_with_their_place(
-    front_end: FrontEnd, response_type: Any, content: bytes, told: str
+def test_the_error_of_wrong_data_names_the_field(
+    front_end: FrontEnd, response_type: Any, content: bytes, message: str
 ) -> None:
-    """The type as it was written, the path to the field, and the response to look at."""
-    bench = answering(front_end, content)
+    """With the type as its user wrote it, and the response for inspection."""
+    harness = answering(front_end, content)
     with pytest.raises(ResponseValidationError) as raised:
-        bench.request(response_type=response_type)
-    assert told in str(raised.value)
+        harness.request(response_type=response_type)
+    assert message in str(raised.value)
     assert raised.value.response is not None
     assert raised.value.sent_state is SentState.ANSWERED
 
 
 def test_an_error_page_is_not_validated(front_end: FrontEnd) -> None:
-    """A 404 has another form than an order; it comes back as it is."""
+    """A 404 is not an order; it is returned as it is."""
     response = answering(front_end, b"no such order", 404).request(response_type=Order)
     assert response.status_code == 404
     assert response.data is None

@@ -1,4 +1,4 @@
-"""The places of an open body, which are given back once, whoever closes it and whatever comes between."""
+"""An open body releases its connection slots once, however its closes and interrupts interleave."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from kit.fakes import FakeClock
 
 
 class Source:
-    """A body that has no bytes."""
+    """An empty body."""
 
     def read(self, timeout: Timeout) -> bytes:
         return b""
@@ -27,7 +27,7 @@ class Source:
 
 
 class OpeningTransport:
-    """Leaves each body open."""
+    """A transport that leaves each body open."""
 
     def send(self, request: HttpRequest, timeout: Timeout) -> OpenResponse:
         return OpenResponse(200, source=Source(), url=request.url, request=request)
@@ -40,31 +40,31 @@ def client_of_two() -> HttpServiceClient:
     return HttpServiceClient(config, transport=OpeningTransport(), clock=FakeClock())
 
 
-def places_in_use(client: HttpServiceClient) -> int:
+def slots_in_use(client: HttpServiceClient) -> int:
     return sum(state.connections.in_use for _, state in client._call_builder.origins.items())
 
 
 class AtLine:
-    """Traces what runs of a file: at its n-th line, `happens` is called. has_come: whether it was."""
+    """A trace function that calls `action` at the n-th executed line of a file. was_reached: if it did."""
 
-    def __init__(self, file: str, number: int, happens: Callable[[], object]) -> None:
-        self._file, self._left, self._happens = file, number, happens
+    def __init__(self, file: str, number: int, action: Callable[[], object]) -> None:
+        self._file, self._remaining, self._action = file, number, action
 
     def __call__(self, frame: FrameType, event: str, argument: Any) -> Any:
         if frame.f_code.co_filename != self._file:
             return None
         if event == "line":
-            self._left -= 1
-            if self._left == 0:
-                self._happens()
+            self._remaining -= 1
+            if self._remaining == 0:
+                self._action()
         return self
 
     @property
-    def has_come(self) -> bool:
-        return self._left <= 0
+    def was_reached(self) -> bool:
+        return self._remaining <= 0
 
 
-def traced(trace: AtLine, function: Callable[[], object]) -> None:
+def run_traced(trace: AtLine, function: Callable[[], object]) -> None:
     before = sys.gettrace()
     sys.settrace(trace)
     try:
@@ -73,24 +73,24 @@ def traced(trace: AtLine, function: Callable[[], object]) -> None:
         sys.settrace(before)
 
 
-def test_a_stream_that_two_close_at_once() -> None:
-    """Wherever the second one comes in between, neither fails, and the places are free once."""
+def test_two_concurrent_closes_release_the_slots_once() -> None:
+    """At whichever line the second close happens, neither fails, and the slots are released once."""
     for number in range(1, 100):
         client = client_of_two()
         with client.stream("GET", "http://h/"), client.stream("GET", "http://h/") as response:
             body = response._body
             assert body is not None
             trace = AtLine(streaming.__file__, number, body.close)  # type: ignore[union-attr]  # it is open
-            traced(trace, response.close)
-            assert places_in_use(client) == 1
-        assert places_in_use(client) == 0
-        if not trace.has_come:
+            run_traced(trace, response.close)
+            assert slots_in_use(client) == 1
+        assert slots_in_use(client) == 0
+        if not trace.was_reached:
             break
     assert number > 3
 
 
-def test_an_interrupt_while_a_stream_is_opened_gives_nothing_back_twice() -> None:
-    """Ctrl-C between any two lines: more places than there are would be as wrong as fewer."""
+def test_an_interrupt_while_a_stream_opens_releases_no_slot_twice() -> None:
+    """After Ctrl-C between any two lines, the slot of another open stream is still in use."""
     file = Exchange.__call__.__code__.co_filename
 
     def interrupt() -> None:
@@ -101,9 +101,9 @@ def test_an_interrupt_while_a_stream_is_opened_gives_nothing_back_twice() -> Non
         with client.stream("GET", "http://h/"):
             trace = AtLine(file, number, interrupt)
             try:
-                traced(trace, client.stream("GET", "http://h/").__enter__)
+                run_traced(trace, client.stream("GET", "http://h/").__enter__)
             except KeyboardInterrupt:
-                assert places_in_use(client) >= 1
-        if not trace.has_come:
+                assert slots_in_use(client) >= 1
+        if not trace.was_reached:
             break
     assert number > 10

@@ -1,4 +1,4 @@
-"""The state kept for each key: one for all who ask, and bounded in number."""
+"""The registry of origins: one state for each, and a bounded number of them."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from http_service_client.core.origins import OriginRegistry, OriginState
 from kit.fakes import FakeClock, LockWithQueue
 
 
-def registry_of(max_keys: int, lock: LockWithQueue | None = None) -> OriginRegistry:
-    def make(key: str) -> OriginState:
+def registry_of(max_origins: int, lock: LockWithQueue | None = None) -> OriginRegistry:
+    def make(origin: str) -> OriginState:
         settings, clock = CircuitBreakerSettings(), FakeClock()
         breaker = CircuitBreaker(settings, clock=clock.monotonic, random=lambda: 0.0, lock=LockWithQueue())
         return OriginState(breaker, None, FairSemaphore(1, lock=LockWithQueue()))
 
-    return OriginRegistry(make, lock or LockWithQueue(), max_keys)
+    return OriginRegistry(make, lock or LockWithQueue(), max_origins)
 
 
-def known(registry: OriginRegistry) -> list[str]:
-    return [key for key, _ in registry.items()]
+def origins_of(registry: OriginRegistry) -> list[str]:
+    return [origin for origin, _ in registry.items()]
 
 
-def test_a_key_has_one_state() -> None:
-    """Made when first asked for, and the same from then on; the oldest first."""
+def test_an_origin_has_one_state() -> None:
+    """The state is made by the first `get` and returned by later ones; the oldest is listed first."""
     registry = registry_of(10)
     state = registry.get("b")
     assert registry.get("a") is not state
     assert registry.get("b") is state
-    assert known(registry) == ["b", "a"]
+    assert origins_of(registry) == ["b", "a"]
 
 
-def test_two_that_ask_at_once_get_one_state() -> None:
-    """Or each would have a circuit, and a limit, of its own."""
+def test_two_concurrent_requests_for_an_origin_get_one_state() -> None:
+    """Two states would mean two circuits and two connection limits for one origin."""
     lock = LockWithQueue()
     registry = registry_of(10, lock)
-    got: list[OriginState] = []
-    lock.first = lambda: got.append(registry.get("a"))
-    assert registry.get("a") is got[0]
+    first: list[OriginState] = []
+    lock.first = lambda: first.append(registry.get("a"))
+    assert registry.get("a") is first[0]
 
 
-def test_the_oldest_keys_at_rest_are_forgotten() -> None:
-    """An eighth of the bound at once; never a circuit that remembers something, nor a connection in use."""
+def test_the_oldest_idle_origins_are_evicted() -> None:
+    """An eighth of the bound is evicted at once, but no circuit with failures and no connection in use."""
     registry = registry_of(16)
     for number in range(16):
         registry.get(str(number))
@@ -52,4 +52,4 @@ def test_the_oldest_keys_at_rest_are_forgotten() -> None:
     permit.record_failure()
     assert registry.get("2").connections.try_acquire()
     registry.get("new")
-    assert known(registry) == ["0", "2", *map(str, range(4, 16)), "new"]
+    assert origins_of(registry) == ["0", "2", *map(str, range(4, 16)), "new"]

@@ -1,7 +1,7 @@
-"""Failing calls leave nothing for the cycle collector, and their tracebacks are short and stay so.
+"""Failing calls leave nothing for the cycle collector, and their tracebacks are short and do not grow.
 
-An error holds its traceback, a traceback its frames, a frame its local variables: one local that holds
-the error, and a response, its body and its connection stay until the collector happens to run.
+An error refers to its traceback, a traceback to its frames, a frame to its local variables. If one local
+refers to the error, then a response, its body and its connection stay until the collector happens to run.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from http_service_client import (
     TooManyRedirectsError,
 )
 from http_service_client.errors import Failure, SentState
-from kit.fakes import READ_TIMEOUT, RESET, URL, Blocking, FakeClock, FrontEnd, Harness, Tasks, failure, short
+from kit.fakes import READ_TIMEOUT, RESET, URL, FakeClock, Harness, failure, short
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 
 PACKAGE = str(Path(http_service_client.__file__).parent)
 TIMES = 1000
 
-# A client's opener and the state of its hosts know each other, and live as long as the process: only
-# calls have to go without the collector. What is here outlives the check.
+# The call builder of a client and the state of its origins refer to each other and live as long as the
+# process: only calls must be freed without the collector. The objects in this list outlive the check.
 ALIVE: list[Any] = []
 
 
@@ -67,7 +68,7 @@ class ReturnsNothing:
         return None
 
 
-class WaitsForEver:
+class WaitsForever:
     async def intercept_request(self, request: Any, context: Any) -> Any:
         await asyncio.Event().wait()
 
@@ -79,16 +80,16 @@ def failing(
     script: Any = 200, options: dict[str, Any] | None = None, isolated: bool = False, **settings: Any
 ) -> Callable[[FrontEnd], tuple[Harness, dict[str, Any]]]:
     def make(front_end: FrontEnd) -> tuple[Harness, dict[str, Any]]:
-        bench = Harness(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
+        harness = Harness(front_end, script, **{"enable_circuit_breaker": isolated, **settings})
         if isolated:
-            bench.state.breaker.isolate()
-        return bench, options or {}
+            harness.state.breaker.isolate()
+        return harness, options or {}
 
     return make
 
 
 def chained() -> Failure:
-    """A cause as deep as those of requests, each link with a traceback."""
+    """A failure with a chain of causes, as requests raises them, each with a traceback."""
     try:
         try:
             raise ConnectionResetError(104, "reset")
@@ -98,7 +99,7 @@ def chained() -> Failure:
         return Failure(ConnectionLostError, "lost", SentState.MAYBE_PROCESSED, error)
 
 
-def a_bug(request: Any) -> Any:
+def raise_a_bug(request: Any) -> Any:
     raise UserError("a bug")
 
 
@@ -106,9 +107,9 @@ CASES = {
     "failure": (failing(RESET, **NO_WAIT), ConnectionLostError),
     "timeout": (failing(READ_TIMEOUT, {"total_timeout": 60.0}, **NO_WAIT), ReadTimeoutError),
     "failure with a chain of causes": (failing(lambda request: chained()), ConnectionLostError),
-    "raised by the transport": (failing(a_bug), UserError),
+    "raised by the transport": (failing(raise_a_bug), UserError),
     "circuit open": (failing(isolated=True), CircuitOpenError),
-    "no response to use": (
+    "too many redirects": (
         failing((302, {"Location": "/"}), allowed_redirect_count=1),
         TooManyRedirectsError,
     ),
@@ -122,24 +123,24 @@ CASES = {
         failing(200, {"total_timeout": 60.0}, response_interceptors=[RaisesBack]),
         UserError,
     ),
-    "wrong return value": (failing(request_interceptors=[ReturnsNothing]), InterceptorError),
-    "wrong request": (failing(200, {"json": 1, "data": {"a": 1}}), InvalidRequestError),
-    "wrong type": (failing(200, {"response_type": list[int]}), ResponseValidationError),
+    "invalid return value": (failing(request_interceptors=[ReturnsNothing]), InterceptorError),
+    "invalid request": (failing(200, {"json": 1, "data": {"a": 1}}), InvalidRequestError),
+    "invalid response": (failing(200, {"response_type": list[int]}), ResponseValidationError),
 }
 
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str) -> None:
-    """With the collector off: reference counts free every error, frame, request and response of ours."""
+    """With the collector off, reference counts free every error, frame, request and response."""
     make, expected = CASES[case]
-    bench, options = make(front_end)
-    ALIVE.append(bench)
+    harness, options = make(front_end)
+    ALIVE.append(harness)
     kept: list[weakref.ref[Any]] = []
     if front_end.name == "blocking":
         for _ in range(TIMES):
             try:
-                bench.client.get(URL, **options)
+                harness.client.get(URL, **options)
             except expected as error:
                 kept.append(weakref.ref(error))
     else:
@@ -147,35 +148,35 @@ def test_a_thousand_failing_calls_leave_no_cycle(front_end: FrontEnd, case: str)
         async def main() -> None:
             for _ in range(TIMES):
                 try:
-                    await bench.client.get_async(URL, **options)
+                    await harness.client.get_async(URL, **options)
                 except expected as error:
                     kept.append(weakref.ref(error))
 
         asyncio.run(main())
     assert len(kept) == TIMES
-    # The doorway's thread may still be about to let go of the last one.
+    # The portal's thread may not have released the last one yet.
     assert sum(error() is not None for error in kept) <= 1
 
 
 @pytest.mark.usefixtures("no_reference_cycles")
-def test_a_deadline_s_cut_leaves_no_cycle(front_end: FrontEnd) -> None:
-    """The interceptor's task and what it was cancelled with are freed too."""
-    bench = Harness(front_end, request_interceptors=[WaitsForEver])
-    ALIVE.append(bench)
+def test_an_interceptor_cancelled_by_the_deadline_leaves_no_cycle(front_end: FrontEnd) -> None:
+    """The task of the interceptor and its CancelledError are freed too."""
+    harness = Harness(front_end, request_interceptors=[WaitsForever])
+    ALIVE.append(harness)
     for _ in range(20):
-        bench.error(TimeoutError, total_timeout=0.0005)
+        harness.error(TimeoutError, total_timeout=0.0005)
 
 
 @pytest.mark.usefixtures("no_reference_cycles")
 def test_a_cancelled_call_leaves_no_cycle() -> None:
-    """At an exchange, at an interceptor, with and without a deadline."""
+    """A call cancelled during the exchange or an interceptor, with and without a deadline, leaves no cycle."""
 
     async def main() -> None:
-        for chain in [[], [WaitsForEver]]:
+        for chain in [[], [WaitsForever]]:
             for total in [None, 60.0]:
-                bench = Harness(Tasks(), request_interceptors=chain)
-                ALIVE.append(bench)
-                task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
+                harness = Harness(AsyncioFrontEnd(), request_interceptors=chain)
+                ALIVE.append(harness)
+                task = asyncio.create_task(harness.client.get_async(URL, total_timeout=total))
                 await asyncio.sleep(0)
                 task.cancel()
                 try:
@@ -187,7 +188,7 @@ def test_a_cancelled_call_leaves_no_cycle() -> None:
     asyncio.run(main())
 
 
-GUARDS: dict[str, Callable[[], Any]] = {
+POLICIES: dict[str, Callable[[], Any]] = {
     "retry": lambda: RetryPolicy(
         3, ConstantBackoff(0.0), [RetryCondition.on_exceptions([UserError])], clock=FakeClock()
     ),
@@ -196,15 +197,15 @@ GUARDS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("guard", GUARDS)
+@pytest.mark.parametrize("policy_name", POLICIES)
 @pytest.mark.usefixtures("no_reference_cycles")
-def test_guarded_functions_leave_no_cycle(front_end: FrontEnd, guard: str) -> None:
-    """Policies around functions, too."""
+def test_a_failing_function_under_a_policy_leaves_no_cycle(front_end: FrontEnd, policy_name: str) -> None:
+    """With the collector off, reference counts free every error of a function under a policy."""
 
     def body() -> None:
         raise UserError("again")
 
-    policy = GUARDS[guard]()
+    policy = POLICIES[policy_name]()
     guarded = policy.apply(front_end.function(body))
     ALIVE.extend([policy, guarded])
     kept: list[weakref.ref[Any]] = []
@@ -228,26 +229,26 @@ def test_guarded_functions_leave_no_cycle(front_end: FrontEnd, guard: str) -> No
     assert [error() for error in kept if error() is not None] == []
 
 
-def test_a_client_that_nobody_holds_is_freed_at_once(front_end: FrontEnd) -> None:
-    """Its sockets with it: left to the collector, a dead loop's would be found unclosed first."""
+def test_an_unreferenced_client_is_freed_at_once(front_end: FrontEnd) -> None:
+    """Its sockets are freed with it; the collector might first find those of a dead loop unclosed."""
     gc.collect()
     gc.disable()
     try:
-        bench = Harness(front_end, 503, **NO_WAIT)
-        bench.request()
-        freed = weakref.ref(bench.client)
-        del bench
+        harness = Harness(front_end, 503, **NO_WAIT)
+        harness.request()
+        freed = weakref.ref(harness.client)
+        del harness
         assert freed() is None
     finally:
         gc.enable()
 
 
 @pytest.mark.usefixtures("no_reference_cycles")
-def test_an_error_that_is_kept_keeps_no_cycle(front_end: FrontEnd) -> None:
-    """Whoever logs an error later holds its request and timeline, and frees them by letting go."""
-    bench = Harness(front_end, RESET, **NO_WAIT)
-    ALIVE.append(bench)
-    error = bench.error(ConnectionLostError)
+def test_a_stored_error_is_freed_with_its_last_reference(front_end: FrontEnd) -> None:
+    """Code that stores an error keeps its request and timeline, and dropping the error frees them."""
+    harness = Harness(front_end, RESET, **NO_WAIT)
+    ALIVE.append(harness)
+    error = harness.error(ConnectionLostError)
     kept = weakref.ref(error)
     assert error.request.url == URL
     assert kept() is error
@@ -255,14 +256,14 @@ def test_an_error_that_is_kept_keeps_no_cycle(front_end: FrontEnd) -> None:
     assert kept() is None
 
 
-def test_the_fixture_notices_a_cycle(pytester_cycle: Callable[[], list[str]]) -> None:
-    """A check that never fails checks nothing."""
-    assert pytester_cycle() != []
+def test_a_cycle_would_be_noticed(made_cycle: Callable[[], list[str]]) -> None:
+    """The collector reports a cycle with an error of the package, so the checks above can fail."""
+    assert made_cycle() == ["HttpClientError('in a circle')"]
 
 
 @pytest.fixture
-def pytester_cycle() -> Callable[[], list[str]]:
-    """Makes a cycle of ours, and says what the collector finds."""
+def made_cycle() -> Callable[[], list[str]]:
+    """Makes a cycle with an error of the package and returns what the collector finds."""
 
     def make() -> list[str]:
         gc.collect()
@@ -284,7 +285,7 @@ def pytester_cycle() -> Callable[[], list[str]]:
 
 
 def frames(error: BaseException) -> list[tuple[str, bool]]:
-    """(function, is it ours) for each line of the traceback, outermost first."""
+    """(function, whether it is the package's) for each line of the traceback, outermost first."""
     return [
         (frame.name, frame.filename.startswith(PACKAGE))
         for frame in traceback.extract_tb(error.__traceback__)
@@ -292,15 +293,15 @@ def frames(error: BaseException) -> list[tuple[str, bool]]:
 
 
 @pytest.mark.parametrize("outcome", [RESET, READ_TIMEOUT, failure(ConnectionLostError)], ids=short)
-def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEnd, outcome: Any) -> None:
-    """The user's line stands at the bottom of what matters; how we are made is not his business."""
-    bench = Harness(front_end, outcome, **NO_WAIT)
+def test_a_traceback_has_at_most_three_frames_of_the_package(front_end: FrontEnd, outcome: Any) -> None:
+    """The caller's own line comes just before them; the internals of the package are not shown."""
+    harness = Harness(front_end, outcome, **NO_WAIT)
 
     def in_users_code() -> None:
-        bench.client.get(URL)
+        harness.client.get(URL)
 
     async def in_users_code_async() -> None:
-        await bench.client.get_async(URL)
+        await harness.client.get_async(URL)
 
     with pytest.raises(HttpClientError) as raised:
         if front_end.name == "blocking":
@@ -308,35 +309,35 @@ def test_a_traceback_is_the_caller_s_and_three_frames_of_ours(front_end: FrontEn
         else:
             asyncio.run(in_users_code_async())
     found = frames(raised.value)
-    ours = [name for name, is_ours in found if is_ours]
-    assert len(ours) <= 3, ours
-    last_of_theirs = [name for name, is_ours in found if not is_ours][-1]
-    assert last_of_theirs.startswith("in_users_code")
-    assert found.index((last_of_theirs, False)) == len(found) - len(ours) - 1
+    of_package = [name for name, is_of_package in found if is_of_package]
+    assert len(of_package) <= 3, of_package
+    last_of_caller = [name for name, is_of_package in found if not is_of_package][-1]
+    assert last_of_caller.startswith("in_users_code")
+    assert found.index((last_of_caller, False)) == len(found) - len(of_package) - 1
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_tracebacks_do_not_grow(front_end: FrontEnd, case: str) -> None:
-    """The hundredth failure looks like the first."""
+    """The traceback of the hundredth failure is as long as that of the first."""
     make, expected = CASES[case]
-    bench, options = make(front_end)
+    harness, options = make(front_end)
     lengths = set()
     for _ in range(100):
         with pytest.raises(expected) as raised:
-            bench.request(**options)
+            harness.request(**options)
         lengths.add(len(frames(raised.value)))
         raised.value.__traceback__ = None
     assert len(lengths) == 1
 
 
-@pytest.mark.parametrize("guard", GUARDS)
-def test_tracebacks_of_guarded_functions_do_not_grow(front_end: FrontEnd, guard: str) -> None:
-    """However often it fails, and however often it is retried."""
+@pytest.mark.parametrize("policy_name", POLICIES)
+def test_tracebacks_of_functions_under_policies_do_not_grow(front_end: FrontEnd, policy_name: str) -> None:
+    """Their length does not depend on how often the function failed or was retried."""
 
     def body() -> None:
         raise UserError("again")
 
-    guarded = GUARDS[guard]().apply(front_end.function(body))
+    guarded = POLICIES[policy_name]().apply(front_end.function(body))
     lengths = set()
     for _ in range(50):
         with pytest.raises(UserError) as raised:
@@ -345,10 +346,10 @@ def test_tracebacks_of_guarded_functions_do_not_grow(front_end: FrontEnd, guard:
     assert len(lengths) == 1
 
 
-def test_a_shared_failure_raises_an_error_of_its_own_each_time() -> None:
-    """A transport may return one constant failure: no two callers share an error."""
-    bench = Harness(Blocking(), RESET, enable_circuit_breaker=False, **NO_WAIT)
-    first, second = bench.error(ConnectionLostError), bench.error(ConnectionLostError)
+def test_each_call_raises_a_new_error_from_a_shared_failure() -> None:
+    """A transport may return one constant failure, but no two callers share an error."""
+    harness = Harness(BlockingFrontEnd(), RESET, enable_circuit_breaker=False, **NO_WAIT)
+    first, second = harness.error(ConnectionLostError), harness.error(ConnectionLostError)
     assert first is not second
     assert first.timeline is not second.timeline
     assert RESET.cause is not None

@@ -1,4 +1,4 @@
-"""The ends of waits: each is told in its time, and one that ends before costs no timer of its own."""
+"""The timer wheel: each wait times out on time, and one that ends before that needs no timer of its own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from http_service_client.drivers.aio_timers import TimerWheel, new_timer_wheel
 
 
 class HandMadeLoop:
-    """As much of an event loop as timers need; its time goes on by hand."""
+    """The part of an event loop that timers need; the test advances its time."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -32,7 +32,7 @@ class HandMadeLoop:
         self.timers += 1
         heapq.heappush(self._due, (at, next(self._number), function, arguments))
 
-    def go_on_until(self, then: float) -> None:
+    def advance_to(self, then: float) -> None:
         while self._due and self._due[0][0] <= then:
             at, _, function, arguments = heapq.heappop(self._due)
             self.now = max(self.now, at)
@@ -41,18 +41,18 @@ class HandMadeLoop:
 
 
 class Waiter:
-    """A future that knows when it was told."""
+    """A future that records when it was resolved."""
 
     def __init__(self, loop: HandMadeLoop) -> None:
         self._loop = loop
-        self.told_at: float | None = None
+        self.resolved_at: float | None = None
 
     def done(self) -> bool:
-        return self.told_at is not None
+        return self.resolved_at is not None
 
     def set_result(self, result: object) -> None:
         assert result is TIMED_OUT
-        self.told_at = self._loop.now
+        self.resolved_at = self._loop.now
 
 
 WAITS = st.lists(
@@ -61,8 +61,8 @@ WAITS = st.lists(
 
 
 @given(WAITS)
-def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, float, float]]) -> None:
-    """A wait that has not ended by then hears at that instant; one that has, never."""
+def test_each_wait_times_out_on_time_or_not_at_all(waits: list[tuple[float, float, float]]) -> None:
+    """A wait that has not ended by then is resolved at exactly that instant, any other never."""
     loop: Any = HandMadeLoop()
     timers = TimerWheel(loop)
     waiters = [Waiter(loop) for _ in waits]
@@ -72,28 +72,28 @@ def test_each_wait_is_told_in_its_time_or_not_at_all(waits: list[tuple[float, fl
     for index, (start, _, lasts) in enumerate(waits):
         steps += [(start, 0, index), (start + lasts, 1, index)]
     for then, is_end, index in sorted(steps):
-        loop.go_on_until(then)
+        loop.advance_to(then)
         waiter: Any = waiters[index]
         if not is_end:
             due[index] = timers.schedule(then, waits[index][1], waiter)
         elif not waiter.done():
             due[index].pop(waiter, None)
-            waiter.told_at = -1.0  # its result is here
-    loop.go_on_until(1000.0)
+            waiter.resolved_at = -1.0  # its result has arrived
+    loop.advance_to(1000.0)
     for (start, length, lasts), waiter in zip(waits, waiters, strict=True):
         if lasts > length:
-            assert waiter.told_at == start + length
+            assert waiter.resolved_at == start + length
         elif lasts < length:
-            assert waiter.told_at == -1.0
+            assert waiter.resolved_at == -1.0
     assert not timers._by_second
 
 
 def test_waits_that_end_in_time_share_a_timer() -> None:
-    """Ten thousand calls in a second, each with half a minute to go: one timer, and nothing is kept of them."""
+    """Ten thousand calls in a second, each with a timeout of half a minute: one timer, and no entry is left."""
     loop: Any = HandMadeLoop()
     timers = TimerWheel(loop)
     for number in range(10_000):
-        loop.go_on_until(number / 10_000)
+        loop.advance_to(number / 10_000)
         waiter: Any = Waiter(loop)
         due = timers.schedule(loop.now, 30, waiter)
         due.pop(waiter)
@@ -101,25 +101,24 @@ def test_waits_that_end_in_time_share_a_timer() -> None:
     assert loop.timers == 1
 
 
-def test_waits_with_an_hour_to_go_leave_no_more_than_a_minute_of_seconds() -> None:
-    """One call a second, each with an hour to go: what is noted of those that are over is soon forgotten."""
+def test_long_timeouts_leave_entries_for_a_minute_only() -> None:
+    """One call a second, each with a timeout of an hour: the entries of finished waits are soon dropped."""
     loop: Any = HandMadeLoop()
     timers = TimerWheel(loop)
     for number in range(1000):
-        loop.go_on_until(number)
+        loop.advance_to(number)
         waiter: Any = Waiter(loop)
         timers.schedule(loop.now, 3600, waiter).pop(waiter)
     assert len(timers._by_second) <= 61
     assert len(loop._due) <= 61
 
 
-def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> None:
-    """A wait of less than a second has a timer of its own, which does not hold the result."""
-
+def test_a_timer_does_not_keep_a_finished_wait_alive() -> None:
+    """A timeout of less than a second has a timer of its own, which must not hold the result until it fires."""
     loop: Any = HandMadeLoop()
     waiter: Any = Waiter(loop)
     due = TimerWheel(loop).schedule(loop.now, 0.9, waiter)
-    loop.go_on_until(0.1)
+    loop.advance_to(0.1)
     due.pop(waiter)
     seen = weakref.ref(waiter)
     del waiter
@@ -127,7 +126,7 @@ def test_an_answer_that_came_in_time_is_not_kept_until_its_time_is_over() -> Non
 
 
 def test_a_wait_does_not_keep_the_context_of_its_task() -> None:
-    """What a service keeps in context variables for a request may go when that request is over."""
+    """The context variables of a request may be freed when the request is over."""
 
     class Kept:
         pass
@@ -149,8 +148,8 @@ def test_a_wait_does_not_keep_the_context_of_its_task() -> None:
     assert asyncio.run(main())
 
 
-def test_on_a_real_loop() -> None:
-    """A future that nobody sets comes out after its time; a fraction of a second is kept to."""
+def test_a_timeout_fires_on_a_real_loop() -> None:
+    """With the precision of a fraction of a second."""
 
     async def wait() -> tuple[object, float]:
         loop = asyncio.get_running_loop()
@@ -159,13 +158,13 @@ def test_on_a_real_loop() -> None:
         timers.schedule(began, 0.05, waiter)
         return await waiter, loop.time() - began
 
-    told, after = asyncio.run(wait())
-    assert told is TIMED_OUT
+    result, after = asyncio.run(wait())
+    assert result is TIMED_OUT
     assert 0.049 <= after < 5
 
 
-def test_each_loop_has_its_own_and_closed_ones_are_forgotten() -> None:
-    """A program that runs one loop after the other keeps none of them."""
+def test_wheels_of_closed_loops_are_dropped() -> None:
+    """A program that runs one loop after the other keeps one wheel."""
     known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
 
     async def one() -> None:

@@ -1,4 +1,4 @@
-"""The doorway from blocking code into asyncio: it stays open whatever user code does inside."""
+"""The portal from blocking code into asyncio keeps working, whatever user code does on it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from kit.fakes import URL, Blocking, Harness
+from kit.fakes import URL, Harness
+from kit.front_ends import BlockingFrontEnd
 
 
 class Before:
-    """An async interceptor that does something first."""
+    """An async interceptor that awaits some work before it passes the request on."""
 
     def __init__(self, work: Callable[[], Any]) -> None:
         self._work = work
@@ -25,7 +26,7 @@ class Before:
 
 
 def client_before(work: Callable[[], Any]) -> HttpServiceClient:
-    return Harness(Blocking(), request_interceptors=[Before(work)]).client
+    return Harness(BlockingFrontEnd(), request_interceptors=[Before(work)]).client
 
 
 def get_in_time(client: HttpServiceClient) -> int:
@@ -64,7 +65,7 @@ WAYS = [plainly, by_a_thread, by_an_executor]
 def test_blocking_calls_inside_async_interceptors_never_wait_for_each_other(
     outer: Any, middle: Any, inner: Any
 ) -> None:
-    """Four calls inside one another, each from an async interceptor, by whatever thread."""
+    """Four nested calls, each from an async interceptor, on its own thread or another."""
     client = client_before(nothing)
     for way in (inner, middle, outer):
         client = client_before(lambda way=way, client=client: way(client))
@@ -75,10 +76,10 @@ def test_blocking_calls_inside_async_interceptors_never_wait_for_each_other(
 @pytest.mark.parametrize(
     "ending", [SystemExit(3), KeyboardInterrupt()], ids=lambda error: type(error).__name__
 )
-def test_what_ends_the_caller_does_not_end_the_portal(
+def test_an_exit_of_the_caller_does_not_stop_the_portal(
     ending: BaseException, total_timeout: float | None
 ) -> None:
-    """`sys.exit()` in an async interceptor reaches the caller; the next call works."""
+    """`sys.exit()` in an async interceptor is raised in the caller; the next call works."""
     endings = [ending]
 
     async def work() -> None:

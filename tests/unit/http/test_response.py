@@ -11,7 +11,7 @@ import pytest
 
 from http_service_client import HttpResponse, HttpStatusError, Problem, ResponseValidationError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/orders/7"
 
@@ -32,11 +32,11 @@ def message_of(response: HttpResponse) -> str:
     return str(caught.value).removeprefix(f"the request to {URL} answered ")
 
 
-def test_a_problem_reaches_the_caller(world: World) -> None:
+def test_a_problem_reaches_the_caller(front_end: FrontEnd) -> None:
     """On the response and on the error, from sync and async calls; the error can be pickled."""
     scripted = problem_response(title="Out of credit", detail="The balance is 30.", balance=30)
-    client = world.client(transport=ScriptedTransport([scripted]))
-    response = world.request(client, "POST", URL)
+    client = front_end.client(transport=ScriptedTransport([scripted]))
+    response = front_end.request(client, "POST", URL)
     expected = Problem(title="Out of credit", detail="The balance is 30.", extensions={"balance": 30})
     assert response.problem == expected
     with pytest.raises(HttpStatusError) as caught:
@@ -80,12 +80,12 @@ def test_other_responses_have_no_problem(content_type: str | None) -> None:
     assert message_of(response) == "404"
 
 
-def test_links_are_absolute(world: World) -> None:
+def test_links_are_absolute(front_end: FrontEnd) -> None:
     """A relative target is resolved against the URL of the response, after redirects."""
     moved = HttpResponse(301, headers={"Location": "/v2/orders"})
     page = HttpResponse(200, headers=[("Link", '<?page=2>; rel="next"'), ("Link", "</v2>; rel=up")])
-    client = world.client(transport=ScriptedTransport({"/v1/orders": [moved], "/v2/orders": [page]}))
-    links = world.request(client, "GET", "https://api.example.com/v1/orders").links
+    client = front_end.client(transport=ScriptedTransport({"/v1/orders": [moved], "/v2/orders": [page]}))
+    links = front_end.request(client, "GET", "https://api.example.com/v1/orders").links
     assert links["next"]["url"] == "https://api.example.com/v2/orders?page=2"
     assert links["up"]["url"] == "https://api.example.com/v2"
 

@@ -1,26 +1,31 @@
-"""Policies as context managers, and shared by threads and tasks."""
+"""Breaker policies as context managers, and policies shared by threads and tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
+import itertools
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 import pytest
 
 from http_service_client import (
+    CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
 )
-from kit.fakes import FakeClock, FrontEnd, run_task
+from http_service_client.policies.circuit_breaker import CircuitBreakerScope
+from kit.fakes import FakeClock
+from kit.front_ends import FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
 
-def test_a_block_is_guarded(front_end: FrontEnd) -> None:
-    """Failures are counted, an open circuit refuses to enter, the block's error is its own."""
+def test_a_block_counts_for_its_breaker(front_end: FrontEnd) -> None:
+    """A failed block opens the circuit, an open circuit refuses entry, and the block's error is unchanged."""
     policy = breaking()
     error = PaymentError()
 
@@ -44,12 +49,12 @@ def test_a_block_is_guarded(front_end: FrontEnd) -> None:
     assert policy.snapshot().refused == 1
 
 
-def test_blocks_nest() -> None:
-    """The same policy within itself, and two policies in each other: each settles its own permit."""
+def test_nested_blocks_settle_one_permit_for_each_policy() -> None:
+    """Two policies in each other settle a permit each; the same policy within itself has one permit, one result."""
     one, other = breaking(99), breaking(99)
     with one, other, one:
         assert one.snapshot().successes == 0
-    assert (one.snapshot().successes, other.snapshot().successes) == (2, 1)
+    assert (one.snapshot().successes, other.snapshot().successes) == (1, 1)
     with pytest.raises(PaymentError), one:
         with pytest.raises(KeyError), other:
             raise KeyError
@@ -57,8 +62,8 @@ def test_blocks_nest() -> None:
     assert (one.snapshot().failures, other.snapshot().failures) == (1, 1)
 
 
-def test_blocks_in_concurrent_tasks_are_kept_apart() -> None:
-    """Tasks enter and leave in any order, some inside a block of their parent."""
+def test_blocks_in_concurrent_tasks_settle_their_own_permits() -> None:
+    """Tasks may enter and exit in any order; those inside a block of their parent are part of its result."""
     policy = breaking(99)
 
     async def worker(number: int) -> None:
@@ -69,6 +74,7 @@ def test_blocks_in_concurrent_tasks_are_kept_apart() -> None:
                 raise PaymentError
 
     async def main() -> None:
+        await asyncio.gather(*map(worker, range(10)), return_exceptions=True)
         async with policy:
             await asyncio.gather(*map(worker, range(10)), return_exceptions=True)
         async with policy:
@@ -79,8 +85,8 @@ def test_blocks_in_concurrent_tasks_are_kept_apart() -> None:
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (7, 5, 0)
 
 
-def test_a_block_that_ends_in_another_context_settles_its_permit() -> None:
-    """A fixture or lifespan may enter in one task and leave in another: no permit may stay behind."""
+def test_a_block_may_end_in_another_context() -> None:
+    """A fixture or lifespan may enter in one task and exit in another; its permit is settled all the same."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
     with pytest.raises(PaymentError), policy:
@@ -93,8 +99,8 @@ def test_a_block_that_ends_in_another_context_settles_its_permit() -> None:
     assert policy.state is CLOSED
 
 
-def test_leaving_what_was_not_entered_is_an_error() -> None:
-    """And not a puzzle about unpacking."""
+def test_exiting_a_block_that_was_not_entered_is_an_error() -> None:
+    """The RuntimeError says that the block was not entered."""
     policy = breaking()
     with policy:
         pass
@@ -102,10 +108,10 @@ def test_leaving_what_was_not_entered_is_an_error() -> None:
         policy.__exit__(None, None, None)
 
 
-def test_one_policy_for_many_threads() -> None:
-    """16 threads, one breaker and one retry policy: every call is settled, the counts add up."""
+def test_many_threads_may_share_policies() -> None:
+    """16 threads share a breaker and a retry policy, every call is settled, and the totals add up."""
     breaker = breaking(10**6)
-    policy = retrying(2)
+    policy = retrying(2, budget=None)
     calls = [0] * 16
 
     def work(number: int) -> None:
@@ -125,8 +131,8 @@ def test_one_policy_for_many_threads() -> None:
     assert sum(calls) == 6400
 
 
-def test_one_guarded_function_for_many_tasks() -> None:
-    """Concurrent calls of one function do not count each other's attempts."""
+def test_many_tasks_may_share_a_function_under_a_policy() -> None:
+    """Each concurrent call counts only its own attempts."""
 
     async def main() -> None:
         attempts: dict[int, int] = {}
@@ -145,8 +151,8 @@ def test_one_guarded_function_for_many_tasks() -> None:
     run_task(main())
 
 
-def test_exactly_one_trial_of_many_threads() -> None:
-    """Whoever asks first gets the trial; all others are refused until it is settled."""
+def test_one_block_of_many_threads_gets_the_trial() -> None:
+    """The first thread gets the trial, and all others are refused until it is settled."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, clock=clock.monotonic)
     with pytest.raises(PaymentError), policy:
@@ -165,7 +171,124 @@ def test_exactly_one_trial_of_many_threads() -> None:
 
     with ThreadPoolExecutor(20) as pool:
         results = [pool.submit(attempt) for _ in range(20)]
-        while sum(result.done() for result in results) < 19:
+        for _ in itertools.islice(as_completed(results, timeout=20), 19):
             pass
         gate.set()
         assert sorted(result.result() for result in results) == ["refused"] * 19 + ["trial"]
+
+
+class Block:
+    """A `with policy:` block in its own context, like that of a thread or task; the test ends it."""
+
+    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+        self._policy = policy
+        self._context = contextvars.copy_context()
+        self._context.run(policy.__enter__)
+
+    def leave(self, error: BaseException | None = None) -> None:
+        self._context.run(self._policy.__exit__, type(error) if error else None, error, None)
+
+
+@pytest.mark.parametrize("first", ["earlier call", "trial"])
+@pytest.mark.parametrize("error", [None, PaymentError("no")], ids=["returns", "raises"])
+def test_interleaved_blocks_settle_their_own_permits(first: str, error: PaymentError | None) -> None:
+    """A call from before the opening decides nothing, whenever it ends; the trial decides."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    before = Block(policy)
+    with pytest.raises(PaymentError), policy:
+        raise PaymentError
+    clock.now += 5.0
+    trial = Block(policy)
+    if first == "earlier call":
+        before.leave(error)
+        assert (policy.state, policy.snapshot().late) == (HALF_OPEN, 1)
+        trial.leave()
+        assert policy.state is CLOSED
+    else:
+        trial.leave(error)
+        assert policy.state is (OPEN if error else CLOSED)
+        assert policy.snapshot().late == 0
+        before.leave()
+        assert policy.state is (OPEN if error else CLOSED)
+    assert policy.snapshot().late == 1
+
+
+def test_interleaved_blocks_have_their_own_timeouts() -> None:
+    """A block that ends in time is a success, even while another has exceeded its timeout."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    slow = Block(policy)
+    clock.now += 4.0
+    quick = Block(policy)
+    clock.now += 2.0
+    quick.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 0)
+    slow.leave()
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (1, 1)
+
+
+def test_the_outer_of_two_nested_blocks_decides() -> None:
+    """The inner block ends in time; the outer one, which holds the permit, exceeds its timeout and is a failure."""
+    clock = FakeClock()
+    policy = breaking(99, timeout=5.0, clock=clock.monotonic)
+    with policy:
+        clock.now += 4.0
+        with policy:
+            clock.now += 2.0
+        assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 0)
+    assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 1)
+
+
+def test_a_finished_block_is_freed() -> None:
+    """A thread that enters many blocks in turn does not keep the finished ones."""
+    policy = breaking(99)
+
+    def scopes() -> int:
+        return sum(type(thing) is CircuitBreakerScope for thing in gc.get_objects())
+
+    before = scopes()
+    for _ in range(20):
+        with policy:
+            pass
+    assert scopes() == before
+
+
+def test_interleaved_blocks_of_threads_or_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
+    """The end of a block in one thread or task does not settle the trial of another."""
+    clock = FakeClock()
+    policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
+    states: list[CircuitBreakerState] = []
+
+    def fail_and_recover() -> None:
+        with pytest.raises(PaymentError), policy:
+            raise PaymentError
+        clock.now += 5.0
+
+    async def block(leave: asyncio.Event) -> None:
+        async with policy:
+            await leave.wait()
+
+    async def tasks() -> None:
+        leave_before, leave_trial = asyncio.Event(), asyncio.Event()
+        before = asyncio.create_task(block(leave_before))
+        await asyncio.sleep(0)
+        fail_and_recover()
+        trial = asyncio.create_task(block(leave_trial))
+        await asyncio.sleep(0)
+        for event, task in ((leave_before, before), (leave_trial, trial)):
+            event.set()
+            await task
+            states.append(policy.state)
+
+    def threads() -> None:
+        with ThreadPoolExecutor(1) as before, ThreadPoolExecutor(1) as trial:
+            before.submit(policy.__enter__).result()
+            fail_and_recover()
+            trial.submit(policy.__enter__).result()
+            for thread in (before, trial):
+                thread.submit(policy.__exit__, None, None, None).result()
+                states.append(policy.state)
+
+    front_end.run(threads if front_end.name == "blocking" else tasks)
+    assert states == [HALF_OPEN, CLOSED]

@@ -1,4 +1,4 @@
-"""What a guarded function shows the circuit breaker."""
+"""How the calls of a function count for its circuit breaker."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from http_service_client.errors import (
     ResponseValidationError,
     SentState,
 )
-from kit.fakes import RESET, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.fakes import RESET, FakeClock, Harness, short
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, raising_on, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -61,15 +62,18 @@ def client_error(
         (SystemExit(), (0, 0, 1)),
         (GeneratorExit(), (0, 0, 1)),
         (asyncio.CancelledError(), (0, 0, 1)),
-        (concurrent.futures.CancelledError(), (0, 0, 1)),  # an Exception, of work in another thread
+        (
+            concurrent.futures.CancelledError(),
+            (0, 0, 1),
+        ),  # an Exception: work in another thread was cancelled
     ],
     ids=short,
 )
-@pytest.mark.parametrize("way", ["apply", "with"])
-def test_what_an_error_tells_the_breaker(
-    front_end: FrontEnd, way: str, error: BaseException, counts: tuple[int, int, int]
+@pytest.mark.parametrize("used_as", ["wrapper", "block"])
+def test_an_error_is_a_failure_a_success_or_no_evidence(
+    front_end: FrontEnd, used_as: str, error: BaseException, counts: tuple[int, int, int]
 ) -> None:
-    """Failures of the service, and neither its caller's mistakes nor its caller's changes of mind."""
+    """Errors of the service are failures; the caller's mistakes and cancellations are no evidence."""
     policy = breaking(threshold=99)
 
     def body() -> None:
@@ -83,7 +87,7 @@ def test_what_an_error_tells_the_breaker(
         async with policy:
             raise error
 
-    if way == "apply":
+    if used_as == "wrapper":
         function = policy.apply(front_end.function(body))
     else:
         function = with_block if front_end.name == "blocking" else with_block_async
@@ -91,7 +95,7 @@ def test_what_an_error_tells_the_breaker(
         if front_end.name == "blocking":
             function()
         else:
-            # By hand: a loop has its own thoughts on KeyboardInterrupt.
+            # Without a loop, which would handle KeyboardInterrupt itself.
             coroutine = function()
             while True:
                 coroutine.send(None)
@@ -103,30 +107,30 @@ def test_what_an_error_tells_the_breaker(
     ("status", "is_failure"),
     [(200, False), (402, False), (404, False), (408, True), (429, True), (500, True), (503, True)],
 )
-def test_the_status_behind_an_error(front_end: FrontEnd, status: int, is_failure: bool) -> None:
-    """A 402 turned into an exception is no failure of the service; a 503 is."""
+def test_the_status_of_the_call_inside_decides_about_an_error(
+    front_end: FrontEnd, status: int, is_failure: bool
+) -> None:
+    """An error raised because of a 402 is no failure of the service; one because of a 503 is."""
     policy = breaking()
-    bench = Harness(front_end, status, enable_retry_policy=False)
+    harness = Harness(front_end, status, enable_retry_policy=False)
     with pytest.raises(PaymentError):
-        front_end.run(policy.apply(raising_on(status, bench, front_end)))
+        front_end.run(policy.apply(raising_on(status, harness, front_end)))
     assert policy.state is (OPEN if is_failure else CLOSED)
 
 
 @pytest.mark.parametrize(("status", "is_failure"), [(200, False), (404, False), (429, True), (503, True)])
-def test_a_response_that_is_returned_speaks_by_its_status(
-    front_end: FrontEnd, status: int, is_failure: bool
-) -> None:
-    """Returning a 503 is no success."""
+def test_a_returned_response_counts_by_its_status(front_end: FrontEnd, status: int, is_failure: bool) -> None:
+    """A function that returns a 503 failed, and one that returns a 404 did not."""
     policy = breaking()
     front_end.run(policy.apply(front_end.function(lambda: HttpResponse(status))))
     assert policy.state is (OPEN if is_failure else CLOSED)
 
 
-def test_a_transport_error_behind_an_error(front_end: FrontEnd) -> None:
-    """The reset behind the function's own exception is a failure."""
+def test_a_transport_error_inside_the_function_is_a_failure(front_end: FrontEnd) -> None:
+    """A reset counts as a failure, even if the function replaces it by its own exception."""
     policy = breaking()
-    bench = Harness(front_end, RESET, enable_retry_policy=False)
-    calling = front_end.calling(bench.client)
+    harness = Harness(front_end, RESET, enable_retry_policy=False)
+    calling = harness.calling()
     if front_end.name == "blocking":
 
         def function() -> None:
@@ -147,8 +151,8 @@ def test_a_transport_error_behind_an_error(front_end: FrontEnd) -> None:
     assert policy.state is OPEN
 
 
-def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
-    """And its trial is free at once."""
+def test_a_cancelled_trial_is_no_evidence() -> None:
+    """The circuit stays half-open, and the next call may be the trial at once."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=1, clock=clock.monotonic)
 
@@ -161,7 +165,7 @@ def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
             await asyncio.Event().wait()
 
         with pytest.raises(PaymentError):
-            await policy.apply(Tasks().function(Failing(1)))()
+            await policy.apply(AsyncioFrontEnd().function(Failing(1)))()
         clock.now += 5.0
         task = asyncio.create_task(hang())
         await started.wait()
@@ -171,15 +175,15 @@ def test_a_cancelled_task_tells_the_breaker_nothing() -> None:
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert await policy.apply(Tasks().function(lambda: "in"))() == "in"
+        assert await policy.apply(AsyncioFrontEnd().function(lambda: "in"))() == "in"
         assert policy.state is CLOSED
 
     run_task(main())
 
 
 @pytest.mark.parametrize("result", ["done", HttpResponse(200), HttpResponse(500), PaymentError()], ids=short)
-def test_what_comes_after_the_circuit_has_opened_is_late(front_end: FrontEnd, result: Any) -> None:
-    """Whatever it is: it says nothing about the time since."""
+def test_a_result_from_before_a_state_change_is_late(front_end: FrontEnd, result: Any) -> None:
+    """Whatever the result is, it says nothing about the current generation."""
     policy = breaking()
 
     def body() -> Any:
@@ -200,8 +204,8 @@ def test_what_comes_after_the_circuit_has_opened_is_late(front_end: FrontEnd, re
     assert policy.state is CLOSED
 
 
-def test_trials_of_guarded_functions_close_the_circuit(front_end: FrontEnd) -> None:
-    """One failed and two successful ones, each settled at once."""
+def test_the_trials_of_a_function_close_its_circuit(front_end: FrontEnd) -> None:
+    """A failed trial reopens the circuit, and two successful ones in a row close it."""
     clock = FakeClock()
     policy = breaking(recovery_timeout=5.0, success_threshold=2, clock=clock.monotonic)
     function = policy.apply(front_end.function(Failing(2)))
@@ -219,8 +223,8 @@ def test_trials_of_guarded_functions_close_the_circuit(front_end: FrontEnd) -> N
 
 
 @pytest.mark.parametrize("make", [retrying, breaking])
-def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
-    """`call` and `call_async` are what `apply` makes, for once."""
+def test_call_runs_a_function_once_under_a_policy(front_end: FrontEnd, make: Any) -> None:
+    """`call` and `call_async` run one call as `apply` would."""
     policy, body = make(), Mock(return_value="done")
     call = policy.call if front_end.name == "blocking" else policy.call_async
     assert front_end.run(call, front_end.function(body), 1) == "done"
@@ -229,16 +233,16 @@ def test_one_call_under_a_policy(front_end: FrontEnd, make: Any) -> None:
         assert policy.snapshot().successes == 1
 
 
-def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
-    """As a deadline: it nests by the minimum, and is over with the guarded call."""
-    bench = Harness(front_end)
+def test_the_timeout_of_a_policy_bounds_the_calls_inside(front_end: FrontEnd) -> None:
+    """It acts as a deadline: the smallest of nested ones applies, and it ends with the function."""
+    harness = Harness(front_end)
     policy = CircuitBreakerPolicy(timeout=2.0, clock=FakeClock().monotonic)
-    front_end.run(policy.apply(front_end.calling(bench.client)))
-    front_end.run(policy.apply(front_end.calling(bench.client, timeout=1.0)))
-    front_end.run(front_end.calling(bench.client))
+    front_end.run(policy.apply(harness.calling()))
+    front_end.run(policy.apply(harness.calling(timeout=1.0)))
+    front_end.run(harness.calling())
     with deadline(0.5, clock=FakeClock().monotonic):
-        front_end.run(policy.apply(front_end.calling(bench.client)))
-    assert [timeout.total for timeout in bench.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
+        front_end.run(policy.apply(harness.calling()))
+    assert [timeout.total for timeout in harness.transport.timeouts] == [2.0, 1.0, 30.0, 0.5]
 
 
 @pytest.mark.parametrize(
@@ -253,10 +257,10 @@ def test_timeout_bounds_the_calls_inside(front_end: FrontEnd) -> None:
     ],
     ids=short,
 )
-def test_a_call_that_took_too_long_is_a_failure(
+def test_a_call_that_exceeds_the_timeout_is_a_failure(
     seconds: float, error: BaseException | None, counts: tuple[int, int, int]
 ) -> None:
-    """Even when it returned in the end; an interruption stays no evidence."""
+    """It is a failure even if it returns in the end; an interrupted one is no evidence."""
     clock = FakeClock()
     policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
 
@@ -275,7 +279,8 @@ def test_a_call_that_took_too_long_is_a_failure(
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == counts
 
 
-def test_a_timeout_that_is_changed_holds_from_the_next_call_on() -> None:
+def test_a_changed_timeout_applies_from_the_next_call_on() -> None:
+    """A call is judged by the timeout that was set when it began."""
     clock = FakeClock()
     policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
 

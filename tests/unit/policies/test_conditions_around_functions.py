@@ -1,4 +1,4 @@
-"""What of a function's errors, and of the HTTP outcomes inside it, is worth a retry."""
+"""Which errors of a function, and which HTTP outcomes inside it, are retried."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from http_service_client.errors import (
     ReadTimeoutError,
     TlsVerificationError,
 )
-from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task, short
+from kit.fakes import URL, FakeClock, Harness, short
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, raising_on, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -45,10 +46,12 @@ OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, 
     ],
     ids=short,
 )
-def test_the_default_conditions_on_errors(front_end: FrontEnd, error: BaseException, calls: int) -> None:
-    """Transport errors of ours and the builtins they derive from; nothing of the program's own."""
+def test_the_default_conditions_retry_transport_errors_only(
+    front_end: FrontEnd, error: BaseException, calls: int
+) -> None:
+    """They retry the package's transport errors and the builtins these derive from, and no other errors."""
     if front_end.name == "blocking" and isinstance(error, asyncio.CancelledError):
-        pytest.skip("of tasks")
+        pytest.skip("only tasks are cancelled so")
     body = Failing(99, error)
     policy = RetryPolicy(3, ConstantBackoff(0.0))
     with pytest.raises(type(error)):
@@ -56,8 +59,8 @@ def test_the_default_conditions_on_errors(front_end: FrontEnd, error: BaseExcept
     assert body.calls == calls
 
 
-def test_an_error_caused_by_a_named_one_is_worth_it(front_end: FrontEnd) -> None:
-    """`raise EmailError from error`: the cause counts, as it does inside the client."""
+def test_an_error_is_retried_because_of_its_cause(front_end: FrontEnd) -> None:
+    """After `raise EmailError from error` the cause counts, as it does in the client."""
     calls: list[int] = []
 
     def body() -> None:
@@ -69,20 +72,20 @@ def test_an_error_caused_by_a_named_one_is_worth_it(front_end: FrontEnd) -> None
     assert len(calls) == 3
 
 
-def test_a_status_behind_the_function_s_own_error_is_seen(front_end: FrontEnd) -> None:
-    """on_status_codes([503]) holds when the function turned a 503 into its own exception."""
-    bench = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
+def test_a_function_s_error_is_retried_because_of_the_status_inside(front_end: FrontEnd) -> None:
+    """on_status_codes([503]) holds if the function raises its own exception because of a 503."""
+    harness = Harness(front_end, 503, 503, 200, enable_retry_policy=False)
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
-    assert front_end.run(policy.apply(raising_on(503, bench, front_end))).status_code == 200
-    assert bench.sends == 3
+    assert front_end.run(policy.apply(raising_on(503, harness, front_end))).status_code == 200
+    assert harness.sends == 3
 
 
-def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> None:
-    """An error of the second attempt, which made no call, is not blamed on the 503 of the first."""
-    bench = Harness(front_end, 503, enable_retry_policy=False)
+def test_a_status_of_an_earlier_attempt_does_not_count(front_end: FrontEnd) -> None:
+    """If the second attempt fails before its call, the 503 of the first attempt does not make it retryable."""
+    harness = Harness(front_end, 503, enable_retry_policy=False)
     policy = retrying(5, retry_conditions=[RetryCondition.on_status_codes([503])])
     calls: list[int] = []
-    calling = raising_on(503, bench, front_end)
+    calling = raising_on(503, harness, front_end)
 
     if front_end.name == "blocking":
 
@@ -104,20 +107,20 @@ def test_a_status_of_an_earlier_attempt_is_forgotten(front_end: FrontEnd) -> Non
     assert len(calls) == 2
 
 
-def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
-    """A task of the first attempt gets its 503 while the second one is waited for: not the second one's."""
-    bench = Harness(Tasks(), 503, enable_retry_policy=False)
-    clock, calls, stragglers = FakeClock(), [], []
+def test_a_status_received_during_the_wait_does_not_count() -> None:
+    """A 503 that a leftover task of the first attempt receives does not belong to the second attempt."""
+    harness = Harness(AsyncioFrontEnd(), 503, enable_retry_policy=False)
+    clock, calls, leftover_tasks = FakeClock(), [], []
 
     async def sleep(seconds: float) -> None:
-        await asyncio.gather(*stragglers)
+        await asyncio.gather(*leftover_tasks)
 
     clock.sleep_async = sleep  # type: ignore[method-assign]
 
     async def function() -> None:
         calls.append(1)
         if len(calls) == 1:
-            stragglers.append(asyncio.create_task(bench.client.get_async(URL)))
+            leftover_tasks.append(asyncio.create_task(harness.client.get_async(URL)))
             raise ConnectionError
         raise PaymentError
 
@@ -125,24 +128,24 @@ def test_what_a_straggler_leaves_during_the_wait_is_forgotten() -> None:
     policy = RetryPolicy(5, ConstantBackoff(1.0), conditions, clock=clock)
     with pytest.raises(PaymentError):
         run_task(policy.apply(function)())
-    assert (len(calls), bench.sends) == (2, 1)
+    assert (len(calls), harness.sends) == (2, 1)
 
 
-@pytest.mark.parametrize("how", ["task", "gather", "to_thread"])
-def test_a_call_made_elsewhere_is_seen(how: str) -> None:
-    """In a child task, in several, or in a thread that carries the context."""
-    bench = Harness(Tasks(), 503, enable_retry_policy=False)
+@pytest.mark.parametrize("started_by", ["create_task", "gather", "to_thread"])
+def test_the_status_of_a_call_in_another_task_or_thread_counts(started_by: str) -> None:
+    """It counts in a child task, in several, or in a thread that inherits the context."""
+    harness = Harness(AsyncioFrontEnd(), 503, enable_retry_policy=False)
 
     async def function() -> None:
-        if how == "task":
-            await asyncio.create_task(bench.client.get_async(URL))
-        elif how == "gather":
-            await asyncio.gather(*(bench.client.get_async(URL) for _ in range(2)))
+        if started_by == "create_task":
+            await asyncio.create_task(harness.client.get_async(URL))
+        elif started_by == "gather":
+            await asyncio.gather(*(harness.client.get_async(URL) for _ in range(2)))
         else:
-            await asyncio.to_thread(bench.client.get, URL)
+            await asyncio.to_thread(harness.client.get, URL)
         raise PaymentError
 
     policy = retrying(retry_conditions=[RetryCondition.on_status_codes([503])])
     with pytest.raises(PaymentError):
         run_task(policy.apply(function)())
-    assert bench.sends == (6 if how == "gather" else 3)
+    assert harness.sends == (6 if started_by == "gather" else 3)

@@ -1,4 +1,4 @@
-"""`with deadline(2.0):` bounds every call inside, in plain and async code, and nests by the minimum."""
+"""`with deadline(2.0):` bounds every call inside, in plain and async code; the earliest one applies."""
 
 from __future__ import annotations
 
@@ -10,63 +10,66 @@ import pytest
 
 from http_service_client import ConfigurationError, DeadlineExceededError, deadline
 from http_service_client.core.deadline import AMBIENT_DEADLINE, earliest
-from kit.fakes import URL, FakeClock, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import URL, FakeClock, Harness
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
 
-def given(bench: Harness, **options: Any) -> float | None:
-    """How long the transport was given for a call made now."""
-    bench.request(**options)
-    return bench.transport.timeouts[-1].total
+def total_timeout_of_a_call(harness: Harness, **options: Any) -> float | None:
+    """Make a call, and return the total timeout that the transport got."""
+    harness.request(**options)
+    return harness.transport.timeouts[-1].total
 
 
-def test_it_bounds_the_calls_inside(front_end: FrontEnd) -> None:
-    """And only those: before and after it there is none."""
-    bench, clock = Harness(front_end), FakeClock()
-    assert given(bench) == 30.0
+def test_a_deadline_bounds_the_calls_inside(front_end: FrontEnd) -> None:
+    """Calls before and after the block are not bounded."""
+    harness, clock = Harness(front_end), FakeClock()
+    assert total_timeout_of_a_call(harness) == 30.0
     with deadline(2.0, clock=clock.monotonic):
-        assert given(bench) == 2.0
+        assert total_timeout_of_a_call(harness) == 2.0
         clock.now += 0.5
-        assert given(bench) == 1.5
-    assert given(bench) == 30.0
+        assert total_timeout_of_a_call(harness) == 1.5
+    assert total_timeout_of_a_call(harness) == 30.0
     assert AMBIENT_DEADLINE.get() is None
 
 
 @pytest.mark.parametrize(("outer", "inner", "left"), [(2.0, 1.0, 1.0), (1.0, 2.0, 1.0), (1.0, 1.0, 1.0)])
-def test_deadlines_nest_by_the_minimum(front_end: FrontEnd, outer: float, inner: float, left: float) -> None:
-    """An inner one may tighten the outer one, never loosen it; leaving it restores the outer one."""
-    bench, clock = Harness(front_end), FakeClock()
+def test_of_nested_deadlines_the_earliest_applies(
+    front_end: FrontEnd, outer: float, inner: float, left: float
+) -> None:
+    """An inner deadline may shorten the outer one, not extend it; after it the outer one applies again."""
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(outer, clock=clock.monotonic):
         with deadline(inner, clock=clock.monotonic):
-            assert given(bench) == left
-        assert given(bench) == outer
+            assert total_timeout_of_a_call(harness) == left
+        assert total_timeout_of_a_call(harness) == outer
 
 
-def test_it_nests_with_the_call_s_own(front_end: FrontEnd) -> None:
-    """total_timeout and timeout hold beside it, whichever is the nearest."""
-    bench, clock = Harness(front_end), FakeClock()
+def test_a_deadline_combines_with_the_timeouts_of_the_call(front_end: FrontEnd) -> None:
+    """Of the deadline, total_timeout and timeout, the shortest applies."""
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(2.0, clock=clock.monotonic):
-        assert given(bench, total_timeout=1.0) == 1.0
-        assert given(bench, total_timeout=5.0) == 2.0
-        assert given(bench, timeout=0.5) == 0.5
-        assert given(bench, timeout=None) == 2.0
+        assert total_timeout_of_a_call(harness, total_timeout=1.0) == 1.0
+        assert total_timeout_of_a_call(harness, total_timeout=5.0) == 2.0
+        assert total_timeout_of_a_call(harness, timeout=0.5) == 0.5
+        assert total_timeout_of_a_call(harness, timeout=None) == 2.0
 
 
-def test_what_is_left_is_carried_between_clocks(front_end: FrontEnd) -> None:
-    """Two clocks that started at different times agree on "2 seconds left", not on an instant."""
-    bench = Harness(front_end)
+def test_a_deadline_on_another_clock_counts_by_its_remaining_time(front_end: FrontEnd) -> None:
+    """Clocks that started at different times agree on "2 seconds left", but not on an instant."""
+    harness = Harness(front_end)
     with deadline(2.0, clock=lambda: 1e9):
-        assert given(bench) == pytest.approx(2.0)
+        assert total_timeout_of_a_call(harness) == pytest.approx(2.0)
 
 
-def test_it_is_over_after_an_error(front_end: FrontEnd) -> None:
-    """However the block is left."""
+def test_a_deadline_ends_with_its_block_after_an_error() -> None:
+    """An error that leaves the block ends the deadline too."""
     with pytest.raises(ZeroDivisionError), deadline(1.0):
         raise ZeroDivisionError
     assert AMBIENT_DEADLINE.get() is None
 
 
 def test_remaining_counts_down() -> None:
-    """To be asked inside the block; negative when it has passed; that of the outer one where that is nearer."""
+    """`remaining` is negative once the deadline has passed, and counts to an outer one that is earlier."""
     clock = FakeClock()
     with deadline(2.0, clock=clock.monotonic) as limit:
         assert limit.remaining() == 2.0
@@ -76,14 +79,14 @@ def test_remaining_counts_down() -> None:
         assert inner.remaining() == 1.0
 
 
-def test_before_the_block_nothing_remains_to_be_counted() -> None:
-    """The time runs from entering it; any number would be wrong."""
+def test_remaining_before_the_block_is_an_error() -> None:
+    """The time starts when the block is entered, so any number would be wrong."""
     with pytest.raises(RuntimeError, match="has not begun"):
         deadline(2.0).remaining()
 
 
-def test_one_object_may_bound_one_block_after_another() -> None:
-    """Each block begins anew."""
+def test_a_deadline_may_be_used_for_several_blocks_in_turn() -> None:
+    """Each block starts with the full time."""
     clock = FakeClock()
     limit = deadline(2.0, clock=clock.monotonic)
     for _ in range(2):
@@ -93,8 +96,8 @@ def test_one_object_may_bound_one_block_after_another() -> None:
     assert AMBIENT_DEADLINE.get() is None
 
 
-def test_one_object_is_not_entered_twice_at_once() -> None:
-    """It would forget what to go back to; the error says what to do, and the outer block stays whole."""
+def test_a_deadline_cannot_be_entered_again_inside_its_block() -> None:
+    """It would overwrite the state to restore; the error names the fix, and the outer block still applies."""
     limit = deadline(2.0)
     with limit:
         with pytest.raises(RuntimeError, match="make one for each block"), limit:
@@ -103,26 +106,26 @@ def test_one_object_is_not_entered_twice_at_once() -> None:
     assert AMBIENT_DEADLINE.get() is None
 
 
-def test_tasks_started_inside_are_bounded() -> None:
-    """And those beside it are not."""
-    bench, clock = Harness(Tasks()), FakeClock()
+def test_a_deadline_bounds_the_tasks_started_inside() -> None:
+    """A task that was started before the block is not bounded."""
+    harness, clock = Harness(AsyncioFrontEnd()), FakeClock()
 
     async def call() -> float | None:
-        response = await bench.client.get_async(URL)
-        index = next(i for i, r in enumerate(bench.transport.sent) if r is response.request)
-        return bench.transport.timeouts[index].total
+        response = await harness.client.get_async(URL)
+        index = next(i for i, r in enumerate(harness.transport.sent) if r is response.request)
+        return harness.transport.timeouts[index].total
 
     async def main() -> None:
-        beside = asyncio.create_task(call())
+        earlier = asyncio.create_task(call())
         with deadline(2.0, clock=clock.monotonic):
             assert await asyncio.gather(call(), call()) == [2.0, 2.0]
-        assert await beside == 30.0
+        assert await earlier == 30.0
 
     run_task(main())
 
 
-def test_a_thread_of_one_s_own_is_not_bounded() -> None:
-    """Context variables do not travel to a bare thread; `asyncio.to_thread` carries them."""
+def test_a_deadline_does_not_bound_a_bare_thread() -> None:
+    """A bare thread does not inherit context variables; `asyncio.to_thread` copies them."""
     seen: list[Any] = []
     with deadline(2.0):
         thread = threading.Thread(target=lambda: seen.append(AMBIENT_DEADLINE.get()))
@@ -132,8 +135,8 @@ def test_a_thread_of_one_s_own_is_not_bounded() -> None:
     assert seen == [None]
 
 
-def test_a_generator_closed_elsewhere_does_not_raise() -> None:
-    """A block inside an abandoned generator is left from another context."""
+def test_a_block_in_a_generator_may_be_closed_in_another_context() -> None:
+    """An abandoned generator is closed from another context, and this must not raise."""
     import contextvars
 
     def inside() -> Any:
@@ -147,29 +150,31 @@ def test_a_generator_closed_elsewhere_does_not_raise() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "2", None, True, 10**400])
-def test_a_wrong_duration_is_refused(seconds: Any) -> None:
-    """When it is made."""
+def test_an_invalid_duration_is_rejected(seconds: Any) -> None:
+    """`deadline` rejects it when it is made, before its block."""
     with pytest.raises(ConfigurationError, match="deadline must be"):
         deadline(seconds)
 
 
-def test_a_deadline_that_has_passed(front_end: FrontEnd) -> None:
-    """Nothing is sent; the error says by how much it was missed, and is a TimeoutError."""
-    bench, clock = Harness(front_end), FakeClock()
+def test_after_the_deadline_a_call_sends_nothing(front_end: FrontEnd) -> None:
+    """The error is a TimeoutError and says by how much the deadline was missed."""
+    harness, clock = Harness(front_end), FakeClock()
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 3.0
-        error = bench.error(DeadlineExceededError)
+        error = harness.error(DeadlineExceededError)
     assert isinstance(error, TimeoutError)
     assert "2.000 s" in str(error)
-    assert bench.sends == 0
+    assert harness.sends == 0
 
 
 @pytest.mark.parametrize(
     ("ambient", "total", "at"),
     [(None, None, None), (None, 2.0, 102.0), (3.0, None, 103.0), (3.0, 2.0, 102.0), (2.0, 3.0, 102.0)],
 )
-def test_the_earliest_wins(ambient: float | None, total: float | None, at: float | None) -> None:
-    """The table of `earliest`."""
+def test_the_earliest_of_deadline_and_total_timeout_applies(
+    ambient: float | None, total: float | None, at: float | None
+) -> None:
+    """`earliest` returns the instant of whichever ends first, and None if neither is set."""
     if ambient is None:
         assert earliest(total, lambda: 100.0) == at
         return
@@ -177,8 +182,8 @@ def test_the_earliest_wins(ambient: float | None, total: float | None, at: float
         assert earliest(total, lambda: 100.0) == at
 
 
-def test_it_shows_what_is_left() -> None:
-    """Before the block, and inside it."""
+def test_the_repr_of_a_deadline_shows_the_remaining_time() -> None:
+    """The repr has the duration, and inside the block also the remaining time."""
     clock = FakeClock()
     bound = deadline(2.0, clock=clock.monotonic)
     assert repr(bound) == "<deadline of 2 s>"

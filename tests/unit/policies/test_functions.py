@@ -1,4 +1,4 @@
-"""What may be put under a policy, and what passes through it."""
+"""Which functions a policy accepts, and how arguments, results and errors pass through it."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from http_service_client import (
 from http_service_client.errors import (
     ConnectError,
 )
-from kit.fakes import FrontEnd, run_task, short
+from kit.fakes import short
+from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
 
 def kinds_of_functions() -> dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]]:
-    """The same body as each kind of callable; to be called with one argument."""
+    """The same body as each kind of callable with one argument."""
 
     def plain(body: Any) -> Any:
         return lambda argument: body(argument)
@@ -87,22 +88,22 @@ KINDS = kinds_of_functions()
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_function_is_retried(kind: str) -> None:
-    """Two failures and a success: three calls, each with the same argument."""
+    """Two failures and a success make three calls, each with the same argument."""
     seen: list[Any] = []
     body = Failing(2, value="value")
 
-    def noting(argument: Any) -> Any:
+    def recording(argument: Any) -> Any:
         seen.append(argument)
         return body()
 
-    guarded = retrying().apply(KINDS[kind](noting))
+    guarded = retrying().apply(KINDS[kind](recording))
     assert call(guarded, "argument") == "value"
     assert seen == ["argument"] * 3
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_function_trips_the_breaker(kind: str) -> None:
-    """A failure of an async function is seen when it fails, not when it is called."""
+    """A failed call opens the circuit, also when an async function fails after it was called."""
     policy = breaking()
     guarded = policy.apply(KINDS[kind](Failing(9)))
     with pytest.raises(PaymentError):
@@ -114,14 +115,14 @@ def test_every_kind_of_function_trips_the_breaker(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("make", [retrying, breaking])
-def test_async_stays_async(kind: str, make: Any) -> None:
-    """What was a coroutine function is one; what was not, is not."""
+def test_only_an_async_function_stays_async(kind: str, make: Any) -> None:
+    """The wrapped function is a coroutine function exactly if the original is one."""
     assert inspect.iscoroutinefunction(make().apply(KINDS[kind](Failing(0)))) is ("async" in kind)
 
 
 @pytest.mark.parametrize("make", [retrying, breaking])
 def test_name_docstring_and_signature_are_kept(front_end: FrontEnd, make: Any) -> None:
-    """As by functools.wraps, for frameworks that look at them."""
+    """They are kept as by functools.wraps, for frameworks that inspect them."""
 
     def charge(order: str, *, amount: float = 1.0) -> bool:
         """Charge the customer."""
@@ -164,15 +165,15 @@ class GeneratorObject:
     ids=short,
 )
 @pytest.mark.parametrize("make", [retrying, breaking, lambda: retry_policy, lambda: circuit_breaker])
-def test_what_does_not_return_is_refused(make: Any, function: Any) -> None:
-    """A generator's work begins after its call has ended: guarding it would guard nothing."""
+def test_a_generator_or_a_non_function_is_rejected(make: Any, function: Any) -> None:
+    """The code of a generator runs after its call has returned, so a policy would cover none of it."""
     with pytest.raises(ConfigurationError, match="a policy guards functions"):
         make().apply(function)
 
 
 @pytest.mark.parametrize("make", [retrying, breaking])
-def test_a_plain_function_that_returns_an_awaitable_is_refused(make: Any) -> None:
-    """Its failure would come after the guard has gone, and a blocking policy cannot await it for you."""
+def test_a_plain_function_that_returns_an_awaitable_is_rejected(make: Any) -> None:
+    """The awaitable would fail after the policy has finished, and a blocking policy cannot await it."""
 
     async def work() -> int:
         raise PaymentError
@@ -235,8 +236,8 @@ class Methods:
 
 @pytest.mark.parametrize("name", [name for name in vars(Methods) if "method" in name])
 @pytest.mark.parametrize("owner", ["the instance", "the class"])
-def test_methods_of_all_kinds(name: str, owner: str) -> None:
-    """Above or below @classmethod and @staticmethod: each fails twice and is called twice."""
+def test_every_kind_of_method_is_retried(name: str, owner: str) -> None:
+    """Above or below @classmethod and @staticmethod, a policy of two attempts calls the method twice."""
     if owner == "the class" and name in ("method", "async_method"):
         pytest.skip("a method needs an instance")
     Methods.body = Failing(99)
@@ -247,15 +248,15 @@ def test_methods_of_all_kinds(name: str, owner: str) -> None:
 
 @pytest.mark.parametrize("make", [retrying, breaking])
 @pytest.mark.parametrize("value", [None, 0, False, [], HttpResponse(404), Exception("as a value")], ids=short)
-def test_results_pass_through(front_end: FrontEnd, make: Any, value: Any) -> None:
-    """The same object, whatever it is."""
+def test_a_result_passes_through_a_policy(front_end: FrontEnd, make: Any, value: Any) -> None:
+    """The caller gets the same object, whatever it is."""
     assert front_end.run(make().apply(front_end.function(lambda: value))) is value
 
 
 @pytest.mark.parametrize("make", [retrying, breaking])
 @pytest.mark.parametrize("kind", [PaymentError, KeyError, ConnectError, OSError])
-def test_errors_pass_through(front_end: FrontEnd, make: Any, kind: type[BaseException]) -> None:
-    """The same object, with its own cause and context."""
+def test_an_error_passes_through_a_policy(front_end: FrontEnd, make: Any, kind: type[BaseException]) -> None:
+    """The caller gets the same error object with its cause."""
     cause, error = ValueError("why"), kind("what")
 
     def body() -> None:
@@ -267,14 +268,14 @@ def test_errors_pass_through(front_end: FrontEnd, make: Any, kind: type[BaseExce
     assert error.__cause__ is cause
 
 
-def test_the_last_error_is_raised(front_end: FrontEnd) -> None:
-    """Of several, the last; the earlier ones are not chained to it."""
+def test_of_several_errors_the_last_is_raised(front_end: FrontEnd) -> None:
+    """The errors of earlier attempts are not chained to it."""
     errors = [PaymentError(str(number)) for number in range(3)]
-    raised_so_far: list[int] = []
+    calls: list[int] = []
 
     def body() -> None:
-        raised_so_far.append(1)
-        raise errors[len(raised_so_far) - 1]
+        calls.append(1)
+        raise errors[len(calls) - 1]
 
     with pytest.raises(PaymentError) as raised:
         front_end.run(retrying().apply(front_end.function(body)))
@@ -282,8 +283,8 @@ def test_the_last_error_is_raised(front_end: FrontEnd) -> None:
     assert raised.value.__context__ is None
 
 
-def test_a_value_may_be_worth_a_retry(front_end: FrontEnd) -> None:
-    """on_result sees what is returned; the last value is what comes out."""
+def test_a_returned_value_may_be_retried(front_end: FrontEnd) -> None:
+    """on_result judges the returned values, and the last one is returned."""
     body = Mock(side_effect=[None, None, "ready"])
     policy = retrying(retry_conditions=[RetryCondition.on_result(lambda value: value is None)])
     assert front_end.run(policy.apply(front_end.function(body))) == "ready"

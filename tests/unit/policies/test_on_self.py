@@ -1,4 +1,4 @@
-"""The policy that a method finds on `self`."""
+"""Decorators that take the policy from an attribute of `self`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import pytest
 
 from http_service_client import (
     CircuitBreakerState,
-    CircuitOpenError,
     ConfigurationError,
     circuit_breaker,
     retry_policy,
 )
-from kit.fakes import FrontEnd, run_task, short
+from kit.fakes import short
+from kit.front_ends import FrontEnd, run_task
 from kit.guarded import Failing, PaymentError, breaking, call, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -50,22 +50,24 @@ class Notifications:
         return self.body()
 
 
-def test_the_policy_is_found_on_self(front_end: FrontEnd) -> None:
-    """At call time, so `__init__` may make it; each object has its own."""
+def test_the_retry_policy_is_taken_from_self(front_end: FrontEnd) -> None:
+    """It is looked up at call time, so `__init__` may make it, and each object has its own."""
     body = Failing(2)
     service = Notifications(retrying(3), None, body)
     send = service.send if front_end.name == "blocking" else service.send_async
     assert front_end.run(functools.partial(send, "a", urgent=True)) == ("a", True, "done")
     assert body.calls == 3
 
-    hasty = Notifications(retrying(1), None, Failing(2))
-    send = hasty.send if front_end.name == "blocking" else hasty.send_async
+    once = Failing(2)
+    other = Notifications(retrying(1), None, once)
+    send = other.send if front_end.name == "blocking" else other.send_async
     with pytest.raises(PaymentError):
         front_end.run(functools.partial(send, "a"))
+    assert once.calls == 1
 
 
-def test_the_breaker_is_found_on_self(front_end: FrontEnd) -> None:
-    """Two objects, two circuits."""
+def test_the_breaker_is_taken_from_self(front_end: FrontEnd) -> None:
+    """Two objects with a breaker each have two circuits."""
     one, other = (Notifications(None, breaking(), Failing(1)) for _ in range(2))
     name = "guarded" if front_end.name == "blocking" else "guarded_async"
     with pytest.raises(PaymentError):
@@ -73,11 +75,11 @@ def test_the_breaker_is_found_on_self(front_end: FrontEnd) -> None:
     assert (one.circuit_breaker.state, other.circuit_breaker.state) == (OPEN, CLOSED)
 
 
-def test_both_on_one_method() -> None:
-    """The breaker inside is asked at each attempt, and its refusal ends the retries."""
+def test_a_method_may_have_a_retry_policy_and_a_breaker() -> None:
+    """The inner breaker checks each attempt; its refusal ends the retries, and the error before it is raised."""
     body = Failing(99)
     service = Notifications(retrying(5), breaking(2), body)
-    with pytest.raises(CircuitOpenError):
+    with pytest.raises(PaymentError):
         run_task(service.both())
     assert body.calls == 2
 
@@ -87,7 +89,7 @@ def test_both_on_one_method() -> None:
     ("method", "attribute"), [("send", "retry_policy"), ("guarded_async", "circuit_breaker")]
 )
 def test_a_missing_policy_is_named(method: str, attribute: str, policy: Any) -> None:
-    """Class, attribute, what is there instead, and what to do; the method is not called."""
+    """The error names the class, the attribute, its value and the fix, and the method is not called."""
     body = Failing(0)
     service = Notifications(policy, policy, body)
     with pytest.raises(
@@ -97,8 +99,8 @@ def test_a_missing_policy_is_named(method: str, attribute: str, policy: Any) -> 
     assert body.calls == 0
 
 
-def test_a_policy_of_the_wrong_kind_is_named() -> None:
-    """A breaker under the name of a retry policy would guard quite otherwise than it reads."""
+def test_a_policy_of_the_wrong_kind_is_rejected() -> None:
+    """A breaker in the attribute `retry_policy` would do something else than the code says."""
     service = Notifications(breaking(), retrying(), Failing(0))
     with pytest.raises(ConfigurationError, match=r"retry_policy must be a RetryPolicy"):
         service.send("a")
@@ -106,8 +108,8 @@ def test_a_policy_of_the_wrong_kind_is_named() -> None:
         service.guarded()
 
 
-def test_a_function_without_self_is_told_so() -> None:
-    """Applied to a plain function there is no `self` to look at."""
+def test_a_function_without_self_is_rejected() -> None:
+    """A plain function has no `self` from which the policy could be taken, and the error says so."""
 
     @retry_policy.apply
     def function() -> None:

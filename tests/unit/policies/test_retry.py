@@ -1,4 +1,4 @@
-"""Retries around functions keep to the rules of a client's."""
+"""Retries of functions follow the same rules as those of a client."""
 
 from __future__ import annotations
 
@@ -18,18 +18,15 @@ from http_service_client.errors import (
 from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
 from http_service_client.policies.deadline import deadline
-from kit.fakes import (
-    FakeClock,
-    FrontEnd,
-    Harness,
-)
+from kit.fakes import FakeClock, Harness
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
 class Listed:
-    """A strategy of the user's own, whose delays come from a list."""
+    """A user-defined strategy whose delays come from a list."""
 
     def __init__(self, *delays: Any) -> None:
         self._delays = delays
@@ -43,16 +40,16 @@ def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
     return RetryPolicy(attempts, ConstantBackoff(0.0), clock=clock, **options)
 
 
-def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
-    """The response behind the function's own exception says how long."""
+def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:
+    """Retry-After of the response counts, even if the function raised its own error because of it."""
     clock = FakeClock()
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503])], clock=clock)
-    bench = Harness(front_end, (503, {"Retry-After": "9"}), 200)
+    harness = Harness(front_end, (503, {"Retry-After": "9"}), 200)
 
     class EmailError(Exception):
         pass
 
-    calling = front_end.calling(bench.client)
+    calling = harness.calling()
 
     def raising(response: HttpResponse) -> HttpResponse:
         if not response.is_success:
@@ -70,20 +67,21 @@ def test_a_guarded_function_heeds_retry_after(front_end: FrontEnd) -> None:
     assert clock.sleeps == [9.0]
 
 
-@pytest.mark.parametrize(("asked", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
-def test_a_guarded_function_does_not_wait_beyond_max_delay(
-    front_end: FrontEnd, asked: str, sleeps: list[float]
+@pytest.mark.parametrize(("retry_after", "sleeps"), [("0", [1.0]), ("60", [60.0]), ("61", [])])
+def test_a_function_s_retry_does_not_wait_longer_than_max_delay(
+    front_end: FrontEnd, retry_after: str, sleeps: list[float]
 ) -> None:
-    """A Retry-After that is longer ends it: the last response is what comes out. A shorter one shortens nothing."""
+    """If Retry-After is longer, the last response is returned; a short one does not shorten the backoff."""
     clock = FakeClock()
-    answer = HttpResponse(503, headers={"Retry-After": asked})
-    front_end.run(RetryPolicy(2, EXACT, clock=clock).apply(front_end.function(lambda: answer)))
+    response = HttpResponse(503, headers={"Retry-After": retry_after})
+    function = RetryPolicy(2, EXACT, clock=clock).apply(front_end.function(lambda: response))
+    assert front_end.run(function) is response
     assert clock.sleeps == sleeps
 
 
 @pytest.mark.parametrize(("total", "calls"), [(0.5, 1), (1.0, 1), (1.5, 2)])
-def test_a_guarded_function_keeps_to_the_deadline(front_end: FrontEnd, total: float, calls: int) -> None:
-    """A wait across the ambient deadline is not begun."""
+def test_a_function_s_retry_respects_the_deadline(front_end: FrontEnd, total: float, calls: int) -> None:
+    """A wait that reaches the ambient deadline is not started."""
     clock = FakeClock()
     count = 0
 
@@ -99,8 +97,8 @@ def test_a_guarded_function_keeps_to_the_deadline(front_end: FrontEnd, total: fl
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), concurrent.futures.CancelledError()], ids=repr)
-def test_a_cancelled_function_is_not_repeated(front_end: FrontEnd, error: BaseException) -> None:
-    """Whoever cancelled it wants an end, even where any exception is worth a retry."""
+def test_a_cancelled_function_is_not_retried(front_end: FrontEnd, error: BaseException) -> None:
+    """A cancellation ends the call, even if the conditions retry every exception."""
     count = 0
 
     def body() -> None:
@@ -108,14 +106,14 @@ def test_a_cancelled_function_is_not_repeated(front_end: FrontEnd, error: BaseEx
         count += 1
         raise error
 
-    guarded = policy_of(retry_conditions=[RetryCondition.on_exceptions([Exception])])
+    policy = policy_of(retry_conditions=[RetryCondition.on_exceptions([Exception])])
     with pytest.raises(type(error)):
-        front_end.run(guarded.apply(front_end.function(body)))
+        front_end.run(policy.apply(front_end.function(body)))
     assert count == 1
 
 
-def test_a_guarded_function_stops_at_an_open_circuit(front_end: FrontEnd) -> None:
-    """Knocking again at once is what the circuit is there to stop."""
+def test_a_function_s_retries_end_at_an_open_circuit(front_end: FrontEnd) -> None:
+    """A `CircuitOpenError` is not retried, even if the conditions retry every exception."""
     breaker = CircuitBreakerPolicy(failure_threshold=1)
     breaker.isolate()
     clock = FakeClock()
@@ -128,8 +126,8 @@ def test_a_guarded_function_stops_at_an_open_circuit(front_end: FrontEnd) -> Non
     assert clock.sleeps == []
 
 
-def test_the_strategy_of_a_guarded_function_may_end_too(front_end: FrontEnd) -> None:
-    """`RetryPolicy.apply` reads the delays by the same rule."""
+def test_a_finite_strategy_of_a_function_repeats_its_last_delay(front_end: FrontEnd) -> None:
+    """`RetryPolicy.apply` treats a finite sequence of delays as the client does."""
     clock = FakeClock()
     policy = RetryPolicy(max_attempts=4, backoff_strategy=Listed(1, 2), clock=clock)
 

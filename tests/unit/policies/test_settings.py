@@ -1,4 +1,4 @@
-"""The settings of policies: what they show, and how a wrong one is named."""
+"""The settings of policies: what they show, and how invalid ones are rejected."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from http_service_client import (
 from http_service_client.errors import (
     SentState,
 )
-from kit.fakes import Blocking, FakeClock, FrontEnd, short
+from kit.fakes import FakeClock, short
+from kit.front_ends import FrontEnd
 from kit.guarded import Failing, PaymentError, breaking, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
 
 
-def test_a_breaker_policy_tells_of_itself() -> None:
-    """State, isolation, snapshot and repr; changes are told."""
+def test_a_breaker_policy_shows_and_reports_its_state() -> None:
+    """State, isolation and repr are current, and `on_change` gets each change."""
     changes: list[StateChange] = []
     policy = CircuitBreakerPolicy(name="payments", on_change=changes.append)
     assert repr(policy) == "<CircuitBreakerPolicy 'payments' closed>"
@@ -41,15 +42,15 @@ def test_a_breaker_policy_tells_of_itself() -> None:
     assert [(change.old, change.new) for change in changes] == [(CLOSED, OPEN), (OPEN, CLOSED)]
 
 
-def test_a_breaker_policy_shows_the_seed_s_fields() -> None:
-    """`self.circuit_breaker.timeout`, as the delivery service reads it."""
+def test_a_breaker_policy_has_its_settings_as_attributes() -> None:
+    """Code such as `self.circuit_breaker.timeout` can read them."""
     policy = CircuitBreakerPolicy(failure_threshold=5, recovery_timeout=60, success_threshold=3, timeout=10.0)
     assert (policy.failure_threshold, policy.recovery_timeout) == (5, 60)
     assert (policy.success_threshold, policy.timeout) == (3, 10.0)
 
 
-def test_a_refusal_knows_when_to_come_back(front_end: FrontEnd) -> None:
-    """key, retry_after, and a message for people."""
+def test_a_refusal_names_the_circuit_and_the_next_trial(front_end: FrontEnd) -> None:
+    """The error has key and retry_after, and its message names both."""
     clock = FakeClock()
     policy = breaking(name="mail", recovery_timeout=30.0, clock=clock.monotonic)
     guarded = policy.apply(front_end.function(Failing(9)))
@@ -96,8 +97,8 @@ BAD_POLICIES = [
     [(kind, field, value) for kind, field, values in BAD_POLICIES for value in values],
     ids=short,
 )
-def test_a_wrong_setting_is_named(kind: Any, field: str, value: Any) -> None:
-    """Field, value and what to write instead, when it is made and not when it is needed."""
+def test_an_invalid_setting_is_rejected_by_name_and_value(kind: Any, field: str, value: Any) -> None:
+    """The message names the field, the value and what is allowed, when the policy is made and not later."""
     with pytest.raises(ConfigurationError) as raised:
         kind(**{field: value})
     message = str(raised.value)
@@ -108,23 +109,22 @@ def test_a_wrong_setting_is_named(kind: Any, field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("kind", [CircuitBreakerPolicy, RetryPolicy, ExponentialBackoff])
 def test_an_unknown_argument_is_a_type_error(kind: Any) -> None:
-    """As for any function."""
+    """A misspelt argument raises a TypeError that names it, as for any function."""
     with pytest.raises(TypeError, match="max_attemps"):
         kind(max_attemps=3)
 
 
-def test_blocking_guards_never_touch_asyncio() -> None:
-    """A plain function runs on the thread that called it."""
+def test_a_plain_function_under_policies_runs_on_the_calling_thread() -> None:
+    """Blocking policies need no event loop and no other thread."""
     threads: list[Any] = []
     guarded = retrying().apply(breaking(9).apply(lambda: threads.append(threading.current_thread())))
     guarded()
     assert threads == [threading.current_thread()]
-    assert isinstance(Blocking(), FrontEnd)
 
 
 @pytest.mark.parametrize("policy", [RetryPolicy(), CircuitBreakerPolicy()], ids=["retry", "circuit"])
-def test_call_async_takes_a_function_that_need_not_be_awaited(policy: Any) -> None:
-    """It is called once, and its value is the result: to fail would have it run again."""
+def test_call_async_accepts_a_plain_function(policy: Any) -> None:
+    """It is called once and its value returned; awaiting the value would fail and cause a retry."""
     calls: list[int] = []
 
     def plain() -> str:

@@ -1,8 +1,8 @@
-"""A server that writes down the raw bytes of every request, and lets a strict parser judge them.
+"""A server that records the raw bytes of every request, and has a strict parser judge them.
 
-It listens at two addresses of loopback, so that there is another origin to be redirected to. h11 says where
-a request ends; what h11 refuses is written down with its reason, and answered by 400. The answers come from
-a script, one for each request; after its end, and without one, every request is answered by 200, but CONNECT.
+It listens at two addresses of loopback, so that a redirect can lead to another origin. h11 finds the end of each
+request. A request that h11 rejects is recorded with the reason, and gets a 400. Responses come from a script,
+one for each request. Without a script, and after its end, every request gets a 200, but CONNECT a 403.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 import h11
 
-__all__ = ["Answer", "Recorded", "Recorder"]
+__all__ = ["Recorded", "Recorder", "ScriptedResponse"]
 
 
 @dataclass(frozen=True)
-class Answer:
+class ScriptedResponse:
     """One response."""
 
     status: int = 200
@@ -34,14 +34,14 @@ class Answer:
 class Recorded:
     """One request.
 
-    to: the address that it came to, "here" or "there".   raw: every byte of it.
-    body: what h11 made of it, its chunks joined.   refused: why h11 refused it, or None.
+    to: the origin that received it, "here" or "there".   raw: every byte of it.
+    body: as h11 decoded it, its chunks joined.   rejected: why h11 rejected it, or None.
     """
 
     to: str
     raw: bytes = b""
     body: bytes = b""
-    refused: str | None = None
+    rejected: str | None = None
 
 
 @dataclass
@@ -59,14 +59,14 @@ class _Peer:
 
 
 class Recorder:
-    """The server: one thread for all connections. `with` ends it.
+    """The server: one thread for all connections, until the end of the `with` block.
 
     ports: by name, "here" and "there".
     """
 
     def __init__(self) -> None:
         self.ports: dict[str, int] = {}
-        self._script: list[Answer] = []
+        self._script: list[ScriptedResponse] = []
         self._log: list[Recorded] = []
         self._lock = threading.Lock()
         self._selector = selectors.DefaultSelector()
@@ -79,25 +79,25 @@ class Recorder:
         self._thread = threading.Thread(target=self._run, name="Recorder", daemon=True)
         self._thread.start()
 
-    def begin(self, answers: Sequence[Answer] = ()) -> None:
-        """Forget what was recorded, and answer by this script from now on."""
+    def reset(self, responses: Sequence[ScriptedResponse] = ()) -> None:
+        """Forget the recorded requests, and take the next responses from this script."""
         with self._lock:
-            self._script, self._log = list(answers), []
+            self._script, self._log = list(responses), []
 
     @property
     def requests(self) -> list[Recorded]:
-        """What came since `begin`, in order."""
+        """The requests since `reset`, in order."""
         with self._lock:
             return list(self._log)
 
-    def named(self, text: str) -> str:
-        """The text with the real addresses in place of ``http://here`` and ``http://there``."""
+    def with_ports(self, text: str) -> str:
+        """The text with real addresses in place of ``http://here`` and ``http://there``."""
         for name, port in self.ports.items():
             text = re.sub(f"(?i)(http://){name}(?![a-z.])", rf"\g<1>127.0.0.1:{port}", text)
             text = text.replace(f":{name}", f":{port}")
         return text
 
-    def unnamed(self, raw: bytes) -> bytes:
+    def without_ports(self, raw: bytes) -> bytes:
         """The bytes with the names ``here`` and ``there`` in place of the addresses; other hosts as ``h:here``."""
         for name, port in self.ports.items():
             raw = raw.replace(b"127.0.0.1:%d" % port, name.encode()).replace(
@@ -124,7 +124,7 @@ class Recorder:
                         return
 
     def _serve(self, sock: socket.socket, peer: _Peer) -> bool:
-        """Take what has come; whether the connection goes on."""
+        """Read what has arrived. Returns whether the connection stays open."""
         try:
             data = sock.recv(1024 * 1024)
             if not data:
@@ -133,9 +133,9 @@ class Recorder:
             return self._read(sock, peer, data)
         except OSError:  # the client has gone
             return False
-        except Exception as error:  # a mistake of ours: told where it is looked at, and the next is served
+        except Exception as error:  # a mistake of ours: the record shows it, and the next request is served
             with self._lock:
-                self._log.append(Recorded(peer.to, peer.request.raw, refused=repr(error)))
+                self._log.append(Recorded(peer.to, peer.request.raw, rejected=repr(error)))
             return False
 
     def _read(self, sock: socket.socket, peer: _Peer, data: bytes) -> bool:
@@ -147,25 +147,25 @@ class Recorder:
                 if isinstance(event, h11.Data):
                     peer.request.body += event.data
         except h11.RemoteProtocolError as error:
-            peer.request.refused = str(error)
+            peer.request.rejected = str(error)
         request, peer.request = peer.request, Recorded(peer.to)
         with self._lock:
             self._log.append(request)
-            # Behind a 200 to CONNECT no HTTP would come.
-            usual = Answer(403 if request.raw.startswith(b"CONNECT ") else 200)
-            answer = self._script.pop(0) if self._script else usual
-        if request.refused:
+            # After a 200 to CONNECT no HTTP would follow.
+            usual = ScriptedResponse(403 if request.raw.startswith(b"CONNECT ") else 200)
+            response = self._script.pop(0) if self._script else usual
+        if request.rejected:
             sock.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
             return False
-        return self._answer(sock, peer.parser, answer)
+        return self._respond(sock, peer.parser, response)
 
-    def _answer(self, sock: socket.socket, parser: h11.Connection, answer: Answer) -> bool:
-        # h11 keeps the state and would not say everything that a server may; the bytes are our own.
-        parser.send(h11.Response(status_code=answer.status, headers=[]))
+    def _respond(self, sock: socket.socket, parser: h11.Connection, response: ScriptedResponse) -> bool:
+        # h11 keeps the state. It would not send everything that a server may send, so the bytes are our own.
+        parser.send(h11.Response(status_code=response.status, headers=[]))
         parser.send(h11.EndOfMessage())
-        fields = [*answer.headers, ("Content-Length", str(len(answer.body)))]
-        lines = [f"HTTP/1.1 {answer.status} As scripted", *(f"{name}: {value}" for name, value in fields)]
-        sock.sendall("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + answer.body)
+        fields = [*response.headers, ("Content-Length", str(len(response.body)))]
+        lines = [f"HTTP/1.1 {response.status} As scripted", *(f"{name}: {value}" for name, value in fields)]
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("utf-8", "surrogateescape") + response.body)
         if parser.our_state is not h11.DONE or parser.their_state is not h11.DONE:
             return False
         parser.start_next_cycle()

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from http_service_client import ConnectionPoolConfig
-from wire.requests.recorder import Answer
-from wire.requests.rows import Fresh, Row, sent
+from wire.requests.recorder import ScriptedResponse
+from wire.requests.rows import PerCall, Row, sent
 
 __all__ = ["ROWS"]
 
@@ -39,28 +39,28 @@ def chunked(*chunks: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in (*chunks, b""))
 
 
-def pieces(*chunks: Any) -> Fresh:
-    """A generator; in the asyncio world an async one."""
+def pieces(*chunks: Any) -> PerCall:
+    """A generator; an async one for asyncio."""
 
     def plain() -> Iterator[Any]:
         yield from chunks
 
-    async def in_tasks() -> AsyncIterator[Any]:
+    async def asynchronous() -> AsyncIterator[Any]:
         for chunk in chunks:
             yield chunk
 
-    return Fresh(plain, in_tasks)
+    return PerCall(plain, asynchronous)
 
 
-class Again:
-    """An iterable that starts anew."""
+class Repeatable:
+    """An iterable that can be iterated again."""
 
     def __iter__(self) -> Iterator[bytes]:
         return iter([b"ab", b"c"])
 
 
 class Pipe:
-    """Something to read from that cannot seek and knows no length."""
+    """A file that cannot seek and has no length."""
 
     def __init__(self, data: bytes) -> None:
         self._data = io.BytesIO(data)
@@ -70,7 +70,7 @@ class Pipe:
 
 
 class Shrunk(io.BytesIO):
-    """A file that says that it is longer than it is."""
+    """A file that reports five bytes more than it has."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return super().seek(offset, whence) + (5 if whence == io.SEEK_END else 0)
@@ -79,8 +79,8 @@ class Shrunk(io.BytesIO):
         return super().tell() + (5 if super().tell() == len(self.getvalue()) else 0)
 
 
-class Waiting:
-    """A non-blocking source."""
+class NonBlocking:
+    """A non-blocking file that has no data yet."""
 
     def read(self, size: int = -1) -> None:
         return None
@@ -92,12 +92,12 @@ def at(position: int, file: Any) -> Any:
 
 
 def on_disk(data: bytes) -> Any:
-    file = tempfile.TemporaryFile()  # closed when the call lets go of it
+    file = tempfile.TemporaryFile()  # the runner closes it after the call
     file.write(data)
     return at(0, file)
 
 
-# json= to the bytes.
+# json=, its bytes.
 JSON_VALUES: list[tuple[str, Any, str]] = [
     ("object", {"a": 1, "b": [True, None, 1.5]}, '{"a":1,"b":[true,null,1.5]}'),
     ("empty object", {}, "{}"),
@@ -113,20 +113,20 @@ JSON_VALUES: list[tuple[str, Any, str]] = [
     ("large", ["x" * 100_000], '["' + "x" * 100_000 + '"]'),
 ]  # fmt: skip
 
-# data= as a form to its text.
+# data= as a form, its text.
 FORMS: list[tuple[str, Any, str]] = [
     ("mapping", {"a": "1", "b": 2}, "a=1&b=2"),
     ("pairs", [("a", "1"), ("a", "2")], "a=1&a=2"),
     ("tuple of pairs", (("a", "1"),), "a=1"),
     ("lists repeat", {"a": [1, None, True]}, "a=1&a=true"),
-    ("None drops", {"a": None, "b": ""}, "b="),
+    ("None is left out", {"a": None, "b": ""}, "b="),
     ("space, plus, reserved", {"a b": "c+d&=/"}, "a+b=c%2Bd%26%3D%2F"),
     ("unicode", {"é": "🍕"}, "%C3%A9=%F0%9F%8D%95"),
     ("line breaks", {"a": "x\r\ny"}, "a=x%0D%0Ay"),
     ("bytes", {b"a": b"\xff"}, "a=%FF"),
 ]
 
-# data= as it is: what goes on the wire after which header lines.
+# data= as it is, its header lines, its bytes on the wire.
 BINARY = bytes(range(256))
 RAW: list[tuple[str, Any, list[str], bytes]] = [
     ("bytes", b"ab", [of(b"ab")], b"ab"),
@@ -140,31 +140,31 @@ RAW: list[tuple[str, Any, list[str], bytes]] = [
     ("empty mapping", {}, ["Content-Length: 0"], b""),
     ("empty list", [], ["Content-Length: 0"], b""),
     ("list of bytes", [b"ab", b"", b"c"], [of(b"abc")], b"abc"),
-    ("a header's end in the body", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", [of(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")], b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
+    ("the end of a header in the body", b"\r\n\r\nGET / HTTP/1.1\r\n\r\n", [of(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n")], b"\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
     ("one piece", b"x" * PIECE, [of(b"x" * PIECE)], b"x" * PIECE),
     ("more than a piece", b"x" * (PIECE + 1), [of(b"x" * (PIECE + 1))], b"x" * (PIECE + 1)),
     ("a megabyte", b"x" * 2**20, [of(b"x" * 2**20)], b"x" * 2**20),
-    ("BytesIO", Fresh(lambda: io.BytesIO(b"abc")), [of(b"abc")], b"abc"),
-    ("BytesIO from its position", Fresh(lambda: at(2, io.BytesIO(b"abcd"))), [of(b"cd")], b"cd"),
-    ("BytesIO at its end", Fresh(lambda: at(3, io.BytesIO(b"abc"))), ["Content-Length: 0"], b""),
-    ("StringIO", Fresh(lambda: io.StringIO("aé")), [of("aé".encode())], "aé".encode()),
-    ("StringIO from its position", Fresh(lambda: at(1, io.StringIO("aéb"))), [of("éb".encode())], "éb".encode()),
-    ("file", Fresh(lambda: on_disk(b"abc")), [of(b"abc")], b"abc"),
-    ("file from its position", Fresh(lambda: at(1, on_disk(b"abc"))), [of(b"bc")], b"bc"),
-    ("empty file", Fresh(lambda: on_disk(b"")), ["Content-Length: 0"], b""),
-    ("large file", Fresh(lambda: on_disk(b"y" * 200_000)), [of(b"y" * 200_000)], b"y" * 200_000),
-    ("gzip file, read through", Fresh(lambda: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(b"abc")))), [of(b"abc")], b"abc"),
-    ("pipe", Fresh(lambda: Pipe(b"abc")), [CHUNKED], chunked(b"abc")),
-    ("large pipe", Fresh(lambda: Pipe(b"z" * (PIECE + 5))), [CHUNKED], chunked(b"z" * PIECE, b"z" * 5)),
-    ("iterator", Fresh(lambda: iter([b"ab", b"c"])), [CHUNKED], chunked(b"ab", b"c")),
-    ("iterable", Again(), [CHUNKED], chunked(b"ab", b"c")),
+    ("BytesIO", PerCall(lambda: io.BytesIO(b"abc")), [of(b"abc")], b"abc"),
+    ("BytesIO from its position", PerCall(lambda: at(2, io.BytesIO(b"abcd"))), [of(b"cd")], b"cd"),
+    ("BytesIO at its end", PerCall(lambda: at(3, io.BytesIO(b"abc"))), ["Content-Length: 0"], b""),
+    ("StringIO", PerCall(lambda: io.StringIO("aé")), [of("aé".encode())], "aé".encode()),
+    ("StringIO from its position", PerCall(lambda: at(1, io.StringIO("aéb"))), [of("éb".encode())], "éb".encode()),
+    ("file", PerCall(lambda: on_disk(b"abc")), [of(b"abc")], b"abc"),
+    ("file from its position", PerCall(lambda: at(1, on_disk(b"abc"))), [of(b"bc")], b"bc"),
+    ("empty file", PerCall(lambda: on_disk(b"")), ["Content-Length: 0"], b""),
+    ("large file", PerCall(lambda: on_disk(b"y" * 200_000)), [of(b"y" * 200_000)], b"y" * 200_000),
+    ("gzip file", PerCall(lambda: gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(b"abc")))), [of(b"abc")], b"abc"),
+    ("pipe", PerCall(lambda: Pipe(b"abc")), [CHUNKED], chunked(b"abc")),
+    ("large pipe", PerCall(lambda: Pipe(b"z" * (PIECE + 5))), [CHUNKED], chunked(b"z" * PIECE, b"z" * 5)),
+    ("iterator", PerCall(lambda: iter([b"ab", b"c"])), [CHUNKED], chunked(b"ab", b"c")),
+    ("iterable", Repeatable(), [CHUNKED], chunked(b"ab", b"c")),
     ("generator", pieces(b"ab", b"c"), [CHUNKED], chunked(b"ab", b"c")),
     ("generator with empty pieces", pieces(b"", b"ab", b"", b"c", b""), [CHUNKED], chunked(b"ab", b"c")),
     ("generator of text", pieces("aé", "b"), [CHUNKED], chunked("aé".encode(), b"b")),
     ("generator of nothing", pieces(), [CHUNKED], chunked()),
     ("generator of a bytearray", pieces(bytearray(b"ab"), memoryview(b"c")), [CHUNKED], chunked(b"ab", b"c")),
     ("generator of a large piece", pieces(b"x" * (PIECE + 1)), [CHUNKED], chunked(b"x" * PIECE, b"x")),
-    ("plain generator in both", Fresh(lambda: (piece for piece in (b"ab", b"c"))), [CHUNKED], chunked(b"ab", b"c")),
+    ("plain generator, sync and async", PerCall(lambda: (piece for piece in (b"ab", b"c"))), [CHUNKED], chunked(b"ab", b"c")),
 ]  # fmt: skip
 
 BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
@@ -179,15 +179,15 @@ BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("a list of text", {"data": ["a", "b"]}),
     ("a surrogate in text", {"data": "\ud800"}),
     ("NaN in a form", {"data": {"a": float("nan")}}),
-    ("a closed file", {"data": Fresh(lambda: _closed())}),
-    ("a text file", {"data": Fresh(lambda: io.TextIOWrapper(io.BytesIO(b"x")))}),
+    ("a closed file", {"data": PerCall(lambda: _closed())}),
+    ("a text file", {"data": PerCall(lambda: io.TextIOWrapper(io.BytesIO(b"x")))}),
     ("a number among the pieces", {"data": pieces(b"ab", 5)}),
     ("a surrogate among the pieces", {"data": pieces("\ud800")}),
-    ("a file that has shrunk", {"data": Fresh(lambda: Shrunk(b"abc"))}),
-    ("a file that has nothing now", {"data": Fresh(lambda: Waiting())}),
-    ("bytes with json in files", {"data": {"a": {"b": 1}}, "files": {"f": b"x"}}),
-    ("a length that lies", {"data": b"abc", "headers": {"Content-Length": "2"}}),
-    ("a length for a stream", {"data": pieces(b"abc"), "headers": {"Content-Length": "3"}}),
+    ("a file that has shrunk", {"data": PerCall(lambda: Shrunk(b"abc"))}),
+    ("a non-blocking file without data", {"data": PerCall(lambda: NonBlocking())}),
+    ("a nested field beside files", {"data": {"a": {"b": 1}}, "files": {"f": b"x"}}),
+    ("a wrong Content-Length", {"data": b"abc", "headers": {"Content-Length": "2"}}),
+    ("a Content-Length for a stream", {"data": pieces(b"abc"), "headers": {"Content-Length": "3"}}),
 ]
 
 
@@ -203,7 +203,7 @@ def post(name: str, options: dict[str, Any], fields: list[str], body: bytes, **m
 
 LONG = b"order " * 1000
 PACKED = gzip.compress(LONG, 6, mtime=0)
-# The tenth byte says which system made it (RFC 1952 2.3.1); Pythons differ in what they write there.
+# The tenth byte names the operating system (RFC 1952 2.3.1); versions of Python write different values.
 PACKED = PACKED[:9] + b"\x03" + PACKED[10:]
 GZIPPED = ["Content-Encoding: gzip", of(PACKED)]
 COMPRESSING = {
@@ -235,18 +235,18 @@ ROWS: list[Row] = [
             call={"data": pieces(b"ab")},
         )
     ),
-    post("a content type of one's own", {"json": 1, "headers": {"content-type": "application/vnd.x+json"}}, ["content-type: application/vnd.x+json", "Content-Length: 1"], b"1"),
+    post("a custom content type", {"json": 1, "headers": {"content-type": "application/vnd.x+json"}}, ["content-type: application/vnd.x+json", "Content-Length: 1"], b"1"),
     post("a content type for bytes", {"data": b"x", "headers": {"Content-Type": "image/png"}}, ["Content-Type: image/png", "Content-Length: 1"], b"x"),
-    post("a length that is right", {"data": b"abc", "headers": {"Content-Length": "3", "X": "y"}}, ["Content-Length: 3", "X: y"], b"abc"),
+    post("a correct Content-Length", {"data": b"abc", "headers": {"Content-Length": "3", "X": "y"}}, ["Content-Length: 3", "X: y"], b"abc"),
     post("a body before Connection: close", {"data": b"abc", "headers": {"Connection": "close"}}, ["Connection: close", "Content-Length: 3"], b"abc"),
     post("compressed", {"data": LONG}, GZIPPED, PACKED, config=COMPRESSING),
     post("compressed text keeps its type", {"data": LONG.decode()}, [TEXT, *GZIPPED], PACKED, config=COMPRESSING),
     post("too short to compress", {"data": b"x" * 99}, [of(b"x" * 99)], b"x" * 99, config=COMPRESSING),
-    post("encoded already", {"data": LONG, "headers": {"Content-Encoding": "br"}}, ["Content-Encoding: br", of(LONG)], LONG, config=COMPRESSING),
+    post("already encoded", {"data": LONG, "headers": {"Content-Encoding": "br"}}, ["Content-Encoding: br", of(LONG)], LONG, config=COMPRESSING),
     post("a stream is not compressed", {"data": pieces(LONG)}, [CHUNKED], chunked(LONG), config=COMPRESSING),
-    post("a file is not compressed", {"data": Fresh(lambda: io.BytesIO(LONG))}, [of(LONG)], LONG, config=COMPRESSING),
+    post("a file is not compressed", {"data": PerCall(lambda: io.BytesIO(LONG))}, [of(LONG)], LONG, config=COMPRESSING),
     Row(
-        "compression that is refused is taken back, and stays so",
+        "after a refused compression no body is compressed",
         [
             sent("POST /", *GZIPPED, body=PACKED),
             sent("POST /", of(LONG), body=LONG),
@@ -255,8 +255,8 @@ ROWS: list[Row] = [
         method="POST",
         url="http://here/again",
         call={"data": LONG},
-        calls=[("POST", "http://here/", {"data": LONG})],
-        answers=[Answer(415)],
-        config={**COMPRESSING, "total_timeout": 9.0},  # a client of its own: it remembers
+        earlier_calls=[("POST", "http://here/", {"data": LONG})],
+        responses=[ScriptedResponse(415)],
+        config={**COMPRESSING, "total_timeout": 9.0},  # a client of its own, since it remembers
     ),
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from wire.requests.rows import BOUNDARY, Fresh, Row, sent
+from wire.requests.rows import BOUNDARY, PerCall, Row, sent
 from wire.requests.table_bodies import CHUNKED, Pipe, at, chunked, pieces
 
 __all__ = ["ROWS"]
@@ -37,23 +37,23 @@ FORMS: list[tuple[str, Any, Any, list[bytes]]] = [
     ("names in UTF-8", {"é": ("日本.txt", b"x")}, None, [part('name="é"; filename="日本.txt"', b"x", OCTETS)]),
     ("quotes and line breaks in names", {'a"b\r\n': ('c"\n\\', b"x")}, None, [part('name="a%22b%0D%0A"; filename="c%22%0A\\"', b"x", OCTETS)]),
     ("a boundary look-alike in a body", {"f": b"\r\n--x--\r\n"}, None, [part('name="f"; filename="f"', b"\r\n--x--\r\n", OCTETS)]),
-    ("BytesIO", {"f": Fresh(lambda: io.BytesIO(b"abc"))}, None, [part('name="f"; filename="f"', b"abc", OCTETS)]),
-    ("file from its position", {"f": ("n", Fresh(lambda: at(1, io.BytesIO(b"abc"))))}, None, [part('name="f"; filename="n"', b"bc", OCTETS)]),
-    ("large file", {"f": Fresh(lambda: io.BytesIO(b"y" * 150_000))}, None, [part('name="f"; filename="f"', b"y" * 150_000, OCTETS)]),
+    ("BytesIO", {"f": PerCall(lambda: io.BytesIO(b"abc"))}, None, [part('name="f"; filename="f"', b"abc", OCTETS)]),
+    ("file from its position", {"f": ("n", PerCall(lambda: at(1, io.BytesIO(b"abc"))))}, None, [part('name="f"; filename="n"', b"bc", OCTETS)]),
+    ("large file", {"f": PerCall(lambda: io.BytesIO(b"y" * 150_000))}, None, [part('name="f"; filename="f"', b"y" * 150_000, OCTETS)]),
 ]  # fmt: skip
 
 BAD_FORMS: list[tuple[str, dict[str, Any]]] = [
     ("text", {"files": "x"}),
     ("a list of names", {"files": ["f"]}),
     ("a number as a file", {"files": {"f": 5}}),
-    ("one item", {"files": {"f": ("a",)}}),
+    ("a tuple of one item", {"files": {"f": ("a",)}}),
     ("a line break in a type", {"files": {"f": ("a", b"x", "text/plain\r\nX: y")}}),
     ("a line break in a header", {"files": {"f": ("a", b"x", None, {"X": "a\nb"})}}),
-    ("a Content-Disposition of one's own", {"files": {"f": ("a", b"x", None, {"Content-Disposition": "x"})}}),
+    ("a custom Content-Disposition", {"files": {"f": ("a", b"x", None, {"Content-Disposition": "x"})}}),
     ("a surrogate in a name", {"files": {"\ud800": b"x"}}),
     ("NaN in a field", {"files": {"f": b"x"}, "data": {"a": float("nan")}}),
-    ("bytes beside", {"files": {"f": b"x"}, "data": b"x"}),
-    ("an async iterator", {"files": {"f": Fresh(lambda: pieces(b"x").make["asyncio"]())}}),
+    ("bytes beside files", {"files": {"f": b"x"}, "data": b"x"}),
+    ("an async iterator", {"files": {"f": PerCall(lambda: pieces(b"x").make["asyncio"]())}}),
 ]
 
 
@@ -64,7 +64,7 @@ def multipart(name: str, call: dict[str, Any], parts: list[bytes]) -> Row:
 
 
 def streamed_parts() -> list[bytes]:
-    """The pieces in which a form with a pipe goes out."""
+    """The chunks of a form with a pipe."""
     whole = part('name="f"; filename="f"', b"abc", OCTETS)
     head = whole[: whole.index(b"abc")]
     return [head, b"abc", b"\r\n", END]
@@ -86,9 +86,11 @@ ROWS: list[Row] = [
             )
         ],
         method="POST",
-        call={"files": {"f": Fresh(lambda: Pipe(b"abc"))}},
+        call={"files": {"f": PerCall(lambda: Pipe(b"abc"))}},
     ),
-    Row("no files are no form", [sent("POST /", "Content-Length: 0")], method="POST", call={"files": {}}),
+    Row(
+        "empty files= is not a form", [sent("POST /", "Content-Length: 0")], method="POST", call={"files": {}}
+    ),
     *(
         Row(f"multipart refused: {name}", "InvalidRequestError", method="POST", call=call)
         for name, call in BAD_FORMS

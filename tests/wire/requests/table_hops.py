@@ -1,19 +1,19 @@
-"""Redirects, hop by hop: method, body, URL, credentials; cookies of a jar; and requests by way of a proxy."""
+"""Redirects, hop by hop: method, body, URL, credentials; cookies of a jar; and requests through a proxy."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
-from wire.requests.recorder import Answer
-from wire.requests.rows import STANDARD, Fresh, Row, moved, request, sent
+from wire.requests.recorder import ScriptedResponse
+from wire.requests.rows import STANDARD, PerCall, Row, redirect, request, sent
 from wire.requests.table_bodies import COMPRESSING, LONG, PACKED, chunked, of, pieces
 
 __all__ = ["ROWS"]
 
 BODY = ["Content-Type: application/json", "Content-Length: 2"]
 
-# status, method, the method after it, whether the body goes along.
+# Status, method, the next method, whether the body is sent again.
 CHANGES = [
     (301, "GET", "GET", False),
     (302, "HEAD", "HEAD", False),
@@ -32,7 +32,7 @@ CHANGES = [
     (307, "DELETE", "DELETE", True),
 ]
 
-# URL, Location, the next target.
+# URL, Location, the next target; None if it is not followed.
 LOCATIONS = [
     ("http://here/a/b?c=d", "e", "/a/e"),
     ("http://here/a/b?c=d", "/e", "/e"),
@@ -82,18 +82,18 @@ SECRETS = {
 SECRET_LINES = [f"{name}: {value}" for name, value in SECRETS.items()]
 
 
-def change(status: int, method: str, then: str, keeps: bool) -> Row:
+def change(status: int, method: str, next_method: str, keeps_body: bool) -> Row:
     has_body = method not in ("GET", "HEAD", "OPTIONS")
     fields, body = (BODY, b"{}") if has_body else ([], b"")
-    next_fields, next_body = (fields, body) if keeps else ([], b"")
+    next_fields, next_body = (fields, body) if keeps_body else ([], b"")
     call: dict[str, Any] = {"json": {}} if has_body else {}
     return Row(
         f"{status} on {method}",
-        [sent(f"{method} /a", *fields, body=body), sent(f"{then} /b", *next_fields, body=next_body)],
+        [sent(f"{method} /a", *fields, body=body), sent(f"{next_method} /b", *next_fields, body=next_body)],
         method=method,
         url="http://here/a",
         call=call,
-        answers=[moved(status, "/b")],
+        responses=[redirect(status, "/b")],
     )
 
 
@@ -103,8 +103,8 @@ def location(url: str, where: str, target: str | None) -> Row:
         f"Location {where!r} from {url}",
         [first] if target is None else [first, sent(f"GET {target}")],
         url=url,
-        answers=[moved(302, where)],
-        ends=302 if target is None else 200,
+        responses=[redirect(302, where)],
+        expected_result=302 if target is None else 200,
     )
 
 
@@ -115,93 +115,98 @@ REDIRECTS: list[Row] = [
         Row(
             f"Location refused: {where}",
             [sent("GET /")],
-            answers=[moved(302, where)],
-            ends="UnsafeRedirectError",
+            responses=[redirect(302, where)],
+            expected_result="UnsafeRedirectError",
         )
         for where in BAD_LOCATIONS
     ),
-    Row("300 is not followed", [sent("GET /")], answers=[moved(300, "/b")], ends=300),
-    Row("304 is not followed", [sent("GET /")], answers=[moved(304, "/b")], ends=304),
-    Row("a redirect without a Location", [sent("GET /")], answers=[Answer(302)], ends=302),
+    Row("300 is not followed", [sent("GET /")], responses=[redirect(300, "/b")], expected_result=300),
+    Row("304 is not followed", [sent("GET /")], responses=[redirect(304, "/b")], expected_result=304),
     Row(
-        "of two Locations none",
+        "a redirect without a Location",
         [sent("GET /")],
-        answers=[moved(302, "/b", ("Location", "/c"))],
-        ends="UnsafeRedirectError",
+        responses=[ScriptedResponse(302)],
+        expected_result=302,
     ),
     Row(
-        "one Location said twice",
+        "two different Locations are refused",
+        [sent("GET /")],
+        responses=[redirect(302, "/b", ("Location", "/c"))],
+        expected_result="UnsafeRedirectError",
+    ),
+    Row(
+        "the same Location twice",
         [sent("GET /"), sent("GET /b")],
-        answers=[moved(302, "/b", ("Location", "/b"))],
+        responses=[redirect(302, "/b", ("Location", "/b"))],
     ),
     Row(
         "redirects switched off",
         [sent("GET /")],
         call={"allow_redirects": False},
-        answers=[moved(302, "/b")],
-        ends=302,
+        responses=[redirect(302, "/b")],
+        expected_result=302,
     ),
     Row(
         "too many redirects",
         [sent("GET /"), sent("GET /1"), sent("GET /2")],
         config={"allowed_redirect_count": 2},
-        answers=[moved(302, "/1"), moved(302, "/2"), moved(302, "/3")],
-        ends="TooManyRedirectsError",
+        responses=[redirect(302, "/1"), redirect(302, "/2"), redirect(302, "/3")],
+        expected_result="TooManyRedirectsError",
     ),
     Row(
         "a chain: each hop from the one before",
         [sent("GET /"), sent("GET /a/"), sent("GET /a/b"), sent("GET /c")],
-        answers=[moved(301, "/a/"), moved(302, "b"), moved(307, "../c")],
+        responses=[redirect(301, "/a/"), redirect(302, "b"), redirect(307, "../c")],
     ),
     Row(
-        "secrets stay with their origin",
+        "secrets are not sent to another origin",
         [sent("GET /", *SECRET_LINES), sent("GET /b", SECRET_LINES[-1], host="there")],
         call={"headers": SECRETS},
         config={"sensitive_headers": ["x-partner"]},
-        answers=[moved(307, "http://there/b")],
+        responses=[redirect(307, "http://there/b")],
     ),
     Row(
-        "secrets go along within their origin",
+        "secrets are sent again to their own origin",
         [sent("GET /", *SECRET_LINES), sent("GET /b", *SECRET_LINES)],
         call={"headers": SECRETS},
-        answers=[moved(307, "http://here/b")],
+        responses=[redirect(307, "http://here/b")],
     ),
     Row(
-        "secrets do not come back after a visit to a stranger",
+        "secrets do not return after a hop to another origin",
         [sent("GET /", "Authorization: Bearer t"), sent("GET /b", host="there"), sent("GET /c")],
         call={"auth": "t"},
-        answers=[moved(302, "http://there/b"), moved(302, "http://here/c")],
+        responses=[redirect(302, "http://there/b"), redirect(302, "http://here/c")],
     ),
     Row(
-        "a Host of one's own is for the first origin",
+        "a given Host is for the first origin only",
         [request("GET /", "Host: virtual.test", *STANDARD), sent("GET /b", host="there")],
         call={"headers": {"Host": "virtual.test"}},
-        answers=[moved(302, "http://there/b")],
+        responses=[redirect(302, "http://there/b")],
     ),
     Row(
-        "what describes a body goes with it",
+        "headers that describe a body are dropped with it",
         [
             sent("POST /", "Content-Language: de", "Digest: x", "X: y", "Content-Length: 1", body=b"x"),
             sent("GET /b", "X: y"),
         ],
         method="POST",
         call={"data": b"x", "headers": {"Content-Language": "de", "Digest": "x", "X": "y"}},
-        answers=[moved(303, "/b")],
+        responses=[redirect(303, "/b")],
     ),
     Row(
-        "a file is sent again from where it stood",
+        "a file is sent again from its first position",
         [sent("PUT /", of(b"bc"), body=b"bc"), sent("PUT /b", of(b"bc"), body=b"bc")],
         method="PUT",
-        call={"data": Fresh(lambda: _at_one(io.BytesIO(b"abc")))},
-        answers=[moved(307, "/b")],
+        call={"data": PerCall(lambda: _at_one(io.BytesIO(b"abc")))},
+        responses=[redirect(307, "/b")],
     ),
     Row(
         "a stream is not sent again",
         [sent("PUT /", "Transfer-Encoding: chunked", body=chunked(b"abc"))],
         method="PUT",
         call={"data": pieces(b"abc")},
-        answers=[moved(307, "/b")],
-        ends="UnsafeRedirectError",
+        responses=[redirect(307, "/b")],
+        expected_result="UnsafeRedirectError",
     ),
     Row(
         "a compressed body is compressed again",
@@ -212,15 +217,15 @@ REDIRECTS: list[Row] = [
         method="POST",
         call={"data": LONG},
         config=COMPRESSING,
-        answers=[moved(307, "http://there/b")],
+        responses=[redirect(307, "http://there/b")],
     ),
     Row(
-        "a compressed body that is dropped leaves no trace",
+        "a dropped compressed body leaves no Content-Encoding",
         [sent("POST /", "Content-Encoding: gzip", of(PACKED), body=PACKED), sent("GET /b")],
         method="POST",
         call={"data": LONG},
         config=COMPRESSING,
-        answers=[moved(303, "/b")],
+        responses=[redirect(303, "/b")],
     ),
 ]
 
@@ -232,20 +237,20 @@ def _at_one(file: io.BytesIO) -> io.BytesIO:
 
 JAR: list[Row] = [
     Row(
-        "jar: a cookie that is set comes back",
+        "jar: a cookie that was set is sent",
         [sent("GET /login"), sent("GET /", "Cookie: s=1")],
-        calls=[("GET", "http://here/login", {})],
-        answers=[Answer(200, [("Set-Cookie", "s=1; Path=/; HttpOnly")])],
+        earlier_calls=[("GET", "http://here/login", {})],
+        responses=[ScriptedResponse(200, [("Set-Cookie", "s=1; Path=/; HttpOnly")])],
         config={"cookies": True},
     ),
     Row(
-        "jar: by path, longest first, and after those of the call",
+        "jar: cookies by path, longest first, after those of the call",
         [sent("GET /a/login"), sent("GET /a/b", "X: y", "Cookie: own=1; p=2; s=1")],
         url="http://here/a/b",
         call={"cookies": {"own": "1"}, "headers": {"X": "y"}},
-        calls=[("GET", "http://here/a/login", {})],
-        answers=[
-            Answer(
+        earlier_calls=[("GET", "http://here/a/login", {})],
+        responses=[
+            ScriptedResponse(
                 200, [("Set-Cookie", "s=1; Path=/"), ("Set-Cookie", "p=2"), ("Set-Cookie", "o=3; Path=/b")]
             )
         ],
@@ -254,21 +259,24 @@ JAR: list[Row] = [
     Row(
         "jar: over redirects",
         [sent("GET /"), sent("GET /b", "Cookie: s=1"), sent("GET /c")],
-        answers=[moved(302, "/b", ("Set-Cookie", "s=1")), moved(302, "/c", ("Set-Cookie", "s=; Max-Age=0"))],
+        responses=[
+            redirect(302, "/b", ("Set-Cookie", "s=1")),
+            redirect(302, "/c", ("Set-Cookie", "s=; Max-Age=0")),
+        ],
         config={"cookies": True},
     ),
     Row(
-        "jar: text beyond ASCII comes back as it was",
+        "jar: text beyond ASCII is sent back unchanged",
         [sent("GET /"), sent("GET /", "Cookie: s=é日")],
-        calls=[("GET", "http://here/", {})],
-        answers=[Answer(200, [("Set-Cookie", "s=é日")])],
+        earlier_calls=[("GET", "http://here/", {})],
+        responses=[ScriptedResponse(200, [("Set-Cookie", "s=é日")])],
         config={"cookies": True},
     ),
     Row(
         "no jar: nothing is remembered",
         [sent("GET /"), sent("GET /")],
-        calls=[("GET", "http://here/", {})],
-        answers=[Answer(200, [("Set-Cookie", "s=1")])],
+        earlier_calls=[("GET", "http://here/", {})],
+        responses=[ScriptedResponse(200, [("Set-Cookie", "s=1")])],
     ),
 ]
 
@@ -282,7 +290,7 @@ def by_proxy(name: str, url: str, target: str, host: str, **more: Any) -> Row:
 
 PROXIED: list[Row] = [
     by_proxy("the whole URL is the target", "http://api.test/a?b=c#d", "http://api.test/a?b=c", "api.test"),
-    by_proxy("a path there always is", "http://api.test", "http://api.test/", "api.test"),
+    by_proxy("an empty path becomes /", "http://api.test", "http://api.test/", "api.test"),
     by_proxy("a port", "http://api.test:8080/", "http://api.test:8080/", "api.test:8080"),
     by_proxy("the default port", "http://api.test:80/", "http://api.test/", "api.test"),
     by_proxy(
@@ -301,7 +309,7 @@ PROXIED: list[Row] = [
     by_proxy("an IPv4 address", "http://192.0.2.1/", "http://192.0.2.1/", "192.0.2.1"),
     by_proxy("a dot at the end", "http://api.test./", "http://api.test./", "api.test."),
     Row(
-        "proxy: its login comes last",
+        "proxy: Proxy-Authorization comes last",
         [sent("GET http://api.test/", "X: y", "Proxy-Authorization: Basic dXNlcjpwQHNz", host="api.test")],
         url="http://api.test/",
         call={"headers": {"X": "y"}},
@@ -344,8 +352,8 @@ PROXIED: list[Row] = [
         [request("CONNECT api.test:443", "Host: api.test:443")],
         url="https://api.test/",
         environ={"HTTPS_PROXY": "http://here"},
-        answers=[Answer(403)],
-        ends="ProxyError",
+        responses=[ScriptedResponse(403)],
+        expected_result="ProxyError",
     ),
     Row(
         "proxy: a tunnel with a login",
@@ -358,19 +366,19 @@ PROXIED: list[Row] = [
         ],
         url="https://[2001:db8::1]:8443/",
         environ={"HTTPS_PROXY": PROXY_LOGIN["HTTP_PROXY"]},
-        answers=[Answer(407)],
-        ends="ProxyError",
+        responses=[ScriptedResponse(407)],
+        expected_result="ProxyError",
     ),
     Row(
         "proxy: a tunnel to a name with a dot at the end",
         [request("CONNECT api.test.:443", "Host: api.test.:443")],
         url="https://api.test./",
         environ={"HTTPS_PROXY": "http://here"},
-        answers=[Answer(403)],
-        ends="ProxyError",
+        responses=[ScriptedResponse(403)],
+        expected_result="ProxyError",
     ),
     Row(
-        "proxy: NO_PROXY goes there directly",
+        "proxy: a host in NO_PROXY is called directly",
         [sent("GET /", host="api.test:here")],
         url="http://api.test:here/",
         environ={"HTTP_PROXY": "http://there", "NO_PROXY": "api.test"},

@@ -37,7 +37,7 @@ METHODS: list[tuple[str, list[bytes] | str]] = [
     ("GÉT", "InvalidRequestError"),
 ]
 
-# URL to the target of the request line.
+# URL, the target of the request line.
 URLS: list[tuple[str, str]] = [
     ("http://here", "/"),
     ("http://here/", "/"),
@@ -135,11 +135,11 @@ HOSTS: list[tuple[str, list[bytes] | str]] = [
     ],
 ]
 
-# params= to the query.
+# params=, the query.
 PARAMS: list[tuple[str, Any, str]] = [
     ("none", None, ""),
     ("empty", {}, ""),
-    ("None drops", {"a": None, "b": 1}, "?b=1"),
+    ("None is left out", {"a": None, "b": 1}, "?b=1"),
     ("only None", {"a": None}, ""),
     ("bool", {"a": True, "b": False}, "?a=true&b=false"),
     (
@@ -217,15 +217,18 @@ BAD_BASES: list[tuple[str, str]] = [
 ]
 
 ROWS: list[Row] = [
-    *(Row(f"method {method!r}", sends, method=method) for method, sends in METHODS),
+    *(Row(f"method {method!r}", expected, method=method) for method, expected in METHODS),
     Row("TRACE with a body", "InvalidRequestError", method="TRACE", call={"data": b"x"}),
     *(Row(f"URL {url[:60]}", [sent(f"GET {target}")], url=url) for url, target in URLS),
-    *(Row(f"host {url!r}", sends, url=url) for url, sends in HOSTS),
+    *(Row(f"host {url!r}", expected, url=url) for url, expected in HOSTS),
     *(
         Row(f"params {name}", [sent(f"GET /a{query}")], url="http://here/a", call={"params": params})
         for name, params, query in PARAMS
     ),
-    *(Row(f"params {name}", "InvalidRequestError", call={"params": params}) for name, params in BAD_PARAMS),
+    *(
+        Row(f"params refused: {name}", "InvalidRequestError", call={"params": params})
+        for name, params in BAD_PARAMS
+    ),
     Row(
         "params after a query", [sent("GET /a?x=1&y=2")], url="http://here/a?x=1#z", call={"params": {"y": 2}}
     ),
@@ -251,7 +254,7 @@ ROWS: list[Row] = [
         call={"headers": {"User-Agent": None, "accept": None, "ACCEPT-ENCODING": None}},
     ),
     Row(
-        "other standard headers keep their places in line",
+        "the other standard headers keep their order",
         [request("GET /", "Host: here", *STANDARD[1:], "User-Agent: orders/2")],
         call={"headers": {"User-Agent": "orders/2"}},
     ),

@@ -1,4 +1,4 @@
-"""Whatever is asked and answered: both worlds alike, errors of ours only, and no bytes that h11 refuses."""
+"""For any arguments and responses: both front ends do the same, raise our errors only, and send what h11 accepts."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from wire.requests.recorder import Answer
-from wire.requests.rows import Row, moved
+from wire.requests.recorder import ScriptedResponse
+from wire.requests.rows import Row, redirect
 from wire.requests.runner import Runner
 
-# By a proxy, so that every host and port leads to the recorder.
+# By way of a proxy, so that every host and port leads to the recorder.
 EVERYWHERE = {"HTTP_PROXY": "http://here", "HTTPS_PROXY": "http://here"}
 
 quick = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
@@ -30,7 +30,7 @@ urls = st.one_of(
 
 
 def as_sent(raw: bytes) -> str:
-    """Bytes of a response's header as text for an `Answer`, which cannot say the end of a line in one."""
+    """Bytes of a response's header as text for a `ScriptedResponse`; a header cannot hold the end of a line."""
     return raw.translate(None, b"\r\n\0").decode("utf-8", "surrogateescape")
 
 
@@ -71,28 +71,28 @@ json_values = st.recursive(
 )
 
 
-def alike(runners: list[Runner], row: Row) -> None:
-    """Play the row in both worlds. An exception that is none of ours comes out of here."""
-    (ends, requests), *others = [runner.play(row) for runner in runners]
-    for ends_too, requests_too in others:
-        assert [request.raw for request in requests] == [request.raw for request in requests_too]
-        assert ends == ends_too
-    assert [request.refused for request in requests] == [None] * len(requests)
-    assert "Timeout" not in str(ends)  # a request without an end is one that h11 waits for
+def check_parity(runners: list[Runner], row: Row) -> None:
+    """Run the row with both front ends. An exception that is not one of ours passes through."""
+    (result, requests), *others = [runner.run(row) for runner in runners]
+    for other_result, other_requests in others:
+        assert [request.raw for request in requests] == [request.raw for request in other_requests]
+        assert result == other_result
+    assert [request.rejected for request in requests] == [None] * len(requests)
+    assert "Timeout" not in str(result)  # h11 would wait for the end of a request that has none
 
 
 @quick
 @given(url=urls, params=st.one_of(scalars, mappings, pairs), method=st.sampled_from(["GET", "POST"]))
 def test_any_url_and_query(runners: list[Runner], url: str, params: Any, method: str) -> None:
-    """Sent in a form that every server reads alike, or refused."""
-    alike(runners, Row("", (), method=method, url=url, call={"params": params}, environ=EVERYWHERE))
+    """A URL is sent in a form that all servers read in the same way, or refused."""
+    check_parity(runners, Row("", (), method=method, url=url, call={"params": params}, environ=EVERYWHERE))
 
 
 @quick
 @given(base=urls, url=urls)
 def test_any_url_under_any_base(runners: list[Runner], base: str, url: str) -> None:
-    """What is below the base stays there (see `tests/unit/http/test_urls.py`), and is sent alike."""
-    alike(runners, Row("", (), url=url, base_url=base, environ=EVERYWHERE))
+    """Both front ends join them to the same URL; it stays below the base (`tests/unit/http/test_urls.py`)."""
+    check_parity(runners, Row("", (), url=url, base_url=base, environ=EVERYWHERE))
 
 
 @quick
@@ -101,8 +101,8 @@ def test_any_url_under_any_base(runners: list[Runner], base: str, url: str) -> N
     given_headers=headers,
 )
 def test_any_method_and_headers(runners: list[Runner], method: str, given_headers: Any) -> None:
-    """No header injects another, and none says another length than the body has."""
-    alike(runners, Row("", (), method=method, call={"headers": given_headers}))
+    """No header injects another, and no header gives another length than the body's."""
+    check_parity(runners, Row("", (), method=method, call={"headers": given_headers}))
 
 
 @quick
@@ -112,8 +112,8 @@ def test_any_method_and_headers(runners: list[Runner], method: str, given_header
     given_headers=st.one_of(st.none(), headers),
 )
 def test_any_body(runners: list[Runner], kind: str, value: Any, given_headers: Any) -> None:
-    """Encoded alike, or refused."""
-    alike(runners, Row("", (), method="POST", call={kind: value, "headers": given_headers}))
+    """Both front ends encode a body to the same bytes, or refuse it."""
+    check_parity(runners, Row("", (), method="POST", call={kind: value, "headers": given_headers}))
 
 
 @quick
@@ -122,20 +122,28 @@ def test_any_body(runners: list[Runner], kind: str, value: Any, given_headers: A
     method=st.sampled_from(["GET", "HEAD", "POST", "PUT"]),
 )
 def test_any_redirect(runners: list[Runner], chain: list[tuple[int, str]], method: str) -> None:
-    """Followed alike to where it leads, or refused; nothing in a Location becomes anything but a target."""
-    answers: list[Answer] = [moved(status, location) for status, location in chain]
+    """Both front ends follow a Location to the same target, or refuse it; it becomes nothing but a target."""
+    responses: list[ScriptedResponse] = [redirect(status, location) for status, location in chain]
     call = {"headers": {"Authorization": "Bearer t"}, "data": b"x"} if method in ("POST", "PUT") else {}
-    alike(
+    check_parity(
         runners,
-        Row("", (), method=method, url="http://a.test/b/c?d", call=call, answers=answers, environ=EVERYWHERE),
+        Row(
+            "",
+            (),
+            method=method,
+            url="http://a.test/b/c?d",
+            call=call,
+            responses=responses,
+            environ=EVERYWHERE,
+        ),
     )
 
 
 @quick
 @given(cookies=st.lists(locations, max_size=3), path=st.sampled_from(["/", "/a/b"]))
 def test_any_cookie_that_is_set(runners: list[Runner], cookies: list[str], path: str) -> None:
-    """What a server puts into the jar comes out as one line of a header, or not at all."""
-    answers = [moved(302, path, *(("Set-Cookie", f"a={cookie}") for cookie in cookies))]
+    """A cookie that a server sets is sent back as one header line, or not at all."""
+    responses = [redirect(302, path, *(("Set-Cookie", f"a={cookie}") for cookie in cookies))]
     for runner in runners:
-        runner.forget()
-    alike(runners, Row("any cookie", (), config={"cookies": True}, answers=answers))
+        runner.clear_cookies()
+    check_parity(runners, Row("any cookie", (), config={"cookies": True}, responses=responses))

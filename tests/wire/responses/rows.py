@@ -1,9 +1,9 @@
-"""What a row of the tables says: the raw bytes of an answer, and what a caller must be told of it.
+"""A row of the tables: the raw bytes of a response, and the response or the error that a caller must get.
 
-    read("two lengths that agree", OK + b"...", status=200, content=b"hi", text="hi", headers=[...])
-    refused("half a head", OK, CUT, ends=True)
+    read("an empty value", OK + b"...", status=200, content=b"hi", text="hi", headers=[...])
+    rejected("half a head", OK, message=CUT, closes=True)
 
-Every row states its outcome in full, so that both worlds being wrong in the same way is noticed.
+Every row states its outcome in full, so a test fails too if both front ends are wrong in the same way.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ __all__ = [
     "OK",
     "TWO",
     "Read",
-    "Refused",
+    "Rejected",
     "Row",
     "read",
-    "refused",
+    "rejected",
 ]
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -33,7 +33,7 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH_2 = (("Content-Length", "2"),)
 IN_CHUNKS = (("Transfer-Encoding", "chunked"),)
 
-# What a ProtocolError says. URL stands for the address.
+# Messages of a ProtocolError. URL stands for the address.
 BROKEN = "the response from URL is not valid HTTP: it breaks the rules of HTTP"
 LARGE = "the response from URL is not valid HTTP: its headers are too large or too many"
 CUT = "the response from URL was cut short"
@@ -51,8 +51,8 @@ class Read:
 
 
 @dataclass(frozen=True)
-class Refused:
-    """An error."""
+class Rejected:
+    """An error: its type, message and sent-state."""
 
     error: str
     message: str
@@ -61,18 +61,18 @@ class Refused:
 
 @dataclass(frozen=True)
 class Row:
-    """One answer.
+    """One response.
 
-    pieces: sent one after the other, each in a packet of its own.   ends: the server then closes.
-    is_used_again: whether the next request comes on the same connection; None where chance decides.
-    needs: a coding that takes a library which may not be there.
+    pieces: sent one after the other, each in its own packet.   closes: the server then closes the connection.
+    is_reused: whether the next request comes on the same connection; None if it may or may not.
+    needs: a coding whose library may not be installed.
     """
 
     name: str
     pieces: tuple[bytes, ...]
-    outcome: Read | Refused
-    is_used_again: bool | None
-    ends: bool
+    outcome: Read | Rejected
+    is_reused: bool | None
+    closes: bool
     method: str
     needs: str
 
@@ -88,27 +88,27 @@ def read(
     headers: Sequence[tuple[str, str]] = LENGTH_2,
     content: bytes = b"hi",
     text: str | None = None,
-    again: bool = True,
-    ends: bool = False,
+    is_reused: bool = True,
+    closes: bool = False,
     method: str = "GET",
     needs: str = "",
 ) -> Row:
-    """An answer that is a response. text: None for the content as ASCII."""
+    """Bytes that are read as a response. text: None for the content as ASCII."""
     text = content.decode("ascii") if text is None else text
     outcome = Read(status, reason, tuple(headers), content, text)
-    return Row(name, pieces, outcome, again and not ends, ends, method, needs)
+    return Row(name, pieces, outcome, is_reused and not closes, closes, method, needs)
 
 
-def refused(
+def rejected(
     name: str,
     *pieces: bytes,
-    says: str,
+    message: str,
     error: str = "ProtocolError",
     sent: str = "maybe_processed",
-    again: bool | None = False,
-    ends: bool = False,
+    is_reused: bool | None = False,
+    closes: bool = False,
     method: str = "GET",
     needs: str = "",
 ) -> Row:
-    """An answer that is an error."""
-    return Row(name, pieces, Refused(error, says, sent), again, ends, method, needs)
+    """Bytes that are rejected with an error."""
+    return Row(name, pieces, Rejected(error, message, sent), is_reused, closes, method, needs)

@@ -1,8 +1,8 @@
-"""Whatever a server sends, both worlds make the same of it: a response or one of our errors, and at once.
+"""Whatever a server sends, both front ends give the same response or the same error of ours, and at once.
 
-The answers are those of the tables, bent by chance: bytes lost, put in, changed or said twice, the end cut off;
-and bodies of stacked codings, bent alike. An answer with two faults may be told by either of them, for a parser
-that reads bytes as they come finds another first than one that reads lines: all ProtocolErrors count as one.
+The responses are those of the tables, mutated at random: bytes are removed, inserted, changed or repeated, or the end
+is cut off. Bodies of stacked codings are mutated in the same way. A response with two faults may fail with either:
+a parser that reads bytes finds another fault first than one that reads lines. So all ProtocolErrors count as equal.
 """
 
 from __future__ import annotations
@@ -21,66 +21,72 @@ from http_service_client import HttpServiceClient
 from http_service_client.errors import HttpClientError, ProtocolError, RequestTimeoutError
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.testing.server import LoopbackServer, raw
-from kit.front_ends import AsyncioWorld, BlockingWorld, World
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from wire.responses.table_contents import BROTLI, GZIP, RAW_DEFLATE, ZLIB, ZSTD, coded
 from wire.responses.test_response_parity import TABLES, pytestmark  # noqa: F401  # the same aiohttp is needed
 
 LIMIT = 3000
-ANSWERS = sorted({b"".join(row.pieces) for rows in TABLES.values() for row in rows} - {b""})
-ANSWERS = [answer for answer in ANSWERS if len(answer) < 1000]
+RESPONSES = sorted({b"".join(row.pieces) for rows in TABLES.values() for row in rows} - {b""})
+RESPONSES = [response for response in RESPONSES if len(response) < 1000]
 
-# No NUL: where it stands in the last trailer, which nobody reads, only one world refuses it.
-TELLING = st.binary(min_size=1, max_size=1) | st.sampled_from([bytes([byte]) for byte in b'\r\n\t :,;"0aH/'])
-BYTES = TELLING.filter(lambda byte: byte != b"\0")
+# No NUL: in the last trailer, which nobody reads, only the blocking client rejects it.
+SIGNIFICANT = st.binary(min_size=1, max_size=1) | st.sampled_from(
+    [bytes([byte]) for byte in b'\r\n\t :,;"0aH/']
+)
+BYTES = SIGNIFICANT.filter(lambda byte: byte != b"\0")
 
 
 @st.composite
-def bent(draw: st.DrawFn, sources: st.SearchStrategy[bytes]) -> bytes:
-    """One of these, with up to three things done to it."""
+def mutated(draw: st.DrawFn, sources: st.SearchStrategy[bytes]) -> bytes:
+    """One of these, with up to three mutations."""
     data = draw(sources)
     for _ in range(draw(st.integers(0, 3))):
         at = draw(st.integers(0, len(data)))
         until = min(len(data), at + draw(st.integers(0, 20)))
-        kind = draw(st.sampled_from(["lose", "put in", "change", "say twice", "cut off"]))
-        if kind == "lose":
+        kind = draw(st.sampled_from(["remove", "insert", "change", "repeat", "cut off"]))
+        if kind == "remove":
             data = data[:at] + data[until:]
-        elif kind == "put in":
+        elif kind == "insert":
             data = data[:at] + draw(BYTES) + data[at:]
         elif kind == "change":
             data = data[:at] + draw(BYTES) + data[at + 1 :]
-        elif kind == "say twice":
+        elif kind == "repeat":
             data = data[:until] + data[at:]
         else:
             data = data[:at]
     return data
 
 
-def joined(answers: list[bytes]) -> bytes:
-    """Several in a row."""
-    return b"".join(answers)
+def joined(responses: list[bytes]) -> bytes:
+    """Several responses in a row."""
+    return b"".join(responses)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LoopbackServer]:
+    """One server for all examples."""
     with LoopbackServer() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
-def callers() -> Iterator[list[tuple[World, HttpServiceClient]]]:
-    """Both worlds, each with a client that tries once."""
+def callers() -> Iterator[list[tuple[FrontEnd, HttpServiceClient]]]:
+    """Both front ends, each with a client that makes one attempt."""
     settings = {"enable_retry_policy": False, "enable_circuit_breaker": False, "base_timeout": 10.0}
-    with BlockingWorld() as blocking, AsyncioWorld() as tasks:
-        yield [(world, world.client(max_response_size=LIMIT, **settings)) for world in (blocking, tasks)]
+    with BlockingFrontEnd() as blocking, AsyncioFrontEnd() as asynchronous:
+        yield [
+            (front_end, front_end.client(max_response_size=LIMIT, **settings))
+            for front_end in (blocking, asynchronous)
+        ]
 
 
-def outcome(world: World, client: HttpServiceClient, method: str, url: str) -> tuple[object, ...]:
-    """What a caller is told. Anything but a response and our errors comes through."""
+def outcome(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str) -> tuple[object, ...]:
+    """The response or the error that a caller gets. Any error but ours passes through."""
     try:
-        response = world.request(client, method, url, allow_redirects=False)
+        response = front_end.request(client, method, url, allow_redirects=False)
     except HttpClientError as error:
-        if isinstance(error, RequestTimeoutError):  # the server has hung up: there is nothing to wait for
-            raise AssertionError("a hang") from error
+        if isinstance(error, RequestTimeoutError):  # the server has closed: there is nothing to wait for
+            raise AssertionError("the client hangs") from error
         kind = ProtocolError if isinstance(error, ProtocolError) else type(error)
         return (kind, error.sent_state)
     fields = response.headers.multi_items()
@@ -88,23 +94,23 @@ def outcome(world: World, client: HttpServiceClient, method: str, url: str) -> t
 
 
 @given(
-    data=bent(
-        st.sampled_from(ANSWERS) | st.lists(st.sampled_from(ANSWERS), min_size=2, max_size=3).map(joined)
+    data=mutated(
+        st.sampled_from(RESPONSES) | st.lists(st.sampled_from(RESPONSES), min_size=2, max_size=3).map(joined)
     ),
     method=st.sampled_from(["GET", "GET", "HEAD", "POST"]),
 )
 @settings(max_examples=300)
-def test_both_worlds_make_the_same_of_it(
-    server: LoopbackServer, callers: list[tuple[World, HttpServiceClient]], data: bytes, method: str
+def test_both_front_ends_read_a_mutated_response_alike(
+    server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], data: bytes, method: str
 ) -> None:
-    """Bent answers."""
+    """A mutated response has the same outcome in both."""
     server.script("/", raw(data))
-    told = []
-    for world, client in callers:
-        told.append(outcome(world, client, method, server.url + "/"))
-        # Or else the next request might go out on a connection that is being closed.
+    results = []
+    for front_end, client in callers:
+        results.append(outcome(front_end, client, method, server.url + "/"))
+        # Otherwise the next request might use a connection that is being closed.
         assert server.wait_for(lambda: server.open_connections == 0)
-    assert told[0] == told[1]
+    assert results[0] == results[1]
 
 
 CODERS: dict[str, Callable[[bytes], bytes]] = {
@@ -116,14 +122,14 @@ CODERS: dict[str, Callable[[bytes], bytes]] = {
 
 @st.composite
 def stacked(draw: st.DrawFn) -> tuple[str, bytes]:
-    """Some data under up to four codings, each of which may be bent."""
+    """Data with up to four codings, and a Content-Encoding that may be wrong; the result may be mutated."""
     names = draw(st.lists(st.sampled_from(sorted(CODERS)), min_size=1, max_size=4))
     data = draw(
         st.binary(max_size=50) | st.sampled_from([GZIP, ZLIB, RAW_DEFLATE, BROTLI, ZSTD, bytes(5000)])
     )
     data = reduce(lambda inner, name: CODERS[name](inner), names, data)
-    lie = draw(st.sampled_from([[]] * 5 + [["br"], ["zstd"], ["rot13"], ["gzip"]]))
-    return ", ".join(names + lie), draw(bent(st.just(data)))
+    wrong = draw(st.sampled_from([[]] * 5 + [["br"], ["zstd"], ["rot13"], ["gzip"]]))
+    return ", ".join(names + wrong), draw(mutated(st.just(data)))
 
 
 def decoded(coding: str, pieces: list[bytes], limit: int | None = None) -> bytes | type[HttpClientError]:
@@ -136,7 +142,7 @@ def decoded(coding: str, pieces: list[bytes], limit: int | None = None) -> bytes
 
 @given(body=stacked(), at=st.lists(st.integers(0, 100), max_size=5))
 def test_where_a_coded_body_is_cut_makes_no_difference(body: tuple[str, bytes], at: list[int]) -> None:
-    """The same content or the same error, in one piece, in several, and in bytes."""
+    """The content or the error is the same in one piece, in several pieces and byte by byte."""
     coding, data = body
     edges = [0, *sorted(min(edge, len(data)) for edge in at), len(data)]
     pieces = [data[start:end] for start, end in pairwise(edges)]
@@ -147,18 +153,18 @@ def test_where_a_coded_body_is_cut_makes_no_difference(body: tuple[str, bytes], 
 
 @given(body=stacked())
 @settings(max_examples=50)
-def test_both_worlds_decode_alike(
-    server: LoopbackServer, callers: list[tuple[World, HttpServiceClient]], body: tuple[str, bytes]
+def test_both_front_ends_decode_a_mutated_body_alike(
+    server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], body: tuple[str, bytes]
 ) -> None:
-    """Bent codings in a sound frame; the words of the error are the same too."""
+    """A mutated body in valid framing has the same content, or the same error with the same message."""
     coding, data = body
     server.script("/", raw(coded(coding, data), close=False))
-    told = []
-    for world, client in callers:
+    results = []
+    for front_end, client in callers:
         try:
-            told.append(world.request(client, "GET", server.url + "/").content)
+            results.append(front_end.request(client, "GET", server.url + "/").content)
         except HttpClientError as error:
-            told.append((type(error), str(error), error.sent_state))
-    assert told[0] == told[1]
+            results.append((type(error), str(error), error.sent_state))
+    assert results[0] == results[1]
     expected = decoded(coding, [data], LIMIT)
-    assert expected in (told[0], told[0][0] if isinstance(told[0], tuple) else None)
+    assert expected in (results[0], results[0][0] if isinstance(results[0], tuple) else None)

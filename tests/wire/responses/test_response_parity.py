@@ -1,8 +1,7 @@
-"""Response parity: the same raw answer is the same response, or the same error, in both worlds.
+"""Response parity: the same bytes become the same response, or the same error, sync and async.
 
-Each row of the tables (`table_*.py`) is the bytes of an answer and what a caller is told of it: status,
-reason, headers, content and text, or the type, words and sent-state of the error; and whether the connection
-is used again.
+Each row of the tables (`table_*.py`) has the bytes of a response and its outcome for the caller: status, reason,
+headers, content and text, or the type, message and sent-state of the error; and whether the connection is reused.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ from http_service_client import HttpServiceClient
 from http_service_client.errors import HttpClientError
 from http_service_client.http.content_codings.codecs import accept_encoding
 from http_service_client.testing.server import LoopbackServer, raw, respond
-from kit.front_ends import WORLDS, World
+from kit.front_ends import FRONT_ENDS, FrontEnd
 from wire.responses import table_bodies, table_connections, table_contents, table_heads
-from wire.responses.rows import CUT, IN_CHUNKS, Read, Refused, Row
+from wire.responses.rows import CUT, IN_CHUNKS, Read, Rejected, Row
 from wire.responses.table_bodies import LOST
 
 pytestmark = pytest.mark.skipif(
     HttpResponseParser is HttpResponseParserPy or DEBUG,
-    reason="without its C parser, and in development mode, aiohttp reads otherwise: docs/http.md says how",
+    reason="without its C parser, and in development mode, aiohttp reads differently: see docs/http.md",
 )
 
 TABLES = {
@@ -46,11 +45,11 @@ TABLES = {
 ROWS = [pytest.param(row, id=f"{table}: {row}") for table, rows in TABLES.items() for row in rows]
 
 
-@pytest.fixture(scope="module", params=WORLDS, ids=lambda kind: kind.name)
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+@pytest.fixture(scope="module", params=FRONT_ENDS, ids=lambda kind: kind.name)
+def front_end(request: pytest.FixtureRequest) -> Iterator[FrontEnd]:
     """Each front end, once for the whole table."""
-    with request.param() as world:
-        yield world
+    with request.param() as front_end:
+        yield front_end
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +60,9 @@ def server() -> Iterator[LoopbackServer]:
 
 
 @pytest.fixture(scope="module")
-def client(world: World) -> HttpServiceClient:
-    """One client for the whole table, which tries once."""
-    return world.client(
+def client(front_end: FrontEnd) -> HttpServiceClient:
+    """One client for the whole table. It makes one attempt."""
+    return front_end.client(
         max_response_size=table_contents.LIMIT,
         enable_retry_policy=False,
         enable_circuit_breaker=False,
@@ -71,12 +70,12 @@ def client(world: World) -> HttpServiceClient:
     )
 
 
-def told(world: World, client: HttpServiceClient, method: str, url: str) -> Read | Refused:
-    """What a caller is told."""
+def result(front_end: FrontEnd, client: HttpServiceClient, method: str, url: str) -> Read | Rejected:
+    """The response or the error that a caller gets."""
     try:
-        response = world.request(client, method, url, allow_redirects=False)
+        response = front_end.request(client, method, url, allow_redirects=False)
     except HttpClientError as error:
-        return Refused(type(error).__name__, str(error).replace(url, "URL"), error.sent_state.value)
+        return Rejected(type(error).__name__, str(error).replace(url, "URL"), error.sent_state.value)
     return Read(
         response.status_code,
         response.reason_phrase,
@@ -87,50 +86,52 @@ def told(world: World, client: HttpServiceClient, method: str, url: str) -> Read
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_an_answer_is_read_alike(
-    world: World, server: LoopbackServer, client: HttpServiceClient, row: Row
+def test_both_front_ends_read_the_same(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, row: Row
 ) -> None:
-    """What a caller is told, and whether the next request comes on the same connection."""
+    """Each gives the outcome of the row, and reuses the connection as the row says."""
     if row.needs and row.needs not in accept_encoding():
-        pytest.skip(f"no library for {row.needs} here")
+        pytest.skip(f"no library for {row.needs} is installed")
     server.script("/next", respond(204))
-    for pause in (0.01, 0.5):  # pieces that a busy machine delivers at once are one piece
-        server.script("/", raw(*row.pieces, every=pause, close=row.ends))
-        outcome = told(world, client, row.method, server.url + "/")
+    for pause in (0.01, 0.5):  # a busy machine may deliver two pieces as one
+        server.script("/", raw(*row.pieces, every=pause, close=row.closes))
+        outcome = result(front_end, client, row.method, server.url + "/")
         if outcome == row.outcome or len(row.pieces) == 1:
             break
     assert outcome == row.outcome
-    if row.ends:
+    if row.closes:
         assert server.wait_for(lambda: server.open_connections == 0)
-    elif len(row.pieces) > 1:  # what is on its way arrives
-        time.sleep(2 * pause if row.is_used_again is not False else 0.2 + pause)
-    assert told(world, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
+    elif len(row.pieces) > 1:  # the last piece arrives
+        time.sleep(2 * pause if row.is_reused is not False else 0.2 + pause)
+    assert result(front_end, client, "GET", server.url + "/next") == Read(204, "No Content", (), b"", "")
     first, second = server.requests[-2:]
     assert (first.path, second.path) == ("/", "/next")
-    assert row.is_used_again in (None, first.connection == second.connection)
-    assert server.wait_for(lambda: server.open_connections == 1), "the client keeps what it will not use"
+    assert row.is_reused in (None, first.connection == second.connection)
+    assert server.wait_for(lambda: server.open_connections == 1), (
+        "the client keeps a connection that it will not use"
+    )
 
 
 WHOLE = b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhi\r\n0\r\nX: y\r\n\r\n"
 
 
 @pytest.mark.parametrize("length", range(len(WHOLE) + 1))
-def test_an_answer_is_cut_anywhere(
-    world: World, server: LoopbackServer, client: HttpServiceClient, length: int
+def test_a_response_may_be_cut_anywhere(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, length: int
 ) -> None:
-    """A response that ends at any byte but its last is cut short, or lost where it had not begun."""
+    """A response that ends before its last byte is cut short; if it had not begun, the connection is lost."""
     server.script("/", raw(WHOLE[:length]))
     if length == len(WHOLE):
-        expected: Read | Refused = Read(200, "OK", IN_CHUNKS, b"hi", "hi")
+        expected: Read | Rejected = Read(200, "OK", IN_CHUNKS, b"hi", "hi")
     elif length in (0, WHOLE.index(b"HTTP/1.1 200")):
-        expected = Refused("ConnectionLostError", LOST, "maybe_processed")
+        expected = Rejected("ConnectionLostError", LOST, "maybe_processed")
     else:
-        expected = Refused("ProtocolError", CUT, "maybe_processed")
-    assert told(world, client, "GET", server.url + "/") == expected
+        expected = Rejected("ProtocolError", CUT, "maybe_processed")
+    assert result(front_end, client, "GET", server.url + "/") == expected
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
-def test_the_table_is_as_long_as_it_should_be() -> None:
-    """At least 150 answers, each named once in its table."""
-    assert len(ROWS) >= 150
+def test_the_names_of_the_rows_are_unique() -> None:
+    """And no table has been left out: there are at least 300 rows."""
+    assert len(ROWS) >= 300
     assert len({parameter.id for parameter in ROWS}) == len(ROWS)

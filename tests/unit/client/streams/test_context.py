@@ -1,4 +1,4 @@
-"""A stream that is used in a wrong way says the right one."""
+"""A stream that is used in a wrong way: the error names the right one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from http_service_client import HttpResponse, HttpServiceClient, StreamError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/"
 REMEDY = r"with client\.stream\(.*async with client\.stream_async\("
@@ -48,21 +48,23 @@ MISUSES: list[tuple[str, Callable[[Any], Awaitable[None]]]] = [
 
 
 @pytest.mark.parametrize(("verb", "misuse"), MISUSES)
-def test_the_wrong_keyword_is_told_the_right_one(verb: str, misuse: Callable[[Any], Any]) -> None:
+def test_a_misuse_in_asyncio_names_the_remedy(verb: str, misuse: Callable[[Any], Any]) -> None:
+    """`async with` or `await` for a blocking stream, `await` or `async for` for an async one."""
     with a_client() as client, pytest.raises(TypeError, match=REMEDY):
         asyncio.run(misuse(getattr(client, verb)("GET", URL)))
 
 
 @pytest.mark.parametrize(("verb", "misuse"), [("stream_async", by_with), ("stream", list)])
-def test_so_is_the_wrong_keyword_of_blocking_code(verb: str, misuse: Callable[[Any], Any]) -> None:
+def test_a_misuse_in_blocking_code_names_the_remedy(verb: str, misuse: Callable[[Any], Any]) -> None:
+    """`with` for an async stream, and `for` without `with`."""
     with a_client() as client, pytest.raises(TypeError, match=REMEDY):
         misuse(getattr(client, verb)("GET", URL))
 
 
 @pytest.mark.parametrize("verb", ["stream", "stream_async"])
 @pytest.mark.parametrize("name", ["read", "status_code", "iter_lines"])
-def test_a_forgotten_with_is_told_so(verb: str, name: str) -> None:
-    """And nothing was sent."""
+def test_a_forgotten_with_is_an_error(verb: str, name: str) -> None:
+    """The first attribute that is used says so, and nothing is sent."""
     with a_client() as client:
         stream = getattr(client, verb)("GET", URL)
         with pytest.raises(AttributeError, match=f"'{name}'.*{REMEDY}"):
@@ -71,6 +73,7 @@ def test_a_forgotten_with_is_told_so(verb: str, name: str) -> None:
 
 
 def test_a_stream_is_opened_once() -> None:
+    """A second `with` is an error."""
     with a_client() as client:
         stream = client.stream("GET", URL)
         by_with(stream)
@@ -78,7 +81,9 @@ def test_a_stream_is_opened_once() -> None:
             by_with(stream)
 
 
-def test_so_is_one_of_asyncio() -> None:
+def test_an_async_stream_is_opened_once() -> None:
+    """A second `async with` is an error."""
+
     async def twice() -> None:
         async with HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client:
             stream = client.stream_async("GET", URL)
@@ -89,30 +94,32 @@ def test_so_is_one_of_asyncio() -> None:
     asyncio.run(twice())
 
 
-def test_content_says_why_it_is_not_there(world: World) -> None:
-    """Of a scripted response as of a real one."""
-    client = world.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
-    with world.stream(client, "GET", URL) as response:
+def test_content_that_is_missing_says_why(front_end: FrontEnd) -> None:
+    """For a scripted response as for a real one."""
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200, content="a\nb")]))
+    with front_end.stream(client, "GET", URL) as response:
         assert list(response.iter_lines()) == ["a", "b"]
         with pytest.raises(StreamError, match="read in pieces"):
             response.content  # noqa: B018  # it raises
-    with world.stream(client, "GET", URL) as response:
+    with front_end.stream(client, "GET", URL) as response:
         pass
     with pytest.raises(StreamError, match="closed unread"):
         response.content  # noqa: B018  # it raises
 
 
-def test_the_repr_says_what_it_is(world: World) -> None:
-    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
-    with world.stream(client, "GET", URL) as response:
-        kind = "StreamedResponse" if world.name == "blocking" else "AsyncStreamedResponse"
+def test_the_repr_names_the_class_and_the_status(front_end: FrontEnd) -> None:
+    """Sync and async responses differ in their class."""
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200)]))
+    with front_end.stream(client, "GET", URL) as response:
+        kind = "StreamedResponse" if front_end.name == "blocking" else "AsyncStreamedResponse"
         assert repr(getattr(response, "_response", response)) == f"<{kind} [200]>"
 
 
-def test_a_name_of_another_client_s_is_told_ours(world: World) -> None:
-    client = world.client(transport=ScriptedTransport([HttpResponse(200)]))
+def test_an_attribute_of_another_client_s_response_names_ours(front_end: FrontEnd) -> None:
+    """A user of requests looks for `iter_content`."""
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(200)]))
     with (
-        world.stream(client, "GET", URL) as response,
+        front_end.stream(client, "GET", URL) as response,
         pytest.raises(AttributeError, match=r"'iter_content'; use iter_bytes\(\)"),
     ):
         response.iter_content()

@@ -1,4 +1,4 @@
-"""What iterates over a body: pieces, pieces of one size, lines and events, of a body to come or one that was read."""
+"""Iterators over a body: pieces, pieces of one size, lines and events, of a body to come or of one that was read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from http_service_client import HttpResponse, ServerSentEvent, StreamError
 from http_service_client.testing import ScriptedTransport
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -21,7 +21,7 @@ IN_FIVES = [b"data:", b" one\n", b"\ndata", b": two", b"\n\nend"]
 
 @pytest.fixture(params=["streamed", "buffered"])
 def transport(request: pytest.FixtureRequest) -> Any:
-    """A network that gives the body in pieces, and one that has it whole: a script's, or an interceptor's."""
+    """A network that sends the body in pieces, and a response that has all of it: a script's, or an interceptor's."""
     if request.param == "streamed":
         return StreamingTransport(BODY[:7], BODY[7:8], BODY[8:])
     return ScriptedTransport([HttpResponse(200, content=BODY)])
@@ -39,27 +39,27 @@ def transport(request: pytest.FixtureRequest) -> Any:
     ids=["lines", "events", "pieces of 5", "one piece"],
 )
 def test_each_iterator_gives_all_of_the_body(
-    world: World, transport: Any, iterate: Any, items: list[Any], is_read: bool
+    front_end: FrontEnd, transport: Any, iterate: Any, items: list[Any], is_read: bool
 ) -> None:
-    """The same items, whether the body is still to come or `read()` has it already."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    """The same items, whether the body is still to come or was read by `read()`."""
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         if is_read:
             response.read()
         assert list(iterate(response)) == items
 
 
-def test_a_body_that_was_read_can_be_iterated_again(world: World, transport: Any) -> None:
-    """It is kept, so each iterator starts at its beginning."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+def test_a_body_that_was_read_can_be_iterated_again(front_end: FrontEnd, transport: Any) -> None:
+    """It is kept, so each iterator starts at the beginning."""
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
         for _ in range(2):
             assert list(response.iter_lines()) == LINES
             assert list(response.iter_bytes()) == [BODY]
 
 
-def test_a_body_that_was_read_can_be_iterated_after_its_block(world: World, transport: Any) -> None:
-    """It is kept with the response, which needs no connection for it."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+def test_a_body_that_was_read_can_be_iterated_after_its_block(front_end: FrontEnd, transport: Any) -> None:
+    """The response keeps it and needs no connection for it."""
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         response.read()
     assert list(response.iter_lines()) == LINES
     assert list(response.iter_events()) == EVENTS
@@ -67,10 +67,10 @@ def test_a_body_that_was_read_can_be_iterated_after_its_block(world: World, tran
     assert list(response.iter_bytes()) == [BODY]
 
 
-def test_an_empty_body_that_was_read_has_no_items(world: World) -> None:
-    """No line, no event and no piece, as when it is streamed."""
-    client = world.client(transport=StreamingTransport())
-    with world.stream(client, "GET", URL) as response:
+def test_an_empty_body_that_was_read_has_no_items(front_end: FrontEnd) -> None:
+    """No line, no event and no piece, as if it were streamed."""
+    client = front_end.client(transport=StreamingTransport())
+    with front_end.stream(client, "GET", URL) as response:
         assert response.read() == b""
         assert list(response.iter_lines()) == []
         assert list(response.iter_events()) == []
@@ -79,9 +79,9 @@ def test_an_empty_body_that_was_read_has_no_items(world: World) -> None:
 
 
 @pytest.mark.parametrize("method", ["iter_bytes", "iter_lines", "iter_events"])
-def test_a_body_that_was_not_kept_is_iterated_once(world: World, transport: Any, method: str) -> None:
+def test_a_body_that_was_not_kept_is_iterated_once(front_end: FrontEnd, transport: Any, method: str) -> None:
     """A second iterator is an error, and not an empty body."""
-    with world.stream(world.client(transport=transport), "GET", URL) as response:
+    with front_end.stream(front_end.client(transport=transport), "GET", URL) as response:
         list(getattr(response, method)())
         with pytest.raises(StreamError, match="read only once"):
             list(getattr(response, method)())

@@ -1,4 +1,4 @@
-"""A streamed response: what it keeps, what ends it, and what its errors and its story say."""
+"""A streamed response: what a copy keeps, and what its story and its errors contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from http_service_client import ConnectionLostError, DecodingError, HttpResponse, SentState
 from http_service_client.events import AttemptFinished, CallFinished, Timeline
 from kit.fakes import RESET
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 URL = "https://api.example.com/feed"
@@ -27,10 +27,12 @@ def itself(response: Any) -> Any:
 @pytest.mark.parametrize(
     "copied", [lambda it: pickle.loads(pickle.dumps(it)), copy.copy], ids=["pickle", "copy"]
 )
-def test_a_body_that_was_read_goes_along_with_a_copy(world: World, copied: Callable[[Any], Any]) -> None:
-    """A worker process gets the content with the head; a copy is a plain response."""
-    client = world.client(transport=StreamingTransport(b"one ", b"two", headers={"X-A": "1"}))
-    with world.stream(client, "GET", URL) as response:
+def test_a_body_that_was_read_goes_along_with_a_copy(
+    front_end: FrontEnd, copied: Callable[[Any], Any]
+) -> None:
+    """So a worker process gets the content too. A copy is a plain response."""
+    client = front_end.client(transport=StreamingTransport(b"one ", b"two", headers={"X-A": "1"}))
+    with front_end.stream(client, "GET", URL) as response:
         response.read()
         twin = copied(itself(response))
     assert type(twin) is HttpResponse
@@ -38,10 +40,10 @@ def test_a_body_that_was_read_goes_along_with_a_copy(world: World, copied: Calla
     assert (twin.status_code, twin.headers["X-A"], twin.url) == (200, "1", URL)
 
 
-def test_a_body_that_was_not_read_is_missing_in_a_copy(world: World) -> None:
-    """Its connection stays behind."""
-    client = world.client(transport=StreamingTransport(b"one"))
-    with world.stream(client, "GET", URL) as response:
+def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> None:
+    """The copy has no connection to read it from."""
+    client = front_end.client(transport=StreamingTransport(b"one"))
+    with front_end.stream(client, "GET", URL) as response:
         twin = pickle.loads(pickle.dumps(itself(response)))
     assert twin.content == b""
 
@@ -50,11 +52,11 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(world: World) -> None:
     "last", [KeyboardInterrupt(), asyncio.CancelledError()], ids=["interrupt", "cancelled"]
 )
 def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
-    world: World, last: BaseException
+    front_end: FrontEnd, last: BaseException
 ) -> None:
-    """As that of any other call: what was requested, and how it ended."""
-    client = world.client(transport=StreamingTransport(b"one", last))
-    with world.stream(client, "GET", URL) as response:
+    """As for any other call: what was requested, and how it ended."""
+    client = front_end.client(transport=StreamingTransport(b"one", last))
+    with front_end.stream(client, "GET", URL) as response:
         with pytest.raises(type(last)):
             list(response.iter_bytes())
         heading, *_, end = response.explain().splitlines()
@@ -64,10 +66,10 @@ def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
     assert response.explain().splitlines() == [heading, *_, end]
 
 
-def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(world: World) -> None:
-    """The response tells it as its error does."""
-    client = world.client(transport=StreamingTransport(b"one", RESET))
-    with world.stream(client, "GET", URL) as response, pytest.raises(ConnectionLostError) as raised:
+def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(front_end: FrontEnd) -> None:
+    """It is the story that the error tells."""
+    client = front_end.client(transport=StreamingTransport(b"one", RESET))
+    with front_end.stream(client, "GET", URL) as response, pytest.raises(ConnectionLostError) as raised:
         list(response.iter_bytes())
     assert response.explain() == raised.value.timeline.explain()  # type: ignore[union-attr]
     assert response.explain().startswith(f"GET {URL}\n")
@@ -75,11 +77,11 @@ def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(world: World
 
 
 @pytest.mark.parametrize("method", ["iter_lines", "iter_events"])
-def test_a_decoding_error_carries_what_every_error_carries(world: World, method: str) -> None:
-    """Response, request, timeline and sent state, also when a line of the body is at fault."""
+def test_a_decoding_error_carries_what_every_error_carries(front_end: FrontEnd, method: str) -> None:
+    """Response, request, timeline and sent state, also when a line of the body causes it."""
     transport = StreamingTransport(b"data: " + b"x" * 100)
-    client = world.client(transport=transport)
-    with world.stream(client, "GET", URL) as response, pytest.raises(DecodingError) as raised:
+    client = front_end.client(transport=transport)
+    with front_end.stream(client, "GET", URL) as response, pytest.raises(DecodingError) as raised:
         list(getattr(response, method)(max_length=10))
     error = raised.value
     assert error.response is itself(response)

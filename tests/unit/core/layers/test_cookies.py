@@ -1,4 +1,4 @@
-"""A client with a cookie jar: what it sends and remembers, over redirects, attempts and both worlds."""
+"""A client with a cookie jar: what it sends and stores over redirects and attempts, sync and async."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 
 from http_service_client import CookieJar
-from kit.fakes import FrontEnd, Harness
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
 
 A, B = "https://a.test/", "https://b.test/"
 SETS = (200, {"Set-Cookie": "k=v"})
 
 
-def cookies_sent(bench: Harness) -> list[str | None]:
-    return [request.headers.get("Cookie") for request in bench.transport.sent]
+def cookies_sent(harness: Harness) -> list[str | None]:
+    return [request.headers.get("Cookie") for request in harness.transport.sent]
 
 
-def test_without_a_jar_nothing_is_remembered(front_end: FrontEnd) -> None:
-    """A client that is shared must not mix its users' sessions."""
+def test_without_a_jar_no_cookie_is_stored(front_end: FrontEnd) -> None:
+    """A shared client must not mix the sessions of its users."""
     it = Harness(front_end, SETS)
     it.request(url=A)
     it.request(url=A)
@@ -27,8 +28,8 @@ def test_without_a_jar_nothing_is_remembered(front_end: FrontEnd) -> None:
 
 
 @pytest.mark.parametrize("setting", [True, CookieJar()], ids=["own", "given"])
-def test_with_a_jar_a_cookie_comes_back_to_whom_it_belongs(front_end: FrontEnd, setting: Any) -> None:
-    """To its host, and to no other."""
+def test_a_jar_sends_a_cookie_only_to_its_host(front_end: FrontEnd, setting: Any) -> None:
+    """The host that set the cookie gets it with the next request; other hosts do not."""
     it = Harness(front_end, SETS, 200, cookies=setting)
     for url in (A, A, B):
         it.request(url=url)
@@ -37,18 +38,18 @@ def test_with_a_jar_a_cookie_comes_back_to_whom_it_belongs(front_end: FrontEnd, 
     it.client.cookies.clear()
 
 
-def test_one_configuration_is_not_one_session(front_end: FrontEnd) -> None:
-    """cookies=True is a jar for each client; a jar that is given is shared."""
+def test_clients_share_cookies_only_through_a_given_jar(front_end: FrontEnd) -> None:
+    """cookies=True makes a jar for each client; a `CookieJar` given to several clients is shared."""
     jar = CookieJar()
-    mine, other = Harness(front_end, SETS, cookies=True), Harness(front_end, cookies=True)
-    shared, too = Harness(front_end, SETS, cookies=jar), Harness(front_end, cookies=jar)
-    for bench in (mine, other, shared, too):
-        bench.request(url=A)
-    assert (cookies_sent(other), cookies_sent(too)) == ([None], ["k=v"])
+    one, other = Harness(front_end, SETS, cookies=True), Harness(front_end, cookies=True)
+    first, second = Harness(front_end, SETS, cookies=jar), Harness(front_end, cookies=jar)
+    for harness in (one, other, first, second):
+        harness.request(url=A)
+    assert (cookies_sent(other), cookies_sent(second)) == ([None], ["k=v"])
 
 
-def test_what_the_call_says_itself_counts(front_end: FrontEnd) -> None:
-    """cookies= of a call stands first, and in place of one of that name; the jar does not learn it."""
+def test_cookies_of_the_call_take_precedence_over_the_jar(front_end: FrontEnd) -> None:
+    """cookies= of a call come first and replace those of the same name; the jar does not store them."""
     it = Harness(front_end, (200, [("Set-Cookie", "a=1"), ("Set-Cookie", "b=2")]), 200, cookies=True)
     it.request(url=A)
     it.request(url=A, cookies={"b": "mine", "c": "3"})
@@ -57,8 +58,8 @@ def test_what_the_call_says_itself_counts(front_end: FrontEnd) -> None:
     assert cookies_sent(it) == [None, "b=mine; c=3; a=1", "a=by-hand; b=2", "a=1; b=2"]
 
 
-def test_a_redirect_sets_deletes_and_moves_cookies(front_end: FrontEnd) -> None:
-    """Each hop gets what is in the jar for it at that moment, and nothing of the hop before."""
+def test_each_hop_of_a_redirect_gets_the_cookies_of_the_jar(front_end: FrontEnd) -> None:
+    """Each hop gets what the jar has for its URL at that moment, and no cookie of the previous hop."""
     it = Harness(
         front_end,
         (302, [("Location", "/in"), ("Set-Cookie", "s=1"), ("Set-Cookie", "p=2; Path=/in")]),
@@ -71,8 +72,8 @@ def test_a_redirect_sets_deletes_and_moves_cookies(front_end: FrontEnd) -> None:
     assert cookies_sent(it) == [None, "p=2; s=1", None, None]
 
 
-def test_a_call_s_own_cookies_stay_with_their_origin_beside_a_jar(front_end: FrontEnd) -> None:
-    """The jar's go where they belong; those of the call end with the redirect to a stranger."""
+def test_cookies_of_the_call_are_not_sent_to_another_origin(front_end: FrontEnd) -> None:
+    """After a redirect to another origin, only the cookies that the jar has for it are sent."""
     it = Harness(front_end, (302, {"Location": B}), 200, cookies=True)
     it.client.cookies.set(A, "a", "1")  # type: ignore[union-attr]  # there is one
     it.client.cookies.set(B, "b", "2")  # type: ignore[union-attr]  # there is one
@@ -80,15 +81,15 @@ def test_a_call_s_own_cookies_stay_with_their_origin_beside_a_jar(front_end: Fro
     assert cookies_sent(it) == ["own=x; a=1", "b=2"]
 
 
-def test_each_attempt_brings_the_jar_up_to_date(front_end: FrontEnd) -> None:
-    """A 503 may set a cookie, such as that of a load balancer."""
+def test_each_attempt_updates_the_jar(front_end: FrontEnd) -> None:
+    """A retry sends the cookie that the failed attempt's 503 set, such as a load balancer's."""
     it = Harness(front_end, (503, {"Set-Cookie": "node=7"}), 200, cookies=True)
     assert it.request(url=A).attempts == 2
     assert cookies_sent(it) == [None, "node=7"]
 
 
-def test_a_cookie_is_over_by_the_client_s_clock(front_end: FrontEnd) -> None:
-    """The wall's, as Max-Age of the jar says."""
+def test_a_cookie_expires_by_the_client_s_clock(front_end: FrontEnd) -> None:
+    """Max-Age is measured by the wall clock that the client was given."""
     it = Harness(front_end, (200, {"Set-Cookie": "k=v; Max-Age=10"}), 200, cookies=True)
     for pause in (0.0, 9.0, 2.0):
         it.clock.now += pause

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -17,38 +16,37 @@ from http_service_client import (
     InvalidRequestError,
     SentState,
 )
-from kit.fakes import ORIGIN, URL, FrontEnd, Harness
+from kit.fakes import ORIGIN, URL, Harness
+from kit.front_ends import FrontEnd
 from kit.interceptors import Recorder, on_request, on_response
 
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
-
-def test_answering_without_the_network(front_end: FrontEnd) -> None:
-    """The rest of the request chain is skipped, the response chain is not, and nobody is told of a success."""
-    story: list[str] = []
+def test_a_request_interceptor_may_return_a_response(front_end: FrontEnd) -> None:
+    """It skips later request interceptors and the network, runs response interceptors, and is no success."""
+    steps: list[str] = []
     cached = HttpResponse(200, content=b"cached")
-    bench = Harness(
+    harness = Harness(
         front_end,
         500,
-        request_interceptors=[on_request(lambda request, context: cached), Recorder(story, "after")],
-        response_interceptors=[Recorder(story, "back")],
+        request_interceptors=[on_request(lambda request, context: cached), Recorder(steps, "after")],
+        response_interceptors=[Recorder(steps, "back")],
     )
-    response = bench.request()
-    assert (response.content, bench.sends) == (b"cached", 0)
-    assert story == ["back response 1: 200"]
+    response = harness.request()
+    assert (response.content, harness.sends) == (b"cached", 0)
+    assert steps == ["back response 1: 200"]
     assert response.request is not None
     assert response.request.url == URL
-    assert bench.events[0].answered_by == "OnRequest.intercept_request"
-    snapshot = bench.state.breaker.snapshot()
+    assert harness.events[0].answered_by == "OnRequest.intercept_request"
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
 
 
-def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
-    """A cache hands out one object; what a call writes on it (request, timeline, data) is its own."""
+def test_an_interceptor_may_return_the_same_response_many_times(front_end: FrontEnd) -> None:
+    """A cache may return one object; each call writes request, timeline and data on its own copy."""
     cached = HttpResponse(200, content=b"[]")
-    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: cached)])
-    first = bench.request(url=f"{ORIGIN}/1", response_type=list[int])
-    second = bench.request(url=f"{ORIGIN}/2")
+    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: cached)])
+    first = harness.request(url=f"{ORIGIN}/1", response_type=list[int])
+    second = harness.request(url=f"{ORIGIN}/2")
     assert first.request is not None
     assert second.request is not None
     assert (first.request.url, second.request.url) == (f"{ORIGIN}/1", f"{ORIGIN}/2")
@@ -57,61 +55,63 @@ def test_an_answer_may_be_given_again_and_again(front_end: FrontEnd) -> None:
     assert cached.timeline is None
 
 
-def test_an_answer_is_of_its_attempt_alone(front_end: FrontEnd) -> None:
-    """The attempt after it goes to the network, and its success is the server's."""
-    answers = [HttpResponse(503)]
-    bench = Harness(
+def test_an_interceptor_s_response_counts_for_its_attempt_only(front_end: FrontEnd) -> None:
+    """The next attempt goes to the network, and its success counts for the server."""
+    responses = [HttpResponse(503)]
+    harness = Harness(
         front_end,
-        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+        request_interceptors=[on_request(lambda request, context: responses.pop() if responses else request)],
     )
-    assert bench.request().attempts == 2
-    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    assert harness.request().attempts == 2
+    finished = [event for event in harness.events if event.name == "attempt_finished"]
     assert [event.answered_by for event in finished] == ["OnRequest.intercept_request", None]
-    assert bench.state.breaker.snapshot().successes == 1
+    assert harness.state.breaker.snapshot().successes == 1
 
 
-def test_a_failing_answer_is_retried_like_any_other(front_end: FrontEnd) -> None:
-    """But it says nothing about the server."""
-    answers = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
-    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: answers.pop(0))])
-    assert bench.request().attempts == 3
-    assert bench.state.breaker.snapshot().failures == 0
+def test_an_interceptor_s_503_is_retried_but_is_no_failure_of_the_server(front_end: FrontEnd) -> None:
+    """A response of an interceptor is retried like any other, and the breaker ignores it."""
+    responses = [HttpResponse(503), HttpResponse(503), HttpResponse(200)]
+    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: responses.pop(0))])
+    assert harness.request().attempts == 3
+    assert harness.state.breaker.snapshot().failures == 0
 
 
-def test_what_an_interceptor_answered_was_never_sent(front_end: FrontEnd) -> None:
-    """So an unsafe request may be made after it; one that a server answered by 503 may not."""
-    answers = [HttpResponse(503)]
-    bench = Harness(
+def test_a_request_with_an_interceptor_s_response_was_never_sent(front_end: FrontEnd) -> None:
+    """A POST is retried after a 503 of an interceptor, and not after a 503 of the server."""
+    responses = [HttpResponse(503)]
+    harness = Harness(
         front_end,
         *(503, 200),
-        request_interceptors=[on_request(lambda request, context: answers.pop() if answers else request)],
+        request_interceptors=[on_request(lambda request, context: responses.pop() if responses else request)],
     )
-    response = bench.request("POST")
-    assert (response.status_code, response.attempts, bench.sends) == (503, 2, 1)
-    finished = [event for event in bench.events if event.name == "attempt_finished"]
+    response = harness.request("POST")
+    assert (response.status_code, response.attempts, harness.sends) == (503, 2, 1)
+    finished = [event for event in harness.events if event.name == "attempt_finished"]
     assert [event.sent_state for event in finished] == [SentState.NEVER_SENT, SentState.ANSWERED]
 
 
-def test_replacing_request_and_response(front_end: FrontEnd) -> None:
-    """Another object may be returned for either."""
-    bench = Harness(
+def test_an_interceptor_may_replace_the_request_or_the_response(front_end: FrontEnd) -> None:
+    """The returned request is sent, and the returned response reaches the caller."""
+    harness = Harness(
         front_end,
         request_interceptors=[
             on_request(lambda request, context: HttpRequest("POST", f"{ORIGIN}/other", json=1))
         ],
         response_interceptors=[on_response(lambda response, context: HttpResponse(299))],
     )
-    assert bench.request().status_code == 299
-    (sent,) = bench.transport.sent
-    assert (sent.method, sent.url, bench.transport.bodies) == ("POST", f"{ORIGIN}/other", [b"1"])
+    assert harness.request().status_code == 299
+    (sent,) = harness.transport.sent
+    assert (sent.method, sent.url, harness.transport.bodies) == ("POST", f"{ORIGIN}/other", [b"1"])
     assert sent.headers["Content-Type"] == "application/json"
 
 
-def test_a_body_of_bytes_is_content(front_end: FrontEnd) -> None:
-    """`body` is what requests calls it; here the attribute of that name is the encoded body."""
-    bench = Harness(front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))])
-    with pytest.raises(InvalidRequestError, match="not of type bytes; set request"):
-        bench.request()
+def test_assigning_bytes_to_body_is_rejected(front_end: FrontEnd) -> None:
+    """requests calls the bytes `body`; here `body` is the encoded one, and the error says what to set."""
+    harness = Harness(
+        front_end, request_interceptors=[on_request(lambda r, context: setattr(r, "body", b"x"))]
+    )
+    with pytest.raises(InvalidRequestError, match=r"^request\.body .* type bytes; set request\.content"):
+        harness.request()
 
 
 @dataclass
@@ -133,25 +133,25 @@ class Order:
         ({}, lambda r: setattr(r, "data", b"new"), b"new"),
     ],
 )
-def test_a_changed_body_is_encoded_anew(
+def test_a_changed_body_is_encoded_again(
     front_end: FrontEnd, options: dict[str, Any], change: Any, body: bytes
 ) -> None:
-    """In place or by assignment; Content-Length follows; the caller's own object is left alone."""
+    """After a change in place or by assignment, with its Content-Length; the caller's object is unchanged."""
     before = repr(options)
 
     def intercept(request: Any, context: Any) -> Any:
         change(request)
         return request
 
-    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(intercept)])
-    bench.request("PUT", **options)
-    assert bench.transport.bodies == [body, body]  # a fresh copy for each attempt
-    assert bench.transport.sent[0].headers["Content-Length"] == str(len(body))
+    harness = Harness(front_end, 503, 200, request_interceptors=[on_request(intercept)])
+    harness.request("PUT", **options)
+    assert harness.transport.bodies == [body, body]  # a fresh copy for each attempt
+    assert harness.transport.sent[0].headers["Content-Length"] == str(len(body))
     assert repr(options) == before
 
 
-def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
-    """What attempt 1 did to headers, nested json, URL or method is not seen by attempt 2."""
+def test_each_attempt_gets_its_own_copy_of_the_request(front_end: FrontEnd) -> None:
+    """Changes of headers, nested json, URL or method in attempt 1 are not visible in attempt 2."""
     given = {"order": {"items": [1]}}
     seen: list[Any] = []
 
@@ -164,23 +164,23 @@ def test_each_attempt_has_a_copy_of_its_own(front_end: FrontEnd) -> None:
         request.idempotent = True
         return request
 
-    bench = Harness(front_end, 503, 503, 200, request_interceptors=[on_request(intercept)])
-    assert bench.request("PUT", json=given).attempts == 3
+    harness = Harness(front_end, 503, 503, 200, request_interceptors=[on_request(intercept)])
+    assert harness.request("PUT", json=given).attempts == 3
     assert seen == [("PUT", URL, None, str(given))] * 3
     assert given == {"order": {"items": [1]}}
-    assert {request.method for request in bench.transport.sent} == {"PATCH"}
+    assert {request.method for request in harness.transport.sent} == {"PATCH"}
 
 
 def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
-    """A logger that looks at everything leaves the bytes as they were."""
+    """A logger that reads every attribute does not change the sent bytes."""
 
     def intercept(request: Any, context: Any) -> Any:
         repr((request, request.json, request.data, request.files, request.content, request.headers))
         return request
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
-    bench.request("POST", json={"z": 1, "a": [True, None]})
-    assert bench.transport.bodies == [b'{"z":1,"a":[true,null]}']
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness.request("POST", json={"z": 1, "a": [True, None]})
+    assert harness.transport.bodies == [b'{"z":1,"a":[true,null]}']
 
 
 @pytest.mark.parametrize(
@@ -203,32 +203,34 @@ def test_reading_the_body_changes_nothing(front_end: FrontEnd) -> None:
         (lambda r: setattr(r, "data", 5), "data"),
     ],
 )
-def test_what_they_leave_behind_is_validated(front_end: FrontEnd, change: Any, message: str) -> None:
-    """Nothing that the client would refuse from a caller gets out through an interceptor."""
+def test_a_request_changed_by_an_interceptor_is_validated(
+    front_end: FrontEnd, change: Any, message: str
+) -> None:
+    """An interceptor cannot send what the client would reject from a caller."""
 
     def intercept(request: Any, context: Any) -> Any:
         change(request)
         return request
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
-    error = bench.error(InvalidRequestError, "POST")
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
+    error = harness.error(InvalidRequestError, "POST")
     assert re.search(message, str(error)), error
-    assert (bench.sends, error.sent_state) == (0, SentState.NEVER_SENT)
+    assert (harness.sends, error.sent_state) == (0, SentState.NEVER_SENT)
     assert isinstance(error.timeline[-1].error, str)
-    assert bench.state.breaker.snapshot().failures == 0
+    assert harness.state.breaker.snapshot().failures == 0
 
 
-def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
-    """By a plain dict too, as anyone would; a method may be written in lower case."""
+def test_an_interceptor_may_replace_all_headers_by_a_dict(front_end: FrontEnd) -> None:
+    """A plain dict is accepted as headers, and a method in lower case is normalised."""
 
     def intercept(request: Any, context: Any) -> Any:
         request.headers = {"X-Only": "1"}
         request.method = "put"
         return request
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
-    bench.request()
-    (sent,) = bench.transport.sent
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness.request()
+    (sent,) = harness.transport.sent
     assert sent.method == "PUT"
     assert dict(sent.headers) == {"X-Only": "1", "Content-Length": "0"}
 
@@ -237,27 +239,29 @@ def test_headers_may_be_replaced_as_a_whole(front_end: FrontEnd) -> None:
     ("result", "shown"), [(None, "NoneType"), (5, "int"), ("GET", "str"), (HttpRequest, "type")]
 )
 @pytest.mark.parametrize("side", ["request", "response"])
-def test_a_wrong_return_value_is_named(front_end: FrontEnd, side: str, result: Any, shown: str) -> None:
-    """The forgotten `return request` above all: which interceptor, what it returned, what to return."""
+def test_an_invalid_return_value_of_an_interceptor_is_an_error(
+    front_end: FrontEnd, side: str, result: Any, shown: str
+) -> None:
+    """The error names the interceptor, the returned type and the fix: often a forgotten `return request`."""
     make = on_request if side == "request" else on_response
-    bench = Harness(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
-    error = bench.error(InterceptorError)
+    harness = Harness(front_end, **{f"{side}_interceptors": [make(lambda message, context: result)]})
+    error = harness.error(InterceptorError)
     assert isinstance(error, TypeError)
     name = f"On{side.capitalize()}.intercept_{side}"
     assert str(error).startswith(f"{name} returned {shown}; return ")
-    assert bench.sends == (side == "response")
-    assert bench.state.breaker.snapshot().failures == 0
+    assert harness.sends == (side == "response")
+    assert harness.state.breaker.snapshot().failures == 0
     assert error.sent_state is (SentState.ABANDONED if side == "response" else SentState.NEVER_SENT)
     if side == "response":
         assert error.response.status_code == 200
 
 
 def test_a_response_interceptor_must_not_return_a_request(front_end: FrontEnd) -> None:
-    """A request is no answer."""
-    bench = Harness(
+    """A request returned by a response interceptor is an `InterceptorError`."""
+    harness = Harness(
         front_end, response_interceptors=[on_response(lambda response, context: HttpRequest("GET", URL))]
     )
-    bench.error(InterceptorError)
+    harness.error(InterceptorError)
 
 
 class Unauthorised(Exception):
@@ -267,10 +271,10 @@ class Unauthorised(Exception):
 @pytest.mark.parametrize("side", ["request", "response"])
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
-def test_one_that_raises_ends_the_call(
+def test_an_interceptor_that_raises_ends_the_call(
     front_end: FrontEnd, side: str, is_async: bool, total: float | None
 ) -> None:
-    """Its own error, the same object, reaches the caller; no retry; the breaker learns nothing."""
+    """The caller gets the same error object; there is no retry, and the breaker counts an abandoned call."""
     error = Unauthorised("no token")
 
     def intercept(message: Any, context: Any) -> Any:
@@ -282,21 +286,21 @@ def test_one_that_raises_ends_the_call(
 
     make = on_request if side == "request" else on_response
     chain = {f"{side}_interceptors": [make(intercept_async if is_async else intercept)]}
-    bench = Harness(front_end, 503, **chain)
+    harness = Harness(front_end, 503, **chain)
     with pytest.raises(Unauthorised) as raised:
-        bench.request(total_timeout=total)
+        harness.request(total_timeout=total)
     assert raised.value is error
-    assert bench.sends == (side == "response")
-    assert bench.sleeps == []
-    snapshot = bench.state.breaker.snapshot()
+    assert harness.sends == (side == "response")
+    assert harness.sleeps == []
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures, snapshot.abandoned) == (0, 0, 1)
-    finished = bench.events[-1]
+    finished = harness.events[-1]
     assert (finished.name, finished.error) == ("call_finished", "Unauthorised")
     assert finished.sent_state is SentState.ABANDONED
 
 
-def test_a_trial_is_given_back_when_an_interceptor_raises(front_end: FrontEnd) -> None:
-    """Or else nobody could try the service again until the lease is over."""
+def test_a_trial_is_released_when_an_interceptor_raises(front_end: FrontEnd) -> None:
+    """Otherwise no call could test the service until the lease expires."""
     failing = [True]
 
     def intercept(request: Any, context: Any) -> Any:
@@ -304,15 +308,15 @@ def test_a_trial_is_given_back_when_an_interceptor_raises(front_end: FrontEnd) -
             raise Unauthorised
         return request
 
-    bench = Harness(
+    harness = Harness(
         front_end,
         circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 5.0, "success_threshold": 1},
         request_interceptors=[on_request(intercept)],
     )
-    bench.state.breaker.try_acquire().record_failure()
-    bench.clock.now += 5.0
+    harness.state.breaker.try_acquire().record_failure()
+    harness.clock.now += 5.0
     with pytest.raises(Unauthorised):
-        bench.request()
+        harness.request()
     failing[0] = False
-    assert bench.request().status_code == 200
-    assert bench.state.breaker.state == "closed"
+    assert harness.request().status_code == 200
+    assert harness.state.breaker.state == "closed"

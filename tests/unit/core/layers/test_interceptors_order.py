@@ -1,4 +1,4 @@
-"""When interceptors run, plain and async."""
+"""When interceptors run, and where plain and async ones run."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from http_service_client import (
     RequestInterceptor,
     ResponseInterceptor,
 )
-from kit.fakes import ORIGIN, RESET, URL, Blocking, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import ORIGIN, RESET, URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import Recorder, on_request, on_response
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
 
-def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
-    """Both lists in the order given; once for each attempt, not for each redirect."""
-    story: list[str] = []
-    first, second = Recorder(story, "first"), Recorder(story, "second")
+def test_interceptors_run_in_list_order_in_each_attempt(front_end: FrontEnd) -> None:
+    """Both chains run in the given order, once for each attempt and not for each redirect."""
+    steps: list[str] = []
+    first, second = Recorder(steps, "first"), Recorder(steps, "second")
     script = [503, (302, {"Location": "/b"}), 200]
-    bench = Harness(
+    harness = Harness(
         front_end, *script, request_interceptors=[first, second], response_interceptors=[second, first]
     )
-    assert bench.request().attempts == 2
-    assert story == [
+    assert harness.request().attempts == 2
+    assert steps == [
         "first request 1",
         "second request 1",
         "second response 1: 503",
@@ -43,48 +44,48 @@ def test_they_run_in_list_order_at_each_attempt(front_end: FrontEnd) -> None:
     ]
 
 
-def test_a_failed_attempt_has_no_response_to_intercept(front_end: FrontEnd) -> None:
-    """Response interceptors see responses only."""
-    story: list[str] = []
-    bench = Harness(front_end, RESET, 200, response_interceptors=[Recorder(story, "it")])
-    bench.request()
-    assert story == ["it response 2: 200"]
+def test_a_failed_attempt_runs_no_response_interceptor(front_end: FrontEnd) -> None:
+    """Response interceptors see responses only, and no transport errors."""
+    steps: list[str] = []
+    harness = Harness(front_end, RESET, 200, response_interceptors=[Recorder(steps, "it")])
+    harness.request()
+    assert steps == ["it response 2: 200"]
 
 
-def test_a_refused_call_runs_none(front_end: FrontEnd) -> None:
-    """A fast failure is fast: the circuit is asked before any interceptor."""
-    story: list[str] = []
-    bench = Harness(front_end, 500, 200, request_interceptors=[Recorder(story, "it")])
-    bench.state.breaker.isolate()
+def test_a_call_refused_by_the_circuit_runs_no_interceptor(front_end: FrontEnd) -> None:
+    """The circuit is checked before any interceptor, so that a refusal is fast."""
+    steps: list[str] = []
+    harness = Harness(front_end, 500, 200, request_interceptors=[Recorder(steps, "it")])
+    harness.state.breaker.isolate()
     with pytest.raises(Exception, match="isolated"):
-        bench.request()
-    assert story == []
+        harness.request()
+    assert steps == []
 
 
-def test_a_class_is_made_once(front_end: FrontEnd) -> None:
-    """Listed as request and as response interceptor, it is one object, with one state."""
-    made: list[Any] = []
+def test_an_interceptor_class_is_instantiated_once(front_end: FrontEnd) -> None:
+    """A class listed for requests and for responses becomes one object with one state."""
+    instances: list[Any] = []
 
     class Both(RequestInterceptor, ResponseInterceptor):
         def __init__(self) -> None:
-            made.append(self)
+            instances.append(self)
 
         async def intercept_request(self, request: Any, context: Any) -> Any:
-            self.began = context.attempt
+            self.attempt = context.attempt
             return request
 
         async def intercept_response(self, response: Any, context: Any) -> Any:
-            assert self.began == context.attempt
+            assert self.attempt == context.attempt
             return response
 
-    bench = Harness(front_end, request_interceptors=[Both], response_interceptors=[Both])
-    bench.request()
-    bench.request()
-    assert len(made) == 1
+    harness = Harness(front_end, request_interceptors=[Both], response_interceptors=[Both])
+    harness.request()
+    harness.request()
+    assert len(instances) == 1
 
 
-def test_the_bases_say_what_is_missing(front_end: FrontEnd) -> None:
-    """A subclass that defines nothing says so by name."""
+def test_an_interceptor_without_its_method_is_named(front_end: FrontEnd) -> None:
+    """The error names the subclass and the method that it must define."""
 
     class Forgetful(RequestInterceptor):
         pass
@@ -95,15 +96,15 @@ def test_the_bases_say_what_is_missing(front_end: FrontEnd) -> None:
 
 @pytest.mark.parametrize("item", [object(), object, "Class", 3, None])
 @pytest.mark.parametrize("field", ["request_interceptors", "response_interceptors"])
-def test_what_is_no_interceptor_is_refused(field: str, item: Any) -> None:
-    """When the configuration is made, not at the first call."""
+def test_an_object_that_is_not_an_interceptor_is_rejected(field: str, item: Any) -> None:
+    """The configuration rejects it when it is made, not at the first call."""
     with pytest.raises(ConfigurationError, match=field):
         HttpClientConfig(**{field: [item]})
 
 
 @pytest.mark.parametrize("caller", ["a plain thread", "a running loop"])
-def test_an_async_interceptor_really_awaits_under_a_blocking_call(caller: str) -> None:
-    """Suspending, timers and events of asyncio work, whether or not the calling thread has a loop."""
+def test_an_async_interceptor_can_await_in_a_blocking_call(caller: str) -> None:
+    """Suspension, timers and events of asyncio work, whether or not the calling thread has a loop."""
     loops: list[Any] = []
 
     async def intercept(request: Any, context: Any) -> Any:
@@ -116,22 +117,22 @@ def test_an_async_interceptor_really_awaits_under_a_blocking_call(caller: str) -
         request.headers["X-Awaited"] = "yes"
         return request
 
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     if caller == "a plain thread":
-        bench.request()
+        harness.request()
     else:
 
         async def inside() -> None:
             with pytest.warns(RuntimeWarning, match="blocking call inside a running event loop"):
-                bench.request()
+                harness.request()
             assert asyncio.get_running_loop() not in loops
 
         asyncio.run(inside())
-    assert bench.transport.sent[0].headers["X-Awaited"] == "yes"
+    assert harness.transport.sent[0].headers["X-Awaited"] == "yes"
 
 
 def test_an_async_interceptor_awaits_on_the_caller_s_own_loop() -> None:
-    """Under the async front end it may use what lives on the application's loop."""
+    """In an asyncio call it runs on the loop of the caller and may use objects bound to that loop."""
 
     async def main() -> None:
         loop, gate = asyncio.get_running_loop(), asyncio.Event()
@@ -142,15 +143,17 @@ def test_an_async_interceptor_awaits_on_the_caller_s_own_loop() -> None:
             await gate.wait()
             return request
 
-        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
-        assert (await bench.client.get_async(URL)).status_code == 200
+        harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
+        assert (await harness.client.get_async(URL)).status_code == 200
 
     run_task(main())
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
-def test_both_kinds_work_in_both_worlds(front_end: FrontEnd, is_async: bool) -> None:
-    """On the way out and on the way back."""
+def test_plain_and_async_interceptors_work_in_sync_and_async_calls(
+    front_end: FrontEnd, is_async: bool
+) -> None:
+    """Either kind may change the request and the response, in blocking and asyncio calls."""
 
     def mark_request(request: Any, context: Any) -> Any:
         request.headers["X-Mark"] = "out"
@@ -168,32 +171,32 @@ def test_both_kinds_work_in_both_worlds(front_end: FrontEnd, is_async: bool) -> 
         await asyncio.sleep(0)
         return mark_response(response, context)
 
-    bench = Harness(
+    harness = Harness(
         front_end,
         request_interceptors=[on_request(mark_request_async if is_async else mark_request)],
         response_interceptors=[on_response(mark_response_async if is_async else mark_response)],
     )
-    assert bench.request().headers["X-Mark"] == "back"
-    assert bench.transport.sent[0].headers["X-Mark"] == "out"
+    assert harness.request().headers["X-Mark"] == "back"
+    assert harness.transport.sent[0].headers["X-Mark"] == "out"
 
 
 def test_a_plain_method_may_return_an_awaitable(front_end: FrontEnd) -> None:
-    """What counts is what comes back, not how the method was declared."""
+    """An awaitable is awaited, even if the method was not declared `async def`."""
 
     async def later(request: Any) -> Any:
         await asyncio.sleep(0)
         return request
 
-    bench = Harness(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
-    assert bench.request().status_code == 200
+    harness = Harness(front_end, request_interceptors=[on_request(lambda request, context: later(request))])
+    assert harness.request().status_code == 200
 
 
 @pytest.mark.parametrize("is_async", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
-def test_context_variables_of_the_caller_are_seen(
+def test_an_interceptor_sees_the_caller_s_context_variables(
     front_end: FrontEnd, is_async: bool, total: float | None
 ) -> None:
-    """Tenant, trace and request ids travel in them, also onto the loop behind a blocking call."""
+    """Tenant, trace and request ids also reach the background loop that runs an async interceptor."""
     seen: list[str] = []
 
     def intercept(request: Any, context: Any) -> Any:
@@ -204,10 +207,12 @@ def test_context_variables_of_the_caller_are_seen(
         await asyncio.sleep(0)
         return intercept(request, context)
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)])
+    harness = Harness(
+        front_end, request_interceptors=[on_request(intercept_async if is_async else intercept)]
+    )
     token = VARIABLE.set("tenant-7")
     try:
-        bench.request(total_timeout=total)
+        harness.request(total_timeout=total)
     finally:
         VARIABLE.reset(token)
     assert seen == ["tenant-7"]
@@ -215,49 +220,49 @@ def test_context_variables_of_the_caller_are_seen(
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 def test_an_async_interceptor_may_call_through_the_same_client(depth: int) -> None:
-    """Blocking, from async code, with async interceptors, several deep: the doorway must not wait for itself."""
-    bench: Harness
+    """Blocking calls from async interceptors, several levels deep, do not deadlock the background loop."""
+    harness: Harness
 
     class Nested:
         async def intercept_request(self, request: Any, context: Any) -> Any:
             await asyncio.sleep(0)
             level = int(request.headers.get("X-Level", "0"))
             if level < depth:
-                response = bench.client.get(f"{ORIGIN}/token", headers={"X-Level": level + 1})
+                response = harness.client.get(f"{ORIGIN}/token", headers={"X-Level": level + 1})
                 request.headers["X-Token"] = str(response.status_code)
             return request
 
-    bench = Harness(Blocking(), request_interceptors=[Nested])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[Nested])
     done: list[int] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        thread = threading.Thread(target=lambda: done.append(bench.request().status_code), daemon=True)
+        thread = threading.Thread(target=lambda: done.append(harness.request().status_code), daemon=True)
         thread.start()
         thread.join(timeout=20)
-    assert done == [200], "the nested call waits for ever"
-    assert bench.sends == depth + 1
-    assert bench.transport.sent[-1].headers["X-Token"] == "200"
+    assert done == [200], "the nested call did not finish"
+    assert harness.sends == depth + 1
+    assert harness.transport.sent[-1].headers["X-Token"] == "200"
 
 
-def test_doorways_of_nested_calls_leave_no_thread_behind() -> None:
-    """One background thread, however many calls were nested."""
+def test_nested_calls_leave_one_background_thread() -> None:
+    """However deep calls are nested, only the thread of the shared background loop stays."""
     test_an_async_interceptor_may_call_through_the_same_client(3)
-    names = [thread.name for thread in threading.enumerate() if "portal" in thread.name]
-    assert len(names) <= 1
+    names = [thread.name for thread in threading.enumerate()]
+    assert names.count("http_service_client portal") == 1
 
 
-def test_many_threads_share_the_doorway() -> None:
-    """Async interceptors of four threads wait side by side, not one after the other."""
+def test_async_interceptors_of_many_threads_run_concurrently() -> None:
+    """The background loop runs the interceptors of four threads at the same time, not one after another."""
     together = threading.Barrier(4, timeout=20)
 
     async def intercept(request: Any, context: Any) -> Any:
         await asyncio.get_running_loop().run_in_executor(None, together.wait)
         return request
 
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     results: list[int] = []
     threads = [
-        threading.Thread(target=lambda: results.append(bench.request().status_code), daemon=True)
+        threading.Thread(target=lambda: results.append(harness.request().status_code), daemon=True)
         for _ in range(4)
     ]
     for thread in threads:

@@ -1,11 +1,9 @@
-"""The context of a call, deadlines and cancellation of interceptors."""
+"""The context that interceptors share, and how deadlines and cancellation end them."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import threading
-import time
 from concurrent.futures import Future
 from typing import Any
 
@@ -15,14 +13,14 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.errors import DeadlineExceededError
-from kit.fakes import ORIGIN, URL, Blocking, FrontEnd, Harness, Tasks, run_task
+from kit.fakes import ORIGIN, URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from kit.interceptors import on_request, on_response
+from kit.stopwatch import Stopwatch
 
-VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="unset")
 
-
-def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
-    """Attributes set in attempt 1 are there in attempt 2, one id for all; the next call begins anew."""
+def test_the_context_lasts_for_one_call(front_end: FrontEnd) -> None:
+    """Attempt 2 sees the attributes and the id of attempt 1; the next call gets a new context."""
     seen: list[tuple[Any, ...]] = []
 
     class Counting:
@@ -37,16 +35,16 @@ def test_the_context_lives_as_long_as_the_call(front_end: FrontEnd) -> None:
             assert context.count == context.attempt
             return response
 
-    bench = Harness(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
-    bench.request()
-    bench.request()
+    harness = Harness(front_end, 503, 200, request_interceptors=[Counting], response_interceptors=[Counting])
+    harness.request()
+    harness.request()
     assert [row[:2] for row in seen] == [(1, 1), (2, 2), (1, 1)]
     assert seen[0][2] == seen[1][2] != seen[2][2]
     assert {row[3] for row in seen} == {ORIGIN}
 
 
-def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
-    """Set it, and all that follow see it."""
+def test_an_interceptor_may_set_the_correlation_id(front_end: FrontEnd) -> None:
+    """The interceptors after it see the id, in all attempts."""
 
     def first(request: Any, context: Any) -> Any:
         context.correlation_id = "mine"
@@ -56,45 +54,45 @@ def test_the_correlation_id_may_be_one_s_own(front_end: FrontEnd) -> None:
         request.headers["X-Request-ID"] = context.correlation_id
         return request
 
-    bench = Harness(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
-    bench.request()
-    assert {request.headers["X-Request-ID"] for request in bench.transport.sent} == {"mine"}
+    harness = Harness(front_end, 503, 200, request_interceptors=[on_request(first), on_request(second)])
+    harness.request()
+    assert {request.headers["X-Request-ID"] for request in harness.transport.sent} == {"mine"}
 
 
-@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("is_async", [True, False], ids=["async", "plain"])
 @pytest.mark.parametrize("side", ["request", "response"])
-def test_the_deadline_cuts_an_async_interceptor(front_end: FrontEnd, side: str, is_async: bool) -> None:
-    """A rate limiter that would wait for an hour is cancelled on time, cleans up, and is named.
+def test_the_deadline_cancels_an_async_interceptor(front_end: FrontEnd, side: str, is_async: bool) -> None:
+    """An interceptor that waits for an hour is cancelled on time, cleans up and is named in the error.
 
-    Also one by a plain method, which returns what is to be awaited.
+    The same holds for a plain method that returns an awaitable.
     """
-    story: list[str] = []
+    steps: list[str] = []
 
     async def intercept(message: Any, context: Any) -> Any:
         try:
             await asyncio.sleep(3600)
         finally:
             await asyncio.sleep(0)
-            story.append("cleaned up")
+            steps.append("cleaned up")
 
     make = on_request if side == "request" else on_response
     method = intercept if is_async else lambda message, context: intercept(message, context)
-    bench = Harness(front_end, **{f"{side}_interceptors": [make(method)]})
-    began = time.monotonic()
-    error = bench.error(DeadlineExceededError, total_timeout=0.02)
-    assert time.monotonic() - began < 10
+    harness = Harness(front_end, **{f"{side}_interceptors": [make(method)]})
+    with Stopwatch() as watch:
+        error = harness.error(DeadlineExceededError, total_timeout=0.1)
+    watch.check_took(0.1)
     assert f"On{side.capitalize()}.intercept_{side}" in str(error)
-    assert story == ["cleaned up"]
-    assert bench.sends == (side == "response")
-    snapshot = bench.state.breaker.snapshot()
+    assert steps == ["cleaned up"]
+    assert harness.sends == (side == "response")
+    snapshot = harness.state.breaker.snapshot()
     assert (snapshot.successes, snapshot.failures) == (0, 0)
 
 
 @pytest.mark.parametrize("ending", ["raises", "returns", "swallows"])
-def test_one_that_was_cut_may_end_as_it_likes(
+def test_a_cancelled_interceptor_may_end_in_any_way(
     front_end: FrontEnd, ending: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An error of its clean-up is not "never retrieved", its late result is not used."""
+    """An error of its clean-up is not logged as "never retrieved", and its late result is not used."""
 
     async def intercept(request: Any, context: Any) -> Any:
         try:
@@ -106,29 +104,29 @@ def test_one_that_was_cut_may_end_as_it_likes(
                 return request
         return None
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
-    bench.error(DeadlineExceededError, total_timeout=0.01)
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness.error(DeadlineExceededError, total_timeout=0.01)
     import gc
 
     gc.collect()
     assert caplog.records == []
 
 
-def test_an_interceptor_s_own_timeout_is_its_own(front_end: FrontEnd) -> None:
-    """A TimeoutError that it raises is not taken for the deadline's cut."""
+def test_a_timeout_error_of_an_interceptor_is_not_a_deadline(front_end: FrontEnd) -> None:
+    """A TimeoutError that an interceptor raises reaches the caller unchanged."""
 
     async def intercept(request: Any, context: Any) -> Any:
         raise TimeoutError("of my own")
 
-    bench = Harness(front_end, request_interceptors=[on_request(intercept)])
+    harness = Harness(front_end, request_interceptors=[on_request(intercept)])
     with deadline(60.0), pytest.raises(TimeoutError, match="of my own"):
-        bench.request()
+        harness.request()
 
 
 @pytest.mark.parametrize("total", [None, 60.0], ids=["no deadline", "deadline"])
 def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> None:
-    """And waits for its clean-up, as `await` does."""
-    story: list[str] = []
+    """The cancelled call also waits for the interceptor's clean-up, as `await` does."""
+    steps: list[str] = []
 
     async def main() -> None:
         started = asyncio.Event()
@@ -139,47 +137,47 @@ def test_cancelling_the_call_cancels_the_interceptor(total: float | None) -> Non
                 await asyncio.Event().wait()
             finally:
                 await asyncio.sleep(0)
-                story.append("cleaned up")
+                steps.append("cleaned up")
 
-        bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
-        task = asyncio.create_task(bench.client.get_async(URL, total_timeout=total))
+        harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
+        task = asyncio.create_task(harness.client.get_async(URL, total_timeout=total))
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert story == ["cleaned up"]
-        assert bench.state.breaker.snapshot().abandoned == 1
+        assert steps == ["cleaned up"]
+        assert harness.state.breaker.snapshot().abandoned == 1
 
     run_task(main())
 
 
-def test_a_closed_coroutine_gives_its_permit_back() -> None:
-    """An application that drops the coroutine of a call inside an interceptor gets no RuntimeError."""
-    story: list[str] = []
+def test_a_closed_coroutine_releases_its_permit() -> None:
+    """Closing the coroutine of a call that waits in an interceptor cancels it, without a RuntimeError."""
+    steps: list[str] = []
 
     async def intercept(request: Any, context: Any) -> Any:
-        story.append("began")
+        steps.append("began")
         try:
             await asyncio.Event().wait()
         finally:
-            story.append("cancelled")
+            steps.append("cancelled")
 
-    bench = Harness(Tasks(), request_interceptors=[on_request(intercept)])
+    harness = Harness(AsyncioFrontEnd(), request_interceptors=[on_request(intercept)])
 
     async def main() -> None:
-        coroutine = bench.client.get_async(URL, total_timeout=60.0)
-        coroutine.send(None)  # to where it waits for the interceptor
+        coroutine = harness.client.get_async(URL, total_timeout=60.0)
+        coroutine.send(None)  # until it waits for the interceptor
         await asyncio.sleep(0)
         coroutine.close()
-        assert bench.state.breaker.snapshot().abandoned == 1
+        assert harness.state.breaker.snapshot().abandoned == 1
         await asyncio.sleep(0)
-        assert story == ["began", "cancelled"]
+        assert steps == ["began", "cancelled"]
 
     run_task(main())
 
 
 def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """KeyboardInterrupt while the caller waits: the interceptor is cancelled on the loop it runs on."""
+    """On KeyboardInterrupt in the caller, the interceptor is cancelled on the background loop."""
     started, cancelled = threading.Event(), threading.Event()
 
     class InterruptedFuture(Future[Any]):
@@ -195,9 +193,9 @@ def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch:
             cancelled.set()
 
     monkeypatch.setattr("http_service_client.drivers.portal.Future", InterruptedFuture)
-    bench = Harness(Blocking(), request_interceptors=[on_request(intercept)])
+    harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     with pytest.raises(KeyboardInterrupt):
-        bench.request()
+        harness.request()
     assert cancelled.wait(timeout=20)
-    assert bench.state.breaker.snapshot().abandoned == 1
-    assert bench.events[-1].error == "KeyboardInterrupt"
+    assert harness.state.breaker.snapshot().abandoned == 1
+    assert harness.events[-1].error == "KeyboardInterrupt"

@@ -1,4 +1,4 @@
-"""What redirects mean for the rest of a call: what became of the request, and whether it is sent again."""
+"""What redirects mean for a call: its sent state, and whether its request may be sent again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from http_service_client import (
     TransportError,
     UnsafeRedirectError,
 )
-from kit.fakes import READ_TIMEOUT, REFUSED, FrontEnd, Harness, short
+from kit.fakes import READ_TIMEOUT, REFUSED, Harness, short
+from kit.front_ends import FrontEnd
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 
@@ -25,60 +26,64 @@ def to(status: int) -> tuple[int, dict[str, str]]:
 
 @pytest.mark.parametrize("status", [301, 302, 303])
 @pytest.mark.parametrize(
-    "last", [REFUSED, (429, {}), (503, {"Retry-After": "0"}), (500, {}), READ_TIMEOUT], ids=short
+    "second_hop", [REFUSED, (429, {}), (503, {"Retry-After": "0"}), (500, {}), READ_TIMEOUT], ids=short
 )
-def test_a_post_that_was_answered_is_not_sent_again(front_end: FrontEnd, status: int, last: Any) -> None:
-    """The charge was made, and its page is elsewhere: that the page cannot be had undoes nothing."""
-    bench = Harness(front_end, to(status), last, **RETRIES)
+def test_a_post_redirected_to_a_get_is_not_sent_again(
+    front_end: FrontEnd, status: int, second_hop: Any
+) -> None:
+    """The server processed the POST, so a failure of the GET that follows must not repeat it."""
+    harness = Harness(front_end, to(status), second_hop, **RETRIES)
     with suppress(TransportError):
-        bench.request("POST")
-    assert [request.method for request in bench.transport.sent] == ["POST", "GET"]
+        harness.request("POST")
+    assert [request.method for request in harness.transport.sent] == ["POST", "GET"]
 
 
 @pytest.mark.parametrize(
-    ("last", "state"), [(REFUSED, "answered"), (READ_TIMEOUT, "maybe_processed")], ids=short
+    ("second_hop", "state"), [(REFUSED, "answered"), (READ_TIMEOUT, "maybe_processed")], ids=short
 )
-def test_the_error_behind_a_redirect_says_the_worse(front_end: FrontEnd, last: Any, state: str) -> None:
-    """What the redirect says of the POST, or what the last hop says of the GET."""
-    error = Harness(front_end, to(303), last).error(TransportError, "POST")
+def test_an_error_after_a_redirect_has_the_worse_sent_state(
+    front_end: FrontEnd, second_hop: Any, state: str
+) -> None:
+    """The sent state of the POST (from its redirect) or of the GET, whichever is worse."""
+    error = Harness(front_end, to(303), second_hop).error(TransportError, "POST")
     assert error.sent_state.value == state
 
 
 @pytest.mark.parametrize("status", [307, 308])
-def test_a_post_that_was_only_passed_on_is_sent_again(front_end: FrontEnd, status: int) -> None:
-    """Who says 307 has not acted on it, and the next host never got it: that is safe, from the first hop on."""
-    bench = Harness(front_end, to(status), REFUSED, to(status), 201, **RETRIES)
-    response = bench.request("POST", data=b"x")
+def test_a_post_whose_redirect_keeps_the_method_is_sent_again(front_end: FrontEnd, status: int) -> None:
+    """The server of a 307 did not process it and the next host never got it; the retry starts at hop 1."""
+    harness = Harness(front_end, to(status), REFUSED, to(status), 201, **RETRIES)
+    response = harness.request("POST", data=b"x")
     assert (response.status_code, response.attempts) == (201, 2)
-    assert [request.url[-8:] for request in bench.transport.sent] == ["/charges", "com/next"] * 2
+    assert [request.url[-8:] for request in harness.transport.sent] == ["/charges", "com/next"] * 2
 
 
-def test_bytes_that_left_are_not_said_to_be_never_sent(front_end: FrontEnd) -> None:
-    """Passed on by 307 and then refused a connection: the first server did see the request."""
-    bench = Harness(front_end, to(307), REFUSED)
-    error = bench.error(ConnectionError, "POST", retry_policy=None)
+def test_a_request_redirected_by_307_does_not_count_as_never_sent(front_end: FrontEnd) -> None:
+    """If the next host refuses the connection, the sent state is REFUSED: the first server saw the request."""
+    harness = Harness(front_end, to(307), REFUSED)
+    error = harness.error(ConnectionError, "POST", retry_policy=None)
     assert error.sent_state is SentState.REFUSED
 
 
-def test_each_attempt_is_judged_by_its_own_redirects(front_end: FrontEnd) -> None:
-    """A second attempt without a redirect is no longer the first one's."""
-    bench = Harness(front_end, to(307), REFUSED, REFUSED, 201, **RETRIES)
-    bench.request("POST")
-    states = [event.sent_state.value for event in bench.events if type(event).__name__ == "AttemptFinished"]
+def test_the_sent_state_of_an_attempt_ignores_earlier_redirects(front_end: FrontEnd) -> None:
+    """A second attempt without a redirect has a sent state of its own."""
+    harness = Harness(front_end, to(307), REFUSED, REFUSED, 201, **RETRIES)
+    harness.request("POST")
+    states = [event.sent_state.value for event in harness.events if type(event).__name__ == "AttemptFinished"]
     assert states == ["refused", "never_sent", "answered"]
 
 
-def test_a_body_that_stayed_behind_is_no_longer_the_requests(front_end: FrontEnd) -> None:
-    """The request of the response is the GET that was sent, and looking at it does not give it a body."""
+def test_a_body_dropped_by_a_redirect_is_absent_from_the_request(front_end: FrontEnd) -> None:
+    """`response.request` is the GET that was sent, and reading its body attributes does not add a body."""
     response = Harness(front_end, to(303), 200).request("POST", json={"amount": 5})
     assert response.request is not None
     assert (response.request.json, response.request.data, response.request.content) == (None, None, b"")
 
 
-def test_two_locations_are_not_followed(front_end: FrontEnd) -> None:
-    """Which one is meant, and who wrote the other? Twice the same is once."""
+def test_two_different_locations_are_not_followed(front_end: FrontEnd) -> None:
+    """Which of them is meant is unknown, and one may be injected; two equal values count as one."""
     other = [("Location", "/b"), ("Location", "https://evil.test/")]
-    bench = Harness(front_end, (302, other), 200)
-    error = bench.error(UnsafeRedirectError)
-    assert (bench.sends, error.response.status_code) == (1, 302)
+    harness = Harness(front_end, (302, other), 200)
+    error = harness.error(UnsafeRedirectError)
+    assert (harness.sends, error.response.status_code) == (1, 302)
     assert Harness(front_end, (302, [("Location", "/b"), ("Location", "/b")]), 200).request().is_success

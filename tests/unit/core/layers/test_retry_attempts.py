@@ -1,4 +1,4 @@
-"""How often an attempt is repeated, and how a call ends."""
+"""How many attempts a call makes, what is sent each time, and how the call ends."""
 
 from __future__ import annotations
 
@@ -21,51 +21,43 @@ from http_service_client.errors import (
 )
 from http_service_client.events import CallFinished, RetryScheduled, RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
-from kit.fakes import (
-    READ_TIMEOUT,
-    REFUSED,
-    RESET,
-    URL,
-    FrontEnd,
-    Harness,
-    failure,
-    short,
-)
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, Harness, failure, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
-def test_max_attempts_counts_the_first(front_end: FrontEnd, attempts: int) -> None:
+def test_max_attempts_includes_the_first_attempt(front_end: FrontEnd, attempts: int) -> None:
     """max_attempts=3 makes 3 attempts with 2 waits between them, not 4."""
-    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
-    response = bench.request()
-    assert (bench.sends, response.attempts, response.status_code) == (attempts, attempts, 503)
-    assert bench.sleeps == [2.0**n for n in range(attempts - 1)]
+    harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(attempts, EXACT), **NO_BREAKER)
+    response = harness.request()
+    assert (harness.sends, response.attempts, response.status_code) == (attempts, attempts, 503)
+    assert harness.sleeps == [2.0**n for n in range(attempts - 1)]
 
 
-def test_out_of_attempts_the_last_response_is_returned(front_end: FrontEnd) -> None:
-    """A response is a response, whatever its status: it is not turned into an error."""
-    bench = Harness(front_end, 500, 502, 503)
-    response = bench.request()
+def test_after_the_last_attempt_its_response_is_returned(front_end: FrontEnd) -> None:
+    """A response is returned whatever its status, and is not turned into an error."""
+    harness = Harness(front_end, 500, 502, 503)
+    response = harness.request()
     assert response.status_code == 503
     assert response.timeline is not None
     assert [event.name for event in response.timeline] == [
         *["attempt_finished", "retry_scheduled"] * 2,
         *["attempt_finished", "retry_stopped", "call_finished"],
     ]
-    assert stop_reason(bench) is StopReason.EXHAUSTED
+    assert stop_reason(harness) is StopReason.EXHAUSTED
 
 
-def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
-    """With its cause, the request, and a timeline that tells of all attempts."""
-    bench = Harness(front_end, RESET, READ_TIMEOUT, REFUSED)
-    error = bench.error(ConnectError)
+def test_after_the_last_attempt_its_error_is_raised(front_end: FrontEnd) -> None:
+    """The error has its cause, the request and a timeline with all attempts."""
+    harness = Harness(front_end, RESET, READ_TIMEOUT, REFUSED)
+    error = harness.error(ConnectError)
     assert type(error) is ConnectError
     assert type(error.__cause__) is ConnectionRefusedError
     assert error.request.method == "GET"
@@ -78,51 +70,51 @@ def test_out_of_attempts_the_last_error_is_raised(front_end: FrontEnd) -> None:
     assert error.timeline[-1].attempts == 3
 
 
-def test_success_ends_it(front_end: FrontEnd) -> None:
-    """The first success is the answer, and remembers how many attempts it took."""
-    bench = Harness(front_end, RESET, 503, 200, 500)
-    response = bench.request()
-    assert (response.status_code, response.attempts, bench.sends) == (200, 3, 3)
+def test_the_first_success_ends_the_call(front_end: FrontEnd) -> None:
+    """The response counts its attempts and is ANSWERED; the event of the call has the worst sent state."""
+    harness = Harness(front_end, RESET, 503, 200, 500)
+    response = harness.request()
+    assert (response.status_code, response.attempts, harness.sends) == (200, 3, 3)
     assert response.sent_state is SentState.ANSWERED
-    assert bench.events[-1].sent_state is SentState.MAYBE_PROCESSED
+    assert harness.events[-1].sent_state is SentState.MAYBE_PROCESSED
 
 
 def test_a_one_shot_body_is_not_sent_twice(front_end: FrontEnd) -> None:
-    """A body that ran dry would go out empty, the worst kind of success."""
-    bench = Harness(front_end, 429, 200)
-    response = bench.request("POST", data=(chunk for chunk in [b"a", b"b"]))
-    assert (response.status_code, bench.sends, bench.transport.bodies) == (429, 1, [b"ab"])
-    assert stop_reason(bench) is StopReason.NOT_REPLAYABLE
+    """A consumed body would be sent empty, and the server would accept it as a success."""
+    harness = Harness(front_end, 429, 200)
+    response = harness.request("POST", data=(chunk for chunk in [b"a", b"b"]))
+    assert (response.status_code, harness.sends, harness.transport.bodies) == (429, 1, [b"ab"])
+    assert stop_reason(harness) is StopReason.NOT_REPLAYABLE
 
 
-def test_a_one_shot_body_that_was_never_started_is_sent(front_end: FrontEnd) -> None:
-    """A connection that was refused drew nothing from it."""
-    bench = Harness(front_end, REFUSED, REFUSED, 200)
-    assert bench.request("POST", data=(chunk for chunk in [b"a", b"b"])).attempts == 3
-    assert bench.transport.bodies == [None, None, b"ab"]
+def test_a_one_shot_body_that_was_not_read_is_sent(front_end: FrontEnd) -> None:
+    """A refused connection reads nothing from the body, so it can still be sent."""
+    harness = Harness(front_end, REFUSED, REFUSED, 200)
+    assert harness.request("POST", data=(chunk for chunk in [b"a", b"b"])).attempts == 3
+    assert harness.transport.bodies == [None, None, b"ab"]
 
 
 def test_a_one_shot_async_body_is_not_sent_twice() -> None:
-    """The same for async generators."""
+    """An async generator is sent after refused connections, and not a second time."""
 
     async def chunks() -> AsyncIterator[bytes]:
         yield b"ab"
 
-    from kit.fakes import Tasks
+    from kit.front_ends import AsyncioFrontEnd
 
-    bench = Harness(Tasks(), REFUSED, 429, 200)
-    assert bench.request("POST", data=chunks()).status_code == 429
-    assert bench.transport.bodies == [None, b"ab"]
+    harness = Harness(AsyncioFrontEnd(), REFUSED, 429, 200)
+    assert harness.request("POST", data=chunks()).status_code == 429
+    assert harness.transport.bodies == [None, b"ab"]
 
 
-def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
-    """Not to its start: what stood before the position is not the caller's to send."""
+def test_a_file_is_rewound_to_its_original_position(front_end: FrontEnd) -> None:
+    """Not to the start of the file: the caller did not mean to send the bytes before the position."""
     file = io.BytesIO(b"header|payload")
     file.seek(7)
-    bench = Harness(front_end, 503, RESET, 200)
-    bench.request("PUT", data=file)
-    assert bench.transport.bodies == [b"payload"] * 3
-    assert {request.headers["Content-Length"] for request in bench.transport.sent} == {"7"}
+    harness = Harness(front_end, 503, RESET, 200)
+    harness.request("PUT", data=file)
+    assert harness.transport.bodies == [b"payload"] * 3
+    assert {request.headers["Content-Length"] for request in harness.transport.sent} == {"7"}
 
 
 @pytest.mark.parametrize(
@@ -137,15 +129,15 @@ def test_a_file_is_rewound_to_where_it_began(front_end: FrontEnd) -> None:
     ],
     ids=short,
 )
-def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: dict[str, Any]) -> None:
-    """Byte for byte, its headers too."""
-    bench = Harness(front_end, 503, 503, 200)
-    bench.request("PUT", **options)
-    first, second, third = bench.transport.bodies
+def test_a_replayable_body_is_the_same_in_each_attempt(front_end: FrontEnd, options: dict[str, Any]) -> None:
+    """The body is sent byte for byte again, with the same Content-Type (and its multipart boundary)."""
+    harness = Harness(front_end, 503, 503, 200)
+    harness.request("PUT", **options)
+    first, second, third = harness.transport.bodies
     assert first
     assert first == second == third
-    kinds = {request.headers.get("Content-Type") for request in bench.transport.sent}
-    assert len(kinds) == 1
+    content_types = {request.headers.get("Content-Type") for request in harness.transport.sent}
+    assert len(content_types) == 1
 
 
 @pytest.mark.parametrize(
@@ -154,22 +146,24 @@ def test_a_replayable_body_is_the_same_each_time(front_end: FrontEnd, options: d
         (failure(ResponseTooLargeError, SentState.ANSWERED), StopReason.NOT_RETRYABLE),
         (failure(DeadlineExceededError, SentState.ABANDONED), StopReason.DEADLINE),
     ],
-    ids=["too large", "out of time"],
+    ids=["response too large", "deadline exceeded"],
 )
-def test_what_a_retry_would_not_mend(front_end: FrontEnd, first: Failure, reason: StopReason) -> None:
-    """Neither does an answer that is too large shrink, nor time come back."""
-    bench = Harness(front_end, first, 200)
-    bench.error(first.error_type)
-    assert bench.sends == 1
-    assert stop_reason(bench) is reason
+def test_an_outcome_that_a_retry_cannot_fix_is_not_retried(
+    front_end: FrontEnd, first: Failure, reason: StopReason
+) -> None:
+    """A response that is too large stays too large, and a deadline that has passed stays passed."""
+    harness = Harness(front_end, first, 200)
+    harness.error(first.error_type)
+    assert harness.sends == 1
+    assert stop_reason(harness) is reason
 
 
-def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
+def test_explain_tells_the_call_step_by_step(front_end: FrontEnd) -> None:
     """explain() names each attempt, each wait with its reason, and the end."""
-    bench = Harness(
+    harness = Harness(
         front_end, READ_TIMEOUT, (503, {"Retry-After": "2"}), 200, retry_policy_config=RetryPolicy(3, EXACT)
     )
-    story = bench.request(total_timeout=60.0).explain()
+    explanation = harness.request(total_timeout=60.0).explain()
     for words in [
         f"GET {URL}",
         "attempt 1: ReadTimeoutError: no answer",
@@ -179,19 +173,19 @@ def test_the_story_reads_as_a_person_would_tell_it(front_end: FrontEnd) -> None:
         "attempt 3: 200",
         "done: 200 after 3 attempts, maybe processed",
     ]:
-        assert words in story
+        assert words in explanation
 
 
-def test_events_of_a_retry(front_end: FrontEnd) -> None:
-    """What the metrics and logs are made of."""
-    bench = Harness(front_end, (429, {"Retry-After": "5"}), 200, retry_policy_config=RetryPolicy(2, EXACT))
-    bench.request(total_timeout=20.0)
-    (scheduled,) = [event for event in bench.events if isinstance(event, RetryScheduled)]
+def test_a_scheduled_retry_has_an_event(front_end: FrontEnd) -> None:
+    """It has the attempt, the delay, its cause, Retry-After, and the rest of the deadline and the budget."""
+    harness = Harness(front_end, (429, {"Retry-After": "5"}), 200, retry_policy_config=RetryPolicy(2, EXACT))
+    harness.request(total_timeout=20.0)
+    (scheduled,) = [event for event in harness.events if isinstance(event, RetryScheduled)]
     assert (scheduled.attempt, scheduled.delay, scheduled.cause) == (1, 5.0, "status 429")
     assert (scheduled.retry_after, scheduled.deadline_left) == (5.0, 20.0)
     assert scheduled.budget_left == 99
 
 
-def test_the_table_of_retryable_statuses_is_the_documented_one() -> None:
-    """README, docs and code name the same seven."""
+def test_the_retryable_statuses_are_the_documented_ones() -> None:
+    """`RETRYABLE_STATUSES` has the seven statuses that README and docs name."""
     assert {408, 425, 429, 500, 502, 503, 504} == RETRYABLE_STATUSES

@@ -1,4 +1,4 @@
-"""Retries are paid for by calls."""
+"""The retry budget of a client: calls pay for retries."""
 
 from __future__ import annotations
 
@@ -13,26 +13,19 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
-from kit.fakes import (
-    RESET,
-    URL,
-    FrontEnd,
-    Harness,
-    isolate_while_sleeping,
-    run_task,
-    short,
-)
+from kit.fakes import RESET, URL, Harness, isolate_while_sleeping, short
+from kit.front_ends import FrontEnd, run_task
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
-    """One retry for each five calls, and none for free."""
+    """A client that allows one retry for every five calls, and no free retries."""
     return Harness(
         front_end,
         *script,
@@ -43,62 +36,62 @@ def budgeted(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
 
 
 @pytest.mark.parametrize("outcome", [503, RESET], ids=short)
-def test_a_refused_budget_returns_the_last_outcome_at_once(front_end: FrontEnd, outcome: Any) -> None:
-    """Asked before the wait: the failure comes now, not after a sleep that was for nothing."""
-    bench = budgeted(front_end, outcome)
+def test_an_exhausted_budget_ends_the_call_without_a_wait(front_end: FrontEnd, outcome: Any) -> None:
+    """The budget is checked before the wait, so the last outcome is returned at once."""
+    harness = budgeted(front_end, outcome)
     if outcome == 503:
-        assert bench.request().status_code == 503
+        assert harness.request().status_code == 503
     else:
-        bench.error(ConnectionLostError)
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert stop_reason(bench) is StopReason.BUDGET
+        harness.error(ConnectionLostError)
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.BUDGET
 
 
-def test_the_budget_is_paid_by_calls(front_end: FrontEnd) -> None:
-    """Five calls pay for one retry, which the sixth failing call may not make again."""
-    bench = budgeted(front_end, 200, 200, 200, 200, 503)
+def test_five_calls_pay_for_one_retry(front_end: FrontEnd) -> None:
+    """At a ratio of 0.2 the fifth call may make one retry, and the budget is then empty."""
+    harness = budgeted(front_end, 200, 200, 200, 200, 503)
     for _ in range(5):
-        bench.request()
-    assert bench.sends == 6
-    assert (bench.sleeps, bench.state.budget.balance) == ([1.0], 0)
+        harness.request()
+    assert harness.sends == 6
+    assert (harness.sleeps, harness.state.budget.balance) == ([1.0], 0)
 
 
-def test_the_budget_is_kept_per_key(front_end: FrontEnd) -> None:
-    """One service's trouble is not paid for by another's calls."""
-    bench = budgeted(front_end, 200)
+def test_each_origin_has_its_own_budget(front_end: FrontEnd) -> None:
+    """Calls to one service do not pay for retries to another."""
+    harness = budgeted(front_end, 200)
     for _ in range(5):
-        bench.request()
-    bench.transport.script = [503]
-    bench.request(url="https://other.example.com/")
-    assert bench.sleeps == []
-    bench.request()
-    assert bench.sleeps == [1.0]
+        harness.request()
+    harness.transport.script = [503]
+    harness.request(url="https://other.example.com/")
+    assert harness.sleeps == []
+    harness.request()
+    assert harness.sleeps == [1.0]
 
 
-def test_no_budget_is_unlimited(front_end: FrontEnd) -> None:
-    """enable_retry_budget=False."""
-    bench = budgeted(front_end, 503, enable_retry_budget=False)
-    assert bench.request().attempts == 3
+def test_a_disabled_budget_allows_all_retries(front_end: FrontEnd) -> None:
+    """With enable_retry_budget=False a call makes all its attempts."""
+    harness = budgeted(front_end, 503, enable_retry_budget=False)
+    assert harness.request().attempts == 3
 
 
 def test_a_cancelled_wait_refunds_its_retry() -> None:
-    """A retry that is not made is not paid for."""
-    from kit.fakes import Tasks
+    """A task cancelled during its wait does not make the retry, so the retry returns to the budget."""
+    from kit.front_ends import AsyncioFrontEnd
 
-    bench = budgeted(Tasks(), 200)
+    harness = budgeted(AsyncioFrontEnd(), 200)
     for _ in range(5):
-        bench.request()
-    bench.transport.script = [503]
+        harness.request()
+    harness.transport.script = [503]
     balances: list[int] = []
 
     async def sleep_for_ever(seconds: float) -> None:
-        balances.append(bench.state.budget.balance)
+        balances.append(harness.state.budget.balance)
         await asyncio.Event().wait()
 
-    bench.clock.sleep_async = sleep_for_ever  # type: ignore[method-assign]
+    harness.clock.sleep_async = sleep_for_ever  # type: ignore[method-assign]
 
     async def cancelled() -> None:
-        task = asyncio.create_task(bench.client.get_async(URL))
+        task = asyncio.create_task(harness.client.get_async(URL))
         while not balances:
             await asyncio.sleep(0)
         task.cancel()
@@ -106,36 +99,36 @@ def test_a_cancelled_wait_refunds_its_retry() -> None:
             await task
 
     # The driver keeps the clock's method from its first call on.
-    bench.client._backends._asyncio = None
+    harness.client._backends._asyncio = None
     run_task(cancelled())
-    assert (balances, bench.state.budget.balance) == ([0], 1)
+    assert (balances, harness.state.budget.balance) == ([0], 1)
 
 
 def test_an_interrupted_wait_refunds_its_retry() -> None:
-    """The same for KeyboardInterrupt on a thread."""
-    from kit.fakes import Blocking
+    """A KeyboardInterrupt during the wait of a blocking call returns the retry to the budget."""
+    from kit.front_ends import BlockingFrontEnd
 
-    bench = budgeted(Blocking(), 200)
+    harness = budgeted(BlockingFrontEnd(), 200)
     for _ in range(5):
-        bench.request()
-    bench.transport.script = [503]
+        harness.request()
+    harness.transport.script = [503]
 
     def interrupted(seconds: float) -> None:
         raise KeyboardInterrupt
 
-    bench.clock.sleep = interrupted  # type: ignore[method-assign]
-    bench.client._backends._blocking = None
+    harness.clock.sleep = interrupted  # type: ignore[method-assign]
+    harness.client._backends._blocking = None
     with pytest.raises(KeyboardInterrupt):
-        bench.request()
-    assert bench.state.budget.balance == 1
+        harness.request()
+    assert harness.state.budget.balance == 1
 
 
 def test_a_retry_that_the_circuit_refuses_is_refunded(front_end: FrontEnd) -> None:
-    """It was paid for and not made."""
-    bench = budgeted(front_end, 200, enable_circuit_breaker=True)
+    """If the circuit opens during the wait, the retry is not made and returns to the budget."""
+    harness = budgeted(front_end, 200, enable_circuit_breaker=True)
     for _ in range(5):
-        bench.request()
-    bench.transport.script = [503]
-    isolate_while_sleeping(bench)
-    assert bench.request().status_code == 503
-    assert bench.state.budget.balance == 1
+        harness.request()
+    harness.transport.script = [503]
+    isolate_while_sleeping(harness)
+    assert harness.request().status_code == 503
+    assert harness.state.budget.balance == 1

@@ -1,4 +1,4 @@
-"""Retries and the circuit breaker."""
+"""How retries and the circuit breaker work together."""
 
 from __future__ import annotations
 
@@ -15,84 +15,78 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
-from kit.fakes import (
-    REFUSED,
-    RESET,
-    FrontEnd,
-    Harness,
-    isolate_while_sleeping,
-    short,
-)
+from kit.fakes import REFUSED, RESET, Harness, isolate_while_sleeping, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 @pytest.mark.parametrize("first", [503, RESET, REFUSED], ids=short)
 def test_a_circuit_that_opens_ends_the_retries(front_end: FrontEnd, first: Any) -> None:
-    """At the failure that opens it: a wait that would end in front of a closed door is not begun."""
-    bench = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
+    """The failure that opens the circuit ends the call at once: the retry would be refused after its wait."""
+    harness = Harness(front_end, first, circuit_breaker_config={"failure_threshold": 1})
     if first == 503:
-        response = bench.request()
+        response = harness.request()
         assert (response.status_code, response.attempts) == (503, 1)
     else:
-        error = bench.error(first.error_type)
+        error = harness.error(first.error_type)
         assert type(error) is first.error_type
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert stop_reason(bench) is StopReason.CIRCUIT_OPEN
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.CIRCUIT_OPEN
 
 
 @pytest.mark.parametrize("first", [503, RESET], ids=short)
-def test_a_refused_retry_does_not_hide_what_was_sent(front_end: FrontEnd, first: Any) -> None:
-    """ "The circuit is open, nothing was sent" would be a lie about a call whose first attempt went out."""
-    bench = Harness(front_end, first)
-    isolate_while_sleeping(bench)
+def test_a_refused_retry_returns_the_outcome_of_the_last_attempt(front_end: FrontEnd, first: Any) -> None:
+    """A `CircuitOpenError` would claim that nothing was sent, but the first attempt was."""
+    harness = Harness(front_end, first)
+    isolate_while_sleeping(harness)
     if first == 503:
-        response = bench.request()
+        response = harness.request()
         assert (response.status_code, response.attempts) == (503, 1)
     else:
-        error = bench.error(HttpClientError)
+        error = harness.error(HttpClientError)
         assert type(error) is ConnectionLostError
         assert error.sent_state is SentState.MAYBE_PROCESSED
-    assert (bench.sends, len(bench.sleeps)) == (1, 1)
-    assert bench.names()[-3:] == ["circuit_refused", "retry_stopped", "call_finished"]
-    assert bench.events[-1].attempts == 1
+    assert (harness.sends, len(harness.sleeps)) == (1, 1)
+    assert harness.names()[-3:] == ["circuit_refused", "retry_stopped", "call_finished"]
+    assert harness.events[-1].attempts == 1
 
 
 def test_a_refused_first_attempt_is_a_circuit_open_error(front_end: FrontEnd) -> None:
-    """Nothing was sent, and it says when to come back."""
-    bench = Harness(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
-    bench.request("POST")
-    bench.clock.now += 20.0
-    error = bench.error(CircuitOpenError)
+    """Nothing was sent; the error names the circuit and the time until the next trial."""
+    harness = Harness(front_end, 500, circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60})
+    harness.request("POST")
+    harness.clock.now += 20.0
+    error = harness.error(CircuitOpenError)
     assert (error.sent_state, error.retry_after, error.key) == (
         SentState.NEVER_SENT,
         40.0,
         "https://api.example.com",
     )
-    assert bench.sends == 1
+    assert harness.sends == 1
 
 
-def test_a_recovery_within_the_wait_is_waited_for(front_end: FrontEnd) -> None:
-    """Where the backoff outlasts the open time, the retry becomes the trial."""
-    bench = Harness(
+def test_a_retry_after_the_recovery_time_becomes_the_trial(front_end: FrontEnd) -> None:
+    """If the backoff is as long as the recovery time, the retry is made and closes the circuit."""
+    harness = Harness(
         front_end,
         503,
         200,
         retry_policy_config=RetryPolicy(2, ConstantBackoff(10.0, jitter="none")),
         circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 10.0, "success_threshold": 1},
     )
-    assert bench.request().status_code == 200
-    assert bench.state.breaker.state == "closed"
+    assert harness.request().status_code == 200
+    assert harness.state.breaker.state == "closed"
 
 
 def test_metrics_only_never_ends_the_retries(front_end: FrontEnd) -> None:
-    """A breaker that refuses nobody must not refuse a retry either."""
-    bench = Harness(
+    """A breaker that refuses no calls must not refuse a retry either."""
+    harness = Harness(
         front_end, 503, 503, 200, circuit_breaker_config={"failure_threshold": 1, "metrics_only": True}
     )
-    assert bench.request().attempts == 3
+    assert harness.request().attempts == 3

@@ -1,4 +1,4 @@
-"""Which outcomes are worth a retry."""
+"""Which outcomes are retried."""
 
 from __future__ import annotations
 
@@ -20,45 +20,36 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
-from kit.fakes import (
-    READ_TIMEOUT,
-    RESET,
-    SLOW,
-    FrontEnd,
-    Harness,
-    failure,
-    short,
-)
+from kit.fakes import READ_TIMEOUT, RESET, SLOW, Harness, failure, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 @pytest.mark.parametrize(
     "conditions",
     [
         None,
-        [RetryCondition.on_exceptions([ConnectionError, TimeoutError])],  # the seed's own
+        [RetryCondition.on_exceptions([ConnectionError, TimeoutError])],  # ConnectionError is a base of it
         [RetryCondition.on_exceptions([Exception])],
         [RetryCondition.on_exceptions([TlsVerificationError])],
     ],
     ids=short,
 )
-def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
-    front_end: FrontEnd, conditions: Any
-) -> None:
-    """It will not get better, and it derives from ConnectionError: no condition may bring it in."""
+def test_a_certificate_error_is_never_retried(front_end: FrontEnd, conditions: Any) -> None:
+    """It is permanent; it derives from ConnectionError, yet no condition may make it retryable."""
     policy = RetryPolicy(3, EXACT, conditions)
-    bench = Harness(
+    harness = Harness(
         front_end, failure(TlsVerificationError, SentState.NEVER_SENT), retry_policy_config=policy
     )
-    bench.error(TlsVerificationError)
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert stop_reason(bench) is StopReason.NOT_RETRYABLE
+    harness.error(TlsVerificationError)
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert stop_reason(harness) is StopReason.NOT_RETRYABLE
 
 
 @pytest.mark.parametrize(
@@ -80,68 +71,72 @@ def test_a_certificate_that_is_not_to_be_trusted_is_never_retried(
         (RetryCondition.on_exceptions([HttpClientError]), RESET, True),
         (RetryCondition.on_result(lambda response: response.status_code == 202), 202, True),
         (RetryCondition.on_result(lambda response: response.status_code == 202), 200, False),
-        (RetryCondition.on_result(lambda response: True), RESET, False),  # no result, no answer
+        (RetryCondition.on_result(lambda response: True), RESET, False),  # an error is not a result
     ],
     ids=short,
 )
-def test_conditions(front_end: FrontEnd, condition: RetryCondition, outcome: Any, is_repeated: bool) -> None:
-    """Exactly what was said, and no more."""
-    bench = Harness(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
+def test_a_condition_holds_for_exactly_its_outcomes(
+    front_end: FrontEnd, condition: RetryCondition, outcome: Any, is_repeated: bool
+) -> None:
+    """A policy with one condition retries the outcomes that it names, and no others."""
+    harness = Harness(front_end, outcome, 200, retry_policy_config=RetryPolicy(2, EXACT, [condition]))
     try:
-        bench.request()
+        harness.request()
     except HttpClientError:
         assert not is_repeated
-    assert bench.sends == 1 + is_repeated
+    assert harness.sends == 1 + is_repeated
 
 
-def test_a_predicate_is_asked_once_an_attempt(front_end: FrontEnd) -> None:
-    """It may count, or be slow."""
-    asked: list[int] = []
+def test_a_predicate_is_called_once_for_each_attempt(front_end: FrontEnd) -> None:
+    """A predicate may count its calls or be slow."""
+    seen: list[int] = []
 
     def predicate(response: HttpResponse) -> bool:
-        asked.append(response.status_code)
+        seen.append(response.status_code)
         return response.status_code == 202
 
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_result(predicate)])
-    bench = Harness(front_end, 202, 202, 200, retry_policy_config=policy)
-    assert bench.request().status_code == 200
-    assert asked == [202, 202, 200]
+    harness = Harness(front_end, 202, 202, 200, retry_policy_config=policy)
+    assert harness.request().status_code == 200
+    assert seen == [202, 202, 200]
 
 
-def test_one_condition_is_enough(front_end: FrontEnd) -> None:
-    """They are joined by "or"."""
+def test_any_condition_of_a_policy_is_enough(front_end: FrontEnd) -> None:
+    """An outcome is retried if any of the conditions holds for it."""
     policy = RetryPolicy(3, EXACT, [RetryCondition.on_timeout(), RetryCondition.on_status_codes([418])])
-    bench = Harness(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
-    assert bench.request().attempts == 3
+    harness = Harness(front_end, 418, READ_TIMEOUT, 200, retry_policy_config=policy)
+    assert harness.request().attempts == 3
 
 
 @pytest.mark.parametrize(("status", "is_repeated"), [(202, True), (409, True), (503, True), (404, False)])
-def test_one_condition_of_several_is_enough(front_end: FrontEnd, status: int, is_repeated: bool) -> None:
-    """Statuses, a predicate, and one that has both are asked together."""
+def test_conditions_on_statuses_and_predicates_combine(
+    front_end: FrontEnd, status: int, is_repeated: bool
+) -> None:
+    """One condition is enough among statuses, a predicate, and a condition that has both."""
     both = RetryCondition("both", statuses=frozenset({409}), predicate=lambda response: False)
     accepted = RetryCondition.on_result(lambda response: response.status_code == 202)
     policy = RetryPolicy(2, EXACT, [RetryCondition.on_status_codes([503]), both, accepted])
-    bench = Harness(front_end, status, 200, retry_policy_config=policy)
-    assert bench.request().attempts == 1 + is_repeated
+    harness = Harness(front_end, status, 200, retry_policy_config=policy)
+    assert harness.request().attempts == 1 + is_repeated
 
 
-def test_a_condition_of_ones_own_kind(front_end: FrontEnd) -> None:
-    """A subclass decides by itself."""
+def test_a_subclass_of_a_condition_decides_itself(front_end: FrontEnd) -> None:
+    """A policy retries what `holds_for` of a subclass returns True for."""
 
     class OnEmptyBodies(RetryCondition):
         def holds_for(self, outcome: object) -> bool:
             return isinstance(outcome, HttpResponse) and not outcome.content
 
     policy = RetryPolicy(3, EXACT, [OnEmptyBodies("an empty body")])
-    bench = Harness(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
-    assert bench.request().attempts == 3
+    harness = Harness(front_end, 200, 200, HttpResponse(200, content=b"full"), retry_policy_config=policy)
+    assert harness.request().attempts == 3
 
 
 @pytest.mark.parametrize(("method", "attempts"), [("GET", 2), ("PUT", 1)])
-def test_a_condition_of_ones_own_kind_may_hold_for_less(
+def test_a_subclass_of_a_condition_may_narrow_its_statuses(
     front_end: FrontEnd, method: str, attempts: int
 ) -> None:
-    """Its statuses are its own affair."""
+    """A status of the condition is not retried where `holds_for` of the subclass returns False."""
 
     class OfGets(RetryCondition):
         def holds_for(self, outcome: object) -> bool:
@@ -150,12 +145,12 @@ def test_a_condition_of_ones_own_kind_may_hold_for_less(
             return super().holds_for(outcome) and outcome.request.method == "GET"
 
     policy = RetryPolicy(2, EXACT, [OfGets("503 to a GET", statuses=frozenset({503}))])
-    bench = Harness(front_end, 503, retry_policy_config=policy)
-    assert bench.request(method).attempts == attempts
+    harness = Harness(front_end, 503, retry_policy_config=policy)
+    assert harness.request(method).attempts == attempts
 
 
-def test_a_policy_that_has_judged_can_be_pickled() -> None:
-    """What it remembers of its conditions is right there, too."""
+def test_a_used_policy_can_be_pickled() -> None:
+    """The copy of a policy that has judged outcomes judges them the same way."""
     policy = RetryPolicy(retry_conditions=[RetryCondition.on_status_codes([503])])
     assert policy.is_worth_it(HttpResponse(503))
     twin = pickle.loads(pickle.dumps(policy))
@@ -179,7 +174,7 @@ def test_a_policy_that_has_judged_can_be_pickled() -> None:
         lambda: RetryCondition.on_result(True),
     ],
 )
-def test_a_wrong_condition_is_refused(make: Any) -> None:
-    """When it is made, with what to write instead; never an odd TypeError."""
+def test_an_invalid_condition_is_rejected(make: Any) -> None:
+    """It is rejected when it is made: the message says what the method takes, and is never a bare TypeError."""
     with pytest.raises(ConfigurationError, match=r"on_\w+ takes"):
         make()

@@ -1,4 +1,4 @@
-"""Which repetitions are safe, and what an error admits about its attempts."""
+"""Which requests may be sent again, and the sent state of the resulting error."""
 
 from __future__ import annotations
 
@@ -24,23 +24,15 @@ from http_service_client.errors import (
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.http.messages import HttpResponse
-from kit.fakes import (
-    READ_TIMEOUT,
-    REFUSED,
-    RESET,
-    SLOW,
-    FrontEnd,
-    Harness,
-    failure,
-    short,
-)
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, Harness, failure, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
@@ -48,10 +40,10 @@ UNSAFE_METHODS = ["POST", "PATCH"]
 
 
 @pytest.mark.parametrize("status", range(200, 600))
-def test_which_statuses_are_worth_a_retry(status: int) -> None:
-    """408, 425, 429, 500, 502, 503, 504 and nothing else."""
-    is_worth = any(condition.holds_for(HttpResponse(status)) for condition in DEFAULT_CONDITIONS)
-    assert is_worth is (status in {408, 425, 429, 500, 502, 503, 504})
+def test_the_default_conditions_hold_for_seven_statuses(status: int) -> None:
+    """408, 425, 429, 500, 502, 503 and 504 are retried by default, and no other status."""
+    is_retryable = any(condition.holds_for(HttpResponse(status)) for condition in DEFAULT_CONDITIONS)
+    assert is_retryable is (status in {408, 425, 429, 500, 502, 503, 504})
 
 
 @pytest.mark.parametrize("method", [*SAFE_METHODS, *UNSAFE_METHODS])
@@ -78,18 +70,20 @@ def test_which_statuses_are_worth_a_retry(status: int) -> None:
     ],
     ids=short,
 )
-def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_unsafe: bool) -> None:
-    """Idempotent methods are repeated always; others only when the server did not process them."""
-    bench = Harness(front_end, first, 200, **NO_BREAKER)
+def test_an_unsafe_method_is_retried_only_if_it_was_not_processed(
+    front_end: FrontEnd, method: str, first: Any, when_unsafe: bool
+) -> None:
+    """Idempotent methods are always retried; others only if the server did not process them."""
+    harness = Harness(front_end, first, 200, **NO_BREAKER)
     is_repeated = when_unsafe or method in SAFE_METHODS
     if is_repeated:
-        assert bench.request(method).attempts == 2
+        assert harness.request(method).attempts == 2
     elif isinstance(first, Failure):
-        assert bench.error(first.error_type, method).sent_state is SentState.MAYBE_PROCESSED
+        assert harness.error(first.error_type, method).sent_state is SentState.MAYBE_PROCESSED
     else:
-        assert bench.request(method).status_code == first[0]
-    assert bench.sends == 1 + is_repeated
-    assert stop_reason(bench) is (None if is_repeated else StopReason.NOT_SAFE)
+        assert harness.request(method).status_code == first[0]
+    assert harness.sends == 1 + is_repeated
+    assert stop_reason(harness) is (None if is_repeated else StopReason.NOT_SAFE)
 
 
 @pytest.mark.parametrize(
@@ -108,40 +102,40 @@ def test_the_table_of_safety(front_end: FrontEnd, method: str, first: Any, when_
         ("POST", {"idempotent": False}, False),
         ("POST", {"idempotent": False, "headers": {"Idempotency-Key": "k1"}}, False),
         ("GET", {}, True),
-        ("GET", {"idempotent": False}, False),  # a GET that is not what it should be
+        ("GET", {"idempotent": False}, False),  # a GET with side effects
         ("PUT", {"idempotent": False}, False),
     ],
 )
-def test_who_vouches_for_a_repetition(
+def test_an_idempotency_key_or_the_caller_makes_a_retry_safe(
     front_end: FrontEnd, method: str, options: dict[str, Any], is_repeated: bool
 ) -> None:
-    """A key in either header, or idempotent=True; idempotent=False overrules all."""
-    bench = Harness(front_end, READ_TIMEOUT, 200)
+    """A key in either header or idempotent=True permits the retry; idempotent=False overrides both."""
+    harness = Harness(front_end, READ_TIMEOUT, 200)
     if is_repeated:
-        assert bench.request(method, **options).attempts == 2
-        keys = [request.headers.get("Idempotency-Key") for request in bench.transport.sent]
-        keys += [request.headers.get("X-Idempotency-Key") for request in bench.transport.sent]
+        assert harness.request(method, **options).attempts == 2
+        keys = [request.headers.get("Idempotency-Key") for request in harness.transport.sent]
+        keys += [request.headers.get("X-Idempotency-Key") for request in harness.transport.sent]
         assert set(keys) <= {None, "k1"}
     else:
-        bench.error(ReadTimeoutError, method, **options)
-        assert bench.sends == 1
+        harness.error(ReadTimeoutError, method, **options)
+        assert harness.sends == 1
 
 
-def test_the_automatic_key_is_stable_over_attempts(front_end: FrontEnd) -> None:
-    """One fresh key for each call, the same at each attempt; it makes the POST safe to repeat."""
-    bench = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
-    assert bench.request("POST").attempts == 3
-    keys = {request.headers["Idempotency-Key"] for request in bench.transport.sent}
+def test_the_automatic_key_is_the_same_in_all_attempts(front_end: FrontEnd) -> None:
+    """Each call gets a new key and sends it with every attempt, which makes a POST safe to retry."""
+    harness = Harness(front_end, READ_TIMEOUT, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert harness.request("POST").attempts == 3
+    keys = {request.headers["Idempotency-Key"] for request in harness.transport.sent}
     assert len(keys) == 1
-    bench.request("PATCH")
-    assert bench.transport.sent[-1].headers["Idempotency-Key"] not in keys
+    harness.request("PATCH")
+    assert harness.transport.sent[-1].headers["Idempotency-Key"] not in keys
 
 
-def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) -> None:
-    """An empty key says nothing to the server."""
-    bench = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
-    assert bench.request("POST", headers={"idempotency-key": ""}).attempts == 2
-    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in bench.transport.sent)
+def test_the_automatic_key_replaces_an_empty_key(front_end: FrontEnd) -> None:
+    """An empty key identifies nothing, so a generated one (36 characters) is sent instead."""
+    harness = Harness(front_end, READ_TIMEOUT, 200, auto_idempotency_key=True)
+    assert harness.request("POST", headers={"idempotency-key": ""}).attempts == 2
+    assert all(len(request.headers["Idempotency-Key"]) == 36 for request in harness.transport.sent)
 
 
 @pytest.mark.parametrize(
@@ -154,20 +148,20 @@ def test_the_automatic_key_takes_the_place_of_an_empty_one(front_end: FrontEnd) 
         ("POST", {"idempotent": False}, None),
     ],
 )
-def test_the_automatic_key_stays_away(
+def test_the_automatic_key_is_added_only_where_it_is_needed(
     front_end: FrontEnd, method: str, options: dict[str, Any], key: str | None
 ) -> None:
-    """Methods that need none get none; one's own is kept; idempotent=False is believed."""
-    bench = Harness(front_end, 200, auto_idempotency_key=True)
-    bench.request(method, **options)
-    assert bench.transport.sent[0].headers.get("Idempotency-Key") == key
+    """Idempotent methods get no key, the caller's key is kept, and idempotent=False gets no key."""
+    harness = Harness(front_end, 200, auto_idempotency_key=True)
+    harness.request(method, **options)
+    assert harness.transport.sent[0].headers.get("Idempotency-Key") == key
 
 
 @pytest.mark.parametrize(("before", "after", "is_repeated"), [(None, "k", True), ("k", None, False)])
-def test_the_request_as_the_interceptors_left_it_decides(
+def test_the_request_that_the_interceptors_return_decides(
     front_end: FrontEnd, before: str | None, after: str | None, is_repeated: bool
 ) -> None:
-    """A key that an interceptor adds counts, one that it takes away does not: what was sent is what matters."""
+    """A key added by an interceptor counts, and a removed one does not: only the sent request matters."""
 
     class ChangesKey:
         def intercept_request(self, request: Any, context: Any) -> Any:
@@ -176,12 +170,12 @@ def test_the_request_as_the_interceptors_left_it_decides(
                 request.headers["Idempotency-Key"] = after
             return request
 
-    bench = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
+    harness = Harness(front_end, READ_TIMEOUT, 200, request_interceptors=[ChangesKey])
     if is_repeated:
-        assert bench.request("POST", headers={"Idempotency-Key": before}).attempts == 2
+        assert harness.request("POST", headers={"Idempotency-Key": before}).attempts == 2
     else:
-        bench.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
-        assert bench.sends == 1
+        harness.error(ReadTimeoutError, "POST", headers={"Idempotency-Key": before})
+        assert harness.sends == 1
 
 
 @pytest.mark.parametrize(
@@ -196,10 +190,10 @@ def test_the_request_as_the_interceptors_left_it_decides(
         ([500, RESET, failure(TlsVerificationError, SentState.NEVER_SENT)], SentState.MAYBE_PROCESSED),
     ],
 )
-def test_an_error_admits_to_the_worst_of_all_attempts(
+def test_an_error_has_the_worst_sent_state_of_all_attempts(
     front_end: FrontEnd, script: list[Any], state: SentState
 ) -> None:
-    """Whatever the last attempt says: the first may have charged the customer."""
+    """Whatever happened to the last attempt, the first may have charged the customer."""
     error = Harness(front_end, *script).error(HttpClientError)
     assert error.sent_state is state
     assert error.timeline[-1].sent_state is state

@@ -1,4 +1,4 @@
-"""How long a retry waits: backoff, Retry-After, deadline."""
+"""How long a retry waits: backoff, Retry-After and the deadline."""
 
 from __future__ import annotations
 
@@ -18,20 +18,15 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
 from http_service_client.policies.deadline import deadline
-from kit.fakes import (
-    RESET,
-    FakeClock,
-    FrontEnd,
-    Harness,
-    short,
-)
+from kit.fakes import RESET, FakeClock, Harness, short
+from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
 
 
-def stop_reason(bench: Harness) -> StopReason | None:
-    return next((event.reason for event in bench.events if isinstance(event, RetryStopped)), None)
+def stop_reason(harness: Harness) -> StopReason | None:
+    return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
 NOW_DATE = "Sun, 06 Nov 1994 08:48:37 GMT"  # of a fresh FakeClock
@@ -47,19 +42,19 @@ LATER_DATE = "Sun, 06 Nov 1994 08:48:47 GMT"  # ten seconds on
         (NOW_DATE, {}, 1.0),
         ("Sun, 06 Nov 1994 08:00:00 GMT", {}, 1.0),  # past: 0
         ("0.5", {}, 1.0),
-        ("30", {}, 30.0),  # as long as the attempt may take
+        ("30", {}, 30.0),  # exactly the timeout of an attempt
         ("30.001", {}, None),
         ("31", {}, None),  # longer than the attempt's timeout
         ("31", {"timeout": 40.0}, 31.0),
         ("60", {"timeout": None}, 60.0),
         ("61", {"timeout": None}, None),  # longer than max_delay
-        ("5", {"timeout": 1.0}, None),  # the seed's own example
-        ("10", {"total_timeout": 10.0}, None),  # up to the deadline is across it
+        ("5", {"timeout": 1.0}, None),  # longer than the timeout of the call
+        ("10", {"total_timeout": 10.0}, None),  # ending exactly at the deadline is too late
         ("10", {"total_timeout": 10.5}, 10.0),
         ("99999999999999999999", {}, None),
         ("9" * 400, {"timeout": None}, None),
         ("Fri, 31 Dec 9999 23:59:59 GMT", {"timeout": None}, None),
-        ("soon", {}, 1.0),  # garbage is ignored
+        ("soon", {}, 1.0),  # an invalid value is ignored
         ("-1", {}, 1.0),
         ("nan", {}, 1.0),
         ("inf", {}, 1.0),
@@ -68,84 +63,84 @@ LATER_DATE = "Sun, 06 Nov 1994 08:48:47 GMT"  # ten seconds on
         ("10, 20", {}, 1.0),
     ],
 )
-def test_retry_after(
+def test_retry_after_is_a_minimum_for_the_wait(
     front_end: FrontEnd, retry_after: str, options: dict[str, Any], wait: float | None
 ) -> None:
-    """A floor of the wait; what is longer than timeout, max_delay or deadline comes back at once."""
+    """If it exceeds timeout, max_delay or deadline, the response is returned at once instead."""
     policy = RetryPolicy(2, EXACT)
-    bench = Harness(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
-    response = bench.request(**options)
-    assert bench.sleeps == ([] if wait is None else [wait])
+    harness = Harness(front_end, (503, {"Retry-After": retry_after}), 200, retry_policy_config=policy)
+    response = harness.request(**options)
+    assert harness.sleeps == ([] if wait is None else [wait])
     assert response.status_code == (503 if wait is None else 200)
     if wait is None:
-        with_deadline = "total_timeout" in options
-        assert stop_reason(bench) is (
-            StopReason.DEADLINE if with_deadline else StopReason.RETRY_AFTER_TOO_LONG
+        has_deadline = "total_timeout" in options
+        assert stop_reason(harness) is (
+            StopReason.DEADLINE if has_deadline else StopReason.RETRY_AFTER_TOO_LONG
         )
 
 
-@pytest.mark.parametrize("luck", [0.0, 0.25, 0.999999])
+@pytest.mark.parametrize("dice", [0.0, 0.25, 0.999999])
 @pytest.mark.parametrize("jitter", ["full", "equal", "none"])
-def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, luck: float) -> None:
-    """A client that comes back before it was told to is what gets clients banned."""
+def test_jitter_never_shortens_retry_after(front_end: FrontEnd, jitter: str, dice: float) -> None:
+    """Servers ban clients that return before Retry-After."""
     backoff = ExponentialBackoff(initial_delay=4.0, jitter=jitter)
-    bench = Harness(
+    harness = Harness(
         front_end,
         (429, {"Retry-After": "3"}),
         (429, {"Retry-After": "3"}),
         200,
-        random=lambda: luck,
+        random=lambda: dice,
         retry_policy_config=RetryPolicy(3, backoff),
     )
-    bench.request()
-    assert len(bench.sleeps) == 2
-    assert min(bench.sleeps) >= 3.0
+    harness.request()
+    assert len(harness.sleeps) == 2
+    assert min(harness.sleeps) >= 3.0
 
 
-def test_a_constant_backoff_heeds_retry_after(front_end: FrontEnd) -> None:
-    """A short constant delay is no reason to ignore the server: up to a minute is waited."""
+def test_a_constant_backoff_respects_retry_after(front_end: FrontEnd) -> None:
+    """Even with a short constant delay, the client waits up to a minute if the server requests it."""
     policy = RetryPolicy(2, ConstantBackoff(0.1, jitter="none"))
-    bench = Harness(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
-    assert bench.request().status_code == 200
-    assert bench.sleeps == [7.0]
+    harness = Harness(front_end, (429, {"Retry-After": "7"}), 200, retry_policy_config=policy)
+    assert harness.request().status_code == 200
+    assert harness.sleeps == [7.0]
 
 
 @pytest.mark.parametrize("first", [503, RESET], ids=short)
 @pytest.mark.parametrize(("total", "is_waited"), [(1.0, False), (1.001, True), (0.5, False)])
-def test_a_wait_across_the_deadline_is_not_begun(
+def test_a_wait_that_reaches_the_deadline_is_not_started(
     front_end: FrontEnd, first: Any, total: float, is_waited: bool
 ) -> None:
-    """Nothing is slept: the last outcome is the answer, at once."""
-    bench = Harness(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
+    """The last outcome is returned or raised at once, without a sleep."""
+    harness = Harness(front_end, first, 200, retry_policy_config=RetryPolicy(3, EXACT))
     if is_waited:
-        assert bench.request(total_timeout=total).status_code == 200
-        assert bench.sleeps == [1.0]
+        assert harness.request(total_timeout=total).status_code == 200
+        assert harness.sleeps == [1.0]
         return
     if first == 503:
-        assert bench.request(total_timeout=total).status_code == 503
+        assert harness.request(total_timeout=total).status_code == 503
     else:
-        bench.error(ConnectionLostError, total_timeout=total)
-    assert (bench.sleeps, bench.sends) == ([], 1)
-    assert stop_reason(bench) is StopReason.DEADLINE
+        harness.error(ConnectionLostError, total_timeout=total)
+    assert (harness.sleeps, harness.sends) == ([], 1)
+    assert stop_reason(harness) is StopReason.DEADLINE
 
 
-def test_an_ambient_deadline_holds_as_well(front_end: FrontEnd) -> None:
-    """`with deadline(...)` around the call, read from another clock, bounds its waits."""
-    bench = Harness(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
+def test_an_ambient_deadline_bounds_the_waits(front_end: FrontEnd) -> None:
+    """`with deadline(...)` around the call applies, even if it uses another clock."""
+    harness = Harness(front_end, 503, 200, retry_policy_config=RetryPolicy(3, EXACT))
     with deadline(0.9, clock=FakeClock(now=7.0).monotonic):
-        assert bench.request().status_code == 503
-    assert bench.sleeps == []
-    assert bench.request().status_code == 200
+        assert harness.request().status_code == 503
+    assert harness.sleeps == []
+    assert harness.request().status_code == 200
 
 
-def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
-    """No attempt is made, and the error says so."""
+def test_after_the_deadline_nothing_is_sent(front_end: FrontEnd) -> None:
+    """The call makes no attempt, and its error is NEVER_SENT."""
     clock = FakeClock()
-    bench = Harness(front_end)
+    harness = Harness(front_end)
     with deadline(1.0, clock=clock.monotonic):
         clock.now += 2.0
-        error = bench.error(DeadlineExceededError)
-    assert (bench.sends, error.sent_state) == (0, SentState.NEVER_SENT)
+        error = harness.error(DeadlineExceededError)
+    assert (harness.sends, error.sent_state) == (0, SentState.NEVER_SENT)
     assert [event.name for event in error.timeline] == ["call_finished"]
 
 
@@ -162,22 +157,22 @@ def test_a_deadline_that_has_passed_sends_nothing(front_end: FrontEnd) -> None:
     ],
     ids=short,
 )
-def test_the_waits_are_the_strategy_s(front_end: FrontEnd, backoff: Any, waits: list[float]) -> None:
-    """A strategy holds no position: a second call begins anew."""
-    bench = Harness(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
-    bench.request()
-    assert bench.sleeps == waits
-    bench.request()
-    assert bench.sleeps == waits * 2
+def test_the_waits_follow_the_strategy(front_end: FrontEnd, backoff: Any, waits: list[float]) -> None:
+    """Each call waits by the strategy's sequence from its start, also the second call."""
+    harness = Harness(front_end, 500, retry_policy_config=RetryPolicy(4, backoff), **NO_BREAKER)
+    harness.request()
+    assert harness.sleeps == waits
+    harness.request()
+    assert harness.sleeps == waits * 2
 
 
-def test_the_cap_comes_before_the_jitter() -> None:
-    """Far beyond the cap the waits are spread evenly below it: nobody waits at exactly the cap."""
-    from kit.fakes import Blocking
+def test_the_cap_is_applied_before_the_jitter() -> None:
+    """Once the backoff exceeds the cap, waits are uniform below it, and no client waits exactly the cap."""
+    from kit.front_ends import BlockingFrontEnd
 
     backoff = ExponentialBackoff(initial_delay=1.0, max_delay=4.0)
-    bench = Harness(
-        Blocking(),
+    harness = Harness(
+        BlockingFrontEnd(),
         500,
         random=random.Random(20).random,
         retry_policy_config=RetryPolicy(12, backoff),
@@ -185,18 +180,18 @@ def test_the_cap_comes_before_the_jitter() -> None:
         **NO_BREAKER,
     )
     for _ in range(200):
-        bench.request()
-    late = [wait for index, wait in enumerate(bench.sleeps) if index % 11 >= 3]
-    assert len(late) == 1600
-    assert max(late) < 4.0
-    assert statistics.mean(late) == pytest.approx(2.0, abs=0.1)
-    assert [sum(low <= wait < low + 1 for wait in late) / len(late) for low in range(4)] == pytest.approx(
+        harness.request()
+    capped = [wait for index, wait in enumerate(harness.sleeps) if index % 11 >= 3]
+    assert len(capped) == 1600
+    assert max(capped) < 4.0
+    assert statistics.mean(capped) == pytest.approx(2.0, abs=0.1)
+    assert [sum(low <= wait < low + 1 for wait in capped) / len(capped) for low in range(4)] == pytest.approx(
         [0.25] * 4, abs=0.04
     )
 
 
 class Listed:
-    """A strategy of the user's own, whose delays come from a list."""
+    """A user-defined strategy whose delays come from a list."""
 
     def __init__(self, *delays: Any) -> None:
         self._delays = delays
@@ -206,18 +201,18 @@ class Listed:
 
 
 def test_a_strategy_that_ends_repeats_its_last_delay(front_end: FrontEnd) -> None:
-    """Who lists the first waits means the rest to be like the last."""
-    bench = Harness(
+    """A finite list of delays gives the first waits, and its last delay all later ones."""
+    harness = Harness(
         front_end, 503, retry_policy_config=RetryPolicy(max_attempts=5, backoff_strategy=Listed(1, 2.5))
     )
-    assert bench.request().status_code == 503
-    assert bench.sleeps == [1, 2.5, 2.5, 2.5]
+    assert harness.request().status_code == 503
+    assert harness.sleeps == [1, 2.5, 2.5, 2.5]
 
 
 @pytest.mark.parametrize("delays", [(), (-1.0,), (float("nan"),), ("1",), (None,), (float("inf"),)])
-def test_a_strategy_that_gives_no_sensible_delay_is_named(front_end: FrontEnd, delays: Any) -> None:
-    """A delay that cannot be waited for is a ConfigurationError; nothing is waited for, nothing kept."""
-    bench = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
-    assert "Listed" in str(bench.error(ConfigurationError))
-    assert (bench.sends, bench.sleeps) == (1, [])
-    assert all(limit.in_use == 0 for limit in bench.limits)
+def test_an_invalid_delay_of_a_strategy_is_a_configuration_error(front_end: FrontEnd, delays: Any) -> None:
+    """The error names the strategy; the call does not wait, and all its permits are released."""
+    harness = Harness(front_end, 503, retry_policy_config=RetryPolicy(backoff_strategy=Listed(*delays)))
+    assert "Listed" in str(harness.error(ConfigurationError))
+    assert (harness.sends, harness.sleeps) == (1, [])
+    assert all(limit.in_use == 0 for limit in harness.limits)

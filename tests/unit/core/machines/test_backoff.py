@@ -1,4 +1,4 @@
-"""Waits before retries: the sequences, and how they are spread."""
+"""Waits before retries: the sequence of each strategy, and how jitter spreads it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STRATEGIES: list[BackoffStrategy] = [
 
 
 def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], float] = 0.5) -> list[float]:
-    """The first waits; `dice` is what the random source gives."""
+    """The first waits; `dice` is the random number, or the source of random numbers."""
     source = dice if callable(dice) else lambda: dice
     return list(itertools.islice(strategy.delays(source), count))
 
@@ -47,7 +47,7 @@ def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], floa
         (ExponentialBackoff(1.0, 60.0, 2.0, "none"), [1, 2, 4, 8, 16, 32, 60, 60]),
         (ExponentialBackoff(0.5, 5.0, 3.0, "none"), [0.5, 1.5, 4.5, 5.0, 5.0]),
         (ExponentialBackoff(2.0, 10.0, 1.0, "none"), [2.0] * 8),  # a factor of one: constant
-        (ExponentialBackoff(5.0, 1.0, 2.0, "none"), [1.0] * 3),  # the cap holds from the first on
+        (ExponentialBackoff(5.0, 1.0, 2.0, "none"), [1.0] * 3),  # the cap applies to the first wait too
         (ExponentialBackoff(0.0, 60.0, 2.0, "none"), [0.0] * 8),
         (ExponentialBackoff(1.0, 0.0, 2.0, "none"), [0.0] * 3),
         (LinearBackoff(1.0, 2.0, 6.0, "none"), [1.0, 3.0, 5.0, 6.0, 6.0]),
@@ -60,8 +60,8 @@ def first(count: int, strategy: BackoffStrategy, dice: float | Callable[[], floa
         (FibonacciBackoff(3.0, 2.0, "none"), [2.0] * 4),
     ],
 )
-def test_the_sequences(strategy: BackoffStrategy, delays: list[float]) -> None:
-    """Each strategy follows its formula, from the first wait on, up to its cap."""
+def test_each_strategy_follows_its_formula(strategy: BackoffStrategy, delays: list[float]) -> None:
+    """The waits are those of the formula from the first one, and never exceed the cap."""
     assert first(len(delays), strategy) == delays
 
 
@@ -77,25 +77,30 @@ def test_the_sequences(strategy: BackoffStrategy, delays: list[float]) -> None:
         (Jitter.EQUAL, 0.5, [0.75, 1.5, 3.0]),
     ],
 )
-def test_jitter(jitter: Jitter | str, dice: float, waits: list[float]) -> None:
-    """full: uniform(0, d).  equal: d/2 + uniform(0, d/2).  none: d."""
+def test_jitter_follows_its_formula(jitter: Jitter | str, dice: float, waits: list[float]) -> None:
+    """For a delay d: full is uniform(0, d), equal is d/2 + uniform(0, d/2), none is d."""
     assert first(3, ExponentialBackoff(1.0, jitter=jitter), dice) == waits
 
 
-def test_the_default_is_what_the_documentation_says() -> None:
-    """From 1.0 s, times 2, cap 60 s, full jitter; and the seed's call works as written."""
+def test_the_defaults_are_the_documented_ones() -> None:
+    """1.0 s, doubled each time, capped at 60 s, full jitter; each setting may be given by keyword."""
     assert ExponentialBackoff() == ExponentialBackoff(1.0, 60.0, 2.0, Jitter.FULL)
-    seed = ExponentialBackoff(initial_delay=1.0, max_delay=30.0, backoff_factor=2.0)
-    assert (seed.initial_delay, seed.max_delay, seed.backoff_factor, seed.jitter) == (1.0, 30.0, 2.0, "full")
+    strategy = ExponentialBackoff(initial_delay=1.0, max_delay=30.0, backoff_factor=2.0)
+    assert (strategy.initial_delay, strategy.max_delay, strategy.backoff_factor, strategy.jitter) == (
+        1.0,
+        30.0,
+        2.0,
+        "full",
+    )
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
-def test_each_run_of_delays_begins_anew(strategy: BackoffStrategy) -> None:
-    """A strategy is a setting shared by all calls: it holds no position."""
+def test_each_iterator_of_delays_starts_over(strategy: BackoffStrategy) -> None:
+    """A strategy is a setting shared by all calls and keeps no position."""
     assert isinstance(strategy, BackoffStrategy)
-    one = strategy.delays(lambda: 0.5)
-    begun = [next(one) for _ in range(4)]
-    assert first(4, strategy) == begun
+    other = strategy.delays(lambda: 0.5)
+    waits_of_other = [next(other) for _ in range(4)]
+    assert first(4, strategy) == waits_of_other
 
 
 @pytest.mark.parametrize(
@@ -117,13 +122,13 @@ def test_each_run_of_delays_begins_anew(strategy: BackoffStrategy) -> None:
     ids=repr,
 )
 def test_no_number_of_retries_overflows(strategy: BackoffStrategy) -> None:
-    """Waits stay finite and non-negative for ever, also where `backoff`'s generators would not."""
+    """Waits stay finite and non-negative, even where the generators of `backoff` overflow."""
     assert all(0.0 <= wait < math.inf for wait in first(3000, strategy))
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES, ids=lambda strategy: type(strategy).__name__)
 def test_only_the_given_random_source_is_used(strategy: BackoffStrategy) -> None:
-    """The same seed gives the same waits, whatever others draw from the global source."""
+    """The same seed gives the same waits, and the global random source is not used."""
     before = random.getstate()
     assert first(20, strategy, random.Random(7).random) == first(20, strategy, random.Random(7).random)
     assert random.getstate() == before
@@ -141,17 +146,17 @@ def test_only_the_given_random_source_is_used(strategy: BackoffStrategy) -> None
     ids=repr,
 )
 def test_clients_do_not_pile_up_at_the_cap(strategy: BackoffStrategy) -> None:
-    """Cap first, jitter after: of 2,000 clients at their eighth retry, no tenth of the cap holds a third."""
+    """Jitter is applied after the cap: of 2,000 clients at retry 8, no tenth of the cap holds a third."""
     source = random.Random(42).random
     eighth = [first(8, strategy, source)[-1] for _ in range(2000)]
     assert max(eighth) <= 10.0
     in_tenths = [sum(tenth <= wait < tenth + 1 for wait in eighth) for tenth in range(10)]
-    assert sum(in_tenths) == len(eighth), "nobody waits for exactly the cap"
+    assert sum(in_tenths) == len(eighth), "no client waits for exactly the cap"
     assert max(in_tenths) < len(eighth) / 3
 
 
 def test_full_jitter_is_uniform() -> None:
-    """Each tenth of the delay gets its tenth of the clients."""
+    """Each tenth of the delay holds a tenth of the clients."""
     source = random.Random(42).random
     waits = [first(8, ExponentialBackoff(1.0, max_delay=10.0), source)[-1] for _ in range(5000)]
     in_tenths = [sum(tenth <= wait < tenth + 1 for wait in waits) for tenth in range(10)]
@@ -166,7 +171,7 @@ def test_full_jitter_is_uniform() -> None:
         (1.0 - 2**-53, [3.0, 9.0, 10.0, 10.0]),
     ],
 )
-def test_decorrelated_waits_depend_on_the_wait_before(dice: float, waits: list[float]) -> None:
+def test_a_decorrelated_wait_depends_on_the_previous_wait(dice: float, waits: list[float]) -> None:
     """w(n) = uniform(initial, min(cap, 3 * w(n - 1))), w(0) = initial."""
     assert first(4, DecorrelatedBackoff(1.0, max_delay=10.0), dice) == pytest.approx(waits)
 
@@ -181,7 +186,7 @@ def test_decorrelated_waits_depend_on_the_wait_before(dice: float, waits: list[f
 def test_no_wait_is_negative_or_beyond_the_cap(
     initial: float, cap: float, factor: float, jitter: Jitter, seed: int
 ) -> None:
-    """Holds for every strategy and every jitter."""
+    """0 <= wait <= max_delay for every strategy, every jitter and any settings."""
     for strategy in (
         ExponentialBackoff(initial, cap, factor, jitter),
         LinearBackoff(initial, factor, cap, jitter),
@@ -212,8 +217,8 @@ SECONDS: list[Any] = [-1.0, math.nan, math.inf, -math.inf, True, "1", None, 10**
         (ExponentialBackoff, "initial_delay", 5e-324),  # would overflow before it reaches the cap
     ],
 )
-def test_a_wrong_setting_is_refused_by_name_and_value(strategy: Any, name: str, wrong: Any) -> None:
-    """The message names the field, the value, and what to write instead."""
+def test_an_invalid_setting_is_rejected_by_name_and_value(strategy: Any, name: str, wrong: Any) -> None:
+    """The message names the field, the rejected value and what is allowed."""
     with pytest.raises(ConfigurationError) as caught:
         strategy(**{name: wrong})
     assert str(caught.value).startswith(f"{name} must be ")
@@ -221,19 +226,19 @@ def test_a_wrong_setting_is_refused_by_name_and_value(strategy: Any, name: str, 
 
 
 def test_strategies_are_frozen() -> None:
-    """A shared setting cannot be changed under its users."""
+    """A strategy shared by many calls cannot be changed while they use it."""
     with pytest.raises(FrozenInstanceError):
         ExponentialBackoff().max_delay = 1.0  # type: ignore[misc]
 
 
-def test_a_constant_delay_leaves_room_for_a_retry_after() -> None:
-    """Every strategy tells its `max_delay`; a short constant delay does not refuse what a server asks for."""
+def test_a_short_constant_delay_still_allows_a_longer_retry_after() -> None:
+    """`max_delay` bounds Retry-After, so for a constant delay it is 60 s, or the delay if that is longer."""
     assert ConstantBackoff(2.5).max_delay == 60.0
     assert ConstantBackoff(90.0).max_delay == 90.0
 
 
-def test_the_backoff_package_is_imported_at_the_first_retry_only() -> None:
-    """It pulls in asyncio: 40 ms that a script without failures need not pay."""
+def test_the_backoff_package_is_imported_only_for_the_first_retry() -> None:
+    """It imports asyncio, which takes 40 ms; a script without failures does not pay them."""
     code = (
         "import sys; from http_service_client.core.machines.backoff import ExponentialBackoff as E;"
         "strategy = E(); assert 'backoff' not in sys.modules; strategy.delays(float);"

@@ -1,4 +1,4 @@
-"""Isolation, reset, metrics-only mode, listeners, settings."""
+"""Isolation, reset, metrics-only mode, listeners and settings of a circuit breaker."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from kit.circuits import Circuit, on_trial, opened, spans
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
-@pytest.mark.parametrize("prepare", [Circuit, opened, lambda: on_trial()[0]])
+@pytest.mark.parametrize(
+    "prepare", [Circuit, opened, lambda: on_trial()[0]], ids=["closed", "open", "half-open"]
+)
 def test_an_isolated_circuit_refuses_until_it_is_reset(prepare: Callable[[], Circuit]) -> None:
-    """From any state, for any time, and told once."""
+    """Isolation works from any state, never expires and is reported once."""
     circuit = prepare()
     old = circuit.state
     circuit.isolate()
@@ -41,17 +43,17 @@ def test_an_isolated_circuit_refuses_until_it_is_reset(prepare: Callable[[], Cir
     circuit.succeed()
 
 
-def test_calls_under_way_do_not_end_an_isolation() -> None:
-    """A trial that succeeds after `isolate()` is late."""
+def test_a_call_in_flight_does_not_end_an_isolation() -> None:
+    """A trial that succeeds after `isolate()` does not close the circuit."""
     circuit, trial = on_trial(success_threshold=1)
     circuit.isolate()
     trial.record_success()
     assert circuit.is_isolated
-    assert circuit.state is OPEN
+    assert (circuit.state, circuit.snapshot().late) == (OPEN, 1)
 
 
-def test_reset_closes_and_forgets() -> None:
-    """Failures in a row, growth and the outstanding trial are gone; the totals stay."""
+def test_a_reset_closes_the_circuit_and_keeps_only_its_totals() -> None:
+    """The growth of the recovery time is reset; the totals stay."""
     circuit = opened(recovery_multiplier=2.0)
     list(spans(circuit, 2))
     failures = circuit.snapshot().failures
@@ -62,8 +64,8 @@ def test_reset_closes_and_forgets() -> None:
     assert circuit.refusal().retry_after == 60.0
 
 
-def test_resetting_a_closed_circuit_forgets_its_failures_and_tells_nobody() -> None:
-    """No change of state, so no event; calls in flight still count."""
+def test_resetting_a_closed_circuit_resets_its_count_without_an_event() -> None:
+    """The state does not change, so no event is sent; calls in flight still count."""
     circuit = Circuit(failure_threshold=2)
     call = circuit.permit()
     circuit.fail()
@@ -74,8 +76,8 @@ def test_resetting_a_closed_circuit_forgets_its_failures_and_tells_nobody() -> N
     assert circuit.snapshot().late == 0
 
 
-def test_metrics_only_refuses_nobody_and_goes_through_the_same_states() -> None:
-    """What a real breaker would refuse passes, is counted as refused, and moves nothing."""
+def test_metrics_only_refuses_no_call_and_passes_through_the_same_states() -> None:
+    """A call that a real breaker would refuse is admitted and counted as refused; its result changes no state."""
     circuit = opened(metrics_only=True, success_threshold=2)
     circuit.fail(3)
     circuit.succeed(3)
@@ -96,16 +98,16 @@ def test_metrics_only_refuses_nobody_and_goes_through_the_same_states() -> None:
     assert (totals.successes, totals.failures, totals.abandoned, totals.late) == (10, 9, 1, 0)
 
 
-def test_metrics_only_refuses_nobody_even_when_isolated() -> None:
-    """Never refuses means never."""
+def test_metrics_only_refuses_no_call_even_when_isolated() -> None:
+    """An isolated circuit in metrics-only mode is open and admits calls."""
     circuit = Circuit(metrics_only=True)
     circuit.isolate()
     circuit.succeed()
     assert circuit.state is OPEN
 
 
-def test_listeners_see_the_change_already_made_and_the_lock_free() -> None:
-    """`on_change` may ask the breaker, and even move it."""
+def test_a_listener_runs_after_the_change_and_outside_the_lock() -> None:
+    """`on_change` may read the breaker and even change its state."""
     seen: list[tuple[CircuitBreakerState, CircuitBreakerState]] = []
 
     def listen(change: StateChange) -> None:
@@ -120,8 +122,8 @@ def test_listeners_see_the_change_already_made_and_the_lock_free() -> None:
     assert circuit.is_isolated
 
 
-def test_generations_number_the_changes() -> None:
-    """Each change begins the next generation, so a listener can put them in order."""
+def test_each_change_starts_the_next_generation() -> None:
+    """Generations increase by one, so that a listener can sort the changes."""
     circuit = opened(success_threshold=1)
     circuit.now += 60.0
     circuit.succeed()
@@ -134,8 +136,8 @@ class ListenerError(Exception):
     pass
 
 
-def test_a_listener_that_raises_leaves_the_breaker_in_order() -> None:
-    """The error reaches the caller, the change holds, and a trial that nobody got is given back."""
+def test_a_listener_that_raises_leaves_the_breaker_consistent() -> None:
+    """The caller gets the error, the change stays, and a trial that no caller received is released."""
 
     def listen(change: StateChange) -> None:
         raise ListenerError
@@ -157,7 +159,7 @@ def test_a_listener_that_raises_leaves_the_breaker_in_order() -> None:
 
 
 def test_the_garbage_collector_may_settle_permits_at_any_step() -> None:
-    """With a reentrant lock, a permit released in the midst of the breaker's own work is no deadlock."""
+    """With a reentrant lock, a permit released inside the breaker's own code cannot deadlock."""
     circuit = opened()
     circuit._lock = threading.RLock()
     circuit.now += 60.0
@@ -184,8 +186,8 @@ def test_the_garbage_collector_may_settle_permits_at_any_step() -> None:
         *[("metrics_only", wrong) for wrong in (1, 0, None, "yes")],
     ],
 )
-def test_a_wrong_setting_is_refused_by_name_and_value(name: str, wrong: Any) -> None:
-    """The message names the field, the value, and what to write instead."""
+def test_an_invalid_setting_is_rejected_by_name_and_value(name: str, wrong: Any) -> None:
+    """The message names the field, the rejected value and what is allowed."""
     with pytest.raises(ConfigurationError) as caught:
         CircuitBreakerSettings(**{name: wrong})
     message = str(caught.value)
@@ -200,36 +202,37 @@ def test_a_wrong_setting_is_refused_by_name_and_value(name: str, wrong: Any) -> 
         {"failure_threshold": 1, "success_threshold": 1, "recovery_timeout": 1e-6, "trial_lease": 1},
         {"recovery_jitter": 1},
         {"recovery_jitter": 0},
-        {"recovery_timeout": 1000.0},  # above the cap, which means nothing without growth
+        {"recovery_timeout": 1000.0},  # above the cap, which has no effect without growth
         {"recovery_timeout": 600, "recovery_multiplier": 2},
     ],
 )
-def test_settings_at_the_edge_are_fine(settings: dict[str, Any]) -> None:
-    """Bounds are inclusive where the documentation says so."""
-    CircuitBreakerSettings(**settings)
+def test_settings_at_their_bounds_are_valid(settings: dict[str, Any]) -> None:
+    """Bounds are inclusive where the documentation says so, and the values are kept."""
+    made = CircuitBreakerSettings(**settings)
+    assert {name: getattr(made, name) for name in settings} == settings
 
 
-def test_a_cap_below_the_recovery_time_is_refused_when_it_grows() -> None:
-    """It would shorten the break that it is meant to lengthen."""
+def test_a_cap_below_a_growing_recovery_time_is_rejected() -> None:
+    """Such a cap would shorten the recovery time that growth is meant to lengthen."""
     with pytest.raises(ConfigurationError, match=r"max_recovery_timeout must be at least recovery_timeout"):
         CircuitBreakerSettings(recovery_timeout=1000.0, recovery_multiplier=2.0)
 
 
 def test_settings_are_frozen() -> None:
-    """A breaker's rules cannot be changed under it."""
+    """The settings of a breaker cannot be changed while it uses them."""
     with pytest.raises(FrozenInstanceError):
         CircuitBreakerSettings().failure_threshold = 1  # type: ignore[misc]
 
 
-def test_states_read_the_same_everywhere() -> None:
-    """A state is its own label in text, formats and comparisons."""
+def test_a_state_equals_its_label() -> None:
+    """`str`, formatting and comparison of a state all give its label."""
     assert [str(state) for state in CircuitBreakerState] == ["closed", "open", "half_open"]
     assert f"{OPEN}" == "open"
     assert OPEN == "open"
 
 
-def test_the_snapshot_tells_when_it_opened() -> None:
-    """`opened_at` is the last opening, None while closed."""
+def test_a_snapshot_has_the_time_of_the_last_opening() -> None:
+    """`opened_at` is the time of the last opening, and None while closed."""
     circuit = Circuit(failure_threshold=1, success_threshold=1)
     assert circuit.snapshot().opened_at is None
     circuit.fail()
@@ -241,14 +244,15 @@ def test_the_snapshot_tells_when_it_opened() -> None:
     assert circuit.snapshot().opened_at == 1065.0
 
 
-def test_reprs_tell_the_state() -> None:
-    """A breaker and a permit in a debugger explain themselves."""
+def test_reprs_show_the_state() -> None:
+    """The reprs of a breaker and a permit name their state and generation."""
     circuit, trial = on_trial()
     assert repr(circuit) == "<CircuitBreaker 'https://api.example.com' half_open>"
     assert repr(trial) == f"<Permit trial, unsettled, generation 2 of {circuit!r}>"
     circuit.isolate()
     assert repr(circuit) == "<CircuitBreaker 'https://api.example.com' open, isolated>"
     trial.release()
+    assert "unsettled" not in repr(trial)
     assert "settled" in repr(trial)
 
 

@@ -1,4 +1,4 @@
-"""The circuit breaker against a plain model that keeps the whole history and looks things up in it."""
+"""The circuit breaker compared with a simple model that keeps the whole history."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 @dataclass
 class Call:
-    """A call as the model sees it: in which span it began, and whether as the trial of that span."""
+    """A call in the model: the generation in which it began, and whether it was that generation's trial."""
 
-    span: int
+    generation: int
     is_trial: bool
     begun_at: float
     is_settled: bool = False
@@ -31,14 +31,14 @@ class Call:
 
 @dataclass
 class Model:
-    """Obvious rather than quick. Times are whole numbers, and the clock never steps back here."""
+    """Simple rather than fast. Times are whole numbers, and the clock never steps back here."""
 
     settings: CircuitBreakerSettings
     dice: float
-    states: list[CircuitBreakerState] = field(default_factory=lambda: [CLOSED])  # one for each span
+    states: list[CircuitBreakerState] = field(default_factory=lambda: [CLOSED])  # one for each generation
     is_isolated: bool = False
-    row: list[str] = field(default_factory=list)  # results of this span, in order
-    failed_trials: int = 0  # since it was last closed
+    row: list[str] = field(default_factory=list)  # results of this generation, in order
+    failed_trials: int = 0  # since the last closing
     opened_at: float = 0.0
     trial: Call | None = None
     settled: dict[str, int] = field(
@@ -86,7 +86,7 @@ class Model:
         lost_its_lease = call.is_trial and not (call is self.trial and self.trial_is_held(now))
         if call is self.trial:
             self.trial = None
-        if call.span != len(self.states) or lost_its_lease:
+        if call.generation != len(self.states) or lost_its_lease:
             self.settled["late"] += 1
             return
         self.settled[result] += 1
@@ -107,7 +107,7 @@ class Model:
 
 SETTLE = {"success": Permit.record_success, "failure": Permit.record_failure, "abandoned": Permit.release}
 
-# Powers of two and whole numbers: the model's arithmetic is exact, so `>=` is put to the test.
+# Powers of two and whole numbers: the model's arithmetic is exact, so `>=` is tested at equality.
 SETTINGS = st.builds(
     CircuitBreakerSettings,
     failure_threshold=st.integers(1, 3),
@@ -122,7 +122,7 @@ SETTINGS = st.builds(
 
 
 class BreakerMachine(RuleBasedStateMachine):
-    """Random walks: both are asked and told the same, and must agree after each step."""
+    """Random walks: breaker and model get the same calls and must agree after each step."""
 
     @initialize(settings=SETTINGS, dice=st.sampled_from([0.0, 0.5]))
     def begin(self, settings: CircuitBreakerSettings, dice: float) -> None:
@@ -150,14 +150,14 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule()
     def acquire(self) -> None:
-        answer, expected = self.breaker.try_acquire(), self.model.acquire(self.now)
+        result, expected = self.breaker.try_acquire(), self.model.acquire(self.now)
         if isinstance(expected, Call):
-            assert isinstance(answer, Permit), answer
-            assert answer.is_trial == expected.is_trial
-            self.calls.append((answer, expected))
+            assert isinstance(result, Permit), result
+            assert result.is_trial == expected.is_trial
+            self.calls.append((result, expected))
         else:
-            assert isinstance(answer, Refusal)
-            assert (answer.reason, answer.state) == (expected, self.model.states[-1])
+            assert isinstance(result, Refusal)
+            assert (result.reason, result.state) == (expected, self.model.states[-1])
 
     @precondition(lambda self: self.calls)
     @rule(data=st.data(), result=st.sampled_from(["success", "failure", "failure", "abandoned"]))
@@ -200,7 +200,7 @@ class BreakerMachine(RuleBasedStateMachine):
 
     @rule(is_sure=st.integers(0, 4))
     def isolate(self, is_sure: int) -> None:
-        if is_sure == 4:  # seldom, or nothing else would be tested
+        if is_sure == 4:  # rarely, or nothing else would be tested
             self.breaker.isolate()
             if not self.model.is_isolated:
                 self.model.move(OPEN, self.now)
@@ -239,7 +239,7 @@ class BreakerMachine(RuleBasedStateMachine):
             assert found.retry_after == (None if model.trial_is_held(self.now) else 0.0)
 
     @invariant()
-    def every_change_was_told_once(self) -> None:
+    def every_change_was_reported_once(self) -> None:
         if hasattr(self, "breaker"):
             assert [CLOSED, *(change.new for change in self.changes)] == self.model.states
             assert [change.old for change in self.changes] == self.model.states[:-1]

@@ -1,4 +1,4 @@
-"""The lease of a trial, the growth of the open time, and the clock."""
+"""The lease of a trial, the growth of the recovery time, its jitter, and clocks that jump."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
 @pytest.mark.parametrize(("waited", "is_free"), [(29.999, False), (30.0, True), (500.0, True)])
-def test_a_trial_that_never_settles_loses_its_place(waited: float, is_free: bool) -> None:
-    """At the end of `trial_lease` the place is free for the next caller."""
+def test_a_trial_that_never_settles_loses_its_lease(waited: float, is_free: bool) -> None:
+    """From the end of `trial_lease` on, the next caller may make the trial."""
     circuit, _hung = on_trial(trial_lease=30.0)
     circuit.now += waited
     assert (circuit.retry_after == 0.0) is is_free
@@ -26,7 +26,7 @@ def test_a_trial_that_never_settles_loses_its_place(waited: float, is_free: bool
 @pytest.mark.parametrize("settle", ["record_success", "record_failure", "release"])
 @pytest.mark.parametrize("is_replaced", [False, True])
 def test_a_trial_that_settles_after_its_lease_is_late(settle: str, is_replaced: bool) -> None:
-    """Its result is counted as late; the trial that took its place keeps it."""
+    """Its result is counted as late and does not affect the trial that replaced it."""
     circuit, hung = on_trial(trial_lease=30.0, success_threshold=1)
     circuit.now += 30.0
     successor = circuit.permit() if is_replaced else None
@@ -40,7 +40,7 @@ def test_a_trial_that_settles_after_its_lease_is_late(settle: str, is_replaced: 
 
 
 def test_each_trial_has_a_full_lease() -> None:
-    """The lease runs from the trial's own beginning."""
+    """The lease starts when the trial starts, not when the circuit became half-open."""
     circuit, hung = on_trial(trial_lease=30.0)
     circuit.now += 20.0
     hung.release()
@@ -55,16 +55,16 @@ def test_each_trial_has_a_full_lease() -> None:
         ({}, [60.0, 60.0, 60.0, 60.0]),
         ({"recovery_multiplier": 2.0}, [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]),
         ({"recovery_multiplier": 3.0, "max_recovery_timeout": 100.0}, [60.0, 100.0, 100.0]),
-        ({"max_recovery_timeout": 5.0}, [60.0, 60.0]),  # without growth its cap means nothing
+        ({"max_recovery_timeout": 5.0}, [60.0, 60.0]),  # the cap has no effect without growth
     ],
 )
 def test_the_recovery_time_grows_up_to_its_cap(settings: dict[str, float], expected: list[float]) -> None:
-    """Each opening without a closing in between takes `recovery_multiplier` times longer."""
+    """Each reopening without a recovery lasts `recovery_multiplier` times longer, up to `max_recovery_timeout`."""
     assert list(spans(opened(**settings), len(expected))) == pytest.approx(expected)
 
 
-def test_closing_forgets_the_growth() -> None:
-    """The next break after a recovery is as short as the first."""
+def test_closing_resets_the_growth() -> None:
+    """After a recovery, the next opening is as short as the first."""
     circuit = opened(recovery_multiplier=2.0, success_threshold=1)
     list(spans(circuit, 3))
     circuit.now += 480.0
@@ -74,14 +74,14 @@ def test_closing_forgets_the_growth() -> None:
 
 
 def test_growth_never_overflows() -> None:
-    """A circuit that has been down for ever is still opened by a finite time."""
+    """However often the trial fails, the recovery time stays finite and at its cap."""
     circuit = opened(recovery_multiplier=1e308, max_recovery_timeout=1e4)
     assert list(spans(circuit, 5))[-1] == pytest.approx(1e4)
 
 
 @pytest.mark.parametrize(("dice", "span"), [(0.0, 60.0), (0.5, 75.0), (1.0 - 2**-53, 90.0)])
-def test_jitter_stretches_and_never_shortens(dice: float, span: float) -> None:
-    """An open span is recovery * (1 + jitter * random)."""
+def test_jitter_lengthens_the_recovery_time_and_never_shortens_it(dice: float, span: float) -> None:
+    """The circuit stays open for recovery_timeout * (1 + recovery_jitter * random)."""
     circuit = Circuit(failure_threshold=1, recovery_jitter=0.5)
     circuit.dice = dice
     circuit.fail()
@@ -92,15 +92,15 @@ def test_jitter_stretches_and_never_shortens(dice: float, span: float) -> None:
 
 
 def test_jitter_is_not_compounded() -> None:
-    """Growth works on the time before jitter."""
+    """Growth multiplies the recovery time before jitter, not the jittered one."""
     circuit = opened(recovery_jitter=1.0, recovery_multiplier=2.0)
     circuit.dice = 0.5
     assert list(spans(circuit, 3)) == [60.0, 180.0, 360.0]
 
 
 @pytest.mark.parametrize("step", [-1.0, -59.0, -61.0, -1e6])
-def test_a_clock_that_steps_back_cannot_prolong_the_break(step: float) -> None:
-    """From the first question after the step, the wait is at most the recovery time."""
+def test_a_clock_that_steps_back_cannot_prolong_the_recovery_time(step: float) -> None:
+    """From the first read after the step, the wait is at most the recovery time."""
     circuit = opened()
     circuit.now += step
     assert circuit.retry_after is not None
@@ -113,7 +113,7 @@ def test_a_clock_that_steps_back_cannot_prolong_the_break(step: float) -> None:
 
 
 def test_a_clock_that_steps_back_cannot_prolong_a_lease() -> None:
-    """A hung trial gives its place back within one lease of the step."""
+    """A hung trial loses its lease at most one lease after the step."""
     circuit, _hung = on_trial(trial_lease=30.0)
     circuit.now -= 1e6
     assert circuit.refusal().reason == "trial in progress"
@@ -122,7 +122,7 @@ def test_a_clock_that_steps_back_cannot_prolong_a_lease() -> None:
 
 
 def test_a_clock_that_leaps_ahead_gives_no_negative_wait() -> None:
-    """retry_after is 0.0 at the least."""
+    """`retry_after` is never below 0.0."""
     circuit = opened()
     circuit.now += 1e12
     assert circuit.retry_after == 0.0

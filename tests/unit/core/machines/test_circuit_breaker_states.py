@@ -1,4 +1,4 @@
-"""When a circuit opens, tries and closes."""
+"""When a circuit opens, admits a trial (probe) and closes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from kit.circuits import Circuit, on_trial, opened
 CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
-def test_a_new_circuit_is_closed_and_at_rest() -> None:
-    """A circuit begins by trusting."""
+def test_a_new_circuit_is_closed_and_idle() -> None:
+    """Without a single result, a circuit is closed, not isolated, and admits calls at once."""
     circuit = Circuit()
     assert (circuit.state, circuit.is_isolated, circuit.retry_after) == (CLOSED, False, 0.0)
     assert circuit.is_idle
     assert circuit.key == "https://api.example.com"
 
 
-def test_it_opens_at_the_threshold_and_not_before() -> None:
+def test_a_circuit_opens_at_the_threshold_and_not_before() -> None:
     """`failure_threshold` failures in a row open the circuit."""
     circuit = Circuit(failure_threshold=5)
     circuit.fail(4)
@@ -33,8 +33,8 @@ def test_it_opens_at_the_threshold_and_not_before() -> None:
     assert circuit.state is OPEN
 
 
-def test_opening_is_told_once_and_in_words() -> None:
-    """The change carries who, what, why, when and for how long."""
+def test_an_opening_is_reported_once_with_its_reason() -> None:
+    """The change names the circuit, both states, the reason, the time, the generation and the open time."""
     circuit = Circuit(failure_threshold=5)
     circuit.fail(5)
     assert circuit.changes == [
@@ -42,8 +42,8 @@ def test_opening_is_told_once_and_in_words() -> None:
     ]
 
 
-def test_a_success_ends_the_row_of_failures() -> None:
-    """Only failures in a row count: a success begins the count anew."""
+def test_a_success_resets_the_count_of_failures() -> None:
+    """Only consecutive failures count: after a success the count starts at zero."""
     circuit = Circuit(failure_threshold=3)
     circuit.fail(2)
     circuit.succeed()
@@ -52,8 +52,8 @@ def test_a_success_ends_the_row_of_failures() -> None:
     assert circuit.snapshot().consecutive_failures == 2
 
 
-def test_a_success_without_a_permit_ends_the_row_as_well() -> None:
-    """A call that joined by the free pass settles as one with a permit would; when its time is over, late."""
+def test_a_success_without_a_permit_resets_the_count_too() -> None:
+    """A call with a free pass settles like one with a permit, and counts as late in a later generation."""
     circuit = Circuit(failure_threshold=3)
     circuit.fail(2)
     circuit.record_success(0)
@@ -67,8 +67,8 @@ def test_a_success_without_a_permit_ends_the_row_as_well() -> None:
     assert (circuit.snapshot().successes, circuit.snapshot().late) == (2, 2)
 
 
-def test_an_abandoned_call_is_neither_success_nor_failure() -> None:
-    """`release` leaves the row of failures as it is."""
+def test_an_abandoned_call_is_neither_a_success_nor_a_failure() -> None:
+    """`release` does not change the count of consecutive failures."""
     circuit = Circuit(failure_threshold=3)
     circuit.fail(2)
     circuit.permit().release()
@@ -79,8 +79,8 @@ def test_an_abandoned_call_is_neither_success_nor_failure() -> None:
 
 @pytest.mark.parametrize("first", ["record_success", "record_failure", "release"])
 @pytest.mark.parametrize("second", ["record_success", "record_failure", "release"])
-def test_a_permit_is_settled_once(first: str, second: str) -> None:
-    """The first settlement holds; what comes after it is ignored."""
+def test_a_permit_settles_once(first: str, second: str) -> None:
+    """The first settlement counts, and later ones are ignored."""
     circuit = Circuit()
     permit = circuit.permit()
     getattr(permit, first)()
@@ -90,8 +90,8 @@ def test_a_permit_is_settled_once(first: str, second: str) -> None:
     assert before.successes + before.failures + before.abandoned == 1
 
 
-def test_an_open_circuit_refuses_and_says_until_when() -> None:
-    """A refusal names the circuit, its state, the wait and the reason."""
+def test_an_open_circuit_refuses_and_reports_the_remaining_time() -> None:
+    """A refusal names the circuit, its state, the time until a trial, and the reason."""
     circuit = opened()
     circuit.now += 15.0
     assert circuit.refusal() == Refusal("https://api.example.com", OPEN, 45.0, "open")
@@ -99,16 +99,18 @@ def test_an_open_circuit_refuses_and_says_until_when() -> None:
 
 
 @pytest.mark.parametrize(("waited", "is_admitted"), [(59.999, False), (60.0, True), (60.001, True)])
-def test_a_trial_may_pass_at_the_very_instant(waited: float, is_admitted: bool) -> None:
-    """At `>=` the end of the recovery time, not after it."""
+def test_a_trial_is_admitted_exactly_at_the_end_of_the_recovery_time(
+    waited: float, is_admitted: bool
+) -> None:
+    """The comparison is `>=`: the end itself is enough."""
     circuit = opened(recovery_timeout=60.0)
     circuit.now += waited
     assert isinstance(circuit.try_acquire(), Permit) is is_admitted
 
 
 @pytest.mark.parametrize("waited", [0.0, 30.0, 60.0, 6000.0])
-def test_a_question_never_changes_the_state(waited: float) -> None:
-    """An open circuit reports OPEN, however late, until somebody asks for a permit."""
+def test_reading_the_state_never_changes_it(waited: float) -> None:
+    """However much time has passed, an open circuit reports OPEN until a caller requests a permit."""
     circuit = opened()
     circuit.now += waited
     for _ in range(3):
@@ -120,8 +122,8 @@ def test_a_question_never_changes_the_state(waited: float) -> None:
     assert circuit.changes == []
 
 
-def test_late_failures_do_not_extend_the_break() -> None:
-    """Calls that were under way when the circuit opened are counted as late, and that is all."""
+def test_late_results_do_not_extend_the_recovery_time() -> None:
+    """Calls that were in flight when the circuit opened count as late and change nothing else."""
     circuit = Circuit(failure_threshold=1)
     calls = [circuit.permit() for _ in range(4)]
     calls[0].record_failure()
@@ -136,8 +138,8 @@ def test_late_failures_do_not_extend_the_break() -> None:
     assert circuit.moves() == [(CLOSED, OPEN), (OPEN, HALF_OPEN)]
 
 
-def test_successful_trials_close_it() -> None:
-    """`success_threshold` trials, one after the other, close the circuit and forget its failures."""
+def test_successful_trials_close_the_circuit() -> None:
+    """`success_threshold` successful trials in a row close the circuit and reset its failure count."""
     circuit = opened(success_threshold=3, failure_threshold=1)
     circuit.now += 60.0
     circuit.succeed(2)
@@ -152,8 +154,8 @@ def test_successful_trials_close_it() -> None:
     assert [change.open_for for change in circuit.changes] == [None, None]
 
 
-def test_closing_begins_the_count_of_failures_anew() -> None:
-    """What opened the circuit is not held against it after the recovery."""
+def test_closing_resets_the_count_of_failures() -> None:
+    """The failures that opened the circuit do not count after the recovery."""
     circuit = Circuit(failure_threshold=2, success_threshold=1)
     circuit.fail(2)
     circuit.now += 60.0
@@ -162,8 +164,8 @@ def test_closing_begins_the_count_of_failures_anew() -> None:
     assert circuit.state is CLOSED
 
 
-def test_one_trial_at_a_time() -> None:
-    """While a trial is under way all others are refused; nobody can say for how long."""
+def test_only_one_trial_runs_at_a_time() -> None:
+    """During a trial all other calls are refused, and `retry_after` is None, since the end is unknown."""
     circuit, trial = on_trial()
     assert circuit.refusal() == Refusal("https://api.example.com", HALF_OPEN, None, "trial in progress")
     assert circuit.retry_after is None
@@ -172,8 +174,8 @@ def test_one_trial_at_a_time() -> None:
     assert circuit.permit().is_trial
 
 
-def test_a_failed_trial_opens_it_again() -> None:
-    """One failure is enough, after however many successful trials; the full time runs again."""
+def test_a_failed_trial_reopens_the_circuit() -> None:
+    """One failure reopens it for the full recovery time, however many trials succeeded before."""
     circuit, trial = on_trial(success_threshold=3)
     trial.record_success()
     circuit.now += 5.0
@@ -183,11 +185,11 @@ def test_a_failed_trial_opens_it_again() -> None:
     assert circuit.changes[-1].reason == "a trial failed"
     circuit.now += 60.0
     circuit.succeed(2)
-    assert circuit.state is HALF_OPEN, "the success before the failed trial counts no more"
+    assert circuit.state is HALF_OPEN, "a success before the failed trial must not count"
 
 
-def test_a_cancelled_trial_gives_its_place_to_the_next_caller_at_once() -> None:
-    """Cancellation is no evidence: the state, and the trials that succeeded, stay."""
+def test_after_a_cancelled_trial_the_next_caller_may_try_at_once() -> None:
+    """A cancellation proves nothing: the state and the count of successful trials stay."""
     circuit, trial = on_trial(success_threshold=2)
     trial.record_success()
     circuit.permit().release()
@@ -197,8 +199,8 @@ def test_a_cancelled_trial_gives_its_place_to_the_next_caller_at_once() -> None:
     assert circuit.snapshot().abandoned == 1
 
 
-def test_results_of_the_closed_time_mean_nothing_half_open() -> None:
-    """A call from before the break neither closes nor opens a circuit on trial, nor takes its place."""
+def test_a_call_from_before_the_opening_does_not_affect_a_half_open_circuit() -> None:
+    """Its result neither closes nor reopens the circuit, nor ends the trial's lease."""
     circuit = Circuit(failure_threshold=1, success_threshold=1)
     slow, slower = circuit.permit(), circuit.permit()
     circuit.fail()
@@ -213,8 +215,8 @@ def test_results_of_the_closed_time_mean_nothing_half_open() -> None:
     assert circuit.snapshot().late == 2
 
 
-def test_results_of_an_earlier_closed_time_mean_nothing_in_the_next() -> None:
-    """A generation is a span, not a state: closed again is not the same closed."""
+def test_a_call_from_an_earlier_closed_period_does_not_affect_the_next_one() -> None:
+    """A generation is a period, not a state: a circuit that closes again starts a new one."""
     circuit = Circuit(failure_threshold=1, success_threshold=1)
     slow = circuit.permit()
     circuit.fail()
@@ -225,8 +227,8 @@ def test_results_of_an_earlier_closed_time_mean_nothing_in_the_next() -> None:
     assert circuit.snapshot().late == 1
 
 
-def test_the_trial_of_an_earlier_half_open_time_means_nothing_in_the_next() -> None:
-    """Also for trials: the one whose circuit was reset and broke again is late."""
+def test_a_trial_from_an_earlier_half_open_period_does_not_affect_the_next_one() -> None:
+    """A trial is late if its circuit was reset and opened again in the meantime."""
     circuit, trial = on_trial(success_threshold=1)
     circuit.reset()
     circuit.fail()

@@ -1,4 +1,4 @@
-"""One circuit among many threads."""
+"""One circuit breaker shared by many threads."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
 class GuardedCircuit(Circuit):
-    """A circuit that may be changed by who holds its lock, and by nobody else."""
+    """A circuit that fails the test when an attribute is set without its lock."""
 
-    OURS = ("changes", "now", "dice")
+    SET_BY_TESTS = ("changes", "now", "dice")
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name not in self.OURS and hasattr(self, "_refused"):
+        if name not in self.SET_BY_TESTS and hasattr(self, "_refused"):
             assert self._lock.locked(), f"{name} was set without the lock"  # type: ignore[attr-defined]
         super().__setattr__(name, value)
 
 
 def test_nothing_changes_without_the_lock() -> None:
-    """Whatever is written is written under the lock: races are too rare for a test to wait for."""
+    """Every write happens under the lock; asserted directly, since races are too rare to wait for."""
     circuit = GuardedCircuit(failure_threshold=2, success_threshold=1)
     circuit.succeed()
     circuit.record_success(0)
@@ -55,7 +55,7 @@ def test_nothing_changes_without_the_lock() -> None:
 
 
 class LockWithQueue:
-    """A lock that another caller gets first, once."""
+    """A lock that another caller acquires first, once."""
 
     def __init__(self, first: Callable[[], None]) -> None:
         self._queue = [first]
@@ -68,8 +68,8 @@ class LockWithQueue:
         pass
 
 
-def test_a_circuit_that_closes_while_a_caller_waits_for_its_lock_lets_it_pass() -> None:
-    """The caller saw it open; under the lock it is closed again: a permit, and no trial."""
+def test_a_caller_is_admitted_if_the_circuit_closes_while_it_waits_for_the_lock() -> None:
+    """The caller saw an open circuit; under the lock it is closed again, so the permit is no trial."""
     circuit = opened()
     circuit._lock = LockWithQueue(circuit.reset)
     assert not circuit.permit().is_trial
@@ -79,7 +79,7 @@ def test_a_circuit_that_closes_while_a_caller_waits_for_its_lock_lets_it_pass() 
 
 @contextmanager
 def frequent_switches() -> Iterator[None]:
-    """Threads take turns every few microseconds, so that races show."""
+    """Threads switch every few microseconds, so that races become likely."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(5e-6)
     try:
@@ -108,19 +108,20 @@ def in_threads(count: int, work: Callable[[int], None]) -> None:
     assert not errors, errors[0]
 
 
-def test_one_trial_among_fifty_threads() -> None:
-    """However many ask at the instant of recovery, one gets the trial, and half-open is told once."""
+def test_one_of_fifty_threads_gets_the_trial() -> None:
+    """At the end of the recovery time one caller gets the trial, and half-open is reported once."""
     for _ in range(10):
         circuit = opened()
         circuit.now += 60.0
-        answers: list[Permit | Refusal] = []
-        in_threads(50, lambda _, circuit=circuit, answers=answers: answers.append(circuit.try_acquire()))  # type: ignore[misc]
-        assert sum(isinstance(answer, Permit) for answer in answers) == 1
+        results: list[Permit | Refusal] = []
+        in_threads(50, lambda _, circuit=circuit, results=results: results.append(circuit.try_acquire()))  # type: ignore[misc]
+        assert len(results) == 50
+        assert sum(isinstance(result, Permit) for result in results) == 1
         assert circuit.moves() == [(OPEN, HALF_OPEN)]
 
 
-def test_fifty_threads_that_fail_together_open_it_once() -> None:
-    """One opening, told once; the rest is late."""
+def test_fifty_threads_that_fail_together_open_the_circuit_once() -> None:
+    """The circuit opens once and reports it once; the remaining failures are late."""
     circuit = Circuit(failure_threshold=5)
     permits = [circuit.permit() for _ in range(50)]
     in_threads(50, lambda number: permits[number].record_failure())
@@ -130,7 +131,7 @@ def test_fifty_threads_that_fail_together_open_it_once() -> None:
 
 
 def test_a_permit_settled_by_many_threads_counts_once() -> None:
-    """Also the race of two settlements is decided under the lock."""
+    """A race between two settlements is decided under the lock."""
     circuit = Circuit(failure_threshold=1000)
     for _ in range(50):
         permit = circuit.permit()
@@ -139,7 +140,7 @@ def test_a_permit_settled_by_many_threads_counts_once() -> None:
 
 
 def test_the_counts_of_sixteen_threads_add_up() -> None:
-    """Every permit is in exactly one total, and every change follows from the one before."""
+    """Every permit counts in exactly one total, and each change starts from the state of the previous one."""
     settles = (Permit.record_success, Permit.record_failure, Permit.record_failure, Permit.release)
     ticks = itertools.count()
     changes: list[StateChange] = []
@@ -154,10 +155,10 @@ def test_the_counts_of_sixteen_threads_add_up() -> None:
 
     def work(number: int) -> None:
         for turn in range(10_000):
-            answer = circuit.try_acquire()
-            if isinstance(answer, Permit):
+            result = circuit.try_acquire()
+            if isinstance(result, Permit):
                 admitted[number] += 1
-                settles[(turn * 7 + number) % 4](answer)
+                settles[(turn * 7 + number) % 4](result)
             else:
                 refused[number] += 1
 
@@ -173,7 +174,7 @@ def test_the_counts_of_sixteen_threads_add_up() -> None:
 
 
 def test_successes_without_a_permit_add_up() -> None:
-    """16 threads that count without the lock, one that reads meanwhile, and failures that need it."""
+    """No success is lost among 16 threads that count without the lock, while one reads and records failures."""
     circuit = Circuit(failure_threshold=10**6)
     seen = [0]
 

@@ -1,4 +1,4 @@
-"""The retry budget: what it allows, what it forgets, and what it never invents."""
+"""The retry budget: how many retries it allows, its sliding window, and refunds."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from http_service_client.errors import ConfigurationError
 
 
 class Budget(RetryBudget):
-    """A budget with a clock in the test's hands."""
+    """A budget whose clock (`now`) is set by the test."""
 
     def __init__(self, *, now: float = 1000.0, **settings: Any) -> None:
         self.now = now
@@ -38,7 +38,7 @@ class Budget(RetryBudget):
 
 
 def test_an_unused_budget_allows_the_free_retries() -> None:
-    """min_per_second * window, with no call at all."""
+    """Without any call, the budget allows min_per_second * window retries."""
     budget = Budget()
     assert budget.balance == 100
     assert budget.withdraw_all() == 100
@@ -59,15 +59,15 @@ def test_an_unused_budget_allows_the_free_retries() -> None:
     ],
 )
 def test_calls_pay_for_retries(ratio: float, calls: int, retries: int) -> None:
-    """floor(ratio * calls): never a retry that is not fully paid for."""
+    """The budget allows floor(ratio * calls) retries, so each retry is fully paid for."""
     budget = Budget(ratio=ratio, min_per_second=0.0)
     budget.call(calls)
     assert budget.balance == retries
     assert budget.withdraw_all() == retries
 
 
-def test_a_dead_server_costs_a_fifth_more() -> None:
-    """1,000 calls a second that all fail: the load grows by 20 % and the free retries, not by 200 %."""
+def test_a_dead_server_gets_at_most_a_fifth_more_load() -> None:
+    """If 1,000 calls/s all fail, the load grows by 20 % plus the free retries, and not by 200 %."""
     budget = Budget(ratio=0.2, min_per_second=10.0, window=10.0)
     retries = 0
     for _ in range(100 * 1000):
@@ -78,8 +78,8 @@ def test_a_dead_server_costs_a_fifth_more() -> None:
     assert 200 <= per_second <= 235, per_second
 
 
-def test_calls_and_retries_are_forgotten_after_the_window() -> None:
-    """Between 9/10 and 10/10 of the window later, both are gone."""
+def test_calls_and_retries_expire_after_the_window() -> None:
+    """Both expire when between 9/10 and 10/10 of the window have passed."""
     budget = Budget(ratio=1.0, min_per_second=1.0, window=10.0)
     budget.call(5)
     assert budget.withdraw_all() == 15
@@ -90,7 +90,7 @@ def test_calls_and_retries_are_forgotten_after_the_window() -> None:
 
 
 def test_the_window_slides_by_tenths() -> None:
-    """What a second spent comes back ten seconds later, not before and not all at once."""
+    """The retries spent in one second return ten seconds later, second by second."""
     budget = Budget(ratio=0.0, min_per_second=10.0, window=10.0)
     for _ in range(5):
         assert all(budget.try_withdraw() for _ in range(20))
@@ -105,7 +105,7 @@ def test_the_window_slides_by_tenths() -> None:
 
 @pytest.mark.parametrize("window", [1.0, 2.5, 10.0, 60.0, 3600.0])
 def test_the_window_may_have_any_length(window: float) -> None:
-    """Its tenths scale with it."""
+    """The tenths by which the window slides scale with its length."""
     budget = Budget(ratio=0.0, min_per_second=10.0, window=window)
     assert budget.withdraw_all() == int(10 * window)
     budget.now += window * 0.89
@@ -114,20 +114,20 @@ def test_the_window_may_have_any_length(window: float) -> None:
     assert budget.balance == int(10 * window)
 
 
-def test_a_refund_gives_the_retry_back_once() -> None:
-    """A wait that was cancelled costs nothing; twice refunded is once."""
+def test_a_refund_counts_once() -> None:
+    """A refund returns one retry to the budget, and a second refund of it changes nothing."""
     budget = Budget(ratio=0.0, min_per_second=1.0, window=2.0)
-    kept, given_back = budget.try_withdraw(), budget.try_withdraw()
+    kept, refunded = budget.try_withdraw(), budget.try_withdraw()
     assert isinstance(kept, Withdrawal)
-    assert isinstance(given_back, Withdrawal)
+    assert isinstance(refunded, Withdrawal)
     assert budget.balance == 0
-    given_back.refund()
-    given_back.refund()
+    refunded.refund()
+    refunded.refund()
     assert budget.balance == 1
 
 
-def test_a_refund_after_a_wait_finds_its_bucket() -> None:
-    """The retry is given back to the moment it was taken from."""
+def test_a_refund_goes_to_the_bucket_of_its_withdrawal() -> None:
+    """The refund counts at the time of the withdrawal, so the retry does not expire a second time."""
     budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
     early = budget.try_withdraw()
     budget.now += 5.0
@@ -136,14 +136,14 @@ def test_a_refund_after_a_wait_finds_its_bucket() -> None:
     early.refund()
     assert budget.balance == 1
     budget.now += 5.0
-    assert budget.balance == 1, "the early one is not forgotten a second time"
+    assert budget.balance == 1, "the refunded retry must not expire a second time"
     budget.now += 5.0
     assert budget.balance == 10
 
 
 @pytest.mark.parametrize("seconds", [10.0, 11.0, 25.0, 1e6])
-def test_a_refund_of_what_was_forgotten_mints_nothing(seconds: float) -> None:
-    """After the window the retry has come back already."""
+def test_a_refund_after_the_window_adds_nothing(seconds: float) -> None:
+    """After the window the withdrawal has expired, and its retry is already available again."""
     budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
     old = budget.try_withdraw()
     assert old is not None
@@ -154,8 +154,8 @@ def test_a_refund_of_what_was_forgotten_mints_nothing(seconds: float) -> None:
 
 
 @pytest.mark.parametrize("step", [-0.5, -1.0, -9.0, -60.0, -1e9])
-def test_a_clock_that_steps_back_mints_nothing_and_breaks_nothing(step: float) -> None:
-    """The budget stays as it is for that moment, and recovers within a window from there."""
+def test_a_clock_that_steps_back_adds_no_retries(step: float) -> None:
+    """At the step the balance stays the same, and it recovers within one window after it."""
     budget = Budget(ratio=0.0, min_per_second=1.0, window=10.0)
     budget.withdraw_all()
     budget.now += step
@@ -166,8 +166,8 @@ def test_a_clock_that_steps_back_mints_nothing_and_breaks_nothing(step: float) -
     assert budget.balance == 10
 
 
-def test_a_call_after_the_clock_stepped_back_is_forgotten_a_window_later() -> None:
-    """Time goes on from there, also for calls alone."""
+def test_a_call_after_a_clock_step_back_expires_after_the_window() -> None:
+    """The window continues from the new time, also when only calls are recorded."""
     budget = Budget(ratio=1.0, min_per_second=0.0, window=10.0)
     budget.call(1)
     budget.now -= 60.0
@@ -177,7 +177,7 @@ def test_a_call_after_the_clock_stepped_back_is_forgotten_a_window_later() -> No
 
 
 def test_the_balance_is_never_negative() -> None:
-    """Calls may be forgotten before the retries that they paid for."""
+    """Calls may expire before the retries that they paid for; the balance is then 0."""
     budget = Budget(ratio=1.0, min_per_second=0.0)
     budget.call(5)
     budget.now += 5.0
@@ -191,7 +191,7 @@ def test_the_balance_is_never_negative() -> None:
 
 
 class Ledger:
-    """The plainest of budgets: a list of what happened and when."""
+    """The simplest budget: a list of calls and retries with their times."""
 
     def __init__(self, settings: RetryBudgetSettings) -> None:
         self.settings = settings
@@ -215,11 +215,11 @@ class Ledger:
         max_size=60,
     ),
 )
-def test_it_agrees_with_a_ledger(ratio: float, free: float, steps: list[str | float]) -> None:
-    """The ring of buckets is an index over the plain list of what happened."""
+def test_a_budget_agrees_with_a_ledger(ratio: float, free: float, steps: list[str | float]) -> None:
+    """The ring of buckets gives the same balance as a list of all calls and retries."""
     budget = Budget(ratio=ratio, min_per_second=free, now=0.0)
     ledger = Ledger(RetryBudgetSettings(ratio=ratio, min_per_second=free))
-    held: list[tuple[Withdrawal, int]] = []
+    withdrawals: list[tuple[Withdrawal, int]] = []
     for step in steps:
         second = int(budget.now)
         if step == "call":
@@ -230,11 +230,11 @@ def test_it_agrees_with_a_ledger(ratio: float, free: float, steps: list[str | fl
             assert (withdrawal is not None) == (ledger.balance(second) >= 1)
             if withdrawal is not None:
                 ledger.retries.append(second)
-                held.append((withdrawal, second))
-        elif step == "refund" and held:
-            withdrawal, taken_at = held.pop(0)
+                withdrawals.append((withdrawal, second))
+        elif step == "refund" and withdrawals:
+            withdrawal, withdrawn_at = withdrawals.pop(0)
             withdrawal.refund()
-            ledger.retries.remove(taken_at)
+            ledger.retries.remove(withdrawn_at)
         elif isinstance(step, float):
             budget.now += step
         elif step == "look":
@@ -242,8 +242,8 @@ def test_it_agrees_with_a_ledger(ratio: float, free: float, steps: list[str | fl
     assert budget.balance == ledger.balance(int(budget.now))
 
 
-def test_a_call_after_a_pause_counts_from_then() -> None:
-    """Nobody need look at the balance for time to pass."""
+def test_a_call_after_a_pause_counts_from_its_own_time() -> None:
+    """Recording a call advances the window, even if nothing read the balance before."""
     budget = Budget(ratio=1.0, min_per_second=0.0)
     budget.now += 5.0
     budget.record_call()
@@ -252,7 +252,7 @@ def test_a_call_after_a_pause_counts_from_then() -> None:
 
 
 def test_the_clock_is_read_under_the_lock() -> None:
-    """So instants come in order, and whatever follows from them is decided by one thread at a time."""
+    """Clock readings are thus in order, and one thread at a time acts on them."""
     lock = threading.Lock()
     is_made = False
 
@@ -268,7 +268,7 @@ def test_the_clock_is_read_under_the_lock() -> None:
 
 
 def test_sixteen_threads_share_one_budget() -> None:
-    """Not one retry more than the budget allows, and every refund counts."""
+    """The threads together get exactly the retries that the budget allows, and every refund counts."""
     budget = Budget(ratio=0.5, min_per_second=0.0)
     start = threading.Barrier(16)
     kept = [0] * 16
@@ -305,21 +305,21 @@ def test_sixteen_threads_share_one_budget() -> None:
         *[("window", wrong) for wrong in (0, 0.5, -10, 3601, math.nan, math.inf, True, None)],
     ],
 )
-def test_a_wrong_setting_is_refused_by_name_and_value(name: str, wrong: Any) -> None:
-    """The message names the field, the value, and what to write instead."""
+def test_an_invalid_setting_is_rejected_by_name_and_value(name: str, wrong: Any) -> None:
+    """The message names the field, the rejected value and what is allowed."""
     with pytest.raises(ConfigurationError) as caught:
         RetryBudgetSettings(**{name: wrong})
     assert str(caught.value).startswith(f"{name} must be ")
     assert str(caught.value).endswith(f", not {wrong!r}")
 
 
-def test_the_repr_tells_what_is_left() -> None:
-    """A budget in a debugger explains itself."""
+def test_the_repr_shows_the_balance() -> None:
+    """The repr of a budget names its remaining retries."""
     assert repr(Budget()) == "<RetryBudget with 100 left>"
 
 
-def test_ten_thousand_keys_fit_in_twelve_megabytes() -> None:
-    """A breaker and a budget for each key, in use, are about a kilobyte."""
+def test_the_state_of_ten_thousand_keys_fits_in_twelve_megabytes() -> None:
+    """A breaker and a budget in use take about a kilobyte for each key."""
     breaker, budget = CircuitBreakerSettings(), RetryBudgetSettings()
     keys = [f"https://host-{number}.example.com" for number in range(1000)]
     clock = itertools.count(1e6).__next__

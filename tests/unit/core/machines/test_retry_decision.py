@@ -1,4 +1,4 @@
-"""When to retry, and after how long: every reason against it, and their order."""
+"""Whether to retry and after which wait: every reason to stop, and their order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from http_service_client.events import StopReason
 SETTINGS = RetrySettings(max_attempts=3, backoff_strategy=ExponentialBackoff(max_delay=60.0))
 FINE = Situation(attempt=1, is_nested=False, retry_after=None, remaining=None)
 
-# Each reason, in the order in which they are looked at, by the one fact that makes it hold.
+# Each reason to stop, with the one fact that causes it, in the order in which they are checked.
 REASONS: list[tuple[dict[str, Any], StopReason]] = [
     ({"is_cut": True}, StopReason.DEADLINE),
     ({"attempt": 3}, StopReason.EXHAUSTED),
@@ -30,7 +30,7 @@ REASONS: list[tuple[dict[str, Any], StopReason]] = [
 
 
 class OneSecond:
-    """A strategy of a user's own, with no largest delay."""
+    """A user-defined strategy without `max_delay`."""
 
     def delays(self, random: Callable[[], float]) -> Iterator[float]:
         return itertools.repeat(1.0)
@@ -42,15 +42,15 @@ def delays(*seconds: float) -> Iterator[float]:
 
 @pytest.mark.parametrize(("fact", "reason"), REASONS, ids=lambda value: ascii(value))
 def test_each_reason_alone_ends_the_retries(fact: dict[str, Any], reason: StopReason) -> None:
-    """One fact against a retry is enough."""
+    """One fact against a retry is enough to stop."""
     assert next_wait(SETTINGS, FINE._replace(**fact), delays()) is reason
 
 
 @pytest.mark.parametrize(("first", "second"), list(itertools.combinations(REASONS, 2)), ids=lambda _: "")
-def test_the_first_reason_of_the_table_is_the_one_that_is_given(
+def test_of_two_reasons_the_first_of_the_table_is_returned(
     first: tuple[dict[str, Any], StopReason], second: tuple[dict[str, Any], StopReason]
 ) -> None:
-    """Where two hold, the caller reads the one that stands higher in the table."""
+    """If two facts speak against a retry, the caller gets the reason that is checked first."""
     situation = FINE._replace(**{**second[0], **first[0]})
     assert next_wait(SETTINGS, situation, delays()) is first[1]
 
@@ -71,27 +71,27 @@ def test_the_first_reason_of_the_table_is_the_one_that_is_given(
     ],
 )
 def test_the_wait_is_the_longer_of_backoff_and_retry_after(situation: Situation, wait: float) -> None:
-    """Each limit still holds when it is met exactly; a deadline must be later than the wait."""
+    """Retry-After is a minimum; a limit may be met exactly, and only the deadline must be later than the wait."""
     assert next_wait(SETTINGS, situation, delays()) == wait
 
 
-def test_a_retry_after_beyond_the_largest_backoff_is_not_waited_for() -> None:
-    """`max_delay` of the strategy is the policy's own patience; a strategy without one has no such limit."""
+def test_a_retry_after_above_max_delay_stops_the_retries() -> None:
+    """`max_delay` of the strategy bounds Retry-After; a strategy without `max_delay` sets no bound."""
     situation = FINE._replace(retry_after=60.5)
-    boundless = RetrySettings(backoff_strategy=OneSecond())
+    without_max_delay = RetrySettings(backoff_strategy=OneSecond())
     assert next_wait(SETTINGS, situation, delays()) is StopReason.RETRY_AFTER_TOO_LONG
-    assert next_wait(boundless, situation, delays()) == 60.5
+    assert next_wait(without_max_delay, situation, delays()) == 60.5
 
 
-def test_nested_retries_happen_where_the_policy_says_so() -> None:
-    """`nested=True` multiplies the attempts on purpose."""
+def test_a_nested_policy_retries_inside_another_policy() -> None:
+    """`nested=True` permits retries inside another policy, which multiplies the attempts."""
     nested = RetrySettings(nested=True)
     assert next_wait(nested, FINE._replace(is_nested=True), delays()) == 2.0
 
 
 @pytest.mark.parametrize("fact", [fact for fact, _ in REASONS[:5]], ids=lambda value: ascii(value))
-def test_no_delay_is_drawn_for_a_wait_that_cannot_be(fact: dict[str, Any]) -> None:
-    """So the next wait has the delay that is its own."""
-    left = delays(2.0, 4.0)
-    next_wait(SETTINGS, FINE._replace(**fact), left)
-    assert next(left) == 2.0
+def test_no_delay_is_drawn_when_a_reason_rules_out_the_wait(fact: dict[str, Any]) -> None:
+    """The delay stays in the sequence for the next wait."""
+    remaining = delays(2.0, 4.0)
+    next_wait(SETTINGS, FINE._replace(**fact), remaining)
+    assert next(remaining) == 2.0

@@ -15,7 +15,7 @@ from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.fast_path import FastHead, read_fast_head
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.http.http1.parser import _parse_head
-from wire.responses.test_random_responses import ANSWERS, bent
+from wire.responses.test_random_responses import RESPONSES, mutated
 
 LIMITS = HeadLimits()
 ORDINARY = b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\nConnection: keep-alive\r\nX-A: \xc3\xbc ; b\r\n\r\nhi"
@@ -76,7 +76,7 @@ def test_an_ordinary_head_is_taken() -> None:
     check(ORDINARY, head)
 
 
-@pytest.mark.parametrize("response", ANSWERS)
+@pytest.mark.parametrize("response", RESPONSES)
 def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
     """On all of the wire tables that it takes."""
     head = read_fast_head(response, LIMITS)
@@ -84,7 +84,7 @@ def test_the_parsers_agree_on_known_responses(response: bytes) -> None:
         check(response, head)
 
 
-@given(bent(st.sampled_from([*ANSWERS, ORDINARY, ORDINARY])))
+@given(mutated(st.sampled_from([*RESPONSES, ORDINARY, ORDINARY])))
 def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
     """On all that it takes."""
     head = read_fast_head(response, LIMITS)

@@ -1,4 +1,4 @@
-"""Past `ClientSession._request`: what follows on a kept connection is told from the first only by its cost."""
+"""The fast path around `ClientSession._request`: a call on a kept connection differs from the first one in cost only."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
-from kit.front_ends import AsyncioWorld
+from kit.front_ends import AsyncioFrontEnd
 
-Asked = list[str]
-
-
-@pytest.fixture
-def asyncio_world() -> Any:
-    """The world with a shortcut."""
-    with AsyncioWorld() as world:
-        yield world
+Urls = list[str]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """The URLs for which `ClientSession._request` was called by the transport."""
-    urls: Asked = []
+def asyncio_front_end() -> Any:
+    """The front end with the fast path."""
+    with AsyncioFrontEnd() as front_end:
+        yield front_end
+
+
+@pytest.fixture
+def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
+    """The URLs that the transport sent through `ClientSession._request`."""
+    urls: Urls = []
     real = SessionExchange._options
 
     def noted(self: Any, request: Any, proxy: Any) -> Any:
@@ -70,26 +70,32 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     ],
     ids=repr,
 )
-def test_the_same_goes_out(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, method: str, options: dict[str, Any]
+def test_both_paths_send_the_same_request(
+    asyncio_front_end: AsyncioFrontEnd,
+    server: LoopbackServer,
+    sent_by_session: Urls,
+    method: str,
+    options: dict[str, Any],
 ) -> None:
-    """Request line, header fields and body are the same, whether aiohttp made the request or we did."""
+    """Request line, header fields and body are the same, whether aiohttp built the request or we did."""
     server.script("/", respond(200))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, method, server.url + "/", **options)
+        asyncio_front_end.request(client, method, server.url + "/", **options)
     first, second = server.requests
-    assert (first.connection, second.connection, len(asked)) == (1, 1, 1)
+    assert (first.connection, second.connection, len(sent_by_session)) == (1, 1, 1)
     assert (first.method, first.target, first.body) == (second.method, second.target, second.body)
     assert sorted((name.lower(), value) for name, value in first.headers) == sorted(
         (name.lower(), value) for name, value in second.headers
     )
 
 
-def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: Timeout) -> tuple[Any, ...]:
-    """What a caller can tell of a call."""
+def outcome(
+    front_end: AsyncioFrontEnd, client: HttpServiceClient, url: str, timeout: Timeout
+) -> tuple[Any, ...]:
+    """Everything that a caller can observe of a call."""
     try:
-        response = world.request(client, "GET", url, timeout=timeout, retry_policy=None)
+        response = front_end.request(client, "GET", url, timeout=timeout, retry_policy=None)
     except HttpClientError as error:
         return type(error), str(error), error.sent_state, type(error.__cause__)
     return (
@@ -132,26 +138,30 @@ def outcome(world: AsyncioWorld, client: HttpServiceClient, url: str, timeout: T
     ids=repr,
 )
 @pytest.mark.parametrize("timeout", [Timeout(total=5, read=0.3), Timeout(total=0.4)], ids=["read", "total"])
-def test_the_same_comes_in(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, asked: Asked, action: Action, timeout: Timeout
+def test_both_paths_read_the_same_response(
+    asyncio_front_end: AsyncioFrontEnd,
+    server: LoopbackServer,
+    sent_by_session: Urls,
+    action: Action,
+    timeout: Timeout,
 ) -> None:
-    """Response or error, its message and what it says of the request: the same."""
+    """The same response, or the same error with the same message and sent-state."""
     server.script("/", action, respond(204), action)
-    by_aiohttp = outcome(asyncio_world, asyncio_world.client(), server.url + "/", timeout)
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
-    asked.clear()
-    assert outcome(asyncio_world, client, server.url + "/", timeout) == by_aiohttp
-    assert asked == []
+    by_aiohttp = outcome(asyncio_front_end, asyncio_front_end.client(), server.url + "/", timeout)
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    sent_by_session.clear()
+    assert outcome(asyncio_front_end, client, server.url + "/", timeout) == by_aiohttp
+    assert sent_by_session == []
 
 
-def replaced(calls: Asked) -> Any:
-    """As aioresponses and vcrpy do it."""
+def replaced(calls: Urls) -> Any:
+    """As aioresponses and vcrpy patch it."""
     return AsyncMock(side_effect=lambda method, url, **_: calls.append(str(url)))
 
 
-def wrapped(calls: Asked) -> Any:
-    """As tracers do it."""
+def wrapped(calls: Urls) -> Any:
+    """As tracers patch it."""
     real = aiohttp.ClientSession._request
 
     @functools.wraps(real)
@@ -163,31 +173,31 @@ def wrapped(calls: Asked) -> Any:
 
 
 @pytest.mark.parametrize("hook", [replaced, wrapped])
-def test_who_hooks_in_late_sees_all(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
+def test_a_late_hook_sees_every_call(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, hook: Any
 ) -> None:
-    """A mock or a tracer that comes when connections are there already misses nothing."""
+    """A mock or tracer that is installed when connections exist already misses nothing."""
     server.script("/", respond(204))
-    client = asyncio_world.client()
-    asyncio_world.request(client, "GET", server.url + "/")
-    calls: Asked = []
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    calls: Urls = []
     monkeypatch.setattr(aiohttp.ClientSession, "_request", hook(calls))
     try:
-        asyncio_world.request(client, "GET", server.url + "/", retry_policy=None)
+        asyncio_front_end.request(client, "GET", server.url + "/", retry_policy=None)
     except AttributeError:
-        pass  # the mock's answer is none
+        pass  # the mock returns None
     assert calls == [server.url + "/"]
 
 
 def test_trace_configs_see_every_exchange(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What OpenTelemetry gives to each new session hears of the exchanges on kept connections too."""
-    begun: Asked = []
+    """OpenTelemetry adds them to each new session: they see the exchanges on kept connections, too."""
+    started: Urls = []
     tracing = aiohttp.TraceConfig()
 
     async def on_start(session: Any, context: Any, parameters: Any) -> None:
-        begun.append(parameters.method)
+        started.append(parameters.method)
 
     tracing.on_request_start.append(on_start)
     real = aiohttp.ClientSession.__init__
@@ -197,29 +207,29 @@ def test_trace_configs_see_every_exchange(
 
     monkeypatch.setattr(aiohttp.ClientSession, "__init__", instrumented)
     server.script("/", respond(204))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
-    assert begun == ["GET", "GET"]
+        asyncio_front_end.request(client, "GET", server.url + "/")
+    assert started == ["GET", "GET"]
 
 
-def test_a_plain_answer_that_is_too_large_is_not_waited_for(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+def test_a_response_that_is_too_large_is_refused_at_the_limit(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
-    """It is refused when there is more of it than may be, whatever length its head promises."""
-    client = asyncio_world.client(max_response_size=1000)
+    """As soon as more bytes than allowed have arrived, whatever length the head declares."""
+    client = asyncio_front_end.client(max_response_size=1000)
     endless = raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 1001, close=False)
     server.script("/", respond(204), endless)
-    asyncio_world.request(client, "GET", server.url + "/")
-    kind, *_ = outcome(asyncio_world, client, server.url + "/", Timeout(total=20))
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    kind, *_ = outcome(asyncio_front_end, client, server.url + "/", Timeout(total=20))
     assert kind is ResponseTooLargeError
     assert [request.connection for request in server.requests] == [1, 1]
 
 
-def test_a_long_answer_is_decoded_as_it_comes(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+def test_a_long_response_is_decoded_in_pieces(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A short one at once: decoding stops the loop."""
+    """A short one is decoded at once. Decoding stops the loop."""
     fed: list[int] = []
     real = Decoder.feed
 
@@ -228,23 +238,23 @@ def test_a_long_answer_is_decoded_as_it_comes(
         return real(self, data)
 
     monkeypatch.setattr(Decoder, "feed", noted)
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     for length in (60_000, 4_000_000):
         body = gzip.compress(random.Random(1).randbytes(length))
         server.script("/", respond(204), respond(body=body, headers={"Content-Encoding": "gzip"}))
-        asyncio_world.request(client, "GET", server.url + "/")
-        assert len(asyncio_world.request(client, "GET", server.url + "/").content) == length
+        asyncio_front_end.request(client, "GET", server.url + "/")
+        assert len(asyncio_front_end.request(client, "GET", server.url + "/").content) == length
     assert fed[0] > 60_000
     assert max(fed[1:]) <= 1024 * 1024
 
 
-@pytest.mark.parametrize("ends_by", ["its time", "cancellation"])
-def test_an_exchange_that_is_given_up_closes_its_connection(
-    asyncio_world: AsyncioWorld, server: LoopbackServer, ends_by: str
+@pytest.mark.parametrize("ends_by", ["timeout", "cancellation"])
+def test_an_abandoned_exchange_closes_its_connection(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, ends_by: str
 ) -> None:
-    """At once: an answer that comes late must not be taken for the next one's."""
+    """At once: a late response must not be taken for that of the next request."""
 
-    async def give_up() -> None:
+    async def abandon() -> None:
         await client.get_async(server.url + "/")
         call = asyncio.ensure_future(client.get_async(server.url + "/", timeout=0.1, retry_policy=None))
         await asyncio.to_thread(server.wait_for, lambda: len(server.requests) == 2)
@@ -255,18 +265,18 @@ def test_an_exchange_that_is_given_up_closes_its_connection(
         assert await asyncio.to_thread(server.wait_for, lambda: server.open_connections == 0)
 
     server.script("/", respond(204), stall())
-    client = asyncio_world.client()
-    asyncio_world._loop.run_until_complete(give_up())
+    client = asyncio_front_end.client()
+    asyncio_front_end.loop.run_until_complete(abandon())
     assert [request.connection for request in server.requests] == [1, 1]
 
 
-def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_closed(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+def test_a_request_in_flight_during_close_may_have_been_processed(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
-    """The server may have done what it was asked for: on a kept connection no less than on the first."""
+    """On a kept connection as on the first."""
 
-    async def close_under_a_call(is_kept: bool) -> tuple[type, SentState, str]:
-        client = asyncio_world.client()
+    async def close_during_a_call(is_kept: bool) -> tuple[type, SentState, str]:
+        client = asyncio_front_end.client()
         if is_kept:
             await client.get_async(server.url + "/first")
         before = len(server.requests)
@@ -280,18 +290,18 @@ def test_a_request_that_was_sent_is_not_said_to_be_unsent_when_the_client_is_clo
     server.script("/first", respond(204))
     server.script("/", stall())
     fresh, kept = (
-        asyncio_world._loop.run_until_complete(close_under_a_call(is_kept)) for is_kept in (False, True)
+        asyncio_front_end.loop.run_until_complete(close_during_a_call(is_kept)) for is_kept in (False, True)
     )
     assert kept == fresh
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
 
 
 @pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
-def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
-    """Behind its head it goes past aiohttp's parser, which holds none of it back."""
+def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
+    """After its head, the body skips aiohttp's parser, which would buffer it."""
     body = random.Random(1).randbytes(3_000_000)
 
-    async def taken() -> bytes:
+    async def read_slowly() -> bytes:
         protocol = StrictResponseHandler(asyncio.get_running_loop(), HeadLimits(), None)
         protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
         protocol.begin_parsing()
@@ -304,18 +314,18 @@ def test_a_body_that_comes_faster_than_it_is_taken_is_whole(first: int) -> None:
         pieces.append(await content.read())
         return b"".join(pieces)
 
-    assert asyncio.run(taken()) == body
+    assert asyncio.run(read_slowly()) == body
 
 
-def test_the_head_of_an_answer_that_was_handed_out_is_not_kept(
-    asyncio_world: AsyncioWorld, server: LoopbackServer
+def test_an_idle_connection_keeps_no_response(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
-    """An idle connection does not hold the head of what it brought last."""
+    """The head of its last response is freed with that response."""
     server.script("/", respond(body="x" * 1000))
-    client = asyncio_world.client()
+    client = asyncio_front_end.client()
     before = {id(thing) for thing in gc.get_objects() if isinstance(thing, FastHead)}
     for _ in range(2):
-        asyncio_world.request(client, "GET", server.url + "/")
+        asyncio_front_end.request(client, "GET", server.url + "/")
     assert [request.connection for request in server.requests] == [1, 1]
     held = [thing for thing in gc.get_objects() if isinstance(thing, FastHead)]
     assert [thing for thing in held if id(thing) not in before] == []

@@ -1,4 +1,4 @@
-"""How many connections are in use at once, over threads and event loops together, and how long one waits."""
+"""Connection slots: how many calls may use a connection at once, in threads and event loops, and how long one waits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from contextlib import ExitStack
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpResponse, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
-from kit.front_ends import World
+from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
 from network.faults import failing, places_in_use
 
 
 class Gauge:
-    """Counts how many requests are being answered at once."""
+    """Counts how many requests a server handles at once."""
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -39,8 +40,8 @@ class Gauge:
             self.most = max(self.most, self.now)
 
 
-def test_the_limits_hold_over_threads_and_loops_together() -> None:
-    """Six threads and two loops share one client, and its places."""
+def test_the_limits_apply_to_threads_and_loops_together() -> None:
+    """Six threads and two loops share one client and its slots."""
     total, one, other = Gauge(), Gauge(), Gauge()
     pool = ConnectionPoolConfig(max_connections=3, max_connections_per_host=2, pool_timeout=20)
     with ExitStack() as stack:
@@ -68,40 +69,44 @@ def test_the_limits_hold_over_threads_and_loops_together() -> None:
     assert 2 <= total.most <= 3
 
 
-def test_waiting_for_a_place_is_bounded(world: World, server: LoopbackServer) -> None:
-    """Who waits longer than `pool_timeout` is told so, and that nothing was sent."""
-    server.script("/held", stall())
+def test_a_call_waits_for_a_slot_no_longer_than_the_pool_timeout(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """It then raises PoolTimeoutError, and nothing was sent."""
+    server.script("/slow", stall())
+    server.script("/", respond(204))
     pool = ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=0.1)
-    client = world.client(connection_pool=pool)
+    client = front_end.client(connection_pool=pool)
     errors: list[BaseException] = []
-    holder = threading.Thread(target=lambda: errors.append(_error_of(client, server.url + "/held")))
+    holder = threading.Thread(target=lambda: errors.append(_error_of(client, server.url + "/slow")))
     holder.start()
     assert server.wait_for(lambda: len(server.requests) == 1)
-    started = time.monotonic()
     try:
-        world.request(client, "GET", server.url + "/", retry_policy=None)
+        with Stopwatch() as watch:
+            front_end.request(client, "GET", server.url + "/", retry_policy=None)
     except TimeoutError as error:
         caught = error
-    assert time.monotonic() - started < 0.5
+    watch.check_took(0.1)
     assert (type(caught).__name__, caught.sent_state.value) == ("PoolTimeoutError", "never_sent")
     assert "(1 in use)" in str(caught)
     assert len(server.requests) == 1
+    server.refuse()  # ends the other call
     holder.join()
+    server.accept()
     assert places_in_use(client) == 0
-    server.script("/", respond(204))
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
 def _error_of(client: HttpServiceClient, url: str) -> BaseException:
     try:
-        client.get(url, timeout=0.6, retry_policy=None)
+        client.get(url, timeout=9, retry_policy=None)
     except Exception as error:
         return error
     raise AssertionError("no error")
 
 
-def test_cancelled_waiters_leave_nothing_behind(server: LoopbackServer) -> None:
-    """Tasks that are cancelled in the queue, or with a connection in their hands, give their places back."""
+def test_cancelled_calls_release_their_slots(server: LoopbackServer) -> None:
+    """Whether a task is cancelled while it waits in the queue or while it uses a connection."""
     server.script("/", respond(204, delay=0.01))
     pool = ConnectionPoolConfig(max_connections=2, max_connections_per_host=2)
 
@@ -120,13 +125,43 @@ def test_cancelled_waiters_leave_nothing_behind(server: LoopbackServer) -> None:
     asyncio.run(calls())
 
 
-def test_interrupted_calls_leave_nothing_behind(world: World, server: LoopbackServer) -> None:
-    """A call that times out a hundred times over does not use up the places."""
+def test_calls_that_time_out_release_their_slots(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Ten calls that time out do not use up two slots."""
     server.script("/", stall())
-    client = world.client(
+    client = front_end.client(
         connection_pool=ConnectionPoolConfig(max_connections=2), enable_circuit_breaker=False
     )
     for _ in range(10):
-        failing(world, client, "GET", server.url + "/", timeout=0.02)
+        failing(front_end, client, "GET", server.url + "/", timeout=0.02)
     server.script("/", respond(204))
-    assert world.request(client, "GET", server.url + "/").status_code == 204
+    assert front_end.request(client, "GET", server.url + "/").status_code == 204
+
+
+def test_a_call_that_finds_no_free_connection_waits_for_one(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """It is sent as soon as the call that holds the connection is done: in one attempt, with no error."""
+    client = front_end.client(
+        connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=10)
+    )
+
+    def once_another_call_waits(received: Received) -> Action:
+        for _ in range(1000):
+            # The slot of the host and that of the client are in use, and one call waits for the former.
+            if places_in_use(client) == 3:
+                return respond(204)
+            time.sleep(0.005)
+        return respond(500, body="no other call waits")
+
+    server.script("/held", answer(once_another_call_waits))
+    server.script("/", respond(204))
+    with ThreadPoolExecutor(1) as thread:
+        held = thread.submit(client.get, server.url + "/held", retry_policy=None)
+        assert server.wait_for(lambda: len(server.requests) == 1)
+        assert front_end.request(client, "GET", server.url + "/", retry_policy=None).status_code == 204
+        assert held.result().status_code == 204
+    assert [request.connection for request in server.requests] == [
+        1,
+        1 if front_end.name == "blocking" else 2,
+    ]
+    assert places_in_use(client) == 0

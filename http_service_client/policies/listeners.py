@@ -1,0 +1,54 @@
+"""User code that only listens or judges. It can never change what happened: its errors are logged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+from weakref import ref
+
+from ..core.machines.circuit_states import StateChange
+from ..core.machines.retry_conditions import RetryCondition
+
+__all__ = ["Listeners", "notify", "report_condition"]
+
+_LOGGER = logging.getLogger("http_service_client")
+
+
+class Listeners:
+    """Called with each change of one circuit: the policy's own `on_change`, and the clients that use the policy.
+
+    An object of its own, since a breaker that held its policy would make a reference cycle.
+    """
+
+    __slots__ = ("_subscribers", "own")
+
+    def __init__(self, own: Callable[[StateChange], None] | None) -> None:
+        self.own = own
+        self._subscribers: tuple[tuple[ref[object], Callable[[Any], None]], ...] = ()
+
+    def subscribe(self, owner: object, listener: Callable[[Any], None]) -> None:
+        """Have `listener` called with each change for as long as `owner` lives. The same owner once only."""
+        if not any(known() is owner for known, _ in self._subscribers):
+            alive = [each for each in self._subscribers if each[0]() is not None]
+            self._subscribers = (*alive, (ref(owner), listener))  # replaced whole: threads may be reading it
+
+    def __call__(self, change: StateChange) -> None:
+        for owner, listener in self._subscribers:
+            if owner() is not None:
+                listener(change)
+        if self.own is not None:
+            notify(self.own, change)
+
+
+def notify(listener: Callable[[Any], object], event: object) -> None:
+    """Call a listener. An exception that it raises is logged and goes no further."""
+    try:
+        listener(event)
+    except Exception:
+        _LOGGER.exception("a listener failed on %s; the outcome is not affected", type(event).__name__)
+
+
+def report_condition(condition: RetryCondition) -> None:
+    """Log the exception, now being handled, of a retry condition."""
+    _LOGGER.exception("%r raised an exception; it counts as not holding", condition)

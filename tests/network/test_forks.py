@@ -1,0 +1,110 @@
+"""A forked child has connections of its own: it sends nothing on its parent's, and ends none of them.
+
+Equal responses do not show that: two processes that take turns on one connection get the right ones, too. So the
+server says which connection a request came on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from http_service_client import HttpServiceClient
+from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond
+from http_service_client.transports.network.polling import is_readable
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from network.faults import Certificates, served
+from network.test_processes import in_a_child, needs_fork
+
+pytestmark = needs_fork
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n"
+
+
+def echo(received: Received) -> Action:
+    return respond(200, body=received.path)
+
+
+def call(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    """A call of a child, which cannot use its parent's loop."""
+    if isinstance(front_end, AsyncioFrontEnd):
+        asyncio.run(client.get_async(url))
+    else:
+        client.get(url)
+
+
+def calls_and_ends(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    call(client, front_end, url)
+
+
+def calls_and_closes(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    call(client, front_end, url)
+    client.close()
+
+
+def closes(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    client.close()
+
+
+def collects(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
+    gc.collect()
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("work", "calls"), [(calls_and_ends, 1), (calls_and_closes, 1), (closes, 0), (collects, 0)]
+)
+def test_a_child_leaves_its_parent_s_connection_alone(
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    work: Callable[[HttpServiceClient, FrontEnd, str], None],
+    calls: int,
+    secure: bool,
+) -> None:
+    """The child's request comes on a new connection; the parent's serves the parent alone, before and after."""
+    server = tls_server if secure else server
+    server.script("*", answer(echo))
+    client = front_end.client(connection_pool=certificates.pool())
+    front_end.request(client, "GET", server.url + "/before")
+    assert in_a_child(lambda: work(client, front_end, server.url + "/child")) == 0
+    for path in ("/after", "/later"):
+        assert front_end.request(client, "GET", server.url + path, retry_policy=None, timeout=5).text == path
+    came = [(request.path, request.connection) for request in server.requests]
+    assert came == [("/before", 1), *[("/child", 2)] * calls, ("/after", 1), ("/later", 1)]
+    assert server.connection_count == 1 + calls
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("closed", ["stream", "client"])
+def test_a_child_leaves_its_parent_s_stream_open(
+    front_end: FrontEnd, certificates: Certificates, closed: str, secure: bool
+) -> None:
+    """A child that closes what it inherited ends nothing: the server hears nothing, the parent reads on."""
+    go_on = threading.Event()
+    heard: list[bool] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(65536)
+        accepted.sendall(HEAD + b"half")
+        go_on.wait(10)
+        heard.append(is_readable(accepted))  # bytes, or the end of the connection
+        accepted.sendall(b"rest")
+        is_over.wait(10)
+
+    with served(serve, certificates.server_context() if secure else None) as address:
+        client = front_end.client(connection_pool=certificates.pool())
+        with front_end.stream(client, "GET", f"http{'s' * secure}://{address}/", timeout=5) as response:
+            pieces = response.iter_bytes()
+            assert next(pieces) == b"half"
+            assert in_a_child(response.close if closed == "stream" else client.close) == 0
+            go_on.set()
+            assert b"".join(pieces) == b"rest"
+        front_end.close(client)
+    assert heard == [False]

@@ -1,0 +1,136 @@
+"""A client from its construction to its closing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ClientClosedError,
+    ConfigurationError,
+    ConnectionPoolConfig,
+    HttpClientConfig,
+    HttpServiceClient,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import ORIGIN, URL, FakeTransport, Harness, short
+from kit.front_ends import FrontEnd, run_task
+
+
+@pytest.mark.parametrize("value", [5, "config", {}, ConnectionPoolConfig(), HttpClientConfig])
+def test_config_must_be_a_configuration(value: Any) -> None:
+    """Neither a mapping nor the class."""
+    with pytest.raises(ConfigurationError, match="config must be an HttpClientConfig"):
+        HttpServiceClient(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
+)
+def test_a_url_or_a_dict_as_config_is_an_error_with_a_remedy(value: Any, remedy: str) -> None:
+    """Other clients take the base URL first, and users have their settings in a plain dict."""
+    with pytest.raises(ConfigurationError) as raised:
+        HttpServiceClient(value)
+    assert str(raised.value) == f"config must be an HttpClientConfig, not {type(value).__name__}{remedy}"
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("transport", 3),
+        ("transport", ScriptedTransport),
+        ("clock", 3),
+        ("clock", VirtualClock),
+        ("clock", time),
+        ("random", 3),
+        ("on_event", "print"),
+        ("on_event", asyncio.sleep),
+        ("interceptor_factory", {}),
+    ],
+    ids=short,
+)
+def test_a_part_that_cannot_do_its_work_is_refused(part: str, value: Any) -> None:
+    """When the client is made, by the part's name; a class does not do for an object of it."""
+    with pytest.raises(ConfigurationError, match=f"^{part} must be"):
+        HttpServiceClient(**{part: value})
+
+
+@pytest.mark.parametrize(
+    ("base_url", "message"),
+    [
+        ("api.example.com", "not absolute"),
+        ("ftp://api.example.com", "scheme"),
+        ("https://user:secret@api.example.com", "user information"),
+        ("https://api.example.com?x=1", "query"),
+        (5, "base_url must be text"),
+        ("", "not absolute; write it as https://host/path$"),
+    ],
+)
+def test_a_wrong_base_url_is_refused_when_the_client_is_made(base_url: Any, message: str) -> None:
+    """The message does not show its password."""
+    with pytest.raises(ConfigurationError, match=f"^(?=base_url).*{message}") as raised:
+        HttpServiceClient(base_url=base_url)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_call_after_close_is_an_error(front_end: FrontEnd) -> None:
+    """It is a ClientClosedError and sends nothing. A client may be closed twice."""
+    harness = Harness(front_end)
+    harness.request()
+    if front_end.name == "blocking":
+        harness.client.close()
+        harness.client.close()
+    else:
+        run_task(harness.client.close_async())
+        run_task(harness.client.close_async())
+    error = harness.error(ClientClosedError)
+    assert isinstance(error, RuntimeError)
+    assert "closed" in str(error)
+    assert harness.sends == 1
+    assert "closed" in repr(harness.client)
+
+
+def test_leaving_the_block_closes_the_client() -> None:
+    """`with` and `async with`; an error inside the block propagates."""
+    with pytest.raises(ZeroDivisionError), HttpServiceClient(transport=FakeTransport()) as client:
+        raise ZeroDivisionError
+    with pytest.raises(ClientClosedError):
+        client.get(URL)
+
+    async def main() -> HttpServiceClient:
+        async with HttpServiceClient(transport=FakeTransport()) as client:
+            assert (await client.get_async(URL)).status_code == 200
+        return client
+
+    client = asyncio.run(main())
+    with pytest.raises(ClientClosedError):
+        client.get(URL)
+
+
+VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_sends_its_method(front_end: FrontEnd, verb: str) -> None:
+    """Sync and async, with the keywords of a call."""
+    harness = Harness(front_end)
+    if front_end.name == "blocking":
+        getattr(harness.client, verb)(URL, params={"a": 1})
+    else:
+        run_task(getattr(harness.client, f"{verb}_async")(URL, params={"a": 1}))
+    (sent,) = harness.transport.sent
+    assert (sent.method, sent.url) == (verb.upper(), f"{URL}?a=1")
+
+
+def test_a_base_url_is_a_prefix(front_end: FrontEnd) -> None:
+    """Relative URLs are put under it, absolute ones are left as they are."""
+    client = HttpServiceClient(base_url=f"{ORIGIN}/v1", transport=FakeTransport())
+    for url, target in [("charges", "/v1/charges"), ("/charges", "/v1/charges"), ("", "/v1")]:
+        assert front_end.request(client, "GET", url).url == ORIGIN + target
+    assert (
+        front_end.request(client, "GET", "https://other.example.com/x").url == "https://other.example.com/x"
+    )

@@ -1,0 +1,260 @@
+"""Settings that are wrong: the error names the field and its value, and says what to write instead."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConfigurationError,
+    ConnectionPoolConfig,
+    ConstantBackoff,
+    CookieJar,
+    EgressPolicy,
+    HttpClientConfig,
+    HttpServiceClient,
+    RetryBudgetSettings,
+    RetryPolicy,
+    Timeout,
+)
+from kit.fakes import short
+
+NAN, INF = float("nan"), float("inf")
+
+# Each kind of field, and the values that it refuses.
+COUNT = [0, -1, 1.5, NAN, INF, "5", True, [], b"5"]
+COUNT_FROM_ZERO = [-1, 1.5, NAN, INF, "5", True, []]
+DURATION = [0, 0.0, -1, -0.001, NAN, INF, -INF, "5", True, [], timedelta(seconds=5), 1j, 10**400]
+FLAG = [0, 1, "yes", "false", None, []]
+PATH = ["", 5, True, b"cert.pem", ["cert.pem"]]
+INTERCEPTORS = [object(), "Class", b"x", 5, [object()], ["Class"], [None], {RetryPolicy}]
+
+BAD_VALUES: dict[type, dict[str, list[Any]]] = {
+    ConnectionPoolConfig: {
+        "max_connections": [*COUNT, None],
+        "max_connections_per_host": [*COUNT, None],
+        "connection_timeout": DURATION,
+        "request_timeout": DURATION,
+        "pool_timeout": DURATION,
+        "keep_alive_timeout": [*DURATION, None],
+        "keep_alive_max_requests": [*COUNT, None],
+        "ssl_verify": FLAG,
+        "ssl_cert_file": PATH,
+        "ssl_key_file": PATH,
+        "ssl_ca_file": PATH,
+        "enable_compression": FLAG,
+        "compression_threshold": [*COUNT_FROM_ZERO, None],
+    },
+    HttpClientConfig: {
+        "base_timeout": DURATION,
+        "connection_timeout": DURATION,
+        "max_connections": COUNT,
+        "max_connections_per_host": COUNT,
+        "enable_circuit_breaker": FLAG,
+        "enable_retry_policy": FLAG,
+        "request_interceptors": INTERCEPTORS,
+        "response_interceptors": INTERCEPTORS,
+        "connection_pool": [5, "pool", {"max_connections": 5}, ConnectionPoolConfig],
+        "circuit_breaker_config": [
+            5,
+            "policy",
+            [("failure_threshold", 5)],
+            RetryPolicy(),
+            CircuitBreakerPolicy,
+        ],
+        "retry_policy_config": [5, "policy", [], CircuitBreakerPolicy(), RetryPolicy],
+        "enable_retry_budget": FLAG,
+        "retry_budget_config": [5, "budget", [], RetryPolicy()],
+        "total_timeout": DURATION,
+        "auto_idempotency_key": FLAG,
+        "max_response_size": COUNT,
+        "max_response_headers": COUNT,
+        "max_response_header_size": COUNT,
+        "enable_request_compression": FLAG,
+        "request_coding": ["br", "GZIP", "", None, 5, True, b"gzip", []],
+        "enable_response_decompression": FLAG,
+        "allowed_redirect_count": [*COUNT_FROM_ZERO, None],
+        "cookies": [None, 0, 1, "yes", {"a": "b"}, CookieJar],
+        "trust_env_proxy_settings": FLAG,
+        "default_headers": [5, "X: y", ["X"], {"X": "a\nb"}, {"X Y": "a"}, {"X": object()}, {5: "a"}],
+        "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
+        "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
+        "proxy": [
+            *(
+                5,
+                True,
+                b"http://p:1",
+                ["http://p:1"],
+                "",
+                {"https": " "},
+                {"ftp": "http://p:1"},
+                {"http": None},
+            ),
+            *("ftp://p:1", "http://", "http://p:port", "http://p:0", {"https": "quic://p:1"}),
+            {"all": "http://p:1", "no": "localhost, a b:c:d:e/999"},
+        ],
+        "egress_policy": [5, True, "deny", {"allow_private": True}, EgressPolicy],
+    },
+    RetryBudgetSettings: {
+        "ratio": [-0.1, NAN, INF, "1", None, True],
+        "min_per_second": [-0.1, NAN, INF, "1", None],
+        "window": [0, 0.5, 3601, NAN, INF, "10", None],
+    },
+    Timeout: dict.fromkeys(("total", "connect", "read", "write", "pool"), DURATION),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_VALUES, ids=lambda kind: kind.__name__)
+def test_the_table_has_every_field(kind: Any) -> None:
+    """A new field would be untested otherwise."""
+    assert {item.name for item in dataclasses.fields(kind) if item.init} == set(BAD_VALUES[kind])
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (kind, field, value)
+        for kind, table in BAD_VALUES.items()
+        for field, values in table.items()
+        for value in values
+    ],
+    ids=short,
+)
+def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str, value: Any) -> None:
+    """And says what to write instead, when the object is made."""
+    with pytest.raises(ConfigurationError) as raised:
+        kind(**{field: value})
+    assert isinstance(raised.value, ValueError)
+    message = str(raised.value)
+    assert message.startswith((field, f"Timeout.{field}")), message
+    if field == "default_headers":  # the value may be a secret: only the header's name is shown
+        assert "a\nb" not in message
+        assert not re.search("object at", message)
+    elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
+        shown = repr(value[0]) if isinstance(value, list) and value else repr(value)
+        assert shown in message or repr(value) in message
+    assert any(word in message for word in (" must be ", " must have ", "; ", "which has no method")), message
+
+
+CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
+    "circuit_breaker_config": [
+        ({"failure_treshold": 5}, "did you mean 'failure_threshold'?"),
+        ({"recovery_time": 5}, "did you mean 'recovery_timeout'?"),
+        ({"xyz": 5}, "known keys: failure_threshold, recovery_timeout"),
+        ({5: 5}, "unknown key 5"),
+        ({"failure_threshold": 0}, "failure_threshold must be"),
+        (
+            {"clock": lambda: 0.0},
+            "unknown key 'clock'",
+        ),  # the client's own is used: this one would do nothing
+        ({"name": "mine"}, "unknown key 'name'"),
+        ({"failure_threshold": "5"}, "failure_threshold must be"),
+        ({"timeout": 0}, "timeout must be"),
+    ],
+    "retry_policy_config": [
+        ({"max_attempt": 5}, "did you mean 'max_attempts'?"),
+        ({"backof_factor": 5}, "did you mean 'backoff_factor'?"),
+        ({"random": lambda: 0.0}, "unknown key 'random'"),
+        ({"max_attempts": 0}, "max_attempts must be"),
+        ({"max_delay": -1}, "max_delay must be"),
+        ({"backoff_factor": 0.5}, "backoff_factor must be"),
+        ({"jitter": "some"}, "jitter must be"),
+        ({"retry_conditions": [503]}, "retry_conditions must be"),
+        ({"backoff_strategy": ConstantBackoff(), "max_delay": 3.0}, "backoff_strategy and max_delay"),
+    ],
+    "retry_budget_config": [
+        ({"ration": 0.1}, "did you mean 'ratio'?"),
+        ({"window": 0}, "window must be"),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "message"),
+    [(field, given, message) for field, rows in CONFIGS.items() for given, message in rows],
+    ids=short,
+)
+@pytest.mark.parametrize("is_enabled", [True, False], ids=["enabled", "disabled"])
+def test_the_error_of_a_wrong_key_in_a_mapping_names_it(
+    field: str, given: dict[Any, Any], message: str, is_enabled: bool
+) -> None:
+    """With a guess at the right one. A part that is switched off is checked too: it may be switched on later."""
+    switch = {
+        "circuit_breaker_config": "enable_circuit_breaker",
+        "retry_policy_config": "enable_retry_policy",
+        "retry_budget_config": "enable_retry_budget",
+    }[field]
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        HttpClientConfig(**{field: given, switch: is_enabled})
+
+
+@pytest.mark.parametrize("kind", [HttpClientConfig, ConnectionPoolConfig])
+def test_an_unknown_field_is_a_type_error_that_names_it(kind: Any) -> None:
+    """As with any class."""
+    with pytest.raises(TypeError, match="max_conections"):
+        kind(max_conections=5)
+
+
+def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
+    """Other parts of a configuration may be mappings, this one not."""
+    with pytest.raises(ConfigurationError, match=r"not dict; write ConnectionPoolConfig\(\*\*settings\)$"):
+        HttpClientConfig(connection_pool={"max_connections": 5})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keyword", "remedy"),
+    [
+        (HttpServiceClient, "timeout", "; set base_timeout in HttpClientConfig"),
+        (HttpServiceClient, "total_timeout", "; set it in HttpClientConfig"),
+        (HttpServiceClient, "max_connections", "; set it in HttpClientConfig"),
+        (HttpServiceClient, "ssl_verify", "; set it in ConnectionPoolConfig"),
+        (HttpServiceClient, "base_ulr", "; did you mean 'base_url'?"),
+        (HttpClientConfig, "ssl_verify", "; set it in ConnectionPoolConfig"),
+        (HttpClientConfig, "max_retries", "; set max_attempts in retry_policy_config"),
+        (HttpClientConfig, "headers", "; set default_headers in HttpClientConfig"),
+        (HttpClientConfig, "base_url", "; pass it to HttpServiceClient"),
+        (HttpClientConfig, "total_timout", "; did you mean 'total_timeout'?"),
+        (HttpClientConfig, "xyzzy", ""),
+    ],
+)
+def test_the_error_of_an_unknown_setting_has_a_remedy(kind: Any, keyword: str, remedy: str) -> None:
+    """For a misspelt name, another library's, and one of another class; not for an unknown one."""
+    with pytest.raises(TypeError) as raised:
+        kind(**{keyword: 1})
+    assert str(raised.value) == f"{kind.__name__} takes no keyword {keyword!r}{remedy}"
+
+
+def test_a_key_file_needs_a_certificate() -> None:
+    """The error names both fields."""
+    with pytest.raises(ConfigurationError, match=r"ssl_key_file 'key.pem' needs ssl_cert_file; set both"):
+        ConnectionPoolConfig(ssl_key_file="key.pem")
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://user:a/s3cret@proxy:3128", "user:a#s3cret@proxy:3128", "http://user:a?s3cret@proxy:3128"),
+        *("//user:s3cret@proxy:3128", "http://user:s3cret@proxy:1,http://user:s3cret@proxy:2"),
+        {"http://user:s3cret@proxy": "http"},
+        {"no": "http://user:s3cret@proxy"},
+    ],
+)
+def test_the_error_of_a_wrong_proxy_hides_its_secret(proxy: Any) -> None:
+    """Above all a password that is not escaped, which makes the URL wrong."""
+    with pytest.raises(ConfigurationError, match=r"^proxy") as raised:
+        HttpClientConfig(proxy=proxy)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_coding_without_its_library_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the configuration is made, not at the first long body."""
+    monkeypatch.setattr("http_service_client.client.config.may_compress", lambda coding: coding == "gzip")
+    with pytest.raises(
+        ConfigurationError, match=r"request_coding is 'zstd', .* 'http-service-client\[zstd\]'"
+    ):
+        HttpClientConfig(request_coding="zstd")

@@ -1,0 +1,163 @@
+"""The loop of each driver: a plan is closed in any case, and an unknown effect is an error in it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import linecache
+import sys
+from collections.abc import Callable
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from http_service_client.core.effects import Sleep
+from http_service_client.drivers.aio import AsyncioDriver
+from http_service_client.drivers.blocking import BlockingDriver
+from kit.front_ends import run_task
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_an_interrupted_plan_is_closed(driver: str) -> None:
+    """Its `finally` runs at once, with the interruption thrown into it."""
+    log: list[str] = []
+
+    def plan() -> Any:
+        try:
+            yield Sleep(0.0)
+        except BaseException as error:
+            log.append(type(error).__name__)
+            raise
+        finally:
+            log.append("closed")
+
+    def bad_sleep(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    async def bad_sleep_async(seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    if driver == "blocking":
+        with pytest.raises(KeyboardInterrupt):
+            BlockingDriver(None, None, bad_sleep).run(plan())  # type: ignore[arg-type]
+    else:
+        with pytest.raises(asyncio.CancelledError):
+            run_task(AsyncioDriver(None, bad_sleep_async).run(plan()))  # type: ignore[arg-type]
+    assert log == ["KeyboardInterrupt" if driver == "blocking" else "CancelledError", "closed"]
+
+
+def interrupting(code: CodeType, line_number: int) -> Callable[..., Any]:
+    """A trace function that raises KeyboardInterrupt at the n-th executed line of this code.
+
+    Lines that do nothing are not counted: Python checks for signals at calls and jumps, and since Python 3.11
+    the line `try:` itself is not guarded by its `finally`.
+    """
+    passed = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal passed
+        if frame.f_code is not code:
+            return None
+        if event == "line" and does_something(frame):
+            passed += 1
+            if passed == line_number:
+                raise KeyboardInterrupt
+        return trace
+
+    return trace
+
+
+def does_something(frame: FrameType) -> bool:
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    return text not in {"try:", "while True:", "else:", "finally:"}
+
+
+@pytest.mark.parametrize("kind", ["blocking", "asyncio"])
+def test_an_interrupt_between_any_two_lines_of_a_driver_closes_the_plan(kind: str) -> None:
+    """Ctrl-C may come between any two bytecodes."""
+    run: Any = BlockingDriver.run if kind == "blocking" else AsyncioDriver.run
+    lines_to_the_end = 0
+    for line_number in range(2, 100):
+
+        def steps() -> Any:
+            yield Sleep(0.0)
+            yield Sleep(0.0)
+
+        plan = steps()
+        before = sys.gettrace()
+        sys.settrace(interrupting(run.__code__, line_number))
+        try:
+            if kind == "blocking":
+                BlockingDriver(None, None, lambda seconds: None).run(plan)  # type: ignore[arg-type]
+            else:
+                # Stepped manually: a loop would handle KeyboardInterrupt in its own way.
+                coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(plan)  # type: ignore[arg-type]
+                while True:
+                    coroutine.send(None)
+        except (KeyboardInterrupt, StopIteration) as end:
+            was_interrupted = isinstance(end, KeyboardInterrupt)
+        else:
+            was_interrupted = False
+        finally:
+            sys.settrace(before)
+        if not was_interrupted:
+            lines_to_the_end = line_number
+            break
+        is_cleaning_up = line_number >= lines_of_cleanup(run)
+        is_open = inspect.getgeneratorstate(plan) == inspect.GEN_SUSPENDED
+        assert not is_open or is_cleaning_up, f"the plan is still open, from line {line_number} on"
+    assert 10 < lines_to_the_end < 40
+
+
+def lines_of_cleanup(run: Any) -> int:
+    """The line event from which on a driver that runs two steps is in its `finally`."""
+    events = 0
+    source, first = inspect.getsourcelines(run)
+    cleanup = first + next(n for n, text in enumerate(source) if "plan.close()" in text)
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal events
+        if frame.f_code is not run.__code__:
+            return None
+        if event == "line" and does_something(frame) and frame.f_lineno < cleanup:
+            events += 1
+        return trace
+
+    def steps() -> Any:
+        yield Sleep(0.0)
+        yield Sleep(0.0)
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        if run is BlockingDriver.run:
+            BlockingDriver(None, None, lambda seconds: None).run(steps())  # type: ignore[arg-type]
+        else:
+            coroutine: Any = AsyncioDriver(None, asyncio.sleep).run(steps())  # type: ignore[arg-type]
+            with contextlib.suppress(StopIteration):
+                while True:
+                    coroutine.send(None)
+    finally:
+        sys.settrace(before)
+    return events + 1
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_an_unknown_effect_is_an_error_in_the_plan(driver: str) -> None:
+    """The error is thrown into the plan, which releases what it holds."""
+    log: list[str] = []
+
+    def plan() -> Any:
+        try:
+            yield "nonsense"
+        finally:
+            log.append("closed")
+
+    with pytest.raises(KeyError):
+        if driver == "blocking":
+            BlockingDriver(None, None).run(plan())  # type: ignore[arg-type]
+        else:
+            run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
+    assert log == ["closed"]

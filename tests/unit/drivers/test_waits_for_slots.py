@@ -1,0 +1,215 @@
+"""Waiting for a slot: grants, timeouts and cancellations that come together, and whose time it takes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import Timeout
+from http_service_client.core.effects import Acquire, Send, Sleep
+from http_service_client.core.layers.exchange import Exchange
+from http_service_client.core.machines.circuit_states import CircuitBreakerState
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.drivers.aio import AsyncioDriver, _wait_for_grant
+from http_service_client.drivers.aio_timers import TimerWheel
+from http_service_client.drivers.blocking import BlockingDriver
+from http_service_client.errors import PoolTimeoutError, SentState
+from kit.fakes import URL, Harness
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
+
+
+def wait_for(limit: FairSemaphore, timeout: float | None = None) -> Acquire:
+    return Acquire(limit.acquire_later(), timeout)
+
+
+@pytest.mark.parametrize("ticks", range(8))
+@pytest.mark.parametrize("timeout", [None, 60.0])
+def test_a_cancellation_that_comes_with_the_grant_is_not_swallowed(ticks: int, timeout: float | None) -> None:
+    """However many ticks after the grant it comes, the task is cancelled, and the slot is released.
+
+    `asyncio.wait_for` swallowed it before Python 3.12.
+    """
+    limit = FairSemaphore(1, lock=threading.Lock())
+
+    def plan() -> Any:
+        acquire = wait_for(limit, timeout)
+        try:
+            yield acquire
+            yield Sleep(0.0)
+        finally:
+            acquire.waiter.release()
+
+    async def never(seconds: float) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        holder = limit.acquire_later()
+        task = asyncio.create_task(AsyncioDriver(None, never).run(plan()))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert limit.waiting == 1
+        holder.release()
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 5)
+
+    run_task(main())
+    assert (limit.in_use, limit.waiting) == (0, 0)
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_a_finished_wait_leaves_no_entry_until_its_timeout(is_cancelled: bool) -> None:
+    """Or a thousand waits a second with ten seconds each would keep ten thousand entries."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+
+    async def main() -> list[Any]:
+        known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        holder = limit.acquire_later()
+        task = asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0)))
+        await asyncio.sleep(0)
+        (timers,) = known.values()
+        assert any(timers._by_second.values())
+        if is_cancelled:
+            task.cancel()
+        else:
+            holder.release()
+        await asyncio.wait([task], timeout=5)
+        return [waiter for waiting in timers._by_second.values() for waiter in waiting]
+
+    assert run_task(main()) == []
+
+
+def test_a_grant_from_another_thread_wakes_the_task() -> None:
+    """Threads and tasks share one semaphore."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    holder = limit.acquire_later()
+
+    def plan() -> Any:
+        acquire = wait_for(limit)
+        try:
+            return (yield acquire)
+        finally:
+            acquire.waiter.release()
+
+    async def main() -> Any:
+        loop = asyncio.get_running_loop()
+        task = asyncio.create_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        await loop.run_in_executor(None, holder.release)
+        return await task
+
+    # In debug mode a loop rejects calls of another thread that are not thread-safe.
+    assert asyncio.run(asyncio.wait_for(main(), 20), debug=True) is True
+    assert limit.in_use == 0
+
+
+class GrantedInTheTickOfTheTimeout:
+    """A waiter that was granted in time, but is not notified in time."""
+
+    is_granted = True
+
+    def notify(self, on_grant: Callable[[], object]) -> None:
+        pass
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_a_grant_in_the_tick_of_the_timeout_is_used(driver: str) -> None:
+    """The slot is acquired, even if the timeout fired first."""
+
+    def plan() -> Any:
+        return (yield Acquire(GrantedInTheTickOfTheTimeout(), 0.001))  # type: ignore[arg-type]
+
+    if driver == "blocking":
+        assert BlockingDriver(None, None).run(plan()) is True  # type: ignore[arg-type]
+    else:
+        assert run_task(AsyncioDriver(None).run(plan())) is True  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_a_wait_that_times_out_returns_false(driver: str) -> None:
+    """The waiter leaves the queue."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    limit.acquire_later()
+
+    def plan() -> Any:
+        acquire = wait_for(limit, 0.001)
+        try:
+            return (yield acquire)
+        finally:
+            acquire.waiter.release()
+
+    if driver == "blocking":
+        assert BlockingDriver(None, None).run(plan()) is False  # type: ignore[arg-type]
+    else:
+        assert run_task(AsyncioDriver(None).run(plan())) is False  # type: ignore[arg-type]
+    assert (limit.in_use, limit.waiting) == (1, 0)
+
+
+def test_a_slot_that_is_not_free_in_time_is_a_pool_timeout(front_end: FrontEnd) -> None:
+    """Nothing was sent, the breaker counts nothing, and a POST may be retried."""
+    harness = Harness(
+        front_end, max_connections_per_host=1, retry_policy_config={"max_attempts": 2, "initial_delay": 0.0}
+    )
+    holder = harness.state.connections.acquire_later()
+    error = harness.error(PoolTimeoutError, "POST", timeout=Timeout(pool=0.001))
+    assert (error.sent_state, harness.sends) == (SentState.NEVER_SENT, 0)
+    assert len([event for event in error.timeline if event.name == "attempt_finished"]) == 2
+    assert harness.state.breaker.snapshot().failures == 0
+    holder.release()
+    assert harness.request("POST").status_code == 200
+
+
+def test_both_slots_share_one_pool_timeout() -> None:
+    """After a wait for the host's slot, only the rest is left for the client's."""
+    harness = Harness(BlockingFrontEnd(), max_connections=1, max_connections_per_host=1)
+    exchange = Exchange(harness.client._call_builder.origins, harness.limits[0])
+    held = [harness.limits[0].acquire_later(), harness.state.connections.acquire_later()]
+    call = harness.client._call_builder.build("GET", URL, timeout=Timeout(pool=10.0))
+    plan = exchange(call.request, call)
+    for_host: Any = next(plan)
+    harness.clock.now += 7.0
+    held.pop().release()
+    for_client: Any = plan.send(True)
+    plan.close()
+    assert (for_host.timeout, for_client.timeout) == (10.0, pytest.approx(3.0))
+    assert [limit.in_use for limit in harness.limits] == [1, 0]
+
+
+def test_a_wait_for_a_slot_counts_against_the_attempt_s_timeout() -> None:
+    """The exchange after it gets the rest."""
+    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    holder = harness.state.connections.acquire_later()
+    call = harness.client._call_builder.build("GET", URL, timeout=10.0)
+    plan = harness.client._pipeline(call.request, call)
+    assert isinstance(next(plan), Acquire)
+    harness.clock.now += 4.0
+    holder.release()
+    send: Any = plan.send(True)
+    plan.close()
+    assert (type(send), send.timeout.total) == (Send, 6.0)
+
+
+def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
+    """Sixty calls share two slots, and every third is cancelled after a different number of ticks."""
+    harness = Harness(AsyncioFrontEnd(), 200, max_connections=2, max_connections_per_host=2)
+
+    async def main() -> None:
+        tasks = [asyncio.create_task(harness.client.get_async(URL)) for _ in range(60)]
+        for task in tasks[::3]:
+            await asyncio.sleep(0)
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        others = [result for result in results if not isinstance(result, asyncio.CancelledError)]
+        assert {result.status_code for result in others} == {200}  # type: ignore[union-attr]
+
+    run_task(main())
+    assert [(limit.in_use, limit.waiting) for limit in harness.limits] == [(0, 0)] * 2
+    snapshot = harness.state.breaker.snapshot()
+    assert snapshot.successes + snapshot.abandoned == 60
+    assert harness.state.breaker.state is CircuitBreakerState.CLOSED

@@ -1,0 +1,89 @@
+"""The virtual clock: waits take no time, and wake in the order in which they are due."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+
+import pytest
+
+from http_service_client import ConnectError, HttpServiceClient
+from http_service_client.testing import ScriptedTransport, VirtualClock
+
+
+def test_a_blocking_sleep_advances_the_time() -> None:
+    """Sleeps are recorded and return at once; both clocks advance alike."""
+    clock = VirtualClock(start=5.0)
+    wall = clock.wall()
+    clock.sleep(2.5)
+    clock.elapse(1.0)
+    assert (clock.monotonic(), clock.wall() - wall, clock.waits) == (8.5, 3.5, [2.5])
+
+
+def test_setting_the_wall_clock_leaves_monotonic_time_alone() -> None:
+    """As when an administrator sets the clock back. Monotonic time cannot be moved back at all."""
+    clock = VirtualClock()
+    clock.set_wall(100.0)
+    clock.advance(1.0)
+    assert (clock.wall(), clock.monotonic()) == (101.0, 1.0)
+    with pytest.raises(ValueError, match="does not go back"):
+        clock.advance(-1.0)
+
+
+@pytest.mark.asyncio
+async def test_tasks_wake_in_the_order_in_which_they_are_due() -> None:
+    """However they were started, and whatever work they do between their sleeps."""
+    clock, woken = VirtualClock(), []
+
+    async def sleeper(name: str, every: float) -> None:
+        for _ in range(2):
+            await clock.sleep_async(every)
+            woken.append((name, clock.monotonic()))
+            for _ in range(7):
+                await asyncio.sleep(0)
+
+    await asyncio.gather(sleeper("c", 5.0), sleeper("a", 1.0), sleeper("b", 2.5))
+    assert woken == [("a", 1.0), ("a", 2.0), ("b", 2.5), ("c", 5.0), ("b", 5.0), ("c", 10.0)]
+
+
+@pytest.mark.asyncio
+async def test_the_time_does_not_jump_to_a_cancelled_sleep() -> None:
+    """Only sleepers that still wait count."""
+    clock = VirtualClock()
+    long = asyncio.create_task(clock.sleep_async(1000.0))
+    short = asyncio.create_task(clock.sleep_async(1.0))
+    await asyncio.sleep(0)
+    long.cancel()
+    await short
+    await asyncio.gather(long, return_exceptions=True)
+    for _ in itertools.repeat(None, 300):
+        await asyncio.sleep(0)
+    assert clock.monotonic() == 1.0
+
+
+@pytest.mark.asyncio
+async def test_the_waits_of_calls_take_no_real_time() -> None:
+    """A hundred calls with retries end at once, and together in the virtual time of one."""
+    clock = VirtualClock()
+    transport = ScriptedTransport(ConnectionRefusedError(), clock=clock)
+    client = HttpServiceClient(transport=transport, clock=clock, random=lambda: 0.5)
+    started = time.monotonic()
+    urls = [f"http://host{number}.example/" for number in range(100)]
+    outcomes = await asyncio.gather(*(client.get_async(url) for url in urls), return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {ConnectError}
+    assert clock.monotonic() == 1.5
+    assert time.monotonic() - started < 2.0
+
+
+def test_a_thread_may_advance_the_time_of_a_loop() -> None:
+    """`advance` from another thread wakes the tasks that are due."""
+    clock = VirtualClock()
+
+    async def main() -> float:
+        waiting = asyncio.create_task(clock.sleep_async(1.0))
+        await asyncio.to_thread(clock.advance, 10.0)
+        await waiting
+        return clock.monotonic()
+
+    assert asyncio.run(main()) == pytest.approx(11.0, abs=1.01)  # either the sleep or the thread was first

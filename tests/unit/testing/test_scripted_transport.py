@@ -1,0 +1,134 @@
+"""The scripted transport: a network without sockets, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    AttemptTimeoutError,
+    HttpResponse,
+    HttpServiceClient,
+    ReadTimeoutError,
+    Timeout,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+
+URL = "https://api.example.com/charges?at=once"
+
+
+def scripted(script: Any, **settings: Any) -> tuple[HttpServiceClient, ScriptedTransport]:
+    """A client over a script, in virtual time."""
+    clock = VirtualClock()
+    transport = ScriptedTransport(script, clock=clock)
+    return HttpServiceClient(transport=transport, clock=clock, random=lambda: 0.5, **settings), transport
+
+
+def test_a_script_is_played_in_order_and_recorded() -> None:
+    """Responses and socket errors are outcomes. `sent` has all exchanges, `requests` those that reached a server."""
+    client, transport = scripted(
+        [ConnectionRefusedError(), HttpResponse(503), HttpResponse(200, content=b"ok")]
+    )
+    response = client.put(URL, json={"a": 1})
+    assert (response.content, response.url, response.reason_phrase) == (b"ok", URL, "OK")
+    assert [sent.content for sent in transport.sent] == [b"", b'{"a":1}', b'{"a":1}']
+    assert [request.url for request in transport.requests] == [URL, URL]
+
+
+def test_a_script_may_be_for_each_url() -> None:
+    """The URL without its query is looked up first, then the path, then "*". Without a match it is a LookupError."""
+    script = {"https://api.example.com/charges": HttpResponse(201), "/charges": HttpResponse(202)}
+    client, _ = scripted(script)
+    assert client.get(URL).status_code == 201
+    assert client.get("https://other.example.com/charges").status_code == 202
+    with pytest.raises(
+        LookupError, match=r"nothing is scripted for GET https://other.*, only for 'https://api"
+    ):
+        client.get("https://other.example.com/else")
+    assert scripted({**script, "*": HttpResponse(203)})[0].get("https://a.example/b").status_code == 203
+
+
+def test_an_outcome_may_depend_on_the_request() -> None:
+    """A function is called for each request."""
+    client, _ = scripted(lambda request: HttpResponse(200, content=request.method.encode()))
+    assert client.delete(URL).content == b"DELETE"
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"),
+    [(2.0, AttemptTimeoutError), (Timeout(total=9.0, read=2.0), ReadTimeoutError)],
+    ids=str,
+)
+def test_a_late_outcome_times_out_as_on_a_network(timeout: Any, error: type[Exception]) -> None:
+    """A latency within the timeout advances the clock; a longer one is the timeout's failure, on time."""
+    client, transport = scripted([late(1.5, HttpResponse(200)), late(2.5, HttpResponse(200))])
+    assert client.get(URL, timeout=timeout, retry_policy=None).timeline[0].duration == 1.5  # type: ignore[index, union-attr]
+    with pytest.raises(error) as raised:
+        client.get(URL, timeout=timeout, retry_policy=None)
+    assert raised.value.timeline[0].duration == 2.0  # type: ignore[attr-defined]
+    assert len(transport.requests) == 2
+
+
+def test_without_a_clock_a_late_outcome_takes_its_time() -> None:
+    """It sleeps, sync and async."""
+    client = HttpServiceClient(transport=ScriptedTransport(late(0.03, HttpResponse(200))))
+    for call in (lambda: client.get(URL), lambda: asyncio.run(client.get_async(URL))):
+        started = time.monotonic()
+        assert call().elapsed == 0.03
+        assert time.monotonic() - started > 0.025
+
+
+def test_threads_share_a_script() -> None:
+    """Each outcome is used once, the last one for all further exchanges."""
+    outcomes = [HttpResponse(200, content=str(number).encode()) for number in range(400)]
+    transport = ScriptedTransport([*outcomes, HttpResponse(204)])
+    client = HttpServiceClient(transport=transport)
+    threads = [threading.Thread(target=lambda: [client.get(URL) for _ in range(60)]) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    contents = [sent.outcome.content for sent in transport.sent]  # type: ignore[union-attr]  # all are responses
+    assert sorted(contents) == sorted([each.content for each in outcomes] + [b""] * 80)
+
+
+def test_the_deadline_cuts_a_late_outcome_in_virtual_time() -> None:
+    """The message names the call's deadline and not the attempt's timeout, as over sockets."""
+    client, _ = scripted(late(9.0, HttpResponse(200)))
+    with pytest.raises(TimeoutError, match="deadline expired during the attempt"):
+        client.get(URL, total_timeout=4.0)
+
+
+@pytest.mark.parametrize("latency", [-1, "1", None, float("nan")])
+def test_a_latency_must_be_a_number_of_seconds(latency: Any) -> None:
+    """The error is raised where the script is made, not in the call."""
+    with pytest.raises(ValueError, match="latency must be a finite number of seconds of 0 or more"):
+        late(latency, HttpResponse(200))
+
+
+def test_a_script_needs_outcomes() -> None:
+    """An empty script and an entry that is not an outcome are errors."""
+    with pytest.raises(ValueError, match=r"HttpResponse\(200\)"):
+        ScriptedTransport([])
+    with pytest.raises(TypeError, match="503"):
+        scripted([503])[0].get(URL)
+
+
+def test_each_exchange_has_a_copy_of_the_scripted_response() -> None:
+    """An interceptor that changes one does not change the next."""
+    client, _ = scripted(HttpResponse(200, headers={"X-A": "1"}))
+    client.get(URL).headers["X-A"] = "2"
+    assert client.get(URL).headers["X-A"] == "1"
+
+
+def test_the_kit_imports_no_http_library() -> None:
+    """A test that fakes the network needs none."""
+    script = "import sys, http_service_client.testing; print({'requests', 'aiohttp'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

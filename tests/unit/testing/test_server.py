@@ -1,0 +1,147 @@
+"""The loopback server does what its script says, and records what it receives."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse
+from http_service_client import testing as kit
+from http_service_client.testing import LoopbackServer
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+def say(server: LoopbackServer, *messages: bytes) -> bytes:
+    """Everything that the server sends on one connection."""
+    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        for message in messages:
+            connection.sendall(message)
+        connection.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+GET = b"GET /a?b=c HTTP/1.1\r\nHost: x\r\nX-Two: 1\r\nx-two: 2\r\n\r\n"
+
+
+def test_a_request_is_recorded_as_it_was_received(server: LoopbackServer) -> None:
+    """Names in their case, repeats in their order, the body without chunk framing, and the raw bytes."""
+    chunked = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n4;x=y\r\n two\r\n0\r\nT: 1\r\n\r\n"
+    say(server, GET, chunked)
+    first, second = server.requests
+    assert (first.method, first.target, first.path, first.body) == ("GET", "/a?b=c", "/a", b"")
+    assert first.headers == [("Host", "x"), ("X-Two", "1"), ("x-two", "2")]
+    assert first.header("X-TWO") == "1, 2"
+    assert (second.body, second.raw, second.connection) == (b"one two", chunked, 1)
+    assert server.received("/a") == [first, second]
+
+
+def test_each_request_plays_one_action_and_the_last_repeats(server: LoopbackServer) -> None:
+    """In order, for each path on its own; a path without a script is a 404."""
+    server.script("/a", kit.respond(503), kit.respond(201))
+    statuses = [line.split()[1] for line in say(server, GET * 3).split(b"\r\n") if line.startswith(b"HTTP")]
+    assert statuses == [b"503", b"201", b"201"]
+    assert say(server, b"GET /other HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 404 ")
+
+
+def test_a_response_is_framed_correctly_unless_the_script_frames_it(server: LoopbackServer) -> None:
+    """A length is added, never corrected; 204 has none; HEAD has the length and no body."""
+    head = GET.replace(b"GET", b"HEAD")
+    server.script("/a", kit.respond(body="é"), kit.respond(headers={"Content-Length": "9"}), kit.respond(204))
+    assert say(server, GET) == b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xc3\xa9"
+    assert say(server, GET) == b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"
+    assert say(server, GET) == b"HTTP/1.1 204 No Content\r\n\r\n"
+    server.script("/a", kit.respond(json=[1], close=True), kit.respond(body="ab", chunked=True))
+    assert (
+        say(server, head) == b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 3\r\nConnection: close\r\n\r\n"
+    )
+    assert say(server, GET).endswith(b"\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
+
+
+def test_a_dynamic_answer_sees_the_request(server: LoopbackServer) -> None:
+    """The function of `answer` may return an action or an `HttpResponse`."""
+    server.script(
+        "*",
+        kit.answer(lambda request: kit.respond(body=request.target)),
+        kit.answer(lambda request: HttpResponse(418, content=b"tea")),
+    )
+    assert say(server, GET).endswith(b"\r\n\r\n/a?b=c")
+    assert say(server, GET).startswith(b"HTTP/1.1 418 ")
+
+
+def test_an_error_of_a_dynamic_answer_is_raised_by_the_server() -> None:
+    """At the end of its block: a mistake in a test's own function is not lost in a thread."""
+
+    def mistaken(request: kit.Received) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), LoopbackServer() as server:
+        server.script("/a", kit.answer(mistaken))
+        say(server, GET)
+
+
+def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
+    """`refuse` closes open connections and refuses new ones; `accept` accepts on the same port again."""
+    idle = socket.create_connection((server.host, server.port))
+    assert server.wait_for(lambda: server.open_connections == 1)
+    server.refuse()
+    assert idle.recv(1) == b""
+    idle.close()
+    assert server.open_connections == 0
+    with pytest.raises(ConnectionRefusedError):
+        say(server, GET)
+    server.accept()
+    assert say(server, GET).startswith(b"HTTP/1.1 404 ")
+    assert server.connection_count == 2
+
+
+@pytest.mark.parametrize(
+    "action",
+    [kit.stall(), kit.stall_reading(), kit.drip("x" * 999, 9.0), kit.raw(b"a", b"b", every=9.0)],
+    ids=repr,
+)
+def test_a_closed_server_waits_for_nothing(action: kit.Action) -> None:
+    """Whatever its connections wait for, closing the server ends them at once, and their threads."""
+    server = LoopbackServer()
+    server.script("/a", action)
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.sendall(GET)
+        assert server.wait_for(lambda: len(server.requests) == 1)
+        started = time.monotonic()
+        server.close()
+        assert time.monotonic() - started < 1.0
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("LoopbackServer")]
+
+
+def test_a_connection_that_the_client_leaves_is_not_open(server: LoopbackServer) -> None:
+    """A stalled connection ends with its client, so a test can see that a client closed it."""
+    server.script("/a", kit.stall())
+    with socket.create_connection((server.host, server.port)) as connection:
+        connection.sendall(GET)
+        assert server.wait_for(lambda: len(server.requests) == 1)
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_actions_are_values() -> None:
+    """They are frozen, so scripts may share them. Anything else in a script is an error at once."""
+    assert kit.respond(503, body="a") == kit.respond(503, body=b"a") != kit.respond(503)
+    with LoopbackServer() as server, pytest.raises(TypeError, match="503"):
+        server.script("/", 503)  # type: ignore[arg-type]  # that is the test
+    with LoopbackServer() as server, pytest.raises(TypeError, match="at least one"):
+        server.script("/")
+
+
+def test_a_status_must_be_a_number() -> None:
+    """The error is raised where the action is made; otherwise the server would fail mid-response."""
+    with pytest.raises(TypeError, match="status must be an int such as 200, not '200'"):
+        kit.respond("200")  # type: ignore[arg-type]
