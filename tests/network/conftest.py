@@ -1,4 +1,4 @@
-"""Fixtures for real connections: servers on loopback, certificates, and servers that accept or answer nothing."""
+"""Fixtures for real connections: servers on loopback, certificates, and servers that accept no connection or send nothing."""
 
 from __future__ import annotations
 

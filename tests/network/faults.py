@@ -38,11 +38,11 @@ class Certificates:
         """The settings of a client that trusts them."""
         return ConnectionPoolConfig(ssl_ca_file=self.ca_file, **settings)
 
-    def server_context(self, *names: str, asks: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for these names. asks: it requires a client certificate, too."""
+    def server_context(self, *names: str, requests_certificate: bool = False) -> ssl.SSLContext:
+        """A server's context with a certificate for these names. requests_certificate: it requires one of the client."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
-        if asks:
+        if requests_certificate:
             self.authority.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
         return context

@@ -1,4 +1,4 @@
-"""One raw response, one reading of it: the same response or the same error in both worlds."""
+"""One raw response has one reading: both transports return the same response or raise the same error."""
 
 from __future__ import annotations
 

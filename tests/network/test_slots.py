@@ -140,7 +140,7 @@ def test_calls_that_time_out_release_their_slots(front_end: FrontEnd, server: Lo
 def test_a_call_that_finds_no_free_connection_waits_for_one(
     front_end: FrontEnd, server: LoopbackServer
 ) -> None:
-    """It is sent as soon as the call that holds the connection is done: in one attempt, with no error."""
+    """It is sent as soon as the other call ends, in one attempt and without an error."""
     client = front_end.client(
         connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=10)
     )

@@ -292,10 +292,10 @@ def test_a_body_cannot_be_read_after_the_block(
 ) -> None:
     """The message names the block."""
     with front_end.stream(front_end.client(), "GET", server.url + "/big") as response:
-        begun = response.iter_bytes()
-        next(begun)
+        pieces = response.iter_bytes()
+        next(pieces)
     with pytest.raises(StreamError, match="with block"):
-        for _ in begun:
+        for _ in pieces:
             pass
     with front_end.stream(front_end.client(), "GET", server.url + "/big") as response:
         pass
