@@ -173,10 +173,10 @@ def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: st
     """The error of a single attempt, which must leave no slot in use."""
     with Stopwatch() as watch, pytest.raises(HttpClientError) as caught:
         front_end.request(client, method, url, retry_policy=None, **options)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     return Caught(caught.value, watch)
 
 
-def places_in_use(client: HttpServiceClient) -> int:
+def slots_in_use(client: HttpServiceClient) -> int:
     """The slots in use, and the calls that wait for one, over all limits of the client."""
     return sum(limit.in_use + limit.waiting for limit in client._backends._limits())
