@@ -29,7 +29,7 @@ from http_service_client.transports.over_aiohttp.transport import AiohttpTranspo
 from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
 from kit.front_ends import FrontEnd
 from kit.metronome import Metronome
-from network.faults import Certificates, slots_in_use, served
+from network.faults import Certificates, served, slots_in_use
 
 __all__ = [
     "KEY",

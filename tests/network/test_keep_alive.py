@@ -14,7 +14,7 @@ import pytest
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
-from network.faults import failing, slots_in_use, served
+from network.faults import failing, served, slots_in_use
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"

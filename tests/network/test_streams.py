@@ -27,7 +27,7 @@ from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, raw, respond
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from kit.front_ends import FrontEnd
-from network.faults import slots_in_use, served
+from network.faults import served, slots_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -12,7 +12,7 @@ from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import Certificates, dripping_tls, failing, slots_in_use, served
+from network.faults import Certificates, dripping_tls, failing, served, slots_in_use
 
 BIG = b"x" * 50_000_000
 
