@@ -39,7 +39,10 @@ class Certificates:
         return ConnectionPoolConfig(ssl_ca_file=self.ca_file, **settings)
 
     def server_context(self, *names: str, requests_certificate: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for these names. requests_certificate: it requires one of the client."""
+        """A server's context with a certificate for these names.
+
+        requests_certificate: it requires a certificate of the client, too.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
         if requests_certificate:

@@ -35,7 +35,7 @@ QUICK = {"retry_policy_config": {"max_attempts": 4, "initial_delay": 0.001}}
 
 
 class File:
-    """A file on the server. Each response breaks off after the next number of bytes; the last one is used repeatedly."""
+    """A file on the server. Each response breaks off after the next of these numbers of bytes; the last one repeats."""
 
     def __init__(
         self, content: bytes = CONTENT, *breaks: int | None, etag: str | None = '"v1"', **headers: str

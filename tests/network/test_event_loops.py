@@ -345,9 +345,8 @@ def test_both_timeouts_may_come_in_the_same_tick(server: LoopbackServer, ours: f
     asyncio.run(calls())
 
 
-@pytest.mark.filterwarnings(
-    "ignore:unclosed resource <TCPTransport:ResourceWarning"
-)  # as an error, it hangs uvloop
+# As an error, this warning hangs uvloop.
+@pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
 @pytest.mark.parametrize("ending", ["shut down", "closed"])
 def test_uvloop_works_too(server: LoopbackServer, ending: str) -> None:
     """Where it is installed; also for a loop that is closed without a shutdown."""

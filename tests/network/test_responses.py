@@ -118,7 +118,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_malformed_responses_are_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
-    """A response that breaks the rules or ends too early is a ProtocolError, with the same message in both transports."""
+    """A response that breaks the rules or ends too early is a ProtocolError; both transports have the same message."""
     data, message = REFUSED[name]
     server.script("/", raw(data))
     client = front_end.client()

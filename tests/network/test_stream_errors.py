@@ -78,9 +78,8 @@ def test_bytes_that_arrived_before_a_break_are_returned(
         pieces = response.iter_bytes()
         received = [next(pieces)]
         assert server.wait_for(lambda: server.open_connections == 0)
-        front_end.request(
-            client, "GET", server.url + "/other"
-        )  # the loop reads from both connections meanwhile
+        # The loop reads from both connections meanwhile.
+        front_end.request(client, "GET", server.url + "/other")
         for piece in pieces:
             received.append(piece)
     assert b"".join(received) == b"firstsecond"
