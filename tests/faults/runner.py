@@ -29,7 +29,7 @@ from http_service_client.transports.over_aiohttp.transport import AiohttpTranspo
 from http_service_client.transports.over_requests.transport import RequestsTransport  # noqa: F401  # likewise
 from kit.front_ends import FrontEnd
 from kit.metronome import Metronome
-from network.faults import Certificates, places_in_use, served
+from network.faults import Certificates, served, slots_in_use
 
 __all__ = [
     "KEY",
@@ -255,7 +255,7 @@ def run_once(
     made = sum(getattr(event, "name", "") == "attempt_finished" for event in attempts)
     left_over = []
     target.heal()
-    if slots := places_in_use(client):
+    if slots := slots_in_use(client):
         left_over.append(f"{slots} slots")
     if (settled := settled_permits(client) - settled_before) != made:
         left_over.append(f"{made - settled} permits")
@@ -266,7 +266,7 @@ def run_once(
     server, kept = target.server, 0 if target.healthy is None else 1
     if server is not None and not server.wait_for(lambda: server.open_connections <= kept):
         left_over.append(f"{server.open_connections} connections")
-    if slots := places_in_use(client):
+    if slots := slots_in_use(client):
         left_over.append(f"{slots} slots after the next call")
     # Last of all: by now even a server that had to wait for a processor has read the requests.
     seen: list[Received | RequestHead] = []

@@ -185,7 +185,7 @@ def drips_handshake(servers: Servers) -> Target:
 
 def refuses_our_certificate(version: ssl.TLSVersion) -> Setup:
     def setup(servers: Servers) -> Target:
-        context = servers.certificates.server_context(asks=True)
+        context = servers.certificates.server_context(requests_certificate=True)
         context.minimum_version = context.maximum_version = version
 
         def serve(connection: Connection) -> None:

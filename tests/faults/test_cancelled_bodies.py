@@ -21,7 +21,7 @@ from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.core.layers.circuit_breaker import CircuitBreakerLayer
 from http_service_client.testing import LoopbackServer
 from http_service_client.testing.actions import Action, Received, answer, raw, respond
-from network.faults import Certificates, places_in_use
+from network.faults import Certificates, slots_in_use
 from network.proxy_server import running_proxy
 
 CONTENT = bytes(range(256)) * 4
@@ -158,7 +158,7 @@ def test_cancelled_at_each_wait(
                 await task
             was_reached = interrupted.waits >= at
             assert task.cancelled() is was_reached
-            assert places_in_use(client) == 0
+            assert slots_in_use(client) == 0
             assert settled_permits(client) == len(admitted)
             assert (await client.get_async(server.url + "/healthy", timeout=20)).status_code == 204
             is_clean = await asyncio.to_thread(server.wait_for, lambda: server.open_connections <= 1)

@@ -23,7 +23,7 @@ from http_service_client import ConnectionPoolConfig, HttpServiceClient, Respons
 from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, reset, respond, stall
 from kit.front_ends import FRONT_ENDS, FrontEnd
-from network.faults import Certificates, failing, places_in_use
+from network.faults import Certificates, failing, slots_in_use
 
 vcr = pytest.importorskip("vcr")
 
@@ -179,7 +179,7 @@ def test_a_request_that_is_not_on_the_cassette_is_an_error_of_vcrpy(
         pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException),
     ):
         front_end.request(client, "GET", server.url + "/")
-    assert (len(server.requests), places_in_use(client)) == (0, 0)
+    assert (len(server.requests), slots_in_use(client)) == (0, 0)
     assert not any(isinstance(event, RetryScheduled) for event in events)
 
 

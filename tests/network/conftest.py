@@ -1,4 +1,4 @@
-"""Fixtures for real connections: servers on loopback, certificates, and servers that accept or answer nothing."""
+"""Fixtures for real connections: certificates, and servers on loopback, two of which never respond."""
 
 from __future__ import annotations
 

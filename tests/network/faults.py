@@ -38,11 +38,14 @@ class Certificates:
         """The settings of a client that trusts them."""
         return ConnectionPoolConfig(ssl_ca_file=self.ca_file, **settings)
 
-    def server_context(self, *names: str, asks: bool = False) -> ssl.SSLContext:
-        """A server's context with a certificate for these names. asks: it requires a client certificate, too."""
+    def server_context(self, *names: str, requests_certificate: bool = False) -> ssl.SSLContext:
+        """A server's context with a certificate for these names.
+
+        requests_certificate: it requires a certificate of the client, too.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.authority.issue_cert(*(names or ("127.0.0.1", "localhost"))).configure_cert(context)
-        if asks:
+        if requests_certificate:
             self.authority.configure_trust(context)
             context.verify_mode = ssl.CERT_REQUIRED
         return context
@@ -173,10 +176,10 @@ def failing(front_end: FrontEnd, client: HttpServiceClient, method: str, url: st
     """The error of a single attempt, which must leave no slot in use."""
     with Stopwatch() as watch, pytest.raises(HttpClientError) as caught:
         front_end.request(client, method, url, retry_policy=None, **options)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     return Caught(caught.value, watch)
 
 
-def places_in_use(client: HttpServiceClient) -> int:
+def slots_in_use(client: HttpServiceClient) -> int:
     """The slots in use, and the calls that wait for one, over all limits of the client."""
     return sum(limit.in_use + limit.waiting for limit in client._backends._limits())

@@ -20,7 +20,7 @@ from http_service_client.testing.server import Action, LoopbackServer, hang_up, 
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import Certificates, failing, places_in_use
+from network.faults import Certificates, failing, slots_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 
@@ -110,7 +110,7 @@ def test_a_loop_closed_during_a_call_leaves_nothing_behind(
     client.close()
     gc.collect()
     assert not unraisable
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
     assert "Task was destroyed but it is pending" in caplog.text  # asyncio reports the closed loop itself
 
@@ -236,7 +236,7 @@ def test_closing_a_stream_wakes_its_reader(
         else:
             listen()
     watch.check_took(0.1)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_a_stream_closed_between_two_steps_is_not_at_its_end(
@@ -257,4 +257,4 @@ def test_a_stream_closed_between_two_steps_is_not_at_its_end(
     with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0

@@ -60,7 +60,7 @@ def test_a_failure_of_all_addresses_was_never_sent(
 
 @pytest.fixture
 def on_ipv6() -> Iterator[tuple[int, list[bytes]]]:
-    """The port of a server that listens on ::1 alone, and the requests that it got; it answers one."""
+    """The port of a server that listens on ::1 only and serves one request, and the requests that it received."""
     try:
         listener = socket.create_server(("::1", 0), family=socket.AF_INET6)
     except OSError:
@@ -79,7 +79,7 @@ def on_ipv6() -> Iterator[tuple[int, list[bytes]]]:
     with listener:
         yield listener.getsockname()[1], received
         with suppress(OSError):
-            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, where nobody has called
+            listener.shutdown(socket.SHUT_RDWR)  # wakes the thread if there was no call
     thread.join(5)
 
 

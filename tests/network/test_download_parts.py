@@ -19,7 +19,7 @@ from http_service_client import (
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd
-from network.faults import places_in_use
+from network.faults import slots_in_use
 
 WHOLE = bytes(range(200))
 STRONG, WEAK = {"ETag": '"v1"'}, {"ETag": 'W/"v1"'}
@@ -74,7 +74,7 @@ def fetched(front_end: FrontEnd, server: LoopbackServer, tmp_path: Path) -> Any:
             return (tmp_path / "file").read_bytes()
         finally:
             assert len(list(tmp_path.iterdir())) <= (tmp_path / "file").exists()
-            assert places_in_use(client) == 0
+            assert slots_in_use(client) == 0
 
     return fetch
 
@@ -156,5 +156,5 @@ def test_a_response_that_an_interceptor_replaced_releases_its_connection(
     with suppress(InterceptorError):
         front_end.download(client, server.url + "/file", tmp_path / "file")
         assert (tmp_path / "file").read_bytes() == b"replaced"
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)

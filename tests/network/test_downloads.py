@@ -26,7 +26,7 @@ from http_service_client.testing import LoopbackServer, ScriptedTransport, answe
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import places_in_use
+from network.faults import slots_in_use
 
 CONTENT = bytes(range(251)) * 4000  # about 1 MB, and no power of two
 SHA = "sha256:" + hashlib.sha256(CONTENT).hexdigest()
@@ -35,7 +35,7 @@ QUICK = {"retry_policy_config": {"max_attempts": 4, "initial_delay": 0.001}}
 
 
 class File:
-    """A file on the server. Each response breaks off after the next number of bytes; the last one is used repeatedly."""
+    """A file on the server. Each response breaks off after the next of these numbers of bytes; the last one repeats."""
 
     def __init__(
         self, content: bytes = CONTENT, *breaks: int | None, etag: str | None = '"v1"', **headers: str
@@ -85,7 +85,7 @@ def fetch(
 
 
 def nothing_left(client: HttpServiceClient, path: Path) -> bool:
-    return not os.listdir(path.parent) and places_in_use(client) == 0
+    return not os.listdir(path.parent) and slots_in_use(client) == 0
 
 
 def test_a_file_is_downloaded(
@@ -96,7 +96,7 @@ def test_a_file_is_downloaded(
     assert path.read_bytes() == CONTENT
     assert (response.status_code, response.headers["ETag"], response.attempts) == (200, '"v1"', 1)
     assert os.listdir(path.parent) == [path.name]
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_it_replaces_an_old_file(

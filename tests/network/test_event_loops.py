@@ -18,7 +18,7 @@ from http_service_client.testing.server import Action, LoopbackServer, Received,
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from http_service_client.transports.over_aiohttp.connector import _close_socket
 from kit.front_ends import FrontEnd
-from network.faults import Certificates, places_in_use
+from network.faults import Certificates, slots_in_use
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_two_loops_may_run_at_the_same_time(server: LoopbackServer) -> None:
         for thread in threads:
             thread.join(10)
         assert not errors
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
@@ -172,7 +172,7 @@ def test_closing_ends_the_requests_in_flight(server: LoopbackServer, by: str) ->
             await asyncio.get_running_loop().run_in_executor(None, client.close)
         results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 3)
         assert {type(result) for result in results} <= {ConnectionLostError, ClientClosedError}
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
 
     asyncio.run(calls())
     assert len(server.requests) == 3
@@ -270,7 +270,7 @@ def test_a_call_may_be_cancelled_at_every_step(
                     await task
                 except asyncio.CancelledError:
                     pass
-                assert places_in_use(client) == 0
+                assert slots_in_use(client) == 0
                 response = await client.get_async(server.url + "/", params={"step": steps})
                 assert response.text == f"/?step={steps}" * 1000  # not what was left on an earlier connection
                 assert not client._backends._over_aiohttp._sessions._sessions[
@@ -318,7 +318,7 @@ def test_a_timeout_of_the_caller_is_not_taken_for_ours(server: LoopbackServer, o
             with pytest.raises(asyncio.TimeoutError) as caught:
                 await cut(client)
             assert not isinstance(caught.value, RequestTimeoutError)
-            assert places_in_use(client) == 0
+            assert slots_in_use(client) == 0
             assert (await client.get_async(server.url + "/")).status_code == 204
         # On a busy machine the timeout may come before the request is sent: then no connection is closed.
         assert {request.connection for request in server.received("/cut")} <= {1}
@@ -345,9 +345,8 @@ def test_both_timeouts_may_come_in_the_same_tick(server: LoopbackServer, ours: f
     asyncio.run(calls())
 
 
-@pytest.mark.filterwarnings(
-    "ignore:unclosed resource <TCPTransport:ResourceWarning"
-)  # as an error, it hangs uvloop
+# As an error, this warning hangs uvloop.
+@pytest.mark.filterwarnings("ignore:unclosed resource <TCPTransport:ResourceWarning")
 @pytest.mark.parametrize("ending", ["shut down", "closed"])
 def test_uvloop_works_too(server: LoopbackServer, ending: str) -> None:
     """Where it is installed; also for a loop that is closed without a shutdown."""

@@ -1,4 +1,4 @@
-"""The fast path around `ClientSession._request`: a call on a kept connection differs from the first one in cost only."""
+"""The fast path around `ClientSession._request`: a call on a kept connection is cheaper, and otherwise the same."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A forked child has connections of its own: it sends nothing on its parent's, and ends none of them.
+"""A forked child has connections of its own: it sends nothing on those of its parent, and closes none of them.
 
-Equal responses do not show that: two processes that take turns on one connection get the right ones, too. So the
-server says which connection a request came on.
+Right responses do not prove that: two processes that take turns on one connection get them, too. So the tests look at
+the connection of each request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def echo(received: Received) -> Action:
 
 
 def call(client: HttpServiceClient, front_end: FrontEnd, url: str) -> None:
-    """A call of a child, which cannot use its parent's loop."""
+    """A call in a child, which cannot use the loop of its parent."""
     if isinstance(front_end, AsyncioFrontEnd):
         asyncio.run(client.get_async(url))
     else:
@@ -68,7 +68,7 @@ def test_a_child_leaves_its_parent_s_connection_alone(
     calls: int,
     secure: bool,
 ) -> None:
-    """The child's request comes on a new connection; the parent's serves the parent alone, before and after."""
+    """The child's request comes on a new connection. Only the parent uses its own, before and after."""
     server = tls_server if secure else server
     server.script("*", answer(echo))
     client = front_end.client(connection_pool=certificates.pool())
@@ -86,15 +86,15 @@ def test_a_child_leaves_its_parent_s_connection_alone(
 def test_a_child_leaves_its_parent_s_stream_open(
     front_end: FrontEnd, certificates: Certificates, closed: str, secure: bool
 ) -> None:
-    """A child that closes what it inherited ends nothing: the server hears nothing, the parent reads on."""
-    go_on = threading.Event()
-    heard: list[bool] = []
+    """A child that closes the inherited stream or client sends nothing to the server, and the parent reads on."""
+    may_continue = threading.Event()
+    received: list[bool] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
         accepted.recv(65536)
         accepted.sendall(HEAD + b"half")
-        go_on.wait(10)
-        heard.append(is_readable(accepted))  # bytes, or the end of the connection
+        may_continue.wait(10)
+        received.append(is_readable(accepted))  # bytes, or the end of the connection
         accepted.sendall(b"rest")
         is_over.wait(10)
 
@@ -104,7 +104,7 @@ def test_a_child_leaves_its_parent_s_stream_open(
             pieces = response.iter_bytes()
             assert next(pieces) == b"half"
             assert in_a_child(response.close if closed == "stream" else client.close) == 0
-            go_on.set()
+            may_continue.set()
             assert b"".join(pieces) == b"rest"
         front_end.close(client)
-    assert heard == [False]
+    assert received == [False]

@@ -14,7 +14,7 @@ import pytest
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
-from network.faults import failing, places_in_use, served
+from network.faults import failing, served, slots_in_use
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
@@ -198,7 +198,7 @@ def test_a_client_of_many_hosts_forgets_the_oldest_pools(
         for host in range(1, 7):
             url = f"http://127.0.0.{host}:{server.port}/" if host == 1 else f"{server.url}/"
             assert front_end.request(client, "GET", url).status_code == 204
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_the_connection_of_a_discarded_response_is_closed(

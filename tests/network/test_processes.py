@@ -20,7 +20,7 @@ from http_service_client import HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_requests import connection
 from kit.front_ends import FrontEnd
-from network.faults import Certificates, places_in_use
+from network.faults import Certificates, slots_in_use
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +41,7 @@ def test_sixteen_threads_share_a_client(server: LoopbackServer) -> None:
 
         for future in [threads.submit(calls, thread) for thread in range(16)]:
             future.result()
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
     assert server.connection_count <= 16
 
 
@@ -142,9 +142,9 @@ def test_a_forked_child_inherits_no_held_slot(server: LoopbackServer) -> None:
         for thread in threads:
             thread.start()
         assert server.wait_for(lambda: len(server.received("/held")) == 2)
-        assert places_in_use(client) == 4  # two of the host's, and two of the client's
+        assert slots_in_use(client) == 4  # two of the host's, and two of the client's
         assert in_a_child(lambda: client.get(server.url + "/", timeout=1) and None) == 0
-        assert places_in_use(client) == 4  # two of the host's, and two of the client's
+        assert slots_in_use(client) == 4  # two of the host's, and two of the client's
         server.refuse()  # ends these calls
         for thread in threads:
             thread.join(5)
@@ -182,7 +182,7 @@ def test_an_interrupt_closes_the_connection(server: LoopbackServer, monkeypatch:
         reads.append(None)
         with pytest.raises(KeyboardInterrupt):
             client.get(server.url + "/?2")
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
         monkeypatch.undo()
         assert client.get(server.url + "/?3").text == "/?3"
     assert [request.connection for request in server.requests if request.target == "/?3"] == [2]

@@ -21,7 +21,7 @@ from http_service_client.testing import (
     stall_reading,
 )
 from kit.front_ends import FrontEnd
-from network.faults import failing, places_in_use
+from network.faults import failing, slots_in_use
 
 SIZE = 300_000
 Reported = list["tuple[int, int | None]"]
@@ -199,7 +199,7 @@ def test_an_error_of_progress_ends_the_call(front_end: FrontEnd, server: Loopbac
 
     with pytest.raises(LookupError, match="enough"):
         front_end.request(client, "PUT", server.url, data=b"x" * SIZE, progress=enough)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert front_end.request(client, "GET", server.url).status_code == 201
 
 

@@ -71,7 +71,7 @@ async def act_async(name: str, client: HttpServiceClient, url: str, path: Path) 
 def alive_after(
     front_end: FrontEnd, client: HttpServiceClient, url: str, path: Path
 ) -> list[tuple[str, HttpClientError]]:
-    """The errors that are still there after their `except` block, though nobody holds them.
+    """The errors that still exist after their `except` block, although nothing refers to them.
 
     Each way to call is tried on a new connection, and on one that served a call before.
     """

@@ -1,4 +1,4 @@
-"""One raw response, one reading of it: the same response or the same error in both worlds."""
+"""One raw response has one reading: both transports return the same response or raise the same error."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_malformed_responses_are_refused(front_end: FrontEnd, server: LoopbackServer, name: str) -> None:
-    """A response that breaks the rules or ends too early is a ProtocolError, with the same message in both transports."""
+    """A response that breaks the rules or ends too early is a ProtocolError; both transports have the same message."""
     data, message = REFUSED[name]
     server.script("/", raw(data))
     client = front_end.client()

@@ -12,7 +12,7 @@ from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpResp
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import failing, places_in_use
+from network.faults import failing, slots_in_use
 
 
 class Gauge:
@@ -64,7 +64,7 @@ def test_the_limits_apply_to_threads_and_loops_together() -> None:
             waiting = [threads.submit(work) for work in [by_thread] * 6 + [by_loop] * 2]
             responses = [response for future in waiting for response in future.result()]
         assert [response.status_code for response in responses] == [204] * 64
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
     assert (one.most, other.most) <= (2, 2)
     assert 2 <= total.most <= 3
 
@@ -93,7 +93,7 @@ def test_a_call_waits_for_a_slot_no_longer_than_the_pool_timeout(
     server.refuse()  # ends the other call
     holder.join()
     server.accept()
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert front_end.request(client, "GET", server.url + "/").status_code == 204
 
 
@@ -119,7 +119,7 @@ def test_cancelled_calls_release_their_slots(server: LoopbackServer) -> None:
                     task.cancel()
                 results = await asyncio.gather(*tasks, return_exceptions=True)
                 assert all(isinstance(result, HttpResponse) for result in results[1::2])
-                assert places_in_use(client) == 0
+                assert slots_in_use(client) == 0
             assert (await client.get_async(server.url + "/")).status_code == 204
 
     asyncio.run(calls())
@@ -140,7 +140,7 @@ def test_calls_that_time_out_release_their_slots(front_end: FrontEnd, server: Lo
 def test_a_call_that_finds_no_free_connection_waits_for_one(
     front_end: FrontEnd, server: LoopbackServer
 ) -> None:
-    """It is sent as soon as the call that holds the connection is done: in one attempt, with no error."""
+    """It is sent as soon as the other call ends, in one attempt and without an error."""
     client = front_end.client(
         connection_pool=ConnectionPoolConfig(max_connections_per_host=1, pool_timeout=10)
     )
@@ -148,7 +148,7 @@ def test_a_call_that_finds_no_free_connection_waits_for_one(
     def once_another_call_waits(received: Received) -> Action:
         for _ in range(1000):
             # The slot of the host and that of the client are in use, and one call waits for the former.
-            if places_in_use(client) == 3:
+            if slots_in_use(client) == 3:
                 return respond(204)
             time.sleep(0.005)
         return respond(500, body="no other call waits")
@@ -164,4 +164,4 @@ def test_a_call_that_finds_no_free_connection_waits_for_one(
         1,
         1 if front_end.name == "blocking" else 2,
     ]
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0

@@ -253,7 +253,7 @@ def test_a_destination_may_have_an_ipv6_address(
     scheme: str,
     host: str,
 ) -> None:
-    """As a literal, or found by our resolver: the proxy is asked for that address, and the server for that host."""
+    """As a literal, or resolved here: the proxy receives that address, and the server the name of the host."""
     real = socket.getaddrinfo
 
     def fake(name: str, port: Any, *arguments: Any, **options: Any) -> Any:
@@ -261,7 +261,7 @@ def test_a_destination_may_have_an_ipv6_address(
 
     monkeypatch.setattr(socket, "getaddrinfo", fake)
     server.script("/", respond(204))
-    socks.names = {"::1": "127.0.0.1", "six.test": "127.0.0.1"}  # where the server really is
+    socks.names = {"::1": "127.0.0.1", "six.test": "127.0.0.1"}  # the server's real address
     client = client_through(f"{scheme}://{socks.address}")
     assert front_end.request(client, "GET", f"http://{host}:{server.port}/").status_code == 204
     by_name = scheme == "socks5h" and host == "six.test"

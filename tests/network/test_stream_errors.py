@@ -24,7 +24,7 @@ from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, drip, hang_up, raw, respond
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import places_in_use
+from network.faults import slots_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -56,7 +56,7 @@ def test_a_body_that_breaks_off_is_an_error(front_end: FrontEnd, server: Loopbac
     assert isinstance(error.timeline[-1], CallFinished)
     assert error.timeline[-1].error == "ProtocolError"
     assert pickle.loads(pickle.dumps(error)).response.status_code == 200
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 LATE_BREAKS = {
@@ -78,9 +78,8 @@ def test_bytes_that_arrived_before_a_break_are_returned(
         pieces = response.iter_bytes()
         received = [next(pieces)]
         assert server.wait_for(lambda: server.open_connections == 0)
-        front_end.request(
-            client, "GET", server.url + "/other"
-        )  # the loop reads from both connections meanwhile
+        # The loop reads from both connections meanwhile.
+        front_end.request(client, "GET", server.url + "/other")
         for piece in pieces:
             received.append(piece)
     assert b"".join(received) == b"firstsecond"
@@ -110,7 +109,7 @@ def test_a_truncated_coding_is_an_error(front_end: FrontEnd, server: LoopbackSer
     client = front_end.client()
     with pytest.raises(DecodingError), front_end.stream(client, "GET", server.url + "/") as response:
         response.read()
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_closing_the_client_during_a_stream(front_end: FrontEnd, server: LoopbackServer) -> None:
@@ -126,7 +125,7 @@ def test_closing_the_client_during_a_stream(front_end: FrontEnd, server: Loopbac
         first = next(pieces)
         front_end.close(client)
         assert first + b"".join(pieces) == b"x" * 6
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
 
 

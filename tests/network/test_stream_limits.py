@@ -21,7 +21,7 @@ from http_service_client.testing import LoopbackServer, drip, raw, respond, stal
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import places_in_use
+from network.faults import slots_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
@@ -37,7 +37,7 @@ def test_the_size_limit_applies_to_a_stream(front_end: FrontEnd, server: Loopbac
         for piece in response.iter_bytes():
             received += len(piece)
     assert received <= 100_000
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     with front_end.stream(client, "GET", server.url + "/big", max_response_size=None) as response:
         assert response.read() == big
 
@@ -68,7 +68,7 @@ def test_the_read_timeout_bounds_each_wait(front_end: FrontEnd, server: Loopback
     assert caught.value.response is not None
     assert caught.value.response.status_code == 200
     assert caught.value.sent_state.value == "maybe_processed"
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_bytes_that_only_frame_the_body_do_not_reset_the_read_timeout(
@@ -85,7 +85,7 @@ def test_bytes_that_only_frame_the_body_do_not_reset_the_read_timeout(
     ):
         response.read()
     watch.check_took(0.3)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_without_a_read_timeout_the_attempt_s_timeout_bounds_each_wait(
@@ -133,7 +133,7 @@ def test_the_deadline_ends_a_stream(front_end: FrontEnd, server: LoopbackServer)
         response.read()
     watch.check_took(0.3)
     assert isinstance(caught.value, TimeoutError)
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_the_attempt_s_timeout_bounds_the_wait_for_the_head(
@@ -149,7 +149,7 @@ def test_the_attempt_s_timeout_bounds_the_wait_for_the_head(
     ):
         pass
     assert type(caught.value).__name__ == "AttemptTimeoutError"
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     watch.check_took(0.1)
 
 

@@ -27,7 +27,7 @@ from http_service_client.events import CallFinished
 from http_service_client.testing import LoopbackServer, ScriptedTransport, drip, raw, respond
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from kit.front_ends import FrontEnd
-from network.faults import places_in_use, served
+from network.faults import served, slots_in_use
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -132,7 +132,7 @@ def test_the_connection_of_a_body_read_to_its_end_is_kept(
             for _ in response.iter_bytes():
                 pass
     assert server.connection_count == 1
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_leaving_a_body_half_read_closes_the_connection(
@@ -143,7 +143,7 @@ def test_leaving_a_body_half_read_closes_the_connection(
     for _ in range(3):
         with front_end.stream(client, "GET", server.url + "/big") as response:
             next(response.iter_bytes())
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
     assert server.connection_count == 3
 
@@ -157,7 +157,7 @@ def test_an_error_inside_the_block_closes_the_connection(
     with pytest.raises(error), front_end.stream(client, "GET", server.url + "/big") as response:
         next(response.iter_bytes())
         raise error
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
@@ -167,10 +167,10 @@ def test_slots_are_held_until_the_end_of_the_body(
     """Not until the end of the block."""
     client = front_end.client(connection_pool=SMALL_POOL)
     with front_end.stream(client, "GET", server.url + "/big") as response:
-        assert places_in_use(client) == 2  # the host's, and the client's
+        assert slots_in_use(client) == 2  # the host's, and the client's
         for _ in response.iter_bytes():
             pass
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
 
 
 @pytest.mark.parametrize("status", [302, 404, 503])
@@ -183,7 +183,7 @@ def test_a_response_that_is_no_success_is_read_whole(
     with front_end.stream(client, "GET", server.url + "/", retry_policy=None) as response:
         assert (response.status_code, response.content) == (status, b"why")
         assert list(response.iter_bytes()) == [b"why"]
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
 
 
 def test_a_stream_is_retried_until_its_head_has_arrived(front_end: FrontEnd, server: LoopbackServer) -> None:
@@ -292,10 +292,10 @@ def test_a_body_cannot_be_read_after_the_block(
 ) -> None:
     """The message names the block."""
     with front_end.stream(front_end.client(), "GET", server.url + "/big") as response:
-        begun = response.iter_bytes()
-        next(begun)
+        pieces = response.iter_bytes()
+        next(pieces)
     with pytest.raises(StreamError, match="with block"):
-        for _ in begun:
+        for _ in pieces:
             pass
     with front_end.stream(front_end.client(), "GET", server.url + "/big") as response:
         pass
@@ -342,7 +342,7 @@ def test_a_line_that_never_ends_is_an_error(front_end: FrontEnd, server: Loopbac
         front_end.stream(client, "GET", server.url + "/") as response,
     ):
         list(response.iter_lines(max_length=1000))
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_iter_events_parses_server_sent_events(front_end: FrontEnd, server: LoopbackServer) -> None:
@@ -382,7 +382,7 @@ def test_a_response_that_an_interceptor_replaced_is_closed(
     other = HttpResponse(200, content=b"other")
     client = front_end.client(response_interceptors=[_Replaces(lambda _: other)])
     with front_end.stream(client, "GET", server.url + "/big") as response:
-        assert places_in_use(client) == 0
+        assert slots_in_use(client) == 0
         assert response.read() == b"other"
 
 
@@ -397,7 +397,7 @@ def test_an_interceptor_that_raises_leaves_nothing_open(
     client = front_end.client(response_interceptors=[_Replaces(refuse)])
     with pytest.raises(LookupError), front_end.stream(client, "GET", server.url + "/big"):
         pass
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
@@ -410,7 +410,7 @@ def test_a_success_that_is_retried_is_closed(front_end: FrontEnd, server: Loopba
     with front_end.stream(client, "GET", server.url + "/big", timeout=5.0) as response:
         assert response.read() == big
     assert response.attempts == 2
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 def test_an_interceptor_sees_the_head_only(front_end: FrontEnd, server: LoopbackServer, big: bytes) -> None:
@@ -427,4 +427,4 @@ def test_an_interceptor_sees_the_head_only(front_end: FrontEnd, server: Loopback
     with front_end.stream(client, "GET", server.url + "/big") as response:
         assert response.read() == big
     assert seen == [str(len(big))]
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0

@@ -12,7 +12,7 @@ from http_service_client import Timeout
 from http_service_client.testing.server import LoopbackServer, drip, raw, respond, stall, stall_reading
 from kit.front_ends import FrontEnd
 from kit.stopwatch import Stopwatch
-from network.faults import Certificates, dripping_tls, failing, places_in_use, served
+from network.faults import Certificates, dripping_tls, failing, served, slots_in_use
 
 BIG = b"x" * 50_000_000
 
@@ -28,7 +28,7 @@ def check_that_the_connection_was_closed(front_end: FrontEnd, client: Any, serve
     seen = server.connection_count
     assert front_end.request(client, "GET", server.url + "/fine").status_code == 204
     assert server.connection_count == seen + 1
-    assert places_in_use(client) == 0
+    assert slots_in_use(client) == 0
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nX-Slow: " + b"y" * 500 + b"\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Whom we trust, and how we show who we are: one context, the same errors in both worlds."""
+"""TLS: how servers are verified, the client's certificate, and the same errors in both transports."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_the_client_certificate_is_sent_to_a_server_that_requests_it(
         ssl_cert_file=kind(certificates.client_cert),
         ssl_key_file=kind(certificates.client_key),
     )
-    with LoopbackServer(tls=certificates.server_context(asks=True)) as server:
+    with LoopbackServer(tls=certificates.server_context(requests_certificate=True)) as server:
         server.script("/", respond(204))
         assert (
             front_end.request(front_end.client(connection_pool=own), "GET", server.url + "/").status_code
@@ -93,7 +93,7 @@ def test_a_missing_client_certificate_is_a_tls_error(front_end: FrontEnd, certif
     """In TLS 1.3 the server refuses it after our side of the handshake, but before it reads a request."""
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        context = certificates.server_context(asks=True)
+        context = certificates.server_context(requests_certificate=True)
         with context.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False) as secured:
             try:
                 secured.do_handshake()

@@ -192,16 +192,16 @@ def test_a_connection_with_an_early_response_is_not_reused(
     connections: list[list[bytes]] = []
 
     def serve(accepted: socket.socket, is_over: threading.Event) -> None:
-        answered: list[bytes] = []
-        connections.append(answered)
-        while len(answered) <= used_before:
+        received_heads: list[bytes] = []
+        connections.append(received_heads)
+        while len(received_heads) <= used_before:
             received = b""
             while b"\r\n\r\n" not in received:
                 if not (data := accepted.recv(64)):
                     return
                 received += data
             accepted.sendall(REFUSAL)
-            answered.append(received)
+            received_heads.append(received)
         is_over.wait(10)
 
     tls = certificates.server_context() if secure else None
@@ -215,7 +215,7 @@ def test_a_connection_with_an_early_response_is_not_reused(
         with Stopwatch() as watch:
             front_end.close(client)
         watch.check_took(0.0)
-    assert [len(answered) for answered in connections] == [used_before + 1, 1]
+    assert [len(heads) for heads in connections] == [used_before + 1, 1]
 
 
 @pytest.mark.usefixtures("small_buffers")
@@ -346,7 +346,7 @@ def test_both_transports_send_the_same_bytes(server: LoopbackServer) -> None:
 @pytest.mark.usefixtures("small_buffers")
 @pytest.mark.parametrize("body", [None, LARGE], ids=["no body", "body"])
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-def test_a_head_that_the_system_takes_in_parts_arrives_whole(
+def test_a_head_that_is_sent_in_parts_arrives_whole(
     front_end: FrontEnd,
     server: LoopbackServer,
     tls_server: LoopbackServer,
@@ -354,11 +354,11 @@ def test_a_head_that_the_system_takes_in_parts_arrives_whole(
     body: bytes | None,
     secure: bool,
 ) -> None:
-    """Not a byte of it is lost or sent twice, on a new connection and on one that was used before."""
+    """No byte of it is lost or sent twice, on a new connection and on a reused one."""
     server = tls_server if secure else server
     server.script("/", respond(204))
     client = front_end.client(connection_pool=certificates.pool())
-    # Each value is different, so that parts cannot be exchanged unnoticed.
+    # Each value is different, so that swapped parts are noticed.
     fields = {f"X-Field-{number}": f"{number:06}" * 150 for number in range(300)}
     for _ in range(2):
         front_end.request(client, "POST", server.url + "/", headers=fields, data=body)

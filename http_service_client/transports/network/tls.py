@@ -94,5 +94,8 @@ def warn_unverified() -> None:
     global _warned
     if not _warned:
         _warned = True
-        message = "ssl_verify=False: certificates are not verified, so any server can impersonate yours; use it in tests only"
+        message = (
+            "ssl_verify=False: certificates are not verified, so any server can impersonate yours; "
+            "use it in tests only"
+        )
         warnings.warn(message, RuntimeWarning, stacklevel=2)

@@ -17,7 +17,7 @@ __all__ = ["drop_false_coding"]
 
 
 async def drop_false_coding(response: aiohttp.ClientResponse) -> None:
-    """Remove Content-Encoding from a decoded body: vcrpy records the body as aiohttp decoded it, but keeps the header."""
+    """Remove Content-Encoding from a decoded body: vcrpy records what aiohttp decoded, and keeps the header."""
     content = await response.read()
     if not is_encoded(", ".join(response.headers.getall("Content-Encoding")), content):
         headers = CIMultiDict(response.headers)

@@ -158,9 +158,8 @@ class StrictResponseHandler(ResponseHandler):
                 self._reschedule_timeout()
             parser.feed_data(data)
         else:
-            self.response_started = (
-                self.response_started or not data.isspace()
-            )  # blank lines do not start one
+            # Blank lines do not start a response.
+            self.response_started = self.response_started or not data.isspace()
             super().data_received(data)
         if self._length is not None:
             self._skip_parser_for_body()

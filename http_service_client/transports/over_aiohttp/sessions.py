@@ -28,9 +28,8 @@ class LoopSessions:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        self._lock = (
-            threading.Lock()
-        )  # loops run in several threads; a forked child gets a transport of its own
+        # Loops run in several threads. A forked child gets a transport of its own.
+        self._lock = threading.Lock()
         self.is_closed = False
 
     def here(self) -> LoopSession | None:

@@ -43,9 +43,8 @@ def prepare(request: HttpRequest) -> requests.PreparedRequest:
         if request.method not in METHODS_WITHOUT_CONTENT:
             prepared.headers.setdefault("Content-Length", "0")
     elif body.content_type == FORM and body.content is not None and body.content.isascii():
-        prepared.body = body.content.decode(
-            "ascii"
-        )  # text, as requests has it: matchers of mocks expect that
+        # Text, as requests has it: matchers of mocks expect that.
+        prepared.body = body.content.decode("ascii")
     else:
         prepared.body = body.content if body.content is not None else body.chunks()  # type: ignore[assignment]  # an iterator is accepted too
     return prepared

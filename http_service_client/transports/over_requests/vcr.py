@@ -22,7 +22,7 @@ _POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPo
 
 
 def is_recorded(scheme: str) -> bool:
-    """Whether a vcrpy cassette is in use. Other libraries' connections are ignored: they would bypass our limits unnoticed."""
+    """Whether a vcrpy cassette is in use. Other libraries' connections are ignored: they would bypass our limits."""
     module: str = _POOLS[scheme].ConnectionCls.__module__
     return module.startswith("vcr.")
 

@@ -1,4 +1,4 @@
-"""Waiting for a slot: grants, timeouts and cancellations that come together, and whose time it takes."""
+"""Waiting for a slot: grants, timeouts and cancellations that come together, and the timeouts that bound a wait."""
 
 from __future__ import annotations
 
