@@ -1,4 +1,4 @@
-"""One raw response, one reading of it: the same response or the same error in both worlds."""
+"""One raw response, one reading of it: the same response or the same error, sync and async."""
 
 from __future__ import annotations
 

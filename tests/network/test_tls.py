@@ -1,4 +1,4 @@
-"""Whom we trust, and how we show who we are: one context, the same errors in both worlds."""
+"""Whom we trust, and how we show who we are: one context, the same errors, sync and async."""
 
 from __future__ import annotations
 
