@@ -40,7 +40,7 @@ Listener = Callable[["StateChange"], None]
 def origin_registry(
     config: HttpClientConfig, clock: Clock, random: Callable[[], float], listener: Listener
 ) -> OriginRegistry:
-    """What a client keeps for each key, made as it comes; `listener` is told of each change of a circuit."""
+    """What a client keeps for each key, created on its first use; `listener` gets each change of a circuit."""
     locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
     on_change = None if config.circuit_breaker is None else _on_change(config.circuit_breaker, listener)
 

@@ -43,4 +43,6 @@ def refuse_awaitable(function: Callable[..., Any], result: object) -> NoReturn:
     """Reject a plain function that returned an awaitable: it would run, and fail, outside the guard."""
     if inspect.iscoroutine(result):
         result.close()  # or Python would warn that nobody awaited it
-    raise ConfigurationError(f"{function!r} returned an awaitable; make it `async def` to have it guarded")
+    raise ConfigurationError(
+        f"{function!r} returned an awaitable; use call_async, or make it `async def` and use apply"
+    )

@@ -48,17 +48,17 @@ class RetryPolicy(RetrySettings):
         except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
-    budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
-        no client's call is made: otherwise the budget of the client that made the last one counts.
+    budget: how much of the guarded functions' calls may be repeated; None for no limit. It applies to functions
+        that make no call of a client: otherwise the budget of the client that made the last call applies.
 
     In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
     function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
     enclosing `deadline` and a `Retry-After`, also one behind the function's exception.
 
-    A function's exception is judged by all that it stems from: causes, contexts, members of a group. Whoever retries
-    keeps a client's promises: an error reports the worst `sent_state` over all attempts, automatic idempotency keys
-    stay the same, a circuit that opens before a repetition does not hide the outcome before, and the client's
-    listener and metrics get `RetryScheduled` and `RetryStopped`.
+    A function's exception is judged by all that it stems from: causes, contexts, members of a group. A retry of
+    a function keeps a client's promises: an error reports the worst `sent_state` over all attempts, automatic
+    idempotency keys stay the same, a circuit that opens before a repetition does not hide the previous outcome, and
+    the client's listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)

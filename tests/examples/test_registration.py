@@ -44,7 +44,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_an_application_has_one_client_with_the_document_s_settings() -> None:
-    """`create_app()` as it is; whoever asks the container gets the same client."""
+    """`create_app()` as it is; every request to the container returns the same client."""
     app = registration.create_app()
     client = app.services.get_service(HttpServiceClient)
     assert isinstance(client, HttpServiceClient)

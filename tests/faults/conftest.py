@@ -25,6 +25,6 @@ def strangers(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="module")
 def metronome() -> Iterator[Metronome]:
-    """Tells for how long the machine stood still, so that a client is not blamed for it. Names are faked meanwhile."""
+    """Measures how long the machine stood still, so that no client is blamed for it. Names are faked meanwhile."""
     with Metronome() as metronome, fake_resolver():
         yield metronome

@@ -14,7 +14,7 @@ them, measured with a popular library's formula), in step again.
 
 The sequences are those of the `backoff` package, whose import is left to the first use: it pulls in
 asyncio, 40 ms on its own. The random source is an argument. A strategy is a setting: it holds no
-position, and each call to `delays` begins anew.
+position, and each call to `delays` starts a new sequence.
 """
 
 from __future__ import annotations

@@ -137,8 +137,8 @@ class CircuitBreaker:
         self._state = _CLOSED
         self._is_isolated = False
         self._generation = 0
-        # The generation that any call may join without asking, or None when it must ask. Being a single
-        # reference, it is read without the lock: at worst the span has just ended, and the result is late.
+        # The generation that any call may join without a request for a permit; None when it must request one. As a
+        # single reference, it is read without the lock: at worst the span has just ended, and the result is late.
         self.free_pass: int | None = 0
 
         self._window = ConsecutiveFailures(settings.failure_threshold)

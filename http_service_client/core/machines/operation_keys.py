@@ -1,8 +1,8 @@
 """The idempotency keys of one guarded operation: the same request gets the same key in each of its attempts.
 
 A server that has processed a request under a key answers a repetition with the stored response. So a key must be
-the same for a repetition, and never the same for two requests that are meant to happen. Requests are told apart by
-what they are (method, URL, body) and by their number among equal ones in the same attempt:
+the same for a repetition, and never the same for two requests that are meant to happen. Two
+requests differ by their content (method, URL, body) or by their number among equal ones in the same attempt:
 
     attempt 1     POST /items {"id": 1}  key a      POST /items {"id": 2}  key b
     attempt 2     POST /items {"id": 2}  key b      (the function remembered that the first was done)

@@ -15,7 +15,7 @@ _PIECE = 64 * 1024  # bytes between two reports
 
 
 def report_progress(body: RequestBody, progress: Progress) -> RequestBody:
-    """The same body, read in pieces; asking for the next piece means that the last one was written.
+    """The same body, read in pieces; a read of the next piece means that the last one was written.
 
     progress: called with 0 when the body starts, and after each piece with the bytes so far.
     """

@@ -91,8 +91,8 @@ class FastResponse:
         """Close the connection, unless it is back in the pool."""
         protocol, self._protocol = self._protocol, None
         if protocol is not None:
-            # As aiohttp does. Whoever waits for the body hears of it, and the body drops `_release`: it would keep
-            # this response, and the response the body, until the cycle collector runs.
+            # As aiohttp does. A reader that waits for the body gets this error, and the body drops `_release`: it would
+            # keep this response, and the response the body, until the cycle collector runs.
             self.content.set_exception(aiohttp.ClientConnectionError("Connection closed"))
             self._connector.release(protocol, should_close=True)
 

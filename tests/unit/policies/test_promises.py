@@ -488,12 +488,12 @@ def test_changes_of_a_circuit_that_a_call_brings_reach_the_client(front_end: Fro
     assert harness.client.get_circuit_breaker_states()["partner"] == "open"
 
 
-def test_a_client_that_is_gone_is_not_told() -> None:
+def test_a_client_that_is_gone_gets_no_changes() -> None:
     """A policy may outlive the clients that used it, and does not keep them."""
     policy = CircuitBreakerPolicy(failure_threshold=1)
-    owner, told = threading.Event(), []
-    policy.listeners.subscribe(owner, told.append)
+    owner, received = threading.Event(), []
+    policy.listeners.subscribe(owner, received.append)
     policy.isolate()
     del owner
     policy.reset()
-    assert [change.new for change in told] == [CircuitBreakerState.OPEN]
+    assert [change.new for change in received] == [CircuitBreakerState.OPEN]

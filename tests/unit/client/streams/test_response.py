@@ -67,7 +67,7 @@ def test_the_story_of_a_stream_that_was_broken_off_has_a_heading_and_an_end(
 
 
 def test_the_story_of_a_stream_that_failed_has_a_heading_and_an_end(front_end: FrontEnd) -> None:
-    """It is the story that the error tells."""
+    """It is the same text as the error's own timeline."""
     client = front_end.client(transport=StreamingTransport(b"one", RESET))
     with front_end.stream(client, "GET", URL) as response, pytest.raises(ConnectionLostError) as raised:
         list(response.iter_bytes())
