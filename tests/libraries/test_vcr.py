@@ -23,7 +23,7 @@ from http_service_client import ConnectionPoolConfig, HttpServiceClient, Respons
 from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, reset, respond, stall
 from kit.front_ends import FRONT_ENDS, FrontEnd
-from network.faults import Certificates, failing, places_in_use, swallowing
+from network.faults import Certificates, failing, slots_in_use, swallowing
 
 vcr = pytest.importorskip("vcr")
 
