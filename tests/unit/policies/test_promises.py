@@ -157,6 +157,29 @@ def test_a_function_that_remembers_what_was_done_keeps_the_keys_apart(front_end:
     assert again == second
 
 
+def test_a_streamed_body_never_gets_the_key_of_another(front_end: FrontEnd) -> None:
+    """What it holds is not known until it is sent. The server would take the second item for the first."""
+    harness = Harness(front_end, 201, REFUSED, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
+    left = [b"1", b"2"]
+
+    def body() -> None:
+        while left:
+            front_end.request(harness.client, "POST", URL, data=iter([left[0]]))
+            left.pop(0)
+
+    policy_of(2).call(body)
+    assert len(set(keys_sent(harness))) == 3
+
+
+def test_a_form_with_files_has_the_same_key_in_each_attempt(front_end: FrontEnd) -> None:
+    """Though its boundary is drawn for each request."""
+    harness = Harness(front_end, RESET, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
+    files = {"scan": ("scan.png", b"pixels")}
+    front_end.run(policy_of(2).apply(harness.calling("POST", files=files)))
+    first, again = keys_sent(harness)
+    assert first == again
+
+
 # Budget, events and metrics.
 
 
