@@ -128,10 +128,12 @@ class Failure:
             object.__setattr__(self, "cause", innermost(self.cause))
 
 
-def chain(error: BaseException) -> Iterator[BaseException]:
+def chain(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
     """The error and all that it stems from, each once: members of a group, then the cause, or else the context.
 
     A context counts where Python would show it: not after ``raise ... from None``.
+    handled: the exception that was being handled when the function that raised the error was called. Python makes
+        it the context of whatever the function raises, though the error does not stem from it.
     """
     seen: set[int] = set()
     waiting = [error]
@@ -140,11 +142,14 @@ def chain(error: BaseException) -> Iterator[BaseException]:
         if id(current) not in seen:
             seen.add(id(current))
             yield current
-            waiting += _behind(current)
+            waiting += _behind(current, handled)
 
 
-def errors_behind(error: BaseException) -> Iterator[HttpClientError]:
-    """The errors of this package that an error is, or stems from: on each branch of its chain, the nearest one."""
+def errors_behind(error: BaseException, handled: BaseException | None = None) -> Iterator[HttpClientError]:
+    """The errors of this package that an error is, or stems from: on each branch of its chain, the nearest one.
+
+    handled: see `chain`.
+    """
     seen: set[int] = set()
     waiting = [error]
     while waiting:
@@ -153,14 +158,14 @@ def errors_behind(error: BaseException) -> Iterator[HttpClientError]:
             yield current
         elif id(current) not in seen:
             seen.add(id(current))
-            waiting += _behind(current)
+            waiting += _behind(current, handled)
 
 
-def _behind(error: BaseException) -> list[BaseException]:
+def _behind(error: BaseException, handled: BaseException | None) -> list[BaseException]:
     """What an error directly stems from, the most telling one last."""
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:
-        cause = error.__context__
+        cause = None if error.__context__ is handled else error.__context__
     members = getattr(error, "exceptions", ())  # of an ExceptionGroup, or of its backport to Python 3.10
     found = [] if cause is None else [cause]
     if isinstance(members, (tuple, list)):

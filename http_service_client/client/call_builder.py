@@ -301,15 +301,23 @@ def _about_keyword(name: str) -> str:
 
 
 def _idempotency_key(request: HttpRequest) -> str:
-    """A new key; in a guarded function that is repeated, the key of the same request in the attempt before."""
+    """A new key; in a guarded function that is repeated, the key of the same request in the attempt before.
+
+    Whether a streamed body is the same as one before is not known until it is sent. It gets a new key: with the key
+    of another request, the server would take it for done.
+    """
     scope = current_scope()
     operation = None if scope is None else scope.in_charge()
-    if operation is None:
+    body = request.body
+    if operation is None or body.content is None:
         return str(uuid.uuid4())
     if operation.keys is None:
         operation.keys = OperationKeys()
-    content = request.body.content
-    digest = None if content is None else hashlib.sha256(content).digest()
+    content = body.content
+    boundary = (body.content_type or "").partition("boundary=")[2]
+    if boundary:  # it is drawn for each request, and is no part of what the request says
+        content = content.replace(boundary.encode(), b"")
+    digest = hashlib.sha256(content).digest()
     return operation.keys.key_for((request.method, request.url, digest), lambda: str(uuid.uuid4()))
 
 

@@ -54,10 +54,14 @@ class Scope:
     breaker: the circuit breaker whose permit it holds now, or None.
     keys: the idempotency keys of the operation that it repeats, or None before the first.
     last_call: the call that ended last inside, or None.
+    has_sent: since it was last set to False, a call inside was let through by its circuit, if it has one.
     has_ended: `leave()` was called. A task that was started inside and outlives the scope is on its own from then on.
     """
 
-    __slots__ = ("_token", "breaker", "has_ended", "keys", "last_call", "outer", "retries")
+    __slots__ = ("_token", "breaker", "has_ended", "has_sent", "keys", "last_call", "outer", "retries")
+
+    is_repetition = False  # whether it makes another attempt now
+    has_sent: bool  # unset at first, since each guarded call would pay for it
 
     def __init__(self, retries: bool) -> None:
         outer = _CURRENT.get()
@@ -74,6 +78,7 @@ class Scope:
     def leave(self) -> None:
         """Return to the enclosing scope."""
         self.has_ended = True
+        self.last_call = None  # a task that outlives the scope would keep them alive
         token, self._token = self._token, None
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
@@ -103,5 +108,13 @@ class Scope:
         """Record a call that ended, in this scope and in those around it."""
         scope: Scope | None = self
         while scope is not None:
-            scope.last_call = call
+            if not scope.has_ended:
+                scope.last_call = call
+            scope = scope.outer
+
+    def record_sending(self) -> None:
+        """Record a call that its circuit lets through, in this scope and in those around it."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.has_sent = True
             scope = scope.outer

@@ -24,7 +24,7 @@ from ..core.machines.circuit_states import (
     Refusal,
     StateChange,
 )
-from ..core.nesting import Scope, current_scope
+from ..core.nesting import EndedCall, Scope, current_scope
 from ..core.outcomes import is_failure, is_failure_type
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
@@ -37,7 +37,7 @@ from ..errors import (
 )
 from ..http.messages import HttpResponse
 from .deadline import deadline
-from .functions import is_interruption, refuse_awaitable, wrap
+from .functions import handled_now, is_interruption, refuse_awaitable, wrap
 from .listeners import Listeners
 
 __all__ = ["CircuitBreakerPolicy"]
@@ -200,7 +200,7 @@ class CircuitBreakerScope(Scope):
     A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
-    __slots__ = ("_admission", "_deadline", "_is_plain", "_policy", "_started", "_timeout")
+    __slots__ = ("_admission", "_deadline", "_handled", "_is_plain", "_policy", "_started", "_timeout")
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
         breaker, outer = policy.breaker, current_scope()
@@ -214,6 +214,7 @@ class CircuitBreakerScope(Scope):
         self._policy = policy
         Scope.__init__(self, retries=False)
         self.breaker = breaker
+        self._handled = handled_now()
         self._timeout = policy.timeout  # read once: it may be changed during this call
         self._is_plain = free_pass is not None and self._timeout is None and self._admission is not None
         if self._timeout is not None:
@@ -234,8 +235,9 @@ class CircuitBreakerScope(Scope):
         self._settle(error, None)
 
     def _settle(self, error: BaseException | None, result: object) -> None:
+        last, handled, self._handled = self.last_call, self._handled, None
         self.leave()
-        failed = _evidence(error, result, self)
+        failed = _evidence(error, result, last, handled)
         policy = self._policy
         if self._timeout is not None:
             self._deadline.__exit__()
@@ -245,7 +247,9 @@ class CircuitBreakerScope(Scope):
             policy.breaker.settle(self._admission, failed)
 
 
-def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | None:
+def _evidence(
+    error: BaseException | None, result: Any, last: EndedCall | None, handled: BaseException | None
+) -> bool | None:
     """Whether a guarded call failed: True, False, or None for no evidence.
 
     it returned            a response is judged by its status; anything else is a success
@@ -258,10 +262,9 @@ def _evidence(error: BaseException | None, result: Any, scope: Scope) -> bool | 
         return is_failure(result) if isinstance(result, HttpResponse) else False
     if is_interruption(error):
         return None
-    shown = [_shown_by(each) for each in errors_behind(error)]
+    shown = [_shown_by(each) for each in errors_behind(error, handled)]
     if shown:
         return True if True in shown else False if False in shown else None
-    last = scope.last_call
     return True if last is None else is_failure(last.outcome)
 
 

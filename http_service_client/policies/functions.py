@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ["is_interruption", "refuse_awaitable", "wrap"]
+__all__ = ["handled_now", "is_interruption", "refuse_awaitable", "wrap"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -30,6 +31,15 @@ def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]
 def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
     """Whether the function, or the `__call__` of a callable object, is of this kind."""
     return question(function) or question(type(function).__call__)
+
+
+if sys.version_info >= (3, 11):
+    handled_now = sys.exception
+else:
+
+    def handled_now() -> BaseException | None:
+        """The exception that is being handled: the context of all that a function called now raises."""
+        return sys.exc_info()[1]
 
 
 def is_interruption(error: BaseException | None) -> bool:

@@ -30,12 +30,18 @@ from ..errors import (
 )
 from ..events import Event, RetryScheduled, RetryStopped, StopReason
 from ..http.messages import HttpResponse
-from .functions import is_interruption, refuse_awaitable, wrap
+from .functions import handled_now, is_interruption, refuse_awaitable, wrap
 from .listeners import report_condition
 
 __all__ = ["RetryPolicy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _uniform() -> float:
+    # Not `random.random` itself: that is a method, whose pickle holds the generator's state. Each process that
+    # received the policy would draw the same jitter, and all would come back at the same instants.
+    return _random.random()
 
 
 @dataclass(frozen=True)
@@ -61,7 +67,7 @@ class RetryPolicy(RetrySettings):
     the client's listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
-    random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
+    random: Callable[[], float] = field(default=_uniform, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
     budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False, compare=False)
 
@@ -101,24 +107,26 @@ class _FunctionBudget:
     """The retry budget of the functions under one policy in which no client's call is made.
 
     A guarded call that succeeds does no more than advance `calls`. They are entered into the budget when a retry
-    asks for its share.
+    asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
     """
 
-    __slots__ = ("_budget", "_clock", "_entered", "_entered_at", "calls")
+    __slots__ = ("_budget", "_clock", "_entered", "_entered_at", "_lock", "calls")
 
     def __init__(self, settings: RetryBudgetSettings | None, clock: Callable[[], float]) -> None:
         self.calls = itertools.count()
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
+        self._lock = ForkSafeLock()
         self._budget = None if settings is None else RetryBudget(settings, clock=clock, lock=ForkSafeLock())
 
     def up_to_date(self) -> RetryBudget | None:
         """The budget, with the calls until now in it; None for no limit."""
         if self._budget is not None:
-            made, now = next(self.calls), self._clock()
-            self.calls = itertools.count(made)  # reading it advanced it
-            self._budget.record_calls(made - self._entered, now - self._entered_at)
-            self._entered, self._entered_at = made, now
+            with self._lock:
+                made, now = next(self.calls), self._clock()
+                count, seconds = made - self._entered, now - self._entered_at
+                self._entered, self._entered_at = made + 1, now  # reading it advanced it
+                self._budget.record_calls(count, seconds)
         return self._budget
 
 
@@ -128,11 +136,15 @@ class RetryScope(Scope):
     is_refused: the circuit refused a repetition, so that `outcome_before` is the outcome.
     """
 
-    __slots__ = ("_began_at", "_delays", "_kept", "_made", "_policy", "_state", "_withdrawal", "is_refused")
+    __slots__ = (
+        *("_began_at", "_delays", "_handled", "_kept", "_made", "_paid", "_policy", "_state", "_withdrawal"),
+        "is_refused",
+    )
 
     def __init__(self, policy: RetryPolicy) -> None:
+        next(policy._function_budget.calls)  # first: it may call the policy's clock, which may raise
         Scope.__init__(self, retries=True)
-        next(policy._function_budget.calls)
+        self._handled = handled_now()
         self._policy = policy
         self._made = 0
         self._delays: Iterator[float] | None = None
@@ -141,15 +153,20 @@ class RetryScope(Scope):
         self._withdrawal: Withdrawal | None = None
         self.is_refused = False
 
+    @property
+    def is_repetition(self) -> bool:  # type: ignore[override]  # read only
+        return self._made > 0
+
     def wait_after(self, error: BaseException | None, value: object = None) -> float | None:
         """Seconds until the next attempt; None when this one was the last."""
         self._made += 1
         policy = self._policy
-        shown = [] if error is None else list(errors_behind(error))
-        if self._kept is not None and any(isinstance(each, CircuitOpenError) for each in shown):
-            self.is_refused = True  # and `leave` refunds the retry, which was not made after all
+        shown = [] if error is None else list(errors_behind(error, self._handled))
+        if self._kept is not None and self._was_refused(shown):
+            self.is_refused = True
+            self._withdrawal = self._paid  # `leave` refunds the retry, which was not made after all
+            self._stop(StopReason.CIRCUIT_OPEN)
             return None
-        self._withdrawal = None  # it was made
         for each in shown:
             self._state = each.sent_state = worst(self._state, each.sent_state)
         if not self._is_worth_it(error, value, shown):
@@ -165,17 +182,16 @@ class RetryScope(Scope):
         asked = requested_wait(self._response(value, shown), policy.clock.wall)
         is_nested = self.outer is not None and self.outer.in_charge() is not None
         wait = next_wait(policy, Situation(self._made, is_nested, asked, remaining), self._delays)
-        budget = None if last is None else last.budget
-        budget = budget or policy._function_budget.up_to_date()
+        budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
             self._withdrawal = budget.try_withdraw()
             if self._withdrawal is None:
                 wait = StopReason.BUDGET
+        if isinstance(wait, StopReason):
+            self._stop(wait)
+            return None
         at, left = policy.clock.monotonic() - self._began_at, None if budget is None else budget.balance
         key = "" if last is None else last.key
-        if isinstance(wait, StopReason):
-            self._notify(RetryStopped(at, self._made, key, wait, left, remaining))
-            return None
         self._kept = (error, value)
         cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
         self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, remaining))
@@ -184,6 +200,8 @@ class RetryScope(Scope):
     def begin_attempt(self) -> None:
         """The wait is over. What the attempt before left inside says nothing about the next one."""
         self.last_call = None
+        self.has_sent = False
+        self._paid, self._withdrawal = self._withdrawal, None  # an interruption from now on refunds nothing
         if self.keys is not None:
             self.keys.begin_attempt()
 
@@ -201,7 +219,7 @@ class RetryScope(Scope):
     def leave(self) -> None:
         if self._withdrawal is not None:
             self._withdrawal.refund()  # interrupted during its wait, or refused by the circuit
-        self._kept = None  # the error's traceback holds frames that hold this scope
+        self._kept = self._handled = None  # the errors' tracebacks hold frames that hold this scope
         Scope.leave(self)
 
     def _is_worth_it(self, error: BaseException | None, value: object, shown: list[HttpClientError]) -> bool:
@@ -210,7 +228,7 @@ class RetryScope(Scope):
             return policy.is_worth_it(value, report_condition)
         if is_interruption(error) or any(isinstance(each, CircuitOpenError) for each in shown):
             return False
-        if policy.is_worth_it(error, report_condition):
+        if policy.is_worth_it(error, report_condition, self._handled):
             return True
         response = self._response(None, shown)
         return response is not None and policy.is_worth_it(response, report_condition)
@@ -222,6 +240,23 @@ class RetryScope(Scope):
         if shown:
             return next((each.response for each in shown if isinstance(each, HttpStatusError)), None)
         return None if self.last_call is None else self.last_call.outcome
+
+    def _was_refused(self, shown: list[HttpClientError]) -> bool:
+        """Whether this attempt came to nothing. If a call was sent, the attempt has an outcome of its own."""
+        return not self.has_sent and any(isinstance(each, CircuitOpenError) for each in shown)
+
+    def _budget(self) -> RetryBudget | None:
+        """The budget of the client that made the last call inside, else that of the policy's functions."""
+        budget = None if self.last_call is None else self.last_call.budget
+        return budget or self._policy._function_budget.up_to_date()
+
+    def _stop(self, reason: StopReason) -> None:
+        budget, ambient = self._budget(), AMBIENT_DEADLINE.get()
+        at = self._policy.clock.monotonic() - self._began_at
+        key = "" if self.last_call is None else self.last_call.key
+        left = None if budget is None else budget.balance
+        remaining = None if ambient is None else ambient.remaining()
+        self._notify(RetryStopped(at, self._made, key, reason, left, remaining))
 
     def _notify(self, event: Event) -> None:
         if self.last_call is not None and self.last_call.listener is not None:

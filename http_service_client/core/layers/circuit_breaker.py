@@ -30,7 +30,10 @@ class CircuitBreakerLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         breaker, scope = call.breaker, call.scope
-        if breaker is None or (scope is not None and scope.outer is not None and scope.outer.holds(breaker)):
+        outer = None if scope is None else scope.outer
+        if breaker is None or (outer is not None and outer.holds(breaker)):
+            if outer is not None:
+                outer.record_sending()
             return (yield from proceed(request, call))
         free_pass = breaker.free_pass
         admission = breaker.try_acquire() if free_pass is None else free_pass
@@ -41,6 +44,8 @@ class CircuitBreakerLayer:
         failed: bool | None = None
         if scope is not None:
             scope.breaker = breaker
+        if outer is not None:
+            outer.record_sending()
         try:
             outcome = yield from proceed(request, call)
             failed = is_failure(outcome) if call.current.answered_by is None else None

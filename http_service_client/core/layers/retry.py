@@ -39,6 +39,14 @@ __all__ = ["RetryLayer"]
 _NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 
+def _is_repeated(call: Call) -> bool:
+    """Whether an enclosing retry policy makes this call again: a retry, which pays for no other."""
+    if not call.options.is_nested or call.scope is None:
+        return False
+    operation = call.scope.in_charge()
+    return operation is not None and operation.is_repetition
+
+
 class RetryLayer:
     """Repeats the attempt while it is worth it and safe, and attempts, budget and deadline allow it.
 
@@ -58,7 +66,7 @@ class RetryLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         budget = call.origin_state.budget
-        if budget is not None:
+        if budget is not None and not _is_repeated(call):
             budget.record_call()
         settings = call.options.retry
         delays: Iterator[float] | None = None

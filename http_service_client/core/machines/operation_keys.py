@@ -6,6 +6,8 @@ requests differ by their content (method, URL, body) or by their number among eq
 
     attempt 1     POST /items {"id": 1}  key a      POST /items {"id": 2}  key b
     attempt 2     POST /items {"id": 2}  key b      (the function remembered that the first was done)
+
+Such a function must not make two *equal* requests: in the next attempt, the second would get the key of the first.
 """
 
 from __future__ import annotations

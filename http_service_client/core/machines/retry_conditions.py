@@ -88,8 +88,12 @@ class RetryCondition:
         if isinstance(outcome, Failure):
             return self._matches([outcome.error_type, type(outcome.cause)])
         if isinstance(outcome, BaseException):
-            return self._matches([type(error) for error in chain(outcome)])
+            return self.holds_for_error(outcome)
         return self._accepts(outcome)
+
+    def holds_for_error(self, error: BaseException, handled: BaseException | None = None) -> bool:
+        """Whether a function's error is worth a retry.   handled: see `errors.chain`."""
+        return self._matches([type(each) for each in chain(error, handled)])
 
     def _accepts(self, result: object) -> bool:
         return self.predicate is not None and bool(self.predicate(result))

@@ -52,18 +52,22 @@ class RetrySettings:
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
     def is_worth_it(
-        self, outcome: object, report: Callable[[RetryCondition], object] = lambda condition: None
+        self,
+        outcome: object,
+        report: Callable[[RetryCondition], object] = lambda condition: None,
+        handled: BaseException | None = None,
     ) -> bool:
         """Whether a condition holds for this outcome.
 
         report: called, while the exception is being handled, with a condition that raised one. It does not hold
             then: code that only judges an outcome cannot take it from the caller.
+        handled: of an error, see `errors.chain`.
         """
         if isinstance(outcome, HttpResponse):
             if outcome.status_code in self._statuses:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
-            return _holds(self.retry_conditions or (), outcome, report)
+            return _holds(self.retry_conditions or (), outcome, report, handled)
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
         return bool(self._judges) and _holds(self._judges, outcome, report)
 
@@ -84,11 +88,17 @@ class RetrySettings:
 
 
 def _holds(
-    conditions: Iterable[RetryCondition], outcome: object, report: Callable[[RetryCondition], object]
+    conditions: Iterable[RetryCondition],
+    outcome: object,
+    report: Callable[[RetryCondition], object],
+    handled: BaseException | None = None,
 ) -> bool:
     for condition in conditions:
         try:
-            if condition.holds_for(outcome):
+            if isinstance(outcome, BaseException) and type(condition) is RetryCondition:
+                if condition.holds_for_error(outcome, handled):
+                    return True
+            elif condition.holds_for(outcome):
                 return True
         except Exception:
             report(condition)

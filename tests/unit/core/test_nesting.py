@@ -20,7 +20,7 @@ from http_service_client.errors import (
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
 from kit.fakes import RESET, URL, FakeClock, Harness
-from kit.front_ends import FrontEnd, run_task
+from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -197,6 +197,36 @@ def test_a_chain_of_tasks_does_not_accumulate_scopes() -> None:
 
     run_task(main())
     assert depths == [0] * 11
+
+
+def test_a_scope_that_ended_keeps_no_response() -> None:
+    """A task that was started inside may live for days, and holds the scope."""
+    harness = Harness(AsyncioFrontEnd(), 200)
+
+    async def main() -> None:
+        go = asyncio.Event()
+        scopes = []
+
+        async def outliving() -> None:
+            scopes.append(current_scope())
+            await go.wait()
+            await harness.client.get_async(URL)
+
+        async def starts() -> asyncio.Task[None]:
+            await harness.client.get_async(URL)
+            task = asyncio.ensure_future(outliving())
+            await asyncio.sleep(0)
+            return task
+
+        task = await policy_of().call_async(starts)
+        (scope,) = scopes
+        assert scope is not None
+        assert scope.last_call is None
+        go.set()
+        await task
+        assert scope.last_call is None
+
+    run_task(main())
 
 
 def test_a_call_inside_an_interceptor_is_a_call_of_its_own(front_end: FrontEnd) -> None:

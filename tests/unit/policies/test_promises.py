@@ -27,7 +27,7 @@ from http_service_client import (
     SentState,
 )
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
-from kit.fakes import REFUSED, RESET, URL, FakeClock, Harness
+from kit.fakes import REFUSED, RESET, URL, FakeClock, Harness, LockWithQueue
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
 
 KEY = {"Idempotency-Key": "order-42"}
@@ -108,6 +108,30 @@ def test_a_circuit_that_is_open_from_the_start_is_reported(front_end: FrontEnd) 
         front_end.run(policy_of(3).apply(harness.calling()))
 
 
+def test_a_refusal_after_a_request_that_was_sent_is_reported(front_end: FrontEnd) -> None:
+    """The attempt has an outcome of its own: the charge was made, and the refusal of the audit must not hide it."""
+    harness = Harness(front_end, 503, 201, enable_retry_policy=False)
+    audit = CircuitBreakerPolicy()
+    audit.isolate()
+
+    def body() -> None:
+        front_end.request(harness.client, "POST", URL).raise_for_status()
+        front_end.request(harness.client, "POST", "https://audit.example.com/", circuit_breaker=audit)
+
+    with pytest.raises(CircuitOpenError):
+        policy_of(3).call(body)
+    assert harness.sends == 2
+
+
+def test_the_listener_learns_that_the_circuit_refused_the_repetition(front_end: FrontEnd) -> None:
+    """As from the client's own retries."""
+    harness = Harness(front_end, 503, circuit_breaker_config={"failure_threshold": 1})
+    front_end.run(policy_of(3).apply(harness.calling()))
+    assert [event.reason for event in harness.events if isinstance(event, RetryStopped)][-1] is (
+        StopReason.CIRCUIT_OPEN
+    )
+
+
 # One key for the operation.
 
 
@@ -155,6 +179,29 @@ def test_a_function_that_remembers_what_was_done_keeps_the_keys_apart(front_end:
     first, second, again = keys_sent(harness)
     assert first != second
     assert again == second
+
+
+def test_a_streamed_body_never_gets_the_key_of_another(front_end: FrontEnd) -> None:
+    """What it holds is not known until it is sent. The server would take the second item for the first."""
+    harness = Harness(front_end, 201, REFUSED, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
+    left = [b"1", b"2"]
+
+    def body() -> None:
+        while left:
+            front_end.request(harness.client, "POST", URL, data=iter([left[0]]))
+            left.pop(0)
+
+    policy_of(2).call(body)
+    assert len(set(keys_sent(harness))) == 3
+
+
+def test_a_form_with_files_has_the_same_key_in_each_attempt(front_end: FrontEnd) -> None:
+    """Though its boundary is drawn for each request."""
+    harness = Harness(front_end, RESET, 201, auto_idempotency_key=True, enable_circuit_breaker=False)
+    files = {"scan": ("scan.png", b"pixels")}
+    front_end.run(policy_of(2).apply(harness.calling("POST", files=files)))
+    first, again = keys_sent(harness)
+    assert first == again
 
 
 # Budget, events and metrics.
@@ -219,6 +266,19 @@ def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEn
     assert harness.state.budget.balance == 0
 
 
+def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
+    """Or with a ratio of 1 each retry would pay for the next one, for ever."""
+    harness = Harness(
+        front_end,
+        RESET,
+        retry_budget_config={"ratio": 1.0, "min_per_second": 0.0},
+        enable_circuit_breaker=False,
+    )
+    with pytest.raises(ConnectionLostError):
+        front_end.run(policy_of(20).apply(harness.calling()))
+    assert harness.sends == 2
+
+
 def test_a_refused_repetition_is_refunded(front_end: FrontEnd) -> None:
     """It was never made."""
     harness = Harness(front_end, 503, circuit_breaker_config={"failure_threshold": 1})
@@ -227,6 +287,35 @@ def test_a_refused_repetition_is_refunded(front_end: FrontEnd) -> None:
     harness.client.get_circuit_breaker("https://api.example.com").reset()  # type: ignore[union-attr]
     front_end.run(policy_of(3).apply(harness.calling()))
     assert harness.state.budget.balance >= before
+
+
+def test_a_repetition_that_was_interrupted_is_paid_for(front_end: FrontEnd) -> None:
+    """It was sent. Only a retry that was interrupted in its wait is refunded."""
+    budget = RetryBudgetSettings(ratio=0.0, min_per_second=1.0, window=10.0)
+    policy = policy_of(3, budget=budget)
+    outcomes: list[BaseException] = [ConnectionError(), KeyboardInterrupt()]
+
+    def failing() -> None:
+        raise outcomes.pop(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        front_end.run(policy.apply(front_end.function(failing)))
+    left = policy._function_budget.up_to_date()
+    assert left is not None
+    assert left.balance == 9
+
+
+def test_threads_that_fail_at_the_same_time_enter_each_call_once() -> None:
+    """Or a thousand calls would pay for the retries of many thousands."""
+    policy = policy_of(2, budget=RetryBudgetSettings(ratio=0.1, min_per_second=0.0))
+    functions = policy._function_budget
+    for _ in range(1000):
+        next(functions.calls)
+    budget: Any = functions._budget
+    budget._lock = queue = LockWithQueue()
+    queue.first = functions.up_to_date
+    functions.up_to_date()
+    assert budget.balance == 100
 
 
 def test_the_client_s_listener_and_metrics_see_the_retries(front_end: FrontEnd) -> None:
@@ -253,6 +342,13 @@ def test_a_policy_is_pickled_without_its_live_budget() -> None:
     twin = pickle.loads(pickle.dumps(policy))
     assert twin == policy
     assert twin.call(lambda: "done") == "done"
+
+
+def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
+    """With the same jitter, all of them would come back at the same instants."""
+    twins = [pickle.loads(pickle.dumps(RetryPolicy())) for _ in range(2)]
+    assert twins[0].random() != twins[1].random()
+    assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
 
 
 # What an exception stems from.
@@ -350,6 +446,56 @@ def test_a_context_that_was_suppressed_is_no_reason() -> None:
     with pytest.raises(ValueError):
         policy_of(3, RetryCondition.on_exceptions([ConnectionError])).call(failing)
     assert len(calls) == 1
+
+
+def handling(error: Exception, body: Callable[[], Any]) -> Any:
+    """What a fallback does: it is called while the error of the first choice is being handled."""
+    try:
+        raise error
+    except type(error):
+        return body()
+
+
+@pytest.mark.parametrize(
+    ("handled", "raised", "attempts"),
+    [
+        (ConnectionError(), ValueError, 1),
+        (CircuitOpenError("of the first choice"), ConnectionError, 3),
+        (TimeoutError(), ConnectionError, 3),
+    ],
+    ids=["no reason to retry", "no reason not to", "both"],
+)
+def test_a_fallback_is_not_judged_by_the_error_that_called_for_it(
+    front_end: FrontEnd, handled: Exception, raised: type[Exception], attempts: int
+) -> None:
+    """Python makes it the context of all that the fallback raises. The fallback has no part in it."""
+    calls: list[int] = []
+
+    def failing() -> None:
+        calls.append(1)
+        raise raised
+
+    guarded = policy_of(3).apply(failing)
+    with pytest.raises(raised):
+        front_end.run(front_end.function(lambda: handling(handled, guarded)))
+    assert len(calls) == attempts
+
+
+def test_a_breaker_judges_a_fallback_by_its_own_error() -> None:
+    """A refusal of the first choice does not make the fallback's failure no evidence."""
+    breaker = CircuitBreakerPolicy(failure_threshold=9)
+
+    def failing() -> None:
+        raise ValueError
+
+    def block() -> None:
+        with breaker:
+            failing()
+
+    for body in (breaker.apply(failing), block):
+        with pytest.raises(ValueError):
+            handling(CircuitOpenError("of the first choice"), body)
+    assert breaker.snapshot().failures == 2
 
 
 def test_a_chain_that_bites_its_own_tail_ends() -> None:
