@@ -266,6 +266,26 @@ def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEn
     assert harness.state.budget.balance == 0
 
 
+def test_the_client_whose_call_failed_pays_and_learns(front_end: FrontEnd) -> None:
+    """Not the one that wrote the failure down."""
+    budget = {"ratio": 0.0, "min_per_second": 0.1}
+    failing = Harness(front_end, RESET, retry_budget_config=budget, enable_circuit_breaker=False)
+    audit = Harness(front_end, 200)
+
+    def body() -> None:
+        try:
+            failing.request()
+        except ConnectionError:
+            audit.request("POST")
+            raise
+
+    with pytest.raises(ConnectionLostError):
+        policy_of(9).call(body)
+    assert failing.sends == 2
+    assert sum(isinstance(event, RetryScheduled) for event in failing.events) == 1
+    assert not any(isinstance(event, (RetryScheduled, RetryStopped)) for event in audit.events)
+
+
 def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
     """Or with a ratio of 1 each retry would pay for the next one, for ever."""
     harness = Harness(
