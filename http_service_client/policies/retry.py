@@ -38,12 +38,6 @@ __all__ = ["RetryPolicy"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _uniform() -> float:
-    # Not `random.random` itself: that is a method, whose pickle holds the generator's state. Each process that
-    # received the policy would draw the same jitter, and all would come back at the same instants.
-    return _random.random()
-
-
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings):
     """Repeat what failed transiently, after growing waits.
@@ -67,7 +61,7 @@ class RetryPolicy(RetrySettings):
     listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
-    random: Callable[[], float] = field(default=_uniform, repr=False, compare=False)
+    random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
     budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False, compare=False)
 
@@ -88,6 +82,10 @@ class RetryPolicy(RetrySettings):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_function_budget", None)  # live, and of this process
+        if self.random == _random.random:
+            # A method, whose pickle would hold the generator's state: each process that received the policy would
+            # draw the same jitter, and all would come back at the same instants. The class has it as its default.
+            state.pop("random", None)  # a copy of a copy has none
         return state
 
     def apply(self, function: F) -> F:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import pickle
 import sys
@@ -366,7 +367,7 @@ def test_a_policy_is_pickled_without_its_live_budget() -> None:
 
 def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
     """With the same jitter, all of them would come back at the same instants."""
-    twins = [pickle.loads(pickle.dumps(RetryPolicy())) for _ in range(2)]
+    twins = [pickle.loads(pickle.dumps(copy.copy(RetryPolicy()))) for _ in range(2)]
     assert twins[0].random() != twins[1].random()
     assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
 
