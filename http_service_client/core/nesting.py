@@ -18,6 +18,8 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, NamedTuple
 
+from .outcomes import is_failure
+
 if TYPE_CHECKING:
     from ..errors import SentState
     from ..events import Event
@@ -54,11 +56,22 @@ class Scope:
     breaker: the circuit breaker whose permit it holds now, or None.
     keys: the idempotency keys of the operation that it repeats, or None before the first.
     last_call: the call that ended last inside, or None.
+    failed_call: the one that ended last of those that failed, or None: a retry is on its account.
     has_sent: since it was last set to False, a call inside was let through by its circuit, if it has one.
     has_ended: `leave()` was called. A task that was started inside and outlives the scope is on its own from then on.
     """
 
-    __slots__ = ("_token", "breaker", "has_ended", "has_sent", "keys", "last_call", "outer", "retries")
+    __slots__ = (
+        "_token",
+        "breaker",
+        "failed_call",
+        "has_ended",
+        "has_sent",
+        "keys",
+        "last_call",
+        "outer",
+        "retries",
+    )
 
     is_repetition = False  # whether it makes another attempt now
     has_sent: bool  # unset at first, since each guarded call would pay for it
@@ -72,13 +85,14 @@ class Scope:
         self.breaker: CircuitBreaker | None = None
         self.keys: OperationKeys | None = None
         self.last_call: EndedCall | None = None
+        self.failed_call: EndedCall | None = None
         self.has_ended: bool = False
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
 
     def leave(self) -> None:
         """Return to the enclosing scope."""
         self.has_ended = True
-        self.last_call = None  # a task that outlives the scope would keep them alive
+        self.last_call = self.failed_call = None  # a task that outlives the scope would keep them alive
         token, self._token = self._token, None
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
@@ -106,10 +120,13 @@ class Scope:
 
     def record(self, call: EndedCall) -> None:
         """Record a call that ended, in this scope and in those around it."""
+        failed = is_failure(call.outcome)
         scope: Scope | None = self
         while scope is not None:
             if not scope.has_ended:
                 scope.last_call = call
+                if failed:
+                    scope.failed_call = call
             scope = scope.outer
 
     def record_sending(self) -> None:

@@ -16,7 +16,7 @@ from ..core.machines.backoff import endless_waits
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from ..core.machines.retry_decision import Situation, next_wait
 from ..core.machines.retry_settings import RetrySettings
-from ..core.nesting import Scope
+from ..core.nesting import EndedCall, Scope
 from ..core.outcomes import describe, requested_wait
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
@@ -38,12 +38,6 @@ __all__ = ["RetryPolicy"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _uniform() -> float:
-    # Not `random.random` itself: that is a method, whose pickle holds the generator's state. Each process that
-    # received the policy would draw the same jitter, and all would come back at the same instants.
-    return _random.random()
-
-
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings):
     """Repeat what failed transiently, after growing waits.
@@ -54,8 +48,8 @@ class RetryPolicy(RetrySettings):
         except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
-    budget: how much of the guarded functions' calls may be repeated; None for no limit. It applies to functions
-        that make no call of a client: otherwise the budget of the client that made the last call applies.
+    budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
+        no client's call is made: otherwise the budget of the client whose call failed last counts, or made the last one.
 
     In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
     function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
@@ -67,7 +61,7 @@ class RetryPolicy(RetrySettings):
     the client's listener and metrics get `RetryScheduled` and `RetryStopped`.
     """
 
-    random: Callable[[], float] = field(default=_uniform, repr=False, compare=False)
+    random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
     budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False, compare=False)
 
@@ -88,6 +82,10 @@ class RetryPolicy(RetrySettings):
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         state.pop("_function_budget", None)  # live, and of this process
+        if self.random == _random.random:
+            # A method, whose pickle would hold the generator's state: each process that received the policy would
+            # draw the same jitter, and all would come back at the same instants. The class has it as its default.
+            state.pop("random", None)  # a copy of a copy has none
         return state
 
     def apply(self, function: F) -> F:
@@ -191,7 +189,7 @@ class RetryScope(Scope):
             self._stop(wait)
             return None
         at, left = policy.clock.monotonic() - self._began_at, None if budget is None else budget.balance
-        key = "" if last is None else last.key
+        key = self._key()
         self._kept = (error, value)
         cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
         self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, remaining))
@@ -199,7 +197,7 @@ class RetryScope(Scope):
 
     def begin_attempt(self) -> None:
         """The wait is over. What the attempt before left inside says nothing about the next one."""
-        self.last_call = None
+        self.last_call = self.failed_call = None
         self.has_sent = False
         self._paid, self._withdrawal = self._withdrawal, None  # an interruption from now on refunds nothing
         if self.keys is not None:
@@ -245,22 +243,31 @@ class RetryScope(Scope):
         """Whether this attempt came to nothing. If a call was sent, the attempt has an outcome of its own."""
         return not self.has_sent and any(isinstance(each, CircuitOpenError) for each in shown)
 
+    def _payer(self) -> EndedCall | None:
+        """The call that a retry is for. A function may well write down a failure, by a call that succeeds."""
+        return self.failed_call or self.last_call
+
+    def _key(self) -> str:
+        payer = self._payer()
+        return "" if payer is None else payer.key
+
     def _budget(self) -> RetryBudget | None:
-        """The budget of the client that made the last call inside, else that of the policy's functions."""
-        budget = None if self.last_call is None else self.last_call.budget
+        """The budget of that call's client, else that of the policy's functions."""
+        payer = self._payer()
+        budget = None if payer is None else payer.budget
         return budget or self._policy._function_budget.up_to_date()
 
     def _stop(self, reason: StopReason) -> None:
         budget, ambient = self._budget(), AMBIENT_DEADLINE.get()
         at = self._policy.clock.monotonic() - self._began_at
-        key = "" if self.last_call is None else self.last_call.key
         left = None if budget is None else budget.balance
         remaining = None if ambient is None else ambient.remaining()
-        self._notify(RetryStopped(at, self._made, key, reason, left, remaining))
+        self._notify(RetryStopped(at, self._made, self._key(), reason, left, remaining))
 
     def _notify(self, event: Event) -> None:
-        if self.last_call is not None and self.last_call.listener is not None:
-            self.last_call.listener(event)
+        payer = self._payer()
+        if payer is not None and payer.listener is not None:
+            payer.listener(event)
 
 
 def _named(error: BaseException | None, shown: list[HttpClientError]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
 import pickle
 import sys
@@ -266,6 +267,26 @@ def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEn
     assert harness.state.budget.balance == 0
 
 
+def test_the_client_whose_call_failed_pays_and_learns(front_end: FrontEnd) -> None:
+    """Not the one that wrote the failure down."""
+    budget = {"ratio": 0.0, "min_per_second": 0.1}
+    failing = Harness(front_end, RESET, retry_budget_config=budget, enable_circuit_breaker=False)
+    audit = Harness(front_end, 200)
+
+    def body() -> None:
+        try:
+            failing.request()
+        except ConnectionError:
+            audit.request("POST")
+            raise
+
+    with pytest.raises(ConnectionLostError):
+        policy_of(9).call(body)
+    assert failing.sends == 2
+    assert sum(isinstance(event, RetryScheduled) for event in failing.events) == 1
+    assert not any(isinstance(event, (RetryScheduled, RetryStopped)) for event in audit.events)
+
+
 def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
     """Or with a ratio of 1 each retry would pay for the next one, for ever."""
     harness = Harness(
@@ -346,7 +367,7 @@ def test_a_policy_is_pickled_without_its_live_budget() -> None:
 
 def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
     """With the same jitter, all of them would come back at the same instants."""
-    twins = [pickle.loads(pickle.dumps(RetryPolicy())) for _ in range(2)]
+    twins = [pickle.loads(pickle.dumps(copy.copy(RetryPolicy()))) for _ in range(2)]
     assert twins[0].random() != twins[1].random()
     assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
 
