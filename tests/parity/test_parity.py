@@ -402,7 +402,7 @@ POLICIES = [
     Row("404 does not open a circuit", [responds(404)], 404, 3, calls=3, config={"circuit_breaker_config": {"failure_threshold": 1}}),
     Row("no circuit breaker for this client", [DOWN], 503, 6, calls=6, call=ONCE, config={"enable_circuit_breaker": False}),
     Row("no circuit breaker for this call", [DOWN], 503, 6, calls=6, call={**ONCE, "circuit_breaker": False}),
-    Row("a circuit breaker of the call's own", [DOWN], 503, 1, call={**ONCE}, per_call=lambda: {"circuit_breaker": CircuitBreakerPolicy(failure_threshold=1)}),
+    Row("a circuit breaker of the call's own", [DOWN], 503, 1, call={**ONCE}, per_call=lambda: {"circuit_breaker": CircuitBreakerPolicy(failure_threshold=1, clock=lambda: 100.0)}),
     Row("a timeout of the call's own", [OK], 200, 1, call={"timeout": 9.0, "total_timeout": 20.0}),
 ]
 
