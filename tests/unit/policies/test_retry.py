@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
-from http_service_client.core.machines.retry_conditions import (
-    RetryCondition,
-)
+from http_service_client.core.machines.retry_conditions import DEFAULT_CONDITIONS, RetryCondition
 from http_service_client.errors import (
     CircuitOpenError,
 )
@@ -137,3 +135,48 @@ def test_a_finite_strategy_of_a_function_repeats_its_last_delay(front_end: Front
     with pytest.raises(ConnectionError):
         front_end.run(policy.apply(front_end.function(failing)))
     assert clock.sleeps == [1, 2, 2]
+
+
+class OwnCondition(RetryCondition):
+    """A condition of a user's own class, which is asked about every outcome."""
+
+
+PLAIN_VALUES = [503, "503", None, 0, (503, {}), {"status": 503}]
+
+
+@pytest.mark.parametrize("value", PLAIN_VALUES, ids=repr)
+@pytest.mark.parametrize(
+    "condition",
+    [
+        RetryCondition.on_status_codes([503]),
+        OwnCondition.on_status_codes([503]),
+        RetryCondition.on_timeout(),
+        RetryCondition.on_exceptions([Exception]),
+        *DEFAULT_CONDITIONS,
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+def test_no_condition_but_a_predicate_holds_for_a_plain_value(
+    front_end: FrontEnd, condition: RetryCondition, value: Any, beside: bool
+) -> None:
+    """A function that returns 503 returned a number, and not a response: it is not called again."""
+    others = [RetryCondition.on_result(lambda result: result == "again")] if beside else []
+    calls: list[Any] = []
+
+    def body() -> Any:
+        calls.append(value)
+        return value
+
+    guarded = policy_of(retry_conditions=[condition, *others]).apply(front_end.function(body))
+    assert front_end.run(guarded) == value
+    assert len(calls) == 1
+    assert not condition.holds_for(value)
+
+
+def test_a_predicate_holds_for_a_plain_value(front_end: FrontEnd) -> None:
+    """It is asked about whatever the function returns."""
+    values = [503, None, 200]
+    conditions = [RetryCondition.on_status_codes([503]), RetryCondition.on_result(lambda value: value != 200)]
+    guarded = policy_of(retry_conditions=conditions).apply(front_end.function(lambda: values.pop(0)))
+    assert front_end.run(guarded) == 200
