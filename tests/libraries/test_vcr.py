@@ -19,11 +19,11 @@ from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
 import http_service_client
-from http_service_client import ConnectionPoolConfig, HttpServiceClient, ResponseTooLargeError
+from http_service_client import ConnectionPoolConfig, HttpServiceClient, ResponseTooLargeError, Timeout
 from http_service_client.events import RetryScheduled
 from http_service_client.testing import LoopbackServer, reset, respond, stall
 from kit.front_ends import FRONT_ENDS, FrontEnd
-from network.faults import Certificates, failing, slots_in_use
+from network.faults import Certificates, failing, slots_in_use, swallowing
 
 vcr = pytest.importorskip("vcr")
 
@@ -307,3 +307,33 @@ def test_a_connection_class_that_is_not_vcrpys_is_ignored(
     server.script("/", respond(204))
     with HttpServiceClient() as client:
         assert client.get(server.url + "/").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error", "seconds"),
+    [
+        (Timeout(total=4.0, read=0.2), "ReadTimeoutError", 0.2),
+        (Timeout(total=0.2, read=4.0), "AttemptTimeoutError", 0.2),
+        (Timeout(read=0.2), "ReadTimeoutError", 0.2),
+        (Timeout(total=0.2), "AttemptTimeoutError", 0.2),
+    ],
+    ids=["read", "total", "read alone", "total alone"],
+)
+def test_while_recording_the_nearer_limit_holds(
+    front_end: FrontEnd, server: LoopbackServer, cassette: str, timeout: Timeout, error: str, seconds: float
+) -> None:
+    """Of the attempt's time and the time for each read, whichever ends first."""
+    server.script("/", stall())
+    with vcr.use_cassette(cassette):
+        caught = failing(front_end, front_end.client(), "GET", server.url + "/", timeout=timeout)
+    assert (caught.type, caught.sent) == (error, "maybe_processed")
+    caught.check_took(seconds)
+
+
+def test_while_recording_the_attempt_s_time_bounds_the_connecting(front_end: FrontEnd, cassette: str) -> None:
+    """vcrpy connects when it is asked for the response. The limit is then that of a read, so `connect` alone is not."""
+    timeout = Timeout(total=0.2, connect=4.0)
+    with swallowing() as address, vcr.use_cassette(cassette):
+        caught = failing(front_end, front_end.client(), "GET", f"http://{address}/", timeout=timeout)
+    assert (caught.type, caught.sent) == ("ConnectTimeoutError", "never_sent")
+    caught.check_took(0.2)
