@@ -158,3 +158,32 @@ def test_a_response_that_an_interceptor_replaced_releases_its_connection(
         assert (tmp_path / "file").read_bytes() == b"replaced"
     assert slots_in_use(client) == 0
     assert server.wait_for(lambda: server.open_connections == 0)
+
+
+NEWER = WHOLE[::-1]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"ETag": '"v1"'}, {"ETag": '"v2"'}),
+        ({"ETag": '"v1"'}, {"ETag": 'W/"v2"'}),
+        ({"ETag": '"v1"'}, {"ETag": '"v1"', "total": "201"}),
+        (
+            {"Last-Modified": "Sun, 06 Nov 1994 08:49:37 GMT", "Date": "Sun, 06 Nov 1994 09:49:37 GMT"},
+            {"Last-Modified": "Sun, 06 Nov 1994 08:49:38 GMT"},
+        ),
+    ],
+    ids=["another tag", "another weak tag", "another length", "another date"],
+)
+def test_a_part_of_another_version_is_not_appended(
+    fetched: Any, first: dict[str, str], second: dict[str, str]
+) -> None:
+    """A server that ignores If-Range: what there is is dropped, and the whole file is requested at once."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in first.items())
+    head = f"HTTP/1.1 200 OK\r\n{fields}Content-Length: 200\r\n\r\n".encode()
+    total = second.get("total", "200")
+    other = part(100, 199, total, headers={name: value for name, value in second.items() if name != "total"})
+    responses = Responses(hang_up(head + WHOLE[:100]), other, respond(200, body=NEWER))
+    assert fetched(responses) == NEWER
+    assert responses.ranges == [None, "bytes=100-", None]

@@ -7,13 +7,22 @@ import select
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpServiceClient
-from http_service_client.testing.server import Action, LoopbackServer, raw, reset, respond
-from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from http_service_client.testing.server import (
+    Action,
+    LoopbackServer,
+    Received,
+    answer,
+    raw,
+    reset,
+    respond,
+)
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import failing, served, slots_in_use
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -186,19 +195,28 @@ def test_nothing_is_silently_sent_twice(
 
 
 def test_a_client_of_many_hosts_forgets_the_oldest_pools(
-    front_end: FrontEnd, server: LoopbackServer, monkeypatch
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With more hosts than pools are kept, nothing fails."""
+    """With more hosts than pools are kept, nothing fails, and no connection of a forgotten pool stays open."""
     from http_service_client.transports.over_requests import adapter as over_requests_adapter
 
     monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, port, *about, **options: real("127.0.0.1", port, type=socket.SOCK_STREAM),
+    )
     server.script("/", respond(204))
     client = front_end.client()
     for _ in range(2):
-        for host in range(1, 7):
-            url = f"http://127.0.0.{host}:{server.port}/" if host == 1 else f"{server.url}/"
+        for host in range(6):
+            url = f"http://host{host}.test:{server.port}/"
             assert front_end.request(client, "GET", url).status_code == 204
+    assert len({request.header("Host") for request in server.requests}) == 6
     assert slots_in_use(client) == 0
+    kept = 3 if isinstance(front_end, BlockingFrontEnd) else 6  # aiohttp bounds them by their time alone
+    assert server.wait_for(lambda: server.open_connections == kept)
 
 
 def test_the_connection_of_a_discarded_response_is_closed(
@@ -253,3 +271,65 @@ def _is_aiohttps(used: object, name: str) -> bool:
 
     aiohttps = [kind for kind in type(used).__mro__ if kind.__module__.startswith("aiohttp.")]
     return hasattr(used, name) and any(name in inspect.getsource(kind) for kind in aiohttps)
+
+
+def test_an_idle_connection_is_closed_after_its_time(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """Also if its host is never called again: at the latest when the client connects to another host."""
+    server.script("/", respond(204))
+    client = front_end.client(connection_pool=ConnectionPoolConfig(keep_alive_timeout=0.2))
+    with LoopbackServer() as other:
+        other.script("/", respond(204, delay=0.4))
+        front_end.request(client, "GET", server.url + "/")
+        time.sleep(0.3)
+        front_end.request(client, "GET", other.url + "/")
+        assert server.wait_for(lambda: server.open_connections == 0)
+        assert other.open_connections == 1
+
+
+def test_a_connection_that_is_not_idle_for_long_outlives_a_call_to_another_host(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """Only those whose time is over are closed."""
+    server.script("/", respond(204))
+    client = front_end.client()
+    with LoopbackServer() as other:
+        other.script("/", respond(204))
+        for called in (server, other, server):
+            front_end.request(client, "GET", called.url + "/")
+    assert [request.connection for request in server.requests] == [1, 1]
+
+
+@pytest.mark.parametrize("unfit", [1, 3])
+def test_an_unusable_connection_is_not_used_for_an_upload(
+    front_end: FrontEnd, server: LoopbackServer, unfit: int
+) -> None:
+    """aiohttp itself chooses the connection of a large upload, and would take one that the server spoiled."""
+    server.script("/spoils", answer(Meeting(unfit, raw(NO_CONTENT, POISON, every=0.02, close=False))))
+    server.script("/", respond(200, body="fine"))
+    client = front_end.client()
+    if isinstance(front_end, AsyncioFrontEnd):
+
+        async def together() -> None:
+            await asyncio.gather(*[client.get_async(server.url + "/spoils") for _ in range(unfit)])
+
+        front_end.loop.run_until_complete(together())
+    else:
+        with ThreadPoolExecutor(unfit) as threads:
+            list(threads.map(client.get, [server.url + "/spoils"] * unfit))
+    wait_for_data(idle_connections(client))
+    response = front_end.request(client, "POST", server.url + "/", data=b"x" * 300_000, retry_policy=None)
+    assert (response.status_code, response.text) == (200, "fine")
+    assert server.requests[-1].connection == unfit + 1
+    assert server.wait_for(lambda: server.open_connections == 1)
+
+
+class Meeting:
+    """Responds when so many requests are there, so that each has a connection of its own."""
+
+    def __init__(self, parties: int, action: Action) -> None:
+        self._barrier = threading.Barrier(parties, timeout=5)
+        self._action = action
+
+    def __call__(self, received: Received) -> Action:
+        self._barrier.wait()
+        return self._action

@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpClientConfig, HttpServiceClient
-from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
+from http_service_client.testing.server import (
+    Action,
+    LoopbackServer,
+    Received,
+    answer,
+    raw,
+    respond,
+    stall,
+)
 from http_service_client.transports.over_requests import connection
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, slots_in_use
@@ -261,3 +269,60 @@ def test_close_closes_the_connections(front_end: FrontEnd, server: LoopbackServe
     front_end.request(client, "GET", server.url + "/")
     front_end.close(client)
     assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def read_whole(client: HttpServiceClient, url: str, path: Path) -> None:
+    client.get(url)
+
+
+def read_stream(client: HttpServiceClient, url: str, path: Path) -> None:
+    with client.stream("GET", url) as response:
+        response.read()
+
+
+def iterate_over_stream(client: HttpServiceClient, url: str, path: Path) -> None:
+    with client.stream("GET", url) as response:
+        for _ in response.iter_bytes():
+            pass
+
+
+def save(client: HttpServiceClient, url: str, path: Path) -> None:
+    client.download(url, path)
+
+
+@pytest.mark.parametrize("body", ["length", "chunks", "until close"])
+@pytest.mark.parametrize("call", [read_whole, read_stream, iterate_over_stream, save])
+def test_an_interrupt_in_a_body_closes_the_connection(
+    server: LoopbackServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: Callable[[HttpServiceClient, str, Path], None],
+    body: str,
+) -> None:
+    """At once, though the client lives on: the rest of the body is nobody's, and the slot is free."""
+    heads = {
+        "length": b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf",
+        "chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "until close": b"HTTP/1.1 200 OK\r\n\r\nhalf",
+    }
+    server.script("/", raw(heads[body], close=False))
+    server.script("/next", respond(204))
+    receive = connection.Connection.receive
+    reads: list[Any] = []
+
+    def interrupted(self: Any) -> bytes:
+        reads.append(self)
+        if len(reads) == 2:
+            raise KeyboardInterrupt
+        return receive(self)
+
+    with HttpServiceClient() as client:
+        monkeypatch.setattr(connection.Connection, "receive", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            call(client, server.url + "/", tmp_path / "file")
+        assert reads[0] is reads[1]  # the first read brought the head
+        assert slots_in_use(client) == 0
+        assert server.wait_for(lambda: server.open_connections == 0)
+        assert os.listdir(tmp_path) == []
+        assert client.get(server.url + "/next").status_code == 204
+    assert [request.connection for request in server.requests] == [1, 2]

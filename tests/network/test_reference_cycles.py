@@ -81,7 +81,7 @@ def alive_after(
         for name in ACTS:
             for is_warm in (False, True):
                 if is_warm:
-                    client.get(url + "fine", timeout=10.0)
+                    client.get(url + "fine", timeout=5)
                 try:
                     act(name, client, url, path)
                 except HttpClientError as error:
@@ -91,7 +91,7 @@ def alive_after(
         for name in ACTS:
             for is_warm in (False, True):
                 if is_warm:
-                    await client.get_async(url + "fine", timeout=10.0)
+                    await client.get_async(url + "fine", timeout=5)
                 try:
                     await act_async(name, client, url, path)
                 except HttpClientError as error:

@@ -213,3 +213,43 @@ def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
     snapshot = harness.state.breaker.snapshot()
     assert snapshot.successes + snapshot.abandoned == 60
     assert harness.state.breaker.state is CircuitBreakerState.CLOSED
+
+
+@pytest.mark.parametrize(
+    ("timeout", "options", "wait"),
+    [
+        (Timeout(pool=None), {}, None),
+        (Timeout(total=6.0, pool=None), {}, 6.0),
+        (Timeout(total=6.0, pool=2.0), {}, 2.0),
+        (Timeout(total=2.0, pool=6.0), {}, 2.0),
+        (Timeout(pool=2.0), {}, 2.0),
+        (Timeout(pool=None), {"total_timeout": 1.0}, 1.0),
+        (Timeout(pool=2.0), {"total_timeout": 1.0}, 1.0),
+        (Timeout(total=6.0, pool=None), {"total_timeout": 7.0}, 6.0),
+    ],
+    ids=str,
+)
+def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
+    timeout: Timeout, options: dict[str, Any], wait: float | None
+) -> None:
+    """The pool timeout, the attempt's, or the deadline; without any of them it lasts until a slot is free."""
+    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    holder = harness.state.connections.acquire_later()
+    call = harness.client._call_builder.build("GET", URL, timeout=timeout, **options)
+    plan = harness.client._pipeline(call.request, call)
+    acquire: Any = next(plan)
+    assert (type(acquire), acquire.timeout) == (Acquire, wait)
+    holder.release()
+    assert type(plan.send(True)) is Send
+    plan.close()
+
+
+def test_without_a_pool_timeout_a_call_waits_until_a_slot_is_free(front_end: FrontEnd) -> None:
+    """However long another one holds it."""
+    harness = Harness(front_end, max_connections_per_host=1, retry_policy_config={"max_attempts": 1})
+    holder = harness.state.connections.acquire_later()
+    timer = threading.Timer(0.05, holder.release)
+    timer.start()
+    assert harness.request(timeout=Timeout(pool=None)).status_code == 200
+    timer.join()
+    assert [limit.in_use for limit in harness.limits] == [0, 0]
