@@ -8,7 +8,8 @@ import pytest
 
 from http_service_client import HttpClientError, HttpResponse
 from http_service_client.errors import ConnectionLostError, DecodingError, Failure
-from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, FrontEnd, Harness, failure, short
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, Harness, failure, short
+from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
 
 DEADLINE = 2.0
@@ -22,14 +23,14 @@ def test_a_connection_lost_just_before_the_deadline_is_a_lost_connection(
     """Also at the deadline or a moment after it: what happened is known, and the server may be to blame."""
 
     def late(request: Any) -> Failure:
-        bench.clock.now += DEADLINE - left
+        harness.clock.now += DEADLINE - left
         return outcome
 
-    bench = Harness(front_end, late)
-    error = bench.error(outcome.error_type, total_timeout=DEADLINE, retry_policy=None)
+    harness = Harness(front_end, late)
+    error = harness.error(outcome.error_type, total_timeout=DEADLINE, retry_policy=None)
     assert type(error) is outcome.error_type
     assert error.sent_state is outcome.sent_state
-    assert bench.state.breaker.snapshot().failures == 1
+    assert harness.state.breaker.snapshot().failures == 1
 
 
 @pytest.mark.parametrize("outcome", [READ_TIMEOUT, SLOW], ids=short)
@@ -42,11 +43,11 @@ def test_a_timeout_is_the_deadline_s_only_at_the_deadline(
     """Sockets and loops may wake a tick early; a timeout that ends long before is the server's."""
 
     def late(request: Any) -> Failure:
-        bench.clock.now += DEADLINE - left
+        harness.clock.now += DEADLINE - left
         return outcome
 
-    bench = Harness(front_end, late)
-    raised = bench.error(HttpClientError, total_timeout=DEADLINE, retry_policy=None)
+    harness = Harness(front_end, late)
+    raised = harness.error(HttpClientError, total_timeout=DEADLINE, retry_policy=None)
     assert type(raised).__name__ == (error or outcome.error_type.__name__)
     assert raised.sent_state.value == ("abandoned" if error else "maybe_processed")
 
@@ -55,11 +56,11 @@ def test_a_response_just_before_the_deadline_is_a_response(front_end: FrontEnd) 
     """However little time is left to use it."""
 
     def late(request: Any) -> int:
-        bench.clock.now += DEADLINE
+        harness.clock.now += DEADLINE
         return 200
 
-    bench = Harness(front_end, late)
-    assert bench.request(total_timeout=DEADLINE).status_code == 200
+    harness = Harness(front_end, late)
+    assert harness.request(total_timeout=DEADLINE).status_code == 200
 
 
 @pytest.mark.parametrize("left", [0.5, 0.01])
