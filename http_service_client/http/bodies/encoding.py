@@ -31,7 +31,7 @@ class Unset(Enum):
     UNSET = "unset"
 
     def __repr__(self) -> str:
-        return "UNSET"
+        return "<not given>"
 
     def __bool__(self) -> bool:
         return False

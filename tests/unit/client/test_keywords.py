@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpServiceClient
+from http_service_client import HttpRequest, HttpResponse, HttpServiceClient
 from http_service_client.client.call_builder import (
     CLIENT_DEFAULT,
     CallBuilder,
@@ -86,8 +86,9 @@ def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: st
 
 
 def test_no_public_method_shows_a_private_marker() -> None:
-    """`help(HttpServiceClient)` has no UNSET in it."""
-    for name, method in inspect.getmembers(HttpServiceClient, inspect.isfunction):
-        if not name.startswith("_"):
-            assert "UNSET" not in str(inspect.signature(method))
+    """`help(HttpServiceClient)` has no UNSET in it, and neither have the messages."""
+    for kind in (HttpServiceClient, HttpRequest, HttpResponse):
+        for name, method in inspect.getmembers(kind, inspect.isfunction):
+            if name == "__init__" or not name.startswith("_"):
+                assert "UNSET" not in str(inspect.signature(method))
     assert repr(CLIENT_DEFAULT) == "<the client's>"
