@@ -63,16 +63,18 @@ SHARED: dict[str, Any] = {}
 
 
 def test_two_loops_may_run_at_the_same_time(server: LoopbackServer) -> None:
-    """Two threads, a loop in each, one client: each loop has connections of its own."""
-    server.script("/", respond(204, delay=0.01))
+    """Two threads, a loop in each, one client: each loop has connections and responses of its own."""
+    server.script("/", answer(lambda received: respond(200, body=received.target, delay=0.01)))
     meeting = threading.Barrier(2)
     errors: list[BaseException] = []
 
-    def run() -> None:
+    def run(loop: int) -> None:
         async def calls() -> None:
             meeting.wait(5)
-            for _ in range(5):
-                await asyncio.gather(*[client.get_async(server.url + "/") for _ in range(4)])
+            for turn in range(5):
+                targets = [f"/?loop={loop}&turn={turn}&call={call}" for call in range(4)]
+                responses = await asyncio.gather(*[client.get_async(server.url + each) for each in targets])
+                assert [response.text for response in responses] == targets
             meeting.wait(5)
 
         try:
@@ -81,13 +83,19 @@ def test_two_loops_may_run_at_the_same_time(server: LoopbackServer) -> None:
             errors.append(error)
 
     with HttpServiceClient() as client:
-        threads = [threading.Thread(target=run) for _ in range(2)]
+        threads = [threading.Thread(target=run, args=(loop,)) for loop in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(10)
         assert not errors
         assert slots_in_use(client) == 0
+    used = [
+        {request.connection for request in server.requests if f"loop={loop}&" in request.target}
+        for loop in range(2)
+    ]
+    assert used[0].isdisjoint(used[1])
+    assert [len(each) for each in used] == [4, 4]
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])

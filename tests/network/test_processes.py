@@ -53,6 +53,24 @@ def test_sixteen_threads_share_a_client(server: LoopbackServer) -> None:
     assert server.connection_count <= 16
 
 
+def test_sixteen_tasks_share_a_client(server: LoopbackServer) -> None:
+    """Each gets the responses to its own requests."""
+    server.script("/", answer(echo))
+
+    async def calls(client: HttpServiceClient, task: int) -> None:
+        for call in range(10):
+            target = f"/?task={task}&call={call}"
+            assert (await client.get_async(server.url + target)).text == target
+
+    async def main() -> None:
+        async with HttpServiceClient() as client:
+            await asyncio.gather(*[calls(client, task) for task in range(16)])
+            assert slots_in_use(client) == 0
+
+    asyncio.run(main())
+    assert server.connection_count <= 16
+
+
 class AddsHeader:
     """An interceptor that really awaits."""
 
@@ -131,6 +149,12 @@ def test_a_forked_child_has_connections_of_its_own(server: LoopbackServer) -> No
         request.target.split("?")[1].split("&")[0]: request.header("X-Async") for request in server.requests
     }
     assert pids["warm"] == pids["parent"] == pids["later"] == str(os.getpid()) != pids["child"]
+    used: dict[bool, set[int]] = {False: set(), True: set()}
+    for request in server.requests:
+        used["child" in request.target].add(request.connection)
+    # One of each front end: the parent's served it before the fork, during the child's life and after it.
+    assert [len(used[of_the_child]) for of_the_child in (False, True)] == [2, 2]
+    assert used[False].isdisjoint(used[True])
     loop.run_until_complete(client.close_async())
     loop.close()
 
@@ -153,6 +177,7 @@ def test_a_forked_child_inherits_no_held_slot(server: LoopbackServer) -> None:
         assert slots_in_use(client) == 4  # two of the host's, and two of the client's
         assert in_a_child(lambda: client.get(server.url + "/", timeout=1) and None) == 0
         assert slots_in_use(client) == 4  # two of the host's, and two of the client's
+        assert [request.connection for request in server.received("/")] == [3]
         server.refuse()  # ends these calls
         for thread in threads:
             thread.join(5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import ssl
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
@@ -366,3 +367,79 @@ def test_a_head_that_is_sent_in_parts_arrives_whole(
         assert {name: value for name, value in received.headers if name in fields} == fields
         assert received.body == (body or b"")
     assert [received.connection for received in server.requests] == [1, 1]
+
+
+class Renegotiating:
+    """Lets one `SSLSocket.send` in mid-body fail as during a renegotiation: TLS must read before it may write.
+
+    is_waiting: that send has failed.   may_go_on: the server has sent something since.   came_early: a send that
+    was tried before that.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.is_waiting, self.may_go_on = threading.Event(), threading.Event()
+        self.came_early = False
+        self._sends = 0
+        self._send = ssl.SSLSocket.send
+        monkeypatch.setattr(ssl.SSLSocket, "send", lambda sock, data, flags=0: self._send_or_fail(sock, data))
+
+    def _send_or_fail(self, sock: ssl.SSLSocket, data: Any) -> int:
+        if sock.server_side:
+            return self._send(sock, data)
+        self._sends += 1
+        if self._sends == 3:
+            self.is_waiting.set()
+            raise ssl.SSLWantReadError
+        if self._sends == 4:
+            self.came_early = not self.may_go_on.is_set()
+        return self._send(sock, data)
+
+
+def without_tickets(certificates: Any) -> ssl.SSLContext:
+    """A server's context that sends nothing after the handshake: a session ticket would be something to read."""
+    context: ssl.SSLContext = certificates.server_context()
+    context.num_tickets = 0
+    return context
+
+
+def test_an_upload_waits_until_tls_has_read_what_it_needs(
+    certificates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It neither fails nor spins, and the body arrives whole. Only blocking sockets are used like this."""
+    tls = Renegotiating(monkeypatch)
+    bodies: list[bytes] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        received = accepted.recv(65536)
+        tls.is_waiting.wait(5)
+        is_over.wait(0.1)
+        tls.may_go_on.set()
+        accepted.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while len(received.partition(b"\r\n\r\n")[2]) < len(LARGE):
+            received += accepted.recv(1 << 20)
+        bodies.append(received.partition(b"\r\n\r\n")[2])
+        accepted.sendall(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+        accepted.recv(1)
+
+    with served(serve, without_tickets(certificates)) as address, BlockingFrontEnd() as front_end:
+        client = front_end.client(connection_pool=certificates.pool())
+        response = client.post(f"https://{address}/", data=LARGE, timeout=5, retry_policy=None)
+    assert (response.status_code, bodies) == (204, [LARGE])
+    assert not tls.came_early
+
+
+def test_an_upload_does_not_wait_endlessly_for_tls(
+    certificates: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write timeout bounds that wait, too."""
+    Renegotiating(monkeypatch)
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        is_over.wait(10)
+
+    with served(serve, without_tickets(certificates)) as address, BlockingFrontEnd() as front_end:
+        client = front_end.client(connection_pool=certificates.pool())
+        timeout = Timeout(total=20, write=0.3)
+        caught = failing(front_end, client, "POST", f"https://{address}/", data=LARGE, timeout=timeout)
+    assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
+    caught.check_took(0.3)

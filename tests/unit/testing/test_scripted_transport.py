@@ -89,13 +89,22 @@ def test_threads_share_a_script() -> None:
     outcomes = [HttpResponse(200, content=str(number).encode()) for number in range(400)]
     transport = ScriptedTransport([*outcomes, HttpResponse(204)])
     client = HttpServiceClient(transport=transport)
-    threads = [threading.Thread(target=lambda: [client.get(URL) for _ in range(60)]) for _ in range(8)]
+    returned: list[tuple[str, bytes]] = []
+
+    def work(number: int) -> None:
+        for call in range(60):
+            url = f"{URL}?thread={number}&call={call}"
+            returned.append((url, client.get(url).content))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    contents = [sent.outcome.content for sent in transport.sent]  # type: ignore[union-attr]  # all are responses
+    contents = [content for _, content in returned]
     assert sorted(contents) == sorted([each.content for each in outcomes] + [b""] * 80)
+    sent = [(each.request.url, each.outcome.content) for each in transport.sent]  # type: ignore[union-attr]  # all are responses
+    assert sorted(returned) == sorted(sent)  # each call got the outcome of its own request
 
 
 def test_the_deadline_cuts_a_late_outcome_in_virtual_time() -> None:

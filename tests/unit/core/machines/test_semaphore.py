@@ -370,26 +370,30 @@ def test_tasks_of_two_loops_and_threads_share_one_semaphore() -> None:
         finally:
             waiter.release()
 
-    async def tasks() -> None:
-        await asyncio.gather(*(task("task") for _ in range(50)))
+    async def tasks(loop: int) -> None:
+        await asyncio.gather(*(task(f"task {number} of loop {loop}") for number in range(50)))
 
     def thread() -> None:
-        for _ in range(50):
+        for number in range(50):
             granted = threading.Event()
             waiter = semaphore.acquire_later(granted.set)
             if not waiter.is_granted:
                 granted.wait()
-            served.append("thread")
+            served.append(f"thread {number}")
             waiter.release()
 
     run_all(
         [
-            threading.Thread(target=asyncio.run, args=(tasks(),)),
-            threading.Thread(target=asyncio.run, args=(tasks(),)),
+            threading.Thread(target=asyncio.run, args=(tasks(1),)),
+            threading.Thread(target=asyncio.run, args=(tasks(2),)),
             threading.Thread(target=thread),
         ]
     )
-    assert sorted(served) == ["task"] * 100 + ["thread"] * 50
+    # Each waiter was granted once; those of one loop, and of the thread, in the order in which they came.
+    assert [name for name in served if name.endswith("loop 1")] == [f"task {n} of loop 1" for n in range(50)]
+    assert [name for name in served if name.endswith("loop 2")] == [f"task {n} of loop 2" for n in range(50)]
+    assert [name for name in served if name.startswith("thread")] == [f"thread {n}" for n in range(50)]
+    assert len(served) == 150
     assert (semaphore.in_use, semaphore.waiting) == (0, 0)
 
 

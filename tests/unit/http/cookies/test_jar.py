@@ -254,6 +254,7 @@ def test_threads_may_share_a_jar() -> None:
         try:
             for turn in range(300):
                 jar.store(f"https://h{number}.test/", [f"k{turn % 40}=v; Max-Age=1"], NOW + turn)
+                jar.store(f"https://h{number}.test/", [f"of{turn % 40}={number}"], NOW + turn)
                 jar.header(f"https://h{(number + 1) % 4}.test/", NOW + turn)
                 list(jar)
         except BaseException as error:
@@ -266,6 +267,11 @@ def test_threads_may_share_a_jar() -> None:
         thread.join()
     assert errors == []
     assert len(jar) == len(list(jar))
+    for number in range(
+        4
+    ):  # each host has the cookies that its own thread stored, the other ones have expired
+        found = jar.header(f"https://h{number}.test/", NOW + 1000)
+        assert sorted((found or "").split("; ")) == sorted(f"of{turn}={number}" for turn in range(40))
 
 
 # Any input.
