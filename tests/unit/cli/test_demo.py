@@ -86,10 +86,14 @@ def test_threads_and_tasks_have_the_same_results(quick_output: str) -> None:
 
 @pytest.mark.parametrize("column", [0, 1], ids=["threads", "tasks"])
 def test_the_numbers_add_up(quick_output: str, column: int) -> None:
-    """Each attempt is the first of a call or a retry, and the services saw it unless it could not connect."""
+    """Each attempt is the first of a call or a retry, and the services saw it unless it could not connect.
+
+    On a busy machine an attempt may time out before its service has read it: a few of them may be missing there.
+    """
     number = {label: both[column] for label, both in figures(quick_output).items()}
     assert number["attempts"] == number["calls"] - number["refused by an open circuit"] + number["retries"]
-    assert number["attempts"] - number["could not connect"] == number["requests seen by the services"]
+    unseen = number["attempts"] - number["could not connect"] - number["requests seen by the services"]
+    assert 0 <= unseen <= 5
     assert number["repeated charges, recognised by their key"] > 0
     assert number["circuits opened"] > 0
 
