@@ -15,12 +15,13 @@ import pytest
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
 from http_service_client.client.streams.response import _Streamed
 from http_service_client.errors import ConnectionLostError
-from http_service_client.events import CallFinished
+from http_service_client.events import CallFinished, RetryScheduled
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import Certificates, failing, slots_in_use
+from network.proxy_server import running_proxy
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n"
 
@@ -258,3 +259,77 @@ def test_a_stream_closed_between_two_steps_is_not_at_its_end(
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
     assert slots_in_use(client) == 0
+
+
+class EmptiedByAnother(deque[Any]):
+    """Idle connections that another thread takes between a look and a step."""
+
+    def __bool__(self) -> bool:
+        return True
+
+
+def test_a_call_survives_another_thread_that_takes_the_last_idle_connection(server: LoopbackServer) -> None:
+    """It makes a connection of its own. `close` survives it, too."""
+    server.script("/", respond(204))
+    client = HttpServiceClient()
+    client.get(server.url + "/")
+    (pool,) = client._backends._over_requests._adapter._pools.values()
+    taken = pool._idle.pop()
+    pool._idle = EmptiedByAnother()
+    assert client.get(server.url + "/").status_code == 204
+    assert [request.connection for request in server.requests] == [1, 2]
+    taken.close()
+    client.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_client_closed_between_two_attempts_sends_nothing_more(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """The retry that was scheduled raises ClientClosedError."""
+    server.script("/", respond(503), respond(204))
+
+    def close_before_the_retry(event: Any) -> None:
+        if isinstance(event, RetryScheduled):
+            client.close()
+
+    client = front_end.client(retry_policy_config={"initial_delay": 0.001}, on_event=close_before_the_retry)
+    with pytest.raises(ClientClosedError):
+        front_end.request(client, "GET", server.url + "/")
+    assert len(server.requests) == 1
+    assert slots_in_use(client) == 0
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+def test_closing_a_stream_through_a_tls_proxy_wakes_its_reader(
+    front_end: FrontEnd,
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    secure: bool,
+) -> None:
+    """However many layers of TLS lie between the body and the socket."""
+    if secure and isinstance(front_end, AsyncioFrontEnd) and sys.version_info < (3, 11):
+        pytest.skip("asyncio cannot do TLS in TLS before Python 3.11")
+    server = tls_server if secure else server
+    server.script("/", raw(HEAD + b"half", close=False))
+    with running_proxy(certificates.server_context()) as proxy:
+        client = front_end.client(connection_pool=certificates.pool(), proxy=f"https://{proxy.address}")
+
+        def listen() -> None:
+            with client.stream("GET", server.url + "/") as response:
+                for _ in response.iter_bytes():
+                    threading.Timer(0.1, response.close).start()
+
+        async def listen_async() -> None:
+            async with client.stream_async("GET", server.url + "/") as response:
+                async for _ in response.iter_bytes():
+                    asyncio.get_running_loop().call_later(0.1, response.close)
+
+        with Stopwatch() as watch, pytest.raises(ConnectionLostError):
+            if isinstance(front_end, AsyncioFrontEnd):
+                front_end.loop.run_until_complete(listen_async())
+            else:
+                listen()
+        watch.check_took(0.1)
+        assert slots_in_use(client) == 0

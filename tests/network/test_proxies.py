@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from http_service_client import HttpServiceClient
-from http_service_client.testing.server import LoopbackServer, answer, raw, respond
+from http_service_client.testing.server import LoopbackServer, answer, hang_up, raw, respond
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from network.faults import Certificates, failing
 from network.proxy_server import Proxy, running_proxy
@@ -288,3 +288,30 @@ def test_asyncio_without_tls_in_tls_is_a_proxy_error(front_end: FrontEnd, client
         caught = failing(front_end, client_through("https://127.0.0.1:1"), "GET", "https://service.test/")
         assert (caught.type, caught.sent) == ("ProxyError", "never_sent")
         assert "from Python 3.11 on" in caught.message
+
+
+@pytest.mark.parametrize(
+    ("after", "error"),
+    [
+        (b"", "ConnectionLostError"),
+        (b"HTTP/1.1 200 OK\r\nX-", "ProtocolError"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\nhalf", "ProtocolError"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n", "ProtocolError"),
+    ],
+    ids=["before the head", "in the head", "in the body", "in the chunks"],
+)
+def test_a_server_that_hangs_up_inside_two_layers_of_tls_is_an_error_of_ours(
+    front_end: FrontEnd, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient, after: bytes, error: str
+) -> None:
+    """Without close_notify, as many servers do: the same errors as with one layer, or none."""
+    tls_server.script("/", hang_up(after))
+    caught = failing(front_end, tls_in_tls, "GET", tls_server.url + "/")
+    assert (caught.type, caught.sent) == (error, "maybe_processed")
+
+
+def test_a_body_may_end_with_the_connection_inside_two_layers_of_tls(
+    front_end: FrontEnd, tls_server: LoopbackServer, tls_in_tls: HttpServiceClient
+) -> None:
+    """Without close_notify, too."""
+    tls_server.script("/", hang_up(b"HTTP/1.1 200 OK\r\n\r\nwhole"))
+    assert front_end.request(tls_in_tls, "GET", tls_server.url + "/").text == "whole"

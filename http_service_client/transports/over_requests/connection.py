@@ -108,7 +108,7 @@ class Connection(ReceiveBuffer):
     def _receive_some(self) -> bytes:
         try:
             data: bytes = self.sock.recv(_PIECE)
-            return data
+            return data or b""  # urllib3's SSLTransport returns the number 0 at an end without close_notify
         except ssl.SSLEOFError as error:
             if error.reason == "UNEXPECTED_EOF_WHILE_READING":  # no close_notify: many servers omit it
                 return b""
