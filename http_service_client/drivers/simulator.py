@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Work
+from ..core.machines.semaphore import Waiter
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
 
@@ -112,7 +113,10 @@ class Simulator:
             if step.error is not None:
                 effect = run.context.run(run.plan.throw, step.error)
             else:
-                effect = run.context.run(run.plan.send, step.answer)
+                answer = step.answer
+                if isinstance(answer, Waiter):  # a grant at the instant of the timeout is used
+                    answer = answer.is_granted
+                effect = run.context.run(run.plan.send, answer)
         except StopIteration as stop:
             run.result = stop.value
             self._end(run)
@@ -143,8 +147,8 @@ class Simulator:
                 raise RuntimeError("this simulator has no server: pass `respond`")
             return self._respond(effect.request, effect.timeout)
         if isinstance(effect, Acquire):
-            effect.waiter.notify(lambda: self._schedule(run, 0.0, True))
-            return effect.timeout, False
+            effect.waiter.notify(lambda: self._schedule(run, 0.0, effect.waiter))
+            return effect.timeout, effect.waiter
         if isinstance(effect, Invoke):
             return 0.0, run.context.run(_call, effect)
         if isinstance(effect, Work):

@@ -135,3 +135,46 @@ def test_address_families_alternate() -> None:
     six = [address(port, socket.AF_INET6) for port in (1, 2, 3)]
     four = [address(port) for port in (4, 5)]
     assert [each[4][1] for each in _in_turn([*six, *four])] == [1, 4, 2, 5, 3]
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """Every socket that is made in the test."""
+    sockets: list[socket.socket] = []
+
+    class Recorded(socket.socket):
+        def __init__(self, *about: Any, **options: Any) -> None:
+            super().__init__(*about, **options)
+            sockets.append(self)
+
+    monkeypatch.setattr(socket, "socket", Recorded)
+    return sockets
+
+
+def test_an_error_that_is_no_oserror_leaves_no_socket_open(
+    connect: Connect, made: list[socket.socket]
+) -> None:
+    """A port beyond 65535 is a mistake of the caller: it is raised, and closes what was opened for it."""
+    for addresses in ([address(70_000)], [address(70_000)] * 2):
+        with pytest.raises(OverflowError):
+            connect(addresses, 5.0)
+    ours = [sock for sock in made if sock.family == socket.AF_INET]
+    assert ours
+    assert [sock.fileno() for sock in ours] == [-1] * len(ours)
+
+
+def test_a_race_that_is_abandoned_leaves_no_socket_open(dropping: Any, made: list[socket.socket]) -> None:
+    """A coroutine that is closed, as when its loop is gone, cannot await the end of its attempts."""
+
+    async def main() -> list[int]:
+        coroutine = connect_to_any_async([dropping, dropping], None)
+        coroutine.send(None)
+        await asyncio.sleep(0)  # the first attempt has started
+        attempts = [sock for sock in made if sock.family == socket.AF_INET]
+        assert len(attempts) == 1
+        coroutine.close()
+        for _ in range(3):
+            await asyncio.sleep(0)
+        return [sock.fileno() for sock in attempts]
+
+    assert asyncio.run(main()) == [-1]

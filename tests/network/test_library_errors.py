@@ -21,8 +21,8 @@ import requests.exceptions
 import urllib3.exceptions
 from yarl import URL
 
-from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd
-from network.faults import failing
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from network.faults import failing, slots_in_use
 
 NEVER, MAYBE = "never_sent", "maybe_processed"
 URL_USED = "http://127.0.0.1:9/"
@@ -242,3 +242,24 @@ def test_the_innermost_error_that_requests_wraps_decides(
     with BlockingFrontEnd() as front_end:
         caught = failing(front_end, front_end.client(), "POST", URL_USED)
     assert (caught.type, caught.sent) == (name, sent)
+
+
+def test_an_error_that_is_not_about_the_exchange_is_raised_as_it_is(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug of a mock or of a library is no failure of the server: it is not retried, and no slot stays acquired."""
+    calls: list[int] = []
+
+    def send(*arguments: object, **options: object) -> None:
+        calls.append(1)
+        raise RuntimeError("a bug")
+
+    async def request(*arguments: object, **options: object) -> None:
+        send()
+
+    monkeypatch.setattr(requests.Session, "send", send)
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", request)
+    client = front_end.client()
+    with pytest.raises(RuntimeError, match="a bug"):
+        front_end.request(client, "GET", URL_USED)
+    assert (len(calls), slots_in_use(client)) == (1, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import threading
 from typing import Any
 
@@ -177,3 +178,11 @@ def test_zstd_is_used_only_on_request(front_end: FrontEnd) -> None:
     it.request("POST", data=LONG)
     assert it.transport.sent[0].headers["Content-Encoding"] == "zstd"
     assert (it.transport.bodies[0] or b"")[:4] == b"\x28\xb5\x2f\xfd"
+
+
+def test_a_body_that_does_not_get_smaller_is_sent_as_it_is(front_end: FrontEnd) -> None:
+    """Random bytes do not, nor does a file that is compressed already."""
+    it = harness(front_end)
+    body = random.Random(1).randbytes(3000)
+    it.request("POST", data=body)
+    assert (sent(it), it.transport.bodies) == ([PLAIN], [body])

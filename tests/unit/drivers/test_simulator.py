@@ -1,0 +1,242 @@
+"""The driver of virtual time: the same plans as on a thread or in a task, and an hour of them in a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse, Timeout
+from http_service_client.core.effects import (
+    TIMED_OUT,
+    Acquire,
+    Invoke,
+    Outcome,
+    Plan,
+    Send,
+    Sleep,
+    Work,
+)
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.drivers.simulator import Simulator
+from http_service_client.http.messages import HttpRequest
+from kit.fakes import RESET, URL
+
+Story = list[tuple[float, Any]]
+
+
+def told(simulator: Simulator, story: Story, name: Any, *waits: float) -> Plan[Any]:
+    """A plan that says its name after each of its waits, and returns it."""
+    for wait in waits:
+        yield from Sleep(wait)
+        story.append((simulator.clock(), name))
+    return name
+
+
+def test_plans_take_their_steps_in_the_order_of_virtual_time() -> None:
+    """Steps due at one instant are taken in the order in which they were asked for."""
+    simulator, story = Simulator(start=100.0), []
+    simulator.spawn(told(simulator, story, "a", 2.0, 2.0))
+    simulator.spawn(told(simulator, story, "b", 1.0, 3600.0))
+    simulator.spawn(told(simulator, story, "c", 2.0))
+    simulator.run()
+    assert story == [(101.0, "b"), (102.0, "a"), (102.0, "c"), (104.0, "a"), (3701.0, "b")]
+
+
+def test_a_run_has_its_result_and_its_times() -> None:
+    """A plan may be started later; its times are instants of virtual time."""
+    simulator, story = Simulator(), []
+    run = simulator.spawn(told(simulator, story, "a", 2.0), delay=5.0)
+    assert (run.is_done, run.started_at) == (False, 5.0)
+    simulator.run()
+    assert (run.is_done, run.result, run.error, run.started_at, run.ended_at) == (True, "a", None, 5.0, 7.0)
+
+
+def test_time_may_be_advanced_to_an_instant() -> None:
+    """What is due by then has happened, what is due later happens when it is its turn."""
+    simulator, story = Simulator(), []
+    simulator.spawn(told(simulator, story, "a", 1.0, 1.0, 1.0))
+    simulator.run(until=2.0)
+    assert (simulator.clock(), story) == (2.0, [(1.0, "a"), (2.0, "a")])
+    simulator.run(until=2.5)
+    assert (simulator.clock(), len(story)) == (2.5, 2)
+    simulator.run()
+    assert story[-1] == (3.0, "a")
+
+
+def exchange(timeout: Timeout = Timeout()) -> Plan[Outcome]:  # noqa: B008  # it never changes
+    return (yield Send(HttpRequest("GET", URL), timeout))
+
+
+def test_the_server_says_how_long_an_exchange_takes() -> None:
+    """It sees the request and its timeout, and gives the outcome."""
+    seen: list[Any] = []
+
+    def respond(request: HttpRequest, timeout: Timeout) -> tuple[float, Outcome]:
+        seen.append((request.url, timeout.total))
+        return (0.25, HttpResponse(200)) if len(seen) == 1 else (3.0, RESET)
+
+    simulator = Simulator(respond)
+    runs = [simulator.spawn(exchange(Timeout(total=3.0))) for _ in range(2)]
+    simulator.run()
+    assert [(run.ended_at, run.result.sent_state.value) for run in runs] == [  # type: ignore[union-attr]
+        (0.25, "answered"),
+        (3.0, "maybe_processed"),
+    ]
+    assert seen == [(URL, 3.0)] * 2
+
+
+def test_a_simulation_without_a_server_says_so() -> None:
+    """By an error that is thrown into the plan, like any that an effect raises."""
+    error = ended(exchange()).error
+    assert isinstance(error, RuntimeError)
+    assert "pass `respond`" in str(error)
+
+
+def acquiring(limit: FairSemaphore, timeout: float | None, hold: float = 0.0) -> Plan[bool]:
+    acquire = Acquire(limit.acquire_later(), timeout)
+    try:
+        granted = yield from acquire
+        if granted:
+            yield from Sleep(hold)
+        return granted
+    finally:
+        acquire.waiter.release()
+
+
+@pytest.mark.parametrize(
+    ("timeout", "granted", "ended_at"),
+    [(None, True, 2.0), (5.0, True, 2.0), (2.0, True, 2.0), (1.5, False, 1.5), (0.0, False, 0.0)],
+)
+def test_a_wait_for_a_permit_ends_with_the_grant_or_its_timeout(
+    timeout: float | None, granted: bool, ended_at: float
+) -> None:
+    """A grant at the very instant of the timeout is used, as by the other drivers."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    simulator = Simulator()
+    simulator.spawn(acquiring(limit, None, hold=3.0))
+    simulator.run(until=1.0)
+    run = simulator.spawn(acquiring(limit, timeout))
+    simulator.run()
+    assert (run.result, run.ended_at - 1.0) == (granted, ended_at)
+    assert (limit.in_use, limit.waiting) == (0, 0)
+
+
+def test_permits_are_granted_in_order() -> None:
+    """Three plans share one permit: each holds it for a second."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    simulator = Simulator()
+    runs = [simulator.spawn(acquiring(limit, None, hold=1.0)) for _ in range(3)]
+    simulator.run()
+    assert [run.ended_at for run in runs] == [1.0, 2.0, 3.0]
+
+
+def invoking(function: Any, *arguments: Any, timeout: float | None = None) -> Plan[Any]:
+    return (yield from Invoke(function, *arguments, timeout=timeout))
+
+
+async def double(number: int) -> int:
+    return number * 2
+
+
+async def sleeps() -> None:
+    await asyncio.sleep(0)
+
+
+def ended(plan: Plan[Any]) -> Any:
+    simulator = Simulator()
+    run = simulator.spawn(plan)
+    simulator.run()
+    assert run.is_done
+    return run
+
+
+def test_user_code_is_called_and_takes_no_time() -> None:
+    """Plain or async, as long as it awaits nothing real; without time left it is not called."""
+    assert ended(invoking(lambda number: number + 1, 1)).result == 2
+    assert ended(invoking(double, 4)).result == 8
+    assert ended(invoking(double, 4, timeout=1.0)).result == 8
+    assert ended(invoking(double, 4, timeout=0.0)).result is TIMED_OUT
+
+
+def test_user_code_that_waits_for_something_real_is_refused() -> None:
+    """There is no event loop: the plan gets an error that names the function."""
+    run = ended(invoking(sleeps))
+    assert isinstance(run.error, RuntimeError)
+    assert "sleeps" in str(run.error)
+    assert "awaits real I/O" in str(run.error)
+
+
+def test_what_user_code_raises_is_thrown_into_the_plan() -> None:
+    """Where the plan may handle it, as on a thread."""
+
+    def plan() -> Plan[str]:
+        try:
+            yield from Invoke({}.__getitem__, "missing")
+        except KeyError:
+            yield from Sleep(1.0)
+            return "handled"
+        return "no error"
+
+    run = ended(plan())
+    assert (run.result, run.ended_at) == ("handled", 1.0)
+
+
+def test_work_is_done_at_once() -> None:
+    """In virtual time, disk and compression take none."""
+
+    def plan() -> Plan[int]:
+        return (yield from Work(len, b"four"))
+
+    run = ended(plan())
+    assert (run.result, run.ended_at) == (4, 0.0)
+
+
+def test_an_effect_that_nobody_knows_is_a_bug() -> None:
+    """As is a generator that was yielded where `yield from` was meant."""
+
+    def plan() -> Plan[None]:
+        yield told(Simulator(), [], "a", 1.0)  # type: ignore[misc]
+
+    error = ended(plan()).error
+    assert isinstance(error, TypeError)
+    assert "was a `yield from` forgotten?" in str(error)
+
+
+def test_a_plan_that_is_cancelled_releases_what_it_holds() -> None:
+    """At once, and its remaining steps are dropped. Later it can be cancelled no more."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+    simulator = Simulator()
+    holder = simulator.spawn(acquiring(limit, None, hold=100.0))
+    waiting = simulator.spawn(acquiring(limit, None))
+    simulator.run(until=3.0)
+    simulator.cancel(holder)
+    assert (holder.is_done, holder.ended_at, holder.result) == (True, 3.0, None)
+    simulator.run()
+    assert (waiting.result, waiting.ended_at, simulator.clock()) == (True, 3.0, 3.0)
+    simulator.cancel(waiting)
+    assert waiting.result is True
+
+
+WHO: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+def test_each_plan_has_a_context_of_its_own() -> None:
+    """What one plan sets, the others do not see, whoever takes the steps in between."""
+    simulator = Simulator()
+    seen: list[tuple[str, str]] = []
+
+    def plan(name: str) -> Plan[None]:
+        before = WHO.get()
+        WHO.set(name)
+        yield from Sleep(1.0)
+        seen.append((before, (yield from Invoke(WHO.get))))
+
+    for name in ("a", "b"):
+        simulator.spawn(plan(name))
+    simulator.run()
+    assert seen == [("nobody", "a"), ("nobody", "b")]
+    assert WHO.get() == "nobody"
