@@ -1,0 +1,192 @@
+"""Who pays for the retries of functions, and who learns of them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConnectionLostError,
+    ConstantBackoff,
+    RetryBudgetSettings,
+    RetryCondition,
+    RetryPolicy,
+)
+from http_service_client.events import RetryScheduled, RetryStopped, StopReason
+from kit.fakes import RESET, FakeClock, Harness, LockWithQueue
+from kit.front_ends import FrontEnd
+
+KEY = {"Idempotency-Key": "order-42"}
+
+
+def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
+    """Retries at once."""
+    options.setdefault("clock", FakeClock())
+    return RetryPolicy(attempts, ConstantBackoff(0.0), list(conditions) or None, **options)
+
+
+def test_retries_of_functions_have_a_budget(front_end: FrontEnd) -> None:
+    """A thousand failing calls make at most 100 free retries and 20 %: 300, not 2,000."""
+    calls = [0]
+
+    def failing() -> None:
+        calls[0] += 1
+        raise ConnectionError
+
+    guarded = policy_of(3).apply(failing)  # plain in both: a thousand loops would take their time
+    for _ in range(1000):
+        with pytest.raises(ConnectionError):
+            guarded()
+    assert 1000 < calls[0] <= 1300
+
+
+def test_the_budget_of_functions_may_be_set_or_switched_off() -> None:
+    """And a wrong one is named."""
+    for budget, expected in [(RetryBudgetSettings(ratio=0.0, min_per_second=0.0), 1), (None, 3)]:
+        calls: list[int] = []
+
+        def failing(calls: list[int] = calls) -> None:
+            calls.append(1)
+            raise ConnectionError
+
+        with pytest.raises(ConnectionError):
+            policy_of(3, budget=budget).call(failing)
+        assert len(calls) == expected
+    with pytest.raises(ValueError, match="budget must be RetryBudgetSettings"):
+        RetryPolicy(budget=5)  # type: ignore[arg-type]
+
+
+def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
+    """An hour of success before an outage allows no more retries than the window's share of it."""
+    clock = FakeClock()
+    settings = RetryBudgetSettings(ratio=0.1, min_per_second=0.0, window=10.0)
+    policy = policy_of(2, clock=clock, budget=settings)
+    for _ in range(36_000):
+        policy._function_budget.calls.__next__()
+    clock.now += 3600.0
+    budget = policy._function_budget.up_to_date()
+    assert budget is not None
+    assert budget.balance == 10  # 10 calls a second, 10 seconds, a tenth
+
+
+def test_the_budget_of_the_client_inside_is_the_one_that_pays(front_end: FrontEnd) -> None:
+    """So retries stay bounded for the origin, whichever level makes them."""
+    harness = Harness(
+        front_end,
+        RESET,
+        retry_budget_config={"ratio": 0.0, "min_per_second": 0.1},
+        enable_circuit_breaker=False,
+    )
+    guarded = policy_of(5).apply(harness.calling())
+    with pytest.raises(ConnectionLostError):
+        front_end.run(guarded)
+    assert harness.sends == 2
+    assert harness.state.budget.balance == 0
+
+
+def test_the_client_whose_call_failed_pays_and_learns(front_end: FrontEnd) -> None:
+    """Not the one that wrote the failure down."""
+    budget = {"ratio": 0.0, "min_per_second": 0.1}
+    failing = Harness(front_end, RESET, retry_budget_config=budget, enable_circuit_breaker=False)
+    audit = Harness(front_end, 200)
+
+    def body() -> None:
+        try:
+            failing.request()
+        except ConnectionError:
+            audit.request("POST")
+            raise
+
+    with pytest.raises(ConnectionLostError):
+        policy_of(9).call(body)
+    assert failing.sends == 2
+    assert sum(isinstance(event, RetryScheduled) for event in failing.events) == 1
+    assert not any(isinstance(event, (RetryScheduled, RetryStopped)) for event in audit.events)
+
+
+def test_a_repeated_call_pays_for_no_retry(front_end: FrontEnd) -> None:
+    """Or with a ratio of 1 each retry would pay for the next one, for ever."""
+    harness = Harness(
+        front_end,
+        RESET,
+        retry_budget_config={"ratio": 1.0, "min_per_second": 0.0},
+        enable_circuit_breaker=False,
+    )
+    with pytest.raises(ConnectionLostError):
+        front_end.run(policy_of(20).apply(harness.calling()))
+    assert harness.sends == 2
+
+
+def test_a_refused_repetition_is_refunded(front_end: FrontEnd) -> None:
+    """It was never made."""
+    harness = Harness(front_end, 503, circuit_breaker_config={"failure_threshold": 1})
+    harness.request()
+    before = harness.state.budget.balance
+    harness.client.get_circuit_breaker("https://api.example.com").reset()  # type: ignore[union-attr]
+    front_end.run(policy_of(3).apply(harness.calling()))
+    assert harness.state.budget.balance >= before
+
+
+def test_a_repetition_that_was_interrupted_is_paid_for(front_end: FrontEnd) -> None:
+    """It was sent. Only a retry that was interrupted in its wait is refunded."""
+    budget = RetryBudgetSettings(ratio=0.0, min_per_second=1.0, window=10.0)
+    policy = policy_of(3, budget=budget)
+    outcomes: list[BaseException] = [ConnectionError(), KeyboardInterrupt()]
+
+    def failing() -> None:
+        raise outcomes.pop(0)
+
+    with pytest.raises(KeyboardInterrupt):
+        front_end.run(policy.apply(front_end.function(failing)))
+    left = policy._function_budget.up_to_date()
+    assert left is not None
+    assert left.balance == 9
+
+
+def test_threads_that_fail_at_the_same_time_enter_each_call_once() -> None:
+    """Or a thousand calls would pay for the retries of many thousands."""
+    policy = policy_of(2, budget=RetryBudgetSettings(ratio=0.1, min_per_second=0.0))
+    functions = policy._function_budget
+    for _ in range(1000):
+        next(functions.calls)
+    budget: Any = functions._budget
+    budget._lock = queue = LockWithQueue()
+    queue.first = functions.up_to_date
+    functions.up_to_date()
+    assert budget.balance == 100
+
+
+def test_the_client_s_listener_and_metrics_see_the_retries(front_end: FrontEnd) -> None:
+    """With the key of the call that failed, and the cause."""
+    harness = Harness(front_end, RESET, 503, 503, enable_circuit_breaker=False)
+    front_end.run(policy_of(3).apply(harness.calling()))
+    of_the_policy = [
+        event
+        for event in harness.events
+        if isinstance(event, (RetryScheduled, RetryStopped)) and event.attempt > 0
+    ]
+    scheduled = [event for event in of_the_policy if isinstance(event, RetryScheduled)]
+    assert [(event.attempt, event.key, event.cause) for event in scheduled] == [
+        (1, "https://api.example.com", "ConnectionLostError"),
+        (2, "https://api.example.com", "status 503"),
+    ]
+    assert of_the_policy[-1].reason is StopReason.EXHAUSTED  # type: ignore[union-attr]
+
+
+def test_a_policy_is_pickled_without_its_live_budget() -> None:
+    """And works in the other process."""
+    policy = RetryPolicy(2, ConstantBackoff(0.0))
+    policy.call(lambda: None)
+    twin = pickle.loads(pickle.dumps(policy))
+    assert twin == policy
+    assert twin.call(lambda: "done") == "done"
+
+
+def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
+    """With the same jitter, all of them would come back at the same instants."""
+    twins = [pickle.loads(pickle.dumps(copy.copy(RetryPolicy()))) for _ in range(2)]
+    assert twins[0].random() != twins[1].random()
+    assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
