@@ -71,6 +71,7 @@ class LoopbackServer:
         self._is_closed = False
         self._socket = _bound(0)
         self.host, self.port = self._socket.getsockname()
+        self._reservation = _reserve(self.port)
         self.accept()
 
     @property
@@ -149,6 +150,8 @@ class LoopbackServer:
         if acceptor is not None:
             acceptor.stop()
         self._socket.close()
+        if self._reservation is not None:
+            self._reservation.close()
         self._end_connections()
 
     def __enter__(self) -> LoopbackServer:
@@ -267,3 +270,15 @@ def _bound(port: int) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _reserve(port: int) -> socket.socket | None:
+    """A second socket on this port, which never listens; None where the system allows only one.
+
+    A listening socket cannot stop listening, only be closed. While this one stays open, the system does
+    not give the port to an outgoing connection in the moment before `refuse` has bound it again.
+    """
+    try:
+        return _bound(port)
+    except OSError:
+        return None

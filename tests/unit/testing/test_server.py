@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from http_service_client import HttpResponse
 from http_service_client import testing as kit
 from http_service_client.testing import LoopbackServer
+from http_service_client.testing import server as server_module
 
 
 @pytest.fixture
@@ -103,6 +105,24 @@ def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     server.accept()
     assert say(server, GET).startswith(b"HTTP/1.1 404 ")
     assert server.connection_count == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems allow one socket for each port")
+def test_no_other_connection_takes_the_port_while_it_is_bound_again(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the end of the listening socket and the new one the port stays this server's."""
+    bound = server_module._bound
+
+    def after_an_attempt_to_take_it(port: int) -> socket.socket:
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind((server.host, port))
+        return bound(port)
+
+    monkeypatch.setattr(server_module, "_bound", after_an_attempt_to_take_it)
+    server.refuse()
+    server.accept()
+    assert say(server, GET).startswith(b"HTTP/1.1 404 ")
 
 
 @pytest.mark.parametrize(
