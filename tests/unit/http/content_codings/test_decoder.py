@@ -173,28 +173,24 @@ def test_encoded_bytes_may_exceed_the_limit_a_little() -> None:
         decoded("gzip", empty + padding + b"\0", limit=8000)
 
 
-def _bomb(*names: str, size: int = 50_000_000) -> tuple[str, bytes]:
-    data = bytes(size)
-    for name in names:
-        data = ENCODERS[name](data)
-    return ", ".join(names), data
-
-
 @pytest.mark.parametrize(
-    ("encoding", "data"),
+    ("encoding", "content"),
     [
-        _bomb("gzip"),
-        _bomb("deflate"),
-        _bomb("gzip", "gzip"),
-        _bomb("deflate", "gzip", "gzip"),
-        ("gzip", gzipped(b"") * 200_000),
-        ("gzip, gzip", gzipped(gzipped(b"") * 200_000)),
-        *([_bomb("br")] if "br" in ENCODERS else []),
-        *([_bomb("zstd")] if "zstd" in ENCODERS else []),
+        *((encoding, "zeros") for encoding in ("gzip", "deflate", "gzip, gzip", "deflate, gzip, gzip")),
+        *((encoding, "zeros") for encoding in ("br", "zstd") if encoding in ENCODERS),
+        ("gzip", "empty members"),
+        ("gzip, gzip", "empty members"),
     ],
 )
-def test_a_bomb_costs_the_limit_and_one_step(encoding: str, data: bytes) -> None:
+def test_a_bomb_costs_the_limit_and_one_step(encoding: str, content: str) -> None:
     """Given a body of 50 MB in a few KB, or one of nothing in MBs, memory stays near the limit of 1 MB."""
+    names = encoding.split(", ")
+    data = bytes(50_000_000)
+    if content == "empty members":
+        data = gzipped(b"") * 200_000
+        names.pop()
+    for name in names:
+        data = ENCODERS[name](data)
     decoder = Decoder(encoding, 1_000_000)
     tracemalloc.start()
     try:
