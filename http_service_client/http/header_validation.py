@@ -82,7 +82,8 @@ def check_framing(headers: Headers, length: int | None, has_body: bool) -> None:
     if "content-length" not in fields:
         return
     actual = length if has_body else 0
-    if headers["content-length"] != str(actual):
+    # Of a body of unknown length no text is right, "None" least of all: `str(size)` of a size that was never set.
+    if actual is None or headers["content-length"] != str(actual):
         known = f"{actual} bytes" if actual is not None else "of unknown length"
         raise InvalidRequestError(
             f"header Content-Length is {headers['content-length'][:40]!r} but the body is {known}; "

@@ -15,6 +15,7 @@ from .urls import redact_url
 __all__ = ["HttpRequest"]
 
 _IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
+_NO_KEYS = ("", "None")
 _IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
 
 
@@ -139,13 +140,13 @@ class HttpRequest:
     def is_safe_to_repeat(self) -> bool:
         """Whether processing it twice has the same effect as once: by `idempotent`, its method, or its key.
 
-        An empty key (from a variable that was never set, say) does not count: no server recognises a repeat
-        by it.
+        A key that is empty or "None", as text makes of a variable that was never set, does not count: it
+        tells no request from another.
         """
         if self.idempotent is not None:
             return self.idempotent
         return self.method in _IDEMPOTENT_METHODS or any(
-            self.headers.get(name, "").strip() for name in _IDEMPOTENCY_HEADERS
+            self.headers.get(name, "").strip() not in _NO_KEYS for name in _IDEMPOTENCY_HEADERS
         )
 
     def copy(self) -> HttpRequest:

@@ -52,6 +52,8 @@ def test_visible_characters_and_obs_text_are_allowed(value: str) -> None:
         (3, True, "", False),
         (None, True, "3", False),
         (None, False, "3", False),
+        (None, True, "None", False),
+        (None, True, "", False),
         (3, False, "3", False),
     ],
 )

@@ -100,6 +100,7 @@ def test_body_itself_cannot_be_set_to_content() -> None:
         ("POST", {"x-idempotency-key": "k"}, None, True),
         ("POST", {"Idempotency-Key": ""}, None, False),
         ("POST", {"Idempotency-Key": " \t"}, None, False),
+        ("POST", {"Idempotency-Key": "None"}, None, False),
         ("POST", {}, True, True),
         ("GET", {}, False, False),
         ("POST", {"Idempotency-Key": "k"}, False, False),

@@ -188,6 +188,10 @@ BAD_BODIES: list[tuple[str, dict[str, Any]]] = [
     ("a nested field beside files", {"data": {"a": {"b": 1}}, "files": {"f": b"x"}}),
     ("a wrong Content-Length", {"data": b"abc", "headers": {"Content-Length": "2"}}),
     ("a Content-Length for a stream", {"data": pieces(b"abc"), "headers": {"Content-Length": "3"}}),
+    (
+        "a Content-Length of None for a stream",
+        {"data": pieces(b"abc"), "headers": {"Content-Length": str(None)}},
+    ),
 ]
 
 
