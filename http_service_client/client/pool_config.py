@@ -20,13 +20,14 @@ __all__ = ["ConnectionPoolConfig", "is_path", "is_set", "unless_in_pool"]
 
 @dataclass(frozen=True)
 class ConnectionPoolConfig:
-    """Connections and TLS. Durations in seconds; None means no limit for the first three of them.
+    """Connections and TLS. Durations in seconds; None means no limit for the first two of them.
 
     max_connections: in use at once, over all hosts, sync and async together.
     max_connections_per_host: in use at once, for one scheme, host and port.
     connection_timeout: to resolve the name, connect and finish the TLS handshake.
     request_timeout: one attempt as a whole.
-    pool_timeout: the wait for a free connection.
+    pool_timeout: the wait for a free connection. None to wait while connections become free: until none has for
+        10 s longer than an attempt may take.
     keep_alive_timeout: a connection that was idle for longer is closed.
     keep_alive_max_requests: a connection is closed after so many requests.
     ssl_verify: False accepts any certificate, with a warning.
@@ -42,7 +43,7 @@ class ConnectionPoolConfig:
     max_connections_per_host: int = 20
     connection_timeout: float | None = 5.0
     request_timeout: float | None = 30.0
-    pool_timeout: float | None = 10.0
+    pool_timeout: float | None = None
     keep_alive_timeout: float = 75.0
     keep_alive_max_requests: int = 1000
     ssl_verify: bool = True

@@ -92,6 +92,7 @@ class Attempt:
     """What the layers tell each other during one attempt.
 
     expires_at: the instant by which it must be over, or None.
+    ends_with_deadline: that instant is the deadline, which is earlier than the end of the attempt's own timeout.
     exchange_timeout: what the next exchange may take if it begins at once. None when something has used some of
         the attempt's time, so that the exchange has what is left until `expires_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
@@ -100,15 +101,33 @@ class Attempt:
     body: that of its response, when it is to be streamed.
     """
 
-    __slots__ = ("answered_by", "blocked_until", "body", "exchange_timeout", "expires_at", "sent_state")
+    __slots__ = (
+        *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
+        "sent_state",
+    )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
+        self.ends_with_deadline = False
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
         self.sent_state = _LEAST
         self.body: CallBody | None = None
+
+    def postpone(self, seconds: float, deadline_at: float | None) -> None:
+        """Take back a wait that the attempt does not pay for; the deadline stays where it is."""
+        if self.expires_at is None:
+            return
+        expires_at = self.expires_at + seconds
+        if deadline_at is not None and deadline_at < expires_at:
+            self.end_with(deadline_at)
+        else:
+            self.expires_at = expires_at
+
+    def end_with(self, deadline_at: float) -> None:
+        """The attempt ends with the deadline, whatever its own timeout."""
+        self.expires_at, self.ends_with_deadline, self.exchange_timeout = deadline_at, True, None
 
 
 class Call(HttpContext):

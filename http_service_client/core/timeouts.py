@@ -23,11 +23,12 @@ Event loops and sockets wake up to one tick of the system's clock early; the coa
 class Timeout:
     """The limits of one attempt, each in seconds; None means no limit of its own.
 
-    total: the attempt as a whole, from the search for a connection to the last byte of the body.
+    total: the attempt as a whole, from a free connection slot to the last byte of the body.
     connect: name resolution, TCP, TLS and proxy tunnel together, over all addresses tried.
     read: the longest wait for more bytes of the response.
     write: the longest wait for the server to accept more bytes of the request.
-    pool: waiting for a free connection.
+    pool: the wait for a free connection slot, before the attempt's clock starts. None: it goes on while slots
+        become free, until none has for 10 s longer than `total`.
 
     Raises ConfigurationError for zero, negative, NaN or infinite values.
 

@@ -51,7 +51,8 @@ def test_the_defaults_are_those_of_the_code() -> None:
     assert budget is not None
     assert (backoff.initial_delay, backoff.backoff_factor, backoff.jitter.value) == (1.0, 2.0, "full")
     actual = {
-        "attempt timeout, ": f"{timeout.total:g} s, {timeout.connect:g} s, {timeout.pool:g} s",
+        "attempt timeout, ": f"{timeout.total:g} s, {timeout.connect:g} s",
+        "wait for a free": "while connections become free" if timeout.pool is None else timeout.pool,
         "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",

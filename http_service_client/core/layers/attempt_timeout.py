@@ -1,6 +1,7 @@
 """When one attempt, redirects included, must end, and whether its timeout or the deadline ended it.
 
-Interceptors are outside: the time that a rate limiter waits is the call's, not the attempt's.
+Interceptors are outside: the time that a rate limiter waits is the call's, not the attempt's. So is the time that
+a request waits for a connection (see `exchange`).
 """
 
 from __future__ import annotations
@@ -30,18 +31,22 @@ class AttemptTimeoutLayer:
         attempt, deadline_at = call.current, call.deadline_at
         attempt.exchange_timeout = timeout = call.options.timeout
         expires_at = None if timeout.total is None else call.clock() + timeout.total
-        if deadline_at is None or (expires_at is not None and expires_at <= deadline_at):
-            attempt.expires_at = expires_at
+        attempt.expires_at = expires_at
+        if deadline_at is None:
             return proceed(request, call)
-        attempt.expires_at, attempt.exchange_timeout = deadline_at, None
+        if expires_at is None or deadline_at < expires_at:
+            attempt.end_with(deadline_at)
         return _within_deadline(proceed, request, call, deadline_at)
 
 
 def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadline_at: float) -> Plan[Outcome]:
     outcome = yield from proceed(request, call)
-    if isinstance(outcome, Failure) and issubclass(outcome.error_type, RequestTimeoutError):
-        is_over = call.clock() >= deadline_at - TIMER_SLACK
-        return _deadline_exceeded(outcome) if is_over else outcome
+    # Asked now: the wait for a connection may have moved the attempt's end to the deadline.
+    if not call.current.ends_with_deadline or not isinstance(outcome, Failure):
+        return outcome
+    is_timeout = issubclass(outcome.error_type, RequestTimeoutError)
+    if is_timeout and outcome.error_type is not DeadlineExceededError:
+        return _deadline_exceeded(outcome) if call.clock() >= deadline_at - TIMER_SLACK else outcome
     return outcome
 
 

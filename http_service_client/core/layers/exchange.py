@@ -3,6 +3,14 @@
 Threads and event loops share the limits, so `max_connections` holds for all of them together. The host's slot is
 acquired before the global one. A call never waits for a host's slot while it holds a global one, so two calls
 cannot deadlock.
+
+The wait for a slot is not part of the attempt: the queue is the client's own, and its length says nothing about the
+server. So the attempt's clock starts when the slot is acquired, and the wait has a limit of its own:
+
+    pool timeout set   the wait ends when it expires
+    none               the wait goes on while connections become free: it ends when none has for `_PATIENCE` seconds
+                       longer than an attempt may take, since then no ordinary call holds them
+    the deadline       ends both
 """
 
 from __future__ import annotations
@@ -10,7 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...errors import AttemptTimeoutError, EgressRefusedError, Failure, PoolTimeoutError, SentState
+from ...errors import (
+    AttemptTimeoutError,
+    DeadlineExceededError,
+    EgressRefusedError,
+    Failure,
+    PoolTimeoutError,
+    SentState,
+)
 from ...http.egress import EgressPolicy
 from ...http.messages import HttpRequest
 from ...http.urls import origin_of, split_url
@@ -19,10 +34,12 @@ from ..open_body import OpenBody, OpenResponse
 
 if TYPE_CHECKING:
     from ..call import Call
-    from ..machines.semaphore import FairSemaphore
+    from ..machines.semaphore import FairSemaphore, Waiter
     from ..origins import OriginRegistry
 
 __all__ = ["Exchange"]
+
+_PATIENCE = 10.0
 
 
 class Exchange:
@@ -58,15 +75,20 @@ class Exchange:
                 began = call.clock()
                 waiter = limit.acquire_later()
                 held.append(waiter.release)
-                if not (waiter.is_granted or (yield from Acquire(waiter, _pool_wait(call, waited)))):
-                    return _no_slot(origin if limit is host_limit else None, limit.capacity)
-                waited += call.clock() - began
-                attempt.exchange_timeout = None
+                if not waiter.is_granted:
+                    ended_by = yield from _wait_for_slot(
+                        waiter, (host_limit, self._connections), call, waited
+                    )
+                    if ended_by is not None:
+                        return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
+                took = call.clock() - began
+                attempt.postpone(took, call.deadline_at)
+                waited += took
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
                 if remaining is not None and remaining <= 0:
-                    message = "the attempt timed out before its request could be sent: it waited for a connection too long"
+                    message = "the attempt timed out before its request could be sent"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
                 timeout = call.options.timeout.within(remaining)
             outcome: Outcome
@@ -84,22 +106,41 @@ class Exchange:
                     held.pop(0)()
 
 
-def _pool_wait(call: Call, waited: float) -> float | None:
-    """How long to wait for a slot: what is left of the pool timeout, or of the attempt."""
-    pool = call.options.timeout.pool
-    expires_at = call.current.expires_at
-    left = None if expires_at is None else max(0.0, expires_at - call.clock())
-    if pool is None:
-        return left
-    pool = max(0.0, pool - waited)
-    return pool if left is None else min(pool, left)
+def _wait_for_slot(
+    waiter: Waiter, limits: tuple[FairSemaphore, ...], call: Call, waited: float
+) -> Plan[str | None]:
+    """Wait for the slot. None once it is granted, else the limit that ended the wait: "" is the deadline.
+
+    limits: the host's and the client's own: the host's queue also moves with the other one, in which its calls may
+        wait.
+    waited: seconds spent on the other slot already.
+    """
+    timeout = call.options.timeout
+    if timeout.pool is not None:
+        patience: float | None = max(0.0, timeout.pool - waited)
+    else:
+        patience = None if timeout.total is None else timeout.total + _PATIENCE
+    while True:
+        grants = [limit.grants for limit in limits]
+        left = call.remaining()
+        if left is not None and (patience is None or left <= patience):
+            return None if (yield from Acquire(waiter, max(0.0, left))) else ""
+        if (yield from Acquire(waiter, patience)):
+            return None
+        if timeout.pool is not None:
+            return "within the pool timeout"
+        if grants == [limit.grants for limit in limits]:
+            return f"for {patience:g} s"
 
 
-def _no_slot(origin: str | None, capacity: int) -> Failure:
-    """origin: whose limit was reached; None for the client's own."""
+def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:
+    """origin: whose limit was reached; None for the client's own.   ended_by: see `_wait_for_slot`."""
     whose, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
+    if not ended_by:
+        message = f"the deadline expired while the call waited for a connection{whose} ({capacity} in use)"
+        return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
     message = (
-        f"no free connection{whose} within the pool timeout ({capacity} in use); "
+        f"no connection{whose} became free {ended_by} ({capacity} in use); "
         f"raise {setting}, or look for streams that are not closed"
     )
     return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

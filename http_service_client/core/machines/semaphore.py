@@ -94,15 +94,16 @@ class FairSemaphore:
 
     capacity: 1 or more; anything else is a `ConfigurationError`.
     lock: makes it safe among threads. It is never held while a waiter is notified.
+    grants: how often a waiter in the queue was granted a permit, so far.
     """
 
-    __slots__ = ("_capacity", "_in_use", "_lock", "_queue")
+    __slots__ = ("_capacity", "_in_use", "_lock", "_queue", "grants")
 
     def __init__(self, capacity: int, *, lock: AbstractContextManager[Any]) -> None:
         check_count("capacity", capacity)
         self._capacity = capacity
         self._lock = lock
-        self._in_use = 0
+        self._in_use = self.grants = 0
         # An ordered set: a waiter can leave from the middle in constant time. (A deque would have to search; a
         # plain dict becomes slow when its first item is removed again and again.)
         self._queue: OrderedDict[Waiter, None] = OrderedDict()
@@ -193,4 +194,5 @@ class FairSemaphore:
         """The first in the queue, which holds the permit from now on and must be notified."""
         next_waiter, _ = self._queue.popitem(last=False)
         next_waiter._stage = _GRANTED
+        self.grants += 1
         return next_waiter

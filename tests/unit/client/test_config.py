@@ -152,7 +152,7 @@ def test_a_configuration_of_the_top_level_settings_alone() -> None:
 def test_the_defaults() -> None:
     """As documented: timeouts, retries, circuit, budget and limits."""
     config = HttpClientConfig()
-    assert config.timeout == Timeout(total=30.0, connect=5.0, pool=10.0)
+    assert config.timeout == Timeout(total=30.0, connect=5.0)
     assert config.total_timeout is None
     assert config.retry is not None
     assert (config.retry.max_attempts, config.retry.backoff_strategy) == (

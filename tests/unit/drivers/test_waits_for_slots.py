@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, Timeout
+from http_service_client import (
+    ConnectionPoolConfig,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    Timeout,
+)
 from http_service_client.core.effects import Acquire, Send, Sleep
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.machines.circuit_states import CircuitBreakerState
@@ -17,8 +25,9 @@ from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.drivers.aio import AsyncioDriver, _wait_for_grant
 from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.drivers.blocking import BlockingDriver
-from http_service_client.errors import PoolTimeoutError, SentState
-from kit.fakes import URL, Harness
+from http_service_client.drivers.simulator import Run, Simulator
+from http_service_client.errors import DeadlineExceededError, PoolTimeoutError, SentState
+from kit.fakes import SLOW, URL, FakeClock, FakeTransport, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 
 
@@ -181,18 +190,75 @@ def test_both_slots_share_one_pool_timeout() -> None:
     assert [limit.in_use for limit in harness.limits] == [1, 0]
 
 
-def test_a_wait_for_a_slot_counts_against_the_attempt_s_timeout() -> None:
-    """The exchange after it gets the rest."""
+@contextmanager
+def slot_granted_after(seconds: float, **options: Any) -> Iterator[Any]:
+    """The step of a call's plan that follows its wait for a slot, with the `plan` and its `clock`."""
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     holder = harness.state.connections.acquire_later()
-    call = harness.client._call_builder.build("GET", URL, timeout=10.0)
+    call = harness.client._call_builder.build("GET", URL, retry_policy=None, **options)
     plan = harness.client._pipeline(call.request, call)
     assert isinstance(next(plan), Acquire)
-    harness.clock.now += 4.0
+    harness.clock.now += seconds
+    holder.release()
+    yield SimpleNamespace(send=plan.send(True), plan=plan, clock=harness.clock)
+    plan.close()
+
+
+def test_a_wait_for_a_slot_takes_nothing_from_the_attempt() -> None:
+    """The exchange after it has the whole timeout: the queue is the client's own, and no fault of the server."""
+    with slot_granted_after(4.0, timeout=10.0) as after:
+        assert (type(after.send), after.send.timeout.total) == (Send, 10.0)
+
+
+def test_a_wait_for_a_slot_ends_no_attempt_before_it_begins() -> None:
+    """Even if it takes much longer than the attempt may."""
+    with slot_granted_after(40.0, timeout=10.0) as after:
+        assert (type(after.send), after.send.timeout.total) == (Send, 10.0)
+
+
+@pytest.mark.parametrize(("waited", "left"), [(1.0, 10.0), (4.0, 8.0)])
+def test_a_wait_for_a_slot_takes_time_from_the_deadline(waited: float, left: float) -> None:
+    """The attempt has its timeout, or what is left of the deadline if that is less."""
+    with slot_granted_after(waited, timeout=10.0, total_timeout=12.0) as after:
+        assert (type(after.send), after.send.timeout.total) == (Send, left)
+
+
+def test_a_deadline_that_passes_with_the_grant_sends_nothing(front_end: FrontEnd) -> None:
+    """The error is the deadline's, `never_sent`, and no evidence against the server."""
+    harness = Harness(front_end, max_connections_per_host=1, enable_retry_policy=False)
+    harness.state.connections.acquire_later()
+    error = harness.error(DeadlineExceededError, total_timeout=0.01)
+    assert (error.sent_state, harness.sends) == (SentState.NEVER_SENT, 0)
+    assert "while the call waited for a connection to https://api.example.com (1 in use)" in str(error)
+    assert harness.state.breaker.snapshot().failures == 0
+
+
+def test_an_attempt_that_the_wait_moved_to_the_deadline_is_cut_by_the_deadline() -> None:
+    """Its timeout would have been earlier without the wait; a timeout then says nothing about the server."""
+    with slot_granted_after(4.0, timeout=10.0, total_timeout=12.0) as after:
+        after.clock.now += 8.0
+        with pytest.raises(StopIteration) as ended:
+            after.plan.send(SLOW)
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (DeadlineExceededError, SentState.ABANDONED)
+
+
+def test_a_redirect_s_wait_for_a_slot_takes_nothing_from_the_attempt() -> None:
+    """One timeout covers all exchanges of an attempt, and none of their waits."""
+    harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
+    call = harness.client._call_builder.build("GET", URL, timeout=10.0)
+    plan = harness.client._pipeline(call.request, call)
+    assert next(plan).timeout.total == 10.0
+    harness.clock.now += 3.0
+    other = harness.client._call_builder.origins.get("https://other.example").connections
+    holder = other.acquire_later()
+    moved = HttpResponse(302, headers={"Location": "https://other.example/"}, url=URL, request=call.request)
+    assert isinstance(plan.send(moved), Acquire)
+    harness.clock.now += 30.0
     holder.release()
     send: Any = plan.send(True)
     plan.close()
-    assert (type(send), send.timeout.total) == (Send, 6.0)
+    assert (type(send), send.timeout.total) == (Send, 7.0)
 
 
 def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
@@ -223,20 +289,21 @@ def test_many_calls_cancelled_at_random_leave_nothing_behind() -> None:
     ("timeout", "options", "wait"),
     [
         (Timeout(pool=None), {}, None),
-        (Timeout(total=6.0, pool=None), {}, 6.0),
+        (Timeout(total=6.0, pool=None), {}, 16.0),
         (Timeout(total=6.0, pool=2.0), {}, 2.0),
-        (Timeout(total=2.0, pool=6.0), {}, 2.0),
+        (Timeout(total=2.0, pool=6.0), {}, 6.0),
         (Timeout(pool=2.0), {}, 2.0),
         (Timeout(pool=None), {"total_timeout": 1.0}, 1.0),
         (Timeout(pool=2.0), {"total_timeout": 1.0}, 1.0),
-        (Timeout(total=6.0, pool=None), {"total_timeout": 7.0}, 6.0),
+        (Timeout(total=6.0, pool=None), {"total_timeout": 7.0}, 7.0),
+        (6.0, {}, 16.0),
     ],
     ids=str,
 )
 def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
-    timeout: Timeout, options: dict[str, Any], wait: float | None
+    timeout: Timeout | float, options: dict[str, Any], wait: float | None
 ) -> None:
-    """The pool timeout, the attempt's, or the deadline; without any of them it lasts until a slot is free."""
+    """The pool timeout or the deadline; without the former, ten seconds longer than an attempt may take."""
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     holder = harness.state.connections.acquire_later()
     call = harness.client._call_builder.build("GET", URL, timeout=timeout, **options)
@@ -246,6 +313,49 @@ def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
     holder.release()
     assert type(plan.send(True)) is Send
     plan.close()
+
+
+@pytest.mark.parametrize("queue", ["host", "client"])
+def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free(queue: str) -> None:
+    """For the host's other calls, or for those of all hosts, among which the host's may wait; then it is an error."""
+    harness = Harness(BlockingFrontEnd(), max_connections=1, max_connections_per_host=1)
+    limits = {"client": harness.limits[0], "host": harness.state.connections}
+    held = {name: limit.acquire_later() for name, limit in limits.items()}
+    limits[queue].acquire_later()  # another call, first in the queue
+    call = harness.client._call_builder.build("GET", URL, timeout=6.0, retry_policy=None)
+    plan = harness.client._pipeline(call.request, call)
+    assert next(plan).timeout == 16.0
+    held[queue].release()
+    again: Any = plan.send(False)
+    assert (type(again), again.timeout) == (Acquire, 16.0)
+    with pytest.raises(StopIteration) as ended:
+        plan.send(False)
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (PoolTimeoutError, SentState.NEVER_SENT)
+    assert "became free for 16 s (1 in use); raise max_connections_per_host" in failure.message
+
+
+@pytest.mark.parametrize(("pool_timeout", "ends"), [(None, {200}), (100.0, {200, PoolTimeoutError})])
+def test_a_thousand_calls_at_once_end_well_unless_a_pool_timeout_is_set(
+    pool_timeout: float | None, ends: set[Any]
+) -> None:
+    """A default client's twenty connections serve them all, over many times the attempt's timeout."""
+    simulator = Simulator(lambda request, timeout: (25.0, HttpResponse(200, request=request)))
+    clock: Any = FakeClock()
+    clock.monotonic = simulator.clock
+    client = HttpServiceClient(
+        HttpClientConfig(connection_pool=ConnectionPoolConfig(pool_timeout=pool_timeout)),
+        transport=FakeTransport(),
+        clock=clock,
+    )
+    calls = [client._call_builder.build("GET", URL, retry_policy=None) for _ in range(1000)]
+    runs: list[Run[Any]] = [simulator.spawn(client._pipeline(call.request, call)) for call in calls]
+    simulator.run()
+    results = [run.result for run in runs]
+    assert {
+        each.status_code if isinstance(each, HttpResponse) else each.error_type for each in results
+    } == ends
+    assert client.get_circuit_breaker_states() == {"https://api.example.com": "closed"}
 
 
 def test_without_a_pool_timeout_a_call_waits_until_a_slot_is_free(front_end: FrontEnd) -> None:
