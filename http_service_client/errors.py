@@ -49,6 +49,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .events import Timeline
     from .http.messages import HttpRequest, HttpResponse
     from .http.problems import Problem
@@ -222,6 +224,20 @@ class HttpClientError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # OSError's own __reduce__ would drop the attributes. Python does not pickle a cause.
         return (_rebuild, (type(self), self.args, self.__dict__))
+
+    def redacted(self) -> Self:
+        """A copy without secrets, for a queue or another process: its request and response are redacted.
+
+        A pickle, a log of local variables or a debugger shows what the error holds: credentials in headers, and
+        bodies. The copy's request and response have neither (see `HttpResponse.redacted`). As after pickling, it has
+        no `__cause__` and no traceback.
+        """
+        twin: Self = _rebuild(type(self), self.args, self.__dict__)  # type: ignore[assignment]  # of the same class
+        for name in ("request", "response"):
+            held = getattr(self, name)
+            if held is not None:
+                setattr(twin, name, held.redacted())
+        return twin
 
     def explain(self) -> str:
         """The story of the call for people, one line for each event."""

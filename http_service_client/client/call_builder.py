@@ -115,6 +115,7 @@ class CallBuilder:
         )
         _override(self._headers, resolved.headers)
         validate_once(self._headers)
+        self._headers.secret_names = resolved.secret_names
 
     def build(
         self,

@@ -32,7 +32,7 @@ from .resolved import (
     parse_proxies,
     parse_retry_budget,
     parse_retry_policy,
-    parse_sensitive_headers,
+    parse_secret_names,
     redacted_proxy,
 )
 
@@ -94,7 +94,9 @@ class HttpClientConfig:
     proxy: the URL of the proxy for all calls, or a mapping with the keys "http", "https", "all" and "no", which
         mean what the variables of these names mean. The environment is not read then.
     default_headers: sent with each request that does not set them itself.
-    sensitive_headers: further header names that a redirect never takes to another origin.
+    sensitive_headers: further headers whose values are secret: never shown, never sent to another origin by a
+        redirect. "*" in a name stands for any characters. Names that look like a secret's need not be listed.
+    public_headers: headers that hold no secret though their names look like it.
     egress_policy: where calls and their redirects may go; None for anywhere.
     netrc: the path of a netrc file, or True for the user's own, to take logins from for requests without an
         Authorization header.
@@ -129,6 +131,7 @@ class HttpClientConfig:
     proxy: str | Mapping[str, str] | None = None
     default_headers: Mapping[str, str] = field(default_factory=dict)
     sensitive_headers: Sequence[str] = ()
+    public_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
     netrc: bool | str | os.PathLike[str] = False
 
@@ -182,7 +185,7 @@ class HttpClientConfig:
             retry=retry if self.enable_retry_policy else None,
             retry_budget=budget if self.enable_retry_budget else None,
             headers=parse_default_headers(self.default_headers),
-            sensitive_headers=parse_sensitive_headers(self.sensitive_headers),
+            secret_names=parse_secret_names(self.sensitive_headers, self.public_headers),
             proxies=parse_proxies(self.proxy),
         )
 
@@ -246,7 +249,7 @@ class HttpClientConfig:
     def __repr__(self) -> str:
         """What was set, with the secrets in the default headers and in the proxies' URLs redacted."""
         values = {name: getattr(self, name) for name in _DEFAULTS}
-        values["default_headers"] = redact_headers(self.resolved.headers, self.resolved.sensitive_headers)
+        values["default_headers"] = redact_headers(self.resolved.headers, self.resolved.secret_names)
         values["proxy"] = redacted_proxy(self.proxy)
         shown = (
             f"{name}={value!r}"

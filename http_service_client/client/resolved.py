@@ -17,9 +17,10 @@ from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.header_validation import validate_headers
-from ..http.headers import SENSITIVE_HEADERS, Headers, build_headers
+from ..http.headers import Headers, build_headers
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
+from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig
@@ -31,7 +32,7 @@ __all__ = [
     "parse_proxies",
     "parse_retry_budget",
     "parse_retry_policy",
-    "parse_sensitive_headers",
+    "parse_secret_names",
     "redacted_proxy",
 ]
 
@@ -42,8 +43,7 @@ class ResolvedConfig:
 
     pool: the connection settings, whether set in `connection_pool` or at the top level.
     circuit_breaker, retry, retry_budget: None where switched off.
-    headers: sent with each request that does not set them itself.
-    sensitive_headers: lower-case names; the well-known ones are included.
+    headers: sent with each request that does not set them itself.   secret_names: of headers.
     proxies: None to take those of the environment, where it is trusted.
     """
 
@@ -52,7 +52,7 @@ class ResolvedConfig:
     retry: RetryPolicy | None
     retry_budget: RetryBudgetSettings | None
     headers: Headers
-    sensitive_headers: frozenset[str]
+    secret_names: SecretNames
     proxies: ProxySettings | None
 
     @property
@@ -125,21 +125,31 @@ def parse_default_headers(given: object) -> Headers:
     return headers
 
 
-def parse_sensitive_headers(names: object) -> frozenset[str]:
-    """The names in lower case, the well-known ones included."""
-    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
-        raise ConfigurationError(f"sensitive_headers must be a list of header names, not {names!r}")
+def parse_secret_names(sensitive: object, public: object) -> SecretNames:
+    """The names of headers that are secret, or are not. "*" is a valid character of a name (RFC 9110 5.6.2)."""
+    names = SecretNames(
+        _header_names("sensitive_headers", sensitive), _header_names("public_headers", public)
+    )
+    for name in CREDENTIAL_HEADERS.intersection(names.public):
+        raise ConfigurationError(f"public_headers has {name!r}, which always holds credentials; leave it out")
+    return names
+
+
+def _header_names(field: str, given: object) -> tuple[str, ...]:
+    """The names in lower case, sorted, so that equal settings make equal values."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, (Sequence, frozenset, set)):
+        raise ConfigurationError(f"{field} must be a list of header names, not {given!r}")
     checked: set[str] = set()
-    for name in names:
+    for name in given:
         try:
             header = Headers([(name, "")])
             validate_headers(header)
         except InvalidRequestError:
             raise ConfigurationError(
-                f"sensitive_headers must be a list of header names; {name!r} is not a valid one"
+                f"{field} must be a list of header names; {name!r} is not a valid one"
             ) from None
         checked.update(known.lower() for known in header)
-    return frozenset(checked) | SENSITIVE_HEADERS
+    return tuple(sorted(checked))
 
 
 _PROXIES = ("http", "https", "all", "no")

@@ -96,7 +96,7 @@ def pipelines(
             [made.method(item, "intercept_response") for item in config.response_interceptors],
         ),
         prepare=Preparation(read_logins(config.netrc)),
-        sensitive_headers=config.resolved.sensitive_headers,
+        secret_names=config.resolved.secret_names,
         compression=(config.pool.compression_threshold, config.request_coding)
         if config.enable_request_compression
         else None,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
 from ..http.messages import HttpRequest
+from ..http.secret_names import SecretNames
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.circuit_breaker import CircuitBreakerLayer
@@ -31,7 +32,7 @@ def call_pipeline(
     connections: FairSemaphore,
     interceptors: tuple[Sequence[Interceptor], Sequence[Interceptor]],
     prepare: Callable[[HttpRequest, HttpRequest], None],
-    sensitive_headers: frozenset[str],
+    secret_names: SecretNames,
     compression: tuple[int, str] | None,
     cookies: CookieJar | None,
     egress: EgressPolicy | None,
@@ -58,7 +59,7 @@ def call_pipeline(
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
-        RedirectsLayer(sensitive_headers),  # hops
+        RedirectsLayer(secret_names),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
     ]

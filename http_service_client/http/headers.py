@@ -8,14 +8,15 @@ read as latin-1. Whether a field may be sent is decided in `header_validation`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from enum import Enum
 from typing import Any
 
 from ..errors import InvalidRequestError
+from .secret_names import SECRET_NAMES, SecretNames
+from .urls import redact_url
 
 __all__ = [
-    "SENSITIVE_HEADERS",
     "Headers",
     "build_headers",
     "connection_options",
@@ -23,30 +24,8 @@ __all__ = [
     "redact_headers",
 ]
 
-SENSITIVE_HEADERS: frozenset[str] = frozenset(
-    {
-        "api-key",
-        "apikey",
-        "authorization",
-        "cookie",
-        "ocp-apim-subscription-key",
-        "proxy-authorization",
-        "private-token",
-        "set-cookie",
-        "x-access-token",
-        "x-amz-security-token",
-        "x-api-key",
-        "x-apikey",
-        "x-auth-key",
-        "x-auth-token",
-        "x-csrf-token",
-        "x-goog-api-key",
-        "x-goog-iam-authorization-token",
-        "x-vault-token",
-        "x-xsrf-token",
-    }
-)
-"""Lower-case names of headers whose values are secrets: never shown, never sent to another origin."""
+# Their values are URLs, which may have a password or a token in them.
+_URL_HEADERS = frozenset({"content-location", "link", "location", "referer", "refresh"})
 
 
 class Headers(MutableMapping[str, str]):
@@ -54,18 +33,23 @@ class Headers(MutableMapping[str, str]):
 
     ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only correct
     way to read ``Set-Cookie``. ``h[name] = value`` replaces them all; `add` appends one.
+
+    secret_names: whose values the repr and `redacted` show as ``***``. The headers of a call have those of its client.
     """
 
     # lower-case name -> (name as first spelled, value, value, ...). The fields are immutable tuples, so
     # a copy of the dict is an independent copy.
-    __slots__ = ("_fields",)
+    __slots__ = ("_fields", "secret_names")
     _fields: dict[str, tuple[str, ...]]
+    secret_names: SecretNames
 
     def __init__(self, source: Mapping[str, str] | Iterable[tuple[str, str]] | None = None) -> None:
+        self.secret_names = SECRET_NAMES
         if source is None:
             self._fields = {}
         elif isinstance(source, Headers):
             self._fields = source._fields.copy()
+            self.secret_names = source.secret_names
         else:
             self._fields = {}
             pairs: Any = source.items() if isinstance(source, Mapping) else source
@@ -138,12 +122,20 @@ class Headers(MutableMapping[str, str]):
         """An independent copy."""
         twin = Headers.__new__(Headers)
         twin._fields = self._fields.copy()
+        twin.secret_names = self.secret_names
         return twin
 
-    def without(self, names: frozenset[str]) -> Headers:
+    def redacted(self) -> Headers:
+        """A copy to be logged or pickled, with ``***`` for values that are secret, also within URLs."""
+        names = self.secret_names
+        shown = [(name, _shown(name, value, names)) for name, value in self.multi_items()]
+        return _with_secret_names(shown, names)
+
+    def without(self, names: Set[str]) -> Headers:
         """A copy without the fields of these lower-case names."""
         twin = Headers.__new__(Headers)
         twin._fields = {key: field for key, field in self._fields.items() if key not in names}
+        twin.secret_names = self.secret_names
         return twin
 
     def __eq__(self, other: object) -> bool:
@@ -162,10 +154,12 @@ class Headers(MutableMapping[str, str]):
         return {key: ", ".join(field[1:]) for key, field in self._fields.items()}
 
     def __repr__(self) -> str:
-        return f"Headers({redact_headers(self)!r})"
+        return f"Headers({redact_headers(self, self.secret_names)!r})"
 
-    def __reduce__(self) -> tuple[type[Headers], tuple[list[tuple[str, str]]]]:
-        return (Headers, (self.multi_items(),))
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.secret_names == SECRET_NAMES:
+            return (Headers, (self.multi_items(),))
+        return (_with_secret_names, (self.multi_items(), self.secret_names))
 
 
 def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
@@ -206,11 +200,23 @@ def connection_options(values: Iterable[str]) -> set[str]:
 
 
 def redact_headers(
-    pairs: Mapping[str, str] | Iterable[tuple[str, str]], sensitive: frozenset[str] = SENSITIVE_HEADERS
+    pairs: Mapping[str, str] | Iterable[tuple[str, str]], secret_names: SecretNames = SECRET_NAMES
 ) -> dict[str, str]:
-    """The headers for a log, a repr or an error, with secret values replaced by ``***``."""
+    """The headers for a log, a repr or an error, with secret values replaced by ``***``, also within URLs."""
     items: Any = pairs.items() if isinstance(pairs, Mapping) else pairs
-    return {name: "***" if name.lower() in sensitive else value for name, value in items}
+    return {name: _shown(name, value, secret_names) for name, value in items}
+
+
+def _shown(name: str, value: str, secret_names: SecretNames) -> str:
+    if name in secret_names:
+        return "***"
+    return redact_url(value) if name.lower() in _URL_HEADERS else value
+
+
+def _with_secret_names(pairs: list[tuple[str, str]], secret_names: SecretNames) -> Headers:
+    headers = Headers(pairs)
+    headers.secret_names = secret_names
+    return headers
 
 
 def _pair(pair: object) -> tuple[str, str]:

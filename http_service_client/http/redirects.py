@@ -18,12 +18,12 @@ import re
 from typing import NamedTuple
 
 from ..errors import InvalidRequestError, UnsafeRedirectError
-from .headers import SENSITIVE_HEADERS, Headers
+from .headers import Headers
+from .secret_names import SECRET_NAMES, SecretNames
 from .urls import normalise_url, redact_url, split_url
 
 __all__ = [
     "BODY_HEADERS",
-    "CREDENTIAL_HEADERS",
     "REDIRECT_CODES",
     "Hop",
     "headers_for_hop",
@@ -52,9 +52,6 @@ BODY_HEADERS: frozenset[str] = frozenset(
     }
 )
 """Headers that describe a body and are wrong once it is dropped (RFC 9110 15.4, step 1.4)."""
-
-CREDENTIAL_HEADERS: frozenset[str] = frozenset({"authorization", "proxy-authorization", "cookie"})
-"""Headers that never go to another origin, whatever the settings say."""
 
 # reference = [ scheme ":" ] [ "//" authority ] path [ "?" query ]                 RFC 3986 appendix B
 _REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
@@ -103,17 +100,19 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
     return Hop(target, method, keeps_body, before[:3] == after[:3])
 
 
-def headers_for_hop(headers: Headers, hop: Hop, sensitive: frozenset[str] = SENSITIVE_HEADERS) -> Headers:
+def headers_for_hop(headers: Headers, hop: Hop, secret_names: SecretNames = SECRET_NAMES) -> Headers:
     """The headers of the next request, as a copy.
 
-    sensitive: lower-case names that another origin does not get, besides CREDENTIAL_HEADERS. It does not get
-    a Host header set by hand either: that one named the old origin.
+    secret_names: headers that another origin does not get. It does not get a Host header set by hand either: that
+    one named the old origin.
     """
-    dropped: frozenset[str] = frozenset()
-    if not hop.keeps_body:
-        dropped |= BODY_HEADERS
+    dropped = set() if hop.keeps_body else set(BODY_HEADERS)
     if not hop.same_origin:
-        dropped = dropped | CREDENTIAL_HEADERS | sensitive | {"host"}
+        # A name may match a pattern that is as wide as "*". A body that goes along still needs its description.
+        dropped |= {
+            name for name in map(str.lower, headers) if name in secret_names and name not in BODY_HEADERS
+        }
+        dropped.add("host")
     return headers.without(dropped)
 
 

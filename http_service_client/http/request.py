@@ -162,6 +162,15 @@ class HttpRequest:
         twin._body = self._body
         return twin
 
+    def redacted(self) -> HttpRequest:
+        """A copy without secrets, to be logged or pickled: with ``***`` in headers and URL, and without a body."""
+        return HttpRequest(
+            self.method,
+            redact_url(self.url),
+            headers=self.headers.redacted(),
+            idempotent=self.idempotent,
+        )
+
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"
 

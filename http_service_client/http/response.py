@@ -84,6 +84,8 @@ class HttpResponse:
         """The response headers. `headers[name]` joins repeats with ", ", `headers.get_all` lists them."""
         if type(self._headers) is not Headers:
             self._headers = Headers(self._headers)  # type: ignore[arg-type]  # pairs or a mapping
+            if self.request is not None and type(self.request.headers) is Headers:
+                self._headers.secret_names = self.request.headers.secret_names
         return self._headers
 
     @property
@@ -150,6 +152,24 @@ class HttpResponse:
         if problem is not None:
             message += _in_one_line(problem, self.reason_phrase)
         raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
+
+    def redacted(self) -> HttpResponse:
+        """A copy without secrets, for a log, a queue or another process.
+
+        Secret values in its headers and URLs are ``***``, in those of its request and its history too. It has neither
+        a body nor `data`, and its request has no body: they may hold secrets anywhere.
+        """
+        twin = HttpResponse(
+            self.status_code,
+            headers=self.headers.redacted(),
+            reason_phrase=self.reason_phrase,
+            url=redact_url(self.url),
+            request=None if self.request is None else self.request.redacted(),
+            elapsed=self.elapsed,
+            history=tuple(response.redacted() for response in self.history),
+        )
+        twin.attempts, twin.timeline = self.attempts, self.timeline
+        return twin
 
     def explain(self) -> str:
         """What happened in the call, in plain words, one line for each event."""

@@ -19,6 +19,7 @@ from urllib.parse import quote_from_bytes, unquote
 from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .parameters import field_pairs, query_text
+from .secret_names import SECRET_NAMES
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -46,11 +47,6 @@ _IS_NORMAL_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=?]|%[0-9A-F]{2})
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
-
-_SECRET_PARTS = re.compile(
-    r"token|key|secret|signature|passw|passphrase|credential|authorization|session|jwt|assertion"
-)
-_SECRET_NAMES = frozenset({"auth", "code", "otp", "pass", "pin", "pwd", "sid", "sig"})
 
 
 class Url(NamedTuple):
@@ -261,7 +257,7 @@ def _prefixed(base_url: str, url: str) -> str:
 def _redact_pair(pair: str) -> str:
     key, equals, _ = pair.partition("=")
     name = unquote(key).lower()
-    if equals and (name in _SECRET_NAMES or _SECRET_PARTS.search(name)):
+    if equals and (name == "code" or name in SECRET_NAMES):  # OAuth's code buys a token
         return f"{key}=***"
     return pair
 

@@ -196,9 +196,11 @@ def _repeating(key: str, script: Script) -> Iterator[Scripted]:
 
 def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:
     """The scripted response as a server would send it for this request."""
+    headers = response.headers.copy()
+    headers.secret_names = request.headers.secret_names
     return HttpResponse(
         response.status_code,
-        headers=response.headers.copy(),
+        headers=headers,
         content=b"" if request.method == "HEAD" else response.content,
         reason_phrase=response.reason_phrase or _PHRASES.get(response.status_code, ""),
         url=request.url,

@@ -19,6 +19,7 @@ from http_service_client.core import pipeline
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
 from http_service_client.http.cookies.jar import CookieJar
+from http_service_client.http.secret_names import SECRET_NAMES
 
 diagrams = load("docs/_ext/diagrams.py")
 
@@ -44,7 +45,7 @@ class TestPipeline:
             connections=FairSemaphore(1, lock=nullcontext()),
             interceptors=((), ()),
             prepare=lambda request, original: None,
-            sensitive_headers=frozenset(),
+            secret_names=SECRET_NAMES,
             compression=(1024, "gzip"),
             cookies=CookieJar(),
             egress=None,

@@ -23,7 +23,8 @@ CREDENTIALS = [
     "Authorization", "Proxy-Authorization", "Cookie", "X-API-Key", "X-ApiKey", "API-Key", "ApiKey",
     "X-Auth-Token", "X-Auth-Key", "X-Access-Token", "X-CSRF-Token", "X-XSRF-Token", "X-Amz-Security-Token",
     "X-Goog-API-Key", "X-Goog-IAM-Authorization-Token", "X-Vault-Token", "Private-Token",
-    "Ocp-Apim-Subscription-Key", "X-Partner-Secret",
+    "Ocp-Apim-Subscription-Key", "X-Shopify-Access-Token", "DD-API-KEY", "CF-Access-Client-Secret", "DPoP",
+    "X-Partner-Code",
 ]  # fmt: skip
 PLAIN = ["X-Request-ID", "Accept-Language", "Idempotency-Key"]
 HEADERS = {name: f"value of {name}" for name in [*CREDENTIALS, *PLAIN]}
@@ -88,7 +89,7 @@ def client(front_end: FrontEnd, certificates: Certificates) -> HttpServiceClient
     """A client that trusts our certificates and knows one more sensitive header."""
     return front_end.client(
         connection_pool=certificates.pool(),
-        sensitive_headers=["X-Partner-Secret"],
+        sensitive_headers=["X-Partner-*"],
         trust_env_proxy_settings=False,
     )
 

@@ -8,6 +8,7 @@ from ...errors import Failure, HttpClientError, SentState, TooManyRedirectsError
 from ...events import RedirectFollowed
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
+from ...http.secret_names import SecretNames
 from ...http.urls import redact_url
 from ..call import Call, worst
 from ..effects import Outcome, Plan
@@ -21,8 +22,8 @@ __all__ = ["RedirectsLayer"]
 class RedirectsLayer:
     """Follows at most `max_redirects` hops. Credentials stay with the origin that they were meant for."""
 
-    def __init__(self, sensitive_headers: frozenset[str]) -> None:
-        self._sensitive = sensitive_headers
+    def __init__(self, secret_names: SecretNames) -> None:
+        self._secret_names = secret_names
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         history: list[HttpResponse] = []
@@ -79,7 +80,7 @@ class RedirectsLayer:
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:
         following = request.copy()
         following.method, following.url = hop.method, hop.url
-        following.headers = headers_for_hop(request.headers, hop, self._sensitive)
+        following.headers = headers_for_hop(request.headers, hop, self._secret_names)
         if not hop.keeps_body:
             following.content = b""
         return following

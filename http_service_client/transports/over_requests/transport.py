@@ -121,7 +121,7 @@ def _response(
 ) -> HttpResponse:
     return HttpResponse(
         response.status_code,
-        headers=_fields(response),
+        headers=_fields(request, response),
         content=content,
         reason_phrase=response.reason or "",
         url=request.url,
@@ -134,7 +134,7 @@ def _open_response(request: HttpRequest, response: requests.Response, elapsed: f
     return OpenResponse(
         response.status_code,
         source=RequestsBodySource(request, response),
-        headers=_fields(response),
+        headers=_fields(request, response),
         reason_phrase=response.reason or "",
         url=request.url,
         request=request,
@@ -142,9 +142,12 @@ def _open_response(request: HttpRequest, response: requests.Response, elapsed: f
     )
 
 
-def _fields(response: requests.Response) -> Headers | list[tuple[str, str]]:
+def _fields(request: HttpRequest, response: requests.Response) -> Headers | list[tuple[str, str]]:
     headers: Any = getattr(response.raw, "headers", None) or response.headers
-    return headers if type(headers) is Headers else _mocked_fields(headers)
+    if type(headers) is not Headers:
+        return _mocked_fields(headers)
+    headers.secret_names = request.headers.secret_names
+    return headers
 
 
 def _mocked_fields(headers: Any) -> list[tuple[str, str]]:

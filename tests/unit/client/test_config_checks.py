@@ -83,6 +83,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "trust_env_proxy_settings": FLAG,
         "default_headers": [5, "X: y", ["X"], {"X": "a\nb"}, {"X Y": "a"}, {"X": object()}, {5: "a"}],
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
+        "public_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None, ["cookie"]],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(

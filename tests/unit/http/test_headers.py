@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.headers import (
-    SENSITIVE_HEADERS,
     Headers,
     build_headers,
     redact_headers,
 )
+from http_service_client.http.secret_names import SecretNames
 
 
 def test_names_are_compared_without_case_and_shown_as_first_spelled() -> None:
@@ -151,10 +151,12 @@ def test_a_name_or_value_of_another_type_is_refused(headers: Any) -> None:
 
 
 def test_secrets_are_redacted() -> None:
-    """In pairs and mappings, by the given names; names are listed in lower case."""
-    assert all(name == name.lower() for name in SENSITIVE_HEADERS)
+    """In pairs and mappings, by the given names; within URLs too."""
     assert redact_headers([("Cookie", "a"), ("X", "b")]) == {"Cookie": "***", "X": "b"}
-    assert redact_headers({"X": "b"}, frozenset({"x"})) == {"X": "***"}
+    assert redact_headers({"X": "b"}, SecretNames(sensitive=("x",))) == {"X": "***"}
+    urls = {"Location": "https://joe:hush@h/?token=hush", "Link": '<https://h/?key=hush>; rel="next"'}
+    assert redact_headers(urls)["Location"] == "https://***@h/?token=***"
+    assert "hush" not in redact_headers(urls)["Link"]
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "A", "b", "B", "c"]), st.sampled_from("12345"))))

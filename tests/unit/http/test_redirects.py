@@ -17,6 +17,7 @@ from http_service_client.http.redirects import (
     headers_for_hop,
     next_hop,
 )
+from http_service_client.http.secret_names import SecretNames
 
 REQUESTED = "https://api.example.com/a/b?c=d"
 
@@ -173,12 +174,19 @@ def test_headers_depend_on_the_hop(keeps_body: bool, same_origin: bool, left: li
     assert before == HEADERS
 
 
-def test_users_can_add_sensitive_names_but_not_remove_all() -> None:
-    """Authorization and Cookie are dropped whatever the settings say."""
+def test_settings_say_which_headers_go_along() -> None:
+    """More of them stay, or fewer; Authorization and Cookie stay whatever the settings say."""
     hop = Hop("https://h/", "GET", True, False)
-    kept = headers_for_hop(HEADERS, hop, frozenset({"x-own"}))
+    kept = headers_for_hop(HEADERS, hop, SecretNames(("x-own",), ("x-api-key", "cookie")))
     assert {"Authorization", "Cookie", "X-Own", "Host"}.isdisjoint(kept)
     assert "X-API-Key" in kept
+
+
+def test_a_body_keeps_its_description_whatever_is_sensitive() -> None:
+    """Without Content-Length it could not be framed."""
+    hop = Hop("https://h/", "POST", True, False)
+    kept = headers_for_hop(Headers({"Content-Length": "1", "Accept": "x"}), hop, SecretNames(("*",)))
+    assert list(kept) == ["Content-Length"]
     assert all(name == name.lower() for name in BODY_HEADERS)
 
 

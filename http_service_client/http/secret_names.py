@@ -1,0 +1,72 @@
+"""Which names hold secrets: of header fields, and of parameters in a query.
+
+A name is judged by its words. A list of known names is always behind: each service has its own (`DD-API-KEY`,
+`X-Shopify-Access-Token`, `CF-Access-Client-Secret`). A name that only looks like a secret's costs little: its value
+is shown as ``***``, and another origin does not get it. A secret under another name must be listed by its user.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+__all__ = ["CREDENTIAL_HEADERS", "SECRET_NAMES", "SecretNames"]
+
+CREDENTIAL_HEADERS: frozenset[str] = frozenset(
+    {"authorization", "proxy-authorization", "cookie", "cookie2", "set-cookie"}
+)
+"""Headers that are secret whatever the settings say."""
+
+# Words of well-known names that hold no secret. An idempotency key must go along with a redirected request: without it
+# the next server would take a repeat for a new order.
+_PLAIN = re.compile(
+    r"(?:cache|idempotency|partition|public|routing|sort|surrogate|websocket)[-_]?key"
+    r"|(?:completion|input|limit|max|output|prompt|remaining|reset|total|used)[-_]?tokens"
+    r"|tokens[-_](?:limit|remaining|reset|used)"
+    r"|access-control-allow-credentials|authentication-info"
+)
+_SECRET = re.compile(
+    r"assertion|authentication|authori[sz]ation|bearer|cookie|credential|jwt|key|passcode|passphrase|passw|saml"
+    r"|secret|session|signature|token"
+    r"|(?:^|[-_.])(?:auth|dpop|otp|pass|pin|pwd|sid|sig)(?:$|[-_.])"
+    r"|^x-honeycomb-team$"  # an API key by another name
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretNames:
+    """Names that hold secrets: by the pattern of this module, more of them, and fewer.
+
+    sensitive: further names of headers, in lower case; "*" stands for any characters.
+    public: names of headers that hold no secret though they match; CREDENTIAL_HEADERS are secret all the same.
+
+        >>> "X-Api-Key" in SecretNames()
+        True
+        >>> "X-Partner-Id" in SecretNames(sensitive=("x-partner-*",))
+        True
+    """
+
+    sensitive: tuple[str, ...] = ()
+    public: tuple[str, ...] = ()
+
+    def __contains__(self, name: str) -> bool:
+        key = name.lower()
+        if key in CREDENTIAL_HEADERS:
+            return True
+        if self.public and _matcher(self.public)(key):
+            return False
+        if self.sensitive and _matcher(self.sensitive)(key):
+            return True
+        return _SECRET.search(_PLAIN.sub("", key)) is not None
+
+
+@lru_cache(maxsize=64)
+def _matcher(names: tuple[str, ...]) -> Callable[[str], object]:
+    texts = (".*".join(map(re.escape, name.split("*"))) for name in names)
+    return re.compile("|".join(texts)).fullmatch
+
+
+SECRET_NAMES = SecretNames()
+"""The names that hold secrets where no settings say otherwise."""
