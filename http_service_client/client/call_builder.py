@@ -17,11 +17,11 @@ from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.operation_keys import OperationKeys
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
+from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..events import Event
 from ..http.auth.basic import authorization
@@ -307,19 +307,22 @@ def _idempotency_key(request: HttpRequest) -> str:
     Whether a streamed body is the same as one before is not known until it is sent. It gets a new key: with the key
     of another request, the server would take it for done.
     """
-    scope = current_scope()
-    operation = None if scope is None else scope.in_charge()
-    body = request.body
-    if operation is None or body.content is None:
-        return str(uuid.uuid4())
-    if operation.keys is None:
-        operation.keys = OperationKeys()
-    content = body.content
-    boundary = (body.content_type or "").partition("boundary=")[2]
+    scope, content = current_scope(), request.body.content
+    keys = None if scope is None else scope.operation_keys(_new_key, _KEYS_LOCK)
+    if keys is None or content is None:
+        return _new_key()
+    boundary = (request.body.content_type or "").partition("boundary=")[2]
     if boundary:  # it is drawn for each request, and is no part of what the request says
         content = content.replace(boundary.encode(), b"")
     digest = hashlib.sha256(content).digest()
-    return operation.keys.key_for((request.method, request.url, digest), lambda: str(uuid.uuid4()))
+    return keys.key_for((request.method, request.url, digest), request.headers.pairs())
+
+
+def _new_key() -> str:
+    return str(uuid.uuid4())
+
+
+_KEYS_LOCK = ForkSafeLock()  # of all operations: it is held for some microseconds
 
 
 def _override(headers: Headers, given: Headers) -> None:

@@ -15,9 +15,12 @@ it, so the outcomes that they record are seen outside.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..http.messages import HttpRequest, HttpResponse
+from .machines.operation_keys import OperationKeys
 from .outcomes import is_failure
 
 if TYPE_CHECKING:
@@ -25,10 +28,9 @@ if TYPE_CHECKING:
     from ..events import Event
     from .effects import Outcome
     from .machines.circuit_breaker import CircuitBreaker
-    from .machines.operation_keys import OperationKeys
     from .machines.retry_budget import RetryBudget
 
-__all__ = ["EndedCall", "Scope", "current_scope"]
+__all__ = ["CallScope", "EndedCall", "Scope", "current_scope"]
 
 
 _CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
@@ -45,6 +47,7 @@ class EndedCall(NamedTuple):
     outcome: Outcome
     sent_state: SentState
     key: str
+    request: HttpRequest
     budget: RetryBudget | None
     listener: Callable[[Event], None] | None
 
@@ -73,6 +76,7 @@ class Scope:
         "retries",
     )
 
+    is_call = False  # whether it is a client's call: what its interceptors call are operations of their own
     is_repetition = False  # whether it makes another attempt now
     has_sent: bool  # unset at first, since each guarded call would pay for it
 
@@ -99,15 +103,37 @@ class Scope:
         except ValueError:
             pass  # the coroutine is being closed from another context, whose scope must stay as it is
 
+    def may_repeat(self) -> bool:
+        """Whether it can still make another attempt: it has not ended, and knows the keys of its requests."""
+        return not self.has_ended and (self.keys is None or not self.keys.is_full)
+
     def in_charge(self) -> Scope | None:
         """The outermost scope that retries, this one included; None when none does."""
         found: Scope | None = None
         scope: Scope | None = self
         while scope is not None:
-            if scope.retries and not scope.has_ended:
+            if scope.retries and scope.may_repeat():
                 found = scope
             scope = scope.outer
         return found
+
+    def operation_keys(
+        self, make: Callable[[], str], lock: AbstractContextManager[Any]
+    ) -> OperationKeys | None:
+        """The idempotency keys of the innermost operation that may be repeated; None when none may be.
+
+        make, lock: see `OperationKeys`.
+        """
+        scope: Scope | None = self
+        while scope is not None and not scope.is_call:
+            if scope.retries and scope.may_repeat():
+                with lock:
+                    if scope.keys is None:
+                        outer = None if scope.outer is None else scope.outer.operation_keys(make, lock)
+                        scope.keys = OperationKeys(make, lock, outer)
+                return scope.keys
+            scope = scope.outer
+        return None
 
     def holds(self, breaker: CircuitBreaker) -> bool:
         """Whether this scope, or one around it, holds a permit of the breaker."""
@@ -127,6 +153,8 @@ class Scope:
                 scope.last_call = call
                 if failed:
                     scope.failed_call = call
+                if scope.keys is not None:
+                    _record_key(scope.keys, call)
             scope = scope.outer
 
     def record_sending(self) -> None:
@@ -135,3 +163,21 @@ class Scope:
         while scope is not None:
             scope.has_sent = True
             scope = scope.outer
+
+
+class CallScope(Scope):
+    """The scope of a client's call."""
+
+    __slots__ = ()
+
+    is_call = True
+
+    def __init__(self) -> None:
+        Scope.__init__(self, retries=False)
+
+
+def _record_key(keys: OperationKeys, call: EndedCall) -> None:
+    """Let an operation know that the request of a key succeeded."""
+    key = call.request.headers.get("Idempotency-Key")
+    if key is not None and isinstance(call.outcome, HttpResponse) and call.outcome.status_code < 400:
+        keys.record_success(key)

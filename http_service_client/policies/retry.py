@@ -179,7 +179,8 @@ class RetryScope(Scope):
         remaining = None if ambient is None else ambient.remaining()
         asked = requested_wait(self._response(value, shown), policy.clock.wall)
         is_nested = self.outer is not None and self.outer.in_charge() is not None
-        wait = next_wait(policy, Situation(self._made, is_nested, asked, remaining), self._delays)
+        situation = Situation(self._made, is_nested, asked, remaining, is_safe=self.may_repeat())
+        wait = next_wait(policy, situation, self._delays)
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
             self._withdrawal = budget.try_withdraw()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ...errors import DeadlineExceededError, Failure, SentState
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
-from ..nesting import EndedCall, Scope
+from ..nesting import CallScope, EndedCall
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -24,7 +24,7 @@ class CallLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.scope = scope = Scope(retries=False)
+        call.scope = scope = CallScope()
         try:
             if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
                 outcome = _too_late(late)
@@ -37,7 +37,9 @@ class CallLayer:
             scope.leave()
         if scope.outer is not None:
             scope.outer.record(
-                EndedCall(outcome, call.sent_state, call.key, call.origin_state.budget, call.listener)
+                EndedCall(
+                    outcome, call.sent_state, call.key, call.request, call.origin_state.budget, call.listener
+                )
             )
         return outcome
 
