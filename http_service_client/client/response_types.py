@@ -8,9 +8,13 @@ from typing import Any, get_origin
 
 from ..errors import ConfigurationError, ResponseValidationError
 from ..http.messages import HttpResponse
+from ..http.printable import printable
 from ..http.urls import redact_url
 
 __all__ = ["validated"]
+
+_MOST_SHOWN = 20
+_MOST_LISTED = 1000  # pydantic has no way to list a part of them: a million would cost a gigabyte
 
 
 def validated(response: HttpResponse, response_type: Any) -> Any:
@@ -24,14 +28,23 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
     try:
         return type_adapter(response_type).validate_json(response.content)
     except pydantic.ValidationError as error:
-        problems = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)
-        ]
         name = _shown(response_type)
-        message = f"the response of {redact_url(response.url)} is not a valid {name}: {'; '.join(problems)}"
+        message = f"the response of {redact_url(response.url)} is not a valid {name}: {_problems(error)}"
         details = {"response": response, "request": response.request, "timeline": response.timeline}
         raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+
+
+def _problems(error: Any) -> str:
+    """The first wrong fields, each with its path. The server chose the keys in a path, and the number of errors."""
+    count = error.error_count()
+    if count > _MOST_LISTED:
+        return f"{count} fields are wrong"
+    problems = [
+        printable(f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}")
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
+    more = f"; and {count - _MOST_SHOWN} more" if count > _MOST_SHOWN else ""
+    return "; ".join(problems[:_MOST_SHOWN]) + more
 
 
 def type_adapter(response_type: Any) -> Any:

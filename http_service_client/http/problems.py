@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .media_types import parse_content_type
+from .printable import printable
 
 __all__ = ["Problem", "parse_problem"]
 
 _MEMBERS = frozenset({"type", "title", "status", "detail", "instance"})
+_LARGEST = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,22 @@ class Problem:
     extensions: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __str__(self) -> str:
-        """One line for a log: title and detail; the type when both are missing."""
-        return ": ".join(text for text in (self.title, self.detail) if text) or self.type
+        """One printable line for a log: title and detail, shortened; the type when both are missing."""
+        return ": ".join(printable(text) for text in (self.title, self.detail) if text) or printable(
+            self.type
+        )
 
 
 def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
     """The problem that a response describes, or None. Never raises.
 
+    Content of more than 1 MiB is no description of a problem. An error would parse it unasked, on the event loop.
+
     content_type: the header's value. The media type must be application/problem+json or a vendor's
         refinement of it (``application/vnd.example.problem+json``): in JSON of another kind, a "title" may
         mean something else.
     """
-    if content_type is None or not _is_problem(parse_content_type(content_type)[0]):
+    if content_type is None or len(content) > _LARGEST or not _is_problem(content_type):
         return None
     try:
         # Always UTF-8, whatever the charset parameter says (RFC 8259 8.1, 11); a BOM may be ignored.
@@ -67,8 +73,8 @@ def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
     )
 
 
-def _is_problem(media_type: str) -> bool:
-    kind, _, subtype = media_type.partition("/")
+def _is_problem(content_type: str) -> bool:
+    kind, _, subtype = parse_content_type(content_type)[0].partition("/")
     return kind == "application" and (subtype == "problem+json" or subtype.endswith(".problem+json"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as _json
-import textwrap
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
@@ -14,6 +13,7 @@ from .cookies.header import parse_set_cookie
 from .headers import Headers, build_headers
 from .links import parse_links
 from .media_types import decode_text
+from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
 from .urls import redact_url
@@ -25,13 +25,13 @@ __all__ = ["HttpResponse"]
 
 _ANSWERED = SentState.ANSWERED  # enum attribute access is slow (50 ns)
 _decode_json = _json.JSONDecoder().decode
-_PROBLEM_SIZE = 300  # characters of a problem in an error message; `problem` has all of it
+_PHRASE_SIZE = 200
 
 
 class HttpResponse:
     """A complete response. It is plain data: no connection stays open for it.
 
-    status_code: an int.  reason_phrase: may be empty.  headers: case-insensitive, `get_all` for repeats.
+    status_code: an int.  reason_phrase: printable, may be empty.  headers: case-insensitive, `get_all` for repeats.
     content: the decoded bytes.  url: of the last exchange, after redirects.  request: as it was sent.
     elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
     attempts: how many attempts the call took.  timeline: what happened in the call.
@@ -69,6 +69,9 @@ class HttpResponse:
         self.status_code = status_code
         self._headers = headers
         self.content: bytes = content
+        if len(reason_phrase) > _PHRASE_SIZE or not reason_phrase.isprintable():
+            # It is shown in errors, stories and logs, and a client may ignore all of it (RFC 9112, 4).
+            reason_phrase = printable(reason_phrase, _PHRASE_SIZE)
         self.reason_phrase = reason_phrase
         self.url = url
         self.request = request
@@ -223,10 +226,6 @@ def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
 
 def _in_one_line(problem: Problem, reason_phrase: str) -> str:
     """A problem's own words for an error message: one line, without what the reason phrase says already."""
-    texts = [_printable(text) for text in (problem.title, problem.detail) if text is not None]
+    texts = [printable(text) for text in (problem.title, problem.detail) if text is not None]
     words = ": ".join(text for text in texts if text not in ("", reason_phrase))
-    return textwrap.shorten(f": {words}", _PROBLEM_SIZE, placeholder=" ...") if words else ""
-
-
-def _printable(text: str) -> str:
-    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return f": {printable(words)}" if words else ""

@@ -30,6 +30,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure, SentState
 from ..http.http1.errors import CutShortError, NotHttpError
 from ..http.messages import HttpRequest
+from ..http.printable import printable
 from ..http.urls import redact_url, split_url
 
 __all__ = [
@@ -197,7 +198,7 @@ def _is_about_our_certificate(error: ssl.SSLError) -> bool:
 def _reason(error: BaseException) -> str:
     """The error's class and the system's message, the same however the error was wrapped."""
     if isinstance(error, ProxyRefusedError):
-        return str(error)
+        return printable(str(error))
     text = _tls_reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
     if type(error) is ConnectionError:  # the system raises subclasses only: this text is a mock's
         text = str(error).partition("\n")[0]

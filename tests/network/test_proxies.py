@@ -200,9 +200,10 @@ def test_requests_without_a_configured_proxy_go_direct(
         (b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n", "407 Proxy Authentication Required"),
         (b"HTTP/1.1 403 Not You\r\nContent-Length: 2\r\n\r\nno", "403 Not You"),
         (b"HTTP/1.1 502 Bad Gateway\r\n\r\n", "502 Bad Gateway"),
+        (b"HTTP/1.1 403 a\x1b[2J\xe2\x80\xa8b\r\nContent-Length: 0\r\n\r\n", "403 a [2J b"),
         (b"", "ConnectionResetError"),
     ],
-    ids=["407", "403", "502", "hangs up"],
+    ids=["407", "403", "502", "an escape", "hangs up"],
 )  # fmt: skip
 def test_a_refused_tunnel_is_a_proxy_error(
     front_end: FrontEnd, proxy: Proxy, client_through: ClientFor, refusal: bytes, reason: str

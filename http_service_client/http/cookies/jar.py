@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from ...errors import InvalidRequestError
 from ..hosts import normalise_host
+from ..printable import printable
 from ..urls import Url, split_url
 from .dates import parse_cookie_date
 from .header import cookie_header
@@ -56,7 +57,7 @@ class Cookie(NamedTuple):
     is_host_only: bool
 
     def __repr__(self) -> str:
-        return f"<Cookie {self.name} for {self.domain}{self.path}>"
+        return f"<Cookie {printable(self.name)} for {self.domain}{printable(self.path)}>"
 
 
 class CookieJar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Optional
 
@@ -37,6 +38,20 @@ def test_the_data_is_of_the_type(front_end: FrontEnd, response_type: Any, conten
     response = answering(front_end, content).request(response_type=response_type)
     assert response.data == data
     assert response.content == content
+
+
+def test_an_error_shows_no_more_than_a_reader_can_use(front_end: FrontEnd) -> None:
+    """The server chose the number of wrong fields, and their names."""
+    escape = json.dumps({"a\x1b[2J\u202e": "x"}).encode()
+    for content, message in (
+        (escape, ": a [2J : Input should be a valid integer, unable to parse string as an integer"),
+        (json.dumps(dict.fromkeys(map(str, range(100)), "x")).encode(), "; and 80 more"),
+        (json.dumps(dict.fromkeys(map(str, range(5000)), "x")).encode(), "5000 fields are wrong"),
+    ):
+        with pytest.raises(ResponseValidationError) as raised:
+            answering(front_end, content).request(response_type=dict[str, int])
+        assert str(raised.value).endswith(message)
+        assert str(raised.value).isprintable()
 
 
 @pytest.mark.parametrize(

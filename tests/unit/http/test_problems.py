@@ -44,6 +44,15 @@ def test_the_sample_of_the_rfc_is_parsed() -> None:
     assert pickle.loads(pickle.dumps(problem)) == problem
 
 
+@pytest.mark.parametrize("member", ["title", "detail", "type"])
+def test_a_problem_as_text_is_one_printable_line(member: str) -> None:
+    """Its members are unchanged; the text is for logs."""
+    problem = Problem(**{member: "a\x1b[2J\u2028b" + " c" * 10_000})
+    assert str(problem).startswith("a [2J b c c")
+    assert str(problem).isprintable()
+    assert len(str(problem)) < 1000
+
+
 @pytest.mark.parametrize(
     ("document", "problem"),
     [

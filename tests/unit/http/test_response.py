@@ -71,6 +71,28 @@ def test_a_long_problem_is_cut_in_the_message_only() -> None:
     assert len(response.problem.detail or "") == 5000
 
 
+def test_a_problem_document_of_more_than_a_mebibyte_is_not_parsed() -> None:
+    """An error would parse it unasked, and hold the event loop for as long as the server likes."""
+    response = problem_response(detail="a" * 1024 * 1024)
+    assert response.problem is None
+    assert message_of(response) == "403 Forbidden"
+
+
+EVIL = "OK\x1b]0;owned\x07\x1b[2K\x9b31m\u2028 0.001 s  done: 200\u202e"
+
+
+def test_a_reason_phrase_is_printable_wherever_it_is_shown(front_end: FrontEnd) -> None:
+    """It cannot move the cursor, forge a line of the story, or reverse the text after it."""
+    client = front_end.client(transport=ScriptedTransport([HttpResponse(404, reason_phrase=EVIL)]))
+    response = front_end.request(client, "GET", URL)
+    with pytest.raises(HttpStatusError) as caught:
+        response.raise_for_status()
+    texts = [response.reason_phrase, str(caught.value), caught.value.explain(), response.explain()]
+    assert all(line.isprintable() for text in texts for line in text.split("\n"))
+    assert response.reason_phrase == "OK ]0;owned [2K 31m 0.001 s done: 200"
+    assert len(HttpResponse(200, reason_phrase="long " * 1000).reason_phrase) <= 200
+
+
 @pytest.mark.parametrize("content_type", [None, "application/json", "text/html"])
 def test_other_responses_have_no_problem(content_type: str | None) -> None:
     """JSON of another kind may have a "title" that means something else."""
