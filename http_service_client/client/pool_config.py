@@ -9,11 +9,13 @@ attribute show the true default, and it survives `dataclasses.replace`, pickle a
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag
 from ..errors import ConfigurationError
+from ..http.egress import host_matcher
 
 __all__ = ["ConnectionPoolConfig", "is_path", "is_set", "unless_in_pool"]
 
@@ -32,6 +34,9 @@ class ConnectionPoolConfig:
     keep_alive_max_requests: a connection is closed after so many requests.
     ssl_verify: False accepts any certificate, with a warning.
     ssl_cert_file, ssl_key_file: PEM files of the client's own certificate and its key.
+    ssl_key_password: the pass phrase of that key, if it is encrypted.
+    ssl_cert_hosts: the hosts that may see the certificate, as in `EgressPolicy.allowed_hosts`; None for all that
+        request one, those that a redirect leads to included.
     ssl_ca_file: PEM bundle of the authorities to trust instead of the system's.
     enable_compression: ask for compressed responses.
     compression_threshold: smallest request body, in bytes, that `enable_request_compression` compresses.
@@ -49,6 +54,8 @@ class ConnectionPoolConfig:
     ssl_verify: bool = True
     ssl_cert_file: str | os.PathLike[str] | None = None
     ssl_key_file: str | os.PathLike[str] | None = None
+    ssl_key_password: str | None = field(default=None, repr=False)
+    ssl_cert_hosts: Sequence[str] | None = None
     ssl_ca_file: str | os.PathLike[str] | None = None
     enable_compression: bool = True
     compression_threshold: int = 1024
@@ -66,8 +73,24 @@ class ConnectionPoolConfig:
             value = getattr(self, name)
             if value is not None and not is_path(value):
                 raise ConfigurationError(f"{name} must be the path of a PEM file, or None, not {value!r}")
-        if self.ssl_key_file is not None and self.ssl_cert_file is None:
-            raise ConfigurationError(f"ssl_key_file {self.ssl_key_file!r} needs ssl_cert_file; set both")
+        password = self.ssl_key_password
+        if password is not None and not (isinstance(password, str) and 0 < len(password.encode()) <= 1024):
+            # OpenSSL's limit. The value is a secret, and not shown.
+            shown = (
+                f"{len(password.encode())} bytes" if isinstance(password, str) else type(password).__name__
+            )
+            raise ConfigurationError(
+                f"ssl_key_password must be text of 1 to 1024 bytes, or None, not {shown}"
+            )
+        if self.ssl_cert_hosts is not None:
+            host_matcher("ssl_cert_hosts", self.ssl_cert_hosts)
+            object.__setattr__(self, "ssl_cert_hosts", tuple(self.ssl_cert_hosts))
+        if self.ssl_cert_file is None:
+            if self.ssl_key_file is not None:
+                raise ConfigurationError(f"ssl_key_file {self.ssl_key_file!r} needs ssl_cert_file; set both")
+            for name in ("ssl_key_password", "ssl_cert_hosts"):
+                if getattr(self, name) is not None:
+                    raise ConfigurationError(f"{name} needs ssl_cert_file; set both")
 
 
 def is_path(value: object) -> bool:

@@ -14,6 +14,7 @@ from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
 from ..drivers.locks import ForkSafeLock
 from ..http.cookies.jar import CookieJar
+from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
 from ..policies.listeners import notify, report_condition
@@ -125,7 +126,14 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         keep_alive_max_requests=pool.keep_alive_max_requests,
         max_response_size=config.max_response_size,
         decompress=config.enable_response_decompression,
-        tls=TlsSettings(pool.ssl_verify, pool.ssl_cert_file, pool.ssl_key_file, pool.ssl_ca_file),
+        tls=TlsSettings(
+            pool.ssl_verify,
+            pool.ssl_cert_file,
+            pool.ssl_key_file,
+            pool.ssl_ca_file,
+            pool.ssl_key_password,
+            None if pool.ssl_cert_hosts is None else host_matcher("ssl_cert_hosts", pool.ssl_cert_hosts),
+        ),
         proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),

@@ -25,7 +25,7 @@ NAT64 (RFC 6052; a network's own prefix cannot be known: put it in `denied_hosts
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -33,7 +33,7 @@ from ..errors import ConfigurationError, EgressRefusedError, InvalidRequestError
 from .hosts import normalise_host, split_port
 from .urls import Url, split_url
 
-__all__ = ["EgressPolicy"]
+__all__ = ["EgressPolicy", "host_matcher"]
 
 _Address = IPv4Address | IPv6Address
 _Network = IPv4Network | IPv6Network
@@ -199,6 +199,24 @@ class EgressPolicy:
                 carried = "" if inner == address else f"carries {inner}, which "
                 reason = f"{address} {carried}is {kind}; {_remedy(kind, str(inner))}"
                 raise _refused(host, reason, str(address))
+
+
+def host_matcher(name: str, entries: object) -> Callable[[str, int], bool]:
+    """Whether a host and port are in a list of entries like those of `allowed_hosts`; ConfigurationError for others.
+
+    name: of the setting that has the list.
+    """
+    rules = tuple(_parse_rule(name, entry) for entry in _entries(name, entries) or ())
+
+    def matches(host: str, port: int) -> bool:
+        plain = _plain_name(host)
+        address = _parse_address(plain)
+        return any(
+            rule.matches_name(plain) if address is None else rule.matches_address(address)
+            for rule in _at(port, rules)
+        )
+
+    return matches
 
 
 def _at(port: int | None, rules: tuple[_Rule, ...] | None) -> list[_Rule]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from http_service_client import ConfigurationError, ConnectionPoolConfig
 from http_service_client.testing.server import LoopbackServer, respond
@@ -87,6 +88,82 @@ def test_the_client_certificate_is_sent_to_a_server_that_requests_it(
             front_end.request(front_end.client(connection_pool=own), "GET", server.url + "/").status_code
             == 204
         )
+
+
+def encrypted(certificates: Certificates, folder: Path) -> dict[str, Any]:
+    """The client's certificate, its key encrypted with the pass phrase `hush`."""
+    key = serialization.load_pem_private_key(Path(certificates.client_key).read_bytes(), None)
+    file = folder / "encrypted.key"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+    )
+    return {"ssl_cert_file": certificates.client_cert, "ssl_key_file": str(file)}
+
+
+def test_an_encrypted_key_is_read_with_its_pass_phrase(
+    front_end: FrontEnd, certificates: Certificates, tmp_path: Path
+) -> None:
+    """`ssl_key_password`."""
+    own = certificates.pool(**encrypted(certificates, tmp_path), ssl_key_password="hush")
+    with LoopbackServer(tls=certificates.server_context(requests_certificate=True)) as server:
+        server.script("/", respond(204))
+        client = front_end.client(connection_pool=own)
+        assert front_end.request(client, "GET", server.url + "/").status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, r"the key in '.*encrypted\.key' is encrypted; set ssl_key_password"),
+        (
+            {"ssl_key_password": "other"},
+            r"ssl_key_password is not the pass phrase of the key in '.*encrypted\.key'",
+        ),
+    ],
+    ids=["missing", "wrong"],
+)
+def test_nobody_is_asked_for_a_pass_phrase(
+    front_end: FrontEnd, certificates: Certificates, tmp_path: Path, settings: dict[str, str], message: str
+) -> None:
+    """OpenSSL would ask at the terminal, and wait for the reply without end."""
+    pool = certificates.pool(**encrypted(certificates, tmp_path), **settings)
+    with pytest.raises(ConfigurationError, match=f"^{message}$"):
+        front_end.request(front_end.client(connection_pool=pool), "GET", "https://127.0.0.1:1/")
+
+
+def test_the_client_certificate_is_shown_to_its_hosts_only(
+    front_end: FrontEnd, certificates: Certificates
+) -> None:
+    """Another host, which a redirect chose, does not learn who the client is."""
+    context = certificates.server_context()
+    certificates.authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    seen: list[bool] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        assert isinstance(accepted, ssl.SSLSocket)
+        seen.append(bool(accepted.getpeercert()))
+        if b"/start" in accepted.recv(65536):
+            head = f"302 Found\r\nLocation: https://localhost:{accepted.getsockname()[1]}/there"
+        else:
+            head = "204 No Content"
+        accepted.sendall(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode())
+
+    with served(serve, tls=context) as address:
+        for hosts, expected in ((["127.0.0.1"], [True, False]), (None, [True, True])):
+            pool = certificates.pool(
+                ssl_cert_file=certificates.client_cert,
+                ssl_key_file=certificates.client_key,
+                ssl_cert_hosts=hosts,
+            )
+            client = front_end.client(connection_pool=pool)
+            assert front_end.request(client, "GET", f"https://{address}/start").status_code == 204
+            assert seen == expected
+            seen.clear()
 
 
 def test_a_missing_client_certificate_is_a_tls_error(front_end: FrontEnd, certificates: Certificates) -> None:
@@ -173,7 +250,7 @@ def test_the_tls_context_is_created_once(
     """Loading the authorities takes milliseconds: it is not done for each call, nor for plain http."""
     created = []
     create = tls.TlsSettings._create
-    monkeypatch.setattr(tls.TlsSettings, "_create", lambda self: created.append(self) or create(self))
+    monkeypatch.setattr(tls.TlsSettings, "_create", lambda *its: created.append(its) or create(*its))
     client = front_end.client()
     with pytest.raises(ConnectionError):
         front_end.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)
@@ -194,7 +271,7 @@ def test_certifi_is_used_where_the_system_has_no_authorities(
     paths = ssl.get_default_verify_paths()._replace(cafile=None, capath=str(nowhere))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
-    assert tls.TlsSettings().context.cert_store_stats()["x509_ca"] > 50
+    assert tls.TlsSettings().context_for("h", 443).cert_store_stats()["x509_ca"] > 50
 
 
 def test_certifi_is_not_used_where_the_system_has_authorities(
@@ -204,4 +281,4 @@ def test_certifi_is_not_used_where_the_system_has_authorities(
     paths = ssl.get_default_verify_paths()._replace(cafile=certificates.ca_file)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
-    assert tls.TlsSettings().context.cert_store_stats()["x509_ca"] == 0
+    assert tls.TlsSettings().context_for("h", 443).cert_store_stats()["x509_ca"] == 0

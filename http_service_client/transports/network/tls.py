@@ -1,4 +1,4 @@
-"""One TLS context for both transports, created for the first https URL."""
+"""The TLS contexts of a client, for both transports, each created for the first https URL that needs it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import ssl
 import threading
 import warnings
+from collections.abc import Callable
 
 from ...errors import ConfigurationError
 
@@ -18,6 +19,9 @@ class TlsSettings:
     verify: False accepts any certificate, for tests only; it warns once a process.
     cert_file, key_file: PEM files of the client's certificate and key.
     ca_file: PEM bundle of authorities to trust instead of the system's.
+    key_password: the pass phrase of the key, if it is encrypted.
+    shows_certificate: whether a host and port may see the client's certificate; None for all that request it. A
+        server that redirects chooses the next host, which would learn who the client is.
 
     By default the system's authorities are trusted, so that those that an administrator adds are trusted too;
     where the system has none, those of `certifi`.
@@ -31,28 +35,34 @@ class TlsSettings:
         cert_file: str | os.PathLike[str] | None = None,
         key_file: str | os.PathLike[str] | None = None,
         ca_file: str | os.PathLike[str] | None = None,
+        key_password: str | None = None,
+        shows_certificate: Callable[[str, int], bool] | None = None,
     ) -> None:
         self._verify = verify
         self._cert_file, self._key_file, self._ca_file = (
             None if path is None else os.fspath(path) for path in (cert_file, key_file, ca_file)
         )
+        self._key_password = key_password
+        self._shows_certificate = shows_certificate if self._cert_file is not None else None
         self._lock = threading.Lock()
-        self._context: ssl.SSLContext | None = None
+        self._contexts: dict[bool, ssl.SSLContext] = {}  # by whether they have the client's certificate
 
     def reset_after_fork(self) -> None:
         """In a forked child: a thread of the parent may have held the lock, and does not exist here."""
         self._lock = threading.Lock()
 
-    @property
-    def context(self) -> ssl.SSLContext:
-        """The context, created once."""
-        if self._context is None:
+    def context_for(self, host: str, port: int) -> ssl.SSLContext:
+        """The context for connections to this host. Each is created once."""
+        has_certificate = self._shows_certificate is None or self._shows_certificate(host, port)
+        context = self._contexts.get(has_certificate)
+        if context is None:
             with self._lock:
-                if self._context is None:
-                    self._context = self._create()
-        return self._context
+                context = self._contexts.get(has_certificate)
+                if context is None:
+                    context = self._contexts[has_certificate] = self._create(has_certificate)
+        return context
 
-    def _create(self) -> ssl.SSLContext:
+    def _create(self, has_certificate: bool = True) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self._ca_file)
         except (OSError, ssl.SSLError) as error:
@@ -66,17 +76,34 @@ class TlsSettings:
             warn_unverified()
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if self._cert_file is not None:
-            try:
-                context.load_cert_chain(self._cert_file, self._key_file)
-            except (OSError, ssl.SSLError) as error:
-                problem = (
-                    f"ssl_cert_file {self._cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
-                )
-                if self._key_file is None and isinstance(error, ssl.SSLError):
-                    problem += ": it is not a PEM certificate, or contains no key; set ssl_key_file"
-                raise ConfigurationError(f"{problem}: {error}") from None
+        if has_certificate and self._cert_file is not None:
+            self._load_certificate(context, self._cert_file)
         return context
+
+    def _load_certificate(self, context: ssl.SSLContext, cert_file: str) -> None:
+        is_encrypted = False
+
+        def password() -> str:
+            # Called for an encrypted key only. Without a function, OpenSSL asks for the pass phrase at the terminal,
+            # and waits there without end.
+            nonlocal is_encrypted
+            is_encrypted = True
+            return self._key_password or ""
+
+        try:
+            context.load_cert_chain(cert_file, self._key_file, password)
+        except (OSError, ssl.SSLError) as error:
+            if is_encrypted:
+                key_file = self._key_file or cert_file
+                raise ConfigurationError(
+                    f"the key in {key_file!r} is encrypted; set ssl_key_password"
+                    if self._key_password is None
+                    else f"ssl_key_password is not the pass phrase of the key in {key_file!r}"
+                ) from None
+            problem = f"ssl_cert_file {cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
+            if self._key_file is None and isinstance(error, ssl.SSLError):
+                problem += ": it is not a PEM certificate, or contains no key; set ssl_key_file"
+            raise ConfigurationError(f"{problem}: {error}") from None
 
 
 def _system_has_authorities() -> bool:

@@ -146,7 +146,9 @@ class SessionExchange:
             options["skip_auto_headers"] = absent
         http_proxy = proxy if isinstance(proxy, HttpProxy) else None  # the connector handles SOCKS proxies
         if is_secure or (http_proxy is not None and http_proxy.address.scheme == "https"):
-            options["ssl"] = self._settings.tls.context
+            # aiohttp uses the context of the origin for a proxy's TLS, too.
+            peer = url if is_secure or http_proxy is None else http_proxy.address
+            options["ssl"] = self._settings.tls.context_for(peer.host, peer.port)
         if http_proxy is not None:
             options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:

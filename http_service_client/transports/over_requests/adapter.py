@@ -113,7 +113,9 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
     ) -> Any:
         """The destination of one of urllib3's own pools, and its TLS context."""
         url = split_url(request.url or "")
-        tls = {"ssl_context": self._transport_settings.tls.context} if url.scheme == "https" else {}
+        tls = {}
+        if url.scheme == "https":
+            tls = {"ssl_context": self._transport_settings.tls.context_for(url.host, url.port)}
         return {"scheme": url.scheme, "host": url.host, "port": url.port}, tls
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:

@@ -42,11 +42,11 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
     try:
         if isinstance(proxy, HttpProxy):
             if proxy.address.scheme == "https":
-                sock = _start_tls(sock, proxy.address.host, tls, expires_at)
+                sock = _start_tls(sock, proxy.address, tls, expires_at)
             if url.scheme == "https":
                 _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
         if url.scheme == "https":
-            sock = _start_tls(sock, url.host, tls, expires_at)
+            sock = _start_tls(sock, url, tls, expires_at)
         return Connection(sock, expires_at, limits)
     except BaseException:
         sock.close()
@@ -110,13 +110,12 @@ class _OuterSocket:
         self.sock.close()
 
 
-def _start_tls(sock: Any, host: str, tls: TlsSettings, expires_at: float | None) -> Any:
+def _start_tls(sock: Any, url: Url, tls: TlsSettings, expires_at: float | None) -> Any:
+    context, name = tls.context_for(url.host, url.port), url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(_OuterSocket(sock, expires_at), tls.context, host.rstrip("."))  # type: ignore[arg-type]
-    return tls.context.wrap_socket(
-        sock, server_hostname=host.rstrip("."), suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END
-    )
+        return SSLTransport(_OuterSocket(sock, expires_at), context, name)  # type: ignore[arg-type]
+    return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END)
 
 
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:

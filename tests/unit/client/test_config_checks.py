@@ -46,6 +46,8 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "ssl_verify": FLAG,
         "ssl_cert_file": PATH,
         "ssl_key_file": PATH,
+        "ssl_key_password": [5, b"hush", "", "x" * 1025],
+        "ssl_cert_hosts": [5, "example.com", ["https://example.com"], ["a b"], [""]],
         "ssl_ca_file": PATH,
         "enable_compression": FLAG,
         "compression_threshold": [*COUNT_FROM_ZERO, None],
@@ -133,7 +135,9 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
     assert isinstance(raised.value, ValueError)
     message = str(raised.value)
     assert message.startswith((field, f"Timeout.{field}")), message
-    if field == "default_headers":  # the value may be a secret: only the header's name is shown
+    if field == "ssl_key_password":
+        assert "hush" not in message
+    elif field == "default_headers":  # the value may be a secret: only the header's name is shown
         assert "a\nb" not in message
         assert not re.search("object at", message)
     elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
@@ -234,6 +238,17 @@ def test_a_key_file_needs_a_certificate() -> None:
     """The error names both fields."""
     with pytest.raises(ConfigurationError, match=r"ssl_key_file 'key.pem' needs ssl_cert_file; set both"):
         ConnectionPoolConfig(ssl_key_file="key.pem")
+    with pytest.raises(ConfigurationError, match=r"^ssl_key_password needs ssl_cert_file; set both$"):
+        ConnectionPoolConfig(ssl_key_password="hush")
+    with pytest.raises(ConfigurationError, match=r"^ssl_cert_hosts needs ssl_cert_file; set both$"):
+        ConnectionPoolConfig(ssl_cert_hosts=["example.com"])
+
+
+def test_the_pass_phrase_of_a_key_is_not_in_the_repr() -> None:
+    """Neither of the pool nor of the client's configuration."""
+    pool = ConnectionPoolConfig(ssl_cert_file="cert.pem", ssl_key_password="hush")
+    assert "hush" not in repr(pool)
+    assert "hush" not in repr(HttpClientConfig(connection_pool=pool))
 
 
 @pytest.mark.parametrize(
