@@ -139,7 +139,7 @@ def chain(error: BaseException, handled: BaseException | None = None) -> Iterato
     """
     seen: set[int] = set()
     waiting = [error]
-    while waiting:
+    while waiting and len(seen) < _MOST_LINKS:
         current = waiting.pop()
         if id(current) not in seen:
             seen.add(id(current))
@@ -154,7 +154,7 @@ def errors_behind(error: BaseException, handled: BaseException | None = None) ->
     """
     seen: set[int] = set()
     waiting = [error]
-    while waiting:
+    while waiting and len(seen) < _MOST_LINKS:
         current = waiting.pop()
         if isinstance(current, HttpClientError):
             yield current
@@ -168,11 +168,22 @@ def _behind(error: BaseException, handled: BaseException | None) -> list[BaseExc
     cause = error.__cause__
     if cause is None and not error.__suppress_context__:
         cause = None if error.__context__ is handled else error.__context__
-    members = getattr(error, "exceptions", ())  # of an ExceptionGroup, or of its backport to Python 3.10
+    members = _attribute(error, "exceptions")  # of an ExceptionGroup, or of its backport to Python 3.10
     found = [] if cause is None else [cause]
     if isinstance(members, (tuple, list)):
         found += [member for member in reversed(members) if isinstance(member, BaseException)]
     return found
+
+
+_MOST_LINKS = 1000  # an `exceptions` that makes new errors each time it is read would have no end
+
+
+def _attribute(error: BaseException, name: str) -> object:
+    """An attribute that an error may have, or None. Looking at an error must not replace it by another one."""
+    try:
+        return getattr(error, name, None)
+    except Exception:
+        return None
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -193,7 +204,7 @@ def innermost(error: BaseException) -> BaseException:
         current.__traceback__ = None
         if type(current).__module__ in {"builtins", "ssl", "socket"}:
             found = current
-        inner = [current.__cause__, current.__context__, getattr(current, "reason", None), *current.args]
+        inner = [current.__cause__, current.__context__, _attribute(current, "reason"), *current.args]
         chain.extend(link for link in inner if isinstance(link, BaseException))
     found.__cause__ = found.__context__ = None
     return found

@@ -26,7 +26,7 @@ from ..http.messages import HttpResponse
 from ..http.retry_after import parse_retry_after
 from .effects import Outcome
 
-__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait"]
+__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait", "sent_state_of"]
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
@@ -49,6 +49,14 @@ def is_failure_type(error_type: type[BaseException]) -> bool | None:
     if issubclass(error_type, TransportError):
         return True
     return None if issubclass(error_type, HttpClientError) else True
+
+
+def sent_state_of(error: HttpClientError) -> SentState:
+    """What an error says became of its request; nobody knows if a subclass of a user's own says nothing valid."""
+    try:
+        return SentState(error.sent_state)
+    except Exception:
+        return SentState.MAYBE_PROCESSED
 
 
 def describe(outcome: Outcome) -> str:

@@ -25,7 +25,7 @@ from ..core.machines.circuit_states import (
     StateChange,
 )
 from ..core.nesting import EndedCall, Scope, current_scope
-from ..core.outcomes import is_failure, is_failure_type
+from ..core.outcomes import is_failure, is_failure_type, sent_state_of
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
     CircuitOpenError,
@@ -271,7 +271,7 @@ def _evidence(
 def _shown_by(error: HttpClientError) -> bool | None:
     if isinstance(error, HttpStatusError) and error.response is not None:
         return is_failure(error.response)
-    return None if error.sent_state is SentState.ABANDONED else is_failure_type(type(error))
+    return None if sent_state_of(error) is SentState.ABANDONED else is_failure_type(type(error))
 
 
 def _permit(breaker: CircuitBreaker) -> Permit:

@@ -17,7 +17,7 @@ from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withd
 from ..core.machines.retry_decision import Situation, next_wait
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, Scope
-from ..core.outcomes import describe, requested_wait
+from ..core.outcomes import describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
@@ -37,6 +37,10 @@ __all__ = ["RetryPolicy"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OWN_STATE = (
+    "_own_sent_state"  # an error's attribute: its sent_state before an operation raised that to its worst
+)
+
 
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings):
@@ -49,7 +53,8 @@ class RetryPolicy(RetrySettings):
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
     budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
-        no client's call is made: otherwise the budget of the client whose call failed last counts, or made the last one.
+        no client's call is made: otherwise the budget of the client whose call failed last counts, or made the last
+        one; if that client has none, there is no limit.
 
     In a client's call, an unsafe request is repeated only when it cannot have been processed. Around a
     function, the conditions alone decide: by guarding it, you vouch that it may be repeated. Both respect an
@@ -165,8 +170,7 @@ class RetryScope(Scope):
             self._withdrawal = self._paid  # `leave` refunds the retry, which was not made after all
             self._stop(StopReason.CIRCUIT_OPEN)
             return None
-        for each in shown:
-            self._state = each.sent_state = worst(self._state, each.sent_state)
+        self._admit(shown)
         if not self._is_worth_it(error, value, shown):
             return None
         last = self.last_call
@@ -221,6 +225,23 @@ class RetryScope(Scope):
         self._kept = self._handled = None  # the errors' tracebacks hold frames that hold this scope
         Scope.leave(self)
 
+    def _admit(self, shown: list[HttpClientError]) -> None:
+        """Have the errors of an attempt report the worst state, those of the attempts before included."""
+        before = self._state
+        for error in shown:
+            reported = sent_state_of(error)
+            # A cached error may be raised by many operations. What it reports never improves, since an earlier
+            # catcher may still hold it; but what it admitted for another operation says nothing about this one.
+            own = error.__dict__.get(_OWN_STATE, reported)
+            self._state = worst(self._state, own)
+            state = worst(worst(before, own), reported)
+            if state is not reported:
+                try:
+                    error.sent_state = state
+                except Exception:
+                    continue  # a subclass of a user's own that decides it itself
+                error.__dict__[_OWN_STATE] = own
+
     def _is_worth_it(self, error: BaseException | None, value: object, shown: list[HttpClientError]) -> bool:
         policy = self._policy
         if error is None:
@@ -253,10 +274,9 @@ class RetryScope(Scope):
         return "" if payer is None else payer.key
 
     def _budget(self) -> RetryBudget | None:
-        """The budget of that call's client, else that of the policy's functions."""
+        """The budget of that call's client, None if it has none; without a call, that of the policy's functions."""
         payer = self._payer()
-        budget = None if payer is None else payer.budget
-        return budget or self._policy._function_budget.up_to_date()
+        return self._policy._function_budget.up_to_date() if payer is None else payer.budget
 
     def _stop(self, reason: StopReason) -> None:
         budget, ambient = self._budget(), AMBIENT_DEADLINE.get()

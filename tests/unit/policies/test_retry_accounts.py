@@ -190,3 +190,14 @@ def test_processes_that_got_a_pickled_policy_draw_jitter_of_their_own() -> None:
     twins = [pickle.loads(pickle.dumps(copy.copy(RetryPolicy()))) for _ in range(2)]
     assert twins[0].random() != twins[1].random()
     assert len(pickle.dumps(RetryPolicy())) < 1000  # the state of the generator would be 2,500 bytes
+
+
+def test_without_a_budget_in_the_client_its_calls_have_no_limit(front_end: FrontEnd) -> None:
+    """The budget of the policy is for functions without a call; the client's owner switched theirs off."""
+    harness = Harness(front_end, RESET, enable_retry_budget=False, enable_circuit_breaker=False)
+    policy = policy_of(4, budget=RetryBudgetSettings(ratio=0.0, min_per_second=0.0))
+    with pytest.raises(ConnectionLostError):
+        front_end.run(policy.apply(harness.calling()))
+    assert harness.sends == 4
+    scheduled = [event for event in harness.events if isinstance(event, RetryScheduled)]
+    assert [event.budget_left for event in scheduled] == [None] * 3
