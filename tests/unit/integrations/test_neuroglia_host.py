@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import linecache
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -144,11 +145,12 @@ class TestTheHost:
 
     @pytest.mark.asyncio
     async def test_warns_of_a_service_that_neuroglia_would_skip(self) -> None:
-        """A factory without annotation that is registered after ours would never run."""
+        """A factory without annotation that is registered after ours would never run; neuroglia's line is named."""
         services = add_http_service_client(ServiceCollection(), intercepted(Interceptor))
         services.add_singleton(HostedService, implementation_factory=lambda provider: HostedService())
-        with pytest.warns(RuntimeWarning, match="annotate that factory, or register it before"):
+        with pytest.warns(RuntimeWarning, match="annotate that factory, or register it before") as warned:
             await Host(services.build()).start_async()
+        assert "implementation_factory(" in linecache.getline(warned[0].filename, warned[0].lineno)
 
     @pytest.mark.asyncio
     async def test_runs_a_service_without_annotation_that_came_before(self) -> None:
