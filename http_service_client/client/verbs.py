@@ -207,6 +207,31 @@ class Verbs(ABC):
         """
         return self.request("OPTIONS", url, **options)
 
+    def query(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """QUERY a resource: a safe request whose body is the query (RFC 10008). Returns the response, whatever its status.
+
+        url: absolute, or relative to the client's `base_url`.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
+
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        Raises as `request`.
+        """
+        return self.request("QUERY", url, **options)
+
     async def get_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
         """GET a resource, in an asyncio task. Returns the response, whatever its status.
 
@@ -381,3 +406,28 @@ class Verbs(ABC):
         Raises as `request_async`.
         """
         return await self.request_async("OPTIONS", url, **options)
+
+    async def query_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+        """QUERY a resource (RFC 10008), in an asyncio task. Returns the response, whatever its status.
+
+        url: absolute, or relative to the client's `base_url`.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm.
+
+        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        Raises as `request_async`.
+        """
+        return await self.request_async("QUERY", url, **options)

@@ -16,7 +16,7 @@ from .urls import normalise_url, redact_url, split_url
 
 __all__ = ["METHODS_WITHOUT_CONTENT", "Preparation", "parse_method"]
 
-_COMMON = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+_COMMON = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"})
 
 METHODS_WITHOUT_CONTENT = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 """These methods send no ``Content-Length: 0``; every other method without a body does (RFC 9110, 8.6).

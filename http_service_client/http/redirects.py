@@ -4,7 +4,7 @@
     303         HEAD           HEAD        dropped
     303         others         GET         dropped
     301, 302    POST           GET         dropped (as all browsers do, 15.4.2 note)
-    301, 302    others         the same    kept
+    301, 302    others         the same    kept    (QUERY too: RFC 10008)
     307, 308    any            the same    kept
 
 A pure decision: the caller counts hops, replays the body and checks egress rules. A server must not be able

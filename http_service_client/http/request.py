@@ -16,7 +16,8 @@ __all__ = ["HttpRequest"]
 
 _IDEMPOTENCY_HEADERS = ("Idempotency-Key", "X-Idempotency-Key")
 _NO_KEYS = ("", "None")
-_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})  # RFC 9110, 9.2.2
+# RFC 9110, 9.2.2, and RFC 10008.
+_IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "TRACE", "PUT", "DELETE"})
 
 
 class HttpRequest:

@@ -57,7 +57,7 @@ def test_a_mocked_response_is_a_response(library: Library, front_end: FrontEnd) 
     assert response.json() == {"error": "no charge"}
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "QUERY", "POST", "PUT", "PATCH", "DELETE"])
 def test_every_verb_is_mocked(library: Library, front_end: FrontEnd, method: str) -> None:
     """A mock for a method gets the request with that method."""
     library.add_response(method, URL, status=204)

@@ -62,6 +62,7 @@ def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
         ("GET", {"headers": [("X-Many", "1"), ("X-Many", "2"), ("Host", "other.example.com")]}),
         ("HEAD", {}),
         ("OPTIONS", {}),
+        ("QUERY", {"json": {"a": "ü"}}),
         ("DELETE", {}),
         ("POST", {}),
         ("POST", {"json": {"a": "ü"}}),

@@ -333,7 +333,7 @@ def test_both_transports_send_the_same_bytes(server: LoopbackServer) -> None:
         before = len(server.requests)
         with kind() as front_end:
             client = front_end.client()
-            for method in ("GET", "HEAD", "OPTIONS", "DELETE", "POST", "PUT", "PATCH"):
+            for method in ("GET", "HEAD", "OPTIONS", "QUERY", "DELETE", "POST", "PUT", "PATCH"):
                 for options in BODIES:
                     front_end.request(client, method, server.url + "/?q=1", **options)
             front_end.request(client, "POST", server.url + "/", data=generated())

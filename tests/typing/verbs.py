@@ -27,6 +27,7 @@ def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], 
     assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse)
     assert_type(client.head("/", allow_redirects=False), HttpResponse)
     assert_type(client.options("/", retry_policy=False, circuit_breaker=None), HttpResponse)
+    assert_type(client.query("/", json={"select": ["name"]}), HttpResponse)
     assert_type(client.request("GET", "/", retry_policy=RetryPolicy(max_attempts=2)), HttpResponse)
     client.request("GET", "/", circuit_breaker=CircuitBreakerPolicy(), response_type=list[int])
     client.download("/", "file", checksum="sha256:00", max_response_size=None, progress=True)
@@ -40,6 +41,7 @@ async def right_keywords_async(client: HttpServiceClient) -> None:
     assert_type(await client.delete_async("/", cookies={"a": "b"}), HttpResponse)
     assert_type(await client.head_async("/", timeout=1.5), HttpResponse)
     assert_type(await client.options_async("/", auth="token"), HttpResponse)
+    assert_type(await client.query_async("/", json={"select": ["name"]}), HttpResponse)
     assert_type(await client.request_async("GET", "/", idempotent=None), HttpResponse)
     assert_type(await client.download_async("/", "file", total_timeout=60.0), HttpResponse)
 

@@ -111,7 +111,7 @@ def test_leaving_the_block_closes_the_client() -> None:
         client.get(URL)
 
 
-VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -17,7 +17,7 @@ from http_service_client.client.call_builder import (
     StreamRequestOptions,
 )
 
-VERBS = ["get", "post", "put", "patch", "delete", "head", "options"]
+VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
 BOTH = ["", "_async"]
 
 FIELD = re.compile(r"^((?:\w+, )*\w+): (.*)$")

@@ -35,7 +35,7 @@ def stop_reason(harness: Harness) -> StopReason | None:
     return next((event.reason for event in harness.events if isinstance(event, RetryStopped)), None)
 
 
-SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]
+SAFE_METHODS = ["GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE"]
 UNSAFE_METHODS = ["POST", "PATCH"]
 
 
