@@ -21,7 +21,10 @@ __all__ = ["PORTAL", "Portal"]
 
 
 class Portal:
-    """Runs awaitables for blocking callers. Its daemon thread starts with the first one."""
+    """Runs awaitables for blocking callers. Its daemon thread starts with the first one.
+
+    Where no thread can start, while the interpreter ends for example, they run on the calling thread.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -54,6 +57,8 @@ class Portal:
         from .aio import bounded
 
         loop = self._running_loop()
+        if loop is None:
+            return _run_here(awaitable, timeout)
         future: Future[Any] = Future()
         tasks: list[asyncio.Task[Any]] = []
         # On Python 3.10 create_task takes no context: the task copies that of the callback.
@@ -89,16 +94,22 @@ class Portal:
         _KEPT_FOR_PARENT.append(self._loop)
         self.__init__()  # type: ignore[misc]  # the same object: others hold a reference to it
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _running_loop(self) -> asyncio.AbstractEventLoop | None:
+        """The loop of the thread; None where no thread can start."""
         with self._lock:
             if self._loop is None:
                 import asyncio
 
-                self._loop = asyncio.new_event_loop()
-                self._thread = _PortalThread(
-                    target=_serve, args=(self._loop,), name="http_service_client portal", daemon=True
+                loop = asyncio.new_event_loop()
+                thread = _PortalThread(
+                    target=_serve, args=(loop,), name="http_service_client portal", daemon=True
                 )
-                self._thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the interpreter ends, or the system allows no more threads
+                    loop.close()
+                    return None
+                self._loop, self._thread = loop, thread
             return self._loop
 
 
@@ -120,6 +131,22 @@ class _ExitRequest:
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
+
+
+def _run_here(awaitable: Awaitable[Any], timeout: float | None) -> Any:
+    """Run the awaitable on the calling thread. Raises RuntimeError where that thread is running a loop already."""
+    import asyncio
+
+    from .aio import bounded
+
+    if asyncio._get_running_loop() is None:
+        return asyncio.run(bounded(awaitable, timeout))
+    if isinstance(awaitable, Coroutine):
+        awaitable.close()
+    raise RuntimeError(
+        "async code of a blocking call cannot run: no thread can start, and this thread is running an event loop; "
+        "use the *_async methods there"
+    )
 
 
 async def _shielding_loop(awaitable: Awaitable[Any]) -> Any:

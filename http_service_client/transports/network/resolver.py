@@ -1,40 +1,65 @@
 """Resolves a host name to addresses, in bounded time, with the same rules for both transports.
 
 The system's resolver cannot be interrupted: with a dead name server it may take half a minute. So it runs on a
-daemon thread of its own, which a caller that times out abandons. asyncio's own method (the loop's executor) does
-not fit: `asyncio.run` and the interpreter wait for those threads at the end.
+daemon thread, which a caller that times out abandons. asyncio's own method (the loop's executor) does not fit:
+`asyncio.run` and the interpreter wait for those threads at the end.
+
+With a dead name server, callers come faster than such look-ups end. So callers that need the same name at the same
+time share one look-up, the number of threads is limited, and a look-up whose callers have all left before a thread
+was free is not made. Names that nobody can resolve must not stop the others: some threads are reserved for names
+that resolved the last time.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import copy
 import ipaddress
+import os
 import socket
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeoutError  # on Python 3.10 not the builtin
 from typing import Any, TypeVar
 
+from ...drivers.threads import DaemonThreads
 from ...errors import EgressRefusedError
 from ...http.egress import EgressPolicy
 
 __all__ = ["Address", "address_text", "permitted", "resolve", "resolve_async"]
 
 Address = tuple[Any, Any, int, str, Any]  # as `socket.getaddrinfo` gives them
+Result = list[Address] | Exception
 Found = TypeVar("Found")
+
+# As many as asyncio's own executor has at most.
+_THREADS = DaemonThreads(32)
+_RESERVED_THREADS = DaemonThreads(8)
 
 
 def resolve(host: str, port: int, within: float | None) -> list[Address]:
     """The addresses of a host, best first (RFC 6724). Raises gaierror, or TimeoutError after `within` seconds."""
     if _is_address(host):
         return _look_up(host, port)
-    found: Future[list[Address]] = Future()
-    _start(host, port, found.set_result, found.set_exception)
+    results: list[Result] = []
+    # Not an Event or a Future: a signal handler that resolves a name, too, may interrupt this thread inside their
+    # locks, and the thread that resolves for both would then wait for this one.
+    arrived = _thread.allocate_lock()
+    arrived.acquire()
+
+    def receive(result: Result) -> None:
+        results.append(result)
+        arrived.release()
+
+    look_up = _join(host, port, receive)
     try:
-        return found.result(within)
-    except FutureTimeoutError:
-        raise TimeoutError("the host name was not resolved in time") from None
+        if not arrived.acquire(timeout=-1 if within is None else min(within, threading.TIMEOUT_MAX)):
+            raise TimeoutError("the host name was not resolved in time")
+    finally:
+        look_up.leave(receive)
+    return _unpacked(results.pop())
 
 
 async def resolve_async(host: str, port: int) -> list[Address]:
@@ -42,23 +67,23 @@ async def resolve_async(host: str, port: int) -> list[Address]:
     if _is_address(host):
         return _look_up(host, port)
     loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Address]] = loop.create_future()
+    found: asyncio.Future[Result] = loop.create_future()
 
-    def on_loop_thread(setter: Callable[[Any], None]) -> Callable[[Any], None]:
-        def on_loop(result: Any) -> None:
-            if not found.done():  # cancelled: nobody waits any more
-                setter(result)
+    def set_result(result: Result) -> None:
+        if not found.done():  # cancelled: nobody waits any more
+            found.set_result(result)
 
-        def from_thread(result: Any) -> None:
-            try:
-                loop.call_soon_threadsafe(on_loop, result)
-            except RuntimeError:  # the loop has been closed
-                pass
+    def receive(result: Result) -> None:
+        try:
+            loop.call_soon_threadsafe(set_result, result)
+        except RuntimeError:  # the loop has been closed
+            pass
 
-        return from_thread
-
-    _start(host, port, on_loop_thread(found.set_result), on_loop_thread(found.set_exception))
-    return await found
+    look_up = _join(host, port, receive)
+    try:
+        return _unpacked(await found)
+    finally:
+        look_up.leave(receive)
 
 
 def address_text(address: Address) -> str:
@@ -93,22 +118,123 @@ def permitted(
         del refused  # its traceback holds this frame
 
 
-def _start(
-    host: str,
-    port: int,
-    on_result: Callable[[list[Address]], None],
-    on_error: Callable[[BaseException], None],
-) -> None:
-    def work() -> None:
-        try:
-            addresses = _look_up(host, port)
-        except BaseException as error:
-            error.__traceback__ = None
-            on_error(error)
-        else:
-            on_result(addresses)
+Receiver = Callable[[Result], None]
 
-    threading.Thread(target=work, name=f"resolve {host}", daemon=True).start()
+_SHARED_FOR = 5.0
+"""Seconds for which a running look-up accepts more callers.
+
+The system's resolver sends its query again after 5 s. One that hangs for longer may hang on a server that is dead,
+while a new look-up already asks another one.
+"""
+
+_MAX_RESOLVED = 1024
+
+
+class _LookUp:
+    """One look-up, and the callers that wait for its result. All steps are atomic, as in `drivers.threads`.
+
+    is_over: a caller that joins now will not be served.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._receivers: deque[Receiver] = deque()
+        self._began_at: float | None = None
+        self._is_over = False
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether another caller may share it."""
+        return self._began_at is None or time.monotonic() - self._began_at < _SHARED_FOR
+
+    def join(self, receiver: Receiver) -> bool:
+        """Have the receiver called with the result, on the look-up's thread; False when that is too late."""
+        self._receivers.append(receiver)
+        return not (self._is_over and self.leave(receiver))
+
+    def leave(self, receiver: Receiver) -> bool:
+        """Stop waiting; False when the receiver had been called, or is about to be."""
+        try:
+            self._receivers.remove(receiver)
+        except ValueError:
+            return False
+        return True
+
+    def run(self) -> None:
+        """Look the name up and hand out the result."""
+        if not self._receivers:
+            self._forget()
+            self._is_over = True  # first, so that a caller that joins at this moment notices, here or there
+            if not self._receivers:
+                return
+            self._is_over = False
+        self._began_at = time.monotonic()
+        result: Result = socket.gaierror(socket.EAI_AGAIN, "the look-up was interrupted")
+        try:
+            result = _look_up(self._host, self._port)
+            _remember(self._host)
+        except Exception as error:
+            error.__traceback__ = None
+            result = error
+            _RESOLVED.pop(self._host, None)
+        finally:  # on a calling thread, Ctrl-C may interrupt the look-up, which others share
+            self._forget()
+            self._is_over = True
+            self._hand_out(result)
+
+    def _hand_out(self, result: Result) -> None:
+        while True:
+            try:
+                receiver = self._receivers.popleft()
+            except IndexError:
+                return
+            receiver(result)
+
+    def _forget(self) -> None:
+        key = self._host, self._port
+        if _RUNNING.get(key) is self:
+            _RUNNING.pop(key, None)
+
+
+_RUNNING: dict[tuple[str, int], _LookUp] = {}
+_RESOLVED: dict[str, None] = {}  # names that resolved the last time, oldest first
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_RUNNING.clear)  # their threads do not exist in the child
+
+
+def _join(host: str, port: int, receiver: Receiver) -> _LookUp:
+    """Have the receiver called with the result of a look-up, which it may share with others."""
+    while True:
+        look_up = _RUNNING.get((host, port))
+        if look_up is not None and look_up.is_fresh:
+            if look_up.join(receiver):
+                return look_up
+            continue
+        look_up = _LookUp(host, port)
+        look_up.join(receiver)
+        _RUNNING[host, port] = look_up
+        threads = _RESERVED_THREADS if host in _RESOLVED and _THREADS.is_full else _THREADS
+        threads.start(look_up.run)
+        return look_up
+
+
+def _remember(host: str) -> None:
+    _RESOLVED.pop(host, None)
+    _RESOLVED[host] = None
+    while len(_RESOLVED) > _MAX_RESOLVED:
+        try:
+            _RESOLVED.pop(next(iter(_RESOLVED)), None)
+        except (StopIteration, RuntimeError):  # another thread changed it
+            return
+
+
+def _unpacked(result: Result) -> list[Address]:
+    """A list or an error of the caller's own: other callers have the same result."""
+    if isinstance(result, Exception):
+        raise copy.copy(result)
+    return list(result)
 
 
 def _look_up(host: str, port: int) -> list[Address]:

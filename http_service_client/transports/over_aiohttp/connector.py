@@ -49,7 +49,9 @@ class CheckedConnector(aiohttp.TCPConnector):
             limit_per_host=0,
             keepalive_timeout=settings.keep_alive_timeout,
             resolver=_Resolver(),
-            ttl_dns_cache=0,  # concurrent lookups share one; the result is not cached, as over requests
+            # The resolver shares look-ups, and abandons one that nobody waits for. aiohttp's cache, which does not,
+            # would keep the task of a look-up as long as the system's resolver hangs.
+            use_dns_cache=False,
         )
         self._pid = os.getpid()
         self._max_idle = settings.keep_alive_timeout

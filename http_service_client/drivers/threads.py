@@ -1,0 +1,128 @@
+"""Daemon threads for work that blocks and cannot be interrupted, such as the system's resolver.
+
+Not an executor. `asyncio.run` and the interpreter wait at their end for the threads of an executor, and asyncio's
+default one may be full of other code's work.
+
+Nothing here holds a lock. A signal handler or a finalizer may run between any two steps of a thread and use these
+threads itself: a lock that the interrupted code held would never be released. Each step is a single operation on a
+deque or a set, which is atomic. That is also why threads are started by `_thread`: `threading.Thread` takes locks
+of its own, and starting one takes several times as long.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+from collections import deque
+from collections.abc import Callable
+
+__all__ = ["DaemonThreads"]
+
+
+class DaemonThreads:
+    """At most `limit` threads, started when there is work.
+
+    idle: seconds that a thread without work waits for more before it ends. 0 where a fork may follow: Python 3.12
+        warns of a fork in a process that has threads.
+    """
+
+    def __init__(self, limit: int, idle: float = 0.0) -> None:
+        self._limit = limit
+        self._idle = idle
+        self._reset()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._reset)  # the parent's threads do not exist in the child
+
+    def _reset(self) -> None:
+        self._queue: deque[Callable[[], None]] = deque()
+        self._workers: set[object] = set()
+        self._waiting: deque[_thread.LockType] = (
+            deque()
+        )  # of threads without work; releasing one wakes its thread
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new work has to wait for a thread."""
+        return len(self._workers) >= self._limit and not self._waiting
+
+    def start(self, work: Callable[[], None]) -> None:
+        """Have a thread call `work`, which raises nothing: now, or as soon as a thread is free.
+
+        Where no thread can start (while the interpreter ends, or at a limit on the number of processes) and none is
+        running, the calling thread does it.
+        """
+        self._queue.append(work)
+        try:
+            self._waiting.pop().release()
+            return
+        except IndexError:  # every thread has work
+            pass
+        worker, is_running = object(), False
+        try:
+            if self._try_join(worker):
+                _thread.start_new_thread(self._run, (worker,))
+                is_running = True
+        except RuntimeError:  # no thread can start
+            pass
+        finally:
+            if not is_running:
+                self._workers.discard(worker)
+        while self._queue and not self._workers:
+            self._run_next()
+
+    def _try_join(self, worker: object) -> bool:
+        """Add a worker if there is work, and room for the worker.
+
+        Two threads that add one each may both find too many. Both look again after they have removed their own, so
+        the last one to look finds the room, and no work is left waiting for a worker that nobody adds.
+        """
+        while self._queue and len(self._workers) < self._limit:
+            self._workers.add(worker)
+            if len(self._workers) <= self._limit:
+                return True
+            self._workers.discard(worker)
+        return False
+
+    def _run(self, worker: object) -> None:
+        """A thread's life."""
+        wake: _thread.LockType | None = None
+        try:
+            while True:
+                while self._queue:
+                    self._run_next()
+                if self._idle:
+                    if wake is None:
+                        wake = _thread.allocate_lock()
+                        wake.acquire()
+                    if self._is_woken(wake):
+                        continue
+                self._workers.discard(worker)
+                if not self._try_join(worker):
+                    return
+        finally:
+            self._workers.discard(worker)
+
+    def _is_woken(self, wake: _thread.LockType) -> bool:
+        """Wait for more work; False when none came in time."""
+        self._waiting.append(wake)
+        if self._queue:  # `start` may have looked for a waiting thread just before
+            try:
+                self._waiting.remove(wake)
+            except ValueError:  # `start` is waking this thread
+                wake.acquire()
+            return True
+        if wake.acquire(timeout=self._idle):
+            return True
+        try:
+            self._waiting.remove(wake)
+            return False
+        except ValueError:
+            wake.acquire()
+            return True
+
+    def _run_next(self) -> None:
+        try:
+            work = self._queue.popleft()
+        except IndexError:  # another thread took it
+            return
+        work()

@@ -1,0 +1,157 @@
+"""Daemon threads: limited in number, started for work and no longer, and done without where none can start."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from http_service_client.drivers.threads import DaemonThreads
+from kit.threads import run_threads
+from network.test_processes import in_a_child, needs_fork
+
+
+class Held:
+    """Work that runs until it may end."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.may_end = threading.Event()
+        self.has_ended = threading.Event()
+        self.thread = 0
+
+    def __call__(self) -> None:
+        self.thread = threading.get_ident()
+        self.began.set()
+        self.may_end.wait(10)
+        self.has_ended.set()
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the interpreter ends, or at a limit on the number of processes."""
+
+    def refuse(*arguments: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it did not happen")
+
+
+def test_work_beyond_the_limit_waits_for_a_free_thread() -> None:
+    """It begins when other work ends, on the same thread."""
+    threads = DaemonThreads(2)
+    works = [Held() for _ in range(3)]
+    for work in works:
+        threads.start(work)
+    assert works[0].began.wait(5)
+    assert works[1].began.wait(5)
+    assert threads.is_full
+    assert not works[2].began.is_set()
+    works[0].may_end.set()
+    assert works[2].began.wait(5)
+    assert works[2].thread == works[0].thread
+    for work in works:
+        work.may_end.set()
+        assert work.has_ended.wait(5)
+    wait_until(lambda: not threads._workers)
+    assert not threads.is_full
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.001, 5.0])
+@pytest.mark.parametrize("limit", [1, 2, 16])
+def test_no_work_is_lost_in_a_race(limit: int, idle: float) -> None:
+    """All of it is done, within the limit, however submissions and the ends of threads coincide."""
+    threads = DaemonThreads(limit, idle)
+    running: list[None] = []
+    done: list[int] = []
+
+    def work() -> None:
+        running.append(None)
+        count = len(running)
+        running.pop()
+        done.append(count)
+
+    def submit(number: int) -> None:
+        for _ in range(50):
+            threads.start(work)
+
+    run_threads(submit, 8)
+    wait_until(lambda: len(done) == 8 * 50)
+    assert max(done) <= limit
+
+
+def test_an_idle_thread_takes_the_next_work_and_ends_when_none_comes() -> None:
+    """No new thread is started while one waits for work."""
+    threads = DaemonThreads(2, idle=5.0)
+    works = [Held(), Held()]
+    for work in works:
+        work.may_end.set()
+        threads.start(work)
+        assert work.has_ended.wait(5)
+        wait_until(lambda: len(threads._waiting) == 1)
+    assert works[0].thread == works[1].thread
+    threads._idle = 0.0
+    threads.start(lambda: None)  # wakes the thread, which then waits no longer
+    wait_until(lambda: not threads._workers)
+    assert not threads._waiting
+
+
+def test_an_idle_thread_ends_after_its_time() -> None:
+    """It leaves nothing behind: neither a count nor an entry among the waiting."""
+    threads = DaemonThreads(1, idle=0.001)
+    threads.start(lambda: None)
+    wait_until(lambda: not threads._workers)
+    assert not threads._waiting
+
+
+def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, and as often as it is needed: the limit counts no thread that did not start."""
+    refuse_threads(monkeypatch)
+    threads = DaemonThreads(1)
+    for _ in range(3):
+        work = Held()
+        work.may_end.set()
+        threads.start(work)
+        assert work.thread == threading.get_ident()
+
+
+def test_where_no_more_threads_can_start_a_running_one_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller, whose wait has a limit, does not do it itself."""
+    threads = DaemonThreads(2)
+    first, second = Held(), Held()
+    threads.start(first)
+    assert first.began.wait(5)
+    refuse_threads(monkeypatch)
+    threads.start(second)
+    assert not second.began.is_set()
+    second.may_end.set()
+    first.may_end.set()
+    assert second.has_ended.wait(5)
+    assert second.thread == first.thread
+
+
+@needs_fork
+def test_a_forked_child_has_threads_of_its_own() -> None:
+    """Those of the parent, which are counted as running, do not exist in the child."""
+    threads = DaemonThreads(1)
+    held = Held()
+    threads.start(held)
+    assert held.began.wait(5)
+
+    def child() -> None:
+        work = Held()
+        work.may_end.set()
+        threads.start(work)
+        assert work.has_ended.wait(5)
+
+    assert in_a_child(child) == 0
+    held.may_end.set()
