@@ -6,6 +6,7 @@ an exception of its own is not a failure of the service.
 
 from __future__ import annotations
 
+import copy
 import random as _random
 import time
 from collections.abc import Awaitable, Callable
@@ -64,6 +65,8 @@ class CircuitBreakerPolicy:
 
     Raises ConfigurationError (a ValueError) that names the field, the value and the remedy.
 
+    A copy or a pickle has the same settings and a circuit of its own, closed: state and counts stay where they are.
+
     Threads and event loops may share one object. Failures are: transport errors; 408, 429 and 5xx; an exception
     of the guarded function, unless the HTTP outcome inside shows a healthy service (a 402 turned into an
     exception is not a failure of the service). Cancellation is no evidence.
@@ -105,12 +108,16 @@ class CircuitBreakerPolicy:
         self.success_threshold = success_threshold
         self.timeout = timeout
         self.name = name
-        self.listeners = Listeners(on_change)
         self._clock = clock
+        self._begin(on_change)
+
+    def _begin(self, on_change: Callable[[StateChange], None] | None) -> None:
+        """Make the live parts, of which each copy has its own."""
+        self.listeners = Listeners(on_change)
         self.breaker = CircuitBreaker(
             self.settings,
-            key=name,
-            clock=clock,
+            key=self.name,
+            clock=self._clock,
             random=_random.random,
             lock=ForkSafeLock(),
             on_change=self.listeners,
@@ -119,6 +126,19 @@ class CircuitBreakerPolicy:
             "http_service_client.entered", default=()
         )
         self._open: list[CircuitBreakerScope] = []
+
+    def __getstate__(self) -> dict[str, Any]:
+        live = {"listeners", "breaker", "_entered", "_open"}
+        settings = {name: value for name, value in self.__dict__.items() if name not in live}
+        return settings | {"on_change": self.on_change}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        on_change = state.pop("on_change")
+        self.__dict__.update(state)
+        self._begin(on_change)
+
+    def __deepcopy__(self, memo: object) -> CircuitBreakerPolicy:
+        return copy.copy(self)  # the clock and the listener are not its own
 
     @property
     def state(self) -> CircuitBreakerState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import random as _random
 from collections.abc import Awaitable, Callable, Iterator
@@ -92,6 +93,9 @@ class RetryPolicy(RetrySettings):
             # draw the same jitter, and all would come back at the same instants. The class has it as its default.
             state.pop("random", None)  # a copy of a copy has none
         return state
+
+    def __deepcopy__(self, memo: object) -> RetryPolicy:
+        return copy.copy(self)  # settings do not change, and the clock is not its own
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import heapq
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     import asyncio
@@ -100,6 +100,17 @@ class VirtualClock:
     def set_wall(self, wall: float) -> None:
         """Set the wall clock, forward or back, as an administrator may; `monotonic` is unaffected."""
         self._wall_offset = wall - self._now
+
+    def __copy__(self) -> VirtualClock:
+        return self  # what is copied stays in the same time
+
+    def __deepcopy__(self, memo: object) -> VirtualClock:
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "a VirtualClock cannot be pickled: its time is of this process; make one in the other process"
+        )
 
     def __repr__(self) -> str:
         return f"<VirtualClock at {self._now:.3f} s>"
