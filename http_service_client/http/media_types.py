@@ -71,7 +71,7 @@ def charset_of(content_type: str) -> str | None:
         known = codecs.lookup(name).name
     except (LookupError, ValueError):  # ValueError for a NUL in it
         return None
-    if known.replace("_", "-") in _NOT_CHARSETS:
+    if known in _NOT_CHARSETS:
         return None
     # A byte order mark is not part of the text (WHATWG Encoding 6.1) and would break `json()`.
     return "utf-8-sig" if known == "utf-8" else known

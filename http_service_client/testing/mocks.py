@@ -21,7 +21,7 @@ def mend_aioresponses() -> bool:
     """
     core: Any = importlib.import_module("aioresponses.core")
     if _can_respond(core):
-        return hasattr(core.ClientResponse, "is_mended")
+        return getattr(core.ClientResponse, "is_mended", False)
     core.ClientResponse = _with_stream_writer(core.ClientResponse)
     core.stream_reader_factory = _endless_stream
     return True

@@ -42,6 +42,20 @@ EQUIVALENTS = [
         "the name of an attribute that only this module sets and reads, always by this constant",
     ),
     Equivalent(
+        "transports/over_aiohttp/session_exchange.py",
+        "SessionExchange.send",
+        'if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):',
+        'if sys.version_info < (3, 11) and request.url.startswith("https") :',
+        "false in both forms since Python 3.11; on 3.10 every https request of the suite would fail",
+    ),
+    Equivalent(
+        "transports/over_requests/connection.py",
+        "IoTimeouts.starting",
+        "if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):",
+        "if connect_expires_at is None or (expires_at is not None and expires_at <= connect_expires_at):",
+        "of two equal instants either may be taken",
+    ),
+    Equivalent(
         "transports/over_requests/adapter.py",
         "PooledAdapter.build_connection_pool_key_attributes",
         'url = split_url(request.url or "")',

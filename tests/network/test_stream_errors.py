@@ -132,8 +132,8 @@ def test_closing_the_client_during_a_stream(front_end: FrontEnd, server: Loopbac
 def test_a_read_after_an_error_is_not_the_end_of_the_body(server: LoopbackServer) -> None:
     """Code that continues after an error must not take the body for complete."""
     server.script("/", raw(HEAD % 10 + b"12345", close=False))
-    timeout = Timeout(read=0.3)
-    with HttpServiceClient() as client, client.stream("GET", server.url + "/", timeout=timeout) as response:
+    bounds: Any = {"timeout": Timeout(read=0.3), "total_timeout": 10}
+    with HttpServiceClient() as client, client.stream("GET", server.url + "/", **bounds) as response:
         pieces = response.iter_bytes()
         assert next(pieces) == b"12345"
         with pytest.raises(ReadTimeoutError):

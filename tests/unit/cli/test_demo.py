@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import http_service_client
+from http_service_client import cli
 from http_service_client.cli import main
 from http_service_client.cli.demo import play as demo
 from http_service_client.cli.demo.screen import Screen, clipped, is_terminal, wants_colour
@@ -154,6 +155,18 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
     """The usage is on stderr."""
     assert main(arguments) == 2
     assert capsys.readouterr().err.startswith("usage: python -m http_service_client")
+
+
+def test_the_options_have_the_defaults_that_help_states() -> None:
+    """An evening of 60 orders in real time, always the same one, with servers that keep their promises."""
+    assert vars(cli._parser().parse_args(["demo"])) == {
+        "orders": 60,
+        "seed": 1,
+        "plain": False,
+        "no_color": False,
+        "tempo": 1.0,
+        "sabotage": None,
+    }
 
 
 def test_help_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:

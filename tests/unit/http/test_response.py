@@ -150,15 +150,25 @@ def test_an_invalid_response_is_refused_when_it_is_made(arguments: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("name", "remedy"), [("ok", "is_success"), ("status", "status_code"), ("iter_content", r"client\.stream")]
+    ("name", "remedy"),
+    [
+        *((name, "is_success") for name in ("ok", "is_error")),
+        ("status", "status_code"),
+        ("reason", "reason_phrase"),
+        *((name, "text, or content.decode(...)") for name in ("encoding", "charset")),
+        *((name, "content, which is here") for name in ("read", "aread")),
+        *(
+            (name, "client.stream(...) to take the body in pieces")
+            for name in ["raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"]
+        ),
+    ],
 )
 def test_a_name_from_another_client_is_answered_with_ours(name: str, remedy: str) -> None:
     """It is an AttributeError, so `hasattr` is false."""
     response = HttpResponse(200)
-    with pytest.raises(
-        AttributeError, match=f"'HttpResponse' object has no attribute '{name}'; use {remedy}"
-    ):
+    with pytest.raises(AttributeError) as raised:
         getattr(response, name)
+    assert str(raised.value) == f"'HttpResponse' object has no attribute {name!r}; use {remedy}"
     assert not hasattr(response, "nothing_like_it")
 
 

@@ -179,9 +179,27 @@ def test_a_breaker_judges_a_fallback_by_its_own_error() -> None:
     assert breaker.snapshot().failures == 2
 
 
-def test_a_chain_that_bites_its_own_tail_ends() -> None:
+class LookedAtForever(BaseException):
+    """Ends a loop that would not end."""
+
+
+class CountedError(ValueError):
+    """An error that counts how often its members are looked at."""
+
+    looks = 0
+
+    @property
+    def exceptions(self) -> tuple[()]:
+        CountedError.looks += 1
+        if CountedError.looks > 1000:
+            raise LookedAtForever
+        return ()
+
+
+def test_a_chain_that_bites_its_own_tail_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing a program can build hangs the judge."""
-    error, other = ValueError("a"), ValueError("b")
+    monkeypatch.setattr(CountedError, "looks", 0)
+    error, other = CountedError("a"), CountedError("b")
     error.__cause__, other.__cause__ = other, error
 
     def failing() -> None:

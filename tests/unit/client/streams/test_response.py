@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,28 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> N
     with front_end.stream(client, "GET", URL) as response:
         twin = pickle.loads(pickle.dumps(itself(response)))
     assert twin.content == b""
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("ok", "is_success"),
+        *((name, "iter_bytes()") for name in ("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes")),
+        *((name, "iter_lines()") for name in ("iter_text", "aiter_text", "aiter_lines")),
+        ("aread", "read()"),
+        ("aclose", "close()"),
+    ],
+)
+def test_a_name_from_another_client_is_answered_with_the_stream_s(
+    front_end: FrontEnd, name: str, remedy: str
+) -> None:
+    """A stream has methods of its own for what a complete response has not."""
+    client = front_end.client(transport=StreamingTransport(b"one"))
+    with (
+        front_end.stream(client, "GET", URL) as response,
+        pytest.raises(AttributeError, match=rf"has no attribute '{name}'; use {re.escape(remedy)}$"),
+    ):
+        getattr(itself(response), name)
 
 
 @pytest.mark.parametrize(
