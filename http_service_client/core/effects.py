@@ -54,7 +54,7 @@ __all__ = [
 T = TypeVar("T")
 Answer = TypeVar("Answer")
 
-TIMED_OUT = object()  # the answer of an Invoke whose timeout expired
+TIMED_OUT = object()  # the answer of an Invoke or a Work whose timeout expired
 
 Outcome = HttpResponse | Failure
 Plan = Generator["Effect[Any]", Any, T]
@@ -143,10 +143,15 @@ class Invoke(Effect[Any]):
 
 
 class Work(Effect[Any]):
-    """Call a slow plain function of our own (disk, compression): in a thread, where an event loop must go on."""
+    """Call a slow plain function of our own (disk, compression): in a thread, where an event loop must go on.
 
-    __slots__ = ("arguments", "function")
+    timeout: seconds after which that thread is abandoned and the answer is `TIMED_OUT`. The function may still be
+        running then, and its result is dropped. On the calling thread it cannot be interrupted. None: no limit.
+    """
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+    __slots__ = ("arguments", "function", "timeout")
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> None:
         self.function = function
         self.arguments = arguments
+        self.timeout = timeout

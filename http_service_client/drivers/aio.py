@@ -15,10 +15,14 @@ from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Pl
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
 from .aio_timers import TimerWheel, new_timer_wheel
+from .threads import DaemonThreads
 
-__all__ = ["AsyncioDriver", "bounded"]
+__all__ = ["WORKERS", "AsyncioDriver", "bounded"]
 
 T = TypeVar("T")
+
+WORKERS = DaemonThreads(32, idle=1.0)
+"""The threads of `Work`. They stay for the next block of a download, which follows at once."""
 
 
 class AsyncioDriver:
@@ -42,7 +46,7 @@ class AsyncioDriver:
             Sleep: lambda effect: sleep(effect.seconds),
             Acquire: partial(_wait_for_grant, timers),
             Invoke: _invoke,
-            Work: lambda effect: asyncio.to_thread(effect.function, *effect.arguments),
+            Work: partial(_work, timers),
         }
 
     async def run(self, plan: Plan[T]) -> T:
@@ -108,6 +112,50 @@ async def _end(task: asyncio.Future[Any]) -> None:
         await asyncio.wait([task])
     if not task.cancelled():
         task.exception()  # retrieved, or asyncio would log "exception was never retrieved"
+
+
+async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work) -> Any:
+    """The function's result, from a thread; TIMED_OUT when the timeout came first.
+
+    Work that nobody waits for any more, and that no thread has begun, is not done.
+    """
+    if effect.timeout is not None and effect.timeout <= 0:
+        return TIMED_OUT
+    loop = asyncio.get_running_loop()
+    done = loop.create_future()
+    results: list[
+        tuple[Any, BaseException | None]
+    ] = []  # not in the future: this frame holds it, as an error would
+
+    def work() -> None:
+        if done.done():
+            return
+        value = error = None
+        try:
+            value = effect.function(*effect.arguments)
+        except BaseException as raised:
+            error = raised
+        results.append((value, error))
+        del value, error  # the error's traceback holds this frame
+        try:
+            loop.call_soon_threadsafe(_wake, done)
+        except RuntimeError:  # the loop has been closed
+            pass
+
+    WORKERS.start(work)
+    timers = known.get(loop) or new_timer_wheel(known)
+    due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, done)
+    value = error = None
+    try:
+        if (await done) is TIMED_OUT:
+            return TIMED_OUT
+        value, error = results.pop()
+        if error is not None:
+            raise error
+        return value
+    finally:
+        due.pop(done, None)
+        del value, error
 
 
 async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Acquire) -> bool:

@@ -1,12 +1,15 @@
-"""Threads that take turns every few microseconds, so that races show."""
+"""Threads that take turns every few microseconds, so that races show, and threads under a test's control."""
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 from collections.abc import Callable
 
-__all__ = ["run_threads"]
+import pytest
+
+__all__ = ["Held", "refuse_threads", "run_threads", "wait_until"]
 
 
 def run_threads(work: Callable[[int], object], count: int = 16) -> None:
@@ -22,3 +25,37 @@ def run_threads(work: Callable[[int], object], count: int = 16) -> None:
     finally:
         sys.setswitchinterval(before)
     assert not any(thread.is_alive() for thread in threads)
+
+
+class Held:
+    """Work that runs until it may end."""
+
+    def __init__(self) -> None:
+        self.began = threading.Event()
+        self.may_end = threading.Event()
+        self.has_ended = threading.Event()
+        self.thread = 0
+
+    def __call__(self) -> None:
+        self.thread = threading.get_ident()
+        self.began.set()
+        self.may_end.wait(10)
+        self.has_ended.set()
+
+
+def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while the interpreter ends, or at a limit on the number of processes."""
+
+    def refuse(*arguments: object) -> int:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for something that another thread does."""
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.005)
+    raise AssertionError("it did not happen")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import os
 import socket
@@ -23,7 +22,7 @@ from http_service_client.errors import ConnectTimeoutError
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.network import resolver
 from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
-from kit.threads import run_threads
+from kit.threads import refuse_threads, run_threads, wait_until
 from network.test_processes import CHECKOUT, in_a_child, needs_fork
 
 LOOPBACK = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 80))]
@@ -86,20 +85,12 @@ def together(front_end: FrontEnd, client: HttpServiceClient, urls: list[str]) ->
     return run_task(calls())  # type: ignore[no-any-return]
 
 
-def wait_for(condition: Callable[[], object]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen")
-
-
 def test_callers_of_one_name_share_a_look_up(
     front_end: FrontEnd, server: LoopbackServer, names: Resolver
 ) -> None:
     """Five calls that come at the same time need one thread, and each gets its response."""
     server.script("/", respond(204))
-    names.before = lambda host: wait_for(lambda: len(resolver._RUNNING[host, server.port]._receivers) == 5)
+    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, server.port]._receivers) == 5)
     results = together(front_end, front_end.client(), [f"http://one.test:{server.port}/"] * 5)
     assert [result.status_code for result in results] == [204] * 5
     assert names.looked_up == ["one.test"]
@@ -115,7 +106,7 @@ def test_the_threads_of_a_dead_name_server_are_limited(front_end: FrontEnd, name
         f"could not connect to http://dead{number}.test within the connect timeout" for number in range(6)
     }
     names.release()
-    wait_for(lambda: not resolver._THREADS._workers)
+    wait_until(lambda: not resolver._THREADS._workers)
     assert len(names.looked_up) == 2
     assert not resolver._RUNNING
 
@@ -164,11 +155,7 @@ def test_where_no_thread_can_start_the_caller_resolves_the_name(
 ) -> None:
     """As in an atexit handler on Python 3.12, or at a limit on the number of processes."""
     server.script("/", respond(204))
-
-    def refuse(*arguments: Any) -> int:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
+    refuse_threads(monkeypatch)
     response = front_end.request(front_end.client(), "GET", f"http://here.test:{server.port}/")
     assert response.status_code == 204
     assert names.threads == [threading.get_ident()]
@@ -177,7 +164,7 @@ def test_where_no_thread_can_start_the_caller_resolves_the_name(
 def test_callers_that_share_an_error_raise_their_own(names: Resolver) -> None:
     """An exception that two threads raise would mix their tracebacks."""
     errors: list[BaseException] = []
-    names.before = lambda host: wait_for(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
+    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
     names.release()
 
     def resolve(number: int) -> None:
@@ -194,7 +181,7 @@ def test_callers_that_share_an_error_raise_their_own(names: Resolver) -> None:
 
 def test_callers_get_lists_of_their_own(names: Resolver) -> None:
     """One that changes its list does not change the others'."""
-    names.before = lambda host: wait_for(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
+    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
     found: list[Any] = []
     run_threads(lambda number: found.append(resolver.resolve("a.test", 80, 5.0)), 2)
     assert found[0] == found[1]
@@ -306,10 +293,11 @@ class Awaits:
         await asyncio.sleep(0.001)
         return request
 
-client = HttpServiceClient(HttpClientConfig(request_interceptors=[Awaits]))
+client = HttpServiceClient(HttpClientConfig(request_interceptors=[Awaits], enable_request_compression=True))
 
 async def call():
-    return (await client.get_async(sys.argv[1], timeout=5)).status_code
+    long_body = "a" * 100_000  # compressed in a thread
+    return (await client.post_async(sys.argv[1], data=long_body, timeout=5)).status_code
 
 @atexit.register
 def say_goodbye():

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ...errors import AttemptTimeoutError, Failure, SentState
 from ...events import CodingRefused
 from ...http.content_codings.compression import compress
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import split_url
-from ..effects import Outcome, Plan, Work
+from ..effects import TIMED_OUT, Outcome, Plan, Work
 from ..outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class CompressionLayer:
         packed = None if origin.refuses_codings else (yield from self._packed(request, call))
         if packed is None:
             return (yield from proceed(request, call))
+        if isinstance(packed, Failure):
+            return packed
         outcome = yield from proceed(packed, call)
         if not isinstance(outcome, HttpResponse) or outcome.status_code != 415:
             return outcome
@@ -50,7 +53,7 @@ class CompressionLayer:
             origin.refuses_codings = True
         return outcome
 
-    def _packed(self, request: HttpRequest, call: Call) -> Plan[HttpRequest | None]:
+    def _packed(self, request: HttpRequest, call: Call) -> Plan[HttpRequest | Failure | None]:
         """The request with its body compressed, or None when that is not wanted or does not make it smaller."""
         body = request.body
         content = body.content
@@ -58,7 +61,12 @@ class CompressionLayer:
             return None
         call.current.exchange_timeout = None  # compressing takes some of the attempt's time
         if len(content) > _AT_ONCE:
-            smaller = yield from Work(compress, body, self._coding)
+            expires_at = call.current.expires_at
+            left = None if expires_at is None else expires_at - call.clock()
+            smaller = yield from Work(compress, body, self._coding, timeout=left)
+            if smaller is TIMED_OUT:
+                message = f"the attempt timed out while its body of {len(content)} bytes was being compressed"
+                return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
         else:
             smaller = compress(body, self._coding)
         if smaller is None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import (
+    AttemptTimeoutError,
     ChecksumError,
+    DeadlineExceededError,
     Failure,
     InvalidRequestError,
     ProtocolError,
@@ -28,7 +30,7 @@ from ...http.bodies.ranges import (
     resume_headers,
 )
 from ...http.messages import HttpRequest, HttpResponse
-from ..effects import Invoke, Outcome, Plan, Work
+from ..effects import TIMED_OUT, Invoke, Outcome, Plan, Work
 from ..open_body import OpenResponse
 
 if TYPE_CHECKING:
@@ -94,14 +96,15 @@ class Download:
                     outcome.status_code, outcome.headers, sink.received, self._validators
                 )
             if isinstance(verdict, Complete) and self._first is not None:
-                return (yield from self._commit(self._first))
+                return (yield from self._commit(self._first, call))
             if isinstance(verdict, Refuse):
                 call.discard_body()
                 if outcome.status_code != 206:
                     return outcome
-                return (yield from self._start_over(verdict.reason))
+                return (yield from self._start_over(verdict.reason, call))
+            failure = None
             if isinstance(verdict, Restart):
-                yield from self._rewind(0)
+                failure = yield from self._rewind(0, call)
                 self._validators = Validators()
                 if not verdict.has_body:
                     call.discard_body()
@@ -109,32 +112,33 @@ class Download:
                 total = _length(outcome)
                 self._first, self._validators = outcome, Validators.of(outcome.headers, total)
             elif isinstance(verdict, Continue):
-                yield from self._rewind(verdict.offset)
+                failure = yield from self._rewind(verdict.offset, call)
                 total = verdict.total
-            failure = yield from self._save(outcome, call, total)
+            failure = failure or (yield from self._save(outcome, call, total))
             if failure is not None:
                 return failure
             if isinstance(verdict, Continue) and sink.received != verdict.offset + verdict.length:
                 return (
                     yield from self._start_over(
-                        "the body does not have the length that its Content-Range says"
+                        "the body does not have the length that its Content-Range says", call
                     )
                 )
             # The transport guarantees that the body is complete. More parts may follow: where the length is
             # not known, a 416 says that there are none.
             if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
-                return (yield from self._commit(outcome))
+                return (yield from self._commit(outcome, call))
 
-    def _start_over(self, reason: str) -> Plan[Failure]:
+    def _start_over(self, reason: str, call: Call) -> Plan[Failure]:
         """The server sent a part of another file: the next attempt requests all of it."""
-        yield from self._rewind(0)
+        failure = yield from self._rewind(0, call)
         self._validators = Validators()
-        return Failure(ProtocolError, f"the download cannot be resumed: {reason}", SentState.ANSWERED)
+        return failure or Failure(
+            ProtocolError, f"the download cannot be resumed: {reason}", SentState.ANSWERED
+        )
 
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.current.body is None:
-            yield from self._write([response.content], call, total)  # from a transport that cannot stream
-            return None
+            return (yield from self._write([response.content], call, total))  # the transport cannot stream
         assert call.options.stream is not None
         limit = call.options.stream.max_size  # of the file, not of one part
         block: list[bytes] = []
@@ -149,25 +153,44 @@ class Download:
                     piece = _too_large(limit)
             has_ended = isinstance(piece, Failure) or not piece
             if size and (has_ended or size >= _BLOCK):
-                yield from self._write(block, call, total)
+                failure = yield from self._write(block, call, total)
+                if failure is not None:
+                    return failure
                 block, size = [], 0
             if has_ended:
                 return piece if isinstance(piece, Failure) else None
 
-    def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[None]:
-        yield from Work(self._sink.write, pieces)
+    def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[Failure | None]:
+        # The disk may be that of a dead file server. A wait for it has the limit of a wait for more of the body.
+        timeout, remaining = call.options.timeout, call.remaining()
+        limit = timeout.total if timeout.read is None else timeout.read
+        if remaining is not None and (limit is None or remaining <= limit):
+            limit = None
+        answer = yield from Work(self._sink.write, pieces, timeout=remaining if limit is None else limit)
+        if answer is TIMED_OUT:
+            return _disk_timed_out(limit)
         if call.options.progress is not None:
             yield from Invoke(call.options.progress, self._sink.received, total, timeout=call.remaining())
+        return None
 
-    def _rewind(self, offset: int) -> Plan[None]:
+    def _rewind(self, offset: int, call: Call) -> Plan[Failure | None]:
         if offset < self._sink.received:
-            yield from Work(self._sink.rewind, offset)
+            # Reading a large file again for its checksum may take long, so the deadline alone limits it.
+            answer = yield from Work(self._sink.rewind, offset, timeout=call.remaining())
+            if answer is TIMED_OUT:
+                return _disk_timed_out()
+        return None
 
-    def _commit(self, response: HttpResponse) -> Plan[Outcome]:
-        problem = yield from Work(self._sink.commit)
+    def _commit(self, response: HttpResponse, call: Call) -> Plan[Outcome]:
+        # As above: it waits until the disk has all of a large file.
+        problem = yield from Work(self._sink.commit, timeout=call.remaining())
+        if problem is TIMED_OUT:
+            return _disk_timed_out()
         if problem is not None:
-            yield from self._rewind(0)
-            return Failure(ChecksumError, problem, SentState.ANSWERED, details={"response": response})
+            failure = yield from self._rewind(0, call)
+            return failure or Failure(
+                ChecksumError, problem, SentState.ANSWERED, details={"response": response}
+            )
         return response
 
 
@@ -181,6 +204,18 @@ def _with_headers(request: HttpRequest, headers: Any) -> HttpRequest:
 def _too_large(limit: int) -> Failure:
     message = f"the file is larger than max_response_size ({limit} bytes); raise it, or use None for no limit"
     return Failure(ResponseTooLargeError, message, SentState.ANSWERED)
+
+
+def _disk_timed_out(limit: float | None = None) -> Failure:
+    """The end of the call: a thread that cannot be interrupted may still be writing to the file.
+
+    limit: the seconds that a block may take; None when it was the deadline.
+    """
+    if limit is None:
+        message = "the deadline expired while the file was being written"
+        return Failure(DeadlineExceededError, message, SentState.ABANDONED)
+    message = f"the disk did not accept the file's next block within {limit:.3g} s"
+    return Failure(AttemptTimeoutError, message, SentState.ABANDONED)
 
 
 def _length(response: HttpResponse) -> int | None:

@@ -2,48 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from http_service_client.drivers.threads import DaemonThreads
-from kit.threads import run_threads
+from kit.threads import Held, refuse_threads, run_threads, wait_until
 from network.test_processes import in_a_child, needs_fork
-
-
-class Held:
-    """Work that runs until it may end."""
-
-    def __init__(self) -> None:
-        self.began = threading.Event()
-        self.may_end = threading.Event()
-        self.has_ended = threading.Event()
-        self.thread = 0
-
-    def __call__(self) -> None:
-        self.thread = threading.get_ident()
-        self.began.set()
-        self.may_end.wait(10)
-        self.has_ended.set()
-
-
-def refuse_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As while the interpreter ends, or at a limit on the number of processes."""
-
-    def refuse(*arguments: object) -> int:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(_thread, "start_new_thread", refuse)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if condition():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not happen")
 
 
 def test_work_beyond_the_limit_waits_for_a_free_thread() -> None:
