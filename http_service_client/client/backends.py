@@ -113,6 +113,7 @@ class Backends:
         _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         self._settings.tls.reset_after_fork()
+        self._settings.idle.reset_after_fork()
         for limit in self._limits():
             limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here
 

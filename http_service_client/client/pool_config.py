@@ -30,6 +30,8 @@ class ConnectionPoolConfig:
     request_timeout: one attempt as a whole.
     pool_timeout: the wait for a free connection. None to wait while connections become free: until none has for
         10 s longer than an attempt may take.
+    max_idle_connections: kept open for later calls, over all hosts, sync and async together; beyond it the least
+        recently used one is closed. 0 for none, None for as many as `max_connections`.
     keep_alive_timeout: a connection that was idle for longer is closed.
     keep_alive_max_requests: a connection is closed after so many requests.
     ssl_verify: False accepts any certificate, with a warning.
@@ -49,6 +51,7 @@ class ConnectionPoolConfig:
     connection_timeout: float | None = 5.0
     request_timeout: float | None = 30.0
     pool_timeout: float | None = None
+    max_idle_connections: int | None = None
     keep_alive_timeout: float = 75.0
     keep_alive_max_requests: int = 1000
     ssl_verify: bool = True
@@ -63,6 +66,8 @@ class ConnectionPoolConfig:
     def __post_init__(self) -> None:
         for name in ("max_connections", "max_connections_per_host", "keep_alive_max_requests"):
             check_count(name, getattr(self, name))
+        if self.max_idle_connections is not None:
+            check_count("max_idle_connections", self.max_idle_connections, least=0)
         check_count("compression_threshold", self.compression_threshold, least=0)
         for name in ("connection_timeout", "request_timeout", "pool_timeout"):
             check_duration(name, getattr(self, name))

@@ -19,6 +19,7 @@ from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
 from ..policies.listeners import notify, report_condition
 from ..transports.base import TransportSettings
+from ..transports.idle import IdleConnections
 from ..transports.network.tls import TlsSettings
 from .environment import read_logins, read_proxies
 
@@ -137,6 +138,9 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
+        idle=IdleConnections(
+            pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from ..http.egress import EgressPolicy
 from ..http.http1.framing import HeadLimits
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
+from .idle import IdleConnections
 from .network.tls import TlsSettings
 
 __all__ = ["AsyncTransport", "BlockingTransport", "TransportSettings"]
@@ -60,6 +61,7 @@ class TransportSettings:
     max_response_size: decoded bytes.  decompress: whether to decode the content codings.
     egress: checks the addresses that a name resolves to; None allows all.
     head_limits: the maximum size of a response's head.
+    idle: the idle connections of both transports together.
     """
 
     keep_alive_timeout: float
@@ -70,3 +72,4 @@ class TransportSettings:
     proxies: ProxySettings
     egress: EgressPolicy | None = None
     head_limits: HeadLimits = field(default_factory=HeadLimits)
+    idle: IdleConnections = field(default_factory=IdleConnections)

@@ -187,25 +187,6 @@ def test_a_call_in_flight_during_close_is_completed_and_its_connection_closed(se
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
-def test_dropping_stale_connections_survives_another_thread_that_takes_the_last_one(
-    server: LoopbackServer,
-) -> None:
-    """The list of idle connections is empty right after it was not: a call to another host is made all the same."""
-
-    class JustTaken(deque[Any]):
-        def __bool__(self) -> bool:
-            return True
-
-    server.script("*", respond(204))
-    with HttpServiceClient() as client:
-        client.get(server.url + "/")
-        (pool,) = client._backends._over_requests._adapter._pools.values()
-        pool._idle.pop().close()
-        pool._idle = JustTaken()
-        assert client.get(server.url.replace("127.0.0.1", "localhost") + "/").status_code == 204
-        pool._idle = deque()
-
-
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
 def test_closing_a_stream_wakes_its_reader(

@@ -26,6 +26,7 @@ from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.http.http1.framing import HeadLimits
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
+from http_service_client.transports.over_aiohttp import connector
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
 from kit.front_ends import AsyncioFrontEnd
@@ -297,13 +298,27 @@ def test_a_request_in_flight_during_close_may_have_been_processed(
     assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
 
 
+def test_a_new_origin_gets_the_fast_path_however_many_there_were(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, sent_by_session: Urls, monkeypatch: Any
+) -> None:
+    """Of too many origins, the oldest one is forgotten, and learned again when it is called."""
+    monkeypatch.setattr(connector, "_MAX_ORIGINS", 1)
+    server.script("/", respond(204))
+    client = asyncio_front_end.client()
+    other = server.url.replace("127.0.0.1", "localhost")
+    for url in (server.url, other, other, server.url, server.url):
+        asyncio_front_end.request(client, "GET", url + "/")
+    assert sent_by_session == [server.url + "/", other + "/", server.url + "/"]
+    assert server.connection_count == 2
+
+
 @pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
 def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
     """After its head, the body skips aiohttp's parser, which would buffer it."""
     body = random.Random(1).randbytes(3_000_000)
 
     async def read_slowly() -> bytes:
-        protocol = StrictResponseHandler(asyncio.get_running_loop(), HeadLimits(), None)
+        protocol = StrictResponseHandler(asyncio.get_running_loop(), HeadLimits(), None, Mock())
         protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
         protocol.begin_parsing()
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])

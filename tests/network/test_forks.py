@@ -68,10 +68,13 @@ def test_a_child_leaves_its_parent_s_connection_alone(
     calls: int,
     secure: bool,
 ) -> None:
-    """The child's request comes on a new connection. Only the parent uses its own, before and after."""
+    """The child's request comes on a new connection. Only the parent uses its own, before and after.
+
+    To the child, the idle connection of its parent is none that is too many.
+    """
     server = tls_server if secure else server
     server.script("*", answer(echo))
-    client = front_end.client(connection_pool=certificates.pool())
+    client = front_end.client(connection_pool=certificates.pool(max_idle_connections=1))
     front_end.request(client, "GET", server.url + "/before")
     assert in_a_child(lambda: work(client, front_end, server.url + "/child")) == 0
     for path in ("/after", "/later"):

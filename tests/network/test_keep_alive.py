@@ -22,8 +22,8 @@ from http_service_client.testing.server import (
     reset,
     respond,
 )
-from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
-from network.faults import failing, served, slots_in_use
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from network.faults import failing, served
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 POISON = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison"
@@ -192,31 +192,6 @@ def test_nothing_is_silently_sent_twice(
     )
     assert len(server.requests) == used_before + 1
     assert server.connection_count == 1
-
-
-def test_a_client_of_many_hosts_forgets_the_oldest_pools(
-    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With more hosts than pools are kept, nothing fails, and no connection of a forgotten pool stays open."""
-    from http_service_client.transports.over_requests import adapter as over_requests_adapter
-
-    monkeypatch.setattr(over_requests_adapter, "_MAX_POOLS", 3)
-    real = socket.getaddrinfo
-    monkeypatch.setattr(
-        socket,
-        "getaddrinfo",
-        lambda host, port, *about, **options: real("127.0.0.1", port, type=socket.SOCK_STREAM),
-    )
-    server.script("/", respond(204))
-    client = front_end.client()
-    for _ in range(2):
-        for host in range(6):
-            url = f"http://host{host}.test:{server.port}/"
-            assert front_end.request(client, "GET", url).status_code == 204
-    assert len({request.header("Host") for request in server.requests}) == 6
-    assert slots_in_use(client) == 0
-    kept = 3 if isinstance(front_end, BlockingFrontEnd) else 6  # aiohttp bounds them by their time alone
-    assert server.wait_for(lambda: server.open_connections == kept)
 
 
 def test_the_connection_of_a_discarded_response_is_closed(

@@ -13,9 +13,11 @@ a transport.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import socket
+import weakref
 from time import monotonic
 from typing import Any
 
@@ -55,12 +57,18 @@ class CheckedConnector(aiohttp.TCPConnector):
         )
         self._pid = os.getpid()
         self._max_idle = settings.keep_alive_timeout
+        self._idle = settings.idle
+        self._close_idle = functools.partial(_close_idle, weakref.ref(self))
         self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
         # aiohttp's keys of connections without a proxy, by host, port and whether they use TLS.
         self._direct: dict[tuple[str, int | None, bool], Any] = {}
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
-            StrictResponseHandler, self._loop, settings.head_limits, settings.max_response_size
+            StrictResponseHandler,
+            self._loop,
+            settings.head_limits,
+            settings.max_response_size,
+            settings.idle.discard,
         )
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -69,12 +77,19 @@ class CheckedConnector(aiohttp.TCPConnector):
         exchange = EXCHANGE.get()
         protocol: Any = connection.protocol
         protocol.is_idle = protocol.response_started = False
+        self._idle.discard(protocol)
         if exchange is not None:
             exchange.connected(protocol)
-            if exchange.proxy is None and len(self._direct) < _MAX_ORIGINS:
-                key = connection._key
-                self._direct[key.host, key.port, key.is_ssl] = key
+            if exchange.proxy is None:
+                self._remember(connection._key)
         return connection
+
+    def _remember(self, key: Any) -> None:
+        """Have `acquire` find this key. Of too many, the oldest is forgotten until its next exchange by the session."""
+        direct, origin = self._direct, (key.host, key.port, key.is_ssl)
+        if origin not in direct and len(direct) >= _MAX_ORIGINS:
+            del direct[next(iter(direct))]
+        direct[origin] = key
 
     def acquire(self, url: Url) -> StrictResponseHandler | None:
         """An idle connection to the origin without a proxy, to be returned by `release`; None when there is none."""
@@ -86,6 +101,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         while idle:
             # The most recently used one: it is the likeliest to be alive, and lets the others expire.
             protocol, since = idle.pop()
+            self._idle.discard(protocol)
             if not idle:
                 del self._conns[key]
             if since >= oldest and protocol.is_reusable():
@@ -167,7 +183,19 @@ class CheckedConnector(aiohttp.TCPConnector):
                 del self._conns[key]
         return await super()._get(key, traces)
 
+    def close_idle(self, protocol: Any) -> None:
+        """Close this connection, unless it has been acquired."""
+        idle: Any = self._conns.get(protocol.key, ())
+        for entry in idle:
+            if entry[0] is protocol:
+                idle.remove(entry)
+                if not idle:
+                    del self._conns[protocol.key]
+                protocol.abort()
+                return
+
     def _release(self, key: Any, protocol: Any, *, should_close: bool = False) -> None:
+        protocol.key = key
         protocol.served += 1
         protocol.is_idle = True
         should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
@@ -176,7 +204,9 @@ class CheckedConnector(aiohttp.TCPConnector):
             should_close = True
         if not should_close and self._cleanup_handle is not None and not self._closed:
             self._acquired.discard(protocol)
-            self._conns[key].append((protocol, monotonic()))
+            since = monotonic()
+            self._conns[key].append((protocol, since))
+            self._idle.add(protocol, since, self._close_idle)
             return
         # Either the loop was closed during a call that is now being garbage-collected, or this is a forked child,
         # where the loop's selector is the parent's too: to close there would take the connection from the parent.
@@ -187,15 +217,33 @@ class CheckedConnector(aiohttp.TCPConnector):
             # Immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify.
             protocol.abort()
         super()._release(key, protocol, should_close=should_close)
+        if not should_close and not self._closed:
+            self._idle.add(protocol, monotonic(), self._close_idle)
 
     def abandon(self) -> None:
         """Close the sockets without the loop, which is closed and can run nothing."""
         idle = [protocol for entries in self._conns.values() for protocol, _ in entries]
         for protocol in [*idle, *self._acquired]:
+            self._idle.discard(protocol)
             _close_socket(protocol.transport)
         self._conns.clear()
         self._acquired.clear()
         self._closed = True
+
+
+def _close_idle(connector: weakref.ref[CheckedConnector], protocol: Any) -> None:
+    """Close an idle connection on its event loop, from whatever thread or loop this is."""
+    owner = connector()
+    if owner is None:
+        return
+    loop = owner._loop
+    if asyncio._get_running_loop() is loop:
+        owner.close_idle(protocol)
+        return
+    try:
+        loop.call_soon_threadsafe(owner.close_idle, protocol)
+    except RuntimeError:  # the loop was closed without a shutdown
+        _close_socket(protocol.transport)
 
 
 def _resolved(host: str, port: int, address: str) -> ResolveResult:

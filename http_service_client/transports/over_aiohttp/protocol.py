@@ -54,10 +54,17 @@ class StrictResponseHandler(ResponseHandler):
     _data: asyncio.Future[Any] | None = None  # for `next_data`
     _is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, limits: HeadLimits, max_size: int | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        limits: HeadLimits,
+        max_size: int | None,
+        on_lost: Callable[[StrictResponseHandler], object],
+    ) -> None:
         super().__init__(loop)
         self._limits = limits
         self._max_size = max_size  # bytes of a body
+        self._on_lost = on_lost
 
     def request_whole(self, request: bytes) -> asyncio.Future[Any]:
         """Send a request whose method is not HEAD.
@@ -216,6 +223,7 @@ class StrictResponseHandler(ResponseHandler):
             self.fatal_error = exc.with_traceback(None)
         if self._whole is not None and not self._whole.done():  # after a timeout nobody reads the response
             self._hand_to_aiohttp()
+        self._on_lost(self)
         transport = self.transport
         super().connection_lost(exc)
         if self._data is not None:

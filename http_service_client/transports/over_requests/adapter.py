@@ -6,6 +6,7 @@ What is private to requests here: `_cookies` of a `PreparedRequest`, where mocks
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any
 
 import requests
@@ -25,7 +26,7 @@ from .vcr import RecordedPool, is_recorded
 
 __all__ = ["PlainSession", "PooledAdapter", "prepare"]
 
-_MAX_POOLS = 256
+_POOLS = 256  # pools without a connection are forgotten when there are more pools
 _NO_RETRIES = requests.adapters.Retry(0, read=False)
 
 
@@ -79,6 +80,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         self._pools: dict[tuple[str, str | None], Pool] = {}
         self._lock = threading.Lock()  # a forked child gets a new transport, and with it a new lock
         self._is_closed = False
+        self._sweep_at = _POOLS
         super().__init__(max_retries=_NO_RETRIES)
 
     def get_connection_with_tls_context(
@@ -101,12 +103,25 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
             if self._is_closed:  # during a call
                 new.close()
             pool = self._pools.setdefault((url.origin, proxy_url), new)
-            for other in self._pools.values():
-                other.drop_stale()  # here, not by a timer: a client that calls few hosts has few idle connections
-            while len(self._pools) > _MAX_POOLS:
-                # Forgotten, not closed: it closes its connections when its last exchange is over.
-                del self._pools[next(iter(self._pools))]
+            if len(self._pools) > self._sweep_at:
+                self._forget_empty_pools_locked(pool)
+        # Here, not by a timer: a client that calls few hosts has few idle connections.
+        settings.idle.close_older_than(time.monotonic() - settings.keep_alive_timeout)
         return pool
+
+    def _forget_empty_pools_locked(self, newest: Pool) -> None:
+        """Keep the pools that have a connection to offer; `IdleConnections` bounds their number.
+
+        The next time comes when there are twice as many, so that the cost is constant for each new host.
+        """
+        kept = {}
+        for key, pool in self._pools.items():
+            if pool.has_idle_connections or pool is newest:
+                kept[key] = pool
+            else:
+                pool.close()  # an exchange may use it, and must not leave its connection there
+        self._pools = kept
+        self._sweep_at = max(_POOLS, 2 * len(kept))
 
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None

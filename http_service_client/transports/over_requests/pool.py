@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ...http.headers import ends_connection
@@ -45,6 +46,8 @@ class Pool:
         self._max_idle = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._idle: deque[Connection] = deque()
+        # For `IdleConnections`: without a reference to the pool, which would keep a forgotten one alive.
+        self._close_idle = partial(_close_one, self._idle)
         self._is_closed = False
         weakref.finalize(self, _close_all, self._idle)
 
@@ -103,6 +106,7 @@ class Pool:
                 connection = self._idle.pop()
             except IndexError:  # another thread took it
                 return None
+            self._settings.idle.discard(connection)
             if connection.is_reusable(self._max_idle, self._max_requests):
                 return connection
             connection.close()
@@ -115,22 +119,32 @@ class Pool:
             return
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
+        self._settings.idle.add(connection, connection.idle_since, self._close_idle)
         if self._is_closed:  # before this release, or during it
-            _close_all(self._idle)
+            self._close_all_idle()
 
-    def drop_stale(self) -> None:
-        """Close the connections that have been idle for too long."""
-        oldest = time.monotonic() - self._max_idle
-        try:
-            while self._idle[0].idle_since < oldest:
-                self._idle.popleft().close()
-        except IndexError:  # none is left, or another thread took the last one
-            return
+    @property
+    def has_idle_connections(self) -> bool:
+        """Whether a connection waits for its next exchange."""
+        return bool(self._idle)
 
     def close(self) -> None:
         """Close the idle connections; one in use is closed when it is released."""
         self._is_closed = True
+        self._close_all_idle()
+
+    def _close_all_idle(self) -> None:
+        for connection in tuple(self._idle):
+            self._settings.idle.discard(connection)
         _close_all(self._idle)
+
+
+def _close_one(idle: deque[Connection], connection: Connection) -> None:
+    try:
+        idle.remove(connection)
+    except ValueError:  # another thread acquired it
+        return
+    connection.close()
 
 
 def _close_all(idle: deque[Connection]) -> None:

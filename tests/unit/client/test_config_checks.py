@@ -41,6 +41,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "connection_timeout": DURATION,
         "request_timeout": DURATION,
         "pool_timeout": DURATION,
+        "max_idle_connections": COUNT_FROM_ZERO,
         "keep_alive_timeout": [*DURATION, None],
         "keep_alive_max_requests": [*COUNT, None],
         "ssl_verify": FLAG,

@@ -1,0 +1,83 @@
+"""The order of idle connections: how many are kept, and which is closed first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from http_service_client.transports.idle import IdleConnections
+from kit.threads import run_threads
+
+
+def kept(idle: IdleConnections, closed: list[str], *names: str) -> list[str]:
+    """The names that stay open when they become idle one after the other."""
+    for instant, name in enumerate(names):
+        idle.discard(name)
+        idle.add(name, float(instant), closed.append)
+    return [name for name in dict.fromkeys(names) if name not in closed]
+
+
+def test_the_least_recently_used_is_closed_first() -> None:
+    """Using one again makes it the most recent."""
+    closed: list[str] = []
+    assert kept(IdleConnections(2), closed, "a", "b", "a", "c", "d") == ["c", "d"]
+    assert closed == ["b", "a"]
+
+
+def test_none_is_kept_where_none_may_be() -> None:
+    """A limit of 0 switches keep-alive off."""
+    assert kept(IdleConnections(0), [], "a", "b") == []
+
+
+def test_one_in_use_does_not_count() -> None:
+    """It is discarded when it is acquired, or closed by its server."""
+    idle, closed = IdleConnections(1), list[str]()
+    kept(idle, closed, "a")
+    idle.discard("a")
+    idle.discard("never seen")
+    kept(idle, closed, "b")
+    assert (len(idle), closed) == (1, [])
+
+
+def test_those_that_were_idle_for_too_long_are_closed() -> None:
+    """Those from the instant itself on stay."""
+    idle, closed = IdleConnections(9), list[str]()
+    kept(idle, closed, "a", "b", "c")
+    idle.close_older_than(1.0)
+    assert (len(idle), closed) == (2, ["a"])
+    idle.close_older_than(9.0)
+    idle.close_older_than(9.0)
+    assert (len(idle), closed) == (0, ["a", "b", "c"])
+
+
+def test_a_connection_that_closes_another_one_does_no_harm() -> None:
+    """Closing runs code of the transports, which may discard others."""
+    idle, closed = IdleConnections(9), list[str]()
+
+    def close_both(name: str) -> None:
+        closed.append(name)
+        idle.discard("b")
+
+    for name in ("a", "b", "c"):
+        idle.add(name, 0.0, close_both)
+    idle.close_older_than(1.0)
+    assert closed == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    "expire", [lambda idle: None, lambda idle: idle.close_older_than(1e9)], ids=["", "expire"]
+)
+def test_each_connection_is_closed_once_among_threads(expire: Callable[[IdleConnections], None]) -> None:
+    """Whoever takes it out closes it."""
+    idle, closed = IdleConnections(3), list[str]()
+
+    def work(thread: int) -> None:
+        for number in range(300):
+            idle.add(f"{thread} {number}", 0.0, closed.append)
+            expire(idle)
+
+    run_threads(work, 4)
+    assert len(closed) + len(idle) == 1200
+    assert len(set(closed)) == len(closed)
+    assert len(idle) <= 3
