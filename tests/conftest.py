@@ -6,6 +6,7 @@ Fixtures that need a server live beside the tests that use them.
 from __future__ import annotations
 
 import gc
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,30 @@ def _is_ours(thing: Any) -> bool:
         return True
     code = _code(thing)
     return code is not None and Path(code.co_filename).is_relative_to(PACKAGE)
+
+
+class _FailedCallbacks(logging.Handler):
+    """Keeps what asyncio logs of callbacks that raised. Without it such an error goes unnoticed by a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg.startswith("Exception in callback"):
+            self.messages.append(self.format(record))
+
+
+_FAILED_CALLBACKS = _FailedCallbacks()
+logging.getLogger("asyncio").addHandler(_FAILED_CALLBACKS)
+
+
+@pytest.fixture(autouse=True)
+def no_failed_callbacks() -> Iterator[None]:
+    """Fails the test if a callback of an event loop raised."""
+    _FAILED_CALLBACKS.messages.clear()
+    yield
+    assert not _FAILED_CALLBACKS.messages, "\n".join(_FAILED_CALLBACKS.messages)
 
 
 @pytest.fixture(params=FRONT_ENDS, ids=lambda kind: kind.name)

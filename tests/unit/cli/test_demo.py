@@ -238,6 +238,15 @@ class TestScreen:
         )
         assert drawn.rindex(SHOW) > drawn.rindex(HIDE)
 
+    def test_printed_lines_stay(self) -> None:
+        """A picture that is drawn after them does not go up over them."""
+        stream = io.StringIO()
+        with Screen(stream, is_live=True) as screen:
+            screen.draw(["one", "two"])
+            screen.print("done")
+            screen.draw(["three"])
+        assert re.findall(r"\x1b\[\d+F", stream.getvalue()) == []
+
     def test_the_cursor_comes_back_after_an_error(self) -> None:
         """Whatever happens while a picture is shown."""
         stream = io.StringIO()

@@ -159,7 +159,15 @@ def test_an_invalid_response_is_refused_when_it_is_made(arguments: dict[str, Any
         *((name, "content, which is here") for name in ("read", "aread")),
         *(
             (name, "client.stream(...) to take the body in pieces")
-            for name in ["raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"]
+            for name in [
+                "raw",
+                "iter_content",
+                "iter_bytes",
+                "iter_text",
+                "iter_lines",
+                "aiter_bytes",
+                "aiter_lines",
+            ]
         ),
     ],
 )
