@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import codecs
 import re
+from encodings import normalize_encoding
+from encodings.aliases import aliases
 
 __all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type", "unquoted"]
 
@@ -26,8 +28,17 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-# Text codecs that only Python has: they are not charsets, and some of them raise or warn.
-_NOT_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
+# Text codecs that only Python has: they are not charsets, and some of them raise or warn. UTF-7 hides markup from
+# filters, so the WHATWG forbids it (HTML, 4.2.5.4), and Python takes quadratic time for a body that comes in pieces.
+_NOT_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+_WITHOUT_ALIAS = """
+    cp1006 cp720 cp737 cp856 cp874 cp875 iso8859_1 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian palmos
+    utf_8_sig
+"""
+_CODECS = frozenset(
+    (*aliases, *aliases.values(), *_WITHOUT_ALIAS.split())
+)  # Python's own, by their normalised names
+_LONGEST_NAME = 40
 
 
 def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
@@ -65,11 +76,16 @@ def decode_text(content: bytes, content_type: str | None) -> str:
 def charset_of(content_type: str) -> str | None:
     """The codec of a Content-Type's charset; None when it has no charset, or an unknown one."""
     name = parse_content_type(content_type)[1].get("charset", "").strip("'\"")
-    if not name or not name.isascii():
+    if not name.isascii() or len(name) > _LONGEST_NAME:
+        return None
+    normal = normalize_encoding(name).lower()
+    # Python remembers each name that it was ever asked for, also each that it does not know: a server that names a new
+    # one in each response would fill the memory. So it is asked for names of its own only, in one spelling.
+    if normal not in _CODECS:
         return None
     try:
-        known = codecs.lookup(name).name
-    except (LookupError, ValueError):  # ValueError for a NUL in it
+        known = codecs.lookup(normal).name
+    except LookupError:  # of another system: mbcs
         return None
     if known in _NOT_CHARSETS:
         return None

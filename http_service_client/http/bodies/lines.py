@@ -18,6 +18,7 @@ from ..media_types import BYTE_ORDER_MARKS, charset_of
 __all__ = ["LineDecoder"]
 
 _LINE_END = re.compile(r"\r\n|[\r\n]")
+_RUN = 1024  # pieces
 
 
 class LineDecoder:
@@ -29,7 +30,17 @@ class LineDecoder:
     too long, and no other error: an invalid byte becomes U+FFFD.
     """
 
-    __slots__ = ("_after_cr", "_head", "_length", "_limit", "_marks", "_pieces", "_text", "_unmarked")
+    __slots__ = (
+        "_after_cr",
+        "_head",
+        "_length",
+        "_limit",
+        "_marks",
+        "_pieces",
+        "_runs",
+        "_text",
+        "_unmarked",
+    )
 
     def __init__(self, charset: str | None, limit: int | None) -> None:
         known = charset_of(f"text/plain; charset={charset}") if charset else None
@@ -42,7 +53,10 @@ class LineDecoder:
         self._head = b""  # the first bytes, while they may be a byte order mark
         self._text: codecs.IncrementalDecoder | None = None
         self._limit = limit
-        self._pieces: list[str] = []  # the line so far: joined once, or a long one takes quadratic time
+        # The line so far: joined once, or a long one takes quadratic time; and in two steps, or one that comes in
+        # pieces of two characters takes thirty times its length in memory.
+        self._runs: list[str] = []
+        self._pieces: list[str] = []
         self._length = 0
         self._after_cr = False
 
@@ -59,8 +73,7 @@ class LineDecoder:
         """The body ends here; the last line, if it has no line end."""
         lines = self._split(self._decoded(b"", True))
         if self._length:
-            lines.append("".join(self._pieces))
-            self._pieces, self._length = [], 0
+            lines.append(self._joined())
         return lines
 
     def _decoded(self, data: bytes, is_last: bool) -> str:
@@ -89,11 +102,13 @@ class LineDecoder:
         *lines, rest = _LINE_END.split(text)
         if lines:
             self._pieces.append(lines[0])
-            lines[0] = "".join(self._pieces)
-            self._pieces, self._length = [], 0
+            lines[0] = self._joined()
         if rest:
             self._pieces.append(rest)
             self._length += len(rest)
+            if len(self._pieces) == _RUN:
+                self._runs.append("".join(self._pieces))
+                self._pieces = []
         longest = max(self._length, *map(len, lines)) if lines else self._length
         if self._limit is not None and longest > self._limit:
             raise DecodingError(
@@ -101,6 +116,11 @@ class LineDecoder:
                 "raise max_length, or read the body by iter_bytes()"
             )
         return lines
+
+    def _joined(self) -> str:
+        line = "".join(self._runs + self._pieces)
+        self._runs, self._pieces, self._length = [], [], 0
+        return line
 
 
 def _text_decoder(name: str) -> codecs.IncrementalDecoder:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from http_service_client.http.media_types import decode_text, parse_content_type
+from http_service_client.http.media_types import charset_of, decode_text, parse_content_type
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,10 @@ from http_service_client.http.media_types import decode_text, parse_content_type
         ("é".encode(), "text/html; charset=undefined", "é"),
         (b"\\d\xc3\xa9", "text/html; charset=unicode_escape", "\\dé"),
         ("é".encode(), "text/html; charset=no-such", "é"),
+        ("é".encode(), "text/html; charset=utf-7", "é"),
+        ("é".encode(), "text/html; charset=" + "a" * 64 * 1024, "é"),
+        ("é".encode("koi8-u", "replace"), "text/html; charset=KOI8-U", "?"),
+        ("é".encode("latin-1"), "text/html; charset=Latin-1", "é"),
         ("é".encode(), "text/html; charset=\x00", "é"),
         ("é".encode(), "text/html; charset=é", "é"),
         ("é".encode(), "text/html; charset=", "é"),
@@ -58,6 +62,16 @@ def test_text_never_fails_for_any_codec_that_python_has() -> None:
 
     for name in {*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "mbcs", "oem", "palmos"}:
         assert isinstance(decode_text(b"\\d \xff\xfe abc", f"text/x; charset={name}"), str)
+
+
+def test_a_server_cannot_fill_the_cache_of_codecs() -> None:
+    """Python remembers every name that it was asked for, known or not, in any spelling, for as long as it runs."""
+    charset_of("a/b; charset=latin-1")
+    before = len(encodings._cache)  # type: ignore[attr-defined]  # private to Python
+    for number in range(10):
+        assert charset_of(f"a/b; charset=unknown-{number}") is None
+        assert charset_of(f"a/b; charset=latin{'!' * number}-1") == "iso8859-1"
+    assert len(encodings._cache) == before  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import codecs
 import encodings.aliases
 import re
 import time
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -114,6 +115,19 @@ def test_lines_come_as_soon_as_they_are_complete() -> None:
     assert decoder.feed(b"c\nd\n") == ["bc", "d"]
     assert decoder.finish() == []
     assert decoder.finish() == []
+
+
+def test_a_long_line_in_tiny_pieces_takes_little_memory() -> None:
+    """Each piece as an object of its own would take thirty times its length."""
+    decoder = LineDecoder("latin-1", None)
+    tracemalloc.start()
+    for _ in range(50_000):
+        decoder.feed(b"xy")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert decoder.length == 100_000
+    assert held < 4 * decoder.length
+    assert decoder.finish() == ["xy" * 50_000]
 
 
 def test_a_long_line_is_decoded_in_linear_time() -> None:
