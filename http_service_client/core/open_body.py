@@ -14,6 +14,7 @@ from ..errors import (
     DeadlineExceededError,
     Failure,
     HttpClientError,
+    ReadTimeoutError,
     RequestTimeoutError,
     ResponseError,
     SentState,
@@ -21,7 +22,8 @@ from ..errors import (
 )
 from ..http.content_codings.decoder import Decoder
 from ..http.messages import HttpResponse
-from .effects import BodySource, Plan, Receive
+from ..http.urls import redact_url
+from .effects import BodySource, Plan, Receive, Sleep
 from .timeouts import TIMER_SLACK, Timeout
 
 if TYPE_CHECKING:
@@ -92,11 +94,17 @@ class OpenBody:
 
         A coded body is decoded in pieces of at most about 64 KiB. Without a coding, pieces are as they arrived.
         """
+        began = 0.0 if self._decoder.is_plain else self._call.clock()
         try:
             while True:
                 for piece in self._pieces:
                     if piece:
                         return piece
+                    # A server can send empty frames without end: an event loop serves others here.
+                    yield from Sleep(0.0)
+                    if (late := self._timed_out(began)) is not None:
+                        self.close()
+                        return late
                 if self.is_complete:
                     return b""
                 bounds = self._read_timeout
@@ -122,6 +130,18 @@ class OpenBody:
             self.close()
             state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
             return self._failed(type(error), str(error), state)
+
+    def _timed_out(self, began: float) -> Failure | None:
+        """The failure of a wait for a piece that has gone on since `began`, if it has been too long."""
+        remaining, limit = self._call.remaining(), self._read_timeout.read
+        if remaining is not None and remaining <= 0:
+            return self._deadline_exceeded()
+        if limit is not None and self._call.clock() - began >= limit:
+            message = (
+                f"timed out reading from {redact_url(self._response.url)}: nothing arrived for {limit:.3g} s"
+            )
+            return self._failed(ReadTimeoutError, message, SentState.MAYBE_PROCESSED)
+        return None
 
     def _is_deadline(self, failure: Failure) -> bool:
         remaining = self._call.remaining()

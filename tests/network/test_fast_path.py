@@ -7,6 +7,7 @@ import functools
 import gc
 import gzip
 import random
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import AsyncMock, Mock
 
@@ -233,13 +234,13 @@ def test_a_long_response_is_decoded_in_pieces(
 ) -> None:
     """A short one is decoded at once. Decoding stops the loop."""
     fed: list[int] = []
-    real = Decoder.feed
+    real = Decoder.pieces
 
-    def noted(self: Any, data: bytes) -> bytes:
+    def noted(self: Any, data: bytes) -> Iterator[bytes]:
         fed.append(len(data))
         return real(self, data)
 
-    monkeypatch.setattr(Decoder, "feed", noted)
+    monkeypatch.setattr(Decoder, "pieces", noted)
     client = asyncio_front_end.client()
     for length in (60_000, 4_000_000):
         body = gzip.compress(random.Random(1).randbytes(length))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 
 import pytest
 
-from http_service_client.testing.server import LoopbackServer, respond
+from http_service_client.testing.server import LoopbackServer, raw, respond
+from kit.front_ends import FrontEnd
 
 ZEROS = bytes(50_000_000)
 BOMBS = {
@@ -69,3 +71,21 @@ def test_a_bomb_costs_no_more_memory_than_the_limit(server: LoopbackServer, name
     grown = [int(line) for line in done.stdout.split()]
     assert len(grown) == len(BOMBS), "each bomb must be refused"
     assert max(grown) < 8000
+
+
+def test_a_body_in_tiny_chunks_costs_little_more_than_its_size(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """As objects of their own, chunks of two bytes would take twenty times their size."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    server.script("/", raw(head + b"2\r\nxy\r\n" * 40_000 + b"0\r\n\r\n"))
+    client = front_end.client()
+    front_end.request(client, "HEAD", server.url + "/first")
+    tracemalloc.start()
+    try:
+        content = front_end.request(client, "GET", server.url + "/").content
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert content == b"xy" * 40_000
+    assert peak < 3_000_000  # most of it what was received at once, and parsed by aiohttp

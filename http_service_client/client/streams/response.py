@@ -7,6 +7,7 @@ A response other than a success (2xx) has been read already, as by any verb: `ra
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...core.checks import check_count
@@ -221,7 +222,10 @@ class StreamedResponse(_Streamed):
     def read(self) -> bytes:
         """Read all of the decoded body; `content`, `text` and `json()` work from then on. Raises as `iter_bytes`."""
         if self._content is None:
-            self.content = b"".join(self.iter_bytes())
+            body = BytesIO()  # no list, in which tiny pieces would take many times their size
+            for piece in self.iter_bytes():
+                body.write(piece)
+            self.content = body.getvalue()
         return self.content
 
 
@@ -262,7 +266,10 @@ class AsyncStreamedResponse(_Streamed):
     async def read(self) -> bytes:
         """As `StreamedResponse.read`."""
         if self._content is None:
-            self.content = b"".join([piece async for piece in self.iter_bytes()])
+            body = BytesIO()
+            async for piece in self.iter_bytes():
+                body.write(piece)
+            self.content = body.getvalue()
         return self.content
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from ...errors import DecodingError
@@ -52,7 +52,7 @@ def new_coding(name: str) -> Coding:
     if factory is None:
         hint = {"br": "; install brotli 1.2 or later", "zstd": "; install zstandard"}.get(name, "")
         raise DecodingError(f"the response's content coding {name[:40]!r} is unknown{hint}")
-    return _Framed(name, factory)
+    return _Framed(name, factory())
 
 
 class _Gzip:
@@ -140,11 +140,11 @@ class _Stream(Protocol):
 class _Framed:
     """br in one frame, or zstd in one or more (RFC 8878 3.1)."""
 
-    __slots__ = ("_factory", "_frame", "_name", "_started")
+    __slots__ = ("_frame", "_name", "_new_frame", "_started")
 
-    def __init__(self, name: str, factory: Callable[[], _Stream]) -> None:
+    def __init__(self, name: str, new_frame: Callable[[], _Stream]) -> None:
         self._name = name
-        self._factory = factory
+        self._new_frame = new_frame
         self._frame: _Stream | None = None
         self._started = False
 
@@ -157,7 +157,7 @@ class _Framed:
             if self._frame is None:
                 if self._started and self._name == "br":
                     raise DecodingError("the response's br content has bytes after its end")
-                self._frame = self._factory()
+                self._frame = self._new_frame()
                 self._started = True
             pieces = self._frame.decode(data)
             while True:
@@ -219,9 +219,14 @@ class _Zstd:
 class _Zstandard:
     """`zstandard`, whose push interface has no output limit, so it is fed in tiny slices."""
 
-    def __init__(self, module: Any) -> None:
-        self._stream = module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG).decompressobj()
+    def __init__(self, context: Any) -> None:
+        self._stream = context.decompressobj()
         self._rest = b""
+
+    @classmethod
+    def frames(cls, module: Any) -> Callable[[], _Stream]:
+        """The frames of one response share a context, which takes twenty times as long to make as an empty frame."""
+        return partial(cls, module.ZstdDecompressor(max_window_size=1 << _ZSTD_WINDOW_LOG))
 
     @property
     def eof(self) -> bool:
@@ -240,16 +245,19 @@ class _Zstandard:
 
 
 @lru_cache(maxsize=8)
-def _optional(name: str) -> Callable[[], _Stream] | None:
-    """The factory of decompressors for br or zstd; None if no library is installed. Looked up once."""
+def _optional(name: str) -> Callable[[], Callable[[], _Stream]] | None:
+    """For br or zstd: makes, for one response, the function that makes a decompressor for each frame.
+
+    None if no library is installed. Looked up once.
+    """
     if name == "br":
         for module in filter(None, map(load, ("brotli", "brotlicffi"))):
             if hasattr(module.Decompressor, "can_accept_more_data"):
-                return lambda: _Brotli(module)
+                return lambda: partial(_Brotli, module)
     if name == "zstd":
         for module in filter(None, map(load, ("compression.zstd", "backports.zstd"))):
-            return lambda: _Zstd(module)
+            return lambda: partial(_Zstd, module)
         zstandard = load("zstandard")
         if zstandard is not None:
-            return lambda: _Zstandard(zstandard)
+            return lambda: _Zstandard.frames(zstandard)
     return None

@@ -50,7 +50,11 @@ class Decoder:
         return data
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        """As `feed`, in pieces of bounded size, to save memory. The iterator must be exhausted."""
+        """As `feed`, in pieces of bounded size, to save memory. The iterator must be exhausted.
+
+        A piece is empty where a step decoded to nothing: a caller can pause there, or look at the time. A body of
+        empty frames has no other pieces.
+        """
         if not data:
             return
         codings = self._codings
@@ -59,8 +63,7 @@ class Decoder:
         if not codings:
             yield self.feed(data)
             return
-        for start in range(0, len(data), _SLICE):
-            yield from self._run(codings, 0, data[start : start + _SLICE])
+        yield from self._run(codings, 0, data)
 
     def finish(self) -> bytes:
         """The body ends here; a coding without its end mark is a DecodingError."""
@@ -79,12 +82,19 @@ class Decoder:
 
     def _run(self, codings: list[Coding], level: int, data: bytes) -> Iterator[bytes]:
         """Send `data` through the codings from `level` on, one bounded piece at a time."""
-        self._count(level, len(data))
         if level == len(codings):
+            self._count(level, len(data))
             yield data
             return
-        for piece in codings[level].decode(data):
-            yield from self._run(codings, level + 1, piece)
+        for start in range(0, len(data), _SLICE):
+            encoded = data[start : start + _SLICE]
+            self._count(level, len(encoded))
+            is_empty = True
+            for piece in codings[level].decode(encoded):
+                is_empty = False
+                yield from self._run(codings, level + 1, piece)
+            if is_empty:
+                yield b""
 
     def _count(self, level: int, size: int) -> None:
         self._counts[level] += size

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -30,6 +31,7 @@ from ...http.proxies.urls import HttpProxy, Proxy, read_proxy
 from ...http.urls import split_url
 from ..base import TransportSettings
 from ..failures import already_closed, failure_of, refusal_of, source_failed
+from .decoding import decode_into
 from .errors import ERRORS, translate_error
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
 from .fast_path import FastResponse, read_response
@@ -163,11 +165,13 @@ class SessionExchange:
         if self._settings.decompress:
             coding = ", ".join(response.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
-        parts = [decoder.feed(chunk) async for chunk in response.content.iter_any()]
+        body = BytesIO()  # no list: as objects of their own, tiny pieces would take many times their size
+        async for chunk in response.content.iter_any():
+            await decode_into(body, decoder, chunk)
         if exchange.connection_error is not None and ends_with_the_connection(response):
             raise exchange.connection_error  # aiohttp takes a reset for the end of such a body
-        parts.append(decoder.finish())
-        return b"".join(parts)
+        decoder.finish()
+        return body.getvalue()
 
 
 def _uses_tls(proxy: Proxy | None) -> bool:

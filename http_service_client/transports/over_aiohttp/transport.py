@@ -6,6 +6,8 @@ it. An exchange for which a connection is idle, while nothing is hooked in, skip
 
 from __future__ import annotations
 
+from io import BytesIO
+
 from ...core.effects import TIMED_OUT, Outcome
 from ...core.timeouts import Timeout
 from ...errors import HttpClientError
@@ -15,6 +17,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import split_url
 from ..base import TransportSettings
 from ..failures import Phase, failure_of, refusal_of
+from .decoding import decode_into
 from .fast_path import is_hooked, request_bytes
 from .protocol import StrictResponseHandler
 from .session_exchange import SessionExchange, is_short
@@ -61,7 +64,10 @@ class AiohttpTransport:
         if head.is_encoded and self._settings.decompress:
             try:
                 decoder = Decoder(Headers(head)["Content-Encoding"], self._settings.max_response_size)
-                content = decoder.feed(content) + decoder.finish()
+                body = BytesIO()
+                await decode_into(body, decoder, content)
+                decoder.finish()
+                content = body.getvalue()
             except HttpClientError as refused:
                 return refusal_of(refused)
         return HttpResponse(

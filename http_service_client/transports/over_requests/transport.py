@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
 import requests
@@ -110,11 +111,13 @@ class RequestsTransport:
         raw: Any = response.raw
         coding = response.headers.get("Content-Encoding") if self._settings.decompress else None
         decoder = Decoder(coding, self._settings.max_response_size)
-        parts = []
+        body = (
+            BytesIO()
+        )  # no list: as objects of their own, pieces of two bytes would take fifty times their size
         while piece := raw.read(_PIECE, decode_content=False):
-            parts.append(decoder.feed(piece))
-        parts.append(decoder.finish())
-        return b"".join(parts)
+            body.write(decoder.feed(piece))
+        decoder.finish()
+        return body.getvalue()
 
 
 def _response(

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
+import tracemalloc
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from http_service_client import HttpClientConfig, HttpServiceClient
+import pytest
+
+from http_service_client import (
+    DeadlineExceededError,
+    HttpClientConfig,
+    HttpClientError,
+    HttpServiceClient,
+    ReadTimeoutError,
+)
 from http_service_client.core import open_body as streaming
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.open_body import OpenResponse
 from http_service_client.core.timeouts import Timeout
 from http_service_client.http.messages import HttpRequest
 from kit.fakes import FakeClock
+from kit.front_ends import FrontEnd
+from kit.streaming import StreamingTransport
 
 
 class Source:
@@ -107,3 +119,39 @@ def test_an_interrupt_while_a_stream_opens_releases_no_slot_twice() -> None:
         if not trace.was_reached:
             break
     assert number > 10
+
+
+class TickingClock(FakeClock):
+    """Each step of the event loop, or of a thread, takes a tenth of a second."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds or 0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [({"timeout": Timeout(read=1.0)}, ReadTimeoutError), ({"total_timeout": 1.0}, DeadlineExceededError)],
+    ids=["read timeout", "deadline"],
+)
+def test_frames_that_decode_to_nothing_outlast_no_timeout(
+    front_end: FrontEnd, options: dict[str, Any], error: type[HttpClientError]
+) -> None:
+    """The server keeps sending, yet no byte of the content arrives."""
+    transport = StreamingTransport(
+        *[gzip.compress(b"", mtime=0)] * 100, gzip.compress(b"late"), headers={"Content-Encoding": "gzip"}
+    )
+    client = front_end.client(transport=transport, clock=TickingClock())
+    with front_end.stream(client, "GET", "http://h/", **options) as response, pytest.raises(error):
+        response.read()
+    assert transport.sources[0].is_closed
+
+
+def test_a_body_in_tiny_pieces_takes_little_memory(front_end: FrontEnd) -> None:
+    """As objects of their own, pieces of two bytes would take many times their size."""
+    client = front_end.client(transport=StreamingTransport(*[b"xy"] * 8_000))
+    with front_end.stream(client, "GET", "http://h/") as response:
+        tracemalloc.start()
+        response.read()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 150_000

@@ -238,3 +238,17 @@ def test_a_brotli_that_cannot_be_bounded_is_not_used(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(codings, "load", lambda name: Old if "brotli" in name else None)
     assert codings._optional("br") is None
     codings._optional.cache_clear()
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd", "gzip, gzip", "deflate, gzip"])
+def test_a_caller_can_pause_while_frames_decode_to_nothing(encoding: str) -> None:
+    """A server may send them without end: each 16 KiB of them give an empty piece."""
+    first, *others = encoding.split(", ")
+    if first not in ENCODERS:
+        pytest.skip(f"{first} needs a library")
+    data = ENCODERS[first](b"") * (1 if first == "deflate" else 10_000)
+    for name in others:
+        data = ENCODERS[name](data)
+    pieces = list(Decoder(encoding, None).pieces(data))
+    assert not any(pieces)
+    assert len(pieces) >= (1 if first == "deflate" else 10_000 * 9 // 2**14)

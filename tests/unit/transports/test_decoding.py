@@ -1,0 +1,53 @@
+"""Decoding on an event loop lets others have their turn."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from io import BytesIO
+
+import pytest
+
+from http_service_client.http.content_codings.decoder import Decoder
+from http_service_client.transports.over_aiohttp.decoding import decode_into
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (gzip.compress(b"", mtime=0) * 50_000, b""),
+        (gzip.compress(bytes(40_000_000), mtime=0), bytes(40_000_000)),
+    ],
+    ids=["empty members", "a bomb"],
+)
+def test_other_tasks_run_while_a_long_body_is_decoded(data: bytes, content: bytes) -> None:
+    """A few kilobytes may decode to megabytes, or take long to decode to nothing."""
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def decoding() -> bytes:
+        other = asyncio.create_task(others())
+        body, decoder = BytesIO(), Decoder("gzip", None)
+        await decode_into(body, decoder, data)
+        other.cancel()
+        decoder.finish()
+        return body.getvalue()
+
+    assert asyncio.run(decoding()) == content
+    assert turns >= 2
+
+
+def test_a_timeout_ends_the_decoding() -> None:
+    """A cancellation arrives in one of the pauses."""
+
+    async def decoding() -> None:
+        data = gzip.compress(b"", mtime=0) * 200_000
+        await asyncio.wait_for(decode_into(BytesIO(), Decoder("gzip", None), data), timeout=0.05)
+
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(decoding())
