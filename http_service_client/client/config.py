@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
@@ -24,7 +24,7 @@ from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
-from .pool_config import ConnectionPoolConfig, is_path, is_set, unless_in_pool
+from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
 from .resolved import (
     ResolvedConfig,
     parse_circuit_breaker,
@@ -39,7 +39,7 @@ from .resolved import (
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
 
-# May be set in HttpClientConfig, or in its connection_pool under the second name; if in both, to the same value.
+# May be set in HttpClientConfig, or in its connection_pool under the second name; if set in both, to the same value.
 _SHARED = {
     "base_timeout": "request_timeout",
     "connection_timeout": "connection_timeout",
@@ -104,10 +104,10 @@ class HttpClientConfig:
     Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
     """
 
-    base_timeout: float | None = unless_in_pool(30.0)
-    connection_timeout: float | None = unless_in_pool(5.0)
-    max_connections: int | None = unless_in_pool(100)
-    max_connections_per_host: int | None = unless_in_pool(20)
+    base_timeout: float | None = by_default(30.0)
+    connection_timeout: float | None = by_default(5.0)
+    max_connections: int | None = by_default(100)
+    max_connections_per_host: int | None = by_default(20)
     enable_circuit_breaker: bool = True
     enable_retry_policy: bool = True
     request_interceptors: Sequence[Any] = ()
@@ -136,7 +136,7 @@ class HttpClientConfig:
     netrc: bool | str | os.PathLike[str] = False
 
     def __post_init__(self) -> None:
-        set_here = {name: getattr(self, name) for name in _SHARED if is_set(getattr(self, name))}
+        set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
         for name, value in set_here.items():
             if name.endswith("timeout"):
                 # None means "the default" here; "no limit" can only be set in the pool.
@@ -172,7 +172,7 @@ class HttpClientConfig:
         resolved = self._resolve(set_here)
         object.__setattr__(self, "_resolved", resolved)
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
-            object.__setattr__(self, name, unless_in_pool(getattr(resolved.pool, _SHARED[name])))
+            object.__setattr__(self, name, by_default(getattr(resolved.pool, _SHARED[name])))
 
     def _resolve(self, set_here: Mapping[str, Any]) -> ResolvedConfig:
         # What is switched off is checked too: it may be switched on later.
@@ -191,21 +191,22 @@ class HttpClientConfig:
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:
         """The connection settings: `connection_pool`, or those made of the fields set here."""
-        pool = self.connection_pool
-        if pool is None:
-            return ConnectionPoolConfig(**{_SHARED[name]: value for name, value in set_here.items()})
+        pool = ConnectionPoolConfig() if self.connection_pool is None else self.connection_pool
         if not isinstance(pool, ConnectionPoolConfig):
             remedy = "; write ConnectionPoolConfig(**settings)" if isinstance(pool, dict) else ""
             raise ConfigurationError(
                 f"connection_pool must be a ConnectionPoolConfig, not {type(pool).__name__}{remedy}"
             )
-        for name, here in set_here.items():
-            there = getattr(pool, _SHARED[name])
-            if here != there:
+        shared: dict[str, Any] = {}
+        for name, name_there in _SHARED.items():
+            there = getattr(pool, name_there)
+            if is_default(there):
+                shared[name_there] = set_here.get(name, without_mark(there))
+            elif set_here.get(name, there) != there:
                 raise ConfigurationError(
-                    f"{name}={here!r} conflicts with connection_pool.{_SHARED[name]}={there!r}; set only one"
+                    f"{name}={set_here[name]!r} conflicts with connection_pool.{name_there}={there!r}; set only one"
                 )
-        return pool
+        return replace(pool, **shared)
 
     @property
     def resolved(self) -> ResolvedConfig:
@@ -254,12 +255,17 @@ class HttpClientConfig:
         shown = (
             f"{name}={value!r}"
             for name, value in values.items()
-            if (is_set(value) if name in _SHARED else value != _DEFAULTS[name])
+            if (_is_set(value) if name in _SHARED else value != _DEFAULTS[name])
         )
         return f"HttpClientConfig({', '.join(shown)})"
 
 
 _DEFAULTS = {item.name: {} if item.default is MISSING else item.default for item in fields(HttpClientConfig)}
+
+
+def _is_set(value: object) -> bool:
+    """Whether a user set one of the shared fields. None means its default."""
+    return value is not None and not is_default(value)
 
 
 def _check_interceptors(name: str, value: object) -> None:

@@ -1,9 +1,9 @@
 """Connection settings: how many connections, for how long, and which certificates they accept.
 
-Four of them may be set at the top level of `HttpClientConfig` as well. Their defaults there are marked as
-such (`unless_in_pool`), so that a default gives way to the pool's value, while a value that was set and
-differs from the pool's is an error. The mark is a subclass of the number: a signature, a page and an
-attribute show the true default, and it survives `dataclasses.replace`, pickle and copy.
+Four of them may be set at the top level of `HttpClientConfig` as well. Their defaults are marked as such in both
+classes (`by_default`), so that a default gives way to a value that was set, while two values that were set and differ
+are an error. The mark is a subclass of the number: a signature, a page and an attribute show the true default, and it
+survives `dataclasses.replace`, pickle and copy.
 """
 
 from __future__ import annotations
@@ -17,7 +17,32 @@ from ..core.checks import check_count, check_duration, check_flag
 from ..errors import ConfigurationError
 from ..http.egress import host_matcher
 
-__all__ = ["ConnectionPoolConfig", "is_path", "is_set", "unless_in_pool"]
+__all__ = ["ConnectionPoolConfig", "by_default", "is_default", "is_path", "without_mark"]
+
+
+class _DefaultFloat(float):
+    __slots__ = ()
+
+
+class _DefaultInt(int):
+    __slots__ = ()
+
+
+def by_default(value: float | None) -> Any:
+    """The number, marked as a default that nobody set. None stays None."""
+    if value is None:
+        return None
+    return _DefaultInt(value) if isinstance(value, int) else _DefaultFloat(value)
+
+
+def is_default(value: object) -> bool:
+    """Whether it was marked by `by_default`."""
+    return isinstance(value, (_DefaultFloat, _DefaultInt))
+
+
+def without_mark(value: float) -> float:
+    """The plain number of a marked one."""
+    return int(value) if isinstance(value, int) else float(value)
 
 
 @dataclass(frozen=True)
@@ -46,10 +71,10 @@ class ConnectionPoolConfig:
     Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
     """
 
-    max_connections: int = 100
-    max_connections_per_host: int = 20
-    connection_timeout: float | None = 5.0
-    request_timeout: float | None = 30.0
+    max_connections: int = by_default(100)
+    max_connections_per_host: int = by_default(20)
+    connection_timeout: float | None = by_default(5.0)
+    request_timeout: float | None = by_default(30.0)
     pool_timeout: float | None = None
     max_idle_connections: int | None = None
     keep_alive_timeout: float = 75.0
@@ -65,7 +90,8 @@ class ConnectionPoolConfig:
 
     def __post_init__(self) -> None:
         for name in ("max_connections", "max_connections_per_host", "keep_alive_max_requests"):
-            check_count(name, getattr(self, name))
+            if not is_default(getattr(self, name)):
+                check_count(name, getattr(self, name))
         if self.max_idle_connections is not None:
             check_count("max_idle_connections", self.max_idle_connections, least=0)
         check_count("compression_threshold", self.compression_threshold, least=0)
@@ -102,23 +128,3 @@ def is_path(value: object) -> bool:
     """Whether it is text or a path object, and not empty."""
     path = os.fspath(value) if isinstance(value, os.PathLike) else value
     return isinstance(path, str) and path != ""
-
-
-class _FloatUnlessInPool(float):
-    __slots__ = ()
-
-
-class _IntUnlessInPool(int):
-    __slots__ = ()
-
-
-def unless_in_pool(value: float | None) -> Any:
-    """The number, marked as a default that gives way to the value in `connection_pool`. None stays None."""
-    if value is None:
-        return None
-    return _IntUnlessInPool(value) if isinstance(value, int) else _FloatUnlessInPool(value)
-
-
-def is_set(value: object) -> bool:
-    """Whether a user set it: it is neither None nor marked by `unless_in_pool`."""
-    return value is not None and not isinstance(value, (_FloatUnlessInPool, _IntUnlessInPool))

@@ -53,12 +53,24 @@ def test_the_top_level_and_the_pool_must_agree(top: str, pooled: str, one: Any, 
     assert f"connection_pool.{pooled}={one!r}" in str(raised.value)
 
 
-def test_a_default_of_the_pool_is_a_value_too() -> None:
-    """In a pool that is given, a setting that was left out is its default: 200 here and 100 there conflict."""
-    with pytest.raises(
-        ConfigurationError, match=r"max_connections=200 conflicts with connection_pool\.max_connections=100"
-    ):
-        HttpClientConfig(max_connections=200, connection_pool=ConnectionPoolConfig())
+@pytest.mark.parametrize("top", SHARED)
+def test_a_default_of_the_pool_gives_way_to_the_top_level(top: str) -> None:
+    """A pool that sets something else, its certificates say, conflicts with nothing."""
+    config = HttpClientConfig(**{top: 7}, connection_pool=ConnectionPoolConfig(ssl_ca_file="ca.pem"))
+    assert (getattr(config.pool, SHARED[top]), config.pool.ssl_ca_file) == (7, "ca.pem")
+    for twin in (pickle.loads(pickle.dumps(config)), dataclasses.replace(config)):
+        assert getattr(twin.pool, SHARED[top]) == 7
+    in_pool = dataclasses.replace(ConnectionPoolConfig(ssl_ca_file="ca.pem"), **{SHARED[top]: 5})
+    with pytest.raises(ConfigurationError, match=f"^{top}=7 conflicts with .*=5; set only one$"):
+        HttpClientConfig(**{top: 7}, connection_pool=in_pool)
+
+
+def test_what_a_client_uses_are_plain_numbers() -> None:
+    """No mark of a default is left, in a pool that was given or not."""
+    for pool in (None, ConnectionPoolConfig()):
+        used = HttpClientConfig(connection_pool=pool).pool
+        assert used == ConnectionPoolConfig()
+        assert {type(getattr(used, name)) for name in SHARED.values()} == {int, float}
 
 
 def test_the_signature_shows_the_defaults_of_the_pool() -> None:
