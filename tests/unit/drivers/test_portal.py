@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from http_service_client import HttpServiceClient
+from http_service_client.drivers.portal import Portal
 from kit.fakes import URL, Harness
 from kit.front_ends import BlockingFrontEnd
 
@@ -90,3 +93,24 @@ def test_an_exit_of_the_caller_does_not_stop_the_portal(
     with pytest.raises(type(ending)):
         client.get(URL, total_timeout=total_timeout)
     assert get_in_time(client) == 200
+
+
+def test_a_child_process_leaves_the_loop_of_its_parent_open() -> None:
+    """Freeing or closing it would close the epoll object that both processes share."""
+    portal = Portal()
+    portal.run(asyncio.sleep(0))
+    loop, thread = portal._loop, portal._thread
+    assert loop is not None
+    assert thread is not None
+    portal.reset_after_fork()
+    kept = weakref.ref(loop)
+    try:
+        assert not loop.is_closed()
+        assert portal._loop is None
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        del loop, thread
+        gc.collect()
+        assert kept() is not None
+    finally:
+        portal.stop()
