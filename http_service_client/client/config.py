@@ -80,7 +80,7 @@ class HttpClientConfig:
     enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
     auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
-    max_response_size: decoded bytes, None for no limit.
+    max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together.
     enable_request_compression: compress bodies of `compression_threshold` bytes or more; a server that

@@ -104,6 +104,7 @@ def pipelines(
         else None,
         cookies=jar,
         egress=config.egress_policy,
+        max_size=config.max_response_size,
         random=random,
         wall_clock=clock.wall,
         report=report_condition,

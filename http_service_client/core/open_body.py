@@ -17,10 +17,11 @@ from ..errors import (
     ReadTimeoutError,
     RequestTimeoutError,
     ResponseError,
+    ResponseTooLargeError,
     SentState,
     StreamError,
 )
-from ..http.content_codings.decoder import Decoder
+from ..http.content_codings.decoder import Decoder, too_large
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from .effects import BodySource, Plan, Receive, Sleep
@@ -173,14 +174,20 @@ class OpenBody:
 
 
 class BufferedBody:
-    """Like `OpenBody`, for a response whose body is in memory: a test or an interceptor made it."""
+    """Like `OpenBody`, for a response whose body is in memory: a test or an interceptor made it.
 
-    def __init__(self, content: bytes) -> None:
+    limit: bytes that it may have, or None for any number.
+    """
+
+    def __init__(self, content: bytes, limit: int | None) -> None:
         self._left = content
+        self._limit = limit
 
     def next_piece(self) -> Plan[bytes | Failure]:
         """All of it, then b""."""
         piece, self._left = self._left, b""
+        if self._limit is not None and len(piece) > self._limit:
+            return Failure(ResponseTooLargeError, too_large(self._limit), SentState.ANSWERED)
         return piece
         yield  # makes this a plan, like the other
 

@@ -36,6 +36,7 @@ def call_pipeline(
     compression: tuple[int, str] | None,
     cookies: CookieJar | None,
     egress: EgressPolicy | None,
+    max_size: int | None,
     random: Callable[[], float],
     wall_clock: Callable[[], float],
     report: Callable[[RetryCondition], None],
@@ -48,6 +49,7 @@ def call_pipeline(
 
     interceptors: those of requests, and those of responses.
     prepare: brings a request into its final form (see `InterceptorsLayer`).
+    max_size: bytes of a response, its redirects included; None for any number.
     compression: the smallest request body to compress, in bytes, and "gzip" or "zstd"; None for none.
     report: called with a retry condition that raised an exception, while it is being handled.
     is_download: the body is saved to a file, over as many attempts as it takes.
@@ -59,8 +61,11 @@ def call_pipeline(
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
-        RedirectsLayer(secret_names),  # hops
+        RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
     ]
-    return compose(layers, Exchange(origins, connections, egress))  # connection slots, then the wire
+    return compose(
+        layers,
+        Exchange(origins, connections, egress, max_size),  # connection slots, then the wire
+    )

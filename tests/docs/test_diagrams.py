@@ -49,6 +49,7 @@ class TestPipeline:
             compression=(1024, "gzip"),
             cookies=CookieJar(),
             egress=None,
+            max_size=None,
             random=lambda: 0.0,
             wall_clock=lambda: 0.0,
             report=lambda condition: None,

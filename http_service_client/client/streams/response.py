@@ -43,7 +43,8 @@ class _Streamed(HttpResponse):
         if isinstance(response, OpenResponse) and call.current.body is not None:
             self._body = call.current.body
         elif response.is_success:
-            self._body = BufferedBody(response.content)
+            options = call.options.stream
+            self._body = BufferedBody(response.content, None if options is None else options.max_size)
         super().__init__(
             response.status_code,
             headers=response.headers,

@@ -24,10 +24,12 @@ from ...errors import (
     EgressRefusedError,
     Failure,
     PoolTimeoutError,
+    ResponseTooLargeError,
     SentState,
 )
+from ...http.content_codings.decoder import too_large
 from ...http.egress import EgressPolicy
-from ...http.messages import HttpRequest
+from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..effects import Acquire, Open, Outcome, Plan, Send
 from ..open_body import OpenBody, OpenResponse
@@ -46,14 +48,20 @@ class Exchange:
     """Sends one request, original or redirected, once its destination is allowed and a connection slot is free.
 
     egress: None for anywhere. The transport checks the addresses that a name resolves to.
+    max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
     """
 
     def __init__(
-        self, keys: OriginRegistry, connections: FairSemaphore, egress: EgressPolicy | None = None
+        self,
+        keys: OriginRegistry,
+        connections: FairSemaphore,
+        egress: EgressPolicy | None = None,
+        max_size: int | None = None,
     ) -> None:
         self._keys = keys
         self._connections = connections
         self._egress = egress
+        self._max_size = max_size
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -94,11 +102,17 @@ class Exchange:
             outcome: Outcome
             if call.options.stream is None:
                 outcome = yield Send(request, timeout)
-                return outcome
-            outcome = yield Open(request, timeout)
-            if isinstance(outcome, OpenResponse):
-                attempt.body = OpenBody(outcome, call, held)
-                is_open = True  # the body owns the slots from here on
+            else:
+                outcome = yield Open(request, timeout)
+                if isinstance(outcome, OpenResponse):
+                    attempt.body = OpenBody(outcome, call, held)
+                    is_open = True  # the body owns the slots from here on
+                    return outcome
+                if isinstance(outcome, HttpResponse) and outcome.is_success:
+                    return outcome  # the limit of a stream is its own, and applies when it is read
+            most = self._max_size
+            if most is not None and isinstance(outcome, HttpResponse) and len(outcome.content) > most:
+                return Failure(ResponseTooLargeError, too_large(most), SentState.ANSWERED)
             return outcome
         finally:
             if not is_open:

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from itertools import chain
 from typing import TYPE_CHECKING
 
-from ...errors import Failure, HttpClientError, SentState, TooManyRedirectsError, UnsafeRedirectError
+from ...errors import (
+    Failure,
+    HttpClientError,
+    ResponseTooLargeError,
+    SentState,
+    TooManyRedirectsError,
+    UnsafeRedirectError,
+)
 from ...events import RedirectFollowed
+from ...http.content_codings.decoder import too_large
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
 from ...http.secret_names import SecretNames
@@ -20,13 +30,18 @@ __all__ = ["RedirectsLayer"]
 
 
 class RedirectsLayer:
-    """Follows at most `max_redirects` hops. Credentials stay with the origin that they were meant for."""
+    """Follows at most `max_redirects` hops. Credentials stay with the origin that they were meant for.
 
-    def __init__(self, secret_names: SecretNames) -> None:
+    max_size: bytes of all the responses of a call together, or None. Its history is in memory as long as the last one.
+    """
+
+    def __init__(self, secret_names: SecretNames, max_size: int | None) -> None:
         self._secret_names = secret_names
+        self._limit = math.inf if max_size is None else max_size
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         history: list[HttpResponse] = []
+        kept, limit = 0, self._limit  # bytes of the history, and of all together
         while True:
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) or outcome.status_code not in REDIRECT_CODES:
@@ -37,8 +52,14 @@ class RedirectsLayer:
             if isinstance(following, Failure):
                 return following
             history.append(outcome)
+            kept += len(outcome.content) + sum(map(len, chain(*outcome.headers.multi_items())))
+            if kept > limit:
+                return _too_large(limit, outcome)
             request = following
         if history and isinstance(outcome, HttpResponse):
+            is_streamed = call.options.stream is not None and outcome.is_success  # with a limit of its own
+            if not is_streamed and kept + len(outcome.content) > limit:
+                return _too_large(limit, outcome)
             outcome.history = tuple(history)
         return outcome
 
@@ -84,6 +105,10 @@ class RedirectsLayer:
         if not hop.keeps_body:
             following.content = b""
         return following
+
+
+def _too_large(limit: float, response: HttpResponse) -> Failure:
+    return _stopped(ResponseTooLargeError, f"with its redirects, {too_large(limit)}", response)
 
 
 def _stopped(error_type: type[HttpClientError], message: str, response: HttpResponse) -> Failure:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ...errors import DecodingError, ResponseTooLargeError
 from .codecs import Coding, accept_encoding, new_coding
 
-__all__ = ["Decoder", "accept_encoding", "content_codings", "is_encoded"]
+__all__ = ["Decoder", "accept_encoding", "content_codings", "is_encoded", "too_large"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
 _SLICE = 16 * 1024  # bytes that a coding gets at a time; this bounds what it copies between steps
@@ -105,9 +105,12 @@ class Decoder:
         is_decoded = level == len(self._names)
         allowed = self._limit if is_decoded else self._limit + self._limit // 8 + 4096
         if self._counts[level] > allowed:
-            raise ResponseTooLargeError(
-                f"the response is larger than max_response_size ({self._limit} bytes); raise it"
-            )
+            raise ResponseTooLargeError(too_large(self._limit))
+
+
+def too_large(limit: float) -> str:
+    """The message of a ResponseTooLargeError."""
+    return f"the response is larger than max_response_size ({limit} bytes); raise it"
 
 
 def content_codings(content_encoding: str) -> list[str]:

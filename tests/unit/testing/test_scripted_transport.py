@@ -16,9 +16,11 @@ from http_service_client import (
     HttpResponse,
     HttpServiceClient,
     ReadTimeoutError,
+    ResponseTooLargeError,
     Timeout,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/charges?at=once"
 
@@ -82,6 +84,23 @@ def test_without_a_clock_a_late_outcome_takes_its_time() -> None:
         started = time.monotonic()
         assert call().elapsed == 0.03
         assert time.monotonic() - started > 0.025
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_the_size_limit_applies_as_on_a_network(front_end: FrontEnd, status: int) -> None:
+    """To a whole response, to one that was to be streamed, and to a stream when it is read."""
+    transport = ScriptedTransport([HttpResponse(status, content=bytes(101))])
+    client = front_end.client(transport=transport, max_response_size=100)
+    with pytest.raises(ResponseTooLargeError, match="max_response_size \\(100 bytes\\)") as caught:
+        front_end.request(client, "GET", URL)
+    assert caught.value.sent_state.value == "answered"
+    with pytest.raises(ResponseTooLargeError), front_end.stream(client, "GET", URL) as response:
+        response.read()
+    enough = {"max_response_size": 101}
+    if status == 200:
+        with front_end.stream(client, "GET", URL, **enough) as response:
+            assert len(response.read()) == 101
+    assert len(front_end.request(front_end.client(transport=transport, **enough), "GET", URL).content) == 101
 
 
 def test_threads_share_a_script() -> None:

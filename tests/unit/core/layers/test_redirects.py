@@ -9,11 +9,14 @@ import pytest
 
 from http_service_client import (
     ConstantBackoff,
+    HttpResponse,
+    ResponseTooLargeError,
     RetryPolicy,
     SentState,
     TransportError,
     UnsafeRedirectError,
 )
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import READ_TIMEOUT, REFUSED, Harness, short
 from kit.front_ends import FrontEnd
 
@@ -87,3 +90,49 @@ def test_two_different_locations_are_not_followed(front_end: FrontEnd) -> None:
     error = harness.error(UnsafeRedirectError)
     assert (harness.sends, error.response.status_code) == (1, 302)
     assert Harness(front_end, (302, [("Location", "/b"), ("Location", "/b")]), 200).request().is_success
+
+
+def hops(content: bytes, last: bytes, padding: str = "") -> ScriptedTransport:
+    """Three redirects and the response to which they lead."""
+    there = {"Location": "/next", "X-Padding": padding}
+    hop = HttpResponse(302, headers=there, content=content)
+    return ScriptedTransport([hop, hop, hop, HttpResponse(200, content=last)])
+
+
+@pytest.mark.parametrize(
+    ("content", "last", "padding", "exchanges"),
+    [
+        (bytes(900), bytes(1), "", 2),
+        (bytes(1), bytes(1), "y" * 900, 2),
+        (bytes(300), bytes(900), "", 4),
+        (bytes(200), bytes(200), "", None),
+        (b"", bytes(900), "", None),
+    ],
+    ids=["redirects", "their headers", "with the last", "all fit", "no redirect has a body"],
+)
+def test_the_responses_of_a_call_share_the_limit_of_one(
+    front_end: FrontEnd, content: bytes, last: bytes, padding: str, exchanges: int | None
+) -> None:
+    """The history is in memory as long as the response: ten redirects must not hold ten times the limit."""
+    transport = hops(content, last, padding)
+    client = front_end.client(transport=transport, max_response_size=1000)
+    if exchanges is None:
+        assert len(front_end.request(client, "GET", "http://h/").history) == 3
+        return
+    with pytest.raises(ResponseTooLargeError, match="with its redirects, the response is larger"):
+        front_end.request(client, "GET", "http://h/")
+    assert len(transport.sent) == exchanges
+
+
+def test_the_responses_before_a_stream_share_the_limit_of_one(front_end: FrontEnd) -> None:
+    """The stream itself has a limit of its own."""
+    config = {"max_response_size": 1000}
+    client = front_end.client(transport=hops(bytes(200), bytes(900)), **config)
+    with front_end.stream(client, "GET", "http://h/") as response:
+        assert len(response.read()) == 900
+    client = front_end.client(transport=hops(bytes(600), bytes(900)), **config)
+    with (
+        pytest.raises(ResponseTooLargeError, match="with its redirects"),
+        front_end.stream(client, "GET", "http://h/"),
+    ):
+        pass
