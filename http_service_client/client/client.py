@@ -33,6 +33,7 @@ from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT, CallBuilder
+from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
 from .part_file import PartFile
 from .results import check_download, finish, open_stream
@@ -363,7 +364,7 @@ class HttpServiceClient(Verbs):
         self._has_warned = True
         message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
         level, frame = 2, sys._getframe(1)  # up to the caller's own line, whichever method it calls
-        while frame.f_back is not None and _is_ours(frame.f_code.co_filename):
+        while frame.f_back is not None and is_ours(frame.f_code.co_filename):
             level, frame = level + 1, frame.f_back
         warnings.warn(message, RuntimeWarning, stacklevel=level)
 
@@ -435,13 +436,6 @@ class HttpServiceClient(Verbs):
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""
         return f"<HttpServiceClient{base}{' closed' if self._call_builder.is_closed else ''}>"
-
-
-def _is_ours(file: str) -> bool:
-    return file.startswith(_PACKAGE)
-
-
-_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")  # with its separator at the end
 
 
 def _listener(

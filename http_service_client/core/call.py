@@ -226,13 +226,13 @@ class Call(HttpContext):
     def finish(self, outcome: Outcome) -> HttpResponse | HttpClientError:
         """Close the timeline, and return the response to return or a new error to raise."""
         if isinstance(outcome, Failure):
-            self._record_end(None, outcome.error_type.__name__)
+            self.end(None, outcome.error_type.__name__)
             details = {"request": self.request, "response": self.response, "sent_state": self.sent_state}
             details |= {name: value for name, value in outcome.details.items() if value is not None}
             error = outcome.error_type(outcome.message, timeline=Timeline(self.events), **details)
             error.__cause__ = outcome.cause
             return error
-        self._record_end(outcome.status_code, None)
+        self.end(outcome.status_code, None)
         outcome.attempts = self.attempt
         outcome.timeline = Timeline(self.events)
         return outcome
@@ -241,9 +241,10 @@ class Call(HttpContext):
         """Close the timeline of a call that user code or cancellation ended."""
         if self.attempt:
             self.merge_sent_state(SentState.ABANDONED)  # we will not learn what became of a request in flight
-        self._record_end(None, type(error).__name__)
+        self.end(None, type(error).__name__)
 
-    def _record_end(self, status_code: int | None, error: str | None) -> None:
+    def end(self, status_code: int | None, error: str | None) -> None:
+        """Release what the call still holds and record its end: with a status, or with the name of an error."""
         if self.current.body is not None:
             self.discard_body()
         if self.events and isinstance(self.events[-1], CallFinished):

@@ -165,6 +165,10 @@ class OpenBody:
     def close(self) -> None:
         """Release the connection and its slots. A second time does nothing."""
         self._source.close()
+        self.release_slots()
+
+    def release_slots(self) -> None:
+        """Release the slots alone: for a finalizer, which must not touch the connection."""
         while True:
             try:
                 release = self._slots.pop()

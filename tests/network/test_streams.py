@@ -15,6 +15,7 @@ from http_service_client import (
     ConfigurationError,
     ConnectionPoolConfig,
     DecodingError,
+    HttpClientConfig,
     HttpClientError,
     HttpResponse,
     HttpServiceClient,
@@ -428,3 +429,28 @@ def test_an_interceptor_sees_the_head_only(front_end: FrontEnd, server: Loopback
         assert response.read() == big
     assert seen == [str(len(big))]
     assert slots_in_use(client) == 0
+
+
+@pytest.mark.parametrize("name", ["blocking", "asyncio"])
+def test_a_dropped_stream_closes_its_connection(server: LoopbackServer, name: str) -> None:
+    """The server sees the end of it, and the client's only slot is free for the next call."""
+    server.script("/endless", drip(b"x", every=0.05))
+    server.script("/", respond(204))
+    with HttpServiceClient(
+        HttpClientConfig(connection_pool=ConnectionPoolConfig(max_connections=1))
+    ) as client:
+
+        async def in_asyncio() -> int:
+            held = [await client.stream_async("GET", server.url + "/endless").__aenter__()]
+            with pytest.warns(ResourceWarning):
+                held.clear()
+            return (await client.get_async(server.url + "/")).status_code
+
+        def blocking() -> int:
+            held = [client.stream("GET", server.url + "/endless").__enter__()]
+            with pytest.warns(ResourceWarning):
+                held.clear()
+            return client.get(server.url + "/").status_code
+
+        assert (blocking() if name == "blocking" else asyncio.run(in_asyncio())) == 204
+        assert server.wait_for(lambda: server.open_connections <= 1)

@@ -6,6 +6,10 @@ A response other than a success (2xx) has been read already, as by any verb: `ra
 
 from __future__ import annotations
 
+import _thread
+import os
+import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,6 +23,7 @@ from ...http.bodies.lines import LineDecoder
 from ...http.media_types import parse_content_type
 from ...http.messages import HttpResponse
 from ...http.urls import redact_url
+from ..call_site import call_site
 from .iterators import AsyncChunkIterator, AsyncDecodedIterator, ChunkIterator, DecodedIterator, chunker
 
 if TYPE_CHECKING:
@@ -36,9 +41,13 @@ MAX_LENGTH = 1024 * 1024  # characters of a line or an event
 class _Streamed(HttpResponse):
     """What the sync and the async response share."""
 
-    __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken")
+    __slots__ = ("_body", "_call", "_content", "_is_finished", "_is_taken", "_opened_at", "_opened_by")
+
+    _is_finished: bool
+    _RIGHT: str  # how to open one that is closed in any case
 
     def __init__(self, call: Call, response: HttpResponse) -> None:
+        self._opened_at, self._opened_by = call_site(), os.getpid()
         self._body: CallBody | None = None
         if isinstance(response, OpenResponse) and call.current.body is not None:
             self._body = call.current.body
@@ -101,6 +110,35 @@ class _Streamed(HttpResponse):
         if not self._is_finished:
             self._is_finished = True
             self._call.finish(self)
+
+    def __del__(self) -> None:
+        """Release the connection of a stream that nobody closed, and warn.
+
+        The collector may call this in any thread, between any two of its steps: also while it holds a lock that a
+        listener or a transport needs. So the slots are released here, under reentrant locks, and the rest is done
+        later, outside the collector.
+        """
+        # In a forked child the stream is still its parent's.
+        if getattr(self, "_is_finished", True) or sys.is_finalizing() or self._opened_by != os.getpid():
+            return
+        self._is_finished = True
+        body = self._body
+        is_open = isinstance(body, OpenBody) and not body.is_complete
+        if is_open:
+            body.release_slots()  # type: ignore[union-attr]  # it is an OpenBody
+        self._end_later()
+        if is_open:
+            request = self._call.request
+            message = (
+                f"the stream of {request.method} {redact_url(request.url)} was opened here and never closed; "
+                f"write '{self._RIGHT}'"
+            )
+            file, line, module = self._opened_at
+            warnings.warn_explicit(message, ResourceWarning, file, line, module)
+
+    def _end_later(self) -> None:
+        """End the call, outside the collector. It must not refer to this response, which is being freed."""
+        raise NotImplementedError
 
     def _claim_body(self) -> bytes | None:
         """Claim the body, which can be read only once. Returns it if it is here already, else None."""
@@ -178,9 +216,18 @@ class StreamedResponse(_Streamed):
 
     __slots__ = ("_driver",)
 
+    _RIGHT = "with client.stream(...) as response"
+
     def __init__(self, call: Call, response: HttpResponse, driver: BlockingDriver) -> None:
         super().__init__(call, response)
         self._driver = driver
+
+    def _end_later(self) -> None:
+        try:
+            # Not `threading.Thread`: it takes a lock to start, which this thread may hold.
+            _thread.start_new_thread(self._call.end, (self.status_code, None))
+        except RuntimeError:  # no thread can be started: give up the listeners, not the connection
+            self._call.discard_body()
 
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         """The decoded body, piece by piece as it arrives.
@@ -233,11 +280,22 @@ class StreamedResponse(_Streamed):
 class AsyncStreamedResponse(_Streamed):
     """As `StreamedResponse`, in an asyncio task."""
 
-    __slots__ = ("_driver",)
+    __slots__ = ("_driver", "_loop")
+
+    _RIGHT = "async with client.stream_async(...) as response"
 
     def __init__(self, call: Call, response: HttpResponse, driver: AsyncioDriver) -> None:
         super().__init__(call, response)
+        from asyncio import get_running_loop  # a script that never awaits does not import it
+
         self._driver = driver
+        self._loop = get_running_loop()
+
+    def _end_later(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._call.end, self.status_code, None)
+        except RuntimeError:  # the loop is closed, and its connections with it
+            self._call.current.body = None
 
     def iter_bytes(self, chunk_size: int | None = None) -> AsyncIterator[bytes]:
         """As `StreamedResponse.iter_bytes`, for `async for`."""

@@ -13,7 +13,7 @@ import pytest
 
 import http_service_client
 from http_service_client import HttpResponse, HttpServiceClient
-from http_service_client.client import client as client_module
+from http_service_client.client import call_site
 from http_service_client.testing import ScriptedTransport
 
 URL = "https://api.example.com/"
@@ -91,4 +91,4 @@ def test_a_blocking_call_outside_of_a_loop_warns_of_nothing() -> None:
 def test_the_package_s_files_are_those_below_its_root(file: str, is_ours: bool) -> None:
     """At any depth, and not those of a package whose name begins alike."""
     root = os.path.dirname(http_service_client.__file__)
-    assert client_module._is_ours(os.path.normpath(os.path.join(root, file))) is is_ours
+    assert call_site.is_ours(os.path.normpath(os.path.join(root, file))) is is_ours
