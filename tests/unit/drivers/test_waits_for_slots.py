@@ -94,6 +94,25 @@ def test_a_finished_wait_leaves_no_entry_until_its_timeout(is_cancelled: bool) -
     assert run_task(main()) == []
 
 
+def test_the_waits_of_a_loop_share_their_timers() -> None:
+    """Timers for each wait would cost more than the timeouts of asyncio that they replace."""
+    limit = FairSemaphore(1, lock=threading.Lock())
+
+    async def main() -> None:
+        known: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        holder = limit.acquire_later()
+        tasks = [asyncio.create_task(_wait_for_grant(known, wait_for(limit, 10.0))) for _ in range(2)]
+        await asyncio.sleep(0)
+        (timers,) = known.values()
+        assert sum(map(len, timers._by_second.values())) == 2
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=5)
+        holder.release()
+
+    run_task(main())
+
+
 def test_a_grant_from_another_thread_wakes_the_task() -> None:
     """Threads and tasks share one semaphore."""
     limit = FairSemaphore(1, lock=threading.Lock())

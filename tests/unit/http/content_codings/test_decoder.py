@@ -240,6 +240,47 @@ def test_a_brotli_that_cannot_be_bounded_is_not_used(monkeypatch: pytest.MonkeyP
     codings._optional.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("encoding", "installed", "taken"),
+    [
+        ("br", ["brotli", "brotlicffi"], "brotli"),
+        ("br", ["brotlicffi"], "brotlicffi"),
+        ("zstd", ["compression.zstd", "backports.zstd", "zstandard"], "compression.zstd"),
+        ("zstd", ["backports.zstd", "zstandard"], "backports.zstd"),
+        ("zstd", ["zstandard"], "zstandard"),
+    ],
+)
+def test_the_first_library_that_is_installed_decodes(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, installed: list[str], taken: str
+) -> None:
+    """Any one of them will do, and the standard library comes first."""
+    made: list[str] = []
+
+    class Library:
+        def __init__(self, name: str) -> None:
+            self.name = name
+            self.Decompressor = self
+
+        can_accept_more_data = True
+
+        def __getattr__(self, name: str) -> Any:  # whichever class of it is called first
+            return self
+
+        def __call__(self, *arguments: Any, **options: Any) -> Any:
+            made.append(self.name)
+            return self
+
+    codings._optional.cache_clear()
+    monkeypatch.setattr(codings, "load", lambda name: Library(name) if name in installed else None)
+    try:
+        new = codings._optional(encoding)
+        assert new is not None
+        new()()
+        assert set(made) == {taken}
+    finally:
+        codings._optional.cache_clear()
+
+
 @pytest.mark.parametrize("encoding", ["gzip", "zstd", "gzip, gzip", "deflate, gzip"])
 def test_a_caller_can_pause_while_frames_decode_to_nothing(encoding: str) -> None:
     """A server may send them without end: each 16 KiB of them give an empty piece."""
