@@ -47,6 +47,12 @@ READ = {
     "a field of control characters": (OK + b"X: a\x01\x7f\r\n" + TWO, 200, b"hi"),
     "a field of nearly 64 KiB": (OK + b"X: " + b"y" * 60_000 + b"\r\n" + TWO, 200, b"hi"),
     "256 fields": (OK + b"X: y\r\n" * 255 + TWO, 200, b"hi"),
+    "a body in a response without one": (b"HTTP/1.1 204 No Content\r\n\r\nhi", 204, b""),
+    "more than the length": (OK + b"Content-Length: 1\r\n\r\nhi", 200, b"h"),
+    "a response that is broken after the response": (OK + TWO + OK + b"X\r\n\r\n", 200, b"hi"),
+    "a response that is broken after one in chunks": (
+        CHUNKED + b"2\r\nhi\r\n0\r\n\r\n" + OK + b"Transfer-Encoding: x\r\n\r\n", 200, b"hi",
+    ),
     "a length with spaces": (OK + b"Content-Length:  2 \r\n\r\nhi", 200, b"hi"),
 }  # fmt: skip
 
@@ -98,8 +104,6 @@ REFUSED = {
     "a chunk size that ends in LF": (CHUNKED + b"2\nhi\r\n0\r\n\r\n", BROKEN),
     "a chunk that is too long": (CHUNKED + b"2\r\nhi!\r\n0\r\n\r\n", BROKEN),
     "a trailer without a colon": (CHUNKED + b"2\r\nhi\r\n0\r\nX\r\n\r\n", BROKEN),
-    "a body in a response without one": (b"HTTP/1.1 204 No Content\r\n\r\nhi", BROKEN),
-    "more than the length": (OK + b"Content-Length: 1\r\n\r\nhi", BROKEN),
     "a field of more than 64 KiB": (OK + b"X: " + b"y" * 70_000 + b"\r\n" + TWO, LARGE),
     "a field without end": (OK + b"X: " + b"y" * 300_000, LARGE),
     "257 fields": (OK + b"X: y\r\n" * 256 + TWO, LARGE),

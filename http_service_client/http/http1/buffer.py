@@ -20,12 +20,11 @@ class EndOfBytes(Exception):
 class ReceiveBuffer(ABC):
     """The bytes of one connection. A subclass has the socket and implements `receive`.
 
-    limits: for the head of a response.   reads: how often `receive` was called.
+    limits: for the head of a response.
     """
 
     def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it is immutable
         self.limits = limits
-        self.reads = 0
         self._data = b""
         self._at = 0
 
@@ -42,10 +41,6 @@ class ReceiveBuffer(ABC):
     def is_drained(self) -> bool:
         """Whether every received byte has been taken."""
         return self._at >= len(self._data)
-
-    def _receive(self) -> bytes:
-        self.reads += 1
-        return self.receive()
 
     def add(self, data: bytes) -> None:
         """Append bytes that were received in another way."""
@@ -69,7 +64,7 @@ class ReceiveBuffer(ABC):
     def peek(self) -> bytes:
         """The buffered bytes, or else the next to arrive; they stay in the buffer. b"" at the end."""
         if self._at >= len(self._data):
-            self.add(self._receive())
+            self.add(self.receive())
         return self.rest
 
     @property
@@ -99,7 +94,7 @@ class ReceiveBuffer(ABC):
                 raise NotHttpError(TOO_LARGE)
             if waiting and not is_start(self.rest):
                 raise NotHttpError(MALFORMED)
-            more = self._receive()
+            more = self.receive()
             if not more:
                 raise EndOfBytes
             self.add(more)
@@ -111,7 +106,7 @@ class ReceiveBuffer(ABC):
     def read_some(self, most: int | None = None) -> bytes:
         """The buffered bytes, or else the next to arrive; at most so many. b"" at the end."""
         if self._at >= len(self._data):
-            self._data, self._at = self._receive(), 0
+            self._data, self._at = self.receive(), 0
         start, end = self._at, len(self._data)
         if most is not None and start + most < end:  # the rest stays: it may be ten thousand chunks
             self._at = start + most

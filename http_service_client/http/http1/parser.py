@@ -4,8 +4,8 @@ There is no socket here: code that has one subclasses `ReceiveBuffer`.
 
 The parser accepts and refuses the same bytes as llhttp, the parser under aiohttp, state by state, because
 sync and async calls must see the same response. So it is lenient where llhttp is (a line may end without CR,
-a folded field is joined) and strict where llhttp is (a field without a colon, bytes after the end). What
-llhttp accepts and should not is refused for both in `framing`.
+a folded field is joined) and strict where llhttp is (a field without a colon, an invalid chunk). What llhttp accepts and should not is refused
+for both in `framing`. Bytes after a complete response are not parsed at all; the connection is closed.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Head:
 
     fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: of the body.
     is_last: the connection cannot be used again after this response.
-    is_final: no byte may follow this response.
+    is_final: no byte may follow this response if it is an interim one.
     """
 
     __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "status")
@@ -212,15 +212,11 @@ class ResponseBody:
     is_complete: it has been read to its end; the next byte of the connection belongs to the next response.
     """
 
-    __slots__ = (
-        "_head", "_incoming", "_is_chunked", "_left", "_method", "_owes_line", "_reads", "is_complete",
-    )  # fmt: skip
+    __slots__ = ("_head", "_incoming", "_is_chunked", "_left", "_owes_line", "is_complete")
 
     def __init__(self, incoming: ReceiveBuffer, head: Head, method: str) -> None:
         self._incoming = incoming
-        self._reads = incoming.reads
         self._head = head
-        self._method = method
         self._left = head.length
         self._is_chunked = head.is_chunked
         self._owes_line = False  # the line end of a chunk, which may arrive with the next chunk
@@ -270,11 +266,8 @@ class ResponseBody:
             if not size:
                 # llhttp counts trailers with the fields of the head, the last one when the next message comes.
                 most = self._incoming.limits.fields + 1 - len(self._head.fields)
-                trailers = _read_fields(self._incoming, most, is_trailer=True)  # callers never see them
-                options = [
-                    field_text(value) for name, value in trailers if field_text(name).lower() in _CONNECTION
-                ]
-                self._complete(is_final="close" in connection_options(options))
+                _read_fields(self._incoming, most, is_trailer=True)  # callers never see them
+                self._complete()
         except EndOfBytes:
             raise CutShortError from None
         return bool(self._left)
@@ -286,37 +279,9 @@ class ResponseBody:
         except EndOfBytes:
             raise CutShortError from None
 
-    def _complete(self, is_final: bool = False) -> None:
-        if self._head.status != 101 and (rest := self._incoming.skip_blank_lines()):
-            # llhttp fails on bytes that arrived with the head; later ones come after the response is out.
-            is_one_piece = self._incoming.reads == self._reads
-            is_final = is_final or self._head.is_final
-            if is_one_piece and (is_final or not _may_be_responses(rest, self._method)):
-                raise NotHttpError(MALFORMED)
+    def _complete(self) -> None:
+        # The response is complete, so bytes after it cannot change it: a call that succeeded must not fail by how the
+        # network cut its bytes. They belong to no request, and only a connection without any serves another.
+        if self._head.status != 101 and self._incoming.skip_blank_lines():
             self._head.is_last = True
         self.is_complete = True
-
-
-class _Rest(ReceiveBuffer):
-    """Bytes after which the connection ends."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__()
-        self.add(data)
-
-    def receive(self) -> bytes:
-        return b""
-
-
-def _may_be_responses(data: bytes, method: str) -> bool:
-    """Whether this is one or more responses, the last of them perhaps incomplete."""
-    rest = _Rest(data)
-    try:
-        body = ResponseBody(rest, read_head(rest), method)
-        while body.read():
-            pass
-    except (CutShortError, ConnectionResetError):
-        return True
-    except NotHttpError:
-        return False
-    return True

@@ -2,11 +2,12 @@
 
 It counts its exchanges and keeps the error that ended it. It refuses the heads that `framing` refuses and llhttp
 would accept, and it notices bytes that arrive outside any exchange. A protocol error in mid-body is raised to
-the reader of the body; aiohttp would leave it waiting.
+the reader of the body; aiohttp would leave it waiting. Bytes after a complete response end the connection, never the
+response.
 
 A plain response that is read whole is parsed here, without aiohttp's parser and body stream (`request_whole`);
-the bytes of any other response go to them unchanged. Where the length of a body is known, the bytes after the
-head skip the parser, which would copy them (`_RestOfBody`).
+the bytes of any other response go to them unchanged, but cut after each head. Where the length of a body is known,
+the bytes after the head skip the parser, which would copy them (`_RestOfBody`).
 
 What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`, `_read_timeout`,
 `_reschedule_timeout`, and of its base class `_loop` and `_reading_paused`.
@@ -15,6 +16,7 @@ What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payloa
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +31,8 @@ from ..network.polling import readability_check
 
 __all__ = ["StrictResponseHandler"]
 
+# The end of a head, for llhttp. The line before it may have come in an earlier packet. A cut anywhere else is harmless.
+_END_OF_HEAD = re.compile(rb"(?:(?:\A|\n) ?\r?|\r\r)\n[\r\n]*").search
 _DECODED_AT_ONCE = 64 * 1024  # encoded bytes; decoding more at once would stop the loop for milliseconds
 
 
@@ -46,6 +50,7 @@ class StrictResponseHandler(ResponseHandler):
     response_started = False
     key: Any = None
     fatal_error: Exception | None = None
+    _expects_head = False  # aiohttp's parser has not passed on the head of the final response yet
     _whole: asyncio.Future[Any] | None = None  # the whole response, for `request_whole`
     _head: FastHead | None = None  # of that response, once it has arrived
     _pieces: list[bytes]  # of that response, head included
@@ -92,6 +97,11 @@ class StrictResponseHandler(ResponseHandler):
             max_headers=self._limits.fields,
         )
 
+    def set_response_params(self, **options: Any) -> None:
+        """aiohttp begins an exchange."""
+        self._expects_head = True
+        super().set_response_params(**options)
+
     def _receive_whole(self, data: bytes) -> None:
         self._pieces.append(data)
         head = self._head
@@ -102,11 +112,13 @@ class StrictResponseHandler(ResponseHandler):
                 return
             self._left = head.size + head.length
         self._left -= len(data)
-        if self._left < 0:
-            self._hand_to_aiohttp()
-        elif not self._left and self._whole is not None:
+        if self._left <= 0 and self._whole is not None:
             whole, self._whole, self._head = self._whole, None, None
             pieces, self._pieces = self._pieces, []
+            if self._left:
+                if data[self._left :].strip(b"\r\n"):
+                    self.force_close()  # the response is complete; these bytes belong to no request
+                pieces[-1] = data[: self._left]
             pieces[0] = pieces[0][head.size :]
             if not whole.done():
                 whole.set_result((head, b"".join(pieces)))
@@ -159,6 +171,17 @@ class StrictResponseHandler(ResponseHandler):
         if self._whole is not None:
             self._receive_whole(data)
             return
+        # llhttp drops a response if it finds a fault after it in the same bytes. So it gets each head alone.
+        start = 0
+        while self._expects_head and self.fatal_error is None and (match := _END_OF_HEAD(data, start)):
+            self._parse(data[start : match.end()])
+            start = match.end()
+        if not start:
+            self._parse(data)
+        elif start < len(data):
+            self._parse(data[start:])
+
+    def _parse(self, data: bytes) -> None:
         parser: Any = self._parser
         if type(parser) is _RestOfBody and 0 < len(data) < parser.left:  # within a body
             if self._read_timeout:
@@ -188,14 +211,18 @@ class StrictResponseHandler(ResponseHandler):
         """Pass on the head of a response to its reader, unless `framing` refuses it."""
         if self.fatal_error is not None:
             return  # data after a refused response must not be taken for the response
+        if not self._expects_head:  # another response, which nobody requested
+            self._payload = None
+            self.force_close()
+            return
         message = data[0]
         try:
             _check_head(message)
         except NotHttpError:
-            self._buffer.clear()  # earlier responses in the same bytes are dropped too, as when llhttp fails
             self.set_exception(HttpProcessingError(message=MALFORMED))
             return
         self.response_started = False
+        self._expects_head = message.code < 200 and message.code != 101
         self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
         if message.code == 101:  # the data that follows is no longer HTTP
             self.force_close()
@@ -210,7 +237,8 @@ class StrictResponseHandler(ResponseHandler):
 
     def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
         """Raise an error to the response's reader. aiohttp reports a protocol error by this method alone."""
-        if self.fatal_error is None and isinstance(exc, HttpProcessingError):
+        is_complete = not self._expects_head and (self._payload is None or self._payload.is_eof())
+        if self.fatal_error is None and isinstance(exc, HttpProcessingError) and not is_complete:
             too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
             self.fatal_error = NotHttpError(TOO_LARGE if too_large else MALFORMED)
         super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))

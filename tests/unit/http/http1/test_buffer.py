@@ -17,8 +17,10 @@ class Pieces(ReceiveBuffer):
     def __init__(self, *pieces: bytes, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it is immutable
         super().__init__(limits)
         self._pieces = list(pieces)
+        self.reads = 0
 
     def receive(self) -> bytes:
+        self.reads += 1
         return self._pieces.pop(0) if self._pieces else b""
 
 
