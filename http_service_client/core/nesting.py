@@ -55,64 +55,48 @@ class EndedCall(NamedTuple):
 class Scope:
     """One guarded function or one call. It is the current scope from its creation until `leave()`.
 
-    retries: whether it repeats what is inside.
+    Each guarded call makes one, so it begins with as little as possible.
+
     breaker: the circuit breaker whose permit it holds now, or None.
-    keys: the idempotency keys of the operation that it repeats, or None before the first.
     last_call: the call that ended last inside, or None.
     failed_call: the one that ended last of those that failed, or None: a retry is on its account.
     has_sent: since it was last set to False, a call inside was let through by its circuit, if it has one.
-    has_ended: `leave()` was called. A task that was started inside and outlives the scope is on its own from then on.
     """
 
-    __slots__ = (
-        "_token",
-        "breaker",
-        "failed_call",
-        "has_ended",
-        "has_sent",
-        "keys",
-        "last_call",
-        "outer",
-        "retries",
-    )
+    __slots__ = ("_token", "breaker", "failed_call", "has_sent", "last_call", "outer")
 
-    is_call = False  # whether it is a client's call: what its interceptors call are operations of their own
-    is_repetition = False  # whether it makes another attempt now
-    has_sent: bool  # unset at first, since each guarded call would pay for it
+    has_sent: bool  # unset at first
 
-    def __init__(self, retries: bool) -> None:
+    def __init__(self) -> None:
         outer = _CURRENT.get()
         while outer is not None and outer.has_ended:  # a chain of tasks that start the next must not grow
             outer = outer.outer
         self.outer: Scope | None = outer
-        self.retries = retries
         self.breaker: CircuitBreaker | None = None
-        self.keys: OperationKeys | None = None
         self.last_call: EndedCall | None = None
         self.failed_call: EndedCall | None = None
-        self.has_ended: bool = False
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
+
+    @property
+    def has_ended(self) -> bool:
+        """`leave()` was called. A task that was started inside and outlives the scope is on its own from then on."""
+        return self._token is None
 
     def leave(self) -> None:
         """Return to the enclosing scope."""
-        self.has_ended = True
-        self.last_call = self.failed_call = None  # a task that outlives the scope would keep them alive
         token, self._token = self._token, None
+        self.last_call = self.failed_call = None  # a task that outlives the scope would keep them alive
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
         except ValueError:
             pass  # the coroutine is being closed from another context, whose scope must stay as it is
 
-    def may_repeat(self) -> bool:
-        """Whether it can still make another attempt: it has not ended, and knows the keys of its requests."""
-        return not self.has_ended and (self.keys is None or not self.keys.is_full)
-
-    def in_charge(self) -> Scope | None:
+    def in_charge(self) -> RetryScope | None:
         """The outermost scope that retries, this one included; None when none does."""
-        found: Scope | None = None
+        found: RetryScope | None = None
         scope: Scope | None = self
         while scope is not None:
-            if scope.retries and scope.may_repeat():
+            if isinstance(scope, RetryScope) and scope.may_repeat():
                 found = scope
             scope = scope.outer
         return found
@@ -122,11 +106,12 @@ class Scope:
     ) -> OperationKeys | None:
         """The idempotency keys of the innermost operation that may be repeated; None when none may be.
 
+        What the interceptors of a client's call send are operations of their own.
         make, lock: see `OperationKeys`.
         """
         scope: Scope | None = self
-        while scope is not None and not scope.is_call:
-            if scope.retries and scope.may_repeat():
+        while scope is not None and not isinstance(scope, CallScope):
+            if isinstance(scope, RetryScope) and scope.may_repeat():
                 with lock:
                     if scope.keys is None:
                         outer = None if scope.outer is None else scope.outer.operation_keys(make, lock)
@@ -153,7 +138,7 @@ class Scope:
                 scope.last_call = call
                 if failed:
                     scope.failed_call = call
-                if scope.keys is not None:
+                if isinstance(scope, RetryScope) and scope.keys is not None:
                     _record_key(scope.keys, call)
             scope = scope.outer
 
@@ -170,10 +155,32 @@ class CallScope(Scope):
 
     __slots__ = ()
 
-    is_call = True
+
+class RetryScope(Scope):
+    """The scope of a function under a retry policy, over all its attempts.
+
+    is_repetition: it makes another attempt now.
+    keys: the idempotency keys of its requests, or None before the first.
+    """
+
+    __slots__ = ("is_repetition", "keys")
 
     def __init__(self) -> None:
-        Scope.__init__(self, retries=False)
+        Scope.__init__(self)
+        self.is_repetition = False
+        self.keys: OperationKeys | None = None
+
+    def may_repeat(self) -> bool:
+        """Whether it can still make another attempt: it has not ended, and knows the keys of its requests."""
+        return not self.has_ended and (self.keys is None or not self.keys.is_full)
+
+    def begin_attempt(self) -> None:
+        """What the attempt before left inside says nothing about the next one."""
+        self.last_call = self.failed_call = None
+        self.has_sent = False
+        self.is_repetition = True
+        if self.keys is not None:
+            self.keys.begin_attempt()
 
 
 def _record_key(keys: OperationKeys, call: EndedCall) -> None:

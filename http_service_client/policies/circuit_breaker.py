@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from types import TracebackType
+from types import CoroutineType, TracebackType
 from typing import Any, TypeVar
 
 from ..core.checks import check_duration, check_function
@@ -180,7 +180,8 @@ class CircuitBreakerPolicy:
         return await with_breaker_async(self, function)(*args, **kwargs)
 
     def __enter__(self) -> CircuitBreakerPolicy:
-        scope = CircuitBreakerScope(self)
+        handled, scope = handled_now(), CircuitBreakerScope(self)
+        scope.handled = handled
         self._entered.set((*self._entered.get(), scope))
         self._open.append(scope)
         return self
@@ -199,7 +200,8 @@ class CircuitBreakerPolicy:
         if error is None:
             scope.returned(None)
         else:
-            scope.raised(error)
+            handled, scope.handled = scope.handled, None  # its traceback would keep frames alive
+            scope.raised(error, handled)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
         return self.__enter__()
@@ -220,51 +222,58 @@ class CircuitBreakerScope(Scope):
     A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
     """
 
-    __slots__ = ("_admission", "_deadline", "_handled", "_is_plain", "_policy", "_started", "_timeout")
+    __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout", "handled")
+
+    breaker: CircuitBreaker
+    handled: BaseException | None  # of a block; a guarded function keeps it in its frame
 
     def __init__(self, policy: CircuitBreakerPolicy) -> None:
-        breaker, outer = policy.breaker, current_scope()
+        breaker = policy.breaker
         free_pass = breaker.free_pass
-        if outer is not None and outer.holds(breaker):
-            self._admission: Any = (
-                None  # the enclosing scope has the permit, and its result is the one that counts
-            )
-        else:
-            self._admission = _permit(breaker) if free_pass is None else free_pass
-        self._policy = policy
-        Scope.__init__(self, retries=False)
+        admission: Any = free_pass
+        if free_pass is None and not _is_held(breaker, current_scope()):
+            # Before the scope begins: it may call a listener, whose own calls are not inside.
+            admission = _permit(breaker)
+        Scope.__init__(self)
+        if self.outer is not None and self.outer.holds(breaker):
+            # The enclosing scope has the permit, and its result is the one that counts.
+            free_pass = admission = None
+        self._admission = admission
         self.breaker = breaker
-        self._handled = handled_now()
-        self._timeout = policy.timeout  # read once: it may be changed during this call
-        self._is_plain = free_pass is not None and self._timeout is None and self._admission is not None
-        if self._timeout is not None:
+        self._timeout = timeout = policy.timeout  # read once: it may be changed during this call
+        self._is_plain = free_pass is not None and timeout is None
+        if timeout is not None:
+            self._clock = policy._clock
             self._started = policy._clock()
-            self._deadline = deadline(self._timeout, clock=policy._clock)
+            self._deadline = deadline(timeout, clock=policy._clock)
             self._deadline.__enter__()
 
     def returned(self, result: object) -> None:
         """Report a result to the breaker."""
         if self._is_plain and not isinstance(result, HttpResponse):  # the usual case: nothing to examine
             self.leave()
-            self._policy.breaker.record_success(self._admission)
+            self.breaker.record_success(self._admission)
         else:
-            self._settle(None, result)
+            self._settle(None, result, None)
 
-    def raised(self, error: BaseException) -> None:
-        """Report an error to the breaker."""
-        self._settle(error, None)
+    def raised(self, error: BaseException, handled: BaseException | None) -> None:
+        """Report an error to the breaker.   handled: see `errors.chain`."""
+        self._settle(error, None, handled)
 
-    def _settle(self, error: BaseException | None, result: object) -> None:
-        last, handled, self._handled = self.last_call, self._handled, None
+    def _settle(self, error: BaseException | None, result: object, handled: BaseException | None) -> None:
+        last = self.last_call
         self.leave()
         failed = _evidence(error, result, last, handled)
-        policy = self._policy
         if self._timeout is not None:
             self._deadline.__exit__()
-            if not is_interruption(error) and policy._clock() - self._started >= self._timeout:
+            if not is_interruption(error) and self._clock() - self._started >= self._timeout:
                 failed = True
         if self._admission is not None:
-            policy.breaker.settle(self._admission, failed)
+            self.breaker.settle(self._admission, failed)
+
+
+def _is_held(breaker: CircuitBreaker, scope: Scope | None) -> bool:
+    return scope is not None and scope.holds(breaker)
 
 
 def _evidence(
@@ -306,13 +315,13 @@ def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> 
     """The plain function, with each call under the circuit breaker."""
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        scope = CircuitBreakerScope(policy)
+        handled, scope = handled_now(), CircuitBreakerScope(policy)
         try:
             result = function(*args, **kwargs)
             if hasattr(result, "__await__"):
                 refuse_awaitable(function, result)
         except BaseException as error:
-            scope.raised(error)
+            scope.raised(error, handled)
             raise
         scope.returned(result)
         return result
@@ -326,13 +335,14 @@ def with_breaker_async(
     """Like `with_breaker`, for an async function, or one that returns a plain value."""
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        scope = CircuitBreakerScope(policy)
+        handled, scope = handled_now(), CircuitBreakerScope(policy)
         try:
             result = function(*args, **kwargs)
-            if hasattr(result, "__await__"):
+            # The first is the usual case, and quicker to ask.
+            if type(result) is CoroutineType or hasattr(result, "__await__"):
                 result = await result
         except BaseException as error:
-            scope.raised(error)
+            scope.raised(error, handled)
             raise
         scope.returned(result)
         return result

@@ -181,7 +181,7 @@ def test_a_chain_of_tasks_does_not_accumulate_scopes() -> None:
 
         async def generation(number: int) -> None:
             await asyncio.sleep(0)  # the previous task has left its scope
-            depth, own = 0, Scope(retries=False)
+            depth, own = 0, Scope()
             scope = own
             while scope.outer is not None:
                 depth, scope = depth + 1, scope.outer

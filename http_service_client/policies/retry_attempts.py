@@ -1,0 +1,230 @@
+"""The attempts of one guarded call: which is followed by another, after which wait, and on whose account.
+
+They keep the promises of a client's own retries: see `RetryPolicy`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..core.call import worst
+from ..core.deadline import AMBIENT_DEADLINE
+from ..core.machines.backoff import endless_waits
+from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
+from ..core.machines.retry_decision import Situation, next_wait
+from ..core.machines.retry_settings import RetrySettings
+from ..core.nesting import EndedCall, RetryScope
+from ..core.outcomes import describe, requested_wait, sent_state_of
+from ..drivers.clocks import Clock
+from ..drivers.locks import ForkSafeLock
+from ..errors import CircuitOpenError, HttpClientError, HttpStatusError, SentState, errors_behind
+from ..events import Event, RetryScheduled, RetryStopped, StopReason
+from ..http.messages import HttpResponse
+from .functions import is_interruption
+from .listeners import report_condition
+
+__all__ = ["Attempts", "FunctionBudget"]
+
+# An error's attribute: its sent_state before an operation made it the worst over all attempts.
+_OWN_STATE = "_own_sent_state"
+
+
+class FunctionBudget:
+    """The retry budget of the functions under one policy in which no client's call is made.
+
+    A guarded call that succeeds does no more than advance `calls`. They are entered into the budget when a retry
+    asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
+    """
+
+    __slots__ = ("_budget", "_clock", "_entered", "_entered_at", "_lock", "calls")
+
+    def __init__(self, settings: RetryBudgetSettings | None, clock: Callable[[], float]) -> None:
+        self.calls = itertools.count()
+        self._clock = clock
+        self._entered, self._entered_at = 0, clock()
+        self._lock = ForkSafeLock()
+        self._budget = None if settings is None else RetryBudget(settings, clock=clock, lock=ForkSafeLock())
+
+    def up_to_date(self) -> RetryBudget | None:
+        """The budget, with the calls until now in it; None for no limit."""
+        if self._budget is not None:
+            with self._lock:
+                made, now = next(self.calls), self._clock()
+                count, seconds = made - self._entered, now - self._entered_at
+                self._entered, self._entered_at = made + 1, now  # reading it advanced it
+                self._budget.record_calls(count, seconds)
+        return self._budget
+
+
+class Attempts:
+    """The attempts of one call under a retry policy, from the end of the first one until `end()`.
+
+    settings, random, clock, budget: the policy's.   handled: see `errors.chain`.
+    is_refused: the circuit refused a repetition, so that `outcome_before` is the outcome.
+    """
+
+    __slots__ = (
+        *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled"),
+        *("_began_at", "_delays", "_kept", "_made", "_paid", "_state", "_withdrawal", "is_refused"),
+    )
+
+    def __init__(
+        self,
+        settings: RetrySettings,
+        random: Callable[[], float],
+        clock: Clock,
+        budget: FunctionBudget,
+        scope: RetryScope,
+        handled: BaseException | None,
+    ) -> None:
+        self._settings = settings
+        self._random = random
+        self._clock = clock
+        self._function_budget = budget
+        self._scope = scope
+        self._handled = handled
+        self._made = 0
+        self._delays: Iterator[float] | None = None
+        self._kept: tuple[BaseException | None, Any] | None = None
+        self._state = SentState.NEVER_SENT  # the worst over the attempts before
+        self._paid: Withdrawal | None = None
+        self._withdrawal: Withdrawal | None = None
+        self.is_refused = False
+
+    def wait_after_error(self, error: BaseException) -> float | None:
+        """Seconds until the next attempt; None when this one was the last."""
+        self._made += 1
+        shown = list(errors_behind(error, self._handled))
+        if self._kept is not None and self._was_refused(shown):
+            self.is_refused = True
+            self._withdrawal = self._paid  # `end` refunds the retry, which was not made after all
+            self._stop(StopReason.CIRCUIT_OPEN)
+            return None
+        self._admit(shown)
+        return self._wait(error, None, shown) if self._is_worth_it(error, shown) else None
+
+    def wait_after_result(self, result: object) -> float | None:
+        """The same, after a result for which a condition holds."""
+        self._made += 1
+        return self._wait(None, result, [])
+
+    def begin_attempt(self) -> None:
+        """The wait is over."""
+        self._scope.begin_attempt()
+        self._paid, self._withdrawal = self._withdrawal, None  # an interruption from now on refunds nothing
+
+    def outcome_before(self) -> Any:
+        """The result of the attempt before the refusal; or raises its error."""
+        assert self._kept is not None
+        error, value = self._kept
+        if error is None:
+            return value
+        try:
+            raise error
+        finally:
+            del error  # its traceback holds this frame
+
+    def end(self) -> None:
+        """The call is over, however it ended."""
+        if self._withdrawal is not None:
+            self._withdrawal.refund()  # interrupted during its wait, or refused by the circuit
+        self._kept = self._handled = None  # the errors' tracebacks hold the frame that holds this object
+
+    def _admit(self, shown: list[HttpClientError]) -> None:
+        """Have the errors of an attempt report the worst state, those of the attempts before included."""
+        before = self._state
+        for error in shown:
+            reported = sent_state_of(error)
+            # A cached error may be raised by many operations. What it reports never improves, since an earlier
+            # catcher may still hold it; but what it admitted for another operation says nothing about this one.
+            own = error.__dict__.get(_OWN_STATE, reported)
+            self._state = worst(self._state, own)
+            state = worst(worst(before, own), reported)
+            if state is not reported:
+                try:
+                    error.sent_state = state
+                except Exception:
+                    continue  # a subclass of a user's own that decides it itself
+                error.__dict__[_OWN_STATE] = own
+
+    def _is_worth_it(self, error: BaseException, shown: list[HttpClientError]) -> bool:
+        settings = self._settings
+        if is_interruption(error) or any(isinstance(each, CircuitOpenError) for each in shown):
+            return False
+        if settings.is_worth_it(error, report_condition, self._handled):
+            return True
+        response = self._response(None, shown)
+        return response is not None and settings.is_worth_it(response, report_condition)
+
+    def _wait(self, error: BaseException | None, value: object, shown: list[HttpClientError]) -> float | None:
+        settings, scope, clock = self._settings, self._scope, self._clock
+        if not shown and scope.last_call is not None:
+            self._state = worst(self._state, scope.last_call.sent_state)
+        if self._delays is None:
+            self._delays = endless_waits(settings.backoff_strategy, self._random)
+            self._began_at = clock.monotonic()
+        ambient = AMBIENT_DEADLINE.get()
+        remaining = None if ambient is None else ambient.remaining()
+        asked = requested_wait(self._response(value, shown), clock.wall)
+        is_nested = scope.outer is not None and scope.outer.in_charge() is not None
+        situation = Situation(self._made, is_nested, asked, remaining, is_safe=scope.may_repeat())
+        wait = next_wait(settings, situation, self._delays)
+        budget = self._budget()
+        if not isinstance(wait, StopReason) and budget is not None:
+            self._withdrawal = budget.try_withdraw()
+            if self._withdrawal is None:
+                wait = StopReason.BUDGET
+        if isinstance(wait, StopReason):
+            self._stop(wait)
+            return None
+        at, left = clock.monotonic() - self._began_at, None if budget is None else budget.balance
+        key = self._key()
+        self._kept = (error, value)
+        cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
+        self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, remaining))
+        return wait
+
+    def _response(self, value: object, shown: list[HttpClientError]) -> object:
+        """The HTTP outcome that an attempt came to: what its exception stems from, else the last one inside."""
+        if isinstance(value, HttpResponse):
+            return value
+        if shown:
+            return next((each.response for each in shown if isinstance(each, HttpStatusError)), None)
+        return None if self._scope.last_call is None else self._scope.last_call.outcome
+
+    def _was_refused(self, shown: list[HttpClientError]) -> bool:
+        """Whether this attempt came to nothing. If a call was sent, the attempt has an outcome of its own."""
+        return not self._scope.has_sent and any(isinstance(each, CircuitOpenError) for each in shown)
+
+    def _payer(self) -> EndedCall | None:
+        """The call that a retry is for. A function may well write down a failure, by a call that succeeds."""
+        return self._scope.failed_call or self._scope.last_call
+
+    def _key(self) -> str:
+        payer = self._payer()
+        return "" if payer is None else payer.key
+
+    def _budget(self) -> RetryBudget | None:
+        """The budget of that call's client, None if it has none; without a call, that of the policy's functions."""
+        payer = self._payer()
+        return self._function_budget.up_to_date() if payer is None else payer.budget
+
+    def _stop(self, reason: StopReason) -> None:
+        budget, ambient = self._budget(), AMBIENT_DEADLINE.get()
+        at = self._clock.monotonic() - self._began_at
+        left = None if budget is None else budget.balance
+        remaining = None if ambient is None else ambient.remaining()
+        self._notify(RetryStopped(at, self._made, self._key(), reason, left, remaining))
+
+    def _notify(self, event: Event) -> None:
+        payer = self._payer()
+        if payer is not None and payer.listener is not None:
+            payer.listener(event)
+
+
+def _named(error: BaseException | None, shown: list[HttpClientError]) -> str:
+    if error is None:
+        return "the result"
+    return type(shown[0] if shown else error).__name__
