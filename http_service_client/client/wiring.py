@@ -62,7 +62,7 @@ def origin_registry(
             budget = RetryBudget(config.budget, clock=now, lock=lock)
         return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
 
-    return OriginRegistry(new_state, lock=ForkSafeLock())
+    return OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
 
 
 def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:

@@ -1,19 +1,39 @@
 """The state kept for each origin (scheme, host and port): circuit, budget, connections.
 
-There is one record for each key, and a call looks it up once. The number of keys is bounded, since a client that
-follows user-supplied URLs must not grow for ever. Only idle origins are evicted, oldest first, never one whose
-circuit remembers failures.
+There is one record for each origin, and a call looks it up once. A client that follows URLs of its users must not grow
+for ever, so origins are forgotten, by what forgetting would cost:
+
+    rank    the origin                                  is forgotten
+    0       has nothing to remember                     when there are too many, the oldest first
+    1       failed lately, its circuit is closed        when there are too many, and none of rank 0
+    2       has an open or half-open circuit            when there are too many, and none of ranks 0 and 1
+    3       is in use, or was isolated by hand          never
+
+and in ranks 1 and 2 an hour after the last failure, or after the end of the recovery time. So an attacker that has us
+call many hosts, dead or alive, cannot make us forget an open circuit short of opening as many circuits as there is room
+for, each by `failure_threshold` calls, within an hour. Even then, new origins are forgotten before old ones.
+
+There is no sweep over all origins. Each new origin has a few others examined, at the front of a queue for each rank; one
+whose rank has changed moves to the queue of its new rank. So the cost of a call does not depend on the number of origins.
+When a great many change their rank at once, there may be an eighth more than the bound for a while.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Callable
 
 from .machines.circuit_breaker import CircuitBreaker
+from .machines.circuit_states import CircuitBreakerState
 from .machines.retry_budget import RetryBudget
 from .machines.semaphore import FairSemaphore
 
 __all__ = ["OriginRegistry", "OriginState"]
+
+_EXAMINED = 8  # origins of each rank, for each new one
+_REMEMBERED = 3600.0  # seconds
+_STALE, _IDLE, _FAILING, _OPEN, _KEPT = -1, 0, 1, 2, 3
 
 
 class OriginState:
@@ -32,48 +52,73 @@ class OriginState:
         self.connections = connections
         self.refuses_codings = False
 
-    def is_idle(self) -> bool:
-        """Whether forgetting it would change no decision."""
-        return not self.connections.in_use and (self.breaker is None or self.breaker.is_idle)
+    def rank(self, now: float) -> int:
+        """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
+        if self.connections.in_use:
+            return _KEPT
+        if self.breaker is None:
+            return _IDLE
+        evidence_at = self.breaker.evidence_at
+        if evidence_at == -math.inf:
+            return _IDLE
+        if evidence_at == math.inf:
+            return _KEPT
+        if evidence_at <= now - _REMEMBERED:
+            return _STALE
+        return _FAILING if self.breaker.state is CircuitBreakerState.CLOSED else _OPEN
 
 
 class OriginRegistry:
-    """Maps keys to states, each made at its first use.
+    """Maps origins to states, each made at its first use.
 
-    make: makes the state of a new key.  lock: guards creation; look-ups take no lock.
-    max_keys: how many keys are kept before idle ones are evicted, oldest first.
+    make: makes the state of a new origin.  lock: guards creation; look-ups take no lock.
+    clock: monotonic seconds.  max_origins: how many are kept before some are forgotten.
 
-    get: the state of a key. It is the dictionary's own look-up, since each call makes two.
+    get: the state of an origin. It is the dictionary's own look-up, since each call makes two.
     """
 
     get: Callable[[str], OriginState]
 
-    def __init__(self, make: Callable[[str], OriginState], lock: object, max_keys: int = 20_000) -> None:
+    def __init__(
+        self,
+        make: Callable[[str], OriginState],
+        lock: object,
+        clock: Callable[[], float],
+        max_origins: int = 20_000,
+    ) -> None:
         self._make = make
         self._lock = lock
-        self._max_keys = max_keys
+        self._clock = clock
+        self._max_origins = max_origins
+        self._queues: tuple[deque[str], ...] = (deque(), deque(), deque())  # of ranks 0, 1, and all above
         self._states = _MadeWhenMissing(self._add)
         self.get = self._states.__getitem__
 
     def items(self) -> list[tuple[str, OriginState]]:
-        """All keys and their states, oldest first."""
+        """All origins and their states, oldest first."""
         with self._lock:  # type: ignore[attr-defined]
             return list(self._states.items())
 
-    def _add(self, key: str) -> OriginState:
+    def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]
-            state = self._states.get(key)
+            state = self._states.get(origin)
             if state is None:
-                if len(self._states) >= self._max_keys:
-                    self._evict_locked()
-                state = self._states[key] = self._make(key)
+                self._forget_locked(self._clock())
+                state = self._states[origin] = self._make(origin)
+                self._queues[_IDLE].append(origin)
             return state
 
-    def _evict_locked(self) -> None:
-        """Evict an eighth of the keys at once, idle ones only, so that eviction is rare."""
-        idle = [key for key, state in self._states.items() if state.is_idle()]
-        for key in idle[: max(1, self._max_keys // 8)]:
-            del self._states[key]
+    def _forget_locked(self, now: float) -> None:
+        """Examine a few origins of each rank, and forget those that may be forgotten."""
+        for rank, queue in enumerate(self._queues):
+            for _ in range(min(_EXAMINED, len(queue))):
+                origin = queue.popleft()
+                found = self._states[origin].rank(now)
+                is_one_too_many = len(self._states) >= self._max_origins
+                if found == _STALE or (is_one_too_many and found <= rank and not any(self._queues[:rank])):
+                    del self._states[origin]
+                else:
+                    self._queues[min(found, _OPEN)].append(origin)
 
 
 class _MadeWhenMissing(dict[str, OriginState]):

@@ -41,7 +41,7 @@ class TestPipeline:
 
         monkeypatch.setattr(pipeline, "compose", record)
         pipeline.call_pipeline(
-            origins=OriginRegistry(lambda key: None, nullcontext()),  # type: ignore[arg-type, return-value]
+            origins=OriginRegistry(lambda key: None, nullcontext(), lambda: 0.0),  # type: ignore[arg-type, return-value]
             connections=FairSemaphore(1, lock=nullcontext()),
             interceptors=((), ()),
             prepare=lambda request, original: None,

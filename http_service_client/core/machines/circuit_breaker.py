@@ -31,6 +31,7 @@ many, `core.outcomes` what counts as one; time, randomness and the lock are argu
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -112,7 +113,7 @@ class CircuitBreaker:
     __slots__ = (
         *("_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
         *("_state", "_is_isolated", "_generation", "free_pass"),
-        *("_window", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
+        *("_window", "_failed_at", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
         *("_trial", "_lease_ends_at", "_trial_successes"),
         *("_unlocked_successes", "_successes", "_failures", "_abandoned", "_late", "_refused"),
     )
@@ -142,6 +143,7 @@ class CircuitBreaker:
         self.free_pass: int | None = 0
 
         self._window = ConsecutiveFailures(settings.failure_threshold)
+        self._failed_at = 0.0  # the last failure in the window
         self._recovery = float(settings.recovery_timeout)  # as next_recovery_timeout, before jitter
         self._opened_at = 0.0
         self._open_for = 0.0
@@ -220,9 +222,16 @@ class CircuitBreaker:
         return self._settings.metrics_only
 
     @property
-    def is_idle(self) -> bool:
-        """Whether a new breaker would decide the same: closed, and nothing to remember."""
-        return self._state is _CLOSED and self._window.is_clear
+    def evidence_at(self) -> float:
+        """The instant of the latest evidence that it acts on, or until which it acts on it.
+
+        -inf if there is none and a new breaker would decide the same; inf while it is isolated.
+        """
+        if self._state is _CLOSED:
+            return -math.inf if self._window.is_clear else self._failed_at
+        if self._is_isolated:
+            return math.inf
+        return max(self._recovers_at, self._lease_ends_at)
 
     @property
     def retry_after(self) -> float | None:
@@ -338,8 +347,9 @@ class CircuitBreaker:
         self._failures += 1
         if self._state is _CLOSED:
             reason = self._window.failed()
+            self._failed_at = self._clock()
             if reason is not None:
-                return self._move_locked(_OPEN, reason, self._clock())
+                return self._move_locked(_OPEN, reason, self._failed_at)
         elif permit.is_trial:
             self._recovery = self._settings.next_recovery_timeout(self._recovery)
             return self._move_locked(_OPEN, "a trial failed", self._clock())

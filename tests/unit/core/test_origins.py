@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import pytest
+
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
 from http_service_client.core.machines.semaphore import FairSemaphore
@@ -9,47 +13,176 @@ from http_service_client.core.origins import OriginRegistry, OriginState
 from kit.fakes import FakeClock, LockWithQueue
 
 
-def registry_of(max_origins: int, lock: LockWithQueue | None = None) -> OriginRegistry:
-    def make(origin: str) -> OriginState:
-        settings, clock = CircuitBreakerSettings(), FakeClock()
-        breaker = CircuitBreaker(settings, clock=clock.monotonic, random=lambda: 0.0, lock=LockWithQueue())
+class Registry(OriginRegistry):
+    """A registry whose origins can be made to fail, to open, and to be in use."""
+
+    def __init__(self, max_origins: int, lock: LockWithQueue | None = None) -> None:
+        self.clock = FakeClock()
+        super().__init__(self._new_state, lock or LockWithQueue(), self.clock.monotonic, max_origins)
+
+    def _new_state(self, origin: str) -> OriginState:
+        breaker = CircuitBreaker(
+            CircuitBreakerSettings(failure_threshold=2, recovery_timeout=60),
+            clock=self.clock.monotonic,
+            random=lambda: 0.0,
+            lock=LockWithQueue(),
+        )
         return OriginState(breaker, None, FairSemaphore(1, lock=LockWithQueue()))
 
-    return OriginRegistry(make, lock or LockWithQueue(), max_origins)
+    def breaker(self, origin: str) -> CircuitBreaker:
+        breaker = self.get(origin).breaker
+        assert breaker is not None
+        return breaker
+
+    def settle(self, origins: Iterable[str], *failed: bool) -> None:
+        """Calls to each of the origins, and how each went."""
+        for origin in origins:
+            for each in failed:
+                permit = self.breaker(origin).try_acquire()
+                assert isinstance(permit, Permit)
+                self.breaker(origin).settle(permit, each)
+
+    def visit(self, origins: Iterable[str]) -> None:
+        for origin in origins:
+            self.get(origin)
+
+    @property
+    def origins(self) -> set[str]:
+        return {origin for origin, _ in self.items()}
 
 
-def origins_of(registry: OriginRegistry) -> list[str]:
-    return [origin for origin, _ in registry.items()]
+def named(name: str, count: int) -> list[str]:
+    return [f"{name} {number}" for number in range(count)]
 
 
 def test_an_origin_has_one_state() -> None:
     """The state is made by the first `get` and returned by later ones; the oldest is listed first."""
-    registry = registry_of(10)
+    registry = Registry(10)
     state = registry.get("b")
     assert registry.get("a") is not state
     assert registry.get("b") is state
-    assert origins_of(registry) == ["b", "a"]
+    assert [origin for origin, _ in registry.items()] == ["b", "a"]
 
 
 def test_two_concurrent_requests_for_an_origin_get_one_state() -> None:
     """Two states would mean two circuits and two connection limits for one origin."""
     lock = LockWithQueue()
-    registry = registry_of(10, lock)
+    registry = Registry(10, lock)
     first: list[OriginState] = []
     lock.first = lambda: first.append(registry.get("a"))
     assert registry.get("a") is first[0]
 
 
-def test_the_oldest_idle_origins_are_evicted() -> None:
-    """An eighth of the bound is evicted at once, but no circuit with failures and no connection in use."""
-    registry = registry_of(16)
-    for number in range(16):
-        registry.get(str(number))
-    breaker = registry.get("0").breaker
-    assert breaker is not None
-    permit = breaker.try_acquire()
-    assert isinstance(permit, Permit)
-    permit.record_failure()
-    assert registry.get("2").connections.try_acquire()
-    registry.get("new")
-    assert origins_of(registry) == ["0", "2", *map(str, range(4, 16)), "new"]
+def test_the_oldest_origin_with_nothing_to_remember_is_forgotten_first() -> None:
+    """One that failed, that is in use or that was isolated stays."""
+    registry = Registry(8)
+    registry.visit(named("old", 8))
+    registry.settle(["old 0"], True)
+    registry.settle(["old 1"], True, False)
+    assert registry.get("old 2").connections.try_acquire()
+    registry.breaker("old 3").isolate()
+    registry.visit(named("new", 3))
+    assert registry.origins == {"old 0", "old 2", "old 3", "old 6", "old 7", *named("new", 3)}
+
+
+@pytest.mark.parametrize(
+    ("flood", "remembered"),
+    [((), {"open", "failing"}), ((True, False), {"open", "failing"}), ((True,), {"open"})],
+    ids=["idle", "working", "failing"],
+)
+def test_a_flood_of_origins_forgets_no_circuit_that_is_worth_more(
+    flood: tuple[bool, ...], remembered: set[str]
+) -> None:
+    """However many other hosts we are made to call: a circuit that is open stays so."""
+    registry = Registry(16)
+    registry.settle(["open"], True, True)
+    registry.settle(["failing"], True)
+    for origin in named("flood", 500):
+        registry.settle([origin], *flood)
+        registry.get(origin)
+        assert len(registry.origins) <= 17
+    assert {"open", "failing"} & registry.origins == remembered
+
+
+def test_where_all_circuits_are_open_a_new_origin_is_forgotten_first() -> None:
+    """So their number is bounded, too: the first of the new ones takes the room of one, the others that of another."""
+    registry = Registry(16)
+    registry.settle(named("open", 16), True, True)
+    registry.visit(named("new", 50))
+    assert registry.origins == {*named("open", 16)[1:], "new 49"}
+    registry.settle(named("opened later", 50), True, True)
+    assert len(registry.origins) <= 17
+
+
+def test_origins_in_use_are_never_forgotten() -> None:
+    """Another limit would be made for each of them. They count again when they are free."""
+    registry = Registry(4)
+    states = [registry.get(origin) for origin in named("used", 40)]
+    assert len(registry.origins) <= 5
+    states = [
+        registry.get(origin) for origin in named("busy", 40) if registry.get(origin).connections.try_acquire()
+    ]
+    assert {*named("busy", 40)} <= registry.origins
+    for state in states:
+        state.connections.release()
+    registry.visit(named("new", 40))
+    assert len(registry.origins) <= 5
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "seconds"), [((True,), 3600.0), ((True, True), 3660.0)], ids=["failing", "open"]
+)
+def test_what_failed_an_hour_ago_is_forgotten(outcomes: tuple[bool, ...], seconds: float) -> None:
+    """From the last failure, or from the end of the recovery time; also while there is room."""
+    registry = Registry(1000)
+    registry.settle(named("dead", 100), *outcomes)
+    registry.visit(named("new", 100))
+    registry.clock.now += seconds - 1
+    registry.visit(named("newer", 100))
+    assert len(registry.origins) == 300
+    registry.clock.now += 1
+    registry.visit(named("newest", 100))
+    assert registry.origins == {*named("new", 100), *named("newer", 100), *named("newest", 100)}
+
+
+def test_an_isolated_circuit_is_never_forgotten() -> None:
+    """A person said so, and only a person ends it."""
+    registry = Registry(2)
+    registry.breaker("isolated").isolate()
+    registry.clock.now += 1e9
+    registry.visit(named("new", 50))
+    assert "isolated" in registry.origins
+
+
+def test_an_origin_that_works_again_is_worth_no_more_than_others() -> None:
+    """It waits among those with nothing to remember."""
+    registry = Registry(100)
+    registry.settle(named("recovered", 100), True)
+    registry.visit(named("other", 30))
+    registry.settle(named("recovered", 100), False)
+    registry.visit(named("new", 300))
+    assert not {*named("recovered", 100)} & registry.origins
+    assert len(registry.origins) <= 101
+
+
+def test_a_new_origin_costs_the_same_however_many_there_are() -> None:
+    """Twenty thousand dead hosts make no call slower."""
+    examined: list[str] = []
+
+    class Counting(Registry):
+        def _new_state(self, origin: str) -> OriginState:
+            state = super()._new_state(origin)
+            real = state.rank
+            state_type = type(
+                "Counted", (OriginState,), {"rank": lambda its, now: examined.append(origin) or real(now)}
+            )
+            return state_type(state.breaker, None, state.connections)
+
+    registry = Counting(1000)
+    registry.settle(named("open", 500), True, True)
+    registry.settle(named("dead", 5000), True)
+    most = len(examined)
+    registry.visit(named("new", 100))
+    assert most <= 24 * 5500
+    assert len(examined) - most <= 24 * 100
+    assert len(registry.origins) <= 1001

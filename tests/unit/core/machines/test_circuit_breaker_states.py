@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from http_service_client.core.machines.circuit_breaker import Permit
@@ -19,7 +21,7 @@ def test_a_new_circuit_is_closed_and_idle() -> None:
     """Without a single result, a circuit is closed, not isolated, and admits calls at once."""
     circuit = Circuit()
     assert (circuit.state, circuit.is_isolated, circuit.retry_after) == (CLOSED, False, 0.0)
-    assert circuit.is_idle
+    assert circuit.evidence_at == -math.inf
     assert circuit.key == "https://api.example.com"
 
 
@@ -28,7 +30,6 @@ def test_a_circuit_opens_at_the_threshold_and_not_before() -> None:
     circuit = Circuit(failure_threshold=5)
     circuit.fail(4)
     assert circuit.state is CLOSED
-    assert not circuit.is_idle
     circuit.fail()
     assert circuit.state is OPEN
 
@@ -118,7 +119,6 @@ def test_reading_the_state_never_changes_it(waited: float) -> None:
         assert circuit.retry_after == max(0.0, 60.0 - waited)
         assert circuit.snapshot().state is OPEN
         assert not circuit.is_isolated
-        assert not circuit.is_idle
     assert circuit.changes == []
 
 
@@ -138,6 +138,24 @@ def test_late_results_do_not_extend_the_recovery_time() -> None:
     assert circuit.moves() == [(CLOSED, OPEN), (OPEN, HALF_OPEN)]
 
 
+def test_the_instant_of_the_evidence_that_a_circuit_acts_on() -> None:
+    """The last failure, while it is closed; then until when it refuses; while it is isolated, for ever."""
+    circuit = Circuit(failure_threshold=2, recovery_timeout=60, trial_lease=30)
+    circuit.fail()
+    circuit.now += 1
+    assert circuit.evidence_at == circuit.now - 1
+    circuit.fail()
+    circuit.now += 1
+    assert circuit.evidence_at == circuit.now + 59
+    circuit.now += 59
+    circuit.permit()
+    assert circuit.evidence_at == circuit.now + 30
+    circuit.isolate()
+    assert circuit.evidence_at == math.inf
+    circuit.reset()
+    assert circuit.evidence_at == -math.inf
+
+
 def test_successful_trials_close_the_circuit() -> None:
     """`success_threshold` successful trials in a row close the circuit and reset its failure count."""
     circuit = opened(success_threshold=3, failure_threshold=1)
@@ -147,7 +165,7 @@ def test_successful_trials_close_the_circuit() -> None:
     assert circuit.snapshot().trial_successes == 2
     circuit.succeed()
     assert circuit.state is CLOSED
-    assert circuit.is_idle
+    assert circuit.evidence_at == -math.inf
     assert circuit.moves() == [(OPEN, HALF_OPEN), (HALF_OPEN, CLOSED)]
     assert circuit.changes[0].reason == "60 s have passed: time for a trial"
     assert circuit.changes[1].reason == "3 successful trials"
