@@ -84,6 +84,13 @@ EQUIVALENTS = [
         "false in both forms since Python 3.11; on 3.10 every https request of the suite would fail",
     ),
     Equivalent(
+        "transports/over_aiohttp/session_exchange.py",
+        "_uses_tls",
+        'return isinstance(proxy, HttpProxy) and proxy.address.scheme == "https"',
+        'return isinstance(proxy, HttpProxy) and proxy.address.scheme == "httpsXX"',
+        "only called on Python 3.10, whose tests through an https:// proxy notice it",
+    ),
+    Equivalent(
         "transports/over_requests/connection.py",
         "IoTimeouts.starting",
         "if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):",

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import http_service_client
 from http_service_client import HttpResponse, cli
 from http_service_client.cli import main
 from http_service_client.cli.demo import play as demo
+from http_service_client.cli.demo import views
 from http_service_client.cli.demo.orders import Status, Ticket
 from http_service_client.cli.demo.screen import Screen, clipped, is_terminal, wants_colour
 from http_service_client.cli.demo.script import Fault, Order, write_story
@@ -290,6 +292,24 @@ class TestScreen:
     def test_a_line_is_cut_by_its_visible_length(self, line: str, width: int, expected: str) -> None:
         """Colours take no width, and end where the line ends."""
         assert clipped(line, width) == expected
+
+
+class TestLiveView:
+    """The picture of a terminal: a title, the table, and as much news as fits below."""
+
+    @pytest.mark.parametrize(("height", "shown"), [(20, ["two", "three"]), (5, ["three"]), (4, []), (3, [])])
+    def test_shows_the_latest_news(
+        self, monkeypatch: pytest.MonkeyPatch, height: int, shown: list[str]
+    ) -> None:
+        """The oldest is left out first."""
+        monkeypatch.setattr(views, "table", lambda runners, width, ink: ["table"])
+        monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((80, height + 1)))
+        stream = io.StringIO()
+        view = views.LiveView(Screen(stream, is_live=True), [], lambda text, style: text)
+        for text in ("two", "three"):
+            view.announce(1.0, "tasks", text)
+        view.begin(2.0, "a quiet start")
+        assert re.findall(r"tasks +(\w+)", stream.getvalue()) == shown
 
 
 class _Tty(io.StringIO):

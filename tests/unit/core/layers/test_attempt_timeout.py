@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpClientError, HttpResponse
+from http_service_client import DeadlineExceededError, HttpClientError, HttpResponse
+from http_service_client.core.timeouts import TIMER_SLACK
 from http_service_client.errors import ConnectionLostError, DecodingError, Failure
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
@@ -50,6 +51,17 @@ def test_a_timeout_is_the_deadline_s_only_at_the_deadline(
     raised = harness.error(HttpClientError, total_timeout=DEADLINE, retry_policy=None)
     assert type(raised).__name__ == (error or outcome.error_type.__name__)
     assert raised.sent_state.value == ("abandoned" if error else "maybe_processed")
+
+
+def test_a_timeout_that_ends_within_the_slack_of_timers_is_the_deadline_s(front_end: FrontEnd) -> None:
+    """Including its first instant."""
+
+    def late(request: Any) -> Failure:
+        harness.clock.now = harness.clock.now + DEADLINE - TIMER_SLACK
+        return READ_TIMEOUT
+
+    harness = Harness(front_end, late)
+    harness.error(DeadlineExceededError, total_timeout=DEADLINE, retry_policy=None)
 
 
 def test_a_response_just_before_the_deadline_is_a_response(front_end: FrontEnd) -> None:
