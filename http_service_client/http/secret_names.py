@@ -28,10 +28,10 @@ _PLAIN = re.compile(
     r"|access-control-allow-credentials|authentication-info"
 )
 _SECRET = re.compile(
-    r"assertion|authentication|authori[sz]ation|bearer|cookie|credential|jwt|key|passcode|passphrase|passw|saml"
-    r"|secret|session|signature|token"
+    r"assertion|authentication|authori[sz]ation|bearer|cookie|credential|hmac|jwt|key|passcode|passphrase|passw"
+    r"|saml|secret|session|signature|token"
     r"|(?:^|[-_.])(?:auth|dpop|otp|pass|pin|pwd|sid|sig)(?:$|[-_.])"
-    r"|^x-honeycomb-team$"  # an API key by another name
+    r"|^(?:x-honeycomb-team|x-jfrog-art-api)$"  # API keys by other names
 )
 
 

@@ -11,7 +11,7 @@ import pytest
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
 from http_service_client.transports.over_requests import adapter
-from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 from network.faults import Certificates, slots_in_use
 
 
@@ -110,6 +110,20 @@ def test_the_connection_of_a_closed_loop_is_closed(server: LoopbackServer) -> No
         loop.close()
         client.get(f"http://host2.test:{server.port}/")
         assert server.wait_for(lambda: server.open_connections == 1)
+
+
+def test_connections_of_a_loop_that_has_ended_do_not_count(server: LoopbackServer) -> None:
+    """They were closed with it, so those of the next loop, and of blocking calls, stay."""
+    with HttpServiceClient(HttpClientConfig(**pool(max_idle_connections=1))) as client:
+        server.script("*", respond(204))
+        client.get(f"{server.url}/")
+        for _ in range(3):
+            run_task(client.get_async(f"{server.url}/"))
+        backends: Any = client._backends
+        assert len(backends._settings.idle) == 0
+        client.get(f"{server.url}/")
+        client.get(f"{server.url}/")
+    assert [request.connection for request in server.requests] == [1, 2, 3, 4, 5, 5]
 
 
 def test_a_client_of_many_hosts_forgets_pools_without_a_connection(

@@ -144,6 +144,22 @@ def test_credentials_stay_however_they_were_set(
     assert arrived.header(header) == (started.header(header) if is_same else None)
 
 
+def test_no_repr_shows_a_sensitive_header(
+    front_end: FrontEnd, network: Network, client: HttpServiceClient
+) -> None:
+    """Neither of the request nor of the response, over real connections; the first response of a connection or not."""
+    network.here.script("/there", respond(200, headers={"X-Partner-Quota": "hush", "X-Plain": "shown"}))
+    url = network.start.replace("/start", "/there")
+    for _ in range(2):
+        response = front_end.request(client, "GET", url, headers={"X-Partner-Code": "hush"})
+        assert response.request is not None
+        assert response.headers["X-Partner-Quota"] == "hush"
+        assert "hush" not in f"{response.headers} {response.request.headers}"
+        assert "'X-Plain': 'shown'" in repr(response.headers)
+    with front_end.stream(client, "GET", url) as streamed:
+        assert "hush" not in repr(streamed.headers)
+
+
 def test_dropped_credentials_do_not_return_with_the_origin(
     front_end: FrontEnd, network: Network, client: HttpServiceClient
 ) -> None:

@@ -19,7 +19,7 @@ X-Shopify-Access-Token X-Postmark-Server-Token X-Gitlab-Token X-Figma-Token X-AP
 X-Session-Token Mcp-Session-Id X-Ms-Token-Aad-Access-Token X-Plex-Token Circle-Token X-Consul-Token X-CSRF-Token
 X-XSRF-Token X-Rollbar-Access-Token X-Snyk-Token CF-Access-Client-Secret X-Client-Secret X-Hasura-Admin-Secret X-Secret
 X-Auth X-Tableau-Auth DPoP X-JWT-Assertion X-Goog-IAP-JWT-Assertion X-Square-Signature Signature X-Hub-Signature-256
-X-GitHub-OTP X-Honeycomb-Team X_API_KEY
+X-GitHub-OTP X-Shopify-Hmac-Sha256 X-Honeycomb-Team X-JFrog-Art-Api X_API_KEY
 """
 PLAIN = """
 Accept Accept-Language Content-Type Content-Length ETag User-Agent Date Host Range If-None-Match traceparent Origin
