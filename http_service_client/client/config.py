@@ -82,7 +82,7 @@ class HttpClientConfig:
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
-        and value together.
+        and value together; four times as many for all headers of a response.
     enable_request_compression: compress bodies of `compression_threshold` bytes or more; a server that
         responds with 415 gets them uncompressed.   request_coding: "gzip", or "zstd" (Python 3.14, or the
         extra `zstd`).

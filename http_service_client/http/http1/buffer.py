@@ -90,7 +90,7 @@ class ReceiveBuffer(ABC):
         end = self._data.find(b"\n", self._at)
         while end < 0:
             waiting = len(self._data) - self._at
-            if waiting > 2 * self.limits.size:
+            if waiting > self.limits.between:
                 raise NotHttpError(TOO_LARGE)
             if waiting and not is_start(self.rest):
                 raise NotHttpError(MALFORMED)

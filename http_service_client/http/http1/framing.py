@@ -25,6 +25,16 @@ class HeadLimits(NamedTuple):
     fields: int = 256
     size: int = 64 * 1024
 
+    @property
+    def total(self) -> int:
+        """Bytes of a head, together with the interim heads before it. A server can send those without end."""
+        return 4 * self.size
+
+    @property
+    def between(self) -> int:
+        """Bytes between two pieces of a body: a chunk's size, written with zeros, its extension, or the trailers."""
+        return 2 * self.size
+
 
 MALFORMED = "it breaks the rules of HTTP"
 TOO_LARGE = "its headers are too large or too many"

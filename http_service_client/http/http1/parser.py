@@ -70,14 +70,17 @@ class Head:
 
     fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: of the body.
     is_last: the connection cannot be used again after this response.
-    is_final: no byte may follow this response if it is an interim one.
+    is_final: no byte may follow this response if it is an interim one.   size: of the head in bytes.
     """
 
-    __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "status")
+    __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "size", "status")
 
-    def __init__(self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]]) -> None:
+    def __init__(
+        self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]], size: int
+    ) -> None:
         self.status = status
         self.reason = reason
+        self.size = size
         self.fields = [(name.decode("ascii"), field_text(value)) for name, value in fields]
         lengths, codings, options = [], [], []
         for name, value in self.fields:
@@ -107,8 +110,12 @@ def read_head(incoming: ReceiveBuffer) -> Head:
 
     Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends before any byte.
     """
+    left = incoming.limits.total
     while True:
-        head = _fast_head(incoming) or _parse_head(incoming)
+        head = _fast_head(incoming) or _parse_head(incoming, left)
+        left -= head.size
+        if left < 0:
+            raise NotHttpError(TOO_LARGE)
         if head.status >= 200 or head.status == 101:
             return head
         if head.is_final:
@@ -125,23 +132,26 @@ def _fast_head(incoming: ReceiveBuffer) -> Head | None:
     incoming.take(fast.size)
     head = Head.__new__(Head)
     head.status, head.reason, head.fields, head.length = fast.status, fast.reason, list(fast), fast.length
+    head.size = fast.size
     head.is_chunked = head.is_final = head.is_last = False
     return head
 
 
-def _parse_head(incoming: ReceiveBuffer) -> Head:
+def _parse_head(incoming: ReceiveBuffer, left: int) -> Head:
+    """left: bytes that it may have."""
     while not incoming.skip_blank_lines():
         if not incoming.peek():
             raise ConnectionResetError("closed without a response")
     try:
-        line = _without_end(incoming.line(_STATUS_START))
-        match = _STATUS_LINE(line)
+        line = incoming.line(_STATUS_START)
+        match = _STATUS_LINE(_without_end(line))
         if match is None:
             raise NotHttpError(MALFORMED)
         version, status, reason = match.groups(b"")
         if len(reason) > incoming.limits.size:
             raise NotHttpError(TOO_LARGE)
-        return Head(version, int(status), field_text(reason), _read_fields(incoming, incoming.limits.fields))
+        fields, size = _read_fields(incoming, incoming.limits.fields, left - len(line))
+        return Head(version, int(status), field_text(reason), fields, len(line) + size)
     except EndOfBytes:
         raise CutShortError from None
 
@@ -151,9 +161,12 @@ def _without_end(line: bytes) -> bytes:
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
 
 
-def _read_fields(incoming: ReceiveBuffer, most: int, is_trailer: bool = False) -> list[tuple[bytes, bytes]]:
-    """The fields up to the empty line; at most so many."""
+def _read_fields(
+    incoming: ReceiveBuffer, most: int, left: int, is_trailer: bool = False
+) -> tuple[list[tuple[bytes, bytes]], int]:
+    """The fields up to the empty line, at most so many, and their size in bytes, at most `left`."""
     fields: list[tuple[bytes, bytes]] = []
+    size = 0
     raw = b""  # the last value, with the white space after it
     may_begin = partial(_may_begin, fields, is_trailer)
     while line := _without_end(whole := incoming.line(may_begin)):
@@ -178,9 +191,10 @@ def _read_fields(incoming: ReceiveBuffer, most: int, is_trailer: bool = False) -
         if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
             raise NotHttpError(MALFORMED)
         fields.append((name, value))
-        if len(name) + len(raw) > incoming.limits.size or len(fields) > most:
+        size += len(whole)
+        if len(name) + len(raw) > incoming.limits.size or len(fields) > most or size > left:
             raise NotHttpError(TOO_LARGE)
-    return fields
+    return fields, size + len(whole)
 
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -265,8 +279,9 @@ class ResponseBody:
             self._left = size
             if not size:
                 # llhttp counts trailers with the fields of the head, the last one when the next message comes.
-                most = self._incoming.limits.fields + 1 - len(self._head.fields)
-                _read_fields(self._incoming, most, is_trailer=True)  # callers never see them
+                limits = self._incoming.limits
+                most = limits.fields + 1 - len(self._head.fields)
+                _read_fields(self._incoming, most, limits.between, is_trailer=True)  # callers never see them
                 self._complete()
         except EndOfBytes:
             raise CutShortError from None

@@ -57,6 +57,8 @@ class StrictResponseHandler(ResponseHandler):
     _left = 0  # bytes of it still to come
     _length: int | None = None  # of the body whose head has just arrived
     _data: asyncio.Future[Any] | None = None  # for `next_data`
+    _heads_size = 0  # bytes of the interim heads before the one of the response
+    _unproductive = 0  # bytes since the last ones that completed a head or belonged to a body
     _is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
 
     def __init__(
@@ -190,11 +192,30 @@ class StrictResponseHandler(ResponseHandler):
         else:
             # Blank lines do not start a response.
             self.response_started = self.response_started or not data.isspace()
-            super().data_received(data)
+            self._parse_by_aiohttp(data)
         if self._length is not None:
             self._skip_parser_for_body()
         if self._data is not None:
             self._wake_reader()
+
+    def _parse_by_aiohttp(self, data: bytes) -> None:
+        """Have aiohttp parse the data, which must not go on without end before it completes a head or is of a body."""
+        payload = self._payload
+        before = 0 if payload is None else payload.total_bytes
+        unproductive = self._unproductive = self._unproductive + len(data)
+        super().data_received(data)
+        if self._unproductive != unproductive:  # it completed a head
+            return
+        if not self._expects_head and (payload is None or payload.is_eof() or payload.total_bytes != before):
+            self._unproductive = 0
+        elif unproductive > (self._limits.total if self._expects_head else self._limits.between):
+            self._refuse(TOO_LARGE)
+
+    def _refuse(self, reason: str) -> None:
+        """Raise an error to the reader of the response."""
+        if self.fatal_error is None:
+            self.fatal_error = NotHttpError(reason)
+            self.set_exception(HttpProcessingError(message=reason))
 
     def _skip_parser_for_body(self) -> None:
         length, self._length = self._length, None
@@ -219,10 +240,17 @@ class StrictResponseHandler(ResponseHandler):
         try:
             _check_head(message)
         except NotHttpError:
-            self.set_exception(HttpProcessingError(message=MALFORMED))
+            self._refuse(MALFORMED)
+            return
+        self._unproductive = 0
+        self._heads_size += _head_size(message)
+        if self._heads_size > self._limits.total:
+            self._refuse(TOO_LARGE)
             return
         self.response_started = False
         self._expects_head = message.code < 200 and message.code != 101
+        if not self._expects_head:
+            self._heads_size = 0
         self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
         if message.code == 101:  # the data that follows is no longer HTTP
             self.force_close()
@@ -310,6 +338,12 @@ def _check_head(message: Any) -> None:
     is_read_in_chunks = is_chunked(message.code, headers.getall("Content-Length", ()), codings)
     if is_read_in_chunks != message.chunked or b" " in b"".join([name for name, _ in message.raw_headers]):
         raise NotHttpError(MALFORMED)
+
+
+def _head_size(message: Any) -> int:
+    """The bytes of a head as servers write it; aiohttp does not say how many there were."""
+    fields = sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
+    return len("HTTP/1.1 200 \r\n\r\n") + len(message.reason) + fields
 
 
 def _is_to_be_closed(message: Any) -> bool:

@@ -36,7 +36,7 @@ def head_with(name: str) -> bytes:
 def received_by_the_parser(name: str) -> None:
     received = Received()
     received.add(head_with(name))
-    _parse_head(received)
+    _parse_head(received, received.limits.total)
 
 
 def received_on_the_fast_path(name: str) -> None:

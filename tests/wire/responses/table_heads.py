@@ -7,6 +7,11 @@ from wire.responses.rows import BROKEN, LARGE, LENGTH_2, OK, TWO, read, rejected
 __all__ = ["FIELDS", "SIZES", "STATUS_LINES"]
 
 KIB_64 = 64 * 1024
+HINTS = b"HTTP/1.1 103 Early Hints\r\n"
+# With its empty line and TWO's Content-Length, a head of 256 KiB.
+LONG_VALUES = [b"y" * 60_000] * 4 + [b"y" * (4 * KIB_64 - 4 * 60_005 - len(OK) - 19 - 2 - 5)]
+LONG_FIELDS = OK + b"".join(b"X: %b\r\n" % value for value in LONG_VALUES)
+LONG_PAIRS = [("X", value.decode()) for value in LONG_VALUES]
 
 STATUS_LINES = [
     read("a status line", OK + TWO),
@@ -136,4 +141,19 @@ SIZES = [
             + b"\r\n2\r\nhi\r\n0\r\n" + b"X: y\r\n" * 58 + b"\r\n", message=LARGE),
     rejected("a trailer of more than 64 KiB", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nX: "
             + b"y" * KIB_64 + b"\r\n\r\n", message=LARGE),
+    read("a head of 256 KiB", LONG_FIELDS + TWO, headers=[*LONG_PAIRS, *LENGTH_2]),
+    rejected("a head of one byte more", LONG_FIELDS[:-2] + b"y\r\n" + TWO, message=LARGE),
+    rejected("a head without end", OK + (b"X: " + b"y" * 999 + b"\r\n") * 200, *[b"X: " + b"y" * KIB_64] * 3, message=LARGE),
+    rejected("interim heads without end", (HINTS + b"X: " + b"y" * 60_000 + b"\r\n\r\n") * 20, message=LARGE),
+    rejected("a head that is too large with those before it", (HINTS + b"X: " + b"y" * 60_000 + b"\r\n\r\n") * 4
+            + OK + b"X: " + b"y" * 60_000 + b"\r\n" + TWO, message=LARGE),
+    rejected("an interim head without end", HINTS + (b"X: " + b"y" * 60_000 + b"\r\n") * 20, message=LARGE),
+    rejected("trailers without end", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n"
+            + (b"X: " + b"y" * 60_000 + b"\r\n") * 20, message=LARGE),
+    rejected("a chunk's size that begins with zeros without end", OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n"
+            + b"0" * 1_000_000, message=LARGE),
+    rejected("the first chunk's size without end", OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 1_000_000, message=LARGE),
+    rejected("a chunk extension without end", OK + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"a" * 1_000_000, message=LARGE),
+    read("a size of a thousand zeros and a two", OK + b"Transfer-Encoding: chunked\r\n\r\n" + b"0" * 1000 + b"2\r\nhi\r\n0\r\n\r\n",
+         headers=[("Transfer-Encoding", "chunked")]),
 ]  # fmt: skip
