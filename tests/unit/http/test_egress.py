@@ -17,7 +17,7 @@ from http_service_client.errors import (
     HttpClientError,
     InvalidRequestError,
 )
-from http_service_client.http.egress import EgressPolicy
+from http_service_client.http.egress import EgressPolicy, host_matcher
 from http_service_client.http.urls import Url, split_url
 
 # Written out here and not imported from the module: the tests must not repeat its mistakes.
@@ -409,3 +409,30 @@ def test_a_policy_is_a_value() -> None:
         True,
         False,
     ] * 2
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "matches"),
+    [
+        ("api.example.com", 443, True),
+        ("api.example.com.", 443, True),
+        ("example.com", 443, False),
+        ("partner.test", 8443, True),
+        ("partner.test", 443, False),
+        ("10.1.2.3", 443, True),
+        ("11.1.2.3", 443, False),
+        ("::ffff:10.1.2.3", 443, True),
+        ("2001:db8::1", 443, False),
+    ],
+)
+def test_hosts_of_another_setting_are_matched_by_the_same_entries(
+    host: str, port: int, matches: bool
+) -> None:
+    """Names, names below one, addresses and networks, each with or without a port."""
+    is_listed = host_matcher("ssl_cert_hosts", ["*.example.com", "partner.test:8443", "10.0.0.0/8"])
+    assert is_listed(host, port) is matches
+
+
+def test_an_empty_list_of_hosts_matches_none() -> None:
+    """Unlike a missing one, which its setting gives a meaning of its own."""
+    assert not host_matcher("ssl_cert_hosts", [])("example.com", 443)
