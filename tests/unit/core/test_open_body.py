@@ -112,10 +112,13 @@ def test_an_interrupt_while_a_stream_opens_releases_no_slot_twice() -> None:
         client = client_of_two()
         with client.stream("GET", "http://h/"):
             trace = AtLine(file, number, interrupt)
+            stream = client.stream("GET", "http://h/")
             try:
-                run_traced(trace, client.stream("GET", "http://h/").__enter__)
+                run_traced(trace, stream.__enter__)
             except KeyboardInterrupt:
                 assert slots_in_use(client) >= 1
+            else:
+                stream.__exit__(None, None, None)
         if not trace.was_reached:
             break
     assert number > 10
