@@ -20,7 +20,6 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │   │   │   └── TlsVerificationError                 the certificate could not be verified
     │   │   ├── ConnectionLostError                      reset or closed mid-exchange
     │   │   └── ProtocolError                            the response is not valid HTTP, or was cut short
-    │   │       └── DecodingError                        the content coding is corrupt or cut short
     │   └── RequestTimeoutError       (TimeoutError)
     │       ├── ConnectTimeoutError
     │       ├── PoolTimeoutError                         no free connection in time
@@ -30,6 +29,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │       └── DeadlineExceededError                    the call as a whole took too long
     └── ResponseError
         ├── ResponseTooLargeError
+        ├── DecodingError             (ValueError)       the body's content coding is corrupt or cut short
         ├── ChecksumError             (ValueError)       a downloaded file has another checksum
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
@@ -340,10 +340,6 @@ class ProtocolError(NetworkError):
     """The response is not valid HTTP, or was cut short."""
 
 
-class DecodingError(ProtocolError):
-    """The response's content coding (gzip, br, ...) is unknown, corrupt or cut short."""
-
-
 class RequestTimeoutError(TransportError, TimeoutError):
     """A part of the exchange took too long."""
 
@@ -378,6 +374,14 @@ class ResponseError(HttpClientError):
 
 class ResponseTooLargeError(ResponseError):
     """The response is larger than `max_response_size`. Reading stopped there."""
+
+
+class DecodingError(ResponseError, ValueError):
+    """The response's content coding (gzip, br, ...) is corrupt or cut short, or its library is not installed.
+
+    The server has answered, so the call is not repeated. `response` has the status, the headers and, unless the body
+    was streamed, the bytes as they arrived.
+    """
 
 
 class ChecksumError(ResponseError, ValueError):

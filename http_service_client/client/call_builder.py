@@ -66,6 +66,7 @@ class StreamRequestOptions(TypedDict, total=False):
     circuit_breaker: CircuitBreakerPolicy | bool | None
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | None
+    decompress: bool
 
 
 class RequestOptions(StreamRequestOptions, total=False):
@@ -138,6 +139,7 @@ class CallBuilder:
         idempotent: bool | None = None,
         response_type: Any = None,
         progress: Callable[[int, int | None], object] | bool | None = None,
+        decompress: bool = CLIENT_DEFAULT,
         _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
@@ -165,6 +167,11 @@ class CallBuilder:
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             request.headers["Idempotency-Key"] = _idempotency_key(request)
+        if decompress is not CLIENT_DEFAULT:
+            check_flag("decompress", decompress)
+            request.decompress = decompress
+            if _stream is not None:
+                _stream = _stream._replace(decompress=decompress)
         key = origin_of(request.url)
         state = self.origins.get(key)
         breaker = state.breaker

@@ -130,8 +130,9 @@ class HttpServiceClient(Verbs):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises InvalidRequestError or ConfigurationError, before anything is sent, when an argument is wrong;
         CircuitOpenError when the circuit breaker rejects the call; TransportError when no complete response
@@ -163,8 +164,9 @@ class HttpServiceClient(Verbs):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
@@ -198,10 +200,11 @@ class HttpServiceClient(Verbs):
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises as `request`, on entering the block; `StreamedResponse` says what reading raises.
         """
@@ -233,10 +236,11 @@ class HttpServiceClient(Verbs):
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises as `request_async`, on entering the block; `AsyncStreamedResponse` says what reading raises.
         """
@@ -291,8 +295,9 @@ class HttpServiceClient(Verbs):
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Returns the response without its content, which is in the file. Raises as `request`; HttpStatusError
         when the final status is not 200 or 206, ChecksumError, and OSError when the file cannot be written.
@@ -333,8 +338,9 @@ class HttpServiceClient(Verbs):
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Returns and raises as `download`.
         """
         driver = self._backends.asyncio()

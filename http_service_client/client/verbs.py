@@ -51,8 +51,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("GET", url, **options)
@@ -76,8 +77,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("POST", url, **options)
@@ -101,8 +103,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("PUT", url, **options)
@@ -126,8 +129,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("PATCH", url, **options)
@@ -151,8 +155,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("DELETE", url, **options)
@@ -176,8 +181,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("HEAD", url, **options)
@@ -201,8 +207,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("OPTIONS", url, **options)
@@ -226,8 +233,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("QUERY", url, **options)
@@ -251,8 +259,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("GET", url, **options)
@@ -276,8 +285,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("POST", url, **options)
@@ -301,8 +311,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PUT", url, **options)
@@ -326,8 +337,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PATCH", url, **options)
@@ -351,8 +363,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("DELETE", url, **options)
@@ -376,8 +389,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("HEAD", url, **options)
@@ -401,8 +415,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("OPTIONS", url, **options)
@@ -426,8 +441,9 @@ class Verbs(ABC):
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy and circuit_breaker are the client's own when left out.
+        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("QUERY", url, **options)

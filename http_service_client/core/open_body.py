@@ -16,7 +16,6 @@ from ..errors import (
     HttpClientError,
     ReadTimeoutError,
     RequestTimeoutError,
-    ResponseError,
     ResponseTooLargeError,
     SentState,
     StreamError,
@@ -129,8 +128,7 @@ class OpenBody:
                     self._pieces = self._decoder.pieces(data)
         except HttpClientError as error:  # of the decoder
             self.close()
-            state = SentState.ANSWERED if isinstance(error, ResponseError) else SentState.MAYBE_PROCESSED
-            return self._failed(type(error), str(error), state)
+            return self._failed(type(error), str(error), SentState.ANSWERED)
 
     def _timed_out(self, began: float) -> Failure | None:
         """The failure of a wait for a piece that has gone on since `began`, if it has been too long."""

@@ -29,6 +29,8 @@ class HttpRequest:
     idempotent: True when the caller vouches that sending it twice does no harm; None: by its method or key.
     progress: None, or a callable that is called while the body is sent, with the bytes so far and the total
         (None if unknown).
+    decompress: whether the response's content codings are decoded; None: as the client's
+        `enable_response_decompression` says.
 
     Raises InvalidRequestError for a body that cannot be encoded.
     """
@@ -40,6 +42,7 @@ class HttpRequest:
         "_json",
         "_own_data",
         "_own_json",
+        "decompress",
         "headers",
         "idempotent",
         "method",
@@ -64,6 +67,7 @@ class HttpRequest:
         self.headers = headers if type(headers) is Headers else build_headers(headers)
         self.idempotent = idempotent
         self.progress: Progress | None = None
+        self.decompress: bool | None = None
         self._json = json
         self._data = data
         self._files = files
@@ -158,6 +162,7 @@ class HttpRequest:
         twin.headers = self.headers.copy()
         twin.idempotent = self.idempotent
         twin.progress = self.progress
+        twin.decompress = self.decompress
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
         twin._body = self._body

@@ -58,7 +58,7 @@ class TransportSettings:
 
     keep_alive_timeout: seconds after which an idle connection is closed.
     keep_alive_max_requests: requests after which a connection is closed.
-    max_response_size: decoded bytes.  decompress: whether to decode the content codings.
+    max_response_size: decoded bytes.  decompress: whether to decode the content codings, unless the request says.
     egress: checks the addresses that a name resolves to; None allows all.
     head_limits: the maximum size of a response's head.
     idle: the idle connections of both transports together.
@@ -73,3 +73,7 @@ class TransportSettings:
     egress: EgressPolicy | None = None
     head_limits: HeadLimits = field(default_factory=HeadLimits)
     idle: IdleConnections = field(default_factory=IdleConnections)
+
+    def decompresses(self, request: HttpRequest) -> bool:
+        """Whether to decode the content codings of the response to this request."""
+        return self.decompress if request.decompress is None else request.decompress

@@ -110,7 +110,8 @@ def refusal_of(error: errors.HttpClientError) -> Failure:
     if isinstance(error, errors.EgressRefusedError):
         return Failure(type(error), str(error), SentState.NEVER_SENT, details=vars(error))
     answered = isinstance(error, errors.ResponseError)
-    return Failure(type(error), str(error), SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED)
+    state = SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED
+    return Failure(type(error), str(error), state, details={"response": error.response})
 
 
 def source_failed(error: BaseException) -> Failure:

@@ -183,7 +183,7 @@ class _Streamed(HttpResponse):
         try:
             return decode(*data)
         except HttpClientError as error:
-            failure = Failure(type(error), str(error), SentState.MAYBE_PROCESSED)
+            failure = Failure(type(error), str(error), SentState.ANSWERED)
         self._raise_if_failed(failure)
         return []
 

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 from ...errors import DecodingError
 from .libraries import load
 
-__all__ = ["Coding", "accept_encoding", "new_coding"]
+__all__ = ["KNOWN_CODINGS", "Coding", "accept_encoding", "new_coding"]
 
+KNOWN_CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd"})
 STEP = 64 * 1024
 _ZSTD_WINDOW_LOG = 23  # 8 MB, the largest window that a sender may use (RFC 9659 3)
 # A zstd block of 4 bytes gives up to 128 KiB: where a library has no output limit, the input is bounded.
@@ -43,15 +44,15 @@ def accept_encoding() -> str:
 
 
 def new_coding(name: str) -> Coding:
-    """A new decoder for a coding by its lower-case name. Raises DecodingError for an unknown one."""
+    """A new decoder for one of `KNOWN_CODINGS`. Raises DecodingError if its library is not installed."""
     if name in ("gzip", "x-gzip"):
         return _Gzip()
     if name == "deflate":
         return _Deflate()
     factory = _optional(name)
     if factory is None:
-        hint = {"br": "; install brotli 1.2 or later", "zstd": "; install zstandard"}.get(name, "")
-        raise DecodingError(f"the response's content coding {name[:40]!r} is unknown{hint}")
+        library = {"br": "brotli 1.2 or later", "zstd": "zstandard"}[name]
+        raise DecodingError(f"the response's content coding is {name!r}; install {library} to decode it")
     return _Framed(name, factory())
 
 

@@ -3,21 +3,28 @@
 `Decoder` counts the bytes that come *out* as they come, so that a decompression bomb costs at most the limit
 and one step of memory. Each coding has its own end mark, and both libraries below ignore a missing one: a body
 that a proxy cut short, with a matching Content-Length, would pass for a complete one. Here, everything that is
-not a complete, valid coding is a DecodingError. So are bytes after the end (except zero padding after gzip):
+not complete, valid data of its coding is a DecodingError. So are bytes after the end (except zero padding after gzip):
 they look like junk but may be the damaged second member of a file, and dropping them silently would lose data.
 A body without any bytes is empty in every coding, as in responses to HEAD.
+
+A name that is not a coding we know is not an error: many servers send `utf-8`, `none` or `aws-chunked` with plain
+bodies, and a caller can decode what we cannot. Codings are removed up to the first such name; the rest is returned
+as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BytesIO
 
 from ...errors import DecodingError, ResponseTooLargeError
-from .codecs import Coding, accept_encoding, new_coding
+from .codecs import KNOWN_CODINGS, Coding, accept_encoding, new_coding
 
-__all__ = ["Decoder", "accept_encoding", "content_codings", "is_encoded", "too_large"]
+__all__ = ["Decoder", "UndecodedBody", "accept_encoding", "content_codings", "is_encoded", "too_large"]
 
 _MAX_CODINGS = 5  # more is an attack: each level multiplies the work
+# Names of no coding. Only identity is standard; of the others, no data can be said to be coded with them.
+_NO_CODINGS = frozenset({"", "identity", "none", "utf-8", "aws-chunked"})
 _SLICE = 16 * 1024  # bytes that a coding gets at a time; this bounds what it copies between steps
 
 
@@ -28,13 +35,13 @@ class Decoder:
     limit: how many decoded bytes are allowed, None for any number.
     is_plain: there is nothing to decode.
     Only `feed`, `pieces` and `finish` raise DecodingError or ResponseTooLargeError: a response to HEAD may
-    name an unknown coding and have no body to decode.
+    name any coding and has no body to decode.
     """
 
-    __slots__ = ("_codings", "_counts", "_limit", "_names", "is_plain")
+    __slots__ = ("_codings", "_counts", "_names", "is_plain", "limit")
 
     def __init__(self, content_encoding: str | None, limit: int | None) -> None:
-        self._limit = limit
+        self.limit = limit
         self._names = content_codings(content_encoding) if content_encoding else []
         self.is_plain = not self._names
         self._codings: list[Coding] | None = None if self._names else []  # made with the first bytes
@@ -98,14 +105,41 @@ class Decoder:
 
     def _count(self, level: int, size: int) -> None:
         self._counts[level] += size
-        if self._limit is None:
+        if self.limit is None:
             return
-        # Encoded data may be a little larger than the decoded bytes, but no more: an endless stream of
-        # empty gzip members decodes to nothing and would be read forever.
         is_decoded = level == len(self._names)
-        allowed = self._limit if is_decoded else self._limit + self._limit // 8 + 4096
+        allowed = self.limit if is_decoded else _encoded_limit(self.limit)
         if self._counts[level] > allowed:
-            raise ResponseTooLargeError(too_large(self._limit))
+            raise ResponseTooLargeError(too_large(self.limit))
+
+
+def _encoded_limit(limit: int) -> int:
+    """Encoded data may be a little larger than the decoded bytes, but no more: an endless stream of empty gzip members
+    decodes to nothing and would be read forever."""
+    return limit + limit // 8 + 4096
+
+
+class UndecodedBody:
+    """The bytes of a coded body as they arrived, for the error when they cannot be decoded.
+
+    A plain body needs none: nothing is kept of it.
+    """
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._pieces = None if decoder.is_plain else BytesIO()
+        self._limit = decoder.limit
+
+    def add(self, piece: bytes) -> None:
+        """Keep a piece. Raises ResponseTooLargeError."""
+        if self._pieces is not None:
+            self._pieces.write(piece)
+            if self._limit is not None and self._pieces.tell() > _encoded_limit(self._limit):
+                raise ResponseTooLargeError(too_large(self._limit))
+
+    @property
+    def content(self) -> bytes:
+        """All pieces."""
+        return b"" if self._pieces is None else self._pieces.getvalue()
 
 
 def too_large(limit: float) -> str:
@@ -114,9 +148,18 @@ def too_large(limit: float) -> str:
 
 
 def content_codings(content_encoding: str) -> list[str]:
-    """The codings of a Content-Encoding, in the order applied and without identity (RFC 9110 8.4)."""
-    names = (name.strip(" \t").lower() for name in content_encoding.split(","))
-    return [name for name in names if name not in ("", "identity")]
+    """The codings of a Content-Encoding that can be removed, in the order applied (RFC 9110 8.4).
+
+    They are removed from the last one on. So an unknown one hides those that were applied before it.
+    """
+    codings: list[str] = []
+    for item in content_encoding.split(","):
+        name = item.strip(" \t").lower()
+        if name in KNOWN_CODINGS:
+            codings.append(name)
+        elif name not in _NO_CODINGS:
+            codings.clear()
+    return codings
 
 
 def is_encoded(content_encoding: str, content: bytes) -> bool:

@@ -21,9 +21,9 @@ from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.timeouts import Timeout
 from ...drivers.aio_timers import TimerWheel
-from ...errors import Failure, HttpClientError, ProxyError, SentState
+from ...errors import DecodingError, Failure, HttpClientError, ProxyError, SentState
 from ...http.bodies.encoding import RequestBody
-from ...http.content_codings.decoder import Decoder
+from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import ends_connection
 from ...http.http1.framing import RawFields, field_text
 from ...http.messages import HttpRequest, HttpResponse
@@ -109,7 +109,7 @@ class SessionExchange:
                 if leaves_open and 200 <= response.status <= 299:
                     return _open_response(request, response, exchange, loop_session.timers)
                 try:
-                    content = await self._read(response, exchange)
+                    content = await self._read(request, response, exchange)
                 finally:
                     # A connection that was read to the end is in the pool already; any other must not return to it.
                     response.close()
@@ -159,18 +159,31 @@ class SessionExchange:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(self, response: aiohttp.ClientResponse | FastResponse, exchange: ExchangeTimer) -> bytes:
+    async def _read(
+        self,
+        request: HttpRequest,
+        response: aiohttp.ClientResponse | FastResponse,
+        exchange: ExchangeTimer,
+    ) -> bytes:
         """The decoded body, read no further than the size limit."""
         coding = None
-        if self._settings.decompress:
+        if self._settings.decompresses(request):
             coding = ", ".join(response.headers.getall("Content-Encoding", ()))
         decoder = Decoder(coding, self._settings.max_response_size)
+        undecoded = UndecodedBody(decoder)
         body = BytesIO()  # no list: as objects of their own, tiny pieces would take many times their size
-        async for chunk in response.content.iter_any():
-            await decode_into(body, decoder, chunk)
-        if exchange.connection_error is not None and ends_with_the_connection(response):
-            raise exchange.connection_error  # aiohttp takes a reset for the end of such a body
-        decoder.finish()
+        try:
+            async for chunk in response.content.iter_any():
+                undecoded.add(chunk)
+                await decode_into(body, decoder, chunk)
+            if exchange.connection_error is not None and ends_with_the_connection(response):
+                raise exchange.connection_error  # aiohttp takes a reset for the end of such a body
+            decoder.finish()
+        except DecodingError as error:
+            async for chunk in response.content.iter_any():
+                undecoded.add(chunk)
+            error.response = _response(request, response, undecoded.content, exchange.elapsed())
+            raise
         return body.getvalue()
 
 

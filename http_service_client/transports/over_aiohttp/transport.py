@@ -10,9 +10,10 @@ from io import BytesIO
 
 from ...core.effects import TIMED_OUT, Outcome
 from ...core.timeouts import Timeout
-from ...errors import HttpClientError
+from ...errors import DecodingError, HttpClientError
 from ...http.content_codings.decoder import Decoder
 from ...http.headers import Headers
+from ...http.http1.fast_path import FastHead
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import split_url
 from ..base import TransportSettings
@@ -61,24 +62,19 @@ class AiohttpTransport:
             return failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out=True)
         loop_session.connector.release(protocol)
         head, content = result
-        if head.is_encoded and self._settings.decompress:
+        if head.is_encoded and self._settings.decompresses(request):
             try:
                 decoder = Decoder(Headers(head)["Content-Encoding"], self._settings.max_response_size)
                 body = BytesIO()
                 await decode_into(body, decoder, content)
                 decoder.finish()
-                content = body.getvalue()
+                decoded = body.getvalue()
             except HttpClientError as refused:
+                if isinstance(refused, DecodingError):
+                    refused.response = _response(request, head, content, loop_session.loop.time() - started)
                 return refusal_of(refused)
-        return HttpResponse(
-            head.status,
-            headers=head,
-            content=content,
-            reason_phrase=head.reason,
-            url=request.url,
-            request=request,
-            elapsed=loop_session.loop.time() - started,
-        )
+            content = decoded
+        return _response(request, head, content, loop_session.loop.time() - started)
 
     async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire; the body of a success is left unread."""
@@ -101,3 +97,15 @@ class AiohttpTransport:
     def close(self) -> None:
         """Close every session from outside its loop: immediately if the loop is not running, else on the loop."""
         self._sessions.close()
+
+
+def _response(request: HttpRequest, head: FastHead, content: bytes, elapsed: float) -> HttpResponse:
+    return HttpResponse(
+        head.status,
+        headers=head,
+        content=content,
+        reason_phrase=head.reason,
+        url=request.url,
+        request=request,
+        elapsed=elapsed,
+    )

@@ -17,8 +17,8 @@ import requests
 from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.timeouts import Timeout
-from ...errors import Failure, HttpClientError
-from ...http.content_codings.decoder import Decoder
+from ...errors import DecodingError, Failure, HttpClientError
+from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import Headers
 from ...http.http1.framing import field_text
 from ...http.messages import HttpRequest, HttpResponse
@@ -91,7 +91,7 @@ class RequestsTransport:
             if leaves_open and 200 <= response.status_code <= 299:
                 return _open_response(request, response, time.monotonic() - started)
             with response:
-                content = self._read(response)
+                content = self._read(request, response, started)
             return _response(request, response, content, time.monotonic() - started)
         except PhaseError as failed:
             phase, error = failed.phase, failed.error
@@ -106,17 +106,25 @@ class RequestsTransport:
         finally:
             del error  # its traceback holds this frame
 
-    def _read(self, response: requests.Response) -> bytes:
+    def _read(self, request: HttpRequest, response: requests.Response, started: float) -> bytes:
         """The decoded body, read no further than the size limit."""
         raw: Any = response.raw
-        coding = response.headers.get("Content-Encoding") if self._settings.decompress else None
+        coding = response.headers.get("Content-Encoding") if self._settings.decompresses(request) else None
         decoder = Decoder(coding, self._settings.max_response_size)
+        undecoded = UndecodedBody(decoder)
         body = (
             BytesIO()
         )  # no list: as objects of their own, pieces of two bytes would take fifty times their size
-        while piece := raw.read(_PIECE, decode_content=False):
-            body.write(decoder.feed(piece))
-        decoder.finish()
+        try:
+            while piece := raw.read(_PIECE, decode_content=False):
+                undecoded.add(piece)
+                body.write(decoder.feed(piece))
+            decoder.finish()
+        except DecodingError as error:
+            while piece := raw.read(_PIECE, decode_content=False):
+                undecoded.add(piece)
+            error.response = _response(request, response, undecoded.content, time.monotonic() - started)
+            raise
         return body.getvalue()
 
 

@@ -41,7 +41,13 @@ def decodable(name: str, coding: str, body: bytes, content: bytes = b"hi", needs
 def undecodable(name: str, coding: str, body: bytes, message: str, needs: str = "") -> Row:
     """A response whose coding is broken. Its framing is valid, so its connection is reused."""
     return rejected(
-        name, coded(coding, body), message=message, error="DecodingError", is_reused=True, needs=needs
+        name,
+        coded(coding, body),
+        message=message,
+        error="DecodingError",
+        sent="answered",
+        is_reused=True,
+        needs=needs,
     )
 
 
@@ -92,10 +98,13 @@ CODINGS = [
     undecodable("br that is cut", "br", BROTLI[:-1], "the response's br content is cut short", needs="br"),
     undecodable("junk after br", "br", BROTLI + b"junk", "the response's br content is corrupt: brotli: decoder failed", needs="br"),
     undecodable("zstd that is cut", "zstd", ZSTD[:-1], "the response's zstd content is cut short", needs="zstd"),
-    undecodable("an unknown coding", "rot13", b"uv", "the response's content coding 'rot13' is unknown"),
-    undecodable("compress", "compress", b"\x1f\x9d\x90hi", "the response's content coding 'compress' is unknown"),
-    undecodable("an unknown coding below gzip", "rot13, gzip", GZIP, "the response's content coding 'rot13' is unknown"),
-    undecodable("a coding with a parameter", "gzip;q=1", GZIP, "the response's content coding 'gzip;q=1' is unknown"),
+    decodable("an unknown coding", "rot13", b"uv", content=b"uv"),
+    decodable("a charset in place of a coding", "UTF-8", b"hi"),
+    decodable("no coding, in words", "none", b"hi"),
+    decodable("the coding of an upload to S3", "gzip, aws-chunked", GZIP),
+    decodable("an unknown coding below gzip", "rot13, gzip", GZIP),
+    decodable("gzip below an unknown coding", "gzip, rot13", b"junk", content=b"junk"),
+    decodable("a coding with a parameter", "gzip;q=1", b"hi"),
     undecodable("six codings", ", ".join(["gzip"] * 6), GZIP, "the response has 6 content codings; 5 are allowed"),
     undecodable("gzip of gzip that is cut", "gzip, gzip", gzip.compress(GZIP[:-1], mtime=0), GZIP_CUT),
     undecodable("two gzip codings, but one in the body", "gzip, gzip", GZIP, CORRUPT + "incorrect header check"),

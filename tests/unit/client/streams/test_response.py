@@ -109,7 +109,7 @@ def test_a_decoding_error_carries_what_every_error_carries(front_end: FrontEnd, 
     error = raised.value
     assert error.response is itself(response)
     assert error.request is response.request
-    assert error.sent_state is SentState.MAYBE_PROCESSED
+    assert error.sent_state is SentState.ANSWERED
     assert isinstance(error.timeline, Timeline)
     assert [type(event) for event in error.timeline] == [AttemptFinished, CallFinished]
     assert error.timeline[-1].error == "DecodingError"

@@ -8,7 +8,7 @@ import pytest
 
 from http_service_client import DeadlineExceededError, HttpClientError, HttpResponse
 from http_service_client.core.timeouts import TIMER_SLACK
-from http_service_client.errors import ConnectionLostError, DecodingError, Failure
+from http_service_client.errors import ConnectionLostError, Failure, ProtocolError
 from kit.fakes import READ_TIMEOUT, REFUSED, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
 from kit.streaming import StreamingTransport
@@ -17,7 +17,7 @@ DEADLINE = 2.0
 
 
 @pytest.mark.parametrize("left", [0.5, 0.01, 0.0, -0.01])
-@pytest.mark.parametrize("outcome", [RESET, REFUSED, failure(DecodingError)], ids=short)
+@pytest.mark.parametrize("outcome", [RESET, REFUSED, failure(ProtocolError)], ids=short)
 def test_a_connection_lost_just_before_the_deadline_is_a_lost_connection(
     front_end: FrontEnd, outcome: Failure, left: float
 ) -> None:

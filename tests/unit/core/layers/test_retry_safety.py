@@ -11,11 +11,11 @@ from http_service_client.core.machines.retry_conditions import (
     DEFAULT_CONDITIONS,
 )
 from http_service_client.errors import (
-    DecodingError,
     Failure,
     HttpClientError,
     NameResolutionError,
     PoolTimeoutError,
+    ProtocolError,
     ReadTimeoutError,
     SentState,
     TlsError,
@@ -66,7 +66,7 @@ def test_the_default_conditions_hold_for_seven_statuses(status: int) -> None:
         (RESET, False),
         (SLOW, False),
         (failure(WriteTimeoutError), False),
-        (failure(DecodingError), False),
+        (failure(ProtocolError), False),
     ],
     ids=short,
 )
