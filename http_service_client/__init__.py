@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from .http.messages import HttpRequest as HttpRequest
     from .http.messages import HttpResponse as HttpResponse
     from .http.problems import Problem as Problem
+    from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
@@ -105,6 +106,7 @@ _MODULES = {
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",
     "http.problems": "Problem",
+    "http.urls": "RawUrl",
     "http.bodies.event_stream": "ServerSentEvent",
     "client.streams.response": "AsyncStreamedResponse StreamedResponse",
 }

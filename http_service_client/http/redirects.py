@@ -20,7 +20,7 @@ from typing import NamedTuple
 from ..errors import InvalidRequestError, UnsafeRedirectError
 from .headers import Headers
 from .secret_names import SECRET_NAMES, SecretNames
-from .urls import normalise_url, redact_url, split_url
+from .urls import location_url, redact_url, split_url
 
 __all__ = [
     "BODY_HEADERS",
@@ -60,7 +60,7 @@ _REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]
 class Hop(NamedTuple):
     """The next request of a redirected call.
 
-    url: normalised. method: upper-case. keeps_body: the body goes along, and must be replayable.
+    url: as the server wrote it, absolute. method: upper-case. keeps_body: the body goes along, and must be replayable.
     same_origin: scheme, host and port are the same, so credentials may go along.
     """
 
@@ -82,7 +82,7 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
     if not reference:
         return None
     try:
-        target = normalise_url(_resolved(url, reference))
+        target = location_url(_resolved(url, reference))
     except InvalidRequestError as error:
         raise UnsafeRedirectError(
             f"the redirect from {redact_url(url)} cannot be followed: {error}"

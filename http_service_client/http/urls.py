@@ -1,10 +1,13 @@
 """URLs in the one spelling that both transports send unchanged.
 
 A URL is parsed by RFC 3986 appendix B and written in a normal form: http or https, the host in lower-case
-ASCII, no default port, no dot segments (6.2.2.3), escapes in upper case, no raw space, non-ASCII or lone
-``%``, no fragment, no empty query. In that form requests and aiohttp put the same bytes on the wire; in other
-forms they differ, and an attacker chooses which one to fool. So a URL that two readers could understand
-differently is refused: user information, backslashes, odd hosts.
+ASCII, no default port, no dot segments (6.2.2.3), no raw space, non-ASCII or lone ``%``, no fragment. In that
+form requests and aiohttp put the same bytes on the wire; in other forms they differ, and an attacker chooses which
+one to fool. So a URL that two readers could understand differently is refused: user information, backslashes, odd
+hosts.
+
+Escapes that are there stay as they are, ``%2f`` in lower case too, and so does a ``?`` without a query: both are part
+of what a presigned URL was signed over. `RawUrl` keeps every other character of the path and the query, too.
 
 `normalise_url` is idempotent: a normal form is its own normal form.
 """
@@ -23,8 +26,10 @@ from .secret_names import SECRET_NAMES
 
 __all__ = [
     "DEFAULT_PORTS",
+    "RawUrl",
     "Url",
     "check_base_url",
+    "location_url",
     "normalise_url",
     "origin_of",
     "redact_url",
@@ -42,11 +47,29 @@ _NORMAL = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9_\-.]+)(?::([0-9]+))?(/
 # pchar = unreserved / pct-encoded / sub-delims / ":" / "@"                         RFC 3986 3.3
 _PATH_SAFE = "/:@!$&'()*+,;="
 _QUERY_SAFE = _PATH_SAFE + "?"
-_IS_NORMAL_PATH = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=]|%[0-9A-F]{2})*").fullmatch
-_IS_NORMAL_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=?]|%[0-9A-F]{2})*").fullmatch
+_IS_NORMAL_PATH = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=]|%[0-9A-Fa-f]{2})*").fullmatch
+_IS_NORMAL_QUERY = re.compile(r"(?:[A-Za-z0-9\-._~/:@!$&'()*+,;=?]|%[0-9A-Fa-f]{2})*").fullmatch
+# The characters that browsers send as they are, "%" among them (WHATWG URL, percent-encode sets).
+_BROWSER_QUERY_SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in '"#<>')
+_BROWSER_PATH_SAFE = "".join(character for character in _BROWSER_QUERY_SAFE if character not in "?^`{}")
+_NOT_PRINTABLE = re.compile(r"[^!-~]").search
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
+
+
+class RawUrl(str):
+    """A URL whose path and query are sent exactly as they are written.
+
+    No character is escaped, and no dot segment is removed: for a URL that was signed over these very bytes, and for
+    servers that want ``{``, ``|`` or ``..`` as they are. It must be absolute and hold printable ASCII only. The scheme
+    and the host are normalised as always, and a fragment is never sent. ``params=`` is appended, encoded as always.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"RawUrl({redact_url(self)!r})"
 
 
 class Url(NamedTuple):
@@ -81,16 +104,28 @@ def normalise_url(url: str, params: object = None, base_url: str | None = None) 
     """
     if not isinstance(url, str):
         raise InvalidRequestError(f"the URL must be text, not {type(url).__name__}; convert it by str()")
+    if isinstance(url, RawUrl):
+        return RawUrl(_with_params(_as_written(url), params))
     if base_url is not None and _ABSOLUTE.match(url) is None:
         normal = _prefixed(base_url, url)
     else:
         normal = _normalise(url) if len(url) <= 2048 else _normalise.__wrapped__(url)
-    if not params:
-        return normal
-    query = _encode_params(params)
-    if not query:
-        return normal
-    return f"{normal}{'&' if '?' in normal else '?'}{query}"
+    return _with_params(normal, params) if params else normal
+
+
+def location_url(url: str) -> str:
+    """The absolute URL of a Location, in the server's own spelling: it may be presigned.
+
+    Characters are escaped where browsers escape them, since servers are tried with browsers: less than in a URL of
+    the caller. Dot segments are removed (RFC 3986 5.2.4). Raises InvalidRequestError, with secrets redacted.
+    """
+    start, path, query = _parts(url)
+    path = remove_dot_segments(_percent_encoded(path, _BROWSER_PATH_SAFE)) or "/"
+    found = start + path
+    if query is not None:
+        found += f"?{_percent_encoded(query, _BROWSER_QUERY_SAFE)}"
+    # A RawUrl, so that the same bytes go out when a caller requests `response.url` again.
+    return found if found == normalise_url(found) else RawUrl(found)
 
 
 def check_base_url(base_url: object) -> None:
@@ -145,24 +180,44 @@ def redact_url(url: str) -> str:
 
 
 def remove_dot_segments(path: str) -> str:
-    """RFC 3986 5.2.4, for a path that starts with "/". An escaped dot (``%2E``) counts as a dot."""
-    if "." not in path and "%2E" not in path:
+    """RFC 3986 5.2.4, for a path that starts with "/". An escaped dot (``%2E`` or ``%2e``) counts as a dot."""
+    if "." not in path and "%2" not in path:
         return path
     kept: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
-        if segment in _TWO_DOTS:
+        dots = segment.upper()
+        if dots in _TWO_DOTS:
             if kept:
                 kept.pop()
-        elif segment not in _ONE_DOT:
+        elif dots not in _ONE_DOT:
             kept.append(segment)
-    if segments[-1] in _ONE_DOT or segments[-1] in _TWO_DOTS:
+    if segments[-1].upper() in _ONE_DOT | _TWO_DOTS:
         kept.append("")  # "/a/.." is the folder "/", and "/a/." the folder "/a/"
     return "/" + "/".join(kept)
 
 
 @lru_cache(maxsize=1024)
 def _normalise(url: str) -> str:
+    start, path, query = _parts(url)
+    normal = f"{start}{remove_dot_segments(_escaped(path, _PATH_SAFE)) or '/'}"
+    return normal if query is None else f"{normal}?{_escaped(query, _QUERY_SAFE)}"
+
+
+def _as_written(url: RawUrl) -> str:
+    start, path, query = _parts(url)
+    target = (path or "/") if query is None else f"{path or '/'}?{query}"
+    odd = _NOT_PRINTABLE(target)
+    if odd is not None:
+        raise InvalidRequestError(
+            f"the RawUrl {_shown(url)} has the character {odd.group()!r} in it, which cannot be sent as it is; "
+            "escape it, or pass the URL as a plain str"
+        )
+    return start + target
+
+
+def _parts(url: str) -> tuple[str, str, str | None]:
+    """Scheme and authority in normal form, then path and query as they are written; the query may be absent."""
     _check_characters(url)
     match = _ABSOLUTE.match(url)
     if match is None:
@@ -177,9 +232,7 @@ def _normalise(url: str) -> str:
         raise InvalidRequestError(
             "the URL has user information before the host; remove it and pass auth= instead"
         )
-    path = remove_dot_segments(_escaped(path, _PATH_SAFE)) if path else "/"
-    normal = f"{scheme}://{_normal_authority(authority, scheme)}{path}"
-    return f"{normal}?{_escaped(query, _QUERY_SAFE)}" if query else normal
+    return f"{scheme}://{_normal_authority(authority, scheme)}", path, query
 
 
 def _check_characters(url: str) -> None:
@@ -210,18 +263,29 @@ def _normal_authority(authority: str, scheme: str) -> str:
 
 
 def _escaped(text: str, safe: str) -> str:
-    """Percent-encoded normal form: existing escapes in upper case, everything else escaped as UTF-8."""
+    """Percent-encoded normal form: existing escapes as they are, everything else escaped as UTF-8."""
     is_normal = _IS_NORMAL_QUERY if safe is _QUERY_SAFE else _IS_NORMAL_PATH
     if is_normal(text):
         return text
+    # Odd pieces are the escapes; a "%" in the others is a lone one and becomes %25.
+    pieces = _ESCAPE.split(text)
+    pieces[::2] = [_percent_encoded(piece, safe) for piece in pieces[::2]]
+    return "".join(pieces)
+
+
+def _percent_encoded(text: str, safe: str) -> str:
     try:
-        # Odd pieces are the escapes; a "%" in the others is a lone one and becomes %25.
-        pieces = _ESCAPE.split(text)
-        pieces[1::2] = [escape.upper() for escape in pieces[1::2]]
-        pieces[::2] = [quote_from_bytes(piece.encode("utf-8"), safe) for piece in pieces[::2]]
+        return quote_from_bytes(text.encode("utf-8"), safe)
     except UnicodeEncodeError:
         raise InvalidRequestError("the URL holds a lone surrogate, which UTF-8 cannot express") from None
-    return "".join(pieces)
+
+
+def _with_params(url: str, params: object) -> str:
+    query = _encode_params(params) if params else ""
+    if not query:
+        return url
+    head, _, own = url.partition("?")
+    return f"{head}?{own}&{query}" if own else f"{head}?{query}"
 
 
 def _encode_params(params: object) -> str:

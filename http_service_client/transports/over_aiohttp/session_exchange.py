@@ -40,7 +40,7 @@ from .open_body import AiohttpBodySource, ends_with_the_connection
 from .protocol import StrictResponseHandler
 from .sessions import LoopSession, LoopSessions
 
-__all__ = ["SessionExchange", "is_short"]
+__all__ = ["SessionExchange", "is_short", "yarl_url"]
 
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
 
@@ -93,7 +93,7 @@ class SessionExchange:
                     try:
                         response = await session._request(
                             request.method,
-                            URL(request.url, encoded=True),
+                            yarl_url(request.url),
                             data=_body(request.outgoing_body, exchange),
                             allow_redirects=False,
                             timeout=exchange.client_timeout,
@@ -185,6 +185,16 @@ class SessionExchange:
             error.response = _response(request, response, undecoded.content, exchange.elapsed())
             raise
         return body.getvalue()
+
+
+def yarl_url(url: str) -> URL:
+    """The URL as yarl has it, unchanged."""
+    if not url.endswith("?") or url.index("?") < len(url) - 1:
+        return URL(url, encoded=True)
+    # yarl drops the mark of an empty query. As the end of the path, it stays.
+    scheme, rest = url.split("://")
+    authority, _, path = rest.partition("/")
+    return URL.build(scheme=scheme, authority=authority, path=f"/{path}", encoded=True)
 
 
 def _uses_tls(proxy: Proxy | None) -> bool:

@@ -76,7 +76,7 @@ def test_without_a_location_there_is_nothing_to_follow(location: str | None) -> 
         ("../x", "https://api.example.com/x", True),
         ("./", "https://api.example.com/a/", True),
         ("?e=f", "https://api.example.com/a/b?e=f", True),
-        ("?", "https://api.example.com/a/b", True),
+        ("?", "https://api.example.com/a/b?", True),
         ("#frag", "https://api.example.com/a/b?c=d", True),
         (" /x ", "https://api.example.com/x", True),
         ("/x#frag", "https://api.example.com/x", True),

@@ -127,7 +127,7 @@ class Runner:
         return value
 
     def _with_ports(self, text: str) -> str:
-        return self._recorder.with_ports(text)
+        return type(text)(self._recorder.with_ports(text))  # a RawUrl stays one
 
 
 def _with_one_boundary(raw: bytes) -> bytes:

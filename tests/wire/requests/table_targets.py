@@ -8,6 +8,7 @@ import enum
 import uuid
 from typing import Any
 
+from http_service_client import RawUrl
 from wire.requests.rows import STANDARD, Row, request, sent
 
 __all__ = ["ROWS"]
@@ -45,7 +46,7 @@ URLS: list[tuple[str, str]] = [
     ("http://here?a=1", "/?a=1"),
     ("http://here#part", "/"),
     ("http://here/a#part?no=query", "/a"),
-    ("http://here/a?", "/a"),
+    ("http://here/a?", "/a?"),
     ("http://here/a?b#c?d", "/a?b"),
     ("http://here//a//b", "//a//b"),
     ("http://here/a/./b/../c", "/a/c"),
@@ -58,13 +59,13 @@ URLS: list[tuple[str, str]] = [
     ("http://here/a b", "/a%20b"),
     ("http://here/a+b", "/a+b"),
     ("http://here/a%20b", "/a%20b"),
-    ("http://here/a%2fb", "/a%2Fb"),
+    ("http://here/a%2fb", "/a%2fb"),
     ("http://here/a%zz", "/a%25zz"),
     ("http://here/100%", "/100%25"),
     ("http://here/%25", "/%25"),
     ("http://here/%00", "/%00"),
     ("http://here/é", "/%C3%A9"),
-    ("http://here/%c3%a9", "/%C3%A9"),
+    ("http://here/%c3%a9", "/%c3%a9"),
     ("http://here/%E9", "/%E9"),
     ("http://here/日本/🍕", "/%E6%97%A5%E6%9C%AC/%F0%9F%8D%95"),
     ("http://here/e\u0301", "/e%CC%81"),
@@ -74,11 +75,11 @@ URLS: list[tuple[str, str]] = [
     ("http://here/[x]", "/%5Bx%5D"),
     ("http://here/http://other/x", "/http://other/x"),
     ("http://here/a;v=1/b;v=2", "/a;v=1/b;v=2"),
-    ("http://here/%41%7a", "/%41%7A"),
+    ("http://here/%41%7a", "/%41%7a"),
     ("http://here/a?b=c&b=d&e", "/a?b=c&b=d&e"),
     ("http://here/a?b=c d", "/a?b=c%20d"),
     ("http://here/a?b=c+d", "/a?b=c+d"),
-    ("http://here/a?b=%2B%26%3d", "/a?b=%2B%26%3D"),
+    ("http://here/a?b=%2B%26%3d", "/a?b=%2B%26%3d"),
     ("http://here/a?q=é", "/a?q=%C3%A9"),
     ("http://here/a?q=%", "/a?q=%25"),
     ("http://here/a?x=1?y=2", "/a?x=1?y=2"),
@@ -133,6 +134,15 @@ HOSTS: list[tuple[str, list[bytes] | str]] = [
             "http://localhost:here/a\\b",
         )
     ],
+]
+
+# The path and the query of a RawUrl, which are the target of the request line.
+RAW: list[str] = [
+    "/a%2fb?X-Signature=%2b/+~%7e==",
+    "/?",
+    "/a/./b/../c/%2e%2E",
+    "/%zz?100%",
+    '/{a}|[b]^`"<>?{a}|[b]^`"<>\\',
 ]
 
 # params=, the query.
@@ -220,6 +230,18 @@ ROWS: list[Row] = [
     *(Row(f"method {method!r}", expected, method=method) for method, expected in METHODS),
     Row("TRACE with a body", "InvalidRequestError", method="TRACE", call={"data": b"x"}),
     *(Row(f"URL {url[:60]}", [sent(f"GET {target}")], url=url) for url, target in URLS),
+    *(Row(f"raw {target}", [sent(f"GET {target}")], url=RawUrl(f"http://here{target}")) for target in RAW),
+    *(
+        Row(f"raw {target!r}", "InvalidRequestError", url=RawUrl(f"http://here{target}"))
+        for target in ("/a b", "/é", "/\\", "/\n")
+    ),
+    Row("raw and relative", "InvalidRequestError", url=RawUrl("/a"), base_url="http://here"),
+    Row(
+        "params after a raw query",
+        [sent("GET /?a=%2f&b=/%20")],
+        url=RawUrl("http://here?a=%2f"),
+        call={"params": "b=/ "},
+    ),
     *(Row(f"host {url!r}", expected, url=url) for url, expected in HOSTS),
     *(
         Row(f"params {name}", [sent(f"GET /a{query}")], url="http://here/a", call={"params": params})
