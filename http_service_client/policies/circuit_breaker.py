@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import copy
 import random as _random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import partial
-from types import CoroutineType, TracebackType
+from types import CoroutineType, FrameType, TracebackType
 from typing import Any, TypeVar
 
 from ..core.checks import check_duration, check_function
@@ -180,7 +181,10 @@ class CircuitBreakerPolicy:
         return await with_breaker_async(self, function)(*args, **kwargs)
 
     def __enter__(self) -> CircuitBreakerPolicy:
-        handled, scope = handled_now(), CircuitBreakerScope(self)
+        return self._enter(sys._getframe(1))
+
+    def _enter(self, frame: FrameType) -> CircuitBreakerPolicy:
+        handled, scope = handled_now(), CircuitBreakerScope(self, frame)
         scope.handled = handled
         self._entered.set((*self._entered.get(), scope))
         self._open.append(scope)
@@ -204,7 +208,7 @@ class CircuitBreakerPolicy:
             scope.raised(error, handled)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
-        return self.__enter__()
+        return self._enter(sys._getframe(1))
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -220,6 +224,8 @@ class CircuitBreakerScope(Scope):
     """One call under a circuit breaker, from its creation until it `returned` or `raised`.
 
     A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
+
+    frame: of a block, the code that has it.
     """
 
     __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout", "handled")
@@ -227,7 +233,7 @@ class CircuitBreakerScope(Scope):
     breaker: CircuitBreaker
     handled: BaseException | None  # of a block; a guarded function keeps it in its frame
 
-    def __init__(self, policy: CircuitBreakerPolicy) -> None:
+    def __init__(self, policy: CircuitBreakerPolicy, frame: FrameType | None = None) -> None:
         breaker = policy.breaker
         free_pass = breaker.free_pass
         admission: Any = free_pass
@@ -246,7 +252,7 @@ class CircuitBreakerScope(Scope):
             self._clock = policy._clock
             self._started = policy._clock()
             self._deadline = deadline(timeout, clock=policy._clock)
-            self._deadline.__enter__()
+            self._deadline._begin(frame)
 
     def returned(self, result: object) -> None:
         """Report a result to the breaker."""
@@ -265,7 +271,7 @@ class CircuitBreakerScope(Scope):
         self.leave()
         failed = _evidence(error, result, last, handled)
         if self._timeout is not None:
-            self._deadline.__exit__()
+            self._deadline._end()
             if not is_interruption(error) and self._clock() - self._started >= self._timeout:
                 failed = True
         if self._admission is not None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
+import warnings
 from collections.abc import Callable
-from contextvars import Token
+from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
+from types import FrameType
 
 from ..core.checks import check_duration
-from ..core.deadline import AMBIENT_DEADLINE, Deadline, earliest
+from ..core.deadline import AMBIENT_DEADLINE, Deadline, running, virtual_instants
 
 __all__ = ["deadline"]
 
@@ -16,8 +20,14 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     """Every call inside the block ends within this many seconds, waits and retries included.
 
     seconds: from entering the block; > 0.  Of nested deadlines, the earliest holds.
-    Works in plain and async code, in tasks started inside, and in `asyncio.to_thread`; in a thread pool
-    only by ``pool.submit(contextvars.copy_context().run, ...)``.
+    Works in plain and async code, in tasks started inside until the block is left, and in `asyncio.to_thread`; in a
+    thread pool only by ``pool.submit(contextvars.copy_context().run, ...)``.
+
+    Around a `yield`, it limits the block of a context manager (`contextlib.contextmanager`, a pytest fixture, an
+    ``async def`` dependency of FastAPI). In any other generator it limits the generator's own calls, and not those of
+    the code that iterates over it. A block that limited no call, though there were some, warns (RuntimeWarning).
+
+    clock: monotonic seconds. With the system's clock, calls of clients on a `testing.VirtualClock` go by that one.
 
     One object limits one block at a time; entering it again inside raises RuntimeError.
     Raises ConfigurationError for a duration that is not a positive, finite number.
@@ -27,35 +37,117 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         check_duration("deadline", seconds, optional=False)
         self._seconds = seconds
         self._clock = clock
-        self._token: Token[Deadline | None] | None = None
-        self._at: float | None = None
+        self._block: Deadline | None = None
 
     def remaining(self) -> float:
         """Seconds left inside the block; negative when the deadline has passed.
 
         Raises RuntimeError before the block is entered.
         """
-        if self._at is None:
+        if self._block is None:
             raise RuntimeError("this deadline has not begun; enter it first: `with deadline(2.0) as limit:`")
-        return self._at - self._clock()
+        self._block.was_used = True
+        return self._block.least_remaining()
 
     def __enter__(self) -> deadline:
-        if self._token is not None:
-            raise RuntimeError("this deadline is in use; make one for each block: `with deadline(2.0):`")
-        at = earliest(self._seconds, self._clock)
-        assert at is not None
-        self._at = at
-        self._token = AMBIENT_DEADLINE.set(Deadline(at, self._clock))
+        frame = sys._getframe(1)
+        self._begin(frame if _is_generator(frame) else None)
         return self
 
+    def _begin(self, frame: FrameType | None) -> None:
+        """Enter the block.   frame: the code that has the block; None if that is no generator."""
+        if self._block is not None and not self._block.has_ended:
+            raise RuntimeError("this deadline is in use; make one for each block: `with deadline(2.0):`")
+        seconds, clock = self._seconds, self._clock
+        virtual = virtual_instants(seconds) if clock is time.monotonic else None
+        is_paused = None if frame is None else _pause_of(frame)
+        self._block = block = Deadline(clock() + seconds, clock, AMBIENT_DEADLINE.get(), virtual, is_paused)
+        AMBIENT_DEADLINE.set(block)
+
+    def _end(self) -> None:
+        """Leave the block."""
+        block = self._block
+        if block is not None and not block.has_ended:
+            block.has_ended = True
+            block.is_paused = None  # it holds a frame
+            # Elsewhere in the meantime: another context, or a block that was entered later and is not left yet.
+            if AMBIENT_DEADLINE.get() is block:
+                AMBIENT_DEADLINE.set(None if block.outer is None else running(block.outer))
+
+    def __exit__(self, kind: type[BaseException] | None = None, *about: object) -> None:
+        block = self._block
+        if block is not None and not block.was_used and kind is not GeneratorExit:
+            if block.was_skipped or AMBIENT_DEADLINE.get() is not block:
+                self._warn_if_lost(block)
+        self._end()
+
+    def _warn_if_lost(self, block: Deadline) -> None:
+        """Warn about a block that limited no call, where calls were made that look as if they were inside."""
+        why = None
+        if block.was_skipped:
+            why = "calls outside its generator are not inside; decorate the generator with contextlib.contextmanager"
+        elif not _is_around(block):
+            why = (
+                "its block was left in another context than it was entered in, as in a plain generator dependency of "
+                "FastAPI; make the generator async, or enter the deadline where the calls are made"
+            )
+        if why is not None:
+            warnings.warn(f"deadline({self._seconds:g}) limited no call: {why}", RuntimeWarning, stacklevel=3)
+
     def __repr__(self) -> str:
-        left = f", {self.remaining():.3f} s left" if self._token is not None else ""
+        is_running = self._block is not None and not self._block.has_ended
+        left = (
+            f", {self._block.least_remaining():.3f} s left" if self._block is not None and is_running else ""
+        )
         return f"<deadline of {self._seconds:g} s{left}>"
 
-    def __exit__(self, *exception: object) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            try:
-                AMBIENT_DEADLINE.reset(token)
-            except ValueError:
-                pass  # the coroutine is being closed from another context
+
+def _is_around(block: Deadline) -> bool:
+    """Whether the running code is inside, as far as its context knows."""
+    each = AMBIENT_DEADLINE.get()
+    while each is not None and each is not block:
+        each = each.outer
+    return each is block
+
+
+# These run a generator up to its `yield` for the sake of the code that follows. All others iterate over it.
+_CONTEXT_MANAGERS = ("contextlib", "_pytest.fixtures")
+
+
+def _is_generator(frame: FrameType) -> bool:
+    return bool(frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
+
+
+def _is_context_manager(frame: FrameType | None) -> bool:
+    return frame is not None and frame.f_globals.get("__name__") in _CONTEXT_MANAGERS
+
+
+def _pause_of(frame: FrameType | None) -> Callable[[], bool] | None:
+    """For a block of a generator that others iterate over: whether these run now, and it waits at a `yield`.
+
+    A context variable that a generator sets stays set between its steps, for the code that iterates over it.
+    """
+    if frame is None or not _is_generator(frame):
+        return None
+    driver = frame.f_back
+    while driver is not None and _is_generator(driver):  # by `yield from`
+        driver = driver.f_back
+    if _is_context_manager(driver):
+        while _is_context_manager(driver):
+            driver = driver.f_back  # type: ignore[union-attr]  # None is no context manager
+        return _pause_of(driver)  # its block may be in a generator that others iterate over
+    runner = _runner()
+    # In another thread or task, the running code was started inside: a generator that waits for it stands still, too.
+    return lambda: frame.f_back is None and _runner() == runner
+
+
+def _runner() -> tuple[int, int | None]:
+    """The running thread and task."""
+    task = None
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            task = id(asyncio.current_task())
+        except RuntimeError:
+            pass  # no loop runs here
+    return threading.get_ident(), task

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..core.call import worst
-from ..core.deadline import AMBIENT_DEADLINE
+from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import endless_waits
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from ..core.machines.retry_decision import Situation, next_wait
@@ -165,11 +165,10 @@ class Attempts:
         if self._delays is None:
             self._delays = endless_waits(settings.backoff_strategy, self._random)
             self._began_at = clock.monotonic()
-        ambient = AMBIENT_DEADLINE.get()
-        remaining = None if ambient is None else ambient.remaining()
+        left_of_deadline = self._remaining()
         asked = requested_wait(self._response(value, shown), clock.wall)
         is_nested = scope.outer is not None and scope.outer.in_charge() is not None
-        situation = Situation(self._made, is_nested, asked, remaining, is_safe=scope.may_repeat())
+        situation = Situation(self._made, is_nested, asked, left_of_deadline, is_safe=scope.may_repeat())
         wait = next_wait(settings, situation, self._delays)
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
@@ -183,7 +182,7 @@ class Attempts:
         key = self._key()
         self._kept = (error, value)
         cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
-        self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, remaining))
+        self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, left_of_deadline))
         return wait
 
     def _response(self, value: object, shown: list[HttpClientError]) -> object:
@@ -212,11 +211,13 @@ class Attempts:
         return self._function_budget.up_to_date() if payer is None else payer.budget
 
     def _stop(self, reason: StopReason) -> None:
-        budget, ambient = self._budget(), AMBIENT_DEADLINE.get()
+        budget = self._budget()
         at = self._clock.monotonic() - self._began_at
         left = None if budget is None else budget.balance
-        remaining = None if ambient is None else ambient.remaining()
-        self._notify(RetryStopped(at, self._made, self._key(), reason, left, remaining))
+        self._notify(RetryStopped(at, self._made, self._key(), reason, left, self._remaining()))
+
+    def _remaining(self) -> float | None:
+        return remaining(self._clock.monotonic, AMBIENT_DEADLINE.get())
 
     def _notify(self, event: Event) -> None:
         payer = self._payer()

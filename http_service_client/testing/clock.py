@@ -8,6 +8,8 @@
 A blocking sleep advances the time at once. Tasks that sleep wake in the order in which they are due: each
 sleep suspends its task until no task of its loop can run, then the time jumps to the earliest one.
 
+A `deadline` counts the time of a virtual clock that was made before its block, for calls of clients on that clock.
+
 Limits: work in other threads and on real sockets counts as waiting, so the time jumps ahead of it; a task
 that yields to the loop a hundred times in a row without waiting is overtaken; each loop and each blocking
 thread advances the time on its own. Timeouts of asyncio run by the loop's own clock.
@@ -18,6 +20,8 @@ from __future__ import annotations
 import heapq
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
+
+from ..core.deadline import follow
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +44,7 @@ class VirtualClock:
         self._waits: list[float] = []
         self._sleepers: dict[asyncio.AbstractEventLoop, list[_Sleeper]] = {}
         self._sleep_count = 0
+        follow(self)
 
     def monotonic(self) -> float:
         """Seconds that never go back."""
