@@ -8,9 +8,12 @@ from collections.abc import Callable
 from .errors import NotHttpError
 from .framing import MALFORMED, TOO_LARGE, HeadLimits
 
-__all__ = ["EndOfBytes", "ReceiveBuffer"]
+__all__ = ["FREE_TEXT", "EndOfBytes", "ReceiveBuffer"]
 
 _INTERIM = b"HTTP/1.1 1"
+
+FREE_TEXT = object()
+"""The line may go on with anything but CR."""
 
 
 class EndOfBytes(Exception):
@@ -84,24 +87,39 @@ class ReceiveBuffer(ABC):
     def line(self, is_start: Callable[[bytes], object]) -> bytes:
         """The next line with its end.
 
-        is_start: whether a line may begin like this. The rest of a line that may not is not waited for.
+        is_start: whether a line may begin like this; FREE_TEXT if so, and if it may go on with anything but CR. The
+            rest of a line that may not begin like this is not waited for.
         Raises NotHttpError for such a line and for one that is too long, EndOfBytes when the connection ends.
         """
         end = self._data.find(b"\n", self._at)
-        while end < 0:
-            waiting = len(self._data) - self._at
-            if waiting > self.limits.between:
-                raise NotHttpError(TOO_LARGE)
-            if waiting and not is_start(self.rest):
-                raise NotHttpError(MALFORMED)
-            more = self.receive()
-            if not more:
-                raise EndOfBytes
-            self.add(more)
-            end = self._data.find(b"\n", waiting)
+        if end < 0:
+            self._complete_line(is_start)
+            end = self._data.find(b"\n")
         line = self._data[self._at : end + 1]
         self._at = end + 1
         return line
+
+    def _complete_line(self, is_start: Callable[[bytes], object]) -> None:
+        """Receive until a line is complete. Free text is not judged again with each piece: that takes quadratic time."""
+        pieces = [self.rest]
+        size = len(pieces[0])
+        is_free = False
+        while b"\n" not in pieces[-1]:
+            if size > self.limits.between:
+                raise NotHttpError(TOO_LARGE)
+            if size and not is_free:
+                pieces = [b"".join(pieces)]
+                judgement = is_start(pieces[0])
+                if not judgement:
+                    raise NotHttpError(MALFORMED)
+                is_free = judgement is FREE_TEXT
+            more = self.receive()
+            if not more:
+                raise EndOfBytes
+            pieces.append(more)
+            size += len(more)
+            is_free = is_free and b"\r" not in more
+        self._data, self._at = b"".join(pieces), 0
 
     def read_some(self, most: int | None = None) -> bytes:
         """The buffered bytes, or else the next to arrive; at most so many. b"" at the end."""

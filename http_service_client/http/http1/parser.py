@@ -17,7 +17,7 @@ from itertools import product
 
 from ..header_validation import TOKEN_CHARACTER
 from ..headers import connection_options
-from .buffer import EndOfBytes, ReceiveBuffer
+from .buffer import FREE_TEXT, EndOfBytes, ReceiveBuffer
 from .errors import CutShortError, NotHttpError
 from .fast_path import read_fast_head
 from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
@@ -143,7 +143,7 @@ def _parse_head(incoming: ReceiveBuffer, left: int) -> Head:
         if not incoming.peek():
             raise ConnectionResetError("closed without a response")
     try:
-        line = incoming.line(_STATUS_START)
+        line = incoming.line(_may_begin_head)
         match = _STATUS_LINE(_without_end(line))
         if match is None:
             raise NotHttpError(MALFORMED)
@@ -156,6 +156,13 @@ def _parse_head(incoming: ReceiveBuffer, left: int) -> Head:
         raise CutShortError from None
 
 
+def _may_begin_head(line: bytes) -> object:
+    """Whether a status line may begin like this."""
+    if _STATUS_START(line) is None:
+        return False
+    return FREE_TEXT if line.count(b" ") > 1 and b"\r" not in line else True  # within the reason phrase
+
+
 def _without_end(line: bytes) -> bytes:
     """A line without its line end."""
     return line[:-2] if line.endswith(b"\r\n") else line[:-1]
@@ -166,35 +173,51 @@ def _read_fields(
 ) -> tuple[list[tuple[bytes, bytes]], int]:
     """The fields up to the empty line, at most so many, and their size in bytes, at most `left`."""
     fields: list[tuple[bytes, bytes]] = []
-    size = 0
-    raw = b""  # the last value, with the white space after it
+    size = raw_size = 0
+    parts: list[bytes] = []  # of the last value, by line, with the white space after it
     may_begin = partial(_may_begin, fields, is_trailer)
     while line := _without_end(whole := incoming.line(may_begin)):
-        if line[0] in b" \t" and fields:  # folded (RFC 9112, 5.2)
-            name, value = fields.pop()
-            if value and name.lower() in _FRAMING:
+        is_folded = line[0] in b" \t" and bool(fields)  # RFC 9112, 5.2
+        if is_folded and fields[-1][1]:
+            name = fields[-1][0]
+            if name.lower() in _FRAMING or b"\0" in line or b"\r" in line:
                 raise NotHttpError(MALFORMED)
-            raw = raw + line if value else line.lstrip(b" \t")
+            parts.append(
+                line
+            )  # joined once: joined each time, a thousand short lines would take quadratic time
         else:
-            if line[0] in b" " and not is_trailer:
-                line = line[1:]
-                if not line:
-                    break
-            name, colon, raw = line.partition(b":")
-            raw = raw.lstrip(b" \t")
-            if not colon or not _TOKEN(name):
+            if is_folded:
+                name, raw = fields.pop()[0], line.lstrip(b" \t")
+            else:
+                _join_last(fields, parts)
+                if line[0] in b" " and not is_trailer:
+                    line = line[1:]
+                    if not line:
+                        break
+                name, colon, raw = line.partition(b":")
+                raw = raw.lstrip(b" \t")
+                if not colon or not _TOKEN(name):
+                    raise NotHttpError(MALFORMED)
+                if raw.startswith(b"\r"):  # it ends an empty value, even without LF
+                    incoming.unread(len(raw) - 1 + len(whole) - len(_without_end(whole)))
+                    raw = b""
+            value = raw.rstrip(b" \t")
+            if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
                 raise NotHttpError(MALFORMED)
-            if raw.startswith(b"\r"):  # it ends an empty value, even without LF
-                incoming.unread(len(raw) - 1 + len(whole) - len(_without_end(whole)))
-                raw = b""
-        value = raw.rstrip(b" \t")
-        if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
-            raise NotHttpError(MALFORMED)
-        fields.append((name, value))
+            fields.append((name, value))
+            parts, raw_size = [raw], 0
         size += len(whole)
-        if len(name) + len(raw) > incoming.limits.size or len(fields) > most or size > left:
+        raw_size += len(parts[-1])
+        if len(name) + raw_size > incoming.limits.size or len(fields) > most or size > left:
             raise NotHttpError(TOO_LARGE)
+    _join_last(fields, parts)
     return fields, size + len(whole)
+
+
+def _join_last(fields: list[tuple[bytes, bytes]], parts: list[bytes]) -> None:
+    """Join the lines of a folded value, which is the last one."""
+    if len(parts) > 1:
+        fields[-1] = (fields[-1][0], b"".join(parts).rstrip(b" \t"))
 
 
 _FRAMING = (b"content-length", b"transfer-encoding")
@@ -212,12 +235,16 @@ def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_tra
     return True
 
 
-def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> bool:
+def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> object:
     """Whether a line may begin like this, after these fields."""
     name, colon, raw = line.removesuffix(b"\r").partition(b":")
     if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
         return False
-    return bool(_FIELD_START(line) or (fields and _FOLD_START(line)))
+    is_field = _FIELD_START(line) is not None
+    if not is_field and not (fields and _FOLD_START(line)):
+        return False
+    is_free = bool(colon) and name.strip(b" ").lower() not in _FRAMING and b"\r" not in line
+    return FREE_TEXT if is_field and is_free else True
 
 
 class ResponseBody:
