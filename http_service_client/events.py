@@ -35,6 +35,7 @@ class StopReason(str, Enum):
     """Why a failed attempt was not followed by another. The value finishes "not retried: ..."."""
 
     NOT_RETRYABLE = "this outcome is not retryable"
+    PUSHBACK = "the server forbids it (x-should-retry: false)"
     EXHAUSTED = "that was the last attempt"
     NOT_SAFE = "the server may have acted on the request, and nothing says that repeating it is safe"
     NOT_REPLAYABLE = "the body was consumed and cannot be sent again"

@@ -166,7 +166,8 @@ class CallBuilder:
             idempotent=idempotent,
         )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
-            request.headers["Idempotency-Key"] = _idempotency_key(request)
+            make = _new_quoted_key if config.quote_idempotency_key else _new_key
+            request.headers["Idempotency-Key"] = _idempotency_key(request, make)
         if decompress is not CLIENT_DEFAULT:
             check_flag("decompress", decompress)
             request.decompress = decompress
@@ -308,16 +309,16 @@ def _about_keyword(name: str) -> str:
     return f"a call takes no keyword {name!r}; {remedy}"
 
 
-def _idempotency_key(request: HttpRequest) -> str:
+def _idempotency_key(request: HttpRequest, make: Callable[[], str]) -> str:
     """A new key; in a guarded function that is repeated, the key of the same request in the attempt before.
 
     Whether a streamed body is the same as one before is not known until it is sent. It gets a new key: with the key
     of another request, the server would take it for done.
     """
     scope, content = current_scope(), request.body.content
-    keys = None if scope is None else scope.operation_keys(_new_key, _KEYS_LOCK)
+    keys = None if scope is None else scope.operation_keys(make, _KEYS_LOCK)
     if keys is None or content is None:
-        return _new_key()
+        return make()
     boundary = (request.body.content_type or "").partition("boundary=")[2]
     if boundary:  # it is drawn for each request, and is no part of what the request says
         content = content.replace(boundary.encode(), b"")
@@ -327,6 +328,11 @@ def _idempotency_key(request: HttpRequest) -> str:
 
 def _new_key() -> str:
     return str(uuid.uuid4())
+
+
+def _new_quoted_key() -> str:
+    """As an item of a structured field, which the draft standard makes of it (RFC 9651, 3.3.3)."""
+    return f'"{_new_key()}"'
 
 
 _KEYS_LOCK = ForkSafeLock()  # of all operations: it is held for some microseconds

@@ -79,6 +79,7 @@ class HttpClientConfig:
         `ExponentialBackoff`.
     enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
     auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
+    quote_idempotency_key: write it in quotes, as the draft standard has it; else bare, as most services do.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
@@ -119,6 +120,7 @@ class HttpClientConfig:
     retry_budget_config: Mapping[str, Any] | RetryBudgetSettings | None = None
     total_timeout: float | None = None
     auto_idempotency_key: bool = False
+    quote_idempotency_key: bool = False
     max_response_size: int | None = 10 * 1024 * 1024
     max_response_headers: int = 256
     max_response_header_size: int = 64 * 1024
@@ -146,7 +148,7 @@ class HttpClientConfig:
                 check_count(name, value)
         for name in (
             "enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "auto_idempotency_key",
-            "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
+            "quote_idempotency_key", "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
         ):  # fmt: skip
             check_flag(name, getattr(self, name))
         check_duration("total_timeout", self.total_timeout)

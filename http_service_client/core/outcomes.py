@@ -23,7 +23,7 @@ from ..errors import (
     TransportError,
 )
 from ..http.messages import HttpResponse
-from ..http.retry_after import parse_retry_after
+from ..http.retry_after import requested_delay
 from .effects import Outcome
 
 __all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait", "sent_state_of"]
@@ -67,10 +67,10 @@ def describe(outcome: Outcome) -> str:
 
 
 def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | None:
-    """Seconds that a response asks its client to wait (Retry-After: RFC 9110, 10.2.3), or None.
+    """Seconds that a response asks its client to wait, or None (see `http.retry_after`).
 
-    wall_clock: seconds since the epoch, which a date in the response is read against.
+    wall_clock: seconds since the epoch, for a date in a response without a date of its own.
     """
     if isinstance(outcome, HttpResponse):
-        return parse_retry_after(outcome.headers.get("Retry-After"), wall_clock())
+        return requested_delay(outcome.headers, wall_clock())
     return None

@@ -150,9 +150,12 @@ class HttpRequest:
         """
         if self.idempotent is not None:
             return self.idempotent
-        return self.method in _IDEMPOTENT_METHODS or any(
-            self.headers.get(name, "").strip() not in _NO_KEYS for name in _IDEMPOTENCY_HEADERS
-        )
+        return self.method in _IDEMPOTENT_METHODS or self.has_idempotency_key
+
+    @property
+    def has_idempotency_key(self) -> bool:
+        """Whether it has an Idempotency-Key or X-Idempotency-Key that tells it from other requests."""
+        return any(self.headers.get(name, "").strip() not in _NO_KEYS for name in _IDEMPOTENCY_HEADERS)
 
     def copy(self) -> HttpRequest:
         """A copy for one attempt, with its own headers; json and data are copied on first access."""

@@ -16,6 +16,7 @@ from .media_types import decode_text
 from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
+from .retry_after import requested_delay
 from .urls import redact_url
 
 if TYPE_CHECKING:
@@ -123,10 +124,11 @@ class HttpResponse:
     def sent_state(self) -> SentState:
         """REFUSED when the server says that it did not process the request, else ANSWERED.
 
-        429 (RFC 6585), 425 (RFC 8470, 5.2), and 503 with a Retry-After refuse a request before processing it.
+        429 (RFC 6585), 425 (RFC 8470, 5.2), and 503 that says when to come back refuse a request before processing
+        it. A Retry-After that cannot be read says nothing: some proxies add one to every error.
         """
         status = self.status_code
-        if status in (425, 429) or (status == 503 and "Retry-After" in self.headers):
+        if status in (425, 429) or (status == 503 and requested_delay(self.headers, 0.0) is not None):
             return SentState.REFUSED
         return _ANSWERED
 

@@ -1,8 +1,13 @@
-"""How long a server asked us to wait: the `Retry-After` header, read without trust.
+"""What a server asked its clients to do: come back later, or not at all. Read without trust.
 
-RFC 9110, 10.2.3: ``Retry-After = HTTP-date / delay-seconds``. The header comes from a server in trouble,
-or from a hostile one, so reading it never raises and never returns an infinite or a negative number.
-A value that is not understood is ignored. Whether the wait is worth while is decided elsewhere.
+    x-should-retry          true or false: whether to repeat the request (of many model APIs)
+    retry-after-ms          milliseconds (of model APIs)
+    x-ms-retry-after-ms     milliseconds (of Azure)
+    Retry-After             HTTP-date / delay-seconds (RFC 9110, 10.2.3)
+
+The first wait that is understood counts. The headers come from a server in trouble, or from a hostile one, so reading
+them never raises and never returns an infinite or a negative number. A value that is not understood is ignored.
+Whether the wait is worth while is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -10,21 +15,45 @@ from __future__ import annotations
 import re
 
 from .dates import parse_http_date
+from .headers import Headers
 
-__all__ = ["LONGEST_DELAY", "parse_retry_after"]
+__all__ = ["LONGEST_DELAY", "asks_to_retry", "parse_retry_after", "requested_delay"]
 
 LONGEST_DELAY = 2.0**31
 """Seconds (68 years). A larger number counts as this one (RFC 9111, 1.2.2)."""
 
 # delay-seconds = 1*DIGIT. Some servers send a fraction; ignoring "1.5" would mean coming back too early.
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?").fullmatch
+_IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
+
+
+def asks_to_retry(headers: Headers) -> bool | None:
+    """Whether the server asked for a repetition; None where it says nothing."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip(" \t").lower())
+
+
+def requested_delay(headers: Headers, wall_now: float) -> float | None:
+    """Seconds that a response asks its client to wait; None where it asks for nothing that is understood.
+
+    wall_now: seconds since the epoch, by the client's clock. A date is compared with it only if the response has no
+        valid Date of its own: the difference of two dates of one clock is right even if that clock is not.
+    """
+    for name in _IN_MILLISECONDS:
+        milliseconds = headers.get(name, "").strip(" \t")
+        if _NUMBER(milliseconds):
+            return min(float(milliseconds) / 1000.0, LONGEST_DELAY)
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    sent_at = parse_http_date(headers.get("Date", "").strip(" \t"), wall_now)
+    return parse_retry_after(value, wall_now if sent_at is None else sent_at)
 
 
 def parse_retry_after(value: str | None, wall_now: float) -> float | None:
     """Seconds to wait from now; None where the header is missing or not understood.
 
     value: the header's value.
-    wall_now: seconds since the epoch; only a date is compared with it.
+    wall_now: seconds since the epoch when it was written; only a date is compared with it.
     Returns 0.0 (for a past date) to `LONGEST_DELAY`. Never raises.
 
     >>> parse_retry_after("120", wall_now=0.0)
@@ -36,7 +65,7 @@ def parse_retry_after(value: str | None, wall_now: float) -> float | None:
     if value is None:
         return None
     value = value.strip(" \t")
-    if _SECONDS.fullmatch(value):
+    if _NUMBER(value):
         return min(float(value), LONGEST_DELAY)  # float() of too many digits is inf, where int() would raise
     at = parse_http_date(value, wall_now)
     return None if at is None else min(max(at - wall_now, 0.0), LONGEST_DELAY)

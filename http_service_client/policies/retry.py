@@ -115,7 +115,9 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                     if wait is None and not attempts.is_refused:
                         raise
                 else:
-                    if not policy.is_worth_it(result, report_condition):
+                    if not policy.is_worth_it(result, report_condition) and not (
+                        attempts is not None and attempts.is_in_progress(result)
+                    ):
                         return result
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_result(result)
@@ -156,7 +158,9 @@ def with_retries_async(
                     if wait is None and not attempts.is_refused:
                         raise
                 else:
-                    if not policy.is_worth_it(result, report_condition):
+                    if not policy.is_worth_it(result, report_condition) and not (
+                        attempts is not None and attempts.is_in_progress(result)
+                    ):
                         return result
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_result(result)

@@ -13,7 +13,7 @@ from ..core.call import worst
 from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import endless_waits
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
-from ..core.machines.retry_decision import Situation, next_wait
+from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.outcomes import describe, requested_wait, sent_state_of
@@ -102,13 +102,18 @@ class Attempts:
             self._withdrawal = self._paid  # `end` refunds the retry, which was not made after all
             self._stop(StopReason.CIRCUIT_OPEN)
             return None
+        before = self._state
         self._admit(shown)
-        return self._wait(error, None, shown) if self._is_worth_it(error, shown) else None
+        return self._wait(error, None, shown) if self._is_worth_it(error, shown, before) else None
 
     def wait_after_result(self, result: object) -> float | None:
         """The same, after a result for which a condition holds."""
         self._made += 1
         return self._wait(None, result, [])
+
+    def is_in_progress(self, result: object) -> bool:
+        """Whether the result says that the server is still working on an attempt before it."""
+        return isinstance(result, HttpResponse) and is_in_progress(result, self._state, result.request)
 
     def begin_attempt(self) -> None:
         """The wait is over."""
@@ -149,14 +154,18 @@ class Attempts:
                     continue  # a subclass of a user's own that decides it itself
                 error.__dict__[_OWN_STATE] = own
 
-    def _is_worth_it(self, error: BaseException, shown: list[HttpClientError]) -> bool:
+    def _is_worth_it(self, error: BaseException, shown: list[HttpClientError], before: SentState) -> bool:
         settings = self._settings
         if is_interruption(error) or any(isinstance(each, CircuitOpenError) for each in shown):
             return False
         if settings.is_worth_it(error, report_condition, self._handled):
             return True
         response = self._response(None, shown)
-        return response is not None and settings.is_worth_it(response, report_condition)
+        if not isinstance(response, HttpResponse):
+            return response is not None and settings.is_worth_it(response, report_condition)
+        return settings.is_worth_it(response, report_condition) or is_in_progress(
+            response, before, response.request
+        )
 
     def _wait(self, error: BaseException | None, value: object, shown: list[HttpClientError]) -> float | None:
         settings, scope, clock = self._settings, self._scope, self._clock

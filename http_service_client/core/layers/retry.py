@@ -11,7 +11,8 @@ the server cannot have processed the request, or processing it twice does no har
     answered (500, …)      retry                                stop: the server may have acted on it
     abandoned              stop                                 stop
 
-`core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
+A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: it is worth
+asking again. `core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
 withdrawn from the budget before its wait, and refunded if it is not made.
 """
 
@@ -23,10 +24,11 @@ from typing import TYPE_CHECKING
 from ...errors import CircuitOpenError, Failure, SentState
 from ...events import RetryScheduled, RetryStopped, StopReason
 from ...http.messages import HttpRequest, HttpResponse
+from ...http.retry_after import asks_to_retry
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import endless_waits
-from ..machines.retry_decision import Situation, next_wait
+from ..machines.retry_decision import Situation, is_in_progress, next_wait
 from ..outcomes import describe, requested_wait
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ class RetryLayer:
             call.attempt += 1
             if call.attempt > 1:
                 call.current = Attempt()
+            before = call.sent_state
             began_at = call.clock()
             outcome = yield from proceed(request, call)
             if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
@@ -87,7 +90,11 @@ class RetryLayer:
                 return outcome
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
-                return outcome
+                if not is_in_progress(outcome, before, call.request):
+                    if outcome.status_code >= 400 and asks_to_retry(outcome.headers) is False:
+                        self._stop(call, StopReason.PUSHBACK)
+                    return outcome
+                is_worth_it = True
             if delays is None:
                 delays = endless_waits(settings.backoff_strategy, self._random)
             asked = requested_wait(outcome, self._wall_clock)
@@ -99,11 +106,8 @@ class RetryLayer:
                 withdrawal = budget.try_withdraw()
                 if withdrawal is None:
                     wait = StopReason.BUDGET
-            left = None if budget is None else budget.balance
             if isinstance(wait, StopReason):
-                call.record(
-                    RetryStopped(call.elapsed(), call.attempt, call.key, wait, left, call.remaining())
-                )
+                self._stop(call, wait)
                 return outcome
             call.discard_body()
             decided_at = call.clock()
@@ -115,7 +119,7 @@ class RetryLayer:
                     wait,
                     describe(outcome),
                     asked,
-                    left,
+                    None if budget is None else budget.balance,
                     call.remaining(),
                 )
             )
@@ -150,15 +154,15 @@ class RetryLayer:
         )
         return next_wait(options.retry, situation, delays)
 
+    def _stop(self, call: Call, reason: StopReason) -> None:
+        budget = call.origin_state.budget
+        left = None if budget is None else budget.balance
+        call.record(RetryStopped(call.elapsed(), call.attempt, call.key, reason, left, call.remaining()))
+
     def _refused(self, call: Call, refusal: Failure, last: Outcome | None) -> Outcome:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
         # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            left = None if call.origin_state.budget is None else call.origin_state.budget.balance
-            call.record(
-                RetryStopped(
-                    call.elapsed(), call.attempt, call.key, StopReason.CIRCUIT_OPEN, left, call.remaining()
-                )
-            )
+            self._stop(call, StopReason.CIRCUIT_OPEN)
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last

@@ -23,10 +23,33 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from ...errors import SentState
 from ...events import StopReason
+from ...http.messages import HttpRequest, HttpResponse
 from .retry_settings import RetrySettings
 
-__all__ = ["Situation", "next_wait"]
+__all__ = ["Situation", "is_in_progress", "next_wait"]
+
+# Attempts that ended like this were not processed, so none of them is what the server is working on.
+_UNPROCESSED = (SentState.NEVER_SENT, SentState.REFUSED)
+
+
+def is_in_progress(outcome: object, before: SentState, request: HttpRequest | None) -> bool:
+    """Whether the server is still working on an earlier attempt of ours, so that the same request may be asked again.
+
+    A server that keeps idempotency keys answers 409 for a key whose request is being processed, and 422 for one that
+    came with another request (draft-ietf-httpapi-idempotency-key-header, 2.7). To the first attempt, 409 is an
+    ordinary conflict, which a repetition does not resolve.
+
+    before: the worst sent state over the attempts before.
+    """
+    return (
+        isinstance(outcome, HttpResponse)
+        and outcome.status_code == 409
+        and before not in _UNPROCESSED
+        and request is not None
+        and request.has_idempotency_key
+    )
 
 
 class Situation(NamedTuple):

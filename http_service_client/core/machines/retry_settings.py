@@ -8,6 +8,7 @@ from functools import cached_property
 
 from ...errors import ConfigurationError, Failure
 from ...http.messages import HttpResponse
+from ...http.retry_after import asks_to_retry
 from ..checks import check_flag
 from .backoff import BackoffStrategy, ExponentialBackoff
 from .retry_conditions import DEFAULT_CONDITIONS, RetryCondition
@@ -64,7 +65,12 @@ class RetrySettings:
         handled: of an error, see `errors.chain`.
         """
         if isinstance(outcome, HttpResponse):
-            if outcome.status_code in self._statuses:
+            status = outcome.status_code
+            if status >= 400 and self.retry_conditions:
+                requested = asks_to_retry(outcome.headers)
+                if requested is not None:  # the server knows best whether a repetition can help
+                    return requested
+            if status in self._statuses:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
             return _holds(self.retry_conditions or (), outcome, report, handled)

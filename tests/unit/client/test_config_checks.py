@@ -75,6 +75,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "retry_budget_config": [5, "budget", [], RetryPolicy()],
         "total_timeout": DURATION,
         "auto_idempotency_key": FLAG,
+        "quote_idempotency_key": FLAG,
         "max_response_size": COUNT,
         "max_response_headers": COUNT,
         "max_response_header_size": COUNT,

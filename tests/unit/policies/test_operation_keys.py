@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,23 @@ def keys_sent(harness: Harness) -> list[str]:
 
 def post(front_end: FrontEnd, harness: Harness, **options: Any) -> HttpResponse:
     return front_end.request(harness.client, "POST", URL, json={"item": 1}, **options)
+
+
+@pytest.mark.parametrize(
+    ("quoted", "form"), [(False, r"[0-9a-f-]{36}"), (True, r'"[0-9a-f-]{36}"')], ids=["bare", "quoted"]
+)
+def test_an_automatic_key_is_bare_or_quoted(front_end: FrontEnd, quoted: bool, form: str) -> None:
+    """Services want it bare, the draft standard in quotes. A success is recorded under the key as it was sent."""
+    harness = keyed(front_end, 201, RESET, 201, 201, quote_idempotency_key=quoted)
+
+    def body() -> None:
+        post(front_end, harness)
+        post(front_end, harness)
+
+    policy_of().call(body)
+    keys = keys_sent(harness)
+    assert all(re.fullmatch(form, key) for key in keys)
+    assert keys == [keys[0], keys[1], keys[1], keys[0]]  # first that of the request that did not succeed
 
 
 def test_a_nested_policy_repeats_with_the_same_key(front_end: FrontEnd) -> None:
