@@ -76,9 +76,13 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
 
     def __exit__(self, kind: type[BaseException] | None = None, *about: object) -> None:
         block = self._block
-        if block is not None and not block.was_used and kind is not GeneratorExit:
-            if block.was_skipped or AMBIENT_DEADLINE.get() is not block:
-                self._warn_if_lost(block)
+        if (
+            block is not None
+            and not block.was_used
+            and kind is not GeneratorExit
+            and (block.was_skipped or AMBIENT_DEADLINE.get() is not block)
+        ):
+            self._warn_if_lost(block)
         self._end()
 
     def _warn_if_lost(self, block: Deadline) -> None:
