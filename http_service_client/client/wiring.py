@@ -12,6 +12,7 @@ from ..core.machines.retry_budget import RetryBudget
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
+from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..http.cookies.jar import CookieJar
 from ..http.egress import host_matcher
@@ -62,7 +63,9 @@ def origin_registry(
             budget = RetryBudget(config.budget, clock=now, lock=lock)
         return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
 
-    return OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
+    registry = OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
+    reset_in_forked_children(registry)
+    return registry
 
 
 def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:

@@ -99,6 +99,13 @@ class OriginRegistry:
         with self._lock:  # type: ignore[attr-defined]
             return list(self._states.items())
 
+    def _reset_after_fork(self) -> None:
+        for state in self._states.values():
+            if state.breaker is not None:
+                state.breaker.reset_after_fork()
+            if state.budget is not None:
+                state.budget.reset_after_fork()
+
     def _add(self, origin: str) -> OriginState:
         with self._lock:  # type: ignore[attr-defined]
             state = self._states.get(origin)

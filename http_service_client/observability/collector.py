@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.machines.circuit_states import StateChange
+from ..drivers.forks import reset_in_forked_children
 from ..errors import ConfigurationError
 from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
 from .metrics import HttpMetrics
@@ -60,13 +61,17 @@ class MetricsCollector:
         # Resolved before: all that a further event of the same kind needs.
         self._calls: dict[tuple[str, str, object], tuple[Number, Distribution, Number | None]] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
-        # The collector's own totals: others may feed `metrics` as well.
-        self._seconds = 0.0
-        self._counted = dict.fromkeys(_LABELS, 0)
+        self._reset_after_fork()
+        reset_in_forked_children(self)
         with metrics._lock:
             metrics._histogram(_DURATION)
             for name in _LABELS:
                 metrics._counter(name)
+
+    def _reset_after_fork(self) -> None:
+        # The collector's own totals: others may feed `metrics` as well.
+        self._seconds = 0.0
+        self._counted = dict.fromkeys(_LABELS, 0)
 
     @property
     def metrics(self) -> HttpMetrics:

@@ -19,6 +19,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 from .series import (
@@ -62,6 +63,8 @@ class HttpMetrics:
     A metric exists from its first use on, and its kind never changes. Names are those of Prometheus:
     letters, digits and underscores. Label values may be of any type; they are kept as text.
 
+    In a forked child, all numbers begin at 0: those of the parent are the parent's to report.
+
     Each method exists twice: `add`, `observe`, `set`, `total`, `mean` and `value` are plain functions;
     `increment_counter`, `observe_histogram`, `set_gauge`, `get_counter` and `get_gauge` do the same
     with `await`. They wait for nothing but a lock that is held for microseconds.
@@ -84,6 +87,7 @@ class HttpMetrics:
         # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
         # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
+        reset_in_forked_children(self)
 
     # Plain.
 
@@ -199,6 +203,11 @@ class HttpMetrics:
         with self._lock:
             metric = self._known(name, kind)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
+
+    def _reset_after_fork(self) -> None:
+        for metric in self._metrics.values():
+            for state in metric.series.values():  # in place, since others keep them
+                state.reset()
 
     def __repr__(self) -> str:
         return f"<HttpMetrics {', '.join(self._metrics) or 'empty'}>"

@@ -70,6 +70,10 @@ class Number:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """As if nothing had been counted."""
         self.value: float = 0
 
 
@@ -80,7 +84,11 @@ class Distribution:
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
-        self.buckets = [0] * (len(bounds) + 1)
+        self.reset()
+
+    def reset(self) -> None:
+        """As if nothing had been observed."""
+        self.buckets = [0] * (len(self.bounds) + 1)
         self.count = 0
         self.sum = 0.0
         self.min = math.inf

@@ -28,6 +28,7 @@ from ..core.machines.circuit_states import (
 )
 from ..core.nesting import EndedCall, Scope, current_scope
 from ..core.outcomes import is_failure, is_failure_type, sent_state_of
+from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
     CircuitOpenError,
@@ -127,6 +128,11 @@ class CircuitBreakerPolicy:
             "http_service_client.entered", default=()
         )
         self._open: list[CircuitBreakerScope] = []
+
+        reset_in_forked_children(self)
+
+    def _reset_after_fork(self) -> None:
+        self.breaker.reset_after_fork()
 
     def __getstate__(self) -> dict[str, Any]:
         live = {"listeners", "breaker", "_entered", "_open"}

@@ -18,6 +18,7 @@ from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
 from ..core.outcomes import describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock
+from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import CircuitOpenError, HttpClientError, HttpStatusError, SentState, errors_behind
 from ..events import Event, RetryScheduled, RetryStopped, StopReason
@@ -38,14 +39,20 @@ class FunctionBudget:
     asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
     """
 
-    __slots__ = ("_budget", "_clock", "_entered", "_entered_at", "_lock", "calls")
+    __slots__ = ("__weakref__", "_budget", "_clock", "_entered", "_entered_at", "_lock", "calls")
 
     def __init__(self, settings: RetryBudgetSettings | None, clock: Callable[[], float]) -> None:
         self.calls = itertools.count()
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
+        reset_in_forked_children(self)
         self._lock = ForkSafeLock()
         self._budget = None if settings is None else RetryBudget(settings, clock=clock, lock=ForkSafeLock())
+
+    def _reset_after_fork(self) -> None:
+        self._entered, self._entered_at = next(self.calls) + 1, self._clock()
+        if self._budget is not None:
+            self._budget.reset_after_fork()
 
     def up_to_date(self) -> RetryBudget | None:
         """The budget, with the calls until now in it; None for no limit."""

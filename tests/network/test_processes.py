@@ -8,7 +8,6 @@ import subprocess
 import sys
 import textwrap
 import threading
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,6 +26,7 @@ from http_service_client.testing.server import (
     stall,
 )
 from http_service_client.transports.over_requests import connection
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, slots_in_use
 
@@ -81,34 +81,6 @@ class AddsHeader:
 
 
 # Forks.
-
-
-def in_a_child(work: Callable[[], None]) -> int:
-    """The exit code of a forked child that does the work."""
-    with warnings.catch_warnings():
-        # Python 3.12 warns of a fork in a process with threads, which is the point here.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
-    if child == 0:
-        try:
-            work()
-            os._exit(0)
-        except BaseException:
-            import traceback
-
-            traceback.print_exc()
-            os._exit(1)
-    for _ in range(1000):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return os.waitstatus_to_exitcode(status)
-        threading.Event().wait(0.01)
-    os.kill(child, 9)
-    os.waitpid(child, 0)
-    raise AssertionError("the child hangs")
-
-
-needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
 
 @needs_fork

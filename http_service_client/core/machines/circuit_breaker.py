@@ -149,10 +149,15 @@ class CircuitBreaker:
         self._open_for = 0.0
         self._recovers_at = 0.0
 
-        self._trial: Permit | None = None
+        self._trial: Permit | None
         self._lease_ends_at = 0.0
         self._trial_successes = 0
 
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the totals are the parent's, and its trial will not be settled here. The state stays."""
+        self._trial = None
         # Successes are the sum of two counts. Advancing an iterator is atomic, with the GIL and without it.
         self._unlocked_successes = itertools.count()
         self._successes = self._failures = self._abandoned = self._late = self._refused = 0

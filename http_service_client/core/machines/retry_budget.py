@@ -98,6 +98,10 @@ class RetryBudget:
         self._lock = lock
         self._tick = self._tick_now()
         self._bucket = 0  # the number of buckets begun; modulo the ring's size, the index of the current one
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the parent's calls must not pay for retries once more."""
         self._calls = [0] * _BUCKETS
         self._retries = [0] * _BUCKETS
 
