@@ -109,6 +109,8 @@ def refusal_of(error: errors.HttpClientError) -> Failure:
     """The failure for an error of this package, raised while connecting, reading, or producing the body."""
     if isinstance(error, errors.EgressRefusedError):
         return Failure(type(error), str(error), SentState.NEVER_SENT, details=vars(error))
+    if isinstance(error, errors.ConfigurationError):  # found while connecting
+        return Failure(type(error), str(error), SentState.NEVER_SENT)
     answered = isinstance(error, errors.ResponseError)
     state = SentState.ANSWERED if answered else SentState.MAYBE_PROCESSED
     return Failure(type(error), str(error), state, details={"response": error.response})

@@ -1,6 +1,8 @@
 """requests' session and adapter, made to decide nothing on their own, over the pools of this package.
 
-What is private to requests here: `_cookies` of a `PreparedRequest`, where mocks look for it.
+requests documents that a session asks an adapter's `send` for a response, so nothing of requests' own adapter is
+needed. It is used only where another library has replaced `HTTPAdapter.send`, or vcrpy records. `compatibility` lists
+what is not documented.
 """
 
 from __future__ import annotations
@@ -13,21 +15,23 @@ import requests
 import requests.adapters
 import requests.cookies
 from requests.structures import CaseInsensitiveDict
+from urllib3.util import Retry
 
 from ...errors import Failure
 from ...http.bodies.encoding import FORM, RequestBody
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.proxies.urls import HttpProxy, read_proxy
-from ...http.urls import split_url
+from ...http.urls import Url, split_url
 from ..base import TransportSettings
+from .compatibility import is_hooked, past_our_pools
 from .pool import Pool
-from .vcr import RecordedPool, is_recorded
+from .vcr import RecordedPool, RecordingPools, is_recorded
 
 __all__ = ["PlainSession", "PooledAdapter", "prepare"]
 
 _POOLS = 256  # pools without a connection are forgotten when there are more pools
-_NO_RETRIES = requests.adapters.Retry(0, read=False)
+_NO_RETRIES = Retry(0, read=False)
 
 
 def prepare(request: HttpRequest) -> requests.PreparedRequest:
@@ -73,7 +77,7 @@ class _NoCookies(requests.cookies.RequestsCookieJar):
 
 
 class PooledAdapter(requests.adapters.HTTPAdapter):
-    """`HTTPAdapter` over our own pools. `send` itself is requests' own: mocks patch it there."""
+    """`HTTPAdapter` over our own pools."""
 
     def __init__(self, settings: TransportSettings) -> None:
         self._transport_settings = settings
@@ -83,6 +87,33 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         self._sweep_at = _POOLS
         super().__init__(max_retries=_NO_RETRIES)
 
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        """The response, up to the end of its head. Calls requests' own `send` only if something is hooked in there."""
+        url = split_url(request.url or "")
+        if is_hooked() or is_recorded(url.scheme):
+            return super().send(request, *arguments, **options)
+        proxies, timeout = options["proxies"], options["timeout"]
+        pool = self._pool(url, proxies.get(url.scheme))
+        raw = pool.urlopen(
+            request.method or "",
+            self.request_url(request, proxies),
+            request.body,
+            request.headers,
+            timeout=timeout,
+            chunked=request.body is not None and "Content-Length" not in request.headers,
+        )
+        return self.build_response(request, raw)  # type: ignore[arg-type]  # duck-typed
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """Keep requests from connecting by itself."""
+        self.poolmanager = RecordingPools()
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """urllib3's pools behind a proxy, for recording only."""
+        if not is_recorded("http"):
+            raise past_our_pools("proxy_manager_for")
+        return super().proxy_manager_for(proxy, **options)
+
     def get_connection_with_tls_context(
         self, request: requests.PreparedRequest, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
@@ -90,11 +121,13 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         url = split_url(request.url or "")
         if is_recorded(url.scheme):
             return RecordedPool(super().get_connection_with_tls_context(request, verify, proxies, cert))
-        proxy = proxies.get(url.scheme) if proxies else None
+        return self._pool(url, proxies.get(url.scheme) if proxies else None)
+
+    def _pool(self, url: Url, proxy: str | None) -> Pool:
         pool = self._pools.get((url.origin, proxy))
         return pool if pool is not None else self._add_pool(url, proxy)
 
-    def _add_pool(self, url: Any, proxy_url: str | None) -> Pool:
+    def _add_pool(self, url: Url, proxy_url: str | None) -> Pool:
         settings = self._transport_settings
         proxy = None if proxy_url is None else read_proxy(proxy_url)
         assert not isinstance(proxy, Failure)  # `RequestsTransport` has checked it

@@ -3,7 +3,7 @@
 Every wait on the socket gets the smaller of its own timeout and the time left for the exchange, so a server that
 trickles a byte at a time is cut on time.
 
-Of urllib3's TLS within TLS, an `SSLTransport`, this uses `incoming` and `socket`.
+`compatibility` lists what is used of urllib3's TLS within TLS.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from urllib3.util import Timeout as Urllib3Timeout
-from urllib3.util.ssltransport import SSLTransport
 
 from ...core.timeouts import Timeout
 from ...http.http1.buffer import ReceiveBuffer
 from ...http.http1.framing import HeadLimits
 from ..failures import Phase
 from ..network.polling import is_readable, wait_until_usable
+from .compatibility import SSLTransport
 
 __all__ = ["Connection", "IoTimeouts", "PhaseError", "seconds_left"]
 
@@ -174,7 +174,7 @@ class Connection(ReceiveBuffer):
         if os.getpid() == self._pid:  # a forked child must not shut down a connection that its parent uses
             sock: Any = self.sock
             if isinstance(sock, SSLTransport):
-                sock = sock.socket.sock  # type: ignore[attr-defined]  # an _OuterSocket
+                sock = sock.socket.sock  # an _OuterSocket
             try:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)  # an SSLSocket's own drops its TLS state
             except OSError:  # the server closed it first

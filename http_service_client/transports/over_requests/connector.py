@@ -7,8 +7,7 @@ import ssl
 import time
 from typing import Any
 
-from urllib3.util.ssltransport import SSLTransport
-
+from ...errors import ConfigurationError
 from ...http.egress import EgressPolicy
 from ...http.http1.parser import read_head, request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
@@ -19,6 +18,7 @@ from ..network.happy_eyeballs import connect_to_any
 from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls import TlsSettings
+from .compatibility import NESTED_TLS, SSLTransport
 from .connection import Connection, IoTimeouts, PhaseError, seconds_left
 
 __all__ = ["connect"]
@@ -114,7 +114,11 @@ def _start_tls(sock: Any, url: Url, tls: TlsSettings, expires_at: float | None) 
     context, name = tls.context_for(url.host, url.port), url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        return SSLTransport(_OuterSocket(sock, expires_at), context, name)  # type: ignore[arg-type]
+        if NESTED_TLS.gone:
+            raise ConfigurationError(
+                NESTED_TLS.refusal("https:// URLs cannot be requested through an https:// proxy")
+            )
+        return SSLTransport(_OuterSocket(sock, expires_at), context, name)
     return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END)
 
 

@@ -1,6 +1,7 @@
 """The blocking transport: one exchange over requests, a hand-built `PreparedRequest` into `Session.send`.
 
-Mocks and instrumentation hook into `Session.send` and `HTTPAdapter.send`, so every exchange goes through both.
+Mocks and instrumentation hook into `Session.send` and `HTTPAdapter.send`, so every exchange goes through the first,
+and through the second if something is hooked in there.
 Everything that requests would decide on its own (redirects, cookies, netrc, proxies, encodings) is switched off in
 `adapter`. Errors of requests and urllib3 are translated here only: mocks raise them, our own pools do not.
 """
@@ -27,6 +28,7 @@ from ...http.urls import split_url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, already_closed, refusal_of, source_failed
 from .adapter import PlainSession, PooledAdapter, prepare
+from .compatibility import ADAPTER, NESTED_TLS
 from .connection import IoTimeouts, PhaseError
 from .errors import ERRORS, failure_from
 from .open_body import RequestsBodySource
@@ -42,6 +44,8 @@ class RequestsTransport:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._is_closed = False
+        ADAPTER.warn()
+        NESTED_TLS.warn()
         self._session = PlainSession()
         self._adapter = PooledAdapter(settings)
         self._session.adapters.clear()

@@ -10,21 +10,38 @@ import http.client
 import time
 from typing import Any
 
+from urllib3 import PoolManager
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import Timeout
 
 from ...http.content_codings.decoder import is_encoded
+from .compatibility import past_our_pools, recording_class
 from .connection import IoTimeouts
 
-__all__ = ["RecordedPool", "is_recorded"]
+__all__ = ["RecordedPool", "RecordingPools", "is_recorded"]
 
 _POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPool}
 
 
 def is_recorded(scheme: str) -> bool:
     """Whether a vcrpy cassette is in use. Other libraries' connections are ignored: they would bypass our limits."""
-    module: str = _POOLS[scheme].ConnectionCls.__module__
-    return module.startswith("vcr.")
+    return recording_class(_POOLS[scheme]).startswith("vcr.")
+
+
+class RecordingPools:
+    """The `PoolManager` of requests' adapter, for recording only: it connects past the egress policy and proxies."""
+
+    def __init__(self) -> None:
+        self._manager = PoolManager()
+
+    def clear(self) -> None:
+        """Close the idle connections."""
+        self._manager.clear()
+
+    def __getattr__(self, name: str) -> Any:
+        if not any(map(is_recorded, _POOLS)):
+            raise past_our_pools(name)
+        return getattr(self._manager, name)
 
 
 class RecordedPool:

@@ -1,0 +1,94 @@
+"""How a transport finds out whether a library below it is as expected: by what its code uses, not by its version.
+
+A seam is a part of another library that we replace, call or set although its documentation does not promise it. Each
+transport lists its seams in its `compatibility` module, which looks for them when it is imported. That an attribute
+exists is not enough: a method that is still there but no longer called would be replaced without effect. So a seam
+holds only while the library's own code uses the name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Iterable, Iterator
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+__all__ = ["SeamNotice", "is_replaced", "names_used_by", "parameters_of"]
+
+
+def names_used_by(*owners: Any) -> frozenset[str]:
+    """The names that the code of functions and classes uses: attributes, globals, and what they call.
+
+    A class stands for itself and for those of its bases that come from the same package.
+    """
+    return frozenset(name for owner in owners for code in _codes(owner) for name in _names(code))
+
+
+def _codes(owner: Any) -> Iterator[CodeType]:
+    if not isinstance(owner, type):
+        yield from _code(owner)
+        return
+    package = owner.__module__.partition(".")[0]
+    for kind in owner.__mro__:
+        if kind.__module__.partition(".")[0] == package:
+            for value in list(vars(kind).values()):
+                yield from _code(value)
+
+
+def _code(value: Any) -> Iterator[CodeType]:
+    if isinstance(value, property):
+        for part in (value.fget, value.fset):
+            yield from _code(part)
+        return
+    code = getattr(inspect.unwrap(value) if callable(value) else value, "__code__", None)
+    if isinstance(code, CodeType):  # a compiled function has none: its names cannot be known
+        yield code
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
+
+
+def parameters_of(function: Any) -> tuple[str, ...]:
+    """The names of a function's parameters; none if it has gone, or does not tell them."""
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def is_replaced(function: object, module: ModuleType) -> bool:
+    """Whether another library has put a function of its own where the module's own one was."""
+    return type(function) is not FunctionType or function.__globals__ is not vars(module)
+
+
+class SeamNotice:
+    """Warns, once a process, that a library is not as expected.
+
+    library, version: as pip knows them.   gone: the seams that do not hold.   effect: what is different now.
+    """
+
+    def __init__(self, library: str, version: str, gone: Iterable[str], effect: str) -> None:
+        self.gone = tuple(gone)
+        self._name = f"{library} {version}"
+        self._effect = effect
+        self._is_due = bool(self.gone)
+        self._advice = f"upgrade http-service-client, or install an older {library}"
+
+    def warn(self) -> None:
+        """Warn, unless all is as expected, or this has been done."""
+        if self._is_due:
+            self._is_due = False
+            message = (
+                f"{self._name} is not as this version of http-service-client expects it "
+                f"({', '.join(self.gone)}): {self._effect}; {self._advice}"
+            )
+            warnings.warn(message, RuntimeWarning, stacklevel=2)
+
+    def refusal(self, what: str) -> str:
+        """The message of an error: what cannot be done safely with this version, and the remedy."""
+        return f"{what} with {self._name} ({', '.join(self.gone)} changed); {self._advice}"
