@@ -73,11 +73,17 @@ class SeamNotice:
     """
 
     def __init__(self, library: str, version: str, gone: Iterable[str], effect: str) -> None:
-        self.gone = tuple(gone)
+        self.gone: tuple[str, ...] = ()
         self._name = f"{library} {version}"
         self._effect = effect
-        self._is_due = bool(self.gone)
+        self._is_due = False
+        self.add(gone)
         self._advice = f"upgrade http-service-client, or install an older {library}"
+
+    def add(self, gone: Iterable[str]) -> None:
+        """Some more seams do not hold."""
+        self.gone += tuple(dict.fromkeys(gone))
+        self._is_due = bool(self.gone)
 
     def warn(self) -> None:
         """Warn, unless all is as expected, or this has been done."""

@@ -16,7 +16,7 @@ from http_service_client import ClientClosedError, HttpClientConfig, HttpService
 from http_service_client.errors import ConnectionLostError, RequestTimeoutError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
-from http_service_client.transports.over_aiohttp.connector import _close_socket
+from http_service_client.transports.over_aiohttp.asyncio_transports import close_socket
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, slots_in_use
 
@@ -376,7 +376,7 @@ def test_a_transport_that_hides_its_socket_is_left_to_its_loop() -> None:
     class Sealed:
         __slots__ = ()
 
-    _close_socket(Sealed())
+    close_socket(Sealed())
 
 
 # Blocking verbs inside a loop.

@@ -207,47 +207,6 @@ def test_the_connection_of_a_discarded_response_is_closed(
     assert server.wait_for(lambda: server.open_connections == 1)
 
 
-def test_the_private_parts_of_aiohttp_that_we_use_exist(server: LoopbackServer) -> None:
-    """A version of aiohttp that renames one of them fails here."""
-    from aiohttp import ClientSession, TCPConnector
-    from aiohttp.client_proto import ResponseHandler
-
-    for owner, names in {
-        ClientSession: ("_request",),
-        TCPConnector: (
-            "connect", "_create_connection", "_get", "_release", "_resolve_host", "_wrap_create_connection",
-            "_wrap_existing_connection", "_update_proxy_auth_header_and_build_proxy_req",
-        ),
-        ResponseHandler: (
-            "set_exception", "connection_lost", "abort", "should_close", "set_response_params", "start_timeout",
-            "read", "read_timeout", "_drop_timeout", "upgraded",
-        ),
-    }.items():  # fmt: skip
-        assert all(hasattr(owner, name) for name in names)
-    server.script("/", respond(204))
-    with AsyncioFrontEnd() as front_end:
-        client = front_end.client()
-        front_end.request(client, "GET", server.url + "/")
-        (session,) = client._backends._over_aiohttp._sessions._sessions.values()
-        connector = session.session.connector
-        ((protocol, _),) = next(iter(connector._conns.values()))
-        assert protocol.served == 1
-        for used, names in {
-            session.session: ("_trace_configs", "_middlewares", "_retry_connection"),
-            connector: ("_conns", "_acquired", "_cleanup_handle", "_closed", "_factory", "_loop"),
-            protocol: ("_buffer", "_parser", "_payload", "_skip_payload", "_should_close", "_loop"),
-        }.items():
-            assert all(_is_aiohttps(used, name) for name in names)
-
-
-def _is_aiohttps(used: object, name: str) -> bool:
-    """Whether the attribute exists, and aiohttp's own code uses it."""
-    import inspect
-
-    aiohttps = [kind for kind in type(used).__mro__ if kind.__module__.startswith("aiohttp.")]
-    return hasattr(used, name) and any(name in inspect.getsource(kind) for kind in aiohttps)
-
-
 def test_an_idle_connection_is_closed_after_its_time(front_end: FrontEnd, server: LoopbackServer) -> None:
     """Also if its host is never called again: at the latest when the client connects to another host."""
     server.script("/", respond(204))

@@ -4,11 +4,7 @@ aiohttp takes bytes that arrived on an idle connection for the next response. He
 arrives between two exchanges is closed, the addresses of a host are tried in our own order, and an exchange is
 notified when it has a connection.
 
-What is private to aiohttp here: `_get`, `_release`, `_conns`, `_acquired`, `_cleanup_handle`, `_closed`, `_factory`,
-`_loop`, `_create_connection`, `_resolve_host`, `_wrap_create_connection`, `_wrap_existing_connection` and
-`_update_proxy_auth_header_and_build_proxy_req` of its connector, and `_key` of a connection. Subclasses have always
-overridden them; a test in `tests/network` fails when one of them goes. Private to asyncio: `_closed` and `_sock` of
-a transport.
+Much of this is private to aiohttp. `compatibility` lists it; if a part is gone, `PublicConnector` is used instead.
 """
 
 from __future__ import annotations
@@ -24,6 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from ...errors import ConfigurationError
 from ...http.proxies.urls import SocksProxy
 from ...http.urls import Url
 from ..base import TransportSettings
@@ -31,7 +28,9 @@ from ..failures import Phase
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
-from .exchange_timer import EXCHANGE, ExchangeTimer, raw_transport, write_buffer_size
+from .asyncio_transports import check_peer, close_socket, write_buffer_size
+from .compatibility import AIOHTTP
+from .exchange_timer import EXCHANGE, ExchangeTimer
 from .protocol import StrictResponseHandler
 
 __all__ = ["CheckedConnector"]
@@ -78,6 +77,12 @@ class CheckedConnector(aiohttp.TCPConnector):
         protocol: Any = connection.protocol
         protocol.is_idle = protocol.response_started = False
         self._idle.discard(protocol)
+        if not protocol.served:
+            try:
+                self._check_route(exchange, protocol)
+            except BaseException:
+                connection.close()
+                raise
         if exchange is not None:
             exchange.connected(protocol)
             if exchange.proxy is None:
@@ -90,6 +95,14 @@ class CheckedConnector(aiohttp.TCPConnector):
         if origin not in direct and len(direct) >= _MAX_ORIGINS:
             del direct[next(iter(direct))]
         direct[origin] = key
+
+    def _check_route(self, exchange: ExchangeTimer | None, protocol: StrictResponseHandler) -> None:
+        """Check where a new connection leads, whatever aiohttp did to make it. Raises before anything is sent."""
+        proxy = None if exchange is None else exchange.proxy
+        if isinstance(proxy, SocksProxy) and not protocol.is_tunnel:
+            raise ConfigurationError(AIOHTTP.refusal("a SOCKS proxy cannot be used"))
+        if self._egress is not None and proxy is None:
+            check_peer(self._egress, "" if exchange is None else exchange.host, protocol.transport)
 
     def acquire(self, url: Url) -> StrictResponseHandler | None:
         """An idle connection to the origin without a proxy, to be returned by `release`; None when there is none."""
@@ -154,6 +167,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             sock = await connect_to_any_async(addresses, within)
         make_protocol, *others = arguments
         protocol = make_protocol()
+        protocol.is_tunnel = isinstance(proxy, SocksProxy)
         try:
             return await self._wrap_existing_connection(lambda: protocol, *others, sock=sock, **options)
         except BaseException:
@@ -211,7 +225,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         # Either the loop was closed during a call that is now being garbage-collected, or this is a forked child,
         # where the loop's selector is the parent's too: to close there would take the connection from the parent.
         if should_close and (self._loop.is_closed() or os.getpid() != self._pid):
-            _close_socket(protocol.transport)
+            close_socket(protocol.transport)
             return
         if should_close:
             # Immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify.
@@ -225,7 +239,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         idle = [protocol for entries in self._conns.values() for protocol, _ in entries]
         for protocol in [*idle, *self._acquired]:
             self._idle.discard(protocol)
-            _close_socket(protocol.transport)
+            close_socket(protocol.transport)
         self._conns.clear()
         self._acquired.clear()
         self._closed = True
@@ -243,7 +257,7 @@ def _close_idle(connector: weakref.ref[CheckedConnector], protocol: Any) -> None
     try:
         loop.call_soon_threadsafe(owner.close_idle, protocol)
     except RuntimeError:  # the loop was closed without a shutdown
-        _close_socket(protocol.transport)
+        close_socket(protocol.transport)
 
 
 def _resolved(host: str, port: int, address: str) -> ResolveResult:
@@ -255,19 +269,6 @@ def _resolved(host: str, port: int, address: str) -> ResolveResult:
 
 def _address_of(found: ResolveResult) -> str:
     return found["host"]
-
-
-def _close_socket(transport: Any) -> None:
-    """Close the socket of an asyncio transport without its loop, which is closed or another process's."""
-    if transport is None:
-        return
-    if hasattr(transport, "_closed"):  # uvloop's has none and needs none: its sockets close with the loop
-        transport._closed = True  # or a TLS transport warns when it is garbage-collected
-    inner = raw_transport(transport)
-    sock = getattr(inner, "_sock", None)
-    if sock is not None:
-        sock.close()
-        inner._sock = None
 
 
 class _Resolver(AbstractResolver):

@@ -7,15 +7,20 @@ import ssl
 from socket import gaierror
 
 import aiohttp
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
 from ...http.http1.framing import MALFORMED
 from ..failures import Phase, ProxyRefusedError, UnsendableError
+from .compatibility import HttpProcessingError
 from .exchange_timer import ExchangeTimer
 
-__all__ = ["ERRORS", "translate_error"]
+__all__ = ["ERRORS", "NotRepeatedError", "translate_error"]
+
+
+class NotRepeatedError(aiohttp.ClientError):
+    """Wraps an error of aiohttp for which a session would send the request again."""
+
 
 ERRORS = (
     *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
@@ -26,6 +31,8 @@ ERRORS = (
 def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phase, BaseException]:
     """The phase, and the builtin error beneath an error of aiohttp."""
     phase = exchange.phase
+    if isinstance(error, NotRepeatedError):
+        error = error.args[0]
     root = innermost(error)
     if isinstance(error, ProxyRefusedError):
         return Phase.PROXY, error

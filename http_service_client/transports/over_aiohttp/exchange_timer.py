@@ -2,8 +2,6 @@
 
 aiohttp rounds long timeouts up to whole seconds, and bounds an upload by the total timeout only. Here one object
 cuts an exchange on time and knows its phase.
-
-What is private to asyncio here: `_ssl_protocol` of a TLS transport, and `_transport` of that protocol.
 """
 
 from __future__ import annotations
@@ -20,8 +18,9 @@ import aiohttp
 from ...core.timeouts import Timeout
 from ...http.proxies.urls import Proxy
 from ..failures import Phase
+from .asyncio_transports import write_buffer_size
 
-__all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange", "raw_transport", "write_buffer_size"]
+__all__ = ["EXCHANGE", "ExchangeTimer", "leave_exchange"]
 
 _PIECE = 64 * 1024
 
@@ -39,7 +38,9 @@ class ExchangeTimer:
     timed_out: whether the time for the whole exchange has run out.
     source_error: the exception raised by the source of the request's body, or None.
     connection: the aiohttp protocol in use, or None before there is one.
-    proxy: the proxy in use, or None.   started: the loop's time when the exchange began; None for now.
+    proxy: the proxy in use, or None.   host: the URL's host.
+    head_within: seconds that the head may take once the request is sent; None if aiohttp bounds that.
+    started: the loop's time when the exchange began; None for now.
     """
 
     def __init__(self, timeout: Timeout, proxy: Proxy | None, started: float | None = None) -> None:
@@ -52,10 +53,25 @@ class ExchangeTimer:
         self._cancels = 0
         self._uploads = self._is_answered = False
         self.proxy = proxy
+        self.host = ""
+        self.head_within: float | None = None
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
         self.source_error: Exception | None = None
         self.connection: Any = None
+
+    def share_bounds(self, sees_connections: bool, leaves_open: bool) -> None:
+        """Choose what aiohttp bounds, where it has no connections of ours.
+
+        It bounds connecting if nothing reports that here. It bounds no read of a body that is left open: it would bound
+        the reader's pauses, too.
+        """
+        self.head_within = self._timeout.read if leaves_open else None
+        self.client_timeout = aiohttp.ClientTimeout(
+            total=None,
+            connect=None if sees_connections else self._timeout.connect,
+            sock_read=None if leaves_open else self._timeout.read,
+        )
 
     @property
     def timed_out(self) -> bool:
@@ -92,6 +108,8 @@ class ExchangeTimer:
 
     def request_written(self) -> None:
         """The whole request was given to the transport, whose write buffer must now keep shrinking."""
+        if self.head_within is not None:
+            self.arm("head", self.head_within)
         if self._timeout.write is not None and not self._is_answered:
             self._watch_write_buffer(self._timeout.write, self._loop.time(), 0)
 
@@ -111,6 +129,7 @@ class ExchangeTimer:
         """The response's head has arrived: sending the rest of the request no longer matters."""
         self._is_answered = True
         self.disarm("write")
+        self.disarm("head")
 
     def arm(self, bound: str, seconds: float) -> None:
         """Cut the exchange after this many seconds, unless `disarm` comes first."""
@@ -197,14 +216,3 @@ class Upload:
             self._exchange.arm("write", self._within)
         piece, self._chunk = self._chunk[:_PIECE], self._chunk[_PIECE:]
         return piece
-
-
-def write_buffer_size(transport: Any) -> int:
-    """Bytes that the kernel has not accepted yet."""
-    inner = raw_transport(transport)
-    return 0 if inner is None else inner.get_write_buffer_size()
-
-
-def raw_transport(transport: Any) -> Any:
-    """The transport below asyncio's TLS, None once it is gone; without TLS, or on uvloop, the transport itself."""
-    return getattr(getattr(transport, "_ssl_protocol", None), "_transport", transport)

@@ -5,19 +5,16 @@ core has done all of that already, and it costs more than the exchange itself. T
 connections, and it is what mocks, recorders and tracers hook into. Where a connection is idle and nothing is
 hooked in, the request is written directly to the connection, and the response is read from it.
 
-What is private to aiohttp here: `_request`, `_trace_configs` and `_middlewares` of the session, `start_timeout` and
-`read` of the protocol.
+`compatibility` lists what is private to aiohttp here.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import aiohttp.client
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ...http.http1.errors import NotHttpError
 from ...http.http1.framing import MALFORMED
@@ -25,19 +22,20 @@ from ...http.http1.parser import request_head
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import split_url
-from .connector import CheckedConnector
-from .protocol import StrictResponseHandler
+from ..seams import is_replaced
+from .compatibility import HttpProcessingError
+
+if TYPE_CHECKING:
+    from .connector import CheckedConnector
+    from .protocol import StrictResponseHandler
 
 __all__ = ["FastResponse", "is_hooked", "read_response", "request_bytes"]
-
-_CLIENT = vars(aiohttp.client)
 
 
 def is_hooked(session: aiohttp.ClientSession) -> bool:
     """Whether `ClientSession._request` is patched, traced or has middlewares."""
-    current = aiohttp.ClientSession._request
-    is_aiohttps = type(current) is FunctionType and current.__globals__ is _CLIENT
-    return not is_aiohttps or bool(session._trace_configs or session._middlewares)
+    is_patched = is_replaced(aiohttp.ClientSession._request, aiohttp.client)
+    return is_patched or bool(session._trace_configs or session._middlewares)
 
 
 def request_bytes(request: HttpRequest) -> bytes:

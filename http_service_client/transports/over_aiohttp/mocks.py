@@ -1,30 +1,57 @@
-"""Repairs the responses of mocks, which differ from those of a server.
-
-What is private to aiohttp here: `_cache` and `_raw_headers` of its response.
-"""
+"""Repairs the responses of mocks, which differ from those of a server."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import AsyncIterator
 
 import aiohttp
-from aiohttp.base_protocol import BaseProtocol
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from ...http.content_codings.decoder import is_encoded
 
-__all__ = ["drop_false_coding"]
+__all__ = ["MockedResponse", "without_false_coding"]
 
 
-async def drop_false_coding(response: aiohttp.ClientResponse) -> None:
-    """Remove Content-Encoding from a decoded body: vcrpy records what aiohttp decoded, and keeps the header."""
+async def without_false_coding(response: aiohttp.ClientResponse) -> MockedResponse:
+    """The response, read whole, without the Content-Encoding of a body that is decoded.
+
+    vcrpy records what aiohttp decoded, and keeps the header.
+    """
     content = await response.read()
-    if not is_encoded(", ".join(response.headers.getall("Content-Encoding")), content):
-        headers = CIMultiDict(response.headers)
+    headers = CIMultiDict(response.headers)
+    if not is_encoded(", ".join(headers.getall("Content-Encoding")), content):
         del headers["Content-Encoding"]
-        response._cache["headers"] = CIMultiDictProxy(headers)  # `response.headers` is read from here
-        response._raw_headers = None  # type: ignore[assignment]  # `_fields` then uses `headers`
-    loop = asyncio.get_running_loop()
-    response.content = aiohttp.StreamReader(BaseProtocol(loop), max(2**16, len(content)), loop=loop)
-    response.content.feed_data(content)
-    response.content.feed_eof()
+    return MockedResponse(response, CIMultiDictProxy(headers), content)
+
+
+class MockedResponse:
+    """A response of a mock: the part of `aiohttp.ClientResponse` that the transport uses."""
+
+    raw_headers = None
+
+    def __init__(
+        self, response: aiohttp.ClientResponse, headers: CIMultiDictProxy[str], content: bytes
+    ) -> None:
+        self.status = response.status
+        self.reason = response.reason
+        self.headers = headers
+        self.content = _WholeBody(content)
+
+    def close(self) -> None:
+        """Nothing: it has no connection."""
+
+
+class _WholeBody:
+    """A body that has been read, for the readers of a stream."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def readany(self) -> bytes:
+        """All of it; b"" after that."""
+        content, self._content = self._content, b""
+        return content
+
+    async def iter_any(self) -> AsyncIterator[bytes]:
+        """All of it, in one piece."""
+        yield await self.readany()

@@ -1,6 +1,6 @@
 """The body of a response over aiohttp, read piece by piece.
 
-What is private to aiohttp here: `_drop_timeout` of the protocol, `_buffer` and `_read_nowait` of its body stream.
+`compatibility` lists what is private to aiohttp here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from ..failures import failure_of
 from .errors import ERRORS, translate_error
 from .exchange_timer import ExchangeTimer
 from .fast_path import FastResponse
+from .mocks import MockedResponse
+from .selection import IS_AS_EXPECTED
 
 __all__ = ["AiohttpBodySource", "ends_with_the_connection"]
 
@@ -28,7 +30,7 @@ class AiohttpBodySource:
     def __init__(
         self,
         request: HttpRequest,
-        response: aiohttp.ClientResponse | FastResponse,
+        response: aiohttp.ClientResponse | FastResponse | MockedResponse,
         connection: Any,
         timers: TimerWheel,
     ) -> None:
@@ -36,45 +38,25 @@ class AiohttpBodySource:
         self._response = response
         self._connection = connection
         self._timers = timers
-        if connection is not None:  # None: a mock's response
+        if connection is not None and IS_AS_EXPECTED:  # None: a mock's response
             # aiohttp's timer also runs while nobody reads; ours bounds each wait.
             connection.read_timeout = None
             connection._drop_timeout()
 
     async def read_async(self, timeout: Timeout) -> bytes | Failure:
-        content, protocol = self._response.content, self._connection
         error: BaseException
         timed_out = False
         longest_wait = _shorter(timeout.read, timeout.total)
-        expires_at: float | None = (
-            None  # for the whole wait, even if data arrives that is not part of the body
-        )
         try:
-            if protocol is None:
-                return await content.readany()
-            while not content.is_eof() and not content._buffer and content.exception() is None:
-                if protocol.transport is None:
-                    raise ConnectionResetError("closed in mid-body")  # by `close_async`
-                now = self._timers.loop.time()
-                if expires_at is None and longest_wait is not None:
-                    expires_at = now + longest_wait
-                waiter = protocol.next_data()
-                due = {} if expires_at is None else self._timers.schedule(now, expires_at - now, waiter)
-                try:
-                    result = await waiter
-                finally:
-                    due.pop(waiter, None)
-                if result is TIMED_OUT:
-                    timed_out = timeout.total == longest_wait
-                    raise TimeoutError
-            if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
-                return content._read_nowait(-1)  # it arrived before the error, which the next read raises
-            data: bytes = content.read_nowait()
-            if not data and protocol.fatal_error is not None and ends_with_the_connection(self._response):
-                raise protocol.fatal_error
-            return data
+            if IS_AS_EXPECTED and self._connection is not None:
+                return await self._read(longest_wait)
+            return await self._read_by_aiohttp(longest_wait)
+        except _WaitedTooLongError:
+            timed_out = timeout.total == longest_wait
+            error = TimeoutError()
         except ERRORS as failed:
             error = failed
+        protocol = self._connection
         try:
             exchange = ExchangeTimer(timeout, proxy=None)
             exchange.connection = protocol
@@ -83,8 +65,57 @@ class AiohttpBodySource:
         finally:
             del error  # a traceback holds this frame
 
+    async def _read(self, longest_wait: float | None) -> bytes:
+        content: Any = self._response.content
+        protocol = self._connection
+        # For the whole wait, even if data arrives that is not part of the body.
+        expires_at: float | None = None
+        while not content.is_eof() and not content._buffer and content.exception() is None:
+            if protocol.transport is None:
+                raise ConnectionResetError("closed in mid-body")  # by `close_async`
+            now = self._timers.loop.time()
+            if expires_at is None and longest_wait is not None:
+                expires_at = now + longest_wait
+            waiter = protocol.next_data()
+            due = {} if expires_at is None else self._timers.schedule(now, expires_at - now, waiter)
+            try:
+                result = await waiter
+            finally:
+                due.pop(waiter, None)
+            if result is TIMED_OUT:
+                raise _WaitedTooLongError
+        if isinstance(content.exception(), aiohttp.ClientPayloadError) and content._buffer:
+            return content._read_nowait(-1)  # type: ignore[no-any-return]  # it arrived before the error, which the next read raises
+        data: bytes = content.read_nowait()
+        if not data:
+            self._check_end()
+        return data
+
+    async def _read_by_aiohttp(self, longest_wait: float | None) -> bytes:
+        timer = ExchangeTimer(Timeout(total=longest_wait), proxy=None)
+        try:
+            with timer:
+                data: bytes = await self._response.content.readany()
+        except TimeoutError:
+            if timer.timed_out:
+                raise _WaitedTooLongError from None
+            raise
+        if not data:
+            self._check_end()
+        return data
+
+    def _check_end(self) -> None:
+        """Raises the connection's error where aiohttp takes a reset for the end of the body."""
+        error = getattr(self._connection, "fatal_error", None)
+        if error is not None and ends_with_the_connection(self._response):
+            raise error
+
     def close(self) -> None:
         self._response.close()
+
+
+class _WaitedTooLongError(Exception):
+    """The wait for the next piece took as long as it may."""
 
 
 def _shorter(one: float | None, other: float | None) -> float | None:
@@ -94,7 +125,7 @@ def _shorter(one: float | None, other: float | None) -> float | None:
     return min(one, other)
 
 
-def ends_with_the_connection(response: aiohttp.ClientResponse | FastResponse) -> bool:
+def ends_with_the_connection(response: aiohttp.ClientResponse | FastResponse | MockedResponse) -> bool:
     """Whether only the end of the connection ends the body (RFC 9112, 6.3)."""
     coding = response.headers.get("Transfer-Encoding", "identity")
     return "Content-Length" not in response.headers and coding.lower() == "identity"

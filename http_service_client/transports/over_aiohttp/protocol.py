@@ -9,8 +9,7 @@ A plain response that is read whole is parsed here, without aiohttp's parser and
 the bytes of any other response go to them unchanged, but cut after each head. Where the length of a body is known,
 the bytes after the head skip the parser, which would copy them (`_RestOfBody`).
 
-What is private to aiohttp here: `_buffer`, `_parser`, `_payload`, `_skip_payload`, `_should_close`, `_read_timeout`,
-`_reschedule_timeout`, and of its base class `_loop` and `_reading_paused`.
+`compatibility` lists what is private to aiohttp here.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _DECODED_AT_ONCE = 64 * 1024  # encoded bytes; decoding more at once would stop 
 class StrictResponseHandler(ResponseHandler):
     """One connection.
 
-    served: exchanges so far.   is_idle: no exchange is using it.
+    served: exchanges so far.   is_idle: no exchange is using it.   is_tunnel: it leads through a SOCKS proxy.
     fatal_error: the error that ended it; None after an orderly end.
     response_started: a response, or a part of one, has arrived in this exchange.
     key: the connector's key, shared by all connections that can serve the same requests.
@@ -47,6 +46,7 @@ class StrictResponseHandler(ResponseHandler):
 
     served = 0
     is_idle = False
+    is_tunnel = False
     response_started = False
     key: Any = None
     fatal_error: Exception | None = None

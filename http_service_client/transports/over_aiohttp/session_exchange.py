@@ -2,8 +2,6 @@
 
 Everything that aiohttp would decide on its own (redirects, cookies, a silent retry, default headers, decoding) is
 switched off, here and in `sessions`.
-
-What is private to aiohttp here: `_request` of the session.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from io import BytesIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import aiohttp
 from multidict import CIMultiDict
@@ -21,26 +19,33 @@ from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.timeouts import Timeout
 from ...drivers.aio_timers import TimerWheel
-from ...errors import DecodingError, Failure, HttpClientError, ProxyError, SentState
+from ...errors import ConfigurationError, DecodingError, Failure, HttpClientError, ProxyError, SentState
 from ...http.bodies.encoding import RequestBody
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import ends_connection
 from ...http.http1.framing import RawFields, field_text
 from ...http.messages import HttpRequest, HttpResponse
-from ...http.proxies.urls import HttpProxy, Proxy, read_proxy
+from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
 from ...http.urls import split_url
 from ..base import TransportSettings
 from ..failures import already_closed, failure_of, refusal_of, source_failed
+from .compatibility import AIOHTTP, SEES_CONNECTIONS
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
 from .fast_path import FastResponse, read_response
-from .mocks import drop_false_coding
+from .mocks import MockedResponse, without_false_coding
 from .open_body import AiohttpBodySource, ends_with_the_connection
-from .protocol import StrictResponseHandler
+from .public_connector import watch_body
+from .selection import IS_AS_EXPECTED
 from .sessions import LoopSession, LoopSessions
 
+if TYPE_CHECKING:
+    from .protocol import StrictResponseHandler
+
 __all__ = ["SessionExchange", "is_short", "yarl_url"]
+
+AnyResponse = aiohttp.ClientResponse | FastResponse | MockedResponse
 
 _DIRECT_BODY = 64 * 1024  # bytes; a larger body is sent in pieces, each with the write timeout
 
@@ -76,9 +81,14 @@ class SessionExchange:
             return proxy
         if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):
             return _no_tls_in_tls(request)
+        if not IS_AS_EXPECTED and (refused := self._refused(proxy)):
+            return Failure(ConfigurationError, AIOHTTP.refusal(refused), SentState.NEVER_SENT)
         loop_session = await self._sessions.get() if idle is None else idle[0]
         session = loop_session.session
         exchange = ExchangeTimer(timeout, proxy, started)
+        exchange.host = split_url(request.url).host
+        if not IS_AS_EXPECTED:
+            exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
         error: BaseException
         try:
             with exchange:
@@ -91,7 +101,7 @@ class SessionExchange:
                 else:
                     token = EXCHANGE.set(exchange)
                     try:
-                        response = await session._request(
+                        response = await session.request(
                             request.method,
                             yarl_url(request.url),
                             data=_body(request.outgoing_body, exchange),
@@ -104,8 +114,14 @@ class SessionExchange:
                 exchange.answered()
                 if ends_connection(request.headers) and exchange.connection is not None:
                     exchange.connection.force_close()
-                if exchange.connection is None and "Content-Encoding" in response.headers:  # from a mock
-                    await drop_false_coding(response)
+                if (
+                    exchange.connection is None
+                    and SEES_CONNECTIONS
+                    and "Content-Encoding" in response.headers
+                ):
+                    response = await without_false_coding(response)  # of a mock
+                elif not IS_AS_EXPECTED:
+                    watch_body(response, exchange.connection)
                 if leaves_open and 200 <= response.status <= 299:
                     return _open_response(request, response, exchange, loop_session.timers)
                 try:
@@ -129,6 +145,14 @@ class SessionExchange:
             return failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
         finally:
             del error, exchange  # a traceback holds this frame
+
+    def _refused(self, proxy: Proxy | None) -> str | None:
+        """What cannot be done safely without the private parts of aiohttp, or None."""
+        if isinstance(proxy, SocksProxy):
+            return "a SOCKS proxy cannot be used in asyncio"
+        if self._settings.egress is not None and proxy is None and not SEES_CONNECTIONS:
+            return "an egress policy cannot be kept in asyncio"
+        return None
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.pairs())
@@ -162,7 +186,7 @@ class SessionExchange:
     async def _read(
         self,
         request: HttpRequest,
-        response: aiohttp.ClientResponse | FastResponse,
+        response: AnyResponse,
         exchange: ExchangeTimer,
     ) -> bytes:
         """The decoded body, read no further than the size limit."""
@@ -223,7 +247,7 @@ def is_short(content: bytes | None) -> bool:
 
 def _open_response(
     request: HttpRequest,
-    response: aiohttp.ClientResponse | FastResponse,
+    response: AnyResponse,
     exchange: ExchangeTimer,
     timers: TimerWheel,
 ) -> OpenResponse:
@@ -238,9 +262,7 @@ def _open_response(
     )
 
 
-def _response(
-    request: HttpRequest, response: aiohttp.ClientResponse | FastResponse, content: bytes, elapsed: float
-) -> HttpResponse:
+def _response(request: HttpRequest, response: AnyResponse, content: bytes, elapsed: float) -> HttpResponse:
     return HttpResponse(
         response.status,
         headers=_fields(response),
@@ -252,13 +274,13 @@ def _response(
     )
 
 
-def _fields(response: aiohttp.ClientResponse | FastResponse) -> Iterable[tuple[str, str]]:
+def _fields(response: AnyResponse) -> Iterable[tuple[str, str]]:
     raw: tuple[tuple[bytes, bytes], ...] | None = response.raw_headers
     if raw is None:  # from a mock; with vcrpy before its release 9 always
         return [(str(name), value) for name, value in response.headers.items()]
     return RawFields(raw)
 
 
-def _reason_phrase(response: aiohttp.ClientResponse | FastResponse) -> str:
+def _reason_phrase(response: AnyResponse) -> str:
     reason = response.reason or ""
     return reason if reason.isascii() else field_text(reason.encode("utf-8", "surrogateescape"))

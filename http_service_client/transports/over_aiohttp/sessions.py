@@ -1,6 +1,6 @@
 """The aiohttp sessions of a client: one for each event loop, closed with it.
 
-What is private to aiohttp here: `_retry_connection` of the session.
+`compatibility` lists what is private to aiohttp here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ import aiohttp
 
 from ...drivers.aio_timers import TimerWheel
 from ..base import TransportSettings
-from .connector import CheckedConnector
+from .public_connector import send_once
+from .selection import IS_AS_EXPECTED, Connector
 
 __all__ = ["LoopSession", "LoopSessions"]
 
@@ -150,8 +151,10 @@ async def _close_on_shutdown(session: aiohttp.ClientSession) -> AsyncGenerator[N
 
 
 def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
+    # Retries are the core's decision, and never silent.
+    options: Any = {} if IS_AS_EXPECTED else {"middlewares": [send_once]}
     session = aiohttp.ClientSession(
-        connector=CheckedConnector(settings),
+        connector=Connector(settings),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
@@ -159,6 +162,8 @@ def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         max_line_size=settings.head_limits.size,
         max_field_size=settings.head_limits.size,
         max_headers=settings.head_limits.fields,
+        **options,
     )
-    session._retry_connection = False  # retries are the core's decision, and never silent
+    if IS_AS_EXPECTED:
+        session._retry_connection = False
     return session

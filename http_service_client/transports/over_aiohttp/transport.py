@@ -7,6 +7,7 @@ it. An exchange for which a connection is idle, while nothing is hooked in, skip
 from __future__ import annotations
 
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 from ...core.effects import TIMED_OUT, Outcome
 from ...core.timeouts import Timeout
@@ -18,11 +19,15 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import split_url
 from ..base import TransportSettings
 from ..failures import Phase, failure_of, refusal_of
+from .compatibility import AIOHTTP
 from .decoding import decode_into
 from .fast_path import is_hooked, request_bytes
-from .protocol import StrictResponseHandler
+from .selection import IS_AS_EXPECTED
 from .session_exchange import SessionExchange, is_short
 from .sessions import LoopSession, LoopSessions
+
+if TYPE_CHECKING:
+    from .protocol import StrictResponseHandler
 
 __all__ = ["AiohttpTransport"]
 
@@ -31,6 +36,7 @@ class AiohttpTransport:
     """One session for each running loop, closed with it."""
 
     def __init__(self, settings: TransportSettings) -> None:
+        AIOHTTP.warn()
         self._settings = settings
         self._sessions = LoopSessions(settings)
         self._exchange = SessionExchange(settings, self._sessions)
@@ -83,7 +89,12 @@ class AiohttpTransport:
     def _idle_connection(self, request: HttpRequest) -> tuple[LoopSession, StrictResponseHandler] | None:
         """An idle connection acquired for this request; None if there is none, or the request needs the session."""
         loop_session = self._sessions.here()
-        if loop_session is None or request.progress is not None or not is_short(request.body.content):
+        if (
+            loop_session is None
+            or not IS_AS_EXPECTED
+            or request.progress is not None
+            or not is_short(request.body.content)
+        ):
             return None
         if self._settings.proxies.proxy_for(request.url) is not None or is_hooked(loop_session.session):
             return None

@@ -37,6 +37,10 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
     elif proxy is None:
         sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at)
     else:
+        if NESTED_TLS.gone and url.scheme == proxy.address.scheme == "https":
+            raise ConfigurationError(
+                NESTED_TLS.refusal("https:// URLs cannot be requested through an https:// proxy")
+            )
         found = resolve(proxy.address.host, proxy.address.port, seconds_left(expires_at))
         sock = _connect_to_any(found, expires_at)
     try:
@@ -114,10 +118,6 @@ def _start_tls(sock: Any, url: Url, tls: TlsSettings, expires_at: float | None) 
     context, name = tls.context_for(url.host, url.port), url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
-        if NESTED_TLS.gone:
-            raise ConfigurationError(
-                NESTED_TLS.refusal("https:// URLs cannot be requested through an https:// proxy")
-            )
         return SSLTransport(_OuterSocket(sock, expires_at), context, name)
     return context.wrap_socket(sock, server_hostname=name, suppress_ragged_eofs=_RESET_LOOKS_LIKE_AN_END)
 
