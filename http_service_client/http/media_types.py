@@ -1,8 +1,8 @@
 """The Content-Type of a response, and how its bytes are decoded to text.
 
 RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks). The charset of the header
-comes first, then a byte order mark, then UTF-8. The content is never used for a guess, which would give the
-same bytes different meanings from day to day. Text is for reading, so decoding never fails: an unknown
+comes first, then a byte order mark, then the declaration of an XML document (RFC 7303 3), then UTF-8. The content is
+never used for a guess, which would give the same bytes different meanings from day to day. Text is for reading, so decoding never fails: an unknown
 charset is ignored, an invalid byte becomes U+FFFD.
 """
 
@@ -17,6 +17,10 @@ __all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type"
 
 # parameter = token "=" ( token / quoted-string ), parsed leniently              RFC 9110 5.6.6
 _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]*)')
+# An encoding declaration stands in the first line, in ASCII                     XML 1.0 4.3.3
+_XML_ENCODING = re.compile(
+    rb"""<\?xml[ \t\r\n][^>]*?\bencoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z][\w.\-]*)["']"""
+)
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 # Longest first: the mark of UTF-32 LE starts with that of UTF-16 LE.
@@ -66,11 +70,21 @@ def decode_text(content: bytes, content_type: str | None) -> str:
     charset = charset_of(content_type) if content_type else None
     if charset is None:
         marks = (name for mark, name in BYTE_ORDER_MARKS if content.startswith(mark))
-        charset = next(marks, "utf-8")
+        charset = next(marks, None) or _declared_in_xml(content, content_type) or "utf-8"
     try:
         return content.decode(charset, "replace")
     except (LookupError, ValueError):  # LookupError also for zlib, rot13, which do not decode to text
         return content.decode("utf-8-sig", "replace")
+
+
+def _declared_in_xml(content: bytes, content_type: str | None) -> str | None:
+    media_type = parse_content_type(content_type or "")[0]
+    if not media_type.endswith(("/xml", "+xml")):
+        return None
+    declared = _XML_ENCODING.match(content[:256])
+    # UTF-16 without a mark would not have matched as ASCII: such a declaration is wrong.
+    known = declared and charset_of(f"text/xml; charset={declared[1].decode('ascii')}")
+    return None if not known or known.startswith(("utf-16", "utf-32")) else known
 
 
 def charset_of(content_type: str) -> str | None:

@@ -49,7 +49,10 @@ class Preparation:
             request.method = parse_method(request.method)
         if type(request.headers) is not Headers:  # an interceptor may assign what a caller may pass
             request.headers = build_headers(request.headers)
-        headers, body = request.headers, request.body
+        headers = request.headers
+        if request.body.charset is not None and "Content-Type" in headers:  # an interceptor may have set it
+            request.body = request.body.in_charset_of(headers["Content-Type"])
+        body = request.body
         if self._logins is not None and "Authorization" not in headers:
             login = self._logins.find(split_url(request.url).host)
             if login is not None:

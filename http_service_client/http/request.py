@@ -72,7 +72,7 @@ class HttpRequest:
         self._data = data
         self._files = files
         self._own_json = self._own_data = True
-        self._body: RequestBody | None = encode_body(json, data, files, content)
+        self._body: RequestBody | None = self._encoded(content)
 
     @property
     def json(self) -> Any:
@@ -123,7 +123,7 @@ class HttpRequest:
     def body(self) -> RequestBody:
         """The body, encoded from the present json, data and files."""
         if self._body is None:
-            self._body = encode_body(self._json, self._data, self._files)
+            self._body = self._encoded()
         return self._body
 
     @body.setter
@@ -134,6 +134,14 @@ class HttpRequest:
                 "set request.content, data, json or files"
             )
         self._body = value
+
+    def _encoded(self, content: bytes | None = None) -> RequestBody:
+        body = encode_body(self._json, self._data, self._files, content)
+        if body.charset is None or "Content-Type" not in self.headers:
+            return body
+        return body.in_charset_of(
+            self.headers["Content-Type"]
+        )  # now, since an interceptor may sign the bytes
 
     @property
     def outgoing_body(self) -> RequestBody:

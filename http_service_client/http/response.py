@@ -94,7 +94,7 @@ class HttpResponse:
 
     @property
     def text(self) -> str:
-        """The content as text: decoded by the charset of Content-Type, else by its BOM, else as UTF-8."""
+        """The content as text: decoded by the charset of Content-Type, its BOM, the declaration of XML, or as UTF-8."""
         if self._text is None:
             self._text = decode_text(self.content, self.headers.get("Content-Type"))
         return self._text

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, It
 from typing import Any
 
 from ...errors import InvalidRequestError
+from ..media_types import charset_of, parse_content_type
 
 __all__ = ["EMPTY", "RequestBody", "stream_body"]
 
@@ -28,18 +29,29 @@ class RequestBody:
     content: the whole body in memory, or None when it comes from a source.
     length: in bytes, or None when unknown (then it is sent chunked).
     content_type: the header to send unless the user sets one, or None.
+    charset: the codec of a text that was encoded here; None for bytes as they were given.
     is_replayable: it can be sent again from the start.
     is_async: its source is an async iterable; only `async_chunks` can read it.
     has_started: its first chunk was read. It has no meaning for `content`, which is always available.
     """
 
-    __slots__ = ("_open", "content", "content_type", "has_started", "is_async", "is_replayable", "length")
+    __slots__ = (
+        "_open",
+        "charset",
+        "content",
+        "content_type",
+        "has_started",
+        "is_async",
+        "is_replayable",
+        "length",
+    )
 
     def __init__(
         self,
         content: bytes | None = None,
         content_type: str | None = None,
         *,
+        charset: str | None = None,
         length: int | None = None,
         open_source: Callable[[], Iterator[bytes]] | Callable[[], AsyncIterator[Any]] | None = None,
         is_replayable: bool = True,
@@ -47,11 +59,38 @@ class RequestBody:
     ) -> None:
         self.content = content
         self.content_type = content_type
+        self.charset = charset
         self.length = len(content) if content is not None else length
         self.is_replayable = is_replayable
         self.is_async = is_async
         self.has_started = False
         self._open: Callable[[], Any] | None = open_source
+
+    def in_charset_of(self, content_type: str) -> RequestBody:
+        """The same text in the charset that a Content-Type header names; bytes as they are.
+
+        Raises InvalidRequestError for text that this charset cannot express, and for non-ASCII text when the charset
+        is unknown: the server would read other characters.
+        """
+        if self.charset is None or self.content is None or "charset" not in content_type.lower():
+            return self
+        named = parse_content_type(content_type)[1].get("charset", "")
+        codec = (charset_of(content_type) or "").removesuffix("-sig")
+        if codec == self.charset or not named or (not codec and self.content.isascii()):
+            return self
+        try:
+            encoded = self.content.decode(self.charset).encode(codec)
+        except LookupError:
+            reason = "which is unknown"
+        except UnicodeError as error:
+            reason = (
+                f"which cannot express {getattr(error, 'object', '')[getattr(error, 'start', 0) :][:1]!r}"
+            )
+        else:
+            return RequestBody(encoded, self.content_type, charset=codec)
+        raise InvalidRequestError(
+            f"the Content-Type names the charset {named[:40]!r}, {reason}; pass the body as encoded bytes, or name utf-8"
+        )
 
     @property
     def may_send(self) -> bool:
@@ -154,7 +193,7 @@ def _file_body(file: Any, where: str) -> RequestBody:
     if getattr(file, "closed", False) is True:
         raise InvalidRequestError(f"{where} is a closed file; open it, and keep it open during the call")
     if isinstance(file, io.StringIO):
-        return RequestBody(_as_bytes(file.read()))
+        return RequestBody(_as_bytes(file.read()), charset="utf-8")
     if isinstance(file, io.TextIOBase):
         raise InvalidRequestError(
             f"{where} is a text file, whose length in bytes is unknown; open it in binary mode ('rb')"

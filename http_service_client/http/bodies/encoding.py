@@ -4,7 +4,7 @@ A request has at most one kind of body; with two, the client would have to guess
 
     json=       any value but None       application/json, see `json`
     data=       mapping, list of pairs   application/x-www-form-urlencoded, scalars as in a query
-                str                      text/plain in UTF-8
+                str                      text/plain in UTF-8, or in the charset that a header names
                 bytes, file, iterable    unchanged, no content type
     files=      (and data= as fields)    multipart/form-data, see `multipart`
     content=    bytes, str, file, ...    unchanged, no content type except for str
@@ -64,7 +64,7 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
             f"a request has one body, but {' and '.join(given)} were given; pass one of them"
         )
     if has_json:
-        return RequestBody(encode_json(json), "application/json")
+        return RequestBody(encode_json(json), "application/json", charset="utf-8")
     if files:
         return encode_multipart(data, files)
     if data is not None:
@@ -92,7 +92,7 @@ def _encode_raw(content: Any, where: str) -> RequestBody:
             raise InvalidRequestError(
                 f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
             ) from None
-        return RequestBody(text, _TEXT) if text else EMPTY
+        return RequestBody(text, _TEXT, charset="utf-8") if text else EMPTY
     if isinstance(content, (bytes, bytearray, memoryview)):
         return RequestBody(bytes(content)) if len(content) else EMPTY
     if isinstance(content, (list, tuple)):

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from http_service_client.http.media_types import charset_of, decode_text, parse_content_type
 
+LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
+
 
 @pytest.mark.parametrize(
     ("content", "content_type", "text"),
@@ -42,9 +44,25 @@ from http_service_client.http.media_types import charset_of, decode_text, parse_
         ("é".encode(), "text/html; charset=", "é"),
         ("é".encode(), "charset", "é"),
         (b"", "text/html; charset=utf-16", ""),
+        (LATIN_XML, "text/xml", LATIN_XML.decode("latin-1")),
+        (LATIN_XML, "application/soap+xml; action=x", LATIN_XML.decode("latin-1")),
+        (LATIN_XML, "text/xml; charset=windows-1251", LATIN_XML.decode("cp1251")),
+        (LATIN_XML, "text/html", LATIN_XML.decode("utf-8", "replace")),
+        (LATIN_XML, None, LATIN_XML.decode("utf-8", "replace")),
+        (b"\xef\xbb\xbf" + LATIN_XML, "text/xml", LATIN_XML.decode("utf-8", "replace")),
+        (
+            b"<?xml version='1.0' encoding='utf-16'?>\xc3\xa9",
+            "text/xml",
+            "<?xml version='1.0' encoding='utf-16'?>é",
+        ),
+        (
+            b"<?xml version='1.0'?><a encoding='latin-1'>\xc3\xa9",
+            "text/xml",
+            "<?xml version='1.0'?><a encoding='latin-1'>é",
+        ),
     ],
 )
-def test_text_is_decoded_by_header_then_byte_order_mark_then_utf8(
+def test_text_is_decoded_by_header_then_byte_order_mark_then_declaration_then_utf8(
     content: bytes, content_type: str | None, text: str
 ) -> None:
     """An unknown charset is ignored, an invalid byte becomes U+FFFD."""

@@ -102,6 +102,34 @@ def test_the_content_type_is_that_of_the_body_unless_it_is_set(own: dict[str, st
     assert request.headers.get_all("Content-Type") == [sent]
 
 
+def test_text_is_encoded_in_the_charset_that_an_interceptor_names() -> None:
+    """The header that goes out says how the bytes are to be read."""
+    request = prepared("POST", data="é", headers={"Content-Type": "text/plain; charset=latin-1"})
+    assert (request.content, request.headers["Content-Length"]) == (b"\xe9", "1")
+
+
+@pytest.mark.parametrize("what", ["data", "json"])
+@pytest.mark.parametrize(
+    ("charset", "message"),
+    [
+        ("ISO-8859-1", "the charset 'ISO-8859-1', which cannot express '€'"),
+        ("klingon", "'klingon', which is unknown"),
+    ],
+)
+def test_text_that_its_charset_cannot_express_is_refused(what: str, charset: str, message: str) -> None:
+    """Any other bytes would be read as other characters."""
+    with pytest.raises(InvalidRequestError, match=re.escape(message)):
+        prepared("POST", **{"headers": {"Content-Type": f"text/xml; charset={charset}"}, what: "100 €"})
+
+
+def test_an_interceptor_signs_the_bytes_that_go_out() -> None:
+    """`content` is in the charset of the header already."""
+    request = HttpRequest(
+        "POST", "http://h/", data="é", headers={"Content-Type": "text/xml; charset=ISO-8859-1"}
+    )
+    assert request.content == b"\xe9"
+
+
 def test_a_form_with_files_needs_its_own_content_type() -> None:
     """Another one would lack the boundary, without which no server can parse the form."""
     with pytest.raises(InvalidRequestError, match="'multipart/form-data' lacks the boundary of the form"):

@@ -216,6 +216,17 @@ COMPRESSING = {
 }
 
 
+# Text as `data` or `json`, the charset that the header names, and the bytes.
+IN_A_CHARSET: list[tuple[str, Any, str, bytes]] = [
+    ("data", "<n>Jürgen</n>", "ISO-8859-1", "<n>Jürgen</n>".encode("latin-1")),
+    ("data", PerCall(lambda: io.StringIO("ü€")), "windows-1252", b"\xfc\x80"),
+    ("data", "ü", '"UTF-8"', "ü".encode()),
+    ("data", "u", "klingon", b"u"),
+    ("data", "ü".encode(), "ISO-8859-1", "ü".encode()),
+    ("json", {"n": "ü"}, "latin1", b'{"n":"\xfc"}'),
+]
+
+
 def with_each_method(make: Callable[[str], Row]) -> list[Row]:
     return [make(method) for method in ("GET", "HEAD", "OPTIONS", "DELETE", "PUT", "PATCH", "QUERY")]
 
@@ -225,6 +236,15 @@ ROWS: list[Row] = [
     post("json None is no body", {"json": None}, ["Content-Length: 0"], b""),
     *(post(f"form {name}", {"data": value}, [FORM, of(text.encode())], text.encode()) for name, value, text in FORMS),
     *(post(f"data {name}", {"data": value}, fields, body) for name, value, fields, body in RAW),
+    *(
+        Row(
+            f"{what} in {charset}: {body!r}",
+            [sent("POST /", f"Content-Type: text/x; charset={charset}", of(body), body=body)],
+            method="POST",
+            call={what: text, "headers": {"Content-Type": f"text/x; charset={charset}"}},
+        )
+        for what, text, charset, body in IN_A_CHARSET
+    ),
     *(Row(f"body refused: {name}", "InvalidRequestError", method="POST", call=call) for name, call in BAD_BODIES),
     *with_each_method(
         lambda method: Row(
