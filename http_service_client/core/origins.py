@@ -40,9 +40,10 @@ class OriginState:
     """The state of one origin. breaker and budget are None when switched off.
 
     refuses_codings: it accepted a request's body only without compression.
+    begun: how many exchanges have begun after a wait for a connection slot.
     """
 
-    __slots__ = ("breaker", "budget", "connections", "refuses_codings")
+    __slots__ = ("begun", "breaker", "budget", "connections", "refuses_codings")
 
     def __init__(
         self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: FairSemaphore
@@ -51,6 +52,7 @@ class OriginState:
         self.budget = budget
         self.connections = connections
         self.refuses_codings = False
+        self.begun = 0
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""

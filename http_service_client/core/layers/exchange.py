@@ -37,7 +37,7 @@ from ..open_body import OpenBody, OpenResponse
 if TYPE_CHECKING:
     from ..call import Call
     from ..machines.semaphore import FairSemaphore, Waiter
-    from ..origins import OriginRegistry
+    from ..origins import OriginRegistry, OriginState
 
 __all__ = ["Exchange"]
 
@@ -62,6 +62,8 @@ class Exchange:
         self._connections = connections
         self._egress = egress
         self._max_size = max_size
+        # The calls that have their host's slot and wait for the client's own.
+        self._queued: dict[Waiter, OriginState] = {}
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -71,10 +73,12 @@ class Exchange:
                 return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
         attempt = call.current
         origin = origin_of(request.url)
-        host_limit = self._keys.get(origin).connections
+        state = self._keys.get(origin)
+        host_limit = state.connections
         held: list[Callable[[], None]] = []  # releases each slot
         is_open = False
         waited = 0.0  # the pool timeout is for both slots together
+        has_waited = False
         try:
             for limit in (host_limit, self._connections):
                 if limit.try_acquire():
@@ -84,14 +88,15 @@ class Exchange:
                 waiter = limit.acquire_later()
                 held.append(waiter.release)
                 if not waiter.is_granted:
-                    ended_by = yield from _wait_for_slot(
-                        waiter, (host_limit, self._connections), call, waited
-                    )
+                    ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
                     if ended_by is not None:
                         return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
                 took = call.clock() - began
                 attempt.postpone(took, call.deadline_at)
                 waited += took
+                has_waited = True
+            if has_waited:
+                state.begun += 1
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
@@ -119,36 +124,51 @@ class Exchange:
                 while held:  # one by one, since an interrupt may come between the open body and `is_open`
                     held.pop(0)()
 
+    def _wait_for_slot(
+        self, waiter: Waiter, limit: FairSemaphore, state: OriginState, call: Call, waited: float
+    ) -> Plan[str | None]:
+        """Wait for the slot. None once it is granted, else the limit that ended the wait: "" is the deadline.
 
-def _wait_for_slot(
-    waiter: Waiter, limits: tuple[FairSemaphore, ...], call: Call, waited: float
-) -> Plan[str | None]:
-    """Wait for the slot. None once it is granted, else the limit that ended the wait: "" is the deadline.
-
-    limits: the host's and the client's own: the host's queue also moves with the other one, in which its calls may
-        wait.
-    waited: seconds spent on the other slot already.
-    """
-    timeout = call.options.timeout
-    if timeout.pool is not None:
-        patience: float | None = max(0.0, timeout.pool - waited)
-    else:
-        patience = None if timeout.total is None else timeout.total + _PATIENCE
-    while True:
-        grants = [limit.grants for limit in limits]
-        left = call.remaining()
-        if left is not None and (patience is None or left <= patience):
-            return None if (yield from Acquire(waiter, max(0.0, left))) else ""
-        if (yield from Acquire(waiter, patience)):
-            return None
+        waited: seconds spent on the other slot already.
+        """
+        timeout = call.options.timeout
         if timeout.pool is not None:
-            return "within the pool timeout"
-        if grants == [limit.grants for limit in limits]:
-            return f"for {patience:g} s"
+            patience: float | None = max(0.0, timeout.pool - waited)
+        else:
+            patience = None if timeout.total is None else timeout.total + _PATIENCE
+        if limit is self._connections:
+            self._queued[waiter] = state
+        try:
+            while True:
+                progress = self._progress(limit, state)
+                left = call.remaining()
+                if left is not None and (patience is None or left <= patience):
+                    return None if (yield from Acquire(waiter, max(0.0, left))) else ""
+                if (yield from Acquire(waiter, patience)):
+                    return None
+                if timeout.pool is not None:
+                    return "within the pool timeout"
+                if progress == self._progress(limit, state):
+                    return f"for {patience:g} s"
+        finally:
+            self._queued.pop(waiter, None)
+
+    def _progress(self, limit: FairSemaphore, state: OriginState) -> object:
+        """It differs from an earlier one if connections have become free since then.
+
+        A host's slot that a call releases because its own wait has ended does not count: otherwise calls that come
+        and give up would keep each other waiting without end.
+        """
+        common = self._connections.grants
+        if limit is self._connections:
+            return common
+        # The host's calls may have to wait behind those of other hosts, and move with them.
+        is_queued = any(each is state for each in tuple(self._queued.values()))
+        return state.begun, common if is_queued else None
 
 
 def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:
-    """origin: whose limit was reached; None for the client's own.   ended_by: see `_wait_for_slot`."""
+    """origin: whose limit was reached; None for the client's own.   ended_by: see `Exchange._wait_for_slot`."""
     whose, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
     if not ended_by:
         message = f"the deadline expired while the call waited for a connection{whose} ({capacity} in use)"

@@ -27,6 +27,7 @@ from http_service_client.drivers.aio_timers import TimerWheel
 from http_service_client.drivers.blocking import BlockingDriver
 from http_service_client.drivers.simulator import Run, Simulator
 from http_service_client.errors import DeadlineExceededError, PoolTimeoutError, SentState
+from http_service_client.http.urls import origin_of
 from kit.fakes import SLOW, URL, FakeClock, FakeTransport, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd, run_task
 
@@ -334,24 +335,71 @@ def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
     plan.close()
 
 
-@pytest.mark.parametrize("queue", ["host", "client"])
-def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free(queue: str) -> None:
-    """For the host's other calls, or for those of all hosts, among which the host's may wait; then it is an error."""
-    harness = Harness(BlockingFrontEnd(), max_connections=1, max_connections_per_host=1)
-    limits = {"client": harness.limits[0], "host": harness.state.connections}
-    held = {name: limit.acquire_later() for name, limit in limits.items()}
-    limits[queue].acquire_later()  # another call, first in the queue
-    call = harness.client._call_builder.build("GET", URL, timeout=6.0, retry_policy=None)
-    plan = harness.client._pipeline(call.request, call)
-    assert next(plan).timeout == 16.0
-    held[queue].release()
-    again: Any = plan.send(False)
-    assert (type(again), again.timeout) == (Acquire, 16.0)
-    with pytest.raises(StopIteration) as ended:
-        plan.send(False)
-    failure = ended.value.value
-    assert (failure.error_type, failure.sent_state) == (PoolTimeoutError, SentState.NEVER_SENT)
-    assert "became free for 16 s (1 in use); raise max_connections_per_host" in failure.message
+def in_virtual_time(
+    urls: list[str], respond: Any, every: float = 0.0, leaked: tuple[str, ...] = (), **limits: int
+) -> list[tuple[float, Any]]:
+    """For each of these GETs, begun at intervals: the seconds it took, and its status or type of error.
+
+    leaked: the URLs of streams that were opened before and are never closed.
+    """
+    simulator = Simulator(respond)
+    clock: Any = FakeClock()
+    clock.monotonic = simulator.clock
+    config = HttpClientConfig(connection_pool=ConnectionPoolConfig(**limits))
+    client = HttpServiceClient(config, transport=FakeTransport(), clock=clock)
+    calls = [client._call_builder.build("GET", url, timeout=6.0, retry_policy=None) for url in urls]
+    for url in leaked:
+        assert client._call_builder.origins.get(origin_of(url)).connections.try_acquire()
+        assert client._backends._limits()[0].try_acquire()
+    runs: list[Run[Any]] = [
+        simulator.spawn(client._pipeline(call.request, call), number * every)
+        for number, call in enumerate(calls)
+    ]
+    simulator.run(until=len(urls) * every + 1000.0)
+    ends = [None if not run.is_done else getattr(run.result, "error_type", 200) for run in runs]
+    return [(run.ended_at - run.started_at, end) for run, end in zip(runs, ends, strict=True)]
+
+
+def two_seconds(request: Any, timeout: Timeout) -> tuple[float, Any]:
+    return 2.0, HttpResponse(200, request=request)
+
+
+OTHER = "https://other.example/"
+
+
+def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free() -> None:
+    """For the host's calls, or for those of all hosts, among which the host's wait their turn."""
+    same_host = in_virtual_time([URL] * 20, two_seconds, max_connections_per_host=1)
+    assert same_host[-1] == (40.0, 200)
+    others = in_virtual_time(
+        [f"https://host-{number}.example/" for number in range(30)] + [URL] * 3,
+        two_seconds,
+        max_connections=1,
+        max_connections_per_host=1,
+    )
+    assert {end for _, end in others} == {200}
+    assert (
+        others[-1][0] == 66.0
+    )  # its host's first call waited 60 s for the client's slot: more than the patience
+
+
+@pytest.mark.parametrize(
+    ("leaked", "limits"),
+    [
+        ((OTHER,), {"max_connections": 1, "max_connections_per_host": 2}),
+        ((URL,), {"max_connections": 2, "max_connections_per_host": 1}),
+    ],
+    ids=["the client's slots", "the host's slots"],
+)
+def test_a_wait_ends_where_no_connection_becomes_free_however_many_calls_come(
+    leaked: tuple[str, ...], limits: dict[str, int]
+) -> None:
+    """Calls that come and give up, and the traffic of other hosts, keep no call waiting."""
+    urls = [url for n in range(60) for url in (URL, f"https://host-{n % 5}.example/")]
+    ends = in_virtual_time(urls, two_seconds, every=0.8, leaked=leaked, **limits)
+    waits, errors = zip(*[end for url, end in zip(urls, ends, strict=True) if url == URL], strict=True)
+    assert set(errors) == {PoolTimeoutError}
+    assert max(waits) <= 32.0  # the patience for each of the two slots
 
 
 @pytest.mark.parametrize(("pool_timeout", "ends"), [(None, {200}), (100.0, {200, PoolTimeoutError})])
