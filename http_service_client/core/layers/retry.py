@@ -13,7 +13,8 @@ the server cannot have processed the request, or processing it twice does no har
 
 A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: it is worth
 asking again. `core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
-withdrawn from the budget before its wait, and refunded if it is not made.
+withdrawn from the budget before its wait, and refunded if it is not made. One after a wait for a connection of our own
+is free.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import CircuitOpenError, Failure, SentState
+from ...errors import CircuitOpenError, Failure, PoolTimeoutError, SentState
 from ...events import RetryScheduled, RetryStopped, StopReason
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
@@ -47,6 +48,15 @@ def _is_repeated(call: Call) -> bool:
         return False
     operation = call.scope.in_charge()
     return operation is not None and operation.is_repetition
+
+
+def _waited_for_us(call: Call, outcome: Outcome) -> bool:
+    """Whether the attempt got no further than the client's own queue: to repeat it adds no load to the server."""
+    return (
+        isinstance(outcome, Failure)
+        and issubclass(outcome.error_type, PoolTimeoutError)
+        and call.current.sent_state is _NEVER_SENT  # no hop of a redirect either
+    )
 
 
 class RetryLayer:
@@ -102,7 +112,7 @@ class RetryLayer:
             if is_worth_it:
                 wait = self._wait(request, call, outcome, asked, delays)
             withdrawal = None
-            if not isinstance(wait, StopReason) and budget is not None:
+            if not isinstance(wait, StopReason) and budget is not None and not _waited_for_us(call, outcome):
                 withdrawal = budget.try_withdraw()
                 if withdrawal is None:
                     wait = StopReason.BUDGET

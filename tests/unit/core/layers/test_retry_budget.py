@@ -10,10 +10,12 @@ import pytest
 from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.errors import (
     ConnectionLostError,
+    PoolTimeoutError,
+    SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import RetryPolicy
-from kit.fakes import RESET, URL, Harness, isolate_while_sleeping, short
+from kit.fakes import RESET, URL, Harness, failure, isolate_while_sleeping, short
 from kit.front_ends import FrontEnd, run_task
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -132,3 +134,24 @@ def test_a_retry_that_the_circuit_refuses_is_refunded(front_end: FrontEnd) -> No
     isolate_while_sleeping(harness)
     assert harness.request().status_code == 503
     assert harness.state.budget.balance == 1
+
+
+NO_SLOT = failure(PoolTimeoutError, SentState.NEVER_SENT)
+
+
+def test_a_retry_after_a_wait_for_a_connection_of_our_own_is_free(front_end: FrontEnd) -> None:
+    """It adds no load to the host, whose budget must be there when the host fails."""
+    harness = budgeted(front_end, 200, 200, 200, 200, NO_SLOT, NO_SLOT, 200, 503, 200)
+    for _ in range(5):
+        assert harness.request().status_code == 200
+    assert (harness.sleeps, harness.state.budget.balance) == ([1.0, 2.0], 1)
+    assert harness.request().status_code == 200
+    assert harness.state.budget.balance == 0
+
+
+def test_a_retry_after_a_redirect_that_was_sent_is_not_free(front_end: FrontEnd) -> None:
+    """The server answered the first hop. Only the second one found no connection."""
+    harness = budgeted(front_end, (307, {"Location": "/elsewhere"}), NO_SLOT)
+    harness.error(PoolTimeoutError)
+    assert harness.sends == 2
+    assert stop_reason(harness) is StopReason.BUDGET
