@@ -49,6 +49,15 @@ def test_a_breaker_policy_has_its_settings_as_attributes() -> None:
     assert (policy.success_threshold, policy.timeout) == (3, 10.0)
 
 
+def test_a_refusal_without_a_name_is_that_of_this_policy(front_end: FrontEnd) -> None:
+    """A policy needs no name."""
+    policy = breaking()
+    policy.isolate()
+    guarded = policy.apply(front_end.function(Failing(0)))
+    with pytest.raises(CircuitOpenError, match=r"for this policy refused the call \(isolated\)"):
+        front_end.run(guarded)
+
+
 def test_a_refusal_names_the_circuit_and_the_next_trial(front_end: FrontEnd) -> None:
     """The error has key and retry_after, and its message names both."""
     clock = FakeClock()

@@ -48,6 +48,19 @@ async def test_tasks_wake_in_the_order_in_which_they_are_due() -> None:
 
 
 @pytest.mark.asyncio
+async def test_tasks_that_are_due_together_wake_in_the_order_in_which_they_began() -> None:
+    """As those of a real event loop do."""
+    clock, woken = VirtualClock(), []
+
+    async def sleeper(number: int) -> None:
+        await clock.sleep_async(1.0)
+        woken.append(number)
+
+    await asyncio.gather(*map(sleeper, range(5)))
+    assert woken == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.asyncio
 async def test_the_time_does_not_jump_to_a_cancelled_sleep() -> None:
     """Only sleepers that still wait count."""
     clock = VirtualClock()

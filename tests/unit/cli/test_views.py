@@ -1,0 +1,58 @@
+"""The table of the demo, character by character."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from http_service_client.cli.demo.orders import Ticket
+from http_service_client.cli.demo.scoreboard import Row
+from http_service_client.cli.demo.screen import Ink
+from http_service_client.cli.demo.script import write_story
+from http_service_client.cli.demo.views import table
+
+STATES = {"payment": "closed", "delivery": "half_open", "email": "open", "sms": "closed"}
+
+
+def runner(name: str) -> Any:
+    """A runner with three orders, of which none is paid yet."""
+    orders = [order for act in write_story(3, seed=1).acts for order in act.orders]
+    rows = {"payment": Row(attempts=12, retries=3), "delivery": Row(refusals=7), "email": Row(), "sms": Row()}
+    return SimpleNamespace(
+        name=name,
+        library="aiohttp",
+        tickets=list(map(Ticket, orders)),
+        states=lambda: STATES,
+        board=SimpleNamespace(rows=lambda: rows),
+    )
+
+
+WIDE = [
+    "           threads · aiohttp                          │   tasks · aiohttp                         ",
+    "service    circuit     attempts   retries   refused   │   circuit     attempts   retries   refused",
+    "payment    closed            12         3         0   │   closed            12         3         0",
+    "delivery   half-open          0         0         7   │   half-open          0         0         7",
+    "e-mail     open               0         0         0   │   open               0         0         0",
+    "SMS        closed             0         0         0   │   closed             0         0         0",
+    "            placed     paid   delivered   postponed   │    placed     paid   delivered   postponed",
+    "orders           3        0           0           0   │         3        0           0           0",
+]
+
+
+def test_runners_are_side_by_side_where_there_is_room() -> None:
+    """Columns have the same width in every row."""
+    assert table([runner("threads"), runner("tasks")], 100, Ink(False)) == WIDE
+
+
+def test_runners_are_one_below_the_other_in_a_narrow_terminal() -> None:
+    """Each with its own labels."""
+    one = table([runner("threads")], 79, Ink(False))
+    assert table([runner("threads"), runner("tasks")], 79, Ink(False))[: len(one)] == one
+    assert len(one) * 2 == len(table([runner("threads"), runner("tasks")], 79, Ink(False)))
+
+
+def test_states_have_their_colours_and_zeros_are_dim() -> None:
+    """Green for closed, yellow for half-open, red for open."""
+    lines = table([runner("threads")], 100, Ink(True))
+    assert [line.split("\x1b[")[1][:2] for line in lines[2:6]] == ["32", "33", "31", "32"]
+    assert lines[3].count("\x1b[2m") == 2
