@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_function
+from ..core.machines.backoff import load_backoff
 from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock
+from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
-from ..drivers.portal import PORTAL
 from ..errors import ConfigurationError
 from ..transports.base import TransportSettings
 
@@ -64,7 +65,9 @@ class Backends:
         return self._asyncio or self._make_asyncio()
 
     def _make_blocking(self) -> BlockingDriver:
+        self._import(_load_blocking, _load_requests)
         from ..drivers.blocking import BlockingDriver
+        from ..drivers.portal import PORTAL
 
         with self._lock:
             if self._blocking is None:
@@ -79,6 +82,7 @@ class Backends:
             return self._blocking
 
     def _make_asyncio(self) -> AsyncioDriver:
+        self._import(_load_aio, _load_aiohttp)
         from ..drivers.aio import AsyncioDriver
 
         with self._lock:
@@ -94,6 +98,13 @@ class Backends:
                     getattr(transport, "open_response_async", None),
                 )
             return self._asyncio
+
+    def _import(self, driver: Callable[[], None], transport: Callable[[], None]) -> None:
+        """Import all that calls need, so that none of them imports in its midst."""
+        import_apart(load_backoff, driver)
+        if self._given is None:
+            import_apart(transport)
+            self._settings.tls.load_modules()
 
     def close(self) -> None:
         """Close every connection, sync and async."""
@@ -112,10 +123,25 @@ class Backends:
     def _abandon_after_fork(self) -> None:
         _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
-        self._settings.tls.reset_after_fork()
         self._settings.idle.reset_after_fork()
         for limit in self._limits():
             limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here
+
+
+def _load_blocking() -> None:
+    from ..drivers import blocking  # noqa: F401
+
+
+def _load_aio() -> None:
+    from ..drivers import aio  # noqa: F401
+
+
+def _load_requests() -> None:
+    from ..transports.over_requests import transport  # noqa: F401
+
+
+def _load_aiohttp() -> None:
+    from ..transports.over_aiohttp import transport  # noqa: F401
 
 
 _ALL: weakref.WeakSet[Backends] = weakref.WeakSet()
@@ -124,7 +150,6 @@ _KEPT_FOR_PARENT: list[Any] = []
 
 
 def _reset_after_fork() -> None:
-    PORTAL.reset_after_fork()
     for backends in list(_ALL):
         backends._abandon_after_fork()
 

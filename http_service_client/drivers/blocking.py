@@ -81,11 +81,11 @@ def _invoke(effect: Invoke, portal: Portal) -> Any:
 def wait_for_grant(effect: Acquire) -> bool:
     """Block until the slot is granted; False when the timeout came first."""
     # A bare lock, acquired twice. An Event is guarded by a lock of its own that is not reentrant: if the collector ran
-    # inside `Event.wait` and freed a stream whose slot is granted to this waiter, the thread would wait for itself.
+    # inside `Event.wait` and freed a stream whose slot is granted to this waiter, the thread would wait for itself. And
+    # a signal handler that interrupted it there would stop the thread that grants the slot.
     granted = threading.Lock()
     granted.acquire()
     effect.waiter.notify(granted.release)
+    timeout = -1 if effect.timeout is None else min(max(0.0, effect.timeout), threading.TIMEOUT_MAX)
     # A grant may come just as the wait times out: use it.
-    return (
-        granted.acquire(timeout=-1 if effect.timeout is None else effect.timeout) or effect.waiter.is_granted
-    )
+    return granted.acquire(timeout=timeout) or effect.waiter.is_granted

@@ -6,16 +6,18 @@ it. A coroutine that really awaits also needs a loop that keeps running, and so 
 
 from __future__ import annotations
 
+import _thread
+import asyncio
 import atexit
 import contextvars
-import functools
+import os
 import threading
 from collections.abc import Awaitable, Coroutine
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import CancelledError
+from typing import Any
 
-if TYPE_CHECKING:
-    import asyncio
+from .aio import bounded
+from .locks import ForkSafeLock
 
 __all__ = ["PORTAL", "Portal"]
 
@@ -27,7 +29,7 @@ class Portal:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: _PortalThread | None = None
 
@@ -54,29 +56,42 @@ class Portal:
             inner.stop()
 
     def _run(self, awaitable: Awaitable[Any], timeout: float | None) -> Any:
-        from .aio import bounded
-
         loop = self._running_loop()
         if loop is None:
             return _run_here(awaitable, timeout)
-        future: Future[Any] = Future()
+        # Not a `concurrent.futures.Future`: a signal handler that needs the portal, too, may interrupt this thread
+        # inside the future's lock, which the loop would wait for.
+        results: list[tuple[Any, BaseException | None]] = []
+        is_done = _thread.allocate_lock()
+        is_done.acquire()
         tasks: list[asyncio.Task[Any]] = []
+
+        def finish(task: asyncio.Task[Any]) -> None:
+            error = CancelledError() if task.cancelled() else task.exception()
+            results.append((None, error) if error is not None else (task.result(), None))
+            is_done.release()
+
+        def start() -> None:
+            tasks.append(asyncio.ensure_future(bounded(_shielding_loop(awaitable), timeout)))
+            tasks[0].add_done_callback(finish)
+
         # On Python 3.10 create_task takes no context: the task copies that of the callback.
-        context = contextvars.copy_context()
-        coroutine = bounded(_shielding_loop(awaitable), timeout)
-        loop.call_soon_threadsafe(_start, coroutine, future, tasks, context=context)
+        loop.call_soon_threadsafe(start, context=contextvars.copy_context())
         try:
-            result = future.result()
+            is_done.acquire()
+        except BaseException:  # the caller was interrupted
+            loop.call_soon_threadsafe(_cancel, tasks)
+            raise
+        result, error = results.pop()
+        try:
             if type(result) is _ExitRequest:
                 raise result.error
+            if error is not None:
+                raise error
             return result
-        except BaseException:
-            if not future.done():  # the caller was interrupted
-                loop.call_soon_threadsafe(_cancel, tasks)
-            raise
         finally:
-            result = None
-            del future, tasks  # the error is in them, and its traceback holds this frame
+            tasks.clear()
+            del result, error  # they, too, hold the error, whose traceback holds this frame
 
     def stop(self) -> None:
         """Stop the thread and its loop, if they were started."""
@@ -98,8 +113,6 @@ class Portal:
         """The loop of the thread; None where no thread can start."""
         with self._lock:
             if self._loop is None:
-                import asyncio
-
                 loop = asyncio.new_event_loop()
                 thread = _PortalThread(
                     target=_serve, args=(loop,), name="http_service_client portal", daemon=True
@@ -109,7 +122,10 @@ class Portal:
                 except RuntimeError:  # the interpreter ends, or the system allows no more threads
                     loop.close()
                     return None
-                self._loop, self._thread = loop, thread
+                if self._loop is None:
+                    self._loop, self._thread = loop, thread
+                else:  # a signal handler interrupted this, and has started another one
+                    loop.call_soon_threadsafe(loop.stop)
             return self._loop
 
 
@@ -135,10 +151,6 @@ class _ExitRequest:
 
 def _run_here(awaitable: Awaitable[Any], timeout: float | None) -> Any:
     """Run the awaitable on the calling thread. Raises RuntimeError where that thread is running a loop already."""
-    import asyncio
-
-    from .aio import bounded
-
     if asyncio._get_running_loop() is None:
         return asyncio.run(bounded(awaitable, timeout))
     if isinstance(awaitable, Coroutine):
@@ -157,22 +169,12 @@ async def _shielding_loop(awaitable: Awaitable[Any]) -> Any:
         return _ExitRequest(error)
 
 
-def _start(coroutine: Coroutine[Any, Any, Any], future: Future[Any], tasks: list[asyncio.Task[Any]]) -> None:
-    import asyncio
-
-    task = asyncio.ensure_future(coroutine)
-    tasks.append(task)
-    task.add_done_callback(functools.partial(_copy_result, future=future))
-
-
 def _cancel(tasks: list[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
-    import asyncio
-
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
@@ -185,15 +187,7 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
         loop.close()
 
 
-def _copy_result(task: asyncio.Task[Any], future: Future[Any]) -> None:
-    if task.cancelled():
-        future.cancel()
-        future.set_running_or_notify_cancel()
-    elif (error := task.exception()) is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(task.result())
-
-
 PORTAL = Portal()
 atexit.register(PORTAL.stop)  # a loop that the interpreter collects unclosed at its end causes a warning
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=PORTAL.reset_after_fork)

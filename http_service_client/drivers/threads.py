@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 
@@ -85,6 +87,10 @@ class DaemonThreads:
 
     def _run(self, worker: object) -> None:
         """A thread's life."""
+        sys.settrace(threading.gettrace())
+        sys.setprofile(
+            threading.getprofile()
+        )  # as `threading.Thread` does, for debuggers, coverage and profilers
         wake: _thread.LockType | None = None
         try:
             while True:

@@ -10,10 +10,12 @@ from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from ..core.checks import check_function
+from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import RetryScope
 from ..drivers.clocks import Clock, SystemClock
+from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
 from .functions import handled_now, refuse_awaitable, wrap
 from .listeners import report_condition
@@ -64,6 +66,7 @@ class RetryPolicy(RetrySettings):
 
     @cached_property
     def _function_budget(self) -> FunctionBudget:
+        import_apart(load_backoff)  # when the policy is put around a function, not by the first retry
         return FunctionBudget(self.budget, self.clock.monotonic)
 
     def _attempts(self, scope: RetryScope, handled: BaseException | None) -> Attempts:

@@ -162,8 +162,20 @@ def test_a_forked_child_creates_the_tls_context_that_the_parent_was_creating(
     """After a fork while another thread creates the context, the child does not wait for that thread."""
     tls_server.script("/", respond(204))
     client = HttpServiceClient(HttpClientConfig(connection_pool=certificates.pool()))
-    with client, client._backends._settings.tls._lock:
+    is_held, may_end = threading.Event(), threading.Event()
+
+    def hold_the_lock() -> None:
+        with client._backends._settings.tls._lock:
+            is_held.set()
+            may_end.wait(10)
+
+    thread = threading.Thread(target=hold_the_lock)
+    thread.start()
+    assert is_held.wait(5)
+    with client:
         assert in_a_child(lambda: client.get(tls_server.url + "/") and None) == 0
+    may_end.set()
+    thread.join(5)
 
 
 # Interrupts.

@@ -77,7 +77,10 @@ def together(front_end: FrontEnd, client: HttpServiceClient, urls: list[str]) ->
 
     if isinstance(front_end, BlockingFrontEnd):
         with ThreadPoolExecutor(len(urls)) as threads:
-            return list(threads.map(result, urls))
+            first = threads.submit(result, urls[0])
+            wait_until(lambda: resolver._RUNNING or first.done())  # before that, others cannot share it
+            others = list(threads.map(result, urls[1:]))
+            return [first.result(), *others]
 
     async def calls() -> list[Any]:
         return await asyncio.gather(*map(client.get_async, urls), return_exceptions=True)
@@ -85,12 +88,26 @@ def together(front_end: FrontEnd, client: HttpServiceClient, urls: list[str]) ->
     return run_task(calls())  # type: ignore[no-any-return]
 
 
+def wait_for_callers(count: int) -> None:
+    """Wait until so many callers share the only look-up."""
+    wait_until(lambda: [len(each._receivers) for each in resolver._RUNNING.values()] == [count])
+
+
+def share(resolve: Callable[[], object]) -> None:
+    """Two callers, of which the second joins the look-up of the first."""
+    thread = threading.Thread(target=resolve)
+    thread.start()
+    wait_until(lambda: resolver._RUNNING)
+    resolve()
+    thread.join(5)
+
+
 def test_callers_of_one_name_share_a_look_up(
     front_end: FrontEnd, server: LoopbackServer, names: Resolver
 ) -> None:
     """Five calls that come at the same time need one thread, and each gets its response."""
     server.script("/", respond(204))
-    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, server.port]._receivers) == 5)
+    names.before = lambda host: wait_for_callers(5)
     results = together(front_end, front_end.client(), [f"http://one.test:{server.port}/"] * 5)
     assert [result.status_code for result in results] == [204] * 5
     assert names.looked_up == ["one.test"]
@@ -164,16 +181,16 @@ def test_where_no_thread_can_start_the_caller_resolves_the_name(
 def test_callers_that_share_an_error_raise_their_own(names: Resolver) -> None:
     """An exception that two threads raise would mix their tracebacks."""
     errors: list[BaseException] = []
-    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
+    names.before = lambda host: wait_for_callers(2)
     names.release()
 
-    def resolve(number: int) -> None:
+    def resolve() -> None:
         try:
             resolver.resolve("dead.test", 80, 5.0)
         except socket.gaierror as error:
             errors.append(error)
 
-    run_threads(resolve, 2)
+    share(resolve)
     assert errors[0] is not errors[1]
     assert errors[0].args == errors[1].args == (socket.EAI_AGAIN, "Temporary failure in name resolution")
     assert names.looked_up == ["dead.test"]
@@ -181,9 +198,9 @@ def test_callers_that_share_an_error_raise_their_own(names: Resolver) -> None:
 
 def test_callers_get_lists_of_their_own(names: Resolver) -> None:
     """One that changes its list does not change the others'."""
-    names.before = lambda host: wait_until(lambda: len(resolver._RUNNING[host, 80]._receivers) == 2)
+    names.before = lambda host: wait_for_callers(2)
     found: list[Any] = []
-    run_threads(lambda number: found.append(resolver.resolve("a.test", 80, 5.0)), 2)
+    share(lambda: found.append(resolver.resolve("a.test", 80, 5.0)))
     assert found[0] == found[1]
     assert found[0] is not found[1]
 

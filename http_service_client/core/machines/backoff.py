@@ -12,9 +12,10 @@ AWS Architecture Blog, 2015). Where the delay of a sequence is d, capped at `max
 **Cap first, jitter after.** The other way round most clients wake at exactly the cap (54 to 97 % of
 them, measured with a popular library's formula), in step again.
 
-The sequences are those of the `backoff` package, whose import is left to the first use: it pulls in
-asyncio, 40 ms on its own. The random source is an argument. A strategy is a setting: it holds no
-position, and each call to `delays` starts a new sequence.
+The sequences are those of the `backoff` package. Its import pulls in asyncio, 40 ms on its own, so it is left to the
+first call of a client, or until a policy is put around a function; not to the first retry, since nothing is imported in
+the midst of a call. The random source is an argument. A strategy is a setting: it holds no position, and each
+call to `delays` starts a new sequence.
 """
 
 from __future__ import annotations
@@ -38,7 +39,13 @@ __all__ = [
     "Jitter",
     "LinearBackoff",
     "endless_waits",
+    "load_backoff",
 ]
+
+
+def load_backoff() -> None:
+    """Import the package now, so that the first retry need not."""
+    import backoff  # noqa: F401
 
 
 @runtime_checkable

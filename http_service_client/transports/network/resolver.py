@@ -15,6 +15,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import copy
+import encodings.idna  # noqa: F401  # `getaddrinfo` encodes each host name by it, and would import it at the first one
 import ipaddress
 import os
 import socket
@@ -141,7 +142,7 @@ class _LookUp:
         self._port = port
         self._receivers: deque[Receiver] = deque()
         self._began_at: float | None = None
-        self._is_over = False
+        self.is_over = False
 
     @property
     def is_fresh(self) -> bool:
@@ -151,7 +152,7 @@ class _LookUp:
     def join(self, receiver: Receiver) -> bool:
         """Have the receiver called with the result, on the look-up's thread; False when that is too late."""
         self._receivers.append(receiver)
-        return not (self._is_over and self.leave(receiver))
+        return not (self.is_over and self.leave(receiver))
 
     def leave(self, receiver: Receiver) -> bool:
         """Stop waiting; False when the receiver had been called, or is about to be."""
@@ -164,11 +165,10 @@ class _LookUp:
     def run(self) -> None:
         """Look the name up and hand out the result."""
         if not self._receivers:
-            self._forget()
-            self._is_over = True  # first, so that a caller that joins at this moment notices, here or there
+            self._end()
             if not self._receivers:
                 return
-            self._is_over = False
+            self.is_over = False  # a caller has just joined
         self._began_at = time.monotonic()
         result: Result = socket.gaierror(socket.EAI_AGAIN, "the look-up was interrupted")
         try:
@@ -179,8 +179,7 @@ class _LookUp:
             result = error
             _RESOLVED.pop(self._host, None)
         finally:  # on a calling thread, Ctrl-C may interrupt the look-up, which others share
-            self._forget()
-            self._is_over = True
+            self._end()
             self._hand_out(result)
 
     def _hand_out(self, result: Result) -> None:
@@ -191,7 +190,18 @@ class _LookUp:
                 return
             receiver(result)
 
-    def _forget(self) -> None:
+    def publish(self) -> None:
+        """Let others find it, unless it is over."""
+        key = self._host, self._port
+        if not self.is_over:
+            _RUNNING[key] = self
+            if self.is_over and _RUNNING.get(key) is self:
+                _RUNNING.pop(key, None)
+
+    def _end(self) -> None:
+        self.is_over = (
+            True  # first: a caller that joins or publishes it at this moment notices, here or there
+        )
         key = self._host, self._port
         if _RUNNING.get(key) is self:
             _RUNNING.pop(key, None)
@@ -206,18 +216,15 @@ if hasattr(os, "register_at_fork"):
 
 def _join(host: str, port: int, receiver: Receiver) -> _LookUp:
     """Have the receiver called with the result of a look-up, which it may share with others."""
-    while True:
-        look_up = _RUNNING.get((host, port))
-        if look_up is not None and look_up.is_fresh:
-            if look_up.join(receiver):
-                return look_up
-            continue
-        look_up = _LookUp(host, port)
-        look_up.join(receiver)
-        _RUNNING[host, port] = look_up
-        threads = _RESERVED_THREADS if host in _RESOLVED and _THREADS.is_full else _THREADS
-        threads.start(look_up.run)
+    look_up = _RUNNING.get((host, port))
+    if look_up is not None and look_up.is_fresh and look_up.join(receiver):
         return look_up
+    look_up = _LookUp(host, port)
+    look_up.join(receiver)
+    threads = _RESERVED_THREADS if host in _RESOLVED and _THREADS.is_full else _THREADS
+    threads.start(look_up.run)
+    look_up.publish()  # only now: a signal handler that found it before would wait for a look-up that has not begun
+    return look_up
 
 
 def _remember(host: str) -> None:

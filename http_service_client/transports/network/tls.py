@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 import warnings
 from collections.abc import Callable
 
+from ...drivers.locks import ForkSafeLock
 from ...errors import ConfigurationError
 
 __all__ = ["TlsSettings"]
@@ -44,12 +44,13 @@ class TlsSettings:
         )
         self._key_password = key_password
         self._shows_certificate = shows_certificate if self._cert_file is not None else None
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()
         self._contexts: dict[bool, ssl.SSLContext] = {}  # by whether they have the client's certificate
 
-    def reset_after_fork(self) -> None:
-        """In a forked child: a thread of the parent may have held the lock, and does not exist here."""
-        self._lock = threading.Lock()
+    def load_modules(self) -> None:
+        """Import what `context_for` needs, so that the first call to an https URL need not."""
+        if self._ca_file is None and not _system_has_authorities():
+            import certifi  # noqa: F401
 
     def context_for(self, host: str, port: int) -> ssl.SSLContext:
         """The context for connections to this host. Each is created once."""
@@ -59,7 +60,8 @@ class TlsSettings:
             with self._lock:
                 context = self._contexts.get(has_certificate)
                 if context is None:
-                    context = self._contexts[has_certificate] = self._create(has_certificate)
+                    # A signal handler that interrupts this makes one of its own, and the first one stays.
+                    context = self._contexts.setdefault(has_certificate, self._create(has_certificate))
         return context
 
     def _create(self, has_certificate: bool = True) -> ssl.SSLContext:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
 
 from ...drivers.aio_timers import TimerWheel
+from ...drivers.locks import ForkSafeLock
 from ..base import TransportSettings
 from .public_connector import send_once
 from .selection import IS_AS_EXPECTED, Connector
@@ -29,8 +29,7 @@ class LoopSessions:
     def __init__(self, settings: TransportSettings) -> None:
         self._settings = settings
         self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
-        # Loops run in several threads. A forked child gets a transport of its own.
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock()  # loops run in several threads, and a signal handler may close the client
         self.is_closed = False
 
     def here(self) -> LoopSession | None:

@@ -7,7 +7,6 @@ what is not documented.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
@@ -17,6 +16,7 @@ import requests.cookies
 from requests.structures import CaseInsensitiveDict
 from urllib3.util import Retry
 
+from ...drivers.locks import ForkSafeLock
 from ...errors import Failure
 from ...http.bodies.encoding import FORM, RequestBody
 from ...http.messages import HttpRequest
@@ -82,7 +82,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
     def __init__(self, settings: TransportSettings) -> None:
         self._transport_settings = settings
         self._pools: dict[tuple[str, str | None], Pool] = {}
-        self._lock = threading.Lock()  # a forked child gets a new transport, and with it a new lock
+        self._lock = ForkSafeLock()  # reentrant: a signal handler may make a call, or close the client
         self._is_closed = False
         self._sweep_at = _POOLS
         super().__init__(max_retries=_NO_RETRIES)
@@ -148,7 +148,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         The next time comes when there are twice as many, so that the cost is constant for each new host.
         """
         kept = {}
-        for key, pool in self._pools.items():
+        for key, pool in list(self._pools.items()):
             if pool.has_idle_connections or pool is newest:
                 kept[key] = pool
             else:
@@ -180,6 +180,6 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         """Close the idle connections."""
         with self._lock:
             self._is_closed = True
-            for pool in self._pools.values():
+            for pool in list(self._pools.values()):
                 pool.close()
         super().close()

@@ -1,0 +1,57 @@
+"""Imports modules on a thread apart from the code that needs them.
+
+A call must not import in its midst. An exception that a signal handler raises there (Ctrl-C, a task queue's soft time
+limit) would leave modules half-imported, or an import lock taken forever. And a handler that makes a call itself would
+find the half-imported modules of the code that it interrupted. So what calls need is imported before the first one,
+and on another thread, where no handler runs: whatever interrupts the waiting thread, the import goes on.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable
+
+from .threads import DaemonThreads
+
+__all__ = ["import_apart"]
+
+Loader = Callable[[], object]
+
+_THREADS = DaemonThreads(8)
+_DONE: set[Loader] = set()
+_IMPORTING: set[int] = set()  # the threads that do it
+
+
+def import_apart(*loaders: Loader) -> None:
+    """Call functions that import modules, each once in a process. Raises what they raise."""
+    left = [loader for loader in loaders if loader not in _DONE]
+    if not left:
+        return
+    if _thread.get_ident() in _IMPORTING:  # a finalizer that ran in the midst of the import makes a call
+        _load(left)
+        return
+    errors: list[BaseException] = []
+    is_over = _thread.allocate_lock()
+    is_over.acquire()
+
+    def work() -> None:
+        thread = _thread.get_ident()
+        _IMPORTING.add(thread)
+        try:
+            _load(left)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            _IMPORTING.discard(thread)
+            is_over.release()
+
+    _THREADS.start(work)
+    is_over.acquire()
+    if errors:
+        raise errors.pop()
+
+
+def _load(loaders: list[Loader]) -> None:
+    for loader in loaders:
+        loader()
+        _DONE.add(loader)
