@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -31,6 +32,8 @@ class LoopSessions:
         self._sessions: dict[asyncio.AbstractEventLoop, LoopSession] = {}
         self._lock = ForkSafeLock()  # loops run in several threads, and a signal handler may close the client
         self.is_closed = False
+        # Not `__del__`: when the interpreter ends, the collector may free the sockets first, with a warning for each.
+        weakref.finalize(self, _abandon_left, self._sessions)
 
     def here(self) -> LoopSession | None:
         """The session of this loop; None before the first `get`, and once the client is closed."""
@@ -66,7 +69,8 @@ class LoopSessions:
         self.is_closed = True
         self._abandon_the_dead()
         with self._lock:
-            sessions, self._sessions = self._sessions, {}
+            sessions = dict(self._sessions)
+            self._sessions.clear()
         running = asyncio._get_running_loop()
         for loop, loop_session in sessions.items():
             if loop is running:
@@ -84,12 +88,12 @@ class LoopSessions:
         for loop_session in dead:
             loop_session.abandon()
 
-    def __del__(self) -> None:
-        # Nobody closed the client. Open loops close their sessions themselves; those of closed loops are closed
-        # here, without the lock, which a forked child may have inherited locked.
-        for loop, loop_session in self._sessions.items():
-            if loop.is_closed():
-                loop_session.abandon()
+
+def _abandon_left(sessions: dict[asyncio.AbstractEventLoop, LoopSession]) -> None:
+    """Nobody closed the client. Open loops close their sessions themselves; those of closed loops are closed here."""
+    for loop, loop_session in list(sessions.items()):
+        if loop.is_closed():
+            loop_session.abandon()
 
 
 class LoopSession:
