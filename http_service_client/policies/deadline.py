@@ -75,28 +75,14 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
                 AMBIENT_DEADLINE.set(None if block.outer is None else running(block.outer))
 
     def __exit__(self, kind: type[BaseException] | None = None, *about: object) -> None:
-        block = self._block
-        if (
-            block is not None
-            and not block.was_used
-            and kind is not GeneratorExit
-            and (block.was_skipped or AMBIENT_DEADLINE.get() is not block)
-        ):
-            self._warn_if_lost(block)
+        block, loss = self._block, None
+        if block is not None and not block.was_used and kind is not GeneratorExit:
+            loss = _loss_of(block)
         self._end()
-
-    def _warn_if_lost(self, block: Deadline) -> None:
-        """Warn about a block that limited no call, where calls were made that look as if they were inside."""
-        why = None
-        if block.was_skipped:
-            why = "calls outside its generator are not inside; decorate the generator with contextlib.contextmanager"
-        elif not _is_around(block):
-            why = (
-                "its block was left in another context than it was entered in, as in a plain generator dependency of "
-                "FastAPI; make the generator async, or enter the deadline where the calls are made"
+        if loss is not None:
+            warnings.warn(
+                f"deadline({self._seconds:g}) limited no call: {loss}", RuntimeWarning, stacklevel=2
             )
-        if why is not None:
-            warnings.warn(f"deadline({self._seconds:g}) limited no call: {why}", RuntimeWarning, stacklevel=3)
 
     def __repr__(self) -> str:
         is_running = self._block is not None and not self._block.has_ended
@@ -106,12 +92,19 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         return f"<deadline of {self._seconds:g} s{left}>"
 
 
-def _is_around(block: Deadline) -> bool:
-    """Whether the running code is inside, as far as its context knows."""
-    each = AMBIENT_DEADLINE.get()
-    while each is not None and each is not block:
-        each = each.outer
-    return each is block
+def _loss_of(block: Deadline) -> str | None:
+    """Why a block limited no call, though calls were made that look as if they were inside, and the remedy."""
+    if block.was_skipped:
+        return "calls outside its generator are not inside; decorate the generator with contextlib.contextmanager"
+    around = AMBIENT_DEADLINE.get()
+    while around is not None and around is not block:
+        around = around.outer
+    if around is block:
+        return None
+    return (
+        "its block was left in another context than it was entered in, as in a plain generator dependency of "
+        "FastAPI; make the generator async, or enter the deadline where the calls are made"
+    )
 
 
 # These run a generator up to its `yield` for the sake of the code that follows. All others iterate over it.

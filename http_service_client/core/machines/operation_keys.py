@@ -87,18 +87,24 @@ class OperationKeys:
         with self._lock:
             left = self._left.get(request)
             if left is None:
-                left = self._left[request] = list(self._known.get(request, ()))
+                left = list(self._known.get(request, ()))
             if left:
                 key = max(left, key=lambda each: (len(each.headers & headers), each.value not in self._done))
                 left.remove(key)
+                self._left[request] = left
                 return key
             outer = self._outer
             key = _Key(self._make(), headers) if outer is None else outer._key_for(request, headers)
-            if len(self._values) < self.most and not self.is_full:
-                self._known.setdefault(request, []).append(key)
-                self._values.add(key.value)
-            else:
-                self.is_full = True
-                for memory in (self._known, self._left, self._values, self._done):
-                    memory.clear()
+            if not self.is_full:
+                self._keep_locked(request, key)
             return key
+
+    def _keep_locked(self, request: Hashable, key: _Key) -> None:
+        if len(self._values) < self.most:
+            self._left.setdefault(request, [])  # the ones from now on are not for this attempt
+            self._known.setdefault(request, []).append(key)
+            self._values.add(key.value)
+        else:
+            self.is_full = True
+            for memory in (self._known, self._left, self._values, self._done):
+                memory.clear()

@@ -173,6 +173,19 @@ def test_a_deadline_around_a_yield_of_an_async_generator_limits_its_calls_and_ta
     assert run_task(main()) == [([2.0, 2.0], None)]
 
 
+def test_a_breaker_entered_by_async_with_limits_no_stranger() -> None:
+    """Its own generator alone, as by `with`."""
+
+    async def pages() -> AsyncIterator[float | None]:
+        async with block("breaker"):
+            yield limit()
+
+    async def main() -> list[Any]:
+        return [(own, limit()) async for own in pages()]
+
+    assert run_task(main()) == [(2.0, None)]
+
+
 @asynccontextmanager
 async def _entered(one: Any) -> AsyncIterator[None]:
     with one:
@@ -267,6 +280,18 @@ def test_a_deadline_that_is_lost_with_its_context_warns() -> None:
     with pytest.warns(RuntimeWarning, match=r"deadline\(1.5\) limited no call.*FastAPI.*async") as caught:
         steps_in_two_contexts(dependency)
     assert caught[0].filename == __file__
+
+
+def test_a_deadline_ends_though_its_warning_is_an_error() -> None:
+    """`python -W error` must not make it outlive its block."""
+    limits = deadline(1.5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        contextvars.copy_context().run(limits.__enter__)
+        with pytest.raises(RuntimeWarning, match="limited no call"):
+            limits.__exit__()
+    with limits:  # not in use
+        assert limit() == pytest.approx(1.5, abs=1.0)
 
 
 def test_a_bare_yield_in_a_generator_that_is_no_context_manager_warns() -> None:

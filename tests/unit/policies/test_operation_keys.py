@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -239,6 +241,19 @@ def test_an_operation_of_as_many_keys_as_are_kept_is_repeated(
     policy_of().call(body)
     sent = keys_sent(harness)
     assert sent[:2] == sent[2:]
+
+
+def test_a_full_operation_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when an operation inside goes on to ask it."""
+    monkeypatch.setattr(OperationKeys, "most", 2)
+    lock, numbers = threading.RLock(), itertools.count()
+    outer = OperationKeys(lambda: str(next(numbers)), lock)
+    inner = [OperationKeys(lambda: str(next(numbers)), lock, outer) for _ in range(3)]
+    keys = [each.key_for(request, []) for each in inner for request in "abc"]
+    assert len(set(keys)) == 9
+    assert outer.is_full
+    outer.record_success(keys[-1])
+    assert not any([outer._known, outer._left, outer._values, outer._done])
 
 
 def test_keys_given_by_hand_are_not_kept(front_end: FrontEnd) -> None:

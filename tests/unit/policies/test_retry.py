@@ -174,6 +174,14 @@ def test_no_condition_but_a_predicate_holds_for_a_plain_value(
     assert not condition.holds_for(value)
 
 
+def test_a_call_that_succeeds_makes_no_state_for_retries(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nearly all calls need one attempt, and should cost little."""
+    monkeypatch.setattr("http_service_client.policies.retry.Attempts", None)
+    assert front_end.run(policy_of().apply(front_end.function(lambda: 1))) == 1
+
+
 def test_a_predicate_holds_for_a_plain_value(front_end: FrontEnd) -> None:
     """It is asked about whatever the function returns."""
     values = [503, None, 200]
