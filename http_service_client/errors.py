@@ -281,7 +281,10 @@ class EgressRefusedError(InvalidRequestError):
 
 
 class ClientClosedError(HttpClientError, RuntimeError):
-    """The client had been closed before this call."""
+    """The client was closed: before this call, or during it.
+
+    sent_state: `abandoned` if `close` aborted the call after its request was sent.
+    """
 
 
 class StreamError(HttpClientError, RuntimeError):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.checks import check_function
 from ..core.machines.backoff import load_backoff
 from ..core.machines.semaphore import FairSemaphore
-from ..drivers.clocks import Clock
+from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
@@ -33,7 +33,7 @@ class Backends:
     """The drivers of one client.
 
     transport: replaces both transports. It is not closed here: the code that made it closes it.
-    limits: returns the limits whose slots are free again in a forked child.
+    limits: returns the limits whose slots are free again in a forked child.   common: the limit of all hosts.
     """
 
     _blocking: BlockingDriver | None
@@ -47,11 +47,16 @@ class Backends:
         transport: Any,
         clock: Clock,
         limits: Callable[[], list[FairSemaphore]],
+        common: FairSemaphore,
     ) -> None:
         self._settings = settings
         self._given = transport
         self._clock = clock
+        self._is_real_time = isinstance(
+            clock, SystemClock
+        )  # then a driver's own sleep, which `close` can end
         self._limits = limits
+        self._common = common
         self._lock = ForkSafeLock()
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         _ALL.add(self)
@@ -77,7 +82,10 @@ class Backends:
 
                     transport = self._over_requests = RequestsTransport(self._settings)
                 self._blocking = BlockingDriver(
-                    transport.send, PORTAL, self._clock.sleep, getattr(transport, "open_response", None)
+                    transport.send,
+                    PORTAL,
+                    None if self._is_real_time else self._clock.sleep,
+                    getattr(transport, "open_response", None),
                 )
             return self._blocking
 
@@ -94,7 +102,7 @@ class Backends:
                     transport = self._over_aiohttp = AiohttpTransport(self._settings)
                 self._asyncio = AsyncioDriver(
                     transport.send_async,
-                    self._clock.sleep_async,
+                    None if self._is_real_time else self._clock.sleep_async,
                     getattr(transport, "open_response_async", None),
                 )
             return self._asyncio
@@ -106,19 +114,34 @@ class Backends:
             import_apart(transport)
             self._settings.tls.load_modules()
 
-    def close(self) -> None:
-        """Close every connection, sync and async."""
-        if self._over_requests is not None:
-            self._over_requests.close()
+    def is_idle(self) -> bool:
+        """Whether no call is in flight, and no stream is open."""
+        drivers = (self._blocking, self._asyncio)
+        return (
+            not any(driver is not None and driver.running for driver in drivers) and not self._common.in_use
+        )
+
+    def close(self, *, abort: bool = False) -> None:
+        """End all waits and close every connection, sync and async.
+
+        abort: also the connections that blocking calls use. Those of asyncio are closed in any case.
+        """
+        self._end_waits(abort)
         if self._over_aiohttp is not None:
             self._over_aiohttp.close()
 
-    async def close_async(self) -> None:
-        """Close every connection, sync and async; those of the running loop are closed on return."""
-        if self._over_requests is not None:
-            self._over_requests.close()
+    async def close_async(self, *, abort: bool = False) -> None:
+        """As `close`; the connections of the running loop are closed on return."""
+        self._end_waits(abort)
         if self._over_aiohttp is not None:
             await self._over_aiohttp.close_async()
+
+    def _end_waits(self, abort: bool) -> None:
+        for driver in (self._blocking, self._asyncio):
+            if driver is not None:
+                driver.end_waits()
+        if self._over_requests is not None:
+            (self._over_requests.abort if abort else self._over_requests.close)()
 
     def _abandon_after_fork(self) -> None:
         _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))

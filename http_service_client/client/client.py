@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ..core.call import StreamOptions
-from ..core.checks import check_count, suggests_keywords
+from ..core.checks import check_count, check_flag, check_number, suggests_keywords
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
@@ -48,6 +48,8 @@ if TYPE_CHECKING:
     from .call_builder import RequestOptions, StreamRequestOptions
 
 __all__ = ["HttpServiceClient"]
+
+_LOOK_EVERY = 0.01  # seconds between two looks at the calls in flight, while `close` waits for them
 
 _LOGGER = logging.getLogger("http_service_client")
 
@@ -94,6 +96,7 @@ class HttpServiceClient(Verbs):
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
+        self._clock = clock
         listener = _listener(self._collector, on_event)
         origins = origin_registry(config, clock, random, listener)
         connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
@@ -107,6 +110,7 @@ class HttpServiceClient(Verbs):
             transport,
             clock,
             lambda: [connections, *(s.connections for _, s in origins.items())],
+            connections,
         )
 
     # The two front ends.
@@ -413,15 +417,48 @@ class HttpServiceClient(Verbs):
 
     # Closing.
 
-    def close(self) -> None:
-        """Close every connection, sync and async. A second call does nothing."""
-        self._call_builder.is_closed = True
-        self._backends.close()
+    def close(self, *, grace: float | None = None, abort: bool = False) -> None:
+        """Close the client: new calls raise ClientClosedError. A second call may still abort what the first one left.
 
-    async def close_async(self) -> None:
-        """Close every connection, sync and async. A second call does nothing."""
+        grace: seconds to wait for calls in flight, open streams included; those that are left are then aborted.
+        abort: abort the calls in flight now, or after the grace: they raise ClientClosedError, also before their
+            headers have arrived. `sent_state` is `abandoned` if their request was sent.
+
+        Without either, calls that wait (for a retry, for a connection) end with ClientClosedError. Exchanges in flight
+        go on in other threads, and are aborted in asyncio.
+
+        Any thread may call it, a signal handler too. While it waits, it blocks its thread: in asyncio use
+        `close_async`. Raises ConfigurationError for a negative grace.
+        """
+        ends_at = self._stop(grace, abort)
+        while ends_at is not None and not self._backends.is_idle():
+            left = ends_at - self._clock.monotonic()
+            if left <= 0:
+                break
+            self._clock.sleep(min(_LOOK_EVERY, left))
+        self._backends.close(abort=abort or grace is not None)
+
+    async def close_async(self, *, grace: float | None = None, abort: bool = False) -> None:
+        """As `close`, in an asyncio task. The connections of the running loop are closed on return.
+
+        grace: seconds to wait for calls in flight, open streams included; those that are left are then aborted.
+        abort: abort the calls in flight now, or after the grace.
+        """
+        ends_at = self._stop(grace, abort)
+        while ends_at is not None and not self._backends.is_idle():
+            left = ends_at - self._clock.monotonic()
+            if left <= 0:
+                break
+            await self._clock.sleep_async(min(_LOOK_EVERY, left))
+        await self._backends.close_async(abort=abort or grace is not None)
+
+    def _stop(self, grace: float | None, abort: bool) -> float | None:
+        """Refuse new calls. Returns the instant by which those in flight have to end, or None."""
+        if grace is not None:
+            check_number("grace", grace, unit="of seconds ")
+        check_flag("abort", abort)
         self._call_builder.is_closed = True
-        await self._backends.close_async()
+        return self._clock.monotonic() + grace if grace else None
 
     def __enter__(self) -> HttpServiceClient:
         return self

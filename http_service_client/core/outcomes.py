@@ -16,7 +16,9 @@ from collections.abc import Callable
 
 from ..errors import (
     AttemptTimeoutError,
+    ClientClosedError,
     DeadlineExceededError,
+    Failure,
     HttpClientError,
     PoolTimeoutError,
     SentState,
@@ -26,7 +28,16 @@ from ..http.messages import HttpResponse
 from ..http.retry_after import requested_delay
 from .effects import Outcome
 
-__all__ = ["FAILURE_STATUSES", "describe", "is_failure", "is_failure_type", "requested_wait", "sent_state_of"]
+__all__ = [
+    "FAILURE_STATUSES",
+    "already_closed",
+    "describe",
+    "ended_by_close",
+    "is_failure",
+    "is_failure_type",
+    "requested_wait",
+    "sent_state_of",
+]
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
@@ -74,3 +85,17 @@ def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | 
     if isinstance(outcome, HttpResponse):
         return requested_delay(outcome.headers, wall_clock())
     return None
+
+
+def already_closed() -> Failure:
+    """The client was closed during a call: the call's next exchange is not started."""
+    message = "this HttpServiceClient was closed; make a new one"
+    return Failure(ClientClosedError, message, SentState.NEVER_SENT)
+
+
+def ended_by_close(failure: Failure) -> Failure:
+    """The client was closed with `abort` during an exchange, which failed for that reason alone."""
+    was_sent = failure.sent_state is not SentState.NEVER_SENT
+    state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
+    message = "this HttpServiceClient was closed during the call"
+    return Failure(ClientClosedError, message, state, failure.cause)

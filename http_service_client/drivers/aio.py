@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
+from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
+from ..errors import Failure
 from ..http.messages import HttpRequest
 from .aio_timers import TimerWheel, new_timer_wheel
 from .threads import DaemonThreads
+from .waits import Waits
 
-__all__ = ["WORKERS", "AsyncioDriver", "bounded"]
+__all__ = ["WORKERS", "AsyncioDriver", "bounded", "wake_loop"]
 
 T = TypeVar("T")
 
@@ -29,28 +33,33 @@ class AsyncioDriver:
     """Performs effects by awaiting.
 
     send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
-    sleep: waits for a number of seconds.
+    sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
+    running: the ids of the plans that run now, on all event loops. Not the plans: the set would keep an abandoned one alive.
     """
 
     def __init__(
         self,
         send: Callable[[HttpRequest, Timeout], Awaitable[Outcome]],
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
         open: Callable[[HttpRequest, Timeout], Awaitable[Outcome]] | None = None,
     ) -> None:
         open_response = open or send
         self._send = send
+        self._waits = Waits()
+        self.running: set[int] = set()
         timers: dict[asyncio.AbstractEventLoop, TimerWheel] = {}
+        self._timers = timers
         self._perform: dict[type[Effect[Any]], Callable[[Any], Awaitable[Any]]] = {
             Open: lambda effect: open_response(effect.request, effect.timeout),
-            Sleep: lambda effect: sleep(effect.seconds),
-            Acquire: partial(_wait_for_grant, timers),
+            Sleep: self._sleep if sleep is None else lambda effect: sleep(effect.seconds),
+            Acquire: self._acquire,
             Invoke: _invoke,
             Work: partial(_work, timers),
         }
 
     async def run(self, plan: Plan[T]) -> T:
         """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan."""
+        self.running.add(id(plan))
         try:
             effect = next(plan)
             while True:
@@ -69,9 +78,42 @@ class AsyncioDriver:
             result: T = stop.value
             return result
         finally:
+            self.running.discard(id(plan))
             plan.close()
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+    def end_waits(self) -> None:
+        """The client was closed: from now on nothing waits and nothing is sent. Exchanges in flight go on."""
+        self._send = self._perform[Open] = _refuse
+        self._waits.end()
+        for loop in list(self._timers):
+            wake_loop(loop)
+
+    async def _acquire(self, effect: Acquire) -> bool:
+        try:
+            # After `end_waits` the answer is yes: the plan goes on to its exchange, which is refused.
+            granted = not self._waits.enter(effect.waiter) or await _wait_for_grant(self._timers, effect)
+            return granted or self._waits.are_over
+        finally:
+            self._waits.leave(effect.waiter)
+
+    async def _sleep(self, effect: Sleep) -> None:
+        wait = self._waits.sleep(effect.seconds)
+        try:
+            await self._acquire(wait)
+        finally:
+            wait.waiter.release()
+
+
+def wake_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Have the loop look at what is due: a signal handler may have scheduled it while the loop waited for the network."""
+    with suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(int)
+
+
+async def _refuse(*_: object) -> Failure:
+    return already_closed()
 
 
 async def _invoke(effect: Invoke) -> Any:

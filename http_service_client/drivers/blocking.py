@@ -6,48 +6,58 @@ whether or not the calling thread has a running loop of its own.
 
 from __future__ import annotations
 
+import os
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
+from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
+from ..errors import Failure
 from ..http.messages import HttpRequest
 from .portal import Portal
+from .waits import Waits
 
 __all__ = ["BlockingDriver", "wait_for_grant"]
 
 T = TypeVar("T")
+
+# Seconds that a lock is waited for at a time. On Windows, Ctrl-C does not interrupt such a wait, but comes after it.
+_SLICE = 0.25 if os.name == "nt" else 3600.0
 
 
 class BlockingDriver:
     """Performs effects by blocking.
 
     send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
-    sleep: waits for a number of seconds.
+    sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
     portal: runs async user code; shared by all drivers of the process.
+    running: the ids of the plans that run now, on all threads. Not the plans: the set would keep an abandoned one alive.
     """
 
     def __init__(
         self,
         send: Callable[[HttpRequest, Timeout], Outcome],
         portal: Portal,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         open: Callable[[HttpRequest, Timeout], Outcome] | None = None,
     ) -> None:
         open_response = open or send
         self._send = send
+        self._waits = Waits()
+        self.running: set[int] = set()
         self._perform: dict[type[Effect[Any]], Callable[[Any], Any]] = {
             Open: lambda effect: open_response(effect.request, effect.timeout),
-            Sleep: lambda effect: sleep(effect.seconds),
-            Acquire: lambda effect: wait_for_grant(effect),
+            Sleep: self._sleep if sleep is None else lambda effect: sleep(effect.seconds),
+            Acquire: self._acquire,
             Invoke: lambda effect: _invoke(effect, portal),
             Work: lambda effect: effect.function(*effect.arguments),
         }
 
     def run(self, plan: Plan[T]) -> T:
         """The plan's result. Anything that an effect raises is thrown into the plan."""
+        self.running.add(id(plan))
         try:
             effect = next(plan)
             while True:
@@ -66,9 +76,34 @@ class BlockingDriver:
             result: T = stop.value
             return result
         finally:
+            self.running.discard(id(plan))
             plan.close()  # a KeyboardInterrupt may have come between two steps: release what the plan holds
             del plan
             effect = answer = None  # type: ignore[assignment]  # an error's traceback holds this frame
+
+    def end_waits(self) -> None:
+        """The client was closed: from now on nothing waits and nothing is sent. Exchanges in flight go on."""
+        self._send = self._perform[Open] = _refuse
+        self._waits.end()
+
+    def _acquire(self, effect: Acquire) -> bool:
+        try:
+            # After `end_waits` the answer is yes: the plan goes on to its exchange, which is refused.
+            granted = not self._waits.enter(effect.waiter) or wait_for_grant(effect)
+            return granted or self._waits.are_over
+        finally:
+            self._waits.leave(effect.waiter)
+
+    def _sleep(self, effect: Sleep) -> None:
+        wait = self._waits.sleep(effect.seconds)
+        try:
+            self._acquire(wait)
+        finally:
+            wait.waiter.release()
+
+
+def _refuse(*_: object) -> Failure:
+    return already_closed()
 
 
 def _invoke(effect: Invoke, portal: Portal) -> Any:
@@ -86,6 +121,10 @@ def wait_for_grant(effect: Acquire) -> bool:
     granted = threading.Lock()
     granted.acquire()
     effect.waiter.notify(granted.release)
-    timeout = -1 if effect.timeout is None else min(max(0.0, effect.timeout), threading.TIMEOUT_MAX)
-    # A grant may come just as the wait times out: use it.
-    return granted.acquire(timeout=timeout) or effect.waiter.is_granted
+    left = effect.timeout
+    while left is None or left > _SLICE:
+        if granted.acquire(timeout=_SLICE):
+            return effect.waiter.is_granted
+        left = None if left is None else left - _SLICE
+    granted.acquire(timeout=max(0.0, left))
+    return effect.waiter.is_granted  # a grant may come just as the wait times out: use it

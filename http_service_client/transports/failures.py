@@ -38,7 +38,6 @@ __all__ = [
     "Phase",
     "ProxyRefusedError",
     "UnsendableError",
-    "already_closed",
     "failure_of",
     "refusal_of",
     "source_failed",
@@ -124,12 +123,6 @@ def source_failed(error: BaseException) -> Failure:
         raise error
     finally:
         del error
-
-
-def already_closed() -> Failure:
-    """The client was closed during a call: the call's next exchange is not started."""
-    message = "this HttpServiceClient was closed; make a new one"
-    return Failure(errors.ClientClosedError, message, SentState.NEVER_SENT)
 
 
 def _failure(

@@ -39,7 +39,7 @@ _WAITING, _GRANTED, _RELEASED = _Stage  # enum attribute access is slow (50 ns)
 class Waiter:
     """A claim to one permit. The caller that requested it releases it when done, granted or not."""
 
-    __slots__ = ("_limit", "_on_grant", "_stage")
+    __slots__ = ("_is_interrupted", "_limit", "_on_grant", "_stage")
 
     def __init__(
         self, limit: FairSemaphore, stage: _Stage, on_grant: Callable[[], object] | None = None
@@ -47,6 +47,7 @@ class Waiter:
         self._limit = limit
         self._stage = stage
         self._on_grant = on_grant
+        self._is_interrupted = False
 
     @property
     def is_granted(self) -> bool:
@@ -59,11 +60,24 @@ class Waiter:
         It replaces the function given before. `FairSemaphore.acquire_later` says when and where it is called.
         """
         with self._limit._lock:
-            if self._stage is _WAITING:
+            calls_now = self._is_interrupted or self._stage is _GRANTED
+            if self._stage is _WAITING and not calls_now:
                 self._on_grant = on_grant
-            is_granted = self._stage is _GRANTED
-        if is_granted:
+        if calls_now:
             on_grant()
+
+    def interrupt(self) -> None:
+        """Have `on_grant` called although nothing was granted, so that the caller stops waiting. It still releases."""
+        with self._limit._lock:
+            if self._stage is not _WAITING or self._is_interrupted:
+                return
+            self._is_interrupted = True
+            on_grant, self._on_grant = self._on_grant, None
+        if on_grant is not None:
+            try:
+                on_grant()
+            except Exception:  # the caller cannot be reached: its event loop is closed, say
+                pass
 
     def release(self) -> None:
         """Pass the permit to the next in the queue, or leave the queue. A second time does nothing."""

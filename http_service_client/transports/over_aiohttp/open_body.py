@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from ...core.effects import TIMED_OUT
+from ...core.outcomes import ended_by_close
 from ...core.timeouts import Timeout
 from ...drivers.aio_timers import TimerWheel
 from ...errors import Failure
@@ -20,8 +21,9 @@ from .exchange_timer import ExchangeTimer
 from .fast_path import FastResponse
 from .mocks import MockedResponse
 from .selection import IS_AS_EXPECTED
+from .sessions import LoopSessions
 
-__all__ = ["AiohttpBodySource", "ends_with_the_connection"]
+__all__ = ["AiohttpBodySource", "closed_in_mid_body", "ends_with_the_connection"]
 
 
 class AiohttpBodySource:
@@ -33,11 +35,13 @@ class AiohttpBodySource:
         response: aiohttp.ClientResponse | FastResponse | MockedResponse,
         connection: Any,
         timers: TimerWheel,
+        sessions: LoopSessions,
     ) -> None:
         self._request = request
         self._response = response
         self._connection = connection
         self._timers = timers
+        self._sessions = sessions
         if connection is not None and IS_AS_EXPECTED:  # None: a mock's response
             # aiohttp's timer also runs while nobody reads; ours bounds each wait.
             connection.read_timeout = None
@@ -61,7 +65,8 @@ class AiohttpBodySource:
             exchange = ExchangeTimer(timeout, proxy=None)
             exchange.connection = protocol
             phase, error = translate_error(exchange, error)
-            return failure_of(phase, error, self._request, timeout, timed_out)
+            failure = failure_of(phase, error, self._request, timeout, timed_out)
+            return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:
             del error  # a traceback holds this frame
 
@@ -72,7 +77,7 @@ class AiohttpBodySource:
         expires_at: float | None = None
         while not content.is_eof() and not content._buffer and content.exception() is None:
             if protocol.transport is None:
-                raise ConnectionResetError("closed in mid-body")  # by `close_async`
+                raise closed_in_mid_body()
             now = self._timers.loop.time()
             if expires_at is None and longest_wait is not None:
                 expires_at = now + longest_wait
@@ -105,8 +110,10 @@ class AiohttpBodySource:
         return data
 
     def _check_end(self) -> None:
-        """Raises the connection's error where aiohttp takes a reset for the end of the body."""
+        """Raises the connection's error where aiohttp takes a reset, or our own `close`, for the end of the body."""
         error = getattr(self._connection, "fatal_error", None)
+        if error is None and self._sessions.is_closed:
+            error = closed_in_mid_body()
         if error is not None and ends_with_the_connection(self._response):
             raise error
 
@@ -116,6 +123,11 @@ class AiohttpBodySource:
 
 class _WaitedTooLongError(Exception):
     """The wait for the next piece took as long as it may."""
+
+
+def closed_in_mid_body() -> ConnectionResetError:
+    """The connection was closed on this side, by `close_async` or from another task."""
+    return ConnectionResetError("closed in mid-body")
 
 
 def _shorter(one: float | None, other: float | None) -> float | None:

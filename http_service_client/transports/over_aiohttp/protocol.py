@@ -273,6 +273,13 @@ class StrictResponseHandler(ResponseHandler):
         if self.fatal_error is not None and self._payload is not None and not self._payload.is_eof():
             self._payload.set_exception(aiohttp.ClientPayloadError())  # or its reader would wait forever
 
+    def close(self) -> None:
+        """aiohttp closes the connection: after an exchange, or with its connector in the middle of one."""
+        payload = self._payload
+        super().close()  # forgets the payload: its reader would wait until its timeout
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientPayloadError("the connection was closed in mid-body"))
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
         if self.fatal_error is None and isinstance(exc, OSError):

@@ -17,6 +17,7 @@ from yarl import URL
 
 from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
+from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
 from ...drivers.aio_timers import TimerWheel
 from ...errors import ConfigurationError, DecodingError, Failure, HttpClientError, ProxyError, SentState
@@ -28,14 +29,14 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
 from ...http.urls import split_url
 from ..base import TransportSettings
-from ..failures import already_closed, failure_of, refusal_of, source_failed
+from ..failures import failure_of, refusal_of, source_failed
 from .compatibility import AIOHTTP, SEES_CONNECTIONS
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
 from .fast_path import FastResponse, read_response
 from .mocks import MockedResponse, without_false_coding
-from .open_body import AiohttpBodySource, ends_with_the_connection
+from .open_body import AiohttpBodySource, closed_in_mid_body, ends_with_the_connection
 from .public_connector import watch_body
 from .selection import IS_AS_EXPECTED
 from .sessions import LoopSession, LoopSessions
@@ -123,12 +124,14 @@ class SessionExchange:
                 elif not IS_AS_EXPECTED:
                     watch_body(response, exchange.connection)
                 if leaves_open and 200 <= response.status <= 299:
-                    return _open_response(request, response, exchange, loop_session.timers)
+                    return _open_response(request, response, exchange, loop_session.timers, self._sessions)
                 try:
                     content = await self._read(request, response, exchange)
                 finally:
                     # A connection that was read to the end is in the pool already; any other must not return to it.
                     response.close()
+                if self._sessions.is_closed and ends_with_the_connection(response):
+                    raise closed_in_mid_body()  # aiohttp takes it for the end of such a body
             return _response(request, response, content, exchange.elapsed())
         except HttpClientError as refused:
             return refusal_of(refused)
@@ -142,7 +145,8 @@ class SessionExchange:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
             phase, error = translate_error(exchange, error)
-            return failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
+            failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
+            return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:
             del error, exchange  # a traceback holds this frame
 
@@ -250,10 +254,11 @@ def _open_response(
     response: AnyResponse,
     exchange: ExchangeTimer,
     timers: TimerWheel,
+    sessions: LoopSessions,
 ) -> OpenResponse:
     return OpenResponse(
         response.status,
-        source=AiohttpBodySource(request, response, exchange.connection, timers),
+        source=AiohttpBodySource(request, response, exchange.connection, timers, sessions),
         headers=_fields(response),
         reason_phrase=_reason_phrase(response),
         url=request.url,

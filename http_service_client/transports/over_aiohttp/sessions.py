@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 
+from ...drivers.aio import wake_loop
 from ...drivers.aio_timers import TimerWheel
 from ...drivers.locks import ForkSafeLock
 from ..base import TransportSettings
@@ -75,6 +76,7 @@ class LoopSessions:
         for loop, loop_session in sessions.items():
             if loop is running:
                 _close_soon(loop, loop_session)  # started now, so that the end of `asyncio.run` waits for it
+                wake_loop(loop)
             elif loop.is_running():
                 _close_from_outside(loop, loop_session)
             elif running is None:

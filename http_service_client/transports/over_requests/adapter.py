@@ -25,6 +25,7 @@ from ...http.proxies.urls import HttpProxy, read_proxy
 from ...http.urls import Url, split_url
 from ..base import TransportSettings
 from .compatibility import is_hooked, past_our_pools
+from .connection import OpenConnections
 from .pool import Pool
 from .vcr import RecordedPool, RecordingPools, is_recorded
 
@@ -83,6 +84,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         self._transport_settings = settings
         self._pools: dict[tuple[str, str | None], Pool] = {}
         self._lock = ForkSafeLock()  # reentrant: a signal handler may make a call, or close the client
+        self.opened = OpenConnections()
         self._is_closed = False
         self._sweep_at = _POOLS
         super().__init__(max_retries=_NO_RETRIES)
@@ -131,7 +133,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         settings = self._transport_settings
         proxy = None if proxy_url is None else read_proxy(proxy_url)
         assert not isinstance(proxy, Failure)  # `RequestsTransport` has checked it
-        new = Pool(url, proxy, settings)
+        new = Pool(url, proxy, settings, self.opened)
         with self._lock:
             if self._is_closed:  # during a call
                 new.close()

@@ -8,23 +8,26 @@ trickles a byte at a time is cut on time.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import ssl
 import time
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
 from urllib3.util import Timeout as Urllib3Timeout
 
 from ...core.timeouts import Timeout
+from ...drivers.locks import ForkSafeLock
 from ...http.http1.buffer import ReceiveBuffer
 from ...http.http1.framing import HeadLimits
 from ..failures import Phase
 from ..network.polling import is_readable, wait_until_usable
 from .compatibility import SSLTransport
 
-__all__ = ["Connection", "IoTimeouts", "PhaseError", "seconds_left"]
+__all__ = ["Connection", "IoTimeouts", "OpenConnections", "PhaseError", "seconds_left"]
 
 _PIECE = 64 * 1024  # bytes passed to the kernel, or requested from it, at a time
 
@@ -94,6 +97,7 @@ class Connection(ReceiveBuffer):
         self._expires_at = expires_at
         self._read_within: float | None = None
         self._write_within: float | None = None
+        self._is_aborted = False
 
     def set_timeouts(self, timeouts: IoTimeouts) -> None:
         """Use these limits from now on."""
@@ -108,9 +112,13 @@ class Connection(ReceiveBuffer):
     def _receive_some(self) -> bytes:
         try:
             data: bytes = self.sock.recv(_PIECE)
+            if not data and self._is_aborted:  # by another thread: this is not the end of a body
+                raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
             return data or b""  # urllib3's SSLTransport returns the number 0 at an end without close_notify
         except ssl.SSLEOFError as error:
-            if error.reason == "UNEXPECTED_EOF_WHILE_READING":  # no close_notify: many servers omit it
+            if (
+                not self._is_aborted and error.reason == "UNEXPECTED_EOF_WHILE_READING"
+            ):  # no close_notify: many servers omit it
                 return b""
             raise  # a reset
 
@@ -171,6 +179,7 @@ class Connection(ReceiveBuffer):
 
     def abort(self) -> None:
         """Close the socket in mid-response, and wake another thread that is reading from it."""
+        self._is_aborted = True
         if os.getpid() == self._pid:  # a forked child must not shut down a connection that its parent uses
             sock: Any = self.sock
             if isinstance(sock, SSLTransport):
@@ -180,3 +189,31 @@ class Connection(ReceiveBuffer):
             except OSError:  # the server closed it first
                 pass
         self.sock.close()
+
+
+class OpenConnections:
+    """The connections of a transport, idle and in use, so that another thread can cut them.
+
+    is_cut: they have been; a new one is refused.
+    """
+
+    def __init__(self) -> None:
+        self.is_cut = False
+        self._all: weakref.WeakSet[Connection] = weakref.WeakSet()
+        # Taken once for each connection. Reentrant: a signal handler may cut the connections during an `add`.
+        self._lock = ForkSafeLock()
+
+    def add(self, connection: Connection) -> None:
+        """Note a new connection. Raises ConnectionAbortedError once they are cut: nothing was sent on it."""
+        with self._lock:
+            self._all.add(connection)
+        if self.is_cut:
+            raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+
+    def cut(self) -> None:
+        """Close them all in the middle of whatever they do."""
+        self.is_cut = True
+        with self._lock:
+            connections = list(self._all)
+        for connection in connections:
+            connection.abort()

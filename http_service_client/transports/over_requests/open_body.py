@@ -7,11 +7,12 @@ from typing import Any
 
 import requests
 
+from ...core.outcomes import ended_by_close
 from ...core.timeouts import Timeout
 from ...errors import Failure
 from ...http.messages import HttpRequest
 from ..failures import Phase
-from .connection import IoTimeouts
+from .connection import IoTimeouts, OpenConnections
 from .errors import ERRORS, failure_from
 from .pool import Urllib3StyleResponse
 
@@ -23,9 +24,10 @@ _PIECE = 64 * 1024
 class RequestsBodySource:
     """The body of a response of which only the head has been read."""
 
-    def __init__(self, request: HttpRequest, response: requests.Response) -> None:
+    def __init__(self, request: HttpRequest, response: requests.Response, opened: OpenConnections) -> None:
         self._request = request
         self._response = response
+        self._opened = opened
 
     def read(self, timeout: Timeout) -> bytes | Failure:
         raw: Any = self._response.raw
@@ -40,7 +42,8 @@ class RequestsBodySource:
             error: BaseException = failed
         try:
             timeouts = IoTimeouts.starting(timeout, started)
-            return failure_from(Phase.RECEIVE, error, self._request, timeout, timeouts)
+            failure = failure_from(Phase.RECEIVE, error, self._request, timeout, timeouts)
+            return ended_by_close(failure) if self._opened.is_cut else failure
         finally:
             del error  # its traceback holds this frame
 

@@ -24,7 +24,7 @@ from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
-from .connection import Connection, IoTimeouts, PhaseError
+from .connection import Connection, IoTimeouts, OpenConnections, PhaseError
 from .connector import connect
 
 __all__ = ["Pool", "Urllib3StyleResponse"]
@@ -38,11 +38,14 @@ class Pool:
     The core limits how many are in use; a released connection is kept until it has been idle for too long.
     """
 
-    def __init__(self, url: Url, proxy: Proxy | None, settings: TransportSettings) -> None:
+    def __init__(
+        self, url: Url, proxy: Proxy | None, settings: TransportSettings, opened: OpenConnections
+    ) -> None:
         self._url = url
         self._host = url.origin.partition("://")[2]
         self._proxy = proxy
         self._settings = settings
+        self._opened = opened
         self._max_idle = settings.keep_alive_timeout
         self._max_requests = settings.keep_alive_max_requests
         self._idle: deque[Connection] = deque()
@@ -69,7 +72,10 @@ class Pool:
         connection = None
         phase = Phase.CONNECT if self._proxy is None else Phase.PROXY
         try:
-            connection = self._acquire_idle() or connect(self._url, self._proxy, self._settings, timeout)
+            connection = self._acquire_idle()
+            if connection is None:
+                connection = connect(self._url, self._proxy, self._settings, timeout)
+                self._opened.add(connection)
             connection.set_timeouts(timeout)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)

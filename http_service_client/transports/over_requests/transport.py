@@ -17,6 +17,7 @@ import requests
 
 from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
+from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
 from ...errors import DecodingError, Failure, HttpClientError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
@@ -26,7 +27,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import read_proxy
 from ...http.urls import split_url
 from ..base import TransportSettings
-from ..failures import BodySourceError, Phase, already_closed, refusal_of, source_failed
+from ..failures import BodySourceError, Phase, refusal_of, source_failed
 from .adapter import PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER, NESTED_TLS
 from .connection import IoTimeouts, PhaseError
@@ -56,6 +57,11 @@ class RequestsTransport:
         """Close every idle connection; one in use is closed after its exchange."""
         self._is_closed = True
         self._session.close()
+
+    def abort(self) -> None:
+        """Close every connection, also those in use: their exchanges fail with ClientClosedError."""
+        self.close()
+        self._adapter.opened.cut()
 
     def send(self, request: HttpRequest, timeout: Timeout) -> Outcome:
         """One exchange on the wire, the body read whole."""
@@ -93,7 +99,7 @@ class RequestsTransport:
                 proxies={} if proxy is None else {split_url(request.url).scheme: proxy},
             )
             if leaves_open and 200 <= response.status_code <= 299:
-                return _open_response(request, response, time.monotonic() - started)
+                return self._open_response(request, response, time.monotonic() - started)
             with response:
                 content = self._read(request, response, started)
             return _response(request, response, content, time.monotonic() - started)
@@ -106,9 +112,23 @@ class RequestsTransport:
         try:
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
-            return failure_from(phase, error, request, timeout, timeouts, proxy)
+            failure = failure_from(phase, error, request, timeout, timeouts, proxy)
+            return ended_by_close(failure) if self._adapter.opened.is_cut else failure
         finally:
             del error  # its traceback holds this frame
+
+    def _open_response(
+        self, request: HttpRequest, response: requests.Response, elapsed: float
+    ) -> OpenResponse:
+        return OpenResponse(
+            response.status_code,
+            source=RequestsBodySource(request, response, self._adapter.opened),
+            headers=_fields(request, response),
+            reason_phrase=response.reason or "",
+            url=request.url,
+            request=request,
+            elapsed=elapsed,
+        )
 
     def _read(self, request: HttpRequest, response: requests.Response, started: float) -> bytes:
         """The decoded body, read no further than the size limit."""
@@ -139,18 +159,6 @@ def _response(
         response.status_code,
         headers=_fields(request, response),
         content=content,
-        reason_phrase=response.reason or "",
-        url=request.url,
-        request=request,
-        elapsed=elapsed,
-    )
-
-
-def _open_response(request: HttpRequest, response: requests.Response, elapsed: float) -> OpenResponse:
-    return OpenResponse(
-        response.status_code,
-        source=RequestsBodySource(request, response),
-        headers=_fields(request, response),
         reason_phrase=response.reason or "",
         url=request.url,
         request=request,
