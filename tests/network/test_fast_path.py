@@ -16,7 +16,7 @@ import pytest
 
 from http_service_client import (
     AttemptTimeoutError,
-    ConnectionLostError,
+    ClientClosedError,
     HttpClientError,
     HttpServiceClient,
     ResponseTooLargeError,
@@ -273,7 +273,7 @@ def test_an_abandoned_exchange_closes_its_connection(
     assert [request.connection for request in server.requests] == [1, 1]
 
 
-def test_a_request_in_flight_during_close_may_have_been_processed(
+def test_a_request_in_flight_during_close_is_abandoned(
     asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer
 ) -> None:
     """On a kept connection as on the first."""
@@ -296,7 +296,7 @@ def test_a_request_in_flight_during_close_may_have_been_processed(
         asyncio_front_end.loop.run_until_complete(close_during_a_call(is_kept)) for is_kept in (False, True)
     )
     assert kept == fresh
-    assert kept[:2] == (ConnectionLostError, SentState.MAYBE_PROCESSED)
+    assert kept[:2] == (ClientClosedError, SentState.ABANDONED)
 
 
 def test_a_new_origin_gets_the_fast_path_however_many_there_were(
