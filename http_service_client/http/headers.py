@@ -8,6 +8,7 @@ read as latin-1. Whether a field may be sent is decided in `header_validation`.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from enum import Enum
 from typing import Any
@@ -25,7 +26,8 @@ __all__ = [
 ]
 
 # Their values are URLs, which may have a password or a token in them.
-_URL_HEADERS = frozenset({"content-location", "link", "location", "referer", "refresh"})
+_URL_HEADERS = frozenset({"content-location", "location", "referer", "refresh"})
+_WITHOUT_SPACE = re.compile(r'[^\s<>"]+')
 
 
 class Headers(MutableMapping[str, str]):
@@ -210,7 +212,10 @@ def redact_headers(
 def _shown(name: str, value: str, secret_names: SecretNames) -> str:
     if name in secret_names:
         return "***"
-    return redact_url(value) if name.lower() in _URL_HEADERS else value
+    key = name.lower()
+    if key == "link":  # has several
+        return _WITHOUT_SPACE.sub(lambda match: redact_url(match[0]), value)
+    return redact_url(value) if key in _URL_HEADERS else value
 
 
 def _with_secret_names(pairs: list[tuple[str, str]], secret_names: SecretNames) -> Headers:

@@ -55,6 +55,9 @@ _BROWSER_PATH_SAFE = "".join(character for character in _BROWSER_QUERY_SAFE if c
 _NOT_PRINTABLE = re.compile(r"[^!-~]").search
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
+_VOUCHERS = frozenset(
+    {"code", "ticket"}
+)  # in a query: OAuth's code and CAS's ticket buy a token and a session
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
 
 
@@ -321,7 +324,7 @@ def _prefixed(base_url: str, url: str) -> str:
 def _redact_pair(pair: str) -> str:
     key, equals, _ = pair.partition("=")
     name = unquote(key).lower()
-    if equals and (name == "code" or name in SECRET_NAMES):  # OAuth's code buys a token
+    if equals and (name in _VOUCHERS or name in SECRET_NAMES):
         return f"{key}=***"
     return pair
 

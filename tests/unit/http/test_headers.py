@@ -154,9 +154,17 @@ def test_secrets_are_redacted() -> None:
     """In pairs and mappings, by the given names; within URLs too."""
     assert redact_headers([("Cookie", "a"), ("X", "b")]) == {"Cookie": "***", "X": "b"}
     assert redact_headers({"X": "b"}, SecretNames(sensitive=("x",))) == {"X": "***"}
-    urls = {"Location": "https://joe:hush@h/?token=hush", "Link": '<https://h/?key=hush>; rel="next"'}
+    urls = {"Location": "https://joe:hush@h/?token=hush", "Link": '<https://h/?key=hush&p=1>; rel="next"'}
     assert redact_headers(urls)["Location"] == "https://***@h/?token=***"
-    assert "hush" not in redact_headers(urls)["Link"]
+    assert redact_headers(urls)["Link"] == '<https://h/?key=***&p=1>; rel="next"'
+
+
+def test_secrets_are_redacted_in_each_link() -> None:
+    """The last page's URL has the same token as the next one's."""
+    value = '<https://h/?token=hush>; rel="next"; anchor="//a:hush@h/", </?p=9&key=hush>;rel=last,<https://a:hush@h/>'
+    assert redact_headers({"Link": value})["Link"] == (
+        '<https://h/?token=***>; rel="next"; anchor="//***@h/", </?p=9&key=***>;rel=last,<https://***@h/>'
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from(["a", "A", "b", "B", "c"]), st.sampled_from("12345"))))

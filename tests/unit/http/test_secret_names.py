@@ -8,6 +8,7 @@ import pickle
 import pytest
 
 from http_service_client.http.secret_names import CREDENTIAL_HEADERS, SECRET_NAMES, SecretNames
+from http_service_client.http.urls import redact_url
 
 # Headers in use, each of a real service or standard.
 SECRET = """
@@ -20,6 +21,7 @@ X-Session-Token Mcp-Session-Id X-Ms-Token-Aad-Access-Token X-Plex-Token Circle-T
 X-XSRF-Token X-Rollbar-Access-Token X-Snyk-Token CF-Access-Client-Secret X-Client-Secret X-Hasura-Admin-Secret X-Secret
 X-Auth X-Tableau-Auth DPoP X-JWT-Assertion X-Goog-IAP-JWT-Assertion X-Square-Signature Signature X-Hub-Signature-256
 X-GitHub-OTP X-Shopify-Hmac-Sha256 X-Honeycomb-Team X-JFrog-Art-Api X_API_KEY
+X-WSSE X-Amzn-Oidc-Data X-Access-Code OK-ACCESS-SIGN X-Amz-Mfa X-Routing-Key Macaroons X-Creds PHPSESSID
 """
 PLAIN = """
 Accept Accept-Language Content-Type Content-Length ETag User-Agent Date Host Range If-None-Match traceparent Origin
@@ -75,3 +77,11 @@ def test_names_are_a_value() -> None:
     names = SecretNames(sensitive=("x-a",), public=("x-b",))
     assert pickle.loads(pickle.dumps(names)) == copy.copy(names) == names
     assert names != SECRET_NAMES
+
+
+@pytest.mark.parametrize("name", ["code", "ticket", "Sig", "x_token"])
+def test_a_query_has_further_secrets(name: str) -> None:
+    """A code or a ticket in a URL buys a token or a session; a header of such a name is something else."""
+    assert redact_url(f"https://h.example/?{name}=1&page=2") == f"https://h.example/?{name}=***&page=2"
+    assert "X-Error-Code" not in SECRET_NAMES
+    assert "X-Ticket" not in SECRET_NAMES
