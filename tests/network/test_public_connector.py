@@ -1,0 +1,272 @@
+"""Over aiohttp's public interface alone, calls keep their promises; and both connectors judge where they lead."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from http_service_client import ConnectionPoolConfig, EgressPolicy, Timeout
+from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall
+from http_service_client.transports.over_aiohttp import (
+    connector,
+    open_body,
+    public_connector,
+    selection,
+    session_exchange,
+    sessions,
+    transport,
+)
+from http_service_client.transports.over_aiohttp.compatibility import AIOHTTP
+from kit.front_ends import AsyncioFrontEnd
+from network.faults import Certificates, failing, slots_in_use
+from network.proxy_server import running_proxy
+
+HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.fixture(autouse=True)
+def names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`app.test` is this machine."""
+    real = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *about, **options: real("127.0.0.1" if host == "app.test" else host, *about, **options),
+    )
+
+
+def use_public_connector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AIOHTTP, "gone", ("TCPConnector._conns",))
+    monkeypatch.setattr(sessions, "Connector", public_connector.PublicConnector)
+    for module in (open_body, selection, session_exchange, sessions, transport):
+        monkeypatch.setattr(module, "IS_AS_EXPECTED", False)
+
+
+@pytest.fixture
+def public(monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
+    """The asyncio front end, over the public connector."""
+    use_public_connector(monkeypatch)
+    with AsyncioFrontEnd() as front_end:
+        yield front_end
+
+
+@pytest.fixture(params=["private", "public"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[AsyncioFrontEnd]:
+    """The asyncio front end, over each of the connectors."""
+    if request.param == "public":
+        use_public_connector(monkeypatch)
+    with AsyncioFrontEnd() as front_end:
+        yield front_end
+
+
+def test_a_socket_that_leads_elsewhere_carries_no_request(
+    either: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The peer's address is judged, whatever chose it."""
+
+    def all_of_them(found: Any, *about: Any) -> Any:
+        return found
+
+    for module in (connector, public_connector):
+        monkeypatch.setattr(module, "permitted", all_of_them)
+    server.script("/", respond(200))
+    client = either.client(egress_policy=EgressPolicy())
+    caught = failing(either, client, "GET", f"http://app.test:{server.port}/")
+    assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
+    assert caught.message.startswith("egress to 'app.test' is refused: 127.0.0.1 is loopback")
+    assert not server.requests
+    assert slots_in_use(client) == 0
+
+
+def test_a_socks_proxy_that_aiohttp_leaves_out_is_noticed(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is sent on a connection that we did not make through the proxy."""
+    monkeypatch.setattr(
+        connector.CheckedConnector,
+        "_wrap_create_connection",
+        aiohttp.TCPConnector._wrap_create_connection,  # type: ignore[attr-defined]
+    )
+    server.script("/", respond(200))
+    with AsyncioFrontEnd() as front_end:
+        client = front_end.client(proxy="socks5://127.0.0.1:9")
+        caught = failing(front_end, client, "GET", server.url + "/")
+    assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
+    assert f"a SOCKS proxy cannot be used with aiohttp {aiohttp.__version__}" in caught.message
+    assert not server.requests
+
+
+def test_a_socks_proxy_is_refused(public: AsyncioFrontEnd, server: LoopbackServer) -> None:
+    """Once, with the version; the server sees nothing."""
+    client = public.client(proxy="socks5://127.0.0.1:9")
+    caught = failing(public, client, "GET", server.url + "/")
+    assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
+    assert f"a SOCKS proxy cannot be used in asyncio with aiohttp {aiohttp.__version__}" in caught.message
+    assert not server.requests
+
+
+def test_an_egress_policy_needs_a_connector_that_is_called(
+    public: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a look at the socket, a call under a policy is refused, and one through a proxy is not."""
+    monkeypatch.setattr(session_exchange, "SEES_CONNECTIONS", False)
+    server.script("/", respond(200))
+    client = public.client(egress_policy=EgressPolicy(allow_loopback=True))
+    caught = failing(public, client, "GET", server.url + "/")
+    assert (caught.type, caught.sent) == ("ConfigurationError", "never_sent")
+    assert "an egress policy cannot be kept in asyncio with aiohttp" in caught.message
+    assert not server.requests
+    proxied = public.client(egress_policy=EgressPolicy(), proxy=server.url)
+    assert public.request(proxied, "GET", "http://service.example/").status_code == 200
+
+
+BROKEN: dict[str, tuple[Any, str]] = {
+    "reset in a body without length": (reset(HEAD + b"abc"), "ConnectionLostError"),
+    "bad chunk in a later packet": (
+        raw(CHUNKED + b"1\r\na\r\n", b"zz\r\n", every=0.01, close=False),
+        "ProtocolError",
+    ),
+    "two framings": (
+        raw(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+        "ProtocolError",
+    ),
+    "interim responses without end": (
+        raw(*[b"HTTP/1.1 103 E\r\nA: b\r\n\r\n" * 9000] * 9),
+        "ProtocolError",
+    ),
+    "reset": (reset(), "ConnectionLostError"),
+}
+
+
+@pytest.mark.parametrize(("script", "error"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("streamed", [False, True], ids=["read", "stream"])
+def test_a_broken_response_is_an_error_at_once(
+    public: AsyncioFrontEnd, server: LoopbackServer, script: Any, error: str, streamed: bool
+) -> None:
+    """Never an end, a wait until the timeout, or a request that aiohttp repeats."""
+    server.script("/", script)
+    client = public.client(enable_retry_policy=False, base_timeout=20.0)
+
+    async def read() -> None:
+        if not streamed:
+            await client.get_async(server.url + "/")
+            return
+        async with client.stream_async("GET", server.url + "/") as response:
+            async for _ in response.iter_bytes():
+                pass
+
+    with pytest.raises(Exception) as caught:
+        public.loop.run_until_complete(asyncio.wait_for(read(), 10))
+    assert type(caught.value).__name__ == error
+    assert len(server.requests) == 1
+    assert slots_in_use(client) == 0
+
+
+def test_a_reader_may_pause_for_longer_than_the_read_timeout(
+    public: AsyncioFrontEnd, server: LoopbackServer
+) -> None:
+    """The timeout bounds the waits for data, the one for the head included."""
+    server.script("/", raw(CHUNKED + b"1\r\na\r\n", b"1\r\nb\r\n0\r\n\r\n", every=0.02))
+    server.script("/head", stall())
+    server.script("/body", raw(CHUNKED + b"1\r\na\r\n", b"", every=10.0))
+    client = public.client(enable_retry_policy=False)
+    timeout = Timeout(total=20, read=0.1)
+
+    async def read(path: str, pause: float) -> bytes:
+        async with client.stream_async("GET", server.url + path, timeout=timeout) as response:
+            await asyncio.sleep(pause)
+            return b"".join([piece async for piece in response.iter_bytes()])
+
+    assert public.loop.run_until_complete(read("/", 0.3)) == b"ab"
+    for path in ("/head", "/body"):
+        with pytest.raises(Exception) as caught:
+            public.loop.run_until_complete(read(path, 0))
+        assert type(caught.value).__name__ == "ReadTimeoutError"
+
+
+def test_connections_are_kept_over_tls_and_through_a_proxy(
+    public: AsyncioFrontEnd, certificates: Certificates
+) -> None:
+    """An ordinary response leaves a connection that serves the next one."""
+    with LoopbackServer(tls=certificates.server_context()) as server, running_proxy() as proxy:
+        server.script("/", respond(200, body="hello"), respond(200, body="hello", chunked=True), respond(204))
+        for options in ({}, {"proxy": f"http://{proxy.address}"}):
+            client = public.client(connection_pool=certificates.pool(), **options)
+            before = server.connection_count
+            for _ in range(4):
+                public.request(client, "GET", server.url + "/")
+            assert server.connection_count == before + 1
+    assert [head.partition(" ")[0] for head in proxy.heads] == ["CONNECT"]
+
+
+def test_the_limits_of_a_connection_are_kept(public: AsyncioFrontEnd, server: LoopbackServer) -> None:
+    """Its requests, and how many may be idle."""
+    server.script("/", respond(200, body="hello"))
+    pool = ConnectionPoolConfig(keep_alive_max_requests=2)
+    client = public.client(connection_pool=pool)
+    for _ in range(4):
+        public.request(client, "GET", server.url + "/")
+    assert server.connection_count == 2
+    client = public.client(connection_pool=ConnectionPoolConfig(max_idle_connections=1))
+    with LoopbackServer() as other:
+        other.script("/", respond(200, body="hello"))
+        for each in (server, other):
+            public.request(client, "GET", each.url + "/")
+        public.loop.run_until_complete(asyncio.sleep(0.01))
+        assert server.wait_for(lambda: server.open_connections == 0)
+        assert other.open_connections == 1
+
+
+def test_a_connection_that_the_server_closed_is_not_used(
+    public: AsyncioFrontEnd, server: LoopbackServer
+) -> None:
+    """Also when the loop has not noticed it yet."""
+    server.script("/", answer(lambda received: respond(200, body="hello", close=False)))
+    server.script("/last", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"))
+    client = public.client(enable_retry_policy=False)
+    public.request(client, "GET", server.url + "/last")
+    assert server.wait_for(lambda: server.open_connections == 0)
+    assert public.request(client, "POST", server.url + "/").text == "hello"
+
+
+def test_closing_the_client_ends_the_reader_of_a_body(
+    public: AsyncioFrontEnd, server: LoopbackServer
+) -> None:
+    """It does not wait for data that will never come."""
+    server.script("/", raw(CHUNKED + b"1\r\na\r\n", b"", every=10.0))
+    client = public.client()
+
+    async def close_while_reading() -> str:
+        async with client.stream_async("GET", server.url + "/") as response:
+            pieces = response.iter_bytes()
+            await pieces.__anext__()
+            reading = asyncio.ensure_future(pieces.__anext__())
+            await asyncio.sleep(0)
+            await client.close_async()
+            try:
+                await asyncio.wait_for(reading, 10)
+            except Exception as error:
+                return type(error).__name__
+        return ""
+
+    assert public.loop.run_until_complete(close_while_reading()) == "ConnectionLostError"
+
+
+def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the client is closed later, without the loop."""
+    use_public_connector(monkeypatch)
+    server.script("/", respond(200, body="hello"))
+    front_end = AsyncioFrontEnd()
+    client = front_end.client()
+    front_end.request(client, "GET", server.url + "/")
+    front_end.loop.close()
+    client.close()
+    assert server.wait_for(lambda: server.open_connections == 0)
