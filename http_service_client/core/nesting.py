@@ -59,11 +59,10 @@ class Scope:
 
     breaker: the circuit breaker whose permit it holds now, or None.
     last_call: the call that ended last inside, or None.
-    failed_call: the one that ended last of those that failed, or None: a retry is on its account.
     has_sent: since it was last set to False, a call inside was let through by its circuit, if it has one.
     """
 
-    __slots__ = ("_token", "breaker", "failed_call", "has_sent", "last_call", "outer")
+    __slots__ = ("_token", "breaker", "has_sent", "last_call", "outer")
 
     has_sent: bool  # unset at first
 
@@ -74,7 +73,6 @@ class Scope:
         self.outer: Scope | None = outer
         self.breaker: CircuitBreaker | None = None
         self.last_call: EndedCall | None = None
-        self.failed_call: EndedCall | None = None
         self._token: Token[Scope | None] | None = _CURRENT.set(self)
 
     @property
@@ -85,7 +83,7 @@ class Scope:
     def leave(self) -> None:
         """Return to the enclosing scope."""
         token, self._token = self._token, None
-        self.last_call = self.failed_call = None  # a task that outlives the scope would keep them alive
+        self.last_call = None  # a task that outlives the scope would keep it alive
         try:
             _CURRENT.reset(token)  # type: ignore[arg-type]  # left once
         except ValueError:
@@ -136,10 +134,11 @@ class Scope:
         while scope is not None:
             if not scope.has_ended:
                 scope.last_call = call
-                if failed:
-                    scope.failed_call = call
-                if isinstance(scope, RetryScope) and scope.keys is not None:
-                    _record_key(scope.keys, call)
+                if isinstance(scope, RetryScope):
+                    if failed:
+                        scope.failed_call = call
+                    if scope.keys is not None:
+                        _record_key(scope.keys, call)
             scope = scope.outer
 
     def record_sending(self) -> None:
@@ -161,14 +160,20 @@ class RetryScope(Scope):
 
     is_repetition: it makes another attempt now.
     keys: the idempotency keys of its requests, or None before the first.
+    failed_call: the call that ended last of those that failed, or None: a retry is on its account.
     """
 
-    __slots__ = ("is_repetition", "keys")
+    __slots__ = ("failed_call", "is_repetition", "keys")
 
     def __init__(self) -> None:
         Scope.__init__(self)
         self.is_repetition = False
         self.keys: OperationKeys | None = None
+        self.failed_call: EndedCall | None = None
+
+    def leave(self) -> None:
+        self.failed_call = None
+        Scope.leave(self)
 
     def may_repeat(self) -> bool:
         """Whether it can still make another attempt: it has not ended, and knows the keys of its requests."""

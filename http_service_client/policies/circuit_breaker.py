@@ -41,6 +41,7 @@ from ..errors import (
 from ..http.messages import HttpResponse
 from .deadline import deadline
 from .functions import handled_now, is_interruption, refuse_awaitable, wrap
+from .generators import pause_of
 from .listeners import Listeners
 
 __all__ = ["CircuitBreakerPolicy"]
@@ -124,10 +125,10 @@ class CircuitBreakerPolicy:
             lock=ForkSafeLock(),
             on_change=self.listeners,
         )
-        self._entered: ContextVar[tuple[CircuitBreakerScope, ...]] = ContextVar(
+        self._entered: ContextVar[tuple[_BlockScope, ...]] = ContextVar(
             "http_service_client.entered", default=()
         )
-        self._open: list[CircuitBreakerScope] = []
+        self._open: list[_BlockScope] = []
 
         reset_in_forked_children(self)
 
@@ -190,8 +191,7 @@ class CircuitBreakerPolicy:
         return self._enter(sys._getframe(1))
 
     def _enter(self, frame: FrameType) -> CircuitBreakerPolicy:
-        handled, scope = handled_now(), CircuitBreakerScope(self, frame)
-        scope.handled = handled
+        scope = _BlockScope(self, handled_now(), pause_of(frame))
         self._entered.set((*self._entered.get(), scope))
         self._open.append(scope)
         return self
@@ -210,8 +210,7 @@ class CircuitBreakerPolicy:
         if error is None:
             scope.returned(None)
         else:
-            handled, scope.handled = scope.handled, None  # its traceback would keep frames alive
-            scope.raised(error, handled)
+            scope.raised(error, scope.handled)
 
     async def __aenter__(self) -> CircuitBreakerPolicy:
         return self._enter(sys._getframe(1))
@@ -231,15 +230,14 @@ class CircuitBreakerScope(Scope):
 
     A scope that holds a permit and, with a timeout, a deadline. Raises CircuitOpenError.
 
-    frame: of a block, the code that has it.
+    is_paused: see `policies.generators`.
     """
 
-    __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout", "handled")
+    __slots__ = ("_admission", "_clock", "_deadline", "_is_plain", "_started", "_timeout")
 
     breaker: CircuitBreaker
-    handled: BaseException | None  # of a block; a guarded function keeps it in its frame
 
-    def __init__(self, policy: CircuitBreakerPolicy, frame: FrameType | None = None) -> None:
+    def __init__(self, policy: CircuitBreakerPolicy, is_paused: Callable[[], bool] | None = None) -> None:
         breaker = policy.breaker
         free_pass = breaker.free_pass
         admission: Any = free_pass
@@ -258,7 +256,7 @@ class CircuitBreakerScope(Scope):
             self._clock = policy._clock
             self._started = policy._clock()
             self._deadline = deadline(timeout, clock=policy._clock)
-            self._deadline._begin(frame)
+            self._deadline._begin(is_paused)
 
     def returned(self, result: object) -> None:
         """Report a result to the breaker."""
@@ -282,6 +280,34 @@ class CircuitBreakerScope(Scope):
                 failed = True
         if self._admission is not None:
             self.breaker.settle(self._admission, failed)
+
+
+class _BlockScope(CircuitBreakerScope):
+    """That of a `with` block.
+
+    handled: see `errors.chain`; a guarded function has it in its frame.
+    """
+
+    __slots__ = ("_is_paused", "handled")
+
+    def __init__(
+        self,
+        policy: CircuitBreakerPolicy,
+        handled: BaseException | None,
+        is_paused: Callable[[], bool] | None,
+    ) -> None:
+        self.handled = handled
+        self._is_paused = is_paused
+        CircuitBreakerScope.__init__(self, policy, is_paused)
+
+    @property
+    def has_ended(self) -> bool:
+        """Or is paused: the code that runs is not inside."""
+        return self._token is None or (self._is_paused is not None and self._is_paused())
+
+    def leave(self) -> None:
+        self.handled = self._is_paused = None  # they hold frames
+        CircuitBreakerScope.leave(self)
 
 
 def _is_held(breaker: CircuitBreaker, scope: Scope | None) -> bool:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Callable
-from inspect import CO_ASYNC_GENERATOR, CO_GENERATOR
-from types import FrameType
 
 from ..core.checks import check_duration
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, running, virtual_instants
+from .generators import pause_of
 
 __all__ = ["deadline"]
 
@@ -50,17 +48,15 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
         return self._block.least_remaining()
 
     def __enter__(self) -> deadline:
-        frame = sys._getframe(1)
-        self._begin(frame if _is_generator(frame) else None)
+        self._begin(pause_of(sys._getframe(1)))
         return self
 
-    def _begin(self, frame: FrameType | None) -> None:
-        """Enter the block.   frame: the code that has the block; None if that is no generator."""
+    def _begin(self, is_paused: Callable[[], bool] | None) -> None:
+        """Enter the block.   is_paused: see `Deadline`."""
         if self._block is not None and not self._block.has_ended:
             raise RuntimeError("this deadline is in use; make one for each block: `with deadline(2.0):`")
         seconds, clock = self._seconds, self._clock
         virtual = virtual_instants(seconds) if clock is time.monotonic else None
-        is_paused = None if frame is None else _pause_of(frame)
         self._block = block = Deadline(clock() + seconds, clock, AMBIENT_DEADLINE.get(), virtual, is_paused)
         AMBIENT_DEADLINE.set(block)
 
@@ -105,46 +101,3 @@ def _loss_of(block: Deadline) -> str | None:
         "its block was left in another context than it was entered in, as in a plain generator dependency of "
         "FastAPI; make the generator async, or enter the deadline where the calls are made"
     )
-
-
-# These run a generator up to its `yield` for the sake of the code that follows. All others iterate over it.
-_CONTEXT_MANAGERS = ("contextlib", "_pytest.fixtures")
-
-
-def _is_generator(frame: FrameType) -> bool:
-    return bool(frame.f_code.co_flags & (CO_GENERATOR | CO_ASYNC_GENERATOR))
-
-
-def _is_context_manager(frame: FrameType | None) -> bool:
-    return frame is not None and frame.f_globals.get("__name__") in _CONTEXT_MANAGERS
-
-
-def _pause_of(frame: FrameType | None) -> Callable[[], bool] | None:
-    """For a block of a generator that others iterate over: whether these run now, and it waits at a `yield`.
-
-    A context variable that a generator sets stays set between its steps, for the code that iterates over it.
-    """
-    if frame is None or not _is_generator(frame):
-        return None
-    driver = frame.f_back
-    while driver is not None and _is_generator(driver):  # by `yield from`
-        driver = driver.f_back
-    if _is_context_manager(driver):
-        while _is_context_manager(driver):
-            driver = driver.f_back  # type: ignore[union-attr]  # None is no context manager
-        return _pause_of(driver)  # its block may be in a generator that others iterate over
-    runner = _runner()
-    # In another thread or task, the running code was started inside: a generator that waits for it stands still, too.
-    return lambda: frame.f_back is None and _runner() == runner
-
-
-def _runner() -> tuple[int, int | None]:
-    """The running thread and task."""
-    task = None
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is not None:
-        try:
-            task = id(asyncio.current_task())
-        except RuntimeError:
-            pass  # no loop runs here
-    return threading.get_ident(), task

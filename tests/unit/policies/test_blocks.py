@@ -7,7 +7,9 @@ import contextvars
 import gc
 import itertools
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 
 import pytest
 
@@ -17,8 +19,8 @@ from http_service_client import (
     CircuitOpenError,
 )
 from http_service_client.policies.circuit_breaker import CircuitBreakerScope
-from kit.fakes import FakeClock
-from kit.front_ends import FrontEnd, run_task
+from kit.fakes import URL, FakeClock, Harness
+from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
 from kit.guarded import PaymentError, breaking, retrying
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
@@ -245,13 +247,55 @@ def test_a_finished_block_is_freed() -> None:
     policy = breaking(99)
 
     def scopes() -> int:
-        return sum(type(thing) is CircuitBreakerScope for thing in gc.get_objects())
+        return sum(issubclass(type(thing), CircuitBreakerScope) for thing in gc.get_objects())
 
     before = scopes()
     for _ in range(20):
         with policy:
             pass
     assert scopes() == before
+
+
+@pytest.mark.parametrize("is_managed", [False, True], ids=["iterated", "context manager"])
+def test_a_block_around_a_yield_holds_for_a_context_manager_alone(is_managed: bool) -> None:
+    """Code that iterates over a generator is not in its block: its own failures count, and need a permit."""
+    policy = breaking(99)
+
+    def generator() -> Iterator[None]:
+        with policy:
+            yield
+
+    @policy.apply
+    def failing() -> None:
+        raise PaymentError
+
+    with pytest.raises(PaymentError):
+        if is_managed:
+            with contextmanager(generator)():
+                failing()
+        else:
+            for _ in generator():
+                failing()
+    gc.collect()
+    now = policy.snapshot()
+    # In the block, the error passes through it and counts there, once. The abandoned generator is no evidence.
+    assert (now.failures, now.abandoned) == ((1, 0) if is_managed else (1, 1))
+
+
+def test_calls_of_the_code_that_iterates_say_nothing_about_the_block() -> None:
+    """An error of the generator's own is judged by its own calls, not by the last one outside."""
+    harness = Harness(BlockingFrontEnd(), 404)
+    policy = breaking(99)
+
+    def generator() -> Iterator[None]:
+        with policy:
+            yield
+            raise PaymentError
+
+    with pytest.raises(PaymentError):
+        for _ in generator():
+            harness.client.get(URL)
+    assert policy.snapshot().failures == 1
 
 
 def test_interleaved_blocks_of_threads_or_tasks_settle_their_own_permits(front_end: FrontEnd) -> None:
