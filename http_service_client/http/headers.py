@@ -19,6 +19,7 @@ from .urls import redact_url
 
 __all__ = [
     "Headers",
+    "Latin1Text",
     "build_headers",
     "connection_options",
     "ends_connection",
@@ -28,6 +29,12 @@ __all__ = [
 # Their values are URLs, which may have a password or a token in them.
 _URL_HEADERS = frozenset({"content-location", "location", "referer", "refresh"})
 _WITHOUT_SPACE = re.compile(r'[^\s<>"]+')
+
+
+class Latin1Text(str):
+    """A header value whose octets are not UTF-8, read as latin-1: its UTF-8 form is not what the server sent."""
+
+    __slots__ = ()
 
 
 class Headers(MutableMapping[str, str]):
@@ -244,7 +251,7 @@ def _value_text(name: str, value: object) -> str:
     if isinstance(value, Enum):
         value = value.value
     if isinstance(value, str):
-        return str.__str__(value)
+        return value if type(value) is Latin1Text else str.__str__(value)
     if isinstance(value, bytes):
         try:
             return value.decode("utf-8")

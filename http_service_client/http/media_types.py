@@ -1,6 +1,7 @@
 """The Content-Type of a response, and how its bytes are decoded to text.
 
-RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks). The charset of the header
+RFC 9110 8.3 (media types, parameters), WHATWG Encoding 6 (byte order marks), WHATWG Fetch 3.2.1 (more than one
+Content-Type: an application's and a proxy's). The charset of the header
 comes first, then a byte order mark, then the declaration of an XML document (RFC 7303 3), then UTF-8. The content is
 never used for a guess, which would give the same bytes different meanings from day to day. Text is for reading, so decoding never fails: an unknown
 charset is ignored, an invalid byte becomes U+FFFD.
@@ -13,6 +14,8 @@ import re
 from encodings import normalize_encoding
 from encodings.aliases import aliases
 
+from .header_validation import TOKEN_CHARACTER
+
 __all__ = ["BYTE_ORDER_MARKS", "charset_of", "decode_text", "parse_content_type", "unquoted"]
 
 # parameter = token "=" ( token / quoted-string ), parsed leniently              RFC 9110 5.6.6
@@ -21,6 +24,8 @@ _PARAMETER = re.compile(r';[ \t]*([^\s=;"]+)[ \t]*=[ \t]*("(?:[^"\\]|\\.)*"|[^;]
 _XML_ENCODING = re.compile(
     rb"""<\?xml[ \t\r\n][^>]*?\bencoding[ \t\r\n]*=[ \t\r\n]*["']([A-Za-z][\w.\-]*)["']"""
 )
+_ITEM = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+')  # of a list: a comma in quotes belongs to its item
+_MEDIA_TYPE = re.compile(rf"{TOKEN_CHARACTER}+/{TOKEN_CHARACTER}+").fullmatch
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
 # Longest first: the mark of UTF-32 LE starts with that of UTF-16 LE.
@@ -48,9 +53,28 @@ _LONGEST_NAME = 40
 def parse_content_type(value: str) -> tuple[str, dict[str, str]]:
     """The media type in lower case and its parameters by lower-case name; the first of a name wins.
 
+    Of several values, joined by commas, the last media type counts. It has the charset of one before it if that is of
+    the same type and it has none itself.
+
     >>> parse_content_type('Text/HTML; Charset="utf-8"; x=1')
     ('text/html', {'charset': 'utf-8', 'x': '1'})
+    >>> parse_content_type("text/html; charset=gbk, text/html")
+    ('text/html', {'charset': 'gbk'})
     """
+    if "," not in value:
+        return _parse_one(value)
+    last, parameters = "", dict[str, str]()
+    for item in _ITEM.findall(value):
+        media_type, given = _parse_one(item)
+        if _MEDIA_TYPE(media_type) is None or media_type == "*/*":
+            continue
+        if media_type == last and "charset" in parameters:
+            given.setdefault("charset", parameters["charset"])
+        last, parameters = media_type, given
+    return (last, parameters) if last else _parse_one(value)
+
+
+def _parse_one(value: str) -> tuple[str, dict[str, str]]:
     media_type, semicolon, rest = value.partition(";")
     parameters: dict[str, str] = {}
     for name, text in _PARAMETER.findall(semicolon + rest):

@@ -18,7 +18,7 @@ import re
 from typing import NamedTuple
 
 from ..errors import InvalidRequestError, UnsafeRedirectError
-from .headers import Headers
+from .headers import Headers, Latin1Text
 from .secret_names import SECRET_NAMES, SecretNames
 from .urls import location_url, redact_url, split_url
 
@@ -57,6 +57,9 @@ BODY_HEADERS: frozenset[str] = frozenset(
 _REFERENCE = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.\-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?", re.DOTALL)
 
 
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]").sub
+
+
 class Hop(NamedTuple):
     """The next request of a redirected call.
 
@@ -73,11 +76,14 @@ class Hop(NamedTuple):
 def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | None:
     """The hop that a response asks for, or None when it is not a redirect to follow.
 
-    url: of the request. location: the header's value as text (decoded as UTF-8, else as latin-1).
+    url: of the request. location: the header's value as text (decoded as UTF-8, else as latin-1, and marked). Octets
+    that are not ASCII are escaped as they came, as browsers do.
     Raises UnsafeRedirectError when it must not be followed.
     """
     if status not in REDIRECT_CODES or not location:
         return None
+    if isinstance(location, Latin1Text):
+        location = _NOT_ASCII(lambda found: f"%{ord(found[0]):02X}", location)
     reference = location.strip(" \t")
     if not reference:
         return None

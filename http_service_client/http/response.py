@@ -99,13 +99,16 @@ class HttpResponse:
             self._text = decode_text(self.content, self.headers.get("Content-Type"))
         return self._text
 
-    def json(self) -> Any:
+    def json(self, *, strict: bool = False) -> Any:
         """The content as JSON.
 
+        strict: refuse NaN, Infinity and -Infinity, which are not JSON though many servers written in Python send them.
         Raises ResponseValidationError when the content is empty or not JSON.
         """
         content = self.content
         try:
+            if strict:
+                return _json.loads(content, parse_constant=_refuse_constant)
             # Four such bytes are UTF-8 (RFC 8259, 8.1); `json.loads` would detect it at a higher cost.
             if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
                 return _decode_json(content.decode("utf-8", "surrogatepass"))
@@ -224,6 +227,10 @@ def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes or text, not {type(content).__name__}; pass data as json=")
     return int(status_code), bytes(content)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _in_one_line(problem: Problem, reason_phrase: str) -> str:

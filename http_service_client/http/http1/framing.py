@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ..headers import Latin1Text
 from .errors import NotHttpError
 
 __all__ = ["MALFORMED", "TOO_LARGE", "HeadLimits", "RawFields", "field_text", "is_chunked"]
@@ -78,8 +79,8 @@ class RawFields:
 
 
 def field_text(value: bytes) -> str:
-    """A header value decoded as UTF-8, or as latin-1 where it is not valid UTF-8."""
+    """A header value decoded as UTF-8, or as latin-1, marked as such, where it is not valid UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return value.decode("latin-1")
+        return Latin1Text(value, "latin-1")

@@ -11,6 +11,38 @@ from hypothesis import strategies as st
 
 from http_service_client.http.media_types import charset_of, decode_text, parse_content_type
 
+REPEATED = [
+    ("text/plain; charset=gbk, text/plain; charset=gbk", ("text/plain", "gbk")),
+    ("text/plain; charset=gbk, text/plain", ("text/plain", "gbk")),
+    ("text/plain, text/plain; charset=gbk", ("text/plain", "gbk")),
+    ("text/plain; charset=gbk, text/html", ("text/html", None)),
+    ("text/html; charset=gbk, text/plain, text/html", ("text/html", None)),
+    ("text/plain; charset=gbk; x=1, text/plain; charset=big5", ("text/plain", "big5")),
+    ("text/html; charset=gbk, */*", ("text/html", "gbk")),
+    ("text/html; charset=gbk, garbage, ", ("text/html", "gbk")),
+    ('text/html; x="a, text/plain"; charset=gbk', ("text/html", "gbk")),
+    ('text/html; x="\\", text/plain"; charset=gbk', ("text/html", "gbk")),
+    ('text/html; x="open, text/plain', ("text/html", None)),
+    ("garbage, more", ("garbage, more", None)),
+    (",", (",", None)),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), REPEATED)
+def test_of_several_content_types_the_last_counts(value: str, expected: tuple[str, str | None]) -> None:
+    """With the charset of one before it that is of the same type (WHATWG Fetch, 3.2.1)."""
+    media_type, parameters = parse_content_type(value)
+    assert (media_type, parameters.get("charset")) == expected
+
+
+def test_a_list_of_content_types_is_read_in_linear_time() -> None:
+    """A header of 64 KiB takes no longer than another one of its size."""
+    for item in (",", '"', '",', "a/b,", 'a/b;x="\\'):
+        began = time.perf_counter()
+        parse_content_type(item * (65_536 // len(item)))
+        assert time.perf_counter() - began < 1.0
+
+
 LATIN_XML = b"<?xml version='1.0' encoding=\"ISO-8859-1\"?><n>\xfc</n>"
 
 

@@ -102,6 +102,29 @@ def test_other_responses_have_no_problem(content_type: str | None) -> None:
     assert message_of(response) == "404"
 
 
+def test_a_content_type_that_is_sent_twice_keeps_its_meaning() -> None:
+    """An application sets it, and a proxy once more."""
+    twice = HttpResponse(
+        200, headers=[("Content-Type", "text/plain; charset=gbk")] * 2, content="你好".encode("gbk")
+    )
+    assert twice.text == "你好"
+    problem = HttpResponse(
+        400, headers=[("Content-Type", "application/problem+json")] * 2, content=b'{"title": "No"}'
+    )
+    assert problem.problem is not None
+    assert problem.problem.title == "No"
+
+
+@pytest.mark.parametrize("content", ["NaN", "Infinity", '{"a": [-Infinity]}'])
+def test_json_can_be_read_strictly(content: str) -> None:
+    """Python accepts three numbers that are not JSON; `strict` does not."""
+    response = HttpResponse(200, content=content)
+    response.json()
+    with pytest.raises(ResponseValidationError, match=r"is not JSON: (NaN|-?Infinity) is not a JSON number"):
+        response.json(strict=True)
+    assert HttpResponse(200, content='{"NaN": 1.5}').json(strict=True) == {"NaN": 1.5}
+
+
 def test_links_are_absolute(front_end: FrontEnd) -> None:
     """A relative target is resolved against the URL of the response, after redirects."""
     moved = HttpResponse(301, headers={"Location": "/v2/orders"})

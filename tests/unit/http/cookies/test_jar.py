@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.cookies.jar import CookieJar
+from http_service_client.http.http1.framing import field_text
 
 NOW = 1_800_000_000.0
 A_DAY = 24 * 3600.0
@@ -20,6 +21,12 @@ def jar_with(url: str, *lines: str, now: float = NOW) -> CookieJar:
     jar = CookieJar()
     jar.store(url, lines, now)
     return jar
+
+
+def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
+    """A cookie with such octets is ignored; one in UTF-8 is kept."""
+    jar = jar_with("https://a.test/", field_text(b"latin=\xe9"), field_text(b"utf8=\xc3\xa9"))
+    assert jar.header("https://a.test/", NOW) == "utf8=é"
 
 
 # Which request gets it.
