@@ -97,18 +97,19 @@ class Attempt:
         the attempt's time, so that the exchange has what is left until `expires_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
     answered_by: the interceptor that answered without the network.
+    has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
     """
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        "sent_state",
+        *("has_progressed", "sent_state"),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
-        self.ends_with_deadline = False
+        self.ends_with_deadline = self.has_progressed = False
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None

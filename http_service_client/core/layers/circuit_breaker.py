@@ -24,8 +24,8 @@ class CircuitBreakerLayer:
     An attempt inside a scope that holds a permit of the same breaker (a guarded function, or the call whose
     interceptor makes this one) needs none and is no evidence of its own: the scope's result counts, once.
 
-    An attempt that ends without evidence (cancellation, an interceptor's error) releases its permit, so
-    that the next caller may make the trial of a cancelled one.
+    An attempt that ends without evidence (cancellation, an interceptor's error, a download that broke off but
+    gained a piece of its file) releases its permit, so that the next caller may make the trial of a cancelled one.
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
@@ -48,7 +48,9 @@ class CircuitBreakerLayer:
             outer.record_sending()
         try:
             outcome = yield from proceed(request, call)
-            failed = is_failure(outcome) if call.current.answered_by is None else None
+            attempt = call.current
+            if attempt.answered_by is None and not attempt.has_progressed:
+                failed = is_failure(outcome)
         finally:
             if scope is not None:
                 scope.breaker = None

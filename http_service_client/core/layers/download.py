@@ -3,6 +3,10 @@
 The layer is inside the circuit breaker and the retries, so a connection lost mid-body is a failed attempt like any
 other: counted, retried after a wait, within budget and deadline. The next attempt requests the rest, if the server
 can show that it is of the same version (see `http.bodies.ranges`), and otherwise all of it.
+
+An attempt that failed but brought the file a good piece further has made *progress*: it is no evidence against the
+server, costs nothing of the retry budget, and the attempts are counted from it again. So a long download over a
+connection that breaks now and then comes to its end, and one that does not move is given up as any other call.
 """
 
 from __future__ import annotations
@@ -40,6 +44,9 @@ if TYPE_CHECKING:
 __all__ = ["Download", "DownloadLayer", "DownloadSink"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
+_PROGRESS = (
+    64 * 1024
+)  # bytes that are worth an attempt: fewer, and a hostile server could keep a call for days
 _UNREQUESTED_PART = Refuse("the server sent a part of the file although all of it was requested")
 
 Verdict = Complete | Continue | Refuse | Restart
@@ -77,9 +84,22 @@ class Download:
         self._sink = sink
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the response whose bytes are in the sink
+        self._furthest = (
+            0  # bytes that the sink once had: a download that starts over and over gets no further
+        )
 
     def attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+        outcome = yield from self._attempt(proceed, request, call)
+        received = self._sink.received
+        if isinstance(outcome, Failure) and received >= self._furthest + _PROGRESS:
+            tag, changed, date, _ = self._validators
+            call.current.has_progressed = resume_headers(received, tag, changed, date) is not None
+        self._furthest = max(self._furthest, received)
+        return outcome
+
+    def _attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        """The attempt, whose progress is still to be judged."""
         sink = self._sink
         if "Range" in request.headers or "If-Range" in request.headers:
             message = "a download sets Range and If-Range itself; leave them out, or use stream()"

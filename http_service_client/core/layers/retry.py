@@ -50,9 +50,12 @@ def _is_repeated(call: Call) -> bool:
     return operation is not None and operation.is_repetition
 
 
-def _waited_for_us(call: Call, outcome: Outcome) -> bool:
-    """Whether the attempt got no further than the client's own queue: to repeat it adds no load to the server."""
-    return (
+def _adds_no_load(call: Call, outcome: Outcome) -> bool:
+    """Whether another attempt asks for nothing twice.
+
+    It goes on with a download where this one broke off, or this one got no further than the client's own queue.
+    """
+    return call.current.has_progressed or (
         isinstance(outcome, Failure)
         and issubclass(outcome.error_type, PoolTimeoutError)
         and call.current.sent_state is _NEVER_SENT  # no hop of a redirect either
@@ -82,6 +85,7 @@ class RetryLayer:
             budget.record_call()
         settings = call.options.retry
         delays: Iterator[float] | None = None
+        before_first = 0  # attempts that do not count: a download that makes progress begins to count again
         last: Outcome | None = None
         withdrawal: Withdrawal | None = None
         while True:
@@ -98,6 +102,8 @@ class RetryLayer:
             call.record_attempt(outcome, began_at)
             if settings is None:
                 return outcome
+            if call.current.has_progressed:
+                before_first, delays = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 if not is_in_progress(outcome, before, call.request):
@@ -110,9 +116,9 @@ class RetryLayer:
             asked = requested_wait(outcome, self._wall_clock)
             wait: float | StopReason = StopReason.NOT_RETRYABLE
             if is_worth_it:
-                wait = self._wait(request, call, outcome, asked, delays)
+                wait = self._wait(request, call, call.attempt - before_first, outcome, asked, delays)
             withdrawal = None
-            if not isinstance(wait, StopReason) and budget is not None and not _waited_for_us(call, outcome):
+            if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
                 withdrawal = budget.try_withdraw()
                 if withdrawal is None:
                     wait = StopReason.BUDGET
@@ -143,15 +149,21 @@ class RetryLayer:
             last = outcome
 
     def _wait(
-        self, request: HttpRequest, call: Call, outcome: Outcome, asked: float | None, delays: Iterator[float]
+        self,
+        request: HttpRequest,
+        call: Call,
+        number: int,
+        outcome: Outcome,
+        asked: float | None,
+        delays: Iterator[float],
     ) -> float | StopReason:
-        """Seconds until the next attempt, or the first reason against it."""
+        """Seconds until the next attempt, or the first reason against it.   number: of this attempt, as it counts."""
         options, attempt = call.options, call.current
         assert options.retry is not None
         is_untouched = attempt.sent_state is _NEVER_SENT or attempt.sent_state is SentState.REFUSED
         blocked_until = attempt.blocked_until
         situation = Situation(
-            call.attempt,
+            number,
             options.is_nested,
             asked,
             call.remaining(),
