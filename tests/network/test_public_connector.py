@@ -255,7 +255,7 @@ def test_closing_the_client_ends_the_reader_of_a_body(
                 return type(error).__name__
         return ""
 
-    assert public.loop.run_until_complete(close_while_reading()) == "ConnectionLostError"
+    assert public.loop.run_until_complete(close_while_reading()) == "ClientClosedError"
 
 
 def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(
