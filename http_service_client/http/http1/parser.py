@@ -178,9 +178,11 @@ def _read_fields(
     may_begin = partial(_may_begin, fields, is_trailer)
     while line := _without_end(whole := incoming.line(may_begin)):
         is_folded = line[0] in b" \t" and bool(fields)  # RFC 9112, 5.2
+        if not _may_follow(fields, line):
+            raise NotHttpError(MALFORMED)
         if is_folded and fields[-1][1]:
             name = fields[-1][0]
-            if name.lower() in _FRAMING or b"\0" in line or b"\r" in line:
+            if b"\0" in line or b"\r" in line:
                 raise NotHttpError(MALFORMED)
             parts.append(
                 line
@@ -204,6 +206,8 @@ def _read_fields(
             value = raw.rstrip(b" \t")
             if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
                 raise NotHttpError(MALFORMED)
+            if b"\t" in raw and _is_chunked(name, value):
+                value = raw
             fields.append((name, value))
             parts, raw_size = [raw], 0
         size += len(whole)
@@ -217,26 +221,46 @@ def _read_fields(
 def _join_last(fields: list[tuple[bytes, bytes]], parts: list[bytes]) -> None:
     """Join the lines of a folded value, which is the last one."""
     if len(parts) > 1:
-        fields[-1] = (fields[-1][0], b"".join(parts).rstrip(b" \t"))
+        name, raw = fields[-1][0], b"".join(parts)
+        value = raw.rstrip(b" \t")
+        fields[-1] = (name, raw if _is_chunked(name, value) else value)
+
+
+def _is_chunked(name: bytes, value: bytes) -> bool:
+    """Whether a field says `chunked`. llhttp does not see it before a tab or a fold: it stays, and the head is refused."""
+    return name.lower() == b"transfer-encoding" and value.lower() == b"chunked"
 
 
 _FRAMING = (b"content-length", b"transfer-encoding")
-_LENGTH = re.compile(rb"[0-9]+[ \t]*").fullmatch
+_LENGTH = re.compile(rb"0*[0-9]{1,19}[ \t]*").fullmatch
+
+
+def _may_follow(fields: list[tuple[bytes, bytes]], line: bytes) -> bool:
+    """Whether a line that begins like this may follow these fields: a length is on one line, and not on none."""
+    if not fields or fields[-1][0].lower() != b"content-length":
+        return True
+    return bool(fields[-1][1]) != (line[0] in b" \t")
 
 
 def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_trailer: bool) -> bool:
     """Whether a field may follow these. Contradictory framing is refused at once: more may never arrive."""
     if key == b"content-length":
+        if not raw:  # its value may be on the next line
+            return not is_trailer and not any(name.lower() == b"transfer-encoding" for name, _ in fields)
         is_first = not any(value and name.lower() in _FRAMING for name, value in fields)
-        is_number = _LENGTH(raw) is not None if raw else True  # an empty one may be folded
-        return is_first and is_number and not is_trailer
+        return is_first and not is_trailer and _LENGTH(raw) is not None
     if key == b"transfer-encoding":
-        return b"\t" not in raw and not any(name.lower() == b"content-length" for name, _ in fields)
+        return not any(name.lower() == b"content-length" for name, _ in fields)
     return True
 
 
 def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> object:
     """Whether a line may begin like this, after these fields."""
+    if not _may_follow(fields, line):
+        return False
+    if line[0] in b" \t" and fields and fields[-1][0].lower() == b"content-length":  # its value comes here
+        value = line.strip(b" \t\r")
+        return not value or _LENGTH(value)
     name, colon, raw = line.removesuffix(b"\r").partition(b":")
     if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
         return False
