@@ -10,7 +10,7 @@ import copy
 import random as _random
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
@@ -26,8 +26,9 @@ from ..core.machines.circuit_states import (
     Refusal,
     StateChange,
 )
+from ..core.machines.other_libraries import READERS, status_of, status_of_error
 from ..core.nesting import EndedCall, Scope, current_scope
-from ..core.outcomes import is_failure, is_failure_type, sent_state_of
+from ..core.outcomes import FAILURE_STATUSES, is_failure, is_failure_type, sent_state_of
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import (
@@ -36,13 +37,14 @@ from ..errors import (
     HttpClientError,
     HttpStatusError,
     SentState,
+    chain,
     errors_behind,
 )
 from ..http.messages import HttpResponse
 from .deadline import deadline
 from .functions import handled_now, is_interruption, refuse_awaitable, wrap
 from .generators import pause_of
-from .listeners import Listeners
+from .listeners import Judge, Listeners
 
 __all__ = ["CircuitBreakerPolicy"]
 
@@ -62,6 +64,9 @@ class CircuitBreakerPolicy:
     recovery_jitter: 0 to 1; the open time is prolonged by up to this fraction at random.
     trial_lease: seconds after which a trial that was not settled no longer blocks the next one.
     metrics_only: count and change state, but refuse no call.
+    is_failure: judges each result and each exception (of a client's call: its response or error): True for a
+        failure of the service, False for a success, None for no evidence. It replaces the rules below.
+    exclude: exception types, as a list, that count as a success: the service answered, as with a declined card.
     name: the circuit's name in errors and events.
     clock: monotonic seconds.   on_change: called with each `StateChange`, after it.
         In a client's configuration, the client's clock is used, and `on_change` is called for all its circuits.
@@ -87,6 +92,8 @@ class CircuitBreakerPolicy:
         recovery_jitter: float = 0.0,
         trial_lease: float = 60.0,
         metrics_only: bool = False,
+        is_failure: Callable[[Any], bool | None] | None = None,
+        exclude: Iterable[type[BaseException]] = (),
         name: str = "",
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[StateChange], None] | None = None,
@@ -94,7 +101,11 @@ class CircuitBreakerPolicy:
         check_duration("timeout", timeout)
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
-        for field_name, value in (("clock", clock), ("on_change", on_change or print)):
+        for field_name, value in (
+            ("clock", clock),
+            ("on_change", on_change or print),
+            ("is_failure", is_failure or print),
+        ):
             check_function(field_name, value)
         self.settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
@@ -105,6 +116,8 @@ class CircuitBreakerPolicy:
             recovery_jitter=recovery_jitter,
             trial_lease=trial_lease,
             metrics_only=metrics_only,
+            is_failure=None if is_failure is None else Judge(is_failure),
+            exclude=tuple(exclude) if isinstance(exclude, Iterable) else exclude,
         )
         self.failure_threshold = failure_threshold
         self.recovery_timeout = recovery_timeout
@@ -251,7 +264,7 @@ class CircuitBreakerScope(Scope):
         self._admission = admission
         self.breaker = breaker
         self._timeout = timeout = policy.timeout  # read once: it may be changed during this call
-        self._is_plain = free_pass is not None and timeout is None
+        self._is_plain = free_pass is not None and timeout is None and breaker.judge is None
         if timeout is not None:
             self._clock = policy._clock
             self._started = policy._clock()
@@ -260,7 +273,7 @@ class CircuitBreakerScope(Scope):
 
     def returned(self, result: object) -> None:
         """Report a result to the breaker."""
-        if self._is_plain and not isinstance(result, HttpResponse):  # the usual case: nothing to examine
+        if self._is_plain and READERS[type(result)] is None:  # the usual case: nothing to examine
             self.leave()
             self.breaker.record_success(self._admission)
         else:
@@ -274,6 +287,8 @@ class CircuitBreakerScope(Scope):
         last = self.last_call
         self.leave()
         failed = _evidence(error, result, last, handled)
+        if self.breaker.judge is not None and not is_interruption(error):
+            failed = self.breaker.judge(result if error is None else error, failed)
         if self._timeout is not None:
             self._deadline._end()
             if not is_interruption(error) and self._clock() - self._started >= self._timeout:
@@ -319,20 +334,26 @@ def _evidence(
 ) -> bool | None:
     """Whether a guarded call failed: True, False, or None for no evidence.
 
-    it returned            a response is judged by its status; anything else is a success
+    it returned            a response, of another library too, is judged by its status; anything else is a success
     it was interrupted     none
     it stems from errors   each by its type, one of `raise_for_status()` by its status; a failure among them decides
         of this package
-    any other exception    a failure, unless the last HTTP outcome inside shows a healthy service
+    any other exception    a failure, unless the last HTTP outcome inside shows a healthy service, or another library
+                           raised it for a status that does
     """
     if error is None:
-        return is_failure(result) if isinstance(result, HttpResponse) else False
+        return (
+            is_failure(result) if isinstance(result, HttpResponse) else status_of(result) in FAILURE_STATUSES
+        )
     if is_interruption(error):
         return None
     shown = [_shown_by(each) for each in errors_behind(error, handled)]
     if shown:
         return True if True in shown else False if False in shown else None
-    return True if last is None else is_failure(last.outcome)
+    if last is not None:
+        return is_failure(last.outcome)
+    statuses = [status for each in chain(error, handled) if (status := status_of_error(each)) is not None]
+    return not statuses or any(status in FAILURE_STATUSES for status in statuses)
 
 
 def _shown_by(error: HttpClientError) -> bool | None:

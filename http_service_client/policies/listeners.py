@@ -10,7 +10,7 @@ from weakref import ref
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.retry_conditions import RetryCondition
 
-__all__ = ["Listeners", "notify", "report_condition"]
+__all__ = ["Judge", "Listeners", "notify", "report_condition"]
 
 _LOGGER = logging.getLogger("http_service_client")
 
@@ -39,6 +39,30 @@ class Listeners:
                 listener(change)
         if self.own is not None:
             notify(self.own, change)
+
+
+class Judge:
+    """A function that judges outcomes. An exception that it raises is logged, and is no evidence."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[Any], bool | None]) -> None:
+        self._function = function
+
+    def __call__(self, subject: object) -> bool | None:
+        try:
+            return self._function(subject)
+        except Exception:
+            _LOGGER.exception(
+                "is_failure raised an exception for %s; it is no evidence", type(subject).__name__
+            )
+            return None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Judge) and other._function == self._function
+
+    def __hash__(self) -> int:
+        return hash(self._function)
 
 
 def notify(listener: Callable[[Any], object], event: object) -> None:

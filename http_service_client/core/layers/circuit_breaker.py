@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ...errors import CircuitOpenError, Failure, SentState
+from ...errors import CircuitOpenError, Failure, HttpClientError, SentState
 from ...events import CircuitRefused
-from ...http.messages import HttpRequest
+from ...http.messages import HttpRequest, HttpResponse
 from ..effects import Outcome, Plan
 from ..machines.circuit_states import Refusal
 from ..outcomes import is_failure
@@ -51,6 +51,8 @@ class CircuitBreakerLayer:
             attempt = call.current
             if attempt.answered_by is None and not attempt.has_progressed:
                 failed = is_failure(outcome)
+            if breaker.judge is not None and failed is not None:
+                failed = breaker.judge(_subject(outcome), failed)
         finally:
             if scope is not None:
                 scope.breaker = None
@@ -59,6 +61,13 @@ class CircuitBreakerLayer:
             wait = None if breaker.is_metrics_only else breaker.retry_after
             call.current.blocked_until = None if wait is None else call.clock() + wait
         return outcome
+
+
+def _subject(outcome: Outcome) -> HttpResponse | HttpClientError:
+    """What a function of the user judges: the response, or the error that the caller would get."""
+    if isinstance(outcome, HttpResponse):
+        return outcome
+    return outcome.error_type(outcome.message, sent_state=outcome.sent_state, **outcome.details)
 
 
 def refused(refusal: Refusal) -> Failure:

@@ -111,7 +111,7 @@ class CircuitBreaker:
     """
 
     __slots__ = (
-        *("_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
+        *("judge", "_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
         *("_state", "_is_isolated", "_generation", "free_pass"),
         *("_window", "_failed_at", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
         *("_trial", "_lease_ends_at", "_trial_successes"),
@@ -129,6 +129,8 @@ class CircuitBreaker:
         on_change: Callable[[StateChange], None] | None = None,
     ) -> None:
         self._settings = settings
+        # None in the usual case, so that a call need not ask twice.
+        self.judge = settings.judge if settings.is_failure is not None or settings.exclude else None
         self._key = key
         self._clock = clock
         self._random = random

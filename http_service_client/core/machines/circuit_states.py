@@ -5,12 +5,13 @@ Plain records; the machine is in `core.machines.circuit_breaker`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import ConfigurationError
-from ..checks import check_count, check_duration, check_flag, check_number
+from ..checks import check_count, check_duration, check_flag, check_function, check_number
 
 __all__ = [
     "CircuitBreakerSettings",
@@ -47,6 +48,9 @@ class CircuitBreakerSettings:
     trial_lease: seconds after which a trial that was not settled no longer blocks the next one. Keep it
         above the attempt timeout: the result of a trial that outlives its lease is not used.
     metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
+    is_failure: judges a result or an exception: True for a failure of the service, False for a success, None for no
+        evidence. It replaces the rules of `core.outcomes`; cancellation is never evidence.
+    exclude: exception types that count as a success, since the service answered.
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
@@ -59,6 +63,8 @@ class CircuitBreakerSettings:
     recovery_jitter: float = 0.0
     trial_lease: float = 60.0
     metrics_only: bool = False
+    is_failure: Callable[[Any], bool | None] | None = None
+    exclude: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
         check_count("failure_threshold", self.failure_threshold)
@@ -69,11 +75,26 @@ class CircuitBreakerSettings:
         check_number("recovery_jitter", self.recovery_jitter, most=1)
         check_duration("trial_lease", self.trial_lease, optional=False)
         check_flag("metrics_only", self.metrics_only)
+        if self.is_failure is not None:
+            check_function("is_failure", self.is_failure)
+        if not isinstance(self.exclude, tuple) or not all(
+            isinstance(item, type) and issubclass(item, BaseException) for item in self.exclude
+        ):
+            raise ConfigurationError(f"exclude must be a list of exception classes, not {self.exclude!r}")
         if self.recovery_multiplier > 1 and self.max_recovery_timeout < self.recovery_timeout:
             raise ConfigurationError(
                 f"max_recovery_timeout must be at least recovery_timeout ({self.recovery_timeout!r}) when "
                 f"recovery_multiplier is above 1, not {self.max_recovery_timeout!r}"
             )
+
+    def judge(self, subject: object, default: bool | None) -> bool | None:
+        """The verdict on a result or an exception, where `default` is that of the usual rules."""
+        if isinstance(subject, self.exclude):
+            return False
+        if self.is_failure is None:
+            return default
+        verdict = self.is_failure(subject)
+        return None if verdict is None else bool(verdict)
 
     def next_recovery_timeout(self, recovery: float) -> float:
         """The recovery time after one more failed trial, in seconds; `recovery` is the previous one.

@@ -19,12 +19,15 @@ from ...errors import (
     chain,
 )
 from ...http.messages import HttpResponse
+from .other_libraries import is_transient, is_unverified, status_of, status_of_error
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
 
 RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 _JUDGED = (HttpResponse, Failure, BaseException)  # only predicates judge anything else
+
+_TIMEOUTS = frozenset({"Timeout", "TimeoutError", "TimeoutException"})
 
 ErrorTypes = tuple[type[BaseException], ...]
 
@@ -39,24 +42,35 @@ class RetryCondition:
         could not be verified, though that is a `ConnectionError`, nor for an address that the egress policy
         refuses: an attacker could cause both, and would gain another try.
     predicate: judges a response or a returned value; or None.
+    other_libraries: it also holds for the transport errors of requests, urllib3, aiohttp, httpx and httpx2.
     """
 
     description: str
     statuses: frozenset[int] = frozenset()
     errors: ErrorTypes = ()
     predicate: Callable[[Any], bool] | None = None
+    other_libraries: bool = False
 
     def __repr__(self) -> str:
         return f"<RetryCondition {self.description}>"
 
     @classmethod
+    def defaults(cls) -> list[RetryCondition]:
+        """The conditions of a policy that sets none, as a list to add to or to take from.
+
+        Transport errors, of this package and of requests, urllib3, aiohttp, httpx and httpx2; then the statuses 408,
+        425, 429, 500, 502, 503 and 504, also of those libraries' responses and `raise_for_status()`.
+        """
+        return list(DEFAULT_CONDITIONS)
+
+    @classmethod
     def on_timeout(cls) -> RetryCondition:
-        """Timeouts of any kind: ours, `TimeoutError`, asyncio's and requests'."""
+        """Timeouts of any kind: ours, `TimeoutError`, asyncio's, requests' and httpx's."""
         return cls("a timeout", errors=(TimeoutError,))
 
     @classmethod
     def on_status_codes(cls, status_codes: Iterable[int]) -> RetryCondition:
-        """Responses with one of these status codes (100 to 599)."""
+        """Responses with one of these status codes (100 to 599), and errors that another library raised for one."""
         codes = _listed(status_codes, "on_status_codes takes a list of status codes")
         for code in codes:
             if type(code) is not int or not 100 <= code <= 599:
@@ -82,28 +96,41 @@ class RetryCondition:
     def holds_for(self, outcome: object) -> bool:
         """Whether this outcome is worth a retry."""
         if self.predicate is None and not isinstance(outcome, _JUDGED):
-            return False
+            return status_of(outcome) in self.statuses
         if isinstance(outcome, HttpResponse):
             return outcome.status_code in self.statuses or self._accepts(outcome)
         if isinstance(outcome, Failure):
             return self._matches([outcome.error_type, type(outcome.cause)])
         if isinstance(outcome, BaseException):
             return self.holds_for_error(outcome)
-        return self._accepts(outcome)
+        return status_of(outcome) in self.statuses or self._accepts(outcome)
 
     def holds_for_error(self, error: BaseException, handled: BaseException | None = None) -> bool:
         """Whether a function's error is worth a retry.   handled: see `errors.chain`."""
-        return self._matches([type(each) for each in chain(error, handled)])
+        links = list(chain(error, handled))
+        if self._matches([type(each) for each in links]):
+            return True
+        if self.statuses and any(status_of_error(each) in self.statuses for each in links):
+            return True
+        return self.other_libraries and any(map(is_transient, links)) and not any(map(_is_final, links))
 
     def _accepts(self, result: object) -> bool:
         return self.predicate is not None and bool(self.predicate(result))
 
     def _matches(self, types: list[type]) -> bool:
         """types: of an error and of all that it stems from."""
-        if any(issubclass(error_type, (TlsVerificationError, EgressRefusedError)) for error_type in types):
+        if any(map(_is_final_type, types)):
             return False
         is_on_timeout = TimeoutError in self.errors
         return any(issubclass(each, self.errors) or (is_on_timeout and _is_timeout(each)) for each in types)
+
+
+def _is_final_type(error_type: type) -> bool:
+    return issubclass(error_type, (TlsVerificationError, EgressRefusedError)) or is_unverified(error_type)
+
+
+def _is_final(error: BaseException) -> bool:
+    return _is_final_type(type(error))
 
 
 def _listed(given: Any, expected: str) -> tuple[Any, ...]:
@@ -114,11 +141,13 @@ def _listed(given: Any, expected: str) -> tuple[Any, ...]:
 
 
 def _is_timeout(error_type: type) -> bool:
-    # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests has one everywhere.
-    return any(base.__name__ in ("TimeoutError", "Timeout") for base in error_type.__mro__)
+    # On Python 3.10 asyncio and concurrent.futures have TimeoutErrors of their own; requests and httpx everywhere.
+    return any(base.__name__ in _TIMEOUTS for base in error_type.__mro__)
 
 
 DEFAULT_CONDITIONS = (
-    RetryCondition("a transport error", errors=(TransportError, ConnectionError, TimeoutError)),
+    RetryCondition(
+        "a transport error", errors=(TransportError, ConnectionError, TimeoutError), other_libraries=True
+    ),
     RetryCondition.on_status_codes(RETRYABLE_STATUSES),
 )

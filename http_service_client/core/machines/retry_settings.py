@@ -11,6 +11,7 @@ from ...http.messages import HttpResponse
 from ...http.retry_after import asks_to_retry
 from ..checks import check_flag
 from .backoff import BackoffStrategy, ExponentialBackoff
+from .other_libraries import READERS, status_of
 from .retry_conditions import DEFAULT_CONDITIONS, RetryCondition
 
 __all__ = ["RetrySettings"]
@@ -74,6 +75,8 @@ class RetrySettings:
                 return True
         elif isinstance(outcome, (Failure, BaseException)):
             return _holds(self.retry_conditions or (), outcome, report, handled)
+        elif READERS[type(outcome)] is not None and status_of(outcome) in self._statuses:
+            return True
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
         return bool(self._judges) and _holds(self._judges, outcome, report)
 

@@ -1,0 +1,135 @@
+"""`is_failure=` and `exclude=` of a circuit breaker: what counts as a failure of the service."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitBreakerState,
+    CircuitOpenError,
+    ConfigurationError,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.front_ends import FrontEnd
+
+
+class CardDeclined(Exception):
+    http_status = 402
+
+
+def slow_is_a_failure(outcome: object) -> bool | None:
+    """Module-level, so that a policy with it can be pickled."""
+    return None if outcome is None else outcome == "slow"
+
+
+def calling(front_end: FrontEnd, breaker: CircuitBreakerPolicy, *outcomes: Any) -> CircuitBreakerState:
+    """The state after guarded functions that return, or raise, these."""
+    for outcome in outcomes:
+
+        def body(outcome: Any = outcome) -> Any:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        with suppress(OSError, CardDeclined):
+            front_end.run(breaker.apply(front_end.function(body)))
+    return breaker.state
+
+
+def test_declined_cards_do_not_close_the_shop(front_end: FrontEnd) -> None:
+    """An excluded exception shows that the service answers, so failures before it are no longer in a row."""
+    breaker = CircuitBreakerPolicy(failure_threshold=2, exclude=[CardDeclined])
+    assert calling(front_end, breaker, *[CardDeclined()] * 6) is CircuitBreakerState.CLOSED
+    assert calling(front_end, breaker, OSError(), CardDeclined(), OSError()) is CircuitBreakerState.CLOSED
+    assert calling(front_end, breaker, OSError()) is CircuitBreakerState.OPEN
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "state"),
+    [
+        (["slow"], CircuitBreakerState.OPEN),
+        (["fine", OSError()], CircuitBreakerState.CLOSED),
+        ([None, HttpResponse(503)], CircuitBreakerState.CLOSED),
+    ],
+)
+def test_a_function_says_which_outcomes_are_failures(
+    front_end: FrontEnd, outcomes: list[Any], state: CircuitBreakerState
+) -> None:
+    """It replaces the rules for results and for exceptions."""
+    breaker = CircuitBreakerPolicy(failure_threshold=1, is_failure=slow_is_a_failure)
+    assert calling(front_end, breaker, *outcomes) is state
+
+
+def test_none_is_no_evidence() -> None:
+    """Neither a success, which would end a row of failures, nor a failure."""
+    breaker = CircuitBreakerPolicy(failure_threshold=2, is_failure=slow_is_a_failure)
+    for result in ("slow", None, "slow"):
+        breaker.call(lambda result=result: result)
+    assert breaker.state is CircuitBreakerState.OPEN
+
+
+def test_a_function_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the caller gets the result."""
+    breaker = CircuitBreakerPolicy(failure_threshold=1, is_failure=lambda outcome: outcome.missing)
+    with caplog.at_level(logging.ERROR):
+        assert breaker.call(lambda: 1) == 1
+    assert breaker.state is CircuitBreakerState.CLOSED
+    assert "is_failure raised an exception for int" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("settings", "states"),
+    [
+        ({"is_failure": lambda outcome: isinstance(outcome, HttpResponse)}, ["closed", "open"]),
+        ({"is_failure": lambda outcome: isinstance(outcome, ConnectionError)}, ["open", "open"]),
+        ({"exclude": [ConnectionError]}, ["closed", "closed"]),
+    ],
+)
+def test_a_client_judges_by_the_same_settings(
+    front_end: FrontEnd, settings: dict[str, Any], states: list[str]
+) -> None:
+    """In its configuration; the function gets the response, or the error that the caller would get."""
+    clock = VirtualClock()
+    client = front_end.client(
+        circuit_breaker_config={"failure_threshold": 1, **settings},
+        enable_retry_policy=False,
+        clock=clock,
+        transport=ScriptedTransport([ConnectionRefusedError(), HttpResponse(200)], clock=clock),
+    )
+    seen = []
+    for _ in states:
+        with suppress(ConnectionError, CircuitOpenError):
+            front_end.request(client, "GET", "https://api.test/")
+        seen.append(client.get_circuit_breaker_states()["https://api.test"])
+    assert seen == states
+
+
+def test_the_settings_survive_a_pickle() -> None:
+    """Settings are values."""
+    policy = CircuitBreakerPolicy(is_failure=slow_is_a_failure, exclude=[CardDeclined])
+    assert pickle.loads(pickle.dumps(policy)).settings == policy.settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"exclude": CardDeclined}, "exclude must be a list of exception classes"),
+        ({"exclude": ["CardDeclined"]}, "exclude must be a list of exception classes"),
+        ({"is_failure": True}, "is_failure must be a function"),
+    ],
+)
+def test_a_wrong_setting_is_refused(settings: dict[str, Any], message: str) -> None:
+    """By a policy and by a configuration."""
+    with pytest.raises(ConfigurationError, match=message):
+        CircuitBreakerPolicy(**settings)
+    with pytest.raises(ConfigurationError, match=message):
+        HttpServiceClient(HttpClientConfig(circuit_breaker_config=settings))
