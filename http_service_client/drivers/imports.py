@@ -18,6 +18,10 @@ __all__ = ["import_apart"]
 Loader = Callable[[], object]
 
 _THREADS = DaemonThreads(8)
+_PATIENCE = 5.0
+"""Seconds to wait for the other thread. A module that makes a call while it is being imported holds its import lock: if
+the other thread needs that module, it waits for this one. Python resolves such a circle only among import locks, so this
+thread then imports, too."""
 _DONE: set[Loader] = set()
 _IMPORTING: set[int] = set()  # the threads that do it
 
@@ -46,8 +50,9 @@ def import_apart(*loaders: Loader) -> None:
             is_over.release()
 
     _THREADS.start(work)
-    is_over.acquire()
-    if errors:
+    if not is_over.acquire(timeout=_PATIENCE):
+        _load(left)
+    elif errors:
         raise errors.pop()
 
 
