@@ -46,11 +46,11 @@ def test_a_call_may_interrupt_the_creation_of_the_tls_context(certificates: Cert
 
     def work() -> None:
         settings.append(TlsSettings(ca_file=authority))  # one: those of the system take twenty milliseconds
-        assert settings[-1].context_for("a.test", 443).check_hostname
+        assert settings[-1].context_for(("a.test", 443)).check_hostname
 
     def action() -> None:
         if settings:
-            assert settings[-1].context_for("b.test", 443).check_hostname
+            assert settings[-1].context_for(("b.test", 443)).check_hostname
 
     assert interrupt_each_line(work, action, [tls]) > 5
 

@@ -179,6 +179,32 @@ def test_the_client_certificate_is_shown_to_its_hosts_only(
             seen.clear()
 
 
+def test_a_proxy_is_a_host_that_the_client_certificate_may_be_hidden_from(
+    front_end: FrontEnd, certificates: Certificates
+) -> None:
+    """An `https://` proxy on the way to an origin that may see it."""
+    context = certificates.server_context()
+    certificates.authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_OPTIONAL
+    seen: list[bool] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        assert isinstance(accepted, ssl.SSLSocket)
+        seen.append(bool(accepted.getpeercert()))
+        accepted.recv(65536)
+        accepted.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    with served(serve, tls=context) as address:
+        pool = certificates.pool(
+            ssl_cert_file=certificates.client_cert,
+            ssl_key_file=certificates.client_key,
+            ssl_cert_hosts=["orders.example"],
+        )
+        client = front_end.client(connection_pool=pool, proxy=f"https://{address}")
+        assert failing(front_end, client, "GET", "https://orders.example/").type == "ProxyError"
+    assert seen == [False]
+
+
 def test_a_missing_client_certificate_is_a_tls_error(front_end: FrontEnd, certificates: Certificates) -> None:
     """In TLS 1.3 the server refuses it after our side of the handshake, but before it reads a request."""
 
@@ -284,7 +310,7 @@ def test_certifi_is_used_where_the_system_has_no_authorities(
     paths = ssl.get_default_verify_paths()._replace(cafile=None, capath=str(nowhere))
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
-    assert tls.TlsSettings().context_for("h", 443).cert_store_stats()["x509_ca"] > 50
+    assert tls.TlsSettings().context_for(("h", 443)).cert_store_stats()["x509_ca"] > 50
 
 
 def test_certifi_is_not_used_where_the_system_has_authorities(
@@ -294,4 +320,4 @@ def test_certifi_is_not_used_where_the_system_has_authorities(
     paths = ssl.get_default_verify_paths()._replace(cafile=certificates.ca_file)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: paths)
     monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda *arguments: None)
-    assert tls.TlsSettings().context_for("h", 443).cert_store_stats()["x509_ca"] == 0
+    assert tls.TlsSettings().context_for(("h", 443)).cert_store_stats()["x509_ca"] == 0

@@ -52,9 +52,10 @@ class TlsSettings:
         if self._ca_file is None and not _system_has_authorities():
             import certifi  # noqa: F401
 
-    def context_for(self, host: str, port: int) -> ssl.SSLContext:
-        """The context for connections to this host. Each is created once."""
-        has_certificate = self._shows_certificate is None or self._shows_certificate(host, port)
+    def context_for(self, *hosts: tuple[str, int]) -> ssl.SSLContext:
+        """The context for connections to this host and port, or to all of these. Each is created once."""
+        shows = self._shows_certificate
+        has_certificate = shows is None or all(shows(host, port) for host, port in hosts)
         context = self._contexts.get(has_certificate)
         if context is None:
             with self._lock:

@@ -176,9 +176,11 @@ class SessionExchange:
             options["skip_auto_headers"] = absent
         http_proxy = proxy if isinstance(proxy, HttpProxy) else None  # the connector handles SOCKS proxies
         if is_secure or (http_proxy is not None and http_proxy.address.scheme == "https"):
-            # aiohttp uses the context of the origin for a proxy's TLS, too.
-            peer = url if is_secure or http_proxy is None else http_proxy.address
-            options["ssl"] = self._settings.tls.context_for(peer.host, peer.port)
+            # aiohttp has one context for both, so the certificate is used only if both may see it.
+            peers = [url] if is_secure else []
+            if http_proxy is not None and http_proxy.address.scheme == "https":
+                peers.append(http_proxy.address)
+            options["ssl"] = self._settings.tls.context_for(*[(peer.host, peer.port) for peer in peers])
         if http_proxy is not None:
             options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:

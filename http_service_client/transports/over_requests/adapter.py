@@ -165,7 +165,7 @@ class PooledAdapter(requests.adapters.HTTPAdapter):
         url = split_url(request.url or "")
         tls = {}
         if url.scheme == "https":
-            tls = {"ssl_context": self._transport_settings.tls.context_for(url.host, url.port)}
+            tls = {"ssl_context": self._transport_settings.tls.context_for((url.host, url.port))}
         return {"scheme": url.scheme, "host": url.host, "port": url.port}, tls
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:

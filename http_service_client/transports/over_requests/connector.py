@@ -115,7 +115,7 @@ class _OuterSocket:
 
 
 def _start_tls(sock: Any, url: Url, tls: TlsSettings, expires_at: float | None) -> Any:
-    context, name = tls.context_for(url.host, url.port), url.host.rstrip(".")
+    context, name = tls.context_for((url.host, url.port)), url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
         return SSLTransport(_OuterSocket(sock, expires_at), context, name)

@@ -80,7 +80,7 @@ class RequestsTransport:
             return unusable
         if request.url.startswith("https"):  # raises for a wrong file before anything is sent
             url = split_url(request.url)
-            self._settings.tls.context_for(url.host, url.port)
+            self._settings.tls.context_for((url.host, url.port))
         timeouts = IoTimeouts.starting(timeout, started)
         try:
             prepared = prepare(request)
