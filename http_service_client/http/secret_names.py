@@ -39,6 +39,10 @@ _PLAIN = re.compile(
 )
 
 
+# A peer may choose a name, and two stars of a user's take quadratic time for it. Nobody needs to see a longer one.
+_LONGEST = 1000
+
+
 @dataclass(frozen=True, slots=True)
 class SecretNames:
     """Names that hold secrets: by the pattern of this module, more of them, and fewer.
@@ -56,6 +60,8 @@ class SecretNames:
     public: tuple[str, ...] = ()
 
     def __contains__(self, name: str) -> bool:
+        if len(name) > _LONGEST:
+            return True
         key = name.lower()
         if key in CREDENTIAL_HEADERS:
             return True

@@ -23,6 +23,7 @@ from http_service_client.http.cookies.dates import parse_cookie_date
 from http_service_client.http.cookies.header import parse_set_cookie
 from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.dates import parse_http_date
+from http_service_client.http.headers import Headers
 from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
@@ -34,6 +35,7 @@ from http_service_client.http.messages import HttpResponse
 from http_service_client.http.problems import Problem
 from http_service_client.http.redirects import next_hop
 from http_service_client.http.retry_after import parse_retry_after
+from http_service_client.http.secret_names import SecretNames
 from http_service_client.http.urls import redact_url
 
 LIMITS = HeadLimits(fields=10**9, size=10**9)
@@ -106,6 +108,9 @@ ROWS: dict[str, tuple[Callable[[str], object], str, str, str, int]] = {
     "Location: a long host": (raising(lambda value: next_hop("GET", "http://h/", 302, value)), "//", "é", "", 200_000),
     "Location: user information": (raising(lambda value: next_hop("GET", "http://h/", 302, value)), "//", "a@", "", 200_000),
     "URL: a query": (redact_url, "http://h/?", "a=%61&", "", 20_000),
+    "a repr: Link": (lambda text: repr(Headers({"Link": text})), "", "<//a@?b=c&", "", 10_000),
+    "a repr: Location": (lambda text: repr(Headers({"Location": text})), "http://", "a@:/", "", 400_000),
+    "a repr: a name": (lambda text: text in SecretNames(("x-*-a*-b",)), "x-", "-a", "", 20_000),
     "Retry-After: digits": (lambda value: parse_retry_after(value, 0.0), "", "9", "", 200_000),
     "Retry-After: no date": (lambda value: parse_http_date(value, 0.0), "S", "a", ", 06 Nov", 400_000),
     "Content-Range: digits": (raising(parse_content_range), "bytes 0-", "9", "", 200_000),

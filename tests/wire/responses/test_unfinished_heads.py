@@ -11,6 +11,7 @@ import random
 from unittest.mock import Mock
 
 import pytest
+from aiohttp.helpers import DEBUG
 from aiohttp.http_parser import HttpResponseParser, HttpResponseParserPy
 
 from http_service_client.http.http1.buffer import ReceiveBuffer
@@ -20,7 +21,8 @@ from http_service_client.http.http1.parser import ResponseBody, read_head
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
 
 pytestmark = pytest.mark.skipif(
-    HttpResponseParser is HttpResponseParserPy, reason="aiohttp's parser in Python is another one"
+    HttpResponseParser is HttpResponseParserPy or DEBUG,
+    reason="without its C parser, and in development mode, aiohttp reads differently: see docs/http.md",
 )
 
 STATUS = [
