@@ -13,6 +13,7 @@ global has changed between patch releases of Python.
     10/8, 172.16/12, 192.168/16,         private             allow_private
       100.64/10, fc00::/7, fec0::/10
     169.254.169.254, fd00:ec2::254, ...  cloud metadata      listing it
+      fc00::/7 with a9fe:a9fe in it
     169.254/16, fe80::/10                link-local          listing it
     any other that is not public         its kind            listing it
 
@@ -42,15 +43,27 @@ _SCHEMES = ("http", "https")
 
 # Names of metadata services that resolvers inside a cloud know. Behind a proxy we see no address to check.
 _METADATA_NAMES = frozenset(
-    {"instance-data", "instance-data.ec2.internal", "metadata", "metadata.goog", "metadata.google.internal"}
+    {
+        *(
+            "instance-data",
+            "instance-data.ec2.internal",
+            "metadata",
+            "metadata.goog",
+            "metadata.google.internal",
+        ),
+        *("api.metadata.cloud.ibm.com", "metadata.tencentyun.com"),
+    }
 )
 
 # The first row that contains an address names its kind: ::1 is loopback before it is reserved.
 # 168.63.129.16 is Azure's, and public. Of IPv6, only 2000::/3 is assigned (RFC 4291 2.4).
 _REFUSED_NETWORKS = {
     "a cloud metadata service": (
-        "169.254.169.254 169.254.170.2 169.254.170.23 100.100.100.200 168.63.129.16 192.0.0.192 "
-        "fd00:ec2::/32 fd20:ce::254 fd00:42::42"
+        "169.254.169.254 169.254.170.2 169.254.170.23 "  # most clouds, and Amazon's containers
+        "168.63.129.16 192.0.0.192 "  # Azure, Oracle
+        "100.100.100.200 fd00:100::100:200 100.96.0.96 100.80.80.80 "  # Alibaba, Volcano Engine, UCloud
+        "fd00:ec2::/32 fd20:ce::254 fd00:42::42 "  # Amazon, Google, Scaleway
+        "fd00:c1::a9fe:a9fe fd00:a9fe:a9fe::1"  # Oracle, Akamai; see `_spells_metadata`
     ),
     "loopback": "127.0.0.0/8 ::1",
     "private": "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7 fec0::/10",
@@ -68,6 +81,7 @@ _REFUSED: tuple[tuple[str, _Network], ...] = tuple(
 _FLAGS = {"loopback": "allow_loopback", "private": "allow_private"}
 
 _NAT64 = IPv6Network("64:ff9b::/96")
+_UNIQUE_LOCAL = IPv6Network("fc00::/7")
 _COMPATIBLE = IPv6Network("::/96")
 
 
@@ -192,7 +206,7 @@ class EgressPolicy:
         if any(rule.matches_address(inner) for rule in denied for inner in (address, *_embedded(address))):
             raise _refused(host, f"{address} is in denied_hosts", str(address))
         for inner in _destinations(address):
-            kind, network = next(((kind, net) for kind, net in _REFUSED if inner in net), ("", None))
+            kind, network = _refused_network(inner)
             if network is None or getattr(self, _FLAGS.get(kind, ""), False):
                 continue
             if not any(rule.opens(network, inner) for rule in _at(port, self._allowed)):
@@ -260,6 +274,18 @@ def _destinations(address: _Address) -> list[_Address]:
     """The addresses to check. NAT64's own prefix is a way to the IPv4 internet and not a destination."""
     embedded = _embedded(address)
     return [*embedded] if address in _NAT64 else [address, *embedded]
+
+
+def _refused_network(address: _Address) -> tuple[str, _Network | None]:
+    """The kind of a special address, and the network that it is refused with; None for an ordinary one."""
+    if _spells_metadata(address):
+        return "a cloud metadata service", ip_network(address)
+    return next(((kind, network) for kind, network in _REFUSED if address in network), ("", None))
+
+
+def _spells_metadata(address: _Address) -> bool:
+    """Whether a unique local address has 169.254.169.254 in it, as clouds form that of their metadata service."""
+    return isinstance(address, IPv6Address) and address in _UNIQUE_LOCAL and "a9fe:a9fe" in address.exploded
 
 
 def _is_within(inner: _Network, outer: _Network) -> bool:

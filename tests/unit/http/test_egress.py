@@ -304,6 +304,39 @@ def test_a_flag_opens_only_its_kind(
     assert [passes(policy, address) for address in refused] == [False] * len(refused)
 
 
+METADATA = [
+    "169.254.169.254", "169.254.170.2", "169.254.170.23", "168.63.129.16", "192.0.0.192", "100.100.100.200",
+    "100.96.0.96", "100.80.80.80", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:42::42",
+    "fd00:c1::a9fe:a9fe", "fd00:a9fe:a9fe::1", "fd00:100::100:200", "fd12:3456::a9fe:a9fe", "fe80::a9fe:a9fe",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("address", METADATA)
+def test_a_metadata_service_is_opened_by_its_own_address_only(address: str) -> None:
+    """Whichever cloud's; not by a flag, by every host, or by the network around it."""
+    around = "fc00::/7" if ":" in address else "0.0.0.0/0"
+    for policy in (
+        EgressPolicy(allow_private=True, allow_loopback=True),
+        EgressPolicy(allowed_hosts=["*", around], allow_private=True),
+    ):
+        assert not passes(policy, address)
+    assert passes(EgressPolicy(allowed_hosts=[address]), address)
+
+
+@pytest.mark.parametrize(
+    "address", ["fd00:c1::a9fe:a9ff", "fd00::a9fe:0:a9fe", "100.96.0.95", "fd00:100::100:201"]
+)
+def test_the_neighbours_of_a_metadata_service_are_private(address: str) -> None:
+    """A flag opens them."""
+    assert passes(EgressPolicy(allow_private=True), address)
+
+
+@pytest.mark.parametrize("name", ["metadata.tencentyun.com", "api.metadata.cloud.ibm.com", "metadata.goog"])
+def test_the_names_of_metadata_services_are_refused(name: str) -> None:
+    """Behind a proxy, nobody here sees the address."""
+    assert not url_passes(EgressPolicy(allow_private=True), f"http://{name}/")
+
+
 def test_localhost_is_loopback_before_it_is_resolved() -> None:
     """allow_loopback opens it, allow_private does not."""
     assert url_passes(EgressPolicy(allow_loopback=True), "http://localhost:8080/")
