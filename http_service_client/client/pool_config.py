@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..core.checks import check_count, check_duration, check_flag
+from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..errors import ConfigurationError
 from ..http.egress import host_matcher
 
@@ -45,6 +45,17 @@ def without_mark(value: float) -> float:
     return int(value) if isinstance(value, int) else float(value)
 
 
+@suggests_keywords(
+    {
+        "verify": "it is called ssl_verify",
+        "cert": "write ssl_cert_file and ssl_key_file",
+        **dict.fromkeys(("ca_bundle", "ca_file", "cafile"), "it is called ssl_ca_file"),
+        **dict.fromkeys(("limit", "pool_maxsize", "pool_size"), "it is called max_connections"),
+        "limit_per_host": "it is called max_connections_per_host",
+        **dict.fromkeys(("keepalive_expiry", "keepalive_timeout"), "it is called keep_alive_timeout"),
+        **dict.fromkeys(("base_timeout", "timeout"), "it is called request_timeout here"),
+    }
+)
 @dataclass(frozen=True)
 class ConnectionPoolConfig:
     """Connections and TLS. Durations in seconds; None means no limit for the first two of them.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..core.checks import did_you_mean
+from ..core.checks import keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
@@ -110,7 +110,7 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     known = [name for name in parameters if name not in _SET_BY_THE_CLIENT]
     for key in given:
         if key not in known:
-            hint = did_you_mean(key, known) or f"known keys: {', '.join(known)}"
+            hint = keyword_remedy(key, known, *takers) or f"known keys: {', '.join(known)}"
             raise ConfigurationError(f"{field} has the unknown key {key!r}; {hint}")
     return dict(given)
 

@@ -19,6 +19,7 @@ __all__ = [
     "check_function",
     "check_number",
     "did_you_mean",
+    "keyword_remedy",
     "suggests_keywords",
 ]
 
@@ -78,6 +79,15 @@ def did_you_mean(name: object, known: Iterable[str]) -> str | None:
     return f"did you mean {near[0]!r}?" if near else None
 
 
+_RENAMED: dict[type, Mapping[str, str]] = {}
+
+
+def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | None:
+    """What to write instead of an unknown keyword of these classes; None for no idea.   known: their keywords."""
+    remedies = (_RENAMED[taker].get(str(name)) for taker in takers if taker in _RENAMED)
+    return next(filter(None, remedies), None) or did_you_mean(name, known)
+
+
 def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
     """A class decorator: an unknown keyword of the constructor is a TypeError that says what to write instead.
 
@@ -91,11 +101,12 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
         @wraps(init)
         def init_or_suggest(self: object, *values: Any, **named: Any) -> None:
             for name in named.keys() - known:
-                remedy = renamed.get(name) or did_you_mean(name, sorted(known - {"self"}))
+                remedy = keyword_remedy(name, sorted(known - {"self"}), kind)
                 raise TypeError(f"{kind.__name__} takes no keyword {name!r}{f'; {remedy}' if remedy else ''}")
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]
+        _RENAMED[kind] = renamed
         return kind
 
     return decorate

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from .checks import check_duration
+from .checks import check_duration, suggests_keywords
 
 __all__ = ["TIMER_SLACK", "Timeout"]
 
@@ -19,6 +19,13 @@ Event loops and sockets wake up to one tick of the system's clock early; the coa
 """
 
 
+@suggests_keywords(
+    {
+        "timeout": "it is called total",
+        **dict.fromkeys(("sock_connect", "connect_timeout"), "it is called connect"),
+        **dict.fromkeys(("sock_read", "read_timeout"), "it is called read"),
+    }
+)
 @dataclass(frozen=True)
 class Timeout:
     """The limits of one attempt, each in seconds; None means no limit of its own.

@@ -14,9 +14,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.checks import check_duration, check_function
+from ..core.checks import check_duration, check_function, suggests_keywords
 from ..core.layers.circuit_breaker import refused
 from ..core.machines.circuit_breaker import CircuitBreaker, Permit
 from ..core.machines.circuit_states import (
@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..http.messages import HttpResponse
 from .deadline import deadline
-from .functions import handled_now, is_interruption, refuse_awaitable, wrap
+from .functions import NOT_CALLED, handled_now, is_interruption, refuse_awaitable, wrap
 from .generators import pause_of
 from .listeners import Judge, Listeners
 
@@ -51,6 +51,22 @@ __all__ = ["CircuitBreakerPolicy"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@suggests_keywords(
+    {
+        **dict.fromkeys(
+            ("fail_max", "failures", "max_failures", "threshold"), "it is called failure_threshold"
+        ),
+        **dict.fromkeys(
+            ("break_duration", "open_timeout", "reset_timeout", "wait_duration"),
+            "it is called recovery_timeout",
+        ),
+        **dict.fromkeys(
+            ("exceptions", "expected_exception"), "name the others in exclude, or judge by is_failure"
+        ),
+        **dict.fromkeys(("exclude_exceptions", "ignore", "ignore_exceptions"), "it is called exclude"),
+        **dict.fromkeys(("listener", "listeners", "on_state_change"), "it is called on_change"),
+    }
+)
 class CircuitBreakerPolicy:
     """Stop calling a service that keeps failing; after a while, try again with one call at a time.
 
@@ -199,6 +215,12 @@ class CircuitBreakerPolicy:
     async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
         """Call and await an async function under this policy."""
         return await with_breaker_async(self, function)(*args, **kwargs)
+
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *args, **kwargs):
+            """Say what to write in place of `@policy`."""
+            raise TypeError(NOT_CALLED.format("CircuitBreakerPolicy", "policy"))
 
     def __enter__(self) -> CircuitBreakerPolicy:
         return self._enter(sys._getframe(1))

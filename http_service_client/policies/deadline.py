@@ -6,12 +6,15 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..core.checks import check_duration
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, running, virtual_instants
 from .generators import pause_of
 
 __all__ = ["deadline"]
+
+_NO_DECORATOR = "deadline limits a block, not a function; write `with deadline(2.0):` inside the function"
 
 
 class deadline:  # reads as a statement: `with deadline(2.0):`
@@ -32,10 +35,18 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
     """
 
     def __init__(self, seconds: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        if callable(seconds):
+            raise TypeError(_NO_DECORATOR)
         check_duration("deadline", seconds, optional=False)
         self._seconds = seconds
         self._clock = clock
         self._block: Deadline | None = None
+
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *args, **kwargs):
+            """Say what to write in place of `@deadline(2.0)`."""
+            raise TypeError(_NO_DECORATOR)
 
     def remaining(self) -> float:
         """Seconds left inside the block; negative when the deadline has passed.

@@ -10,7 +10,10 @@ from typing import Any, NoReturn, TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ["handled_now", "is_interruption", "refuse_awaitable", "wrap"]
+__all__ = ["NOT_CALLED", "handled_now", "is_interruption", "refuse_awaitable", "wrap"]
+
+# Of a kind, and the name that its user gave it.
+NOT_CALLED = "a {0} is not called itself; write @{1}.apply above the function, or call {1}.call(function, …)"
 
 F = TypeVar("F", bound=Callable[..., Any])
 

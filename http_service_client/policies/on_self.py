@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from ..errors import ConfigurationError
 from .functions import wrap
@@ -37,6 +37,14 @@ class _PolicyOnSelf:
             return guarded
 
         return wrap(method, guard, guard_async)
+
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *args, **kwargs):
+            """Say what to write in place of `@circuit_breaker`."""
+            raise TypeError(
+                f"{self._attribute} is not called itself; write @{self._attribute}.apply above the method"
+            )
 
     def _policy(self, args: tuple[Any, ...]) -> Any:
         if not args:

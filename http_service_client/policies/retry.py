@@ -7,9 +7,9 @@ import random as _random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..core.checks import check_function
+from ..core.checks import check_function, suggests_keywords
 from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_settings import RetrySettings
@@ -17,7 +17,7 @@ from ..core.nesting import RetryScope
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
-from .functions import handled_now, refuse_awaitable, wrap
+from .functions import NOT_CALLED, handled_now, refuse_awaitable, wrap
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
 
@@ -26,6 +26,23 @@ __all__ = ["RetryPolicy"]
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+@suggests_keywords(
+    {
+        **dict.fromkeys(
+            ("attempts", "max_retries", "max_tries", "retries", "stop", "total", "tries"),
+            "it is called max_attempts, and counts the first attempt too",
+        ),
+        **dict.fromkeys(
+            ("backoff_factor", "initial_delay", "jitter", "max_delay"),
+            "set it in backoff_strategy=ExponentialBackoff(…)",
+        ),
+        **dict.fromkeys(("delay", "wait"), "write backoff_strategy=ConstantBackoff(…)"),
+        **dict.fromkeys(
+            ("exceptions", "on", "retry_if", "retry_on", "status_codes", "status_forcelist"),
+            "write retry_conditions=[*RetryCondition.defaults(), …]",
+        ),
+    }
+)
 @dataclass(frozen=True)
 class RetryPolicy(RetrySettings):
     """Repeat what failed transiently, after growing waits.
@@ -83,6 +100,12 @@ class RetryPolicy(RetrySettings):
 
     def __deepcopy__(self, memo: object) -> RetryPolicy:
         return copy.copy(self)  # settings do not change, and the clock is not its own
+
+    if not TYPE_CHECKING:  # type checkers say that it cannot be called
+
+        def __call__(self, *args, **kwargs):
+            """Say what to write in place of `@policy`."""
+            raise TypeError(NOT_CALLED.format("RetryPolicy", "policy"))
 
     def apply(self, function: F) -> F:
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""

@@ -6,6 +6,7 @@ a request waits for a connection (see `exchange`).
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from ...errors import DeadlineExceededError, Failure, RequestTimeoutError, SentState
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
 
-__all__ = ["AttemptTimeoutLayer"]
+__all__ = ["AttemptTimeoutLayer", "with_limit"]
+
+_LIMIT = re.compile(r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$")  # as `transports.failures` has it at the end
 
 
 class AttemptTimeoutLayer:
@@ -45,17 +48,25 @@ def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadlin
     if not call.current.ends_with_deadline or not isinstance(outcome, Failure):
         return outcome
     is_timeout = issubclass(outcome.error_type, RequestTimeoutError)
-    if is_timeout and outcome.error_type is not DeadlineExceededError:
-        return _deadline_exceeded(outcome) if call.clock() >= deadline_at - TIMER_SLACK else outcome
-    return outcome
+    if not is_timeout or outcome.error_type is DeadlineExceededError:
+        return outcome
+    if call.clock() < deadline_at - TIMER_SLACK:
+        return outcome
+    return _deadline_exceeded(outcome, deadline_at - call.started_at)
 
 
-def _deadline_exceeded(failure: Failure) -> Failure:
+def with_limit(failure: Failure, seconds: float | None) -> str:
+    """The message of a timeout with the limit that the caller set, and not what was left of it; None to name none."""
+    what = _LIMIT.sub("", failure.message)
+    return what if seconds is None or what == failure.message else f"{what} within {seconds:.3g} s"
+
+
+def _deadline_exceeded(failure: Failure, seconds: float) -> Failure:
     was_sent = failure.sent_state is not SentState.NEVER_SENT
     state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
     return Failure(
         DeadlineExceededError,
-        f"the deadline expired during the attempt: {failure.message}",
+        f"the deadline expired during the attempt, {seconds:.3g} s after the call began: {with_limit(failure, None)}",
         state,
         failure.cause,
     )

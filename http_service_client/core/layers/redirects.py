@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from ...errors import (
+    AttemptTimeoutError,
     Failure,
     HttpClientError,
     ResponseTooLargeError,
@@ -22,6 +24,7 @@ from ...http.secret_names import SecretNames
 from ...http.urls import redact_url
 from ..call import Call, worst
 from ..effects import Outcome, Plan
+from .attempt_timeout import with_limit
 
 if TYPE_CHECKING:
     from ..layer import Handler
@@ -44,7 +47,12 @@ class RedirectsLayer:
         kept, limit = 0, self._limit  # bytes of the history, and of all together
         while True:
             outcome = yield from proceed(request, call)
-            if isinstance(outcome, Failure) or outcome.status_code not in REDIRECT_CODES:
+            if isinstance(outcome, Failure):
+                if history and outcome.error_type is AttemptTimeoutError:  # of all hops together
+                    message = with_limit(outcome, call.options.timeout.total)
+                    outcome = dataclasses.replace(outcome, message=message)
+                break
+            if outcome.status_code not in REDIRECT_CODES:
                 break
             following = self._follow(request, outcome, call, len(history))
             if following is None:

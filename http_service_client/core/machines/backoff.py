@@ -28,7 +28,7 @@ from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 from ...errors import ConfigurationError
-from ..checks import check_number
+from ..checks import check_number, suggests_keywords
 
 __all__ = [
     "BackoffStrategy",
@@ -96,6 +96,7 @@ class Jitter(str, Enum):
         return delay
 
 
+@suggests_keywords({})
 @dataclass(frozen=True)
 class ExponentialBackoff:
     """Each delay is `backoff_factor` times the one before.
@@ -136,6 +137,7 @@ class ExponentialBackoff:
         return _waits(_primed(growing), self.max_delay, self.jitter, random)
 
 
+@suggests_keywords({})
 @dataclass(frozen=True)
 class LinearBackoff:
     """Each delay is `increment` longer than the one before.
@@ -165,6 +167,7 @@ class LinearBackoff:
         return _waits(growing, self.max_delay, self.jitter, random)
 
 
+@suggests_keywords({})
 @dataclass(frozen=True)
 class ConstantBackoff:
     """Every delay is the same. With jitter "none" the wait is exactly `delay`; with "full", up to that.
@@ -195,6 +198,7 @@ class ConstantBackoff:
         return _waits(_primed(constant(itertools.repeat(self.delay))), self.delay, self.jitter, random)
 
 
+@suggests_keywords({})
 @dataclass(frozen=True)
 class FibonacciBackoff:
     """Each delay is the sum of the two before: it grows by a factor of about 1.6, more gently than doubling.
@@ -225,6 +229,7 @@ class FibonacciBackoff:
         return _waits((self.initial_delay * n for n in numbers), self.max_delay, self.jitter, random)
 
 
+@suggests_keywords({})
 @dataclass(frozen=True)
 class DecorrelatedBackoff:
     """Each wait is drawn between the first delay and three times the wait before ("decorrelated jitter").

@@ -23,13 +23,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ..checks import check_number
+from ..checks import check_number, suggests_keywords
 
 __all__ = ["RetryBudget", "RetryBudgetSettings", "Withdrawal"]
 
 _BUCKETS = 10
 
 
+@suggests_keywords({})
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryBudgetSettings:
     """How much may be retried.

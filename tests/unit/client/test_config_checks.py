@@ -16,6 +16,7 @@ from http_service_client import (
     ConstantBackoff,
     CookieJar,
     EgressPolicy,
+    ExponentialBackoff,
     HttpClientConfig,
     HttpServiceClient,
     RetryBudgetSettings,
@@ -227,6 +228,15 @@ def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
         (HttpClientConfig, "base_url", "; pass it to HttpServiceClient"),
         (HttpClientConfig, "total_timout", "; did you mean 'total_timeout'?"),
         (HttpClientConfig, "xyzzy", ""),
+        (ConnectionPoolConfig, "verify", "; it is called ssl_verify"),
+        (ConnectionPoolConfig, "max_conections", "; did you mean 'max_connections'?"),
+        (Timeout, "sock_read", "; it is called read"),
+        (RetryPolicy, "attempts", "; it is called max_attempts, and counts the first attempt too"),
+        (RetryPolicy, "backoff", "; did you mean 'backoff_strategy'?"),
+        (CircuitBreakerPolicy, "fail_max", "; it is called failure_threshold"),
+        (CircuitBreakerPolicy, "recovery_time", "; did you mean 'recovery_timeout'?"),
+        (ExponentialBackoff, "initial", "; did you mean 'initial_delay'?"),
+        (RetryBudgetSettings, "xyzzy", ""),
     ],
 )
 def test_the_error_of_an_unknown_setting_has_a_remedy(kind: Any, keyword: str, remedy: str) -> None:
@@ -234,6 +244,26 @@ def test_the_error_of_an_unknown_setting_has_a_remedy(kind: Any, keyword: str, r
     with pytest.raises(TypeError) as raised:
         kind(**{keyword: 1})
     assert str(raised.value) == f"{kind.__name__} takes no keyword {keyword!r}{remedy}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "keys", "remedy"),
+    [
+        ("circuit_breaker_config", {"threshold": 3}, "it is called failure_threshold"),
+        ("circuit_breaker_config", {"reset_timeout": 3}, "it is called recovery_timeout"),
+        (
+            "retry_policy_config",
+            {"attempts": 3},
+            "it is called max_attempts, and counts the first attempt too",
+        ),
+    ],
+)
+def test_a_mapping_of_settings_has_the_same_remedies(setting: str, keys: dict[str, Any], remedy: str) -> None:
+    """As the class that the mapping stands for."""
+    with pytest.raises(
+        ConfigurationError, match=f"{setting} has the unknown key {next(iter(keys))!r}; {remedy}"
+    ):
+        HttpClientConfig(**{setting: keys})
 
 
 def test_a_key_file_needs_a_certificate() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
 from unittest.mock import AsyncMock, Mock
@@ -18,7 +19,9 @@ from http_service_client import (
     ConfigurationError,
     HttpResponse,
     RetryCondition,
+    RetryPolicy,
     circuit_breaker,
+    deadline,
     retry_policy,
 )
 from http_service_client.errors import (
@@ -291,3 +294,23 @@ def test_a_returned_value_may_be_retried(front_end: FrontEnd) -> None:
     body = Mock(return_value=None)
     assert front_end.run(policy.apply(front_end.function(body))) is None
     assert body.call_count == 3
+
+
+@pytest.mark.parametrize(
+    ("misuse", "message"),
+    [
+        (lambda: RetryPolicy()(print), "write @policy.apply above the function, or call policy.call"),
+        (
+            lambda: CircuitBreakerPolicy()(print),
+            "write @policy.apply above the function, or call policy.call",
+        ),
+        (lambda: circuit_breaker(print), "write @circuit_breaker.apply above the method"),
+        (lambda: retry_policy(print), "write @retry_policy.apply above the method"),
+        (lambda: deadline(print), "write `with deadline(2.0):` inside the function"),
+        (lambda: deadline(2.0)(print), "write `with deadline(2.0):` inside the function"),
+    ],
+)
+def test_a_decorator_without_apply_says_what_to_write(misuse: Any, message: str) -> None:
+    """Instead of "object is not callable"."""
+    with pytest.raises(TypeError, match=re.escape(message)):
+        misuse()

@@ -127,10 +127,22 @@ def test_threads_share_a_script() -> None:
 
 
 def test_the_deadline_cuts_a_late_outcome_in_virtual_time() -> None:
-    """The message names the call's deadline and not the attempt's timeout, as over sockets."""
-    client, _ = scripted(late(9.0, HttpResponse(200)))
-    with pytest.raises(TimeoutError, match="deadline expired during the attempt"):
+    """The message names the limit that the call had, and not what an earlier attempt left of it."""
+    client, _ = scripted([late(3.0, HttpResponse(503)), late(9.0, HttpResponse(200))])
+    with pytest.raises(TimeoutError) as caught:
         client.get(URL, total_timeout=4.0)
+    expected = (
+        f"the deadline expired during the attempt, 4 s after the call began: no complete response from {URL}"
+    )
+    assert str(caught.value) == expected
+
+
+def test_an_attempt_timeout_after_a_redirect_names_the_whole_limit() -> None:
+    """Not what the first hop left of it."""
+    redirect = HttpResponse(302, headers={"Location": "/there"})
+    client, _ = scripted([late(3.0, redirect), late(9.0, HttpResponse(200))])
+    with pytest.raises(AttemptTimeoutError, match=r"no complete response from \S+/there within 5 s$"):
+        client.get(URL, timeout=5.0, retry_policy=None)
 
 
 @pytest.mark.parametrize("latency", [-1, "1", None, float("nan")])
