@@ -443,3 +443,23 @@ def test_an_upload_does_not_wait_endlessly_for_tls(
         caught = failing(front_end, client, "POST", f"https://{address}/", data=LARGE, timeout=timeout)
     assert (caught.type, caught.sent) == ("WriteTimeoutError", "maybe_processed")
     caught.check_took(0.3)
+
+
+@pytest.mark.parametrize("ends", [True, False], ids=["many heads", "one head"])
+def test_interim_heads_without_end_stop_an_upload(front_end: FrontEnd, ends: bool) -> None:
+    """Nobody reads them while the body is sent, so they would fill the memory."""
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        accepted.recv(1000)
+        accepted.sendall(b"HTTP/1.1 103 Early Hints\r\n")
+        line = b"X: " + b"y" * 50_000 + b"\r\n"
+        for _ in range(40):
+            accepted.sendall(line + b"\r\nHTTP/1.1 103 Early Hints\r\n" if ends else line)
+        is_over.wait(20)
+
+    with served(serve, takes=4096) as address:
+        client = front_end.client()
+        url = f"http://{address}/"
+        caught = failing(front_end, client, "POST", url, data=b"x" * 8_000_000, timeout=Timeout(total=10.0))
+    assert caught.type == "ProtocolError"
+    assert "too large or too many" in caught.message

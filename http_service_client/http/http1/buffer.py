@@ -23,11 +23,12 @@ class EndOfBytes(Exception):
 class ReceiveBuffer(ABC):
     """The bytes of one connection. A subclass has the socket and implements `receive`.
 
-    limits: for the head of a response.
+    limits: for the head of a response.   skipped: bytes of the interim heads that were removed before it.
     """
 
     def __init__(self, limits: HeadLimits = HeadLimits()) -> None:  # noqa: B008  # it is immutable
         self.limits = limits
+        self.skipped = 0
         self._data = b""
         self._at = 0
 
@@ -82,6 +83,7 @@ class ReceiveBuffer(ABC):
             end = self._data.find(b"\r\n\r\n", self._at)
             if end < 0:
                 return
+            self.skipped += end + 4 - self._at
             self._at = end + 4
 
     def line(self, is_start: Callable[[bytes], object]) -> bytes:

@@ -110,18 +110,20 @@ def read_head(incoming: ReceiveBuffer) -> Head:
 
     Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends before any byte.
     """
-    left = incoming.limits.total
-    while True:
+    left = incoming.limits.total - incoming.skipped
+    incoming.skipped = 0
+    while left >= 0:
         head = _fast_head(incoming) or _parse_head(incoming, left)
         left -= head.size
         if left < 0:
-            raise NotHttpError(TOO_LARGE)
+            break
         if head.status >= 200 or head.status == 101:
             return head
         if head.is_final:
             while incoming.peek():
                 if incoming.skip_blank_lines():
                     raise NotHttpError(MALFORMED)  # nothing may follow a response that ended the connection
+    raise NotHttpError(TOO_LARGE)
 
 
 def _fast_head(incoming: ReceiveBuffer) -> Head | None:

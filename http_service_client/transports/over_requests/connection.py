@@ -162,8 +162,9 @@ class Connection(ReceiveBuffer):
             return False
         self.add(data)
         self.skip_interim_heads()
-        # One that does not end is refused when it is read as the response.
-        return not data or not self.may_be_interim or len(self.rest) > self.limits.total
+        # Interim heads without end are refused when they are read as the response.
+        are_endless = self.skipped + len(self.rest) > self.limits.total
+        return not data or not self.may_be_interim or are_endless
 
     def is_reusable(self, max_idle: float, max_requests: int) -> bool:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
