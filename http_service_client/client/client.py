@@ -275,6 +275,7 @@ class HttpServiceClient(Verbs):
         *,
         checksum: str | None = None,
         max_response_size: int | None = CLIENT_DEFAULT,
+        resume: bool = False,
         **options: Unpack[StreamRequestOptions],
     ) -> HttpResponse:
         """GET a resource into a file, which appears at `path` complete or not at all.
@@ -284,6 +285,8 @@ class HttpServiceClient(Verbs):
 
         url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
         checksum: what the file must have, such as ``sha256:9f86d0...``.
+        resume: keep what has arrived when the download fails or its process is killed; the next download of the
+            same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
@@ -306,8 +309,9 @@ class HttpServiceClient(Verbs):
         Returns the response without its content, which is in the file. Raises as `request`; HttpStatusError
         when the final status is not 200 or 206, ChecksumError, and OSError when the file cannot be written.
         """
+        check_flag("resume", resume)
         driver = self._backends.blocking()
-        with PartFile(path, checksum) as file:
+        with PartFile(path, checksum, resume) as file:
             stream = self._streaming(max_response_size, options, Download(file))
             call = self._call_builder.build("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
@@ -321,12 +325,15 @@ class HttpServiceClient(Verbs):
         *,
         checksum: str | None = None,
         max_response_size: int | None = CLIENT_DEFAULT,
+        resume: bool = False,
         **options: Unpack[StreamRequestOptions],
     ) -> HttpResponse:
         """As `download`, in an asyncio task; the file is written in a thread.
 
         url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
         checksum: what the file must have, such as ``sha256:9f86d0...``.
+        resume: keep what has arrived when the download fails or its process is killed; the next download of the
+            same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
@@ -347,8 +354,9 @@ class HttpServiceClient(Verbs):
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Returns and raises as `download`.
         """
+        check_flag("resume", resume)
         driver = self._backends.asyncio()
-        with PartFile(path, checksum) as file:
+        with PartFile(path, checksum, resume) as file:
             stream = self._streaming(max_response_size, options, Download(file))
             call = self._call_builder.build("GET", url, _stream=stream, **options)
             outcome = await driver.run(self._download_pipeline(call.request, call))

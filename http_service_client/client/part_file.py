@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import secrets
 import shutil
 import threading
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..http.bodies.checksums import Checksum, parse_checksum
+from .part_names import open_new, open_resumable
 
 __all__ = ["PartFile"]
 
@@ -23,24 +25,57 @@ class PartFile:
     """A `core.layers.download.DownloadSink` that renames its file to `path` when it is complete.
 
     received: bytes written so far.
+    resumes: what has arrived stays for a later download to the same path, with the version that it is of.
 
     Raises InvalidRequestError for a path that cannot become a file, or a malformed checksum.
     """
 
-    def __init__(self, path: str | os.PathLike[str], checksum: str | None) -> None:
+    def __init__(self, path: str | os.PathLike[str], checksum: str | None, resumes: bool = False) -> None:
+        self.resumes = resumes
         self._path = _parse_path(path)
         self._checksum: Checksum | None = None if checksum is None else parse_checksum(checksum)
         self._hash = self._new_hash()
         self.received = 0
-        self._part = self._path.with_name(f".{self._path.name[:40]}.{secrets.token_hex(4)}.part")
-        self._file = open(self._part, "x+b")  # noqa: SIM115  # closed by `commit` or `__exit__`
+        self._file, self._part = (open_resumable if resumes else open_new)(self._path)
+        self._record = self._part.with_suffix(".resume.json")
         self._in_use = threading.Lock()  # while a thread works on the file; nothing waits for it
-        self._is_abandoned = False
+        self._is_abandoned = self._is_committed = False
         with suppress(OSError):  # no file yet, or a file system without modes
             shutil.copymode(self._path, self._part)  # a private file stays private
 
     def _new_hash(self) -> Any:
         return None if self._checksum is None else self._checksum.new_hash()
+
+    def restore(self, url: str) -> tuple[Any, ...] | None:
+        """Go on with what an earlier download of this URL left. Returns what `remember` was given, or None."""
+        with self._using_file():
+            size = self._file.seek(0, os.SEEK_END)
+            version = self._remembered(url) if size else None
+            if version is None:
+                self._file.seek(0)
+                self._file.truncate()
+                return None
+        self.received = size
+        self.rewind(size)  # it reads the file for its checksum
+        return version
+
+    def remember(self, url: str, version: tuple[Any, ...]) -> None:
+        """Note the version of the file that is about to be written. What was written before is gone by then."""
+        with self._using_file():
+            new = self._record.with_suffix(".new")
+            new.write_text(json.dumps({"url": _digest(url), "version": version}), encoding="utf-8")
+            os.replace(new, self._record)
+
+    def _remembered(self, url: str) -> tuple[Any, ...] | None:
+        try:
+            record = json.loads(self._record.read_text(encoding="utf-8"))
+            *texts, total = record["version"]
+        except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
+            return None
+        is_valid = len(texts) == 3 and all(text is None or isinstance(text, str) for text in texts)
+        if not is_valid or not (total is None or type(total) is int) or record["url"] != _digest(url):
+            return None
+        return (*texts, total)
 
     def write(self, pieces: list[bytes]) -> None:
         """Add bytes."""
@@ -74,6 +109,7 @@ class PartFile:
             self._file.close()
             if not self._is_abandoned:
                 os.replace(self._part, self._path)
+                self._is_committed = True
         return None
 
     @contextmanager
@@ -90,7 +126,7 @@ class PartFile:
         return self
 
     def __exit__(self, *about: object) -> None:
-        """Remove what was not committed: now, or when the thread that is working on the file is done with it."""
+        """Remove what was neither committed nor is to be resumed: now, or when the thread that works on it is done."""
         self._is_abandoned = True
         self._remove()
 
@@ -102,8 +138,18 @@ class PartFile:
         except OSError:  # flushing fails again on a full disk; the first failure was already raised
             pass
         finally:
-            self._part.unlink(missing_ok=True)
+            # Its name may belong to the next download by now.
+            if not self._is_committed and not (self.resumes and self.received):
+                self._part.unlink(missing_ok=True)
+                self._is_committed = True
+            if self.resumes and self._is_committed:
+                self._record.unlink(missing_ok=True)
             self._in_use.release()
+
+
+def _digest(url: str) -> str:
+    """It stands for the URL, whose query may be secret."""
+    return hashlib.sha256(url.encode()).hexdigest()
 
 
 def _parse_path(path: str | os.PathLike[str]) -> Path:

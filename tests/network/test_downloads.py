@@ -398,11 +398,12 @@ def test_a_full_disk_is_an_os_error(
 ) -> None:
     """The disk may refuse a write, or only the flush of the buffer, which closing the file tries once more."""
 
-    def open_full(part: Path, mode: str) -> Any:
+    def open_full(target: Path) -> tuple[Any, Path]:
+        part = target.with_name(".full.part")
         part.touch()
-        return open("/dev/full", "r+b")
+        return open("/dev/full", "r+b"), part
 
-    monkeypatch.setattr("http_service_client.client.part_file.open", open_full, raising=False)
+    monkeypatch.setattr("http_service_client.client.part_file.open_new", open_full)
     with pytest.raises(OSError, match="No space left"):
         fetch(front_end, client, server, File(b"x" * size), path)
     assert nothing_left(client, path)

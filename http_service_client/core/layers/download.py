@@ -56,6 +56,13 @@ class DownloadSink(Protocol):
     """Where the bytes are written. Its methods may block."""
 
     received: int
+    resumes: bool
+
+    def restore(self, url: str) -> tuple[Any, ...] | None:
+        """Only if it resumes: what an earlier call remembered about the bytes that the sink still has."""
+
+    def remember(self, url: str, version: tuple[Any, ...]) -> None:
+        """Only if it resumes: note the version of the file whose bytes follow."""
 
     def write(self, pieces: list[bytes]) -> None:
         """Append bytes."""
@@ -84,9 +91,9 @@ class Download:
         self._sink = sink
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the response whose bytes are in the sink
-        self._furthest = (
-            0  # bytes that the sink once had: a download that starts over and over gets no further
-        )
+        self._is_restored = False
+        # Bytes that the sink once had: a download that starts over and over gets no further.
+        self._furthest = 0
 
     def attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         """One attempt: the response whose body was saved, one that has none to save, or a failure."""
@@ -104,6 +111,13 @@ class Download:
         if "Range" in request.headers or "If-Range" in request.headers:
             message = "a download sets Range and If-Range itself; leave them out, or use stream()"
             return Failure(InvalidRequestError, message, SentState.NEVER_SENT)
+        if sink.resumes and not self._is_restored:
+            self._is_restored = True
+            version = yield from Work(sink.restore, request.url, timeout=call.remaining())
+            if version is TIMED_OUT:
+                return _disk_timed_out()
+            self._validators = Validators(*version) if version else Validators()
+            self._furthest = sink.received
         while True:
             tag, changed, date, total = self._validators
             part = resume_headers(sink.received, tag, changed, date)
@@ -115,8 +129,15 @@ class Download:
                 verdict = judge_response(
                     outcome.status_code, outcome.headers, sink.received, self._validators
                 )
-            if isinstance(verdict, Complete) and self._first is not None:
-                return (yield from self._commit(self._first, call))
+            if isinstance(verdict, Complete):
+                if self._first is not None:
+                    return (yield from self._commit(self._first, call))
+                # An earlier call received all of it. Ask for the last byte again, to have a response to return.
+                call.discard_body()
+                failure = yield from self._rewind(sink.received - 1, call)
+                if failure is not None:
+                    return failure
+                continue
             if isinstance(verdict, Refuse):
                 call.discard_body()
                 if outcome.status_code != 206:
@@ -131,6 +152,11 @@ class Download:
                     continue
                 total = _length(outcome)
                 self._first, self._validators = outcome, Validators.of(outcome.headers, total)
+                if sink.resumes and failure is None:
+                    noted = yield from Work(
+                        sink.remember, request.url, tuple(self._validators), timeout=call.remaining()
+                    )
+                    failure = _disk_timed_out() if noted is TIMED_OUT else None
             elif isinstance(verdict, Continue):
                 failure = yield from self._rewind(verdict.offset, call)
                 total = verdict.total

@@ -71,6 +71,7 @@ def test_a_download_explains_every_keyword(suffix: str) -> None:
     explained = documented(getattr(HttpServiceClient, "download" + suffix))
     assert "sha256:" in explained.pop("checksum")
     assert "folder" in explained.pop("path")
+    assert "continues there" in explained.pop("resume")
     assert "decoded bytes" in explained.pop("max_response_size")
     assert "bytes received" in explained.pop("progress")
     others = {"method", "response_type", "progress"}

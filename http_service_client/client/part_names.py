@@ -1,0 +1,119 @@
+"""Opens the files of downloads in progress, so that other processes know them.
+
+A process that is killed cannot remove its files. So their names follow from the target's, and each is locked as long
+as its download runs; the lock ends with its process. A file that nobody holds is an orphan: the next download to the
+same target removes it, or goes on with it (`resume=True`). Where there are no such locks (Windows, some network file
+systems), names are random, and a file to resume is not protected from a second download.
+
+In a folder that other users may write to, somebody may have put a file or a link under the expected name. It is used
+only if it is a regular file of this user under this name alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import InvalidRequestError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["open_new", "open_resumable"]
+
+_MOST_AT_ONCE = 16  # downloads to one target that get a name which others recognise
+
+
+def _stem(target: Path) -> str:
+    """Short enough for every file system, and different for names that begin alike."""
+    return f".{target.name[:40]}.{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}"
+
+
+def open_new(target: Path) -> tuple[BinaryIO, Path]:
+    """A new file beside the target, and its path. Removes what killed processes left there."""
+    number = 0
+    while fcntl is not None and number < _MOST_AT_ONCE:
+        path = target.with_name(f"{_stem(target)}.{number}.part")
+        _remove_orphan(path)
+        try:
+            file = open(path, "x+b")  # noqa: SIM115  # the caller closes it
+        except FileExistsError:  # another download is writing to it
+            number += 1
+            continue
+        if _try_lock(file.fileno()) and _is_at(file.fileno(), path):
+            return file, path
+        file.close()  # another process took it for an orphan before it was locked
+        number += 1
+    path = target.with_name(f"{_stem(target)}.{secrets.token_hex(4)}.part")
+    return open(path, "x+b"), path
+
+
+def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
+    """The file of a download that continues in another call, created if there is none, and its path.
+
+    Raises InvalidRequestError while another download writes to it.
+    """
+    path = target.with_name(f"{_stem(target)}.resume")
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        file = os.fdopen(os.open(path, flags, 0o666), "r+b")
+        try:
+            if not _is_ours(file.fileno()):
+                raise InvalidRequestError(f"{str(path)!r} is in the way of the download; remove it")
+            if not _try_lock(file.fileno()):
+                raise InvalidRequestError(
+                    f"path {str(target)!r}: another download is writing to it; wait for its end"
+                )
+        except BaseException:
+            file.close()
+            raise
+        if _is_at(file.fileno(), path):
+            return file, path
+        file.close()  # its download has just ended and moved it away
+
+
+def _remove_orphan(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    except OSError:  # there is none, or it is a link, or somebody else's
+        return
+    try:
+        if _is_ours(descriptor) and _try_lock(descriptor) and _is_at(descriptor, path):
+            os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    """Whether no other download holds the file."""
+    if fcntl is not None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # this file system has no locks
+            pass
+    return True
+
+
+def _is_ours(descriptor: int) -> bool:
+    about = os.fstat(descriptor)
+    return (
+        stat.S_ISREG(about.st_mode)
+        and about.st_nlink == 1
+        and (not hasattr(os, "geteuid") or about.st_uid == os.geteuid())
+    )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    except OSError:
+        return False
