@@ -113,14 +113,19 @@ class OriginRegistry:
             state = self._states.get(origin)
             if state is None:
                 self._forget_locked(self._clock())
-                state = self._states[origin] = self._make(origin)
-                self._queues[_IDLE].append(origin)
+                made = self._make(origin)
+                # A signal handler may have added it in the midst of this: two states would be two circuits.
+                state = self._states.setdefault(origin, made)
+                if state is made:
+                    self._queues[_IDLE].append(origin)
             return state
 
     def _forget_locked(self, now: float) -> None:
         """Examine a few origins of each rank, and forget those that may be forgotten."""
         for rank, queue in enumerate(self._queues):
             for _ in range(min(_EXAMINED, len(queue))):
+                if not queue:  # a signal handler that interrupted this has examined the others
+                    break
                 origin = queue.popleft()
                 found = self._states[origin].rank(now)
                 is_one_too_many = len(self._states) >= self._max_origins

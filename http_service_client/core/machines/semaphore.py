@@ -33,6 +33,7 @@ class _Stage(Enum):
     RELEASED = "released"  # neither, permanently
 
 
+_MISSING = object()
 _WAITING, _GRANTED, _RELEASED = _Stage  # enum attribute access is slow (50 ns)
 
 
@@ -133,11 +134,11 @@ class FairSemaphore:
     def release(self) -> None:
         """Release the permit of a `try_acquire`: to the first in the queue, if there is one."""
         with self._lock:
-            if not self._queue:
+            next_waiter = self._next_waiter_locked() if self._queue else None
+            if next_waiter is None:
                 if self._in_use:  # see `reset_after_fork`
                     self._in_use -= 1
                 return
-            next_waiter = self._next_waiter_locked()
         next_waiter._wake_waiter()
 
     def acquire_later(self, on_grant: Callable[[], object] | None = None) -> Waiter:
@@ -151,11 +152,13 @@ class FairSemaphore:
         To try without waiting, `release()` a waiter that is not granted.
         """
         with self._lock:
-            if self._in_use < self._capacity:
-                self._in_use += 1
-                return Waiter(self, _GRANTED)
+            # It joins the queue first. The collector may run here, close an abandoned stream and so release a permit:
+            # after a look at the permits, this waiter would miss it, and wait though nothing is in use.
             waiter = Waiter(self, _WAITING, on_grant)
             self._queue[waiter] = None
+            if self._in_use < self._capacity and self._queue.pop(waiter, _MISSING) is not _MISSING:
+                self._in_use += 1
+                waiter._stage, waiter._on_grant = _GRANTED, None
             return waiter
 
     @property
@@ -195,18 +198,22 @@ class FairSemaphore:
         with self._lock:
             stage, waiter._stage = waiter._stage, _RELEASED
             if stage is _WAITING:
-                del self._queue[waiter]
+                self._queue.pop(waiter, None)
                 waiter._on_grant = None  # it holds the frame of the caller that waits
             elif stage is _GRANTED:
-                if self._queue:
-                    return self._next_waiter_locked()
+                next_waiter = self._next_waiter_locked() if self._queue else None
+                if next_waiter is not None:
+                    return next_waiter
                 if self._in_use:  # see `reset_after_fork`
                     self._in_use -= 1
         return None
 
-    def _next_waiter_locked(self) -> Waiter:
-        """The first in the queue, which holds the permit from now on and must be notified."""
-        next_waiter, _ = self._queue.popitem(last=False)
+    def _next_waiter_locked(self) -> Waiter | None:
+        """The first in the queue, which holds the permit from now on and must be notified; None if there is none."""
+        try:
+            next_waiter, _ = self._queue.popitem(last=False)
+        except KeyError:  # a finalizer, in the midst of this, has released a permit to the last one
+            return None
         next_waiter._stage = _GRANTED
         self.grants += 1
         return next_waiter
