@@ -51,7 +51,7 @@ LOCATIONS = [
     ("http://here/a/b", "/é", "/%C3%A9"),
     ("http://here/a/b", "/%c3%a9", "/%c3%a9"),
     ("http://here/a/b", "/Ã©", "/%C3%83%C2%A9"),
-    ("http://here/a/b", "/\udce9", "/%C3%A9"),
+    ("http://here/a/b", "/\udce9", "/%E9"),
     ("http://here/a/b", "/%zz", "/%zz"),
     ("http://here/a/b", "/e;x=1?y='", "/e;x=1?y='"),
     ("http://here/a/b", "  /e  ", "/e"),
