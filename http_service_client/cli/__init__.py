@@ -7,6 +7,7 @@ Exit codes: 0, all is well; 1, an invariant is broken; 2, wrong arguments; 130, 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 2
     from .demo.play import Settings, run
 
+    # The demo shows the circuits on its screen; without a handler, Python would write warnings across it.
+    logging.getLogger("http_service_client").addHandler(logging.NullHandler())
     settings = Settings(
         orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
     )

@@ -6,7 +6,6 @@ the timeline, return or raise. The layers in `core/` decide; the drivers in `dri
 
 from __future__ import annotations
 
-import logging
 import os
 import random as _random
 import sys
@@ -31,6 +30,7 @@ from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
+from ..policies.logs import LOGGER, log_event
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT, CallBuilder
 from .call_site import is_ours
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["HttpServiceClient"]
 
 _LOOK_EVERY = 0.01  # seconds between two looks at the calls in flight, while `close` waits for them
-
-_LOGGER = logging.getLogger("http_service_client")
 
 
 @suggests_keywords(RENAMED | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
@@ -492,18 +490,21 @@ class HttpServiceClient(Verbs):
 def _listener(
     collector: MetricsCollector, on_event: Callable[[Event | StateChange], None] | None
 ) -> Callable[[Event | StateChange], None]:
-    """Feeds the metrics, then calls the user's listener, whose errors must not fail the call.
+    """Feeds the metrics and the log, then calls the user's listener, whose errors must not fail the call.
 
+    The changes of circuits are logged where they are made: several clients may hear of one.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    if on_event is None:
-        return collector.collect
+    collect = collector.collect
 
     def notify(event: Event | StateChange) -> None:
-        collector.collect(event)
-        try:
-            on_event(event)
-        except Exception:
-            _LOGGER.exception("on_event failed on %s", type(event).__name__)
+        collect(event)
+        if not isinstance(event, StateChange):
+            log_event(event)
+        if on_event is not None:
+            try:
+                on_event(event)
+            except Exception:
+                LOGGER.exception("on_event failed on %s", type(event).__name__)
 
     return notify

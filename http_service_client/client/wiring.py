@@ -19,6 +19,7 @@ from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
 from ..policies.listeners import notify, report_condition
+from ..policies.logs import log_change
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
 from ..transports.network.tls import TlsSettings
@@ -69,16 +70,16 @@ def origin_registry(
 
 
 def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
-    """Tell the client's listener, and the policy's own."""
+    """Log the change, and call the client's listener, then the policy's own."""
     own = policy.on_change
-    if own is None:
-        return listener
 
-    def notify_both(change: StateChange) -> None:
+    def report(change: StateChange) -> None:
+        log_change(change)
         listener(change)
-        notify(own, change)
+        if own is not None:
+            notify(own, change)
 
-    return notify_both
+    return report
 
 
 def pipelines(

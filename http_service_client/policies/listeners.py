@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any
 from weakref import ref
 
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.retry_conditions import RetryCondition
+from .logs import LOGGER, log_change
 
 __all__ = ["Judge", "Listeners", "notify", "report_condition"]
-
-_LOGGER = logging.getLogger("http_service_client")
 
 
 class Listeners:
@@ -34,6 +32,7 @@ class Listeners:
             self._subscribers = (*alive, (ref(owner), listener))  # replaced whole: threads may be reading it
 
     def __call__(self, change: StateChange) -> None:
+        log_change(change)
         for owner, listener in self._subscribers:
             if owner() is not None:
                 listener(change)
@@ -53,7 +52,7 @@ class Judge:
         try:
             return self._function(subject)
         except Exception:
-            _LOGGER.exception(
+            LOGGER.exception(
                 "is_failure raised an exception for %s; it is no evidence", type(subject).__name__
             )
             return None
@@ -70,9 +69,9 @@ def notify(listener: Callable[[Any], object], event: object) -> None:
     try:
         listener(event)
     except Exception:
-        _LOGGER.exception("a listener failed on %s; the outcome is not affected", type(event).__name__)
+        LOGGER.exception("a listener failed on %s; the outcome is not affected", type(event).__name__)
 
 
 def report_condition(condition: RetryCondition) -> None:
     """Log the exception, now being handled, of a retry condition."""
-    _LOGGER.exception("%r raised an exception; it counts as not holding", condition)
+    LOGGER.exception("%r raised an exception; it counts as not holding", condition)

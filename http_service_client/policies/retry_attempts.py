@@ -25,6 +25,7 @@ from ..events import Event, RetryScheduled, RetryStopped, StopReason
 from ..http.messages import HttpResponse
 from .functions import is_interruption
 from .listeners import report_condition
+from .logs import log_event
 
 __all__ = ["Attempts", "FunctionBudget"]
 
@@ -239,6 +240,8 @@ class Attempts:
         payer = self._payer()
         if payer is not None and payer.listener is not None:
             payer.listener(event)
+        else:
+            log_event(event)
 
 
 def _named(error: BaseException | None, shown: list[HttpClientError]) -> str:

@@ -1,0 +1,52 @@
+"""The events that an operator sees without any set-up, on the standard library's logger `http_service_client`.
+
+    a circuit opens                         WARNING    somebody should look
+    a circuit lets trials pass, or closes   INFO
+    a retry is scheduled                    INFO
+    every other event of a call             DEBUG
+
+Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
+write JSON. Events hold redacted URLs and no headers, so no record has a secret.
+"""
+
+from __future__ import annotations
+
+import logging
+from enum import Enum
+from typing import Any
+
+from ..core.machines.circuit_states import CircuitBreakerState, StateChange
+from ..events import Event, RetryScheduled
+
+__all__ = ["LOGGER", "log_change", "log_event"]
+
+LOGGER = logging.getLogger("http_service_client")
+
+
+def log_event(event: Event) -> None:
+    """Log an event of a call, or of a guarded function."""
+    level = logging.INFO if type(event) is RetryScheduled else logging.DEBUG
+    if LOGGER.isEnabledFor(level):
+        _log(level, event.name, event.key or "a guarded function", str(event), event._asdict())
+
+
+def log_change(change: StateChange) -> None:
+    """Log a change of a circuit's state."""
+    level = logging.WARNING if change.new is CircuitBreakerState.OPEN else logging.INFO
+    if LOGGER.isEnabledFor(level):
+        until = "" if change.open_for is None else f"; next trial in {change.open_for:.3f} s"
+        text = f"the circuit is {change.new.value.replace('_', '-')}: {change.reason}{until}"
+        _log(level, "circuit_state_changed", change.key or "a guarded function", text, change._asdict())
+
+
+def _log(level: int, name: str, subject: str, text: str, fields: dict[str, Any]) -> None:
+    # With a prefix: a record has a `name` and a `message` of its own.
+    extra = {f"http_{field}": _plain(value) for field, value in fields.items() if field != "name"}
+    try:
+        LOGGER.log(level, "%s: %s", subject, text, extra={"http_event": name, **extra})
+    except Exception:
+        pass  # of a filter or a handler: a broken log must not cost the caller the response
+
+
+def _plain(value: object) -> object:
+    return value.value if isinstance(value, Enum) else value

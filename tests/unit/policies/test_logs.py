@@ -1,0 +1,125 @@
+"""What operators see in the log without any set-up."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    CircuitOpenError,
+    ConstantBackoff,
+    HttpResponse,
+    RetryPolicy,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import FakeClock
+from kit.front_ends import FrontEnd
+
+URL = "https://api.test/orders?token=hunter2"
+
+
+def records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno == level]
+
+
+def failing_call(front_end: FrontEnd, **options: Any) -> None:
+    """A call of three attempts, each answered by 503."""
+    clock = VirtualClock()
+    transport = ScriptedTransport([HttpResponse(503)], clock=clock)
+    client = front_end.client(
+        clock=clock, random=lambda: 0.5, transport=transport, circuit_breaker_config={"failure_threshold": 3}
+    )
+    front_end.request(client, "GET", URL, **options)
+
+
+def test_retries_are_info_and_a_circuit_that_opens_is_a_warning(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One record each; all other events are DEBUG."""
+    with caplog.at_level(logging.DEBUG, "http_service_client"):
+        failing_call(front_end)
+    assert records(caplog, logging.WARNING) == [
+        "https://api.test: the circuit is open: 3 consecutive failures; next trial in 60.000 s"
+    ]
+    info = records(caplog, logging.INFO)
+    assert len(info) == 2
+    assert info[0].startswith("https://api.test: retry in 0.500 s because of status 503")
+    debug = records(caplog, logging.DEBUG)
+    assert [text for text in debug if "https://api.test: " not in text] == []
+    assert [text.split()[1] for text in debug] == ["attempt", "attempt", "attempt", "not", "done:"]
+
+
+def test_a_record_has_the_fields_of_its_event(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """As attributes that a handler can write as JSON."""
+    with caplog.at_level(logging.INFO, "http_service_client"):
+        failing_call(front_end)
+    retry = vars(caplog.records[0])
+    fields = {name: value for name, value in retry.items() if name.startswith("http_")}
+    assert {
+        name: fields[name] for name in ("http_event", "http_key", "http_attempt", "http_delay", "http_cause")
+    } == {
+        "http_event": "retry_scheduled",
+        "http_key": "https://api.test",
+        "http_attempt": 1,
+        "http_delay": 0.5,
+        "http_cause": "status 503",
+    }
+    change = next(each for each in caplog.records if each.levelno == logging.WARNING)
+    assert (vars(change)["http_event"], vars(change)["http_new"]) == ("circuit_state_changed", "open")
+    assert json.dumps(fields)
+
+
+def test_no_secret_is_logged(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither a header, nor a secret of the URL, nor the body."""
+    with caplog.at_level(logging.DEBUG, "http_service_client"):
+        failing_call(front_end, headers={"Authorization": "Bearer hunter2"}, data="hunter2", idempotent=True)
+    assert "hunter2" not in repr([vars(each) for each in caplog.records])
+
+
+def test_guarded_functions_log_too(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a client: the retries of a policy, and the changes of its circuit, once each."""
+    breaker = CircuitBreakerPolicy(failure_threshold=2, name="shipping")
+    retries = RetryPolicy(3, ConstantBackoff(0.0), clock=FakeClock())
+
+    def body() -> None:
+        raise ConnectionResetError
+
+    with caplog.at_level(logging.INFO, "http_service_client"), pytest.raises(ConnectionResetError):
+        front_end.run(retries.apply(breaker.apply(front_end.function(body))))
+    assert records(caplog, logging.WARNING) == [
+        "shipping: the circuit is open: 2 consecutive failures; next trial in 60.000 s"
+    ]
+    assert records(caplog, logging.INFO)[0].startswith("a guarded function: retry in 0.000 s")
+
+
+def test_a_circuit_that_a_call_brings_along_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    """Though each client that uses it hears of its changes."""
+    from http_service_client import HttpServiceClient
+
+    shared = CircuitBreakerPolicy(failure_threshold=1, name="partner")
+    for _ in range(2):
+        transport = ScriptedTransport([HttpResponse(503)], clock=VirtualClock())
+        with HttpServiceClient(transport=transport) as client:
+            try:
+                client.get(URL, circuit_breaker=shared, retry_policy=None)
+            except CircuitOpenError:
+                pass
+    assert len(records(caplog, logging.WARNING)) == 1
+
+
+def test_a_broken_log_costs_no_response(front_end: FrontEnd) -> None:
+    """A filter that raises is the operator's mistake, not the caller's."""
+
+    def broken(record: logging.LogRecord) -> bool:
+        raise RuntimeError("the disk is full")
+
+    logger = logging.getLogger("http_service_client")
+    logger.addFilter(broken)
+    try:
+        failing_call(front_end)
+    finally:
+        logger.removeFilter(broken)
