@@ -30,7 +30,7 @@ MODULES = {
     "aiohttp.client_proto", "aiohttp.connector", "aiohttp.http_exceptions", "urllib3.util.ssltransport",
 }  # fmt: skip
 PUBLIC_MODULES = {
-    "aiohttp", "aiohttp.abc", "aiohttp.client", "requests", "requests.adapters", "requests.cookies",
+    "aiohttp", "aiohttp.abc", "requests", "requests.adapters", "requests.cookies",
     "requests.exceptions", "requests.structures", "urllib3", "urllib3.connectionpool", "urllib3.exceptions",
     "urllib3.util",
 }  # fmt: skip

@@ -27,35 +27,40 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import aiohttp.connector
 
 from ..seams import SeamNotice, names_used_by, parameters_of
-
-if TYPE_CHECKING:
-    from aiohttp.http_exceptions import HttpProcessingError
-else:
-    try:
-        from aiohttp.http_exceptions import HttpProcessingError
-    except ImportError:
-
-        class HttpProcessingError(Exception):
-            """Stands for aiohttp's class where that is gone."""
-
 
 __all__ = ["AIOHTTP", "KEEPS_ALIVE", "SEES_CONNECTIONS", "HttpProcessingError", "collisions"]
 
 
-def _found(module: str, name: str) -> Any:
-    """A class of aiohttp; None if it is not there."""
-    try:
-        return getattr(__import__(module, fromlist=[name]), name, None)
-    except ImportError:
-        return None
+# Each is None if it is gone.
+_Connection: Any = None
+_ResponseHandler: Any = None
+_http_exceptions: Any = None
+try:
+    from aiohttp.connector import Connection as _Connection
+except ImportError:
+    pass
+try:
+    from aiohttp.client_proto import ResponseHandler as _ResponseHandler
+except ImportError:
+    pass
+try:
+    from aiohttp import http_exceptions as _http_exceptions
+except ImportError:
+    pass
 
+if TYPE_CHECKING:
+    from aiohttp.http_exceptions import HttpProcessingError
+else:
 
-_CONNECTION = _found("aiohttp.connector", "Connection")
-_CONNECTOR = (aiohttp.TCPConnector, _CONNECTION)
-_PROTOCOL = (_found("aiohttp.client_proto", "ResponseHandler"),)
+    class HttpProcessingError(Exception):
+        """Stands for aiohttp's class where that is gone."""
+
+    HttpProcessingError = getattr(_http_exceptions, "HttpProcessingError", HttpProcessingError)
+
+_CONNECTOR = (aiohttp.TCPConnector, _Connection)
+_PROTOCOL = (_ResponseHandler,)
 _SESSION = (aiohttp.ClientSession,)
 _STREAM = (aiohttp.StreamReader,)
 
@@ -126,9 +131,9 @@ def _gone() -> Iterator[str]:
     """The seams that are not as expected."""
     if not SEES_CONNECTIONS:
         yield _name(_CONNECTOR, "connect")
-    if not all(_found("aiohttp.http_exceptions", name) for name in _PARSER_ERRORS):
+    if not _has(_http_exceptions, *_PARSER_ERRORS):
         yield "aiohttp.http_exceptions"
-    if None in _PROTOCOL:
+    if _ResponseHandler is None:
         yield "ResponseHandler"
         return
     used = {owners: names_used_by(*owners) for owners in (_CONNECTOR, _PROTOCOL, _SESSION, _STREAM)}
@@ -152,13 +157,13 @@ def _has(owner: Any, *names: str) -> bool:
 SEES_CONNECTIONS = (
     "connect" in names_used_by(*_SESSION)
     and _has(aiohttp.TCPConnector, "connect")
-    and _has(_CONNECTION, "transport", "close")
+    and _has(_Connection, "transport", "close")
 )
 # Whether a connection reports the end of its exchange, and can be kept from being used again.
 KEEPS_ALIVE = (
     SEES_CONNECTIONS
-    and _has(_CONNECTION, "add_callback", "protocol")
-    and _has(_PROTOCOL[0], "force_close", "should_close")
+    and _has(_Connection, "add_callback", "protocol")
+    and _has(_ResponseHandler, "force_close", "should_close")
     and "should_close" in names_used_by(*_CONNECTOR)
 )
 

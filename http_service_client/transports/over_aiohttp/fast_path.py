@@ -10,11 +10,11 @@ hooked in, the request is written directly to the connection, and the response i
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
-import aiohttp.client
 
 from ...http.http1.errors import NotHttpError
 from ...http.http1.framing import MALFORMED
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FastResponse", "is_hooked", "read_response", "request_bytes"]
 
+_CLIENT = sys.modules[aiohttp.ClientSession.__module__]
+
 
 def is_hooked(session: aiohttp.ClientSession) -> bool:
     """Whether `ClientSession._request` is patched, traced or has middlewares."""
-    is_patched = is_replaced(aiohttp.ClientSession._request, aiohttp.client)
+    is_patched = is_replaced(aiohttp.ClientSession._request, _CLIENT)
     return is_patched or bool(session._trace_configs or session._middlewares)
 
 

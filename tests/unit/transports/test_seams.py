@@ -1,0 +1,108 @@
+"""Seams: what another library's code uses, and the one warning when that is not what we expect."""
+
+from __future__ import annotations
+
+import functools
+import types
+import warnings
+from typing import Any
+
+import pytest
+
+from http_service_client.transports import seams
+
+
+class _Base:
+    def __init__(self) -> None:
+        self.inherited = 1
+
+
+class _Owner(_Base):
+    @property
+    def shown(self) -> Any:
+        return self.from_a_property  # type: ignore[attr-defined]
+
+    @staticmethod
+    def plain(other: Any) -> Any:
+        return lambda: other.from_a_lambda
+
+    @functools.cache  # noqa: B019  # it is never called
+    def wrapped(self) -> Any:
+        return self.from_a_wrapped_function  # type: ignore[attr-defined]
+
+    compiled = len
+    listed = ("only in a tuple",)
+
+    def unused(self) -> None:
+        """It uses nothing."""
+
+
+def test_the_names_that_a_class_uses_are_those_of_all_its_code() -> None:
+    """Methods, properties, functions within functions, and bases of the same package; not what it merely defines."""
+    used = seams.names_used_by(_Owner)
+    assert {"inherited", "from_a_property", "from_a_lambda", "from_a_wrapped_function"} <= used
+    assert not {"unused", "shown", "listed", "only in a tuple"} & used
+
+
+def test_compiled_code_uses_no_name_that_we_can_see() -> None:
+    """A library that is compiled counts as changed: nothing proves that it calls what we replace."""
+    assert seams.names_used_by(len) == frozenset()
+    assert seams.names_used_by(dict) == frozenset()
+
+
+def test_the_parameters_of_what_has_gone_are_none() -> None:
+    """So they differ from those that we expect."""
+    assert seams.parameters_of(_Owner.plain) == ("other",)
+    assert seams.parameters_of(None) == ()
+
+
+def test_a_function_of_another_module_has_replaced_the_own_one() -> None:
+    """Also something that is no function at all."""
+    module = types.ModuleType("library")
+    exec("def own(): pass", vars(module))
+    assert not seams.is_replaced(module.own, module)
+    assert seams.is_replaced(_Owner.plain, module)
+    assert seams.is_replaced(functools.partial(module.own), module)
+
+
+def test_a_notice_warns_once_and_names_the_version() -> None:
+    """With what has gone, the effect, and the remedy."""
+    notice = seams.SeamNotice(
+        "aiohttp", "9.8", ["Session._a", "Session._b", "Session._a"], "calls are slower"
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        notice.warn()
+        notice.warn()
+    assert {each.category for each in caught} == {RuntimeWarning}
+    assert [str(each.message) for each in caught] == [
+        "aiohttp 9.8 is not as this version of http-service-client expects it (Session._a, Session._b): calls are "
+        "slower; upgrade http-service-client, or install an older aiohttp"
+    ]
+    assert notice.refusal("a proxy cannot be used") == (
+        "a proxy cannot be used with aiohttp 9.8 (Session._a, Session._b changed); upgrade http-service-client, or "
+        "install an older aiohttp"
+    )
+
+
+def test_a_notice_of_nothing_is_silent() -> None:
+    """Until something is added to it."""
+    notice = seams.SeamNotice("aiohttp", "9.8", [], "calls are slower")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        notice.warn()
+        assert not caught
+        notice.add(["Session._a"])
+        notice.warn()
+        notice.warn()
+    assert len(caught) == 1
+
+
+def test_a_warning_that_is_an_error_is_raised_once() -> None:
+    """Later clients work."""
+    notice = seams.SeamNotice("aiohttp", "9.8", ["Session._a"], "calls are slower")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning):
+            notice.warn()
+        notice.warn()
