@@ -33,7 +33,12 @@ _STATUS_START = re.compile(
 
 _CHARACTER = TOKEN_CHARACTER.encode()
 _TOKEN = re.compile(rb"%b+" % _CHARACTER).fullmatch
-_FIELD_START = re.compile(rb"(?: ?%b+(?::(?:[ \t]*\r.*|[^\r]*\r?))?| ?\r?)" % _CHARACTER, re.DOTALL).fullmatch
+_VALUE_START = rb"(?::(?:[ \t]*\r.*|[^\r]*\r?))?"
+_FIELD_START = re.compile(rb"(?: ?%b+%b| ?\r?)" % (_CHARACTER, _VALUE_START), re.DOTALL).fullmatch
+# Spaces before the colon. After these names, llhttp goes on to the end of the head, which is then refused.
+_SPACED = rb"(?:content-length|transfer-encoding|(?:proxy-)?connection|upgrade) +"
+_IS_SPACED = re.compile(_SPACED, re.IGNORECASE).fullmatch
+_SPACED_START = re.compile(rb" ?%b%b" % (_SPACED, _VALUE_START), re.DOTALL | re.IGNORECASE).fullmatch
 _FOLD_START = re.compile(rb"[ \t][^\r]*\r?").fullmatch
 
 # chunk-ext (RFC 9112, 7.1.1) as llhttp accepts it: a name may be empty, spaces are allowed in quotes only.
@@ -176,6 +181,7 @@ def _read_fields(
     """The fields up to the empty line, at most so many, and their size in bytes, at most `left`."""
     fields: list[tuple[bytes, bytes]] = []
     size = raw_size = 0
+    is_refused = False
     parts: list[bytes] = []  # of the last value, by line, with the white space after it
     may_begin = partial(_may_begin, fields, is_trailer)
     while line := _without_end(whole := incoming.line(may_begin)):
@@ -200,6 +206,8 @@ def _read_fields(
                         break
                 name, colon, raw = line.partition(b":")
                 raw = raw.lstrip(b" \t")
+                if _IS_SPACED(name) and not is_trailer:
+                    name, is_refused = name.rstrip(b" "), True
                 if not colon or not _TOKEN(name):
                     raise NotHttpError(MALFORMED)
                 if raw.startswith(b"\r"):  # it ends an empty value, even without LF
@@ -216,6 +224,8 @@ def _read_fields(
         raw_size += len(parts[-1])
         if len(name) + raw_size > incoming.limits.size or len(fields) > most or size > left:
             raise NotHttpError(TOO_LARGE)
+    if is_refused:
+        raise NotHttpError(MALFORMED)
     _join_last(fields, parts)
     return fields, size + len(whole)
 
@@ -248,7 +258,9 @@ def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_tra
     """Whether a field may follow these. Contradictory framing is refused at once: more may never arrive."""
     if key == b"content-length":
         if not raw:  # its value may be on the next line
-            return not is_trailer and not any(name.lower() == b"transfer-encoding" for name, _ in fields)
+            return not is_trailer and not any(
+                value and name.lower() == b"transfer-encoding" for name, value in fields
+            )
         is_first = not any(value and name.lower() in _FRAMING for name, value in fields)
         return is_first and not is_trailer and _LENGTH(raw) is not None
     if key == b"transfer-encoding":
@@ -264,12 +276,13 @@ def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes)
         value = line.strip(b" \t\r")
         return not value or _LENGTH(value)
     name, colon, raw = line.removesuffix(b"\r").partition(b":")
-    if colon and not _may_frame(name.lower(), raw.lstrip(b" \t"), fields, is_trailer):
+    key = name.rstrip(b" ").lower()
+    if colon and not _may_frame(key, raw.lstrip(b" \t"), fields, is_trailer):
         return False
-    is_field = _FIELD_START(line) is not None
+    is_field = bool(_FIELD_START(line) or (not is_trailer and _SPACED_START(line)))
     if not is_field and not (fields and _FOLD_START(line)):
         return False
-    is_free = bool(colon) and name.strip(b" ").lower() not in _FRAMING and b"\r" not in line
+    is_free = bool(colon) and key.lstrip(b" ") not in _FRAMING and b"\r" not in line
     return FREE_TEXT if is_field and is_free else True
 
 
