@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from ..errors import InvalidRequestError, UnsafeRedirectError
 from .headers import Headers, Latin1Text
+from .request import HttpRequest
 from .secret_names import SECRET_NAMES, SecretNames
 from .urls import location_url, redact_url, split_url
 
@@ -27,6 +28,7 @@ __all__ = [
     "REDIRECT_CODES",
     "Hop",
     "headers_for_hop",
+    "leads_on",
     "next_hop",
 ]
 
@@ -104,6 +106,11 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
     if not keeps_body and method != "HEAD":
         method = "GET"
     return Hop(target, method, keeps_body, before[:3] == after[:3])
+
+
+def leads_on(request: HttpRequest, status: int, location: str | None) -> bool:
+    """Whether a response is a redirect that will be followed, or end the call with an error: its body is not read."""
+    return request.follows_redirects and status in REDIRECT_CODES and bool((location or "").strip(" \t"))
 
 
 def headers_for_hop(headers: Headers, hop: Hop, secret_names: SecretNames = SECRET_NAMES) -> Headers:

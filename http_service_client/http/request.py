@@ -31,6 +31,7 @@ class HttpRequest:
         (None if unknown).
     decompress: whether the response's content codings are decoded; None: as the client's
         `enable_response_decompression` says.
+    follows_redirects: a redirect in response to it is followed, so that nobody reads the redirect's body.
 
     Raises InvalidRequestError for a body that cannot be encoded.
     """
@@ -43,6 +44,7 @@ class HttpRequest:
         "_own_data",
         "_own_json",
         "decompress",
+        "follows_redirects",
         "headers",
         "idempotent",
         "method",
@@ -68,6 +70,7 @@ class HttpRequest:
         self.idempotent = idempotent
         self.progress: Progress | None = None
         self.decompress: bool | None = None
+        self.follows_redirects = False
         self._json = json
         self._data = data
         self._files = files
@@ -174,6 +177,7 @@ class HttpRequest:
         twin.idempotent = self.idempotent
         twin.progress = self.progress
         twin.decompress = self.decompress
+        twin.follows_redirects = self.follows_redirects
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
         twin._body = self._body

@@ -14,7 +14,20 @@ from ..http.proxies.settings import ProxySettings
 from .idle import IdleConnections
 from .network.tls import TlsSettings
 
-__all__ = ["AsyncTransport", "BlockingTransport", "TransportSettings"]
+__all__ = [
+    "REDIRECT_BODY",
+    "REDIRECT_WAIT",
+    "AsyncTransport",
+    "BlockingTransport",
+    "TransportSettings",
+    "smaller",
+]
+
+# Of a redirect that is followed, the Location counts. Its body is kept if it is complete within these limits, so that
+# the connection can be used again; else the connection is closed, and the redirect has no content. A body that ends
+# with the connection is not waited for at all: it may have no end.
+REDIRECT_BODY = 64 * 1024  # bytes, decoded
+REDIRECT_WAIT = 1.0  # seconds
 
 
 @runtime_checkable
@@ -77,3 +90,8 @@ class TransportSettings:
     def decompresses(self, request: HttpRequest) -> bool:
         """Whether to decode the content codings of the response to this request."""
         return self.decompress if request.decompress is None else request.decompress
+
+
+def smaller(one: int | None, other: int | None) -> int | None:
+    """The smaller of two limits; None is no limit."""
+    return other if one is None else one if other is None else min(one, other)

@@ -43,6 +43,7 @@ class RedirectsLayer:
         self._limit = math.inf if max_size is None else max_size
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        request.follows_redirects = call.options.max_redirects > 0
         history: list[HttpResponse] = []
         kept, limit = 0, self._limit  # bytes of the history, and of all together
         while True:

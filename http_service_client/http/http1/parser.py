@@ -310,6 +310,11 @@ class ResponseBody:
         elif self._left == 0:
             self._complete()
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection ends it."""
+        return self._left is None and not self.is_complete
+
     def read(self) -> bytes:
         """The next piece; b"" at the end. Raises CutShortError, NotHttpError."""
         if self.is_complete or (self._is_chunked and not self._left and not self._next_chunk()):

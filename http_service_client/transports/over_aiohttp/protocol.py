@@ -26,6 +26,7 @@ from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, HttpProc
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
+from ...http.redirects import REDIRECT_CODES
 from ..network.polling import readability_check
 
 __all__ = ["StrictResponseHandler"]
@@ -126,7 +127,9 @@ class StrictResponseHandler(ResponseHandler):
                 whole.set_result((head, b"".join(pieces)))
 
     def _may_read_whole(self, head: FastHead) -> bool:
-        """A body that is too large, or slow to decode, is read in pieces."""
+        """A body that is too large, or slow to decode, is read in pieces; that of a redirect is hardly waited for."""
+        if head.status in REDIRECT_CODES:
+            return False
         is_long = head.is_encoded and head.length > _DECODED_AT_ONCE
         return not is_long and (self._max_size is None or head.length <= self._max_size)
 

@@ -6,6 +6,7 @@ switched off, here and in `sessions`.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterable
 from io import BytesIO
@@ -20,15 +21,24 @@ from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
 from ...drivers.aio_timers import TimerWheel
-from ...errors import ConfigurationError, DecodingError, Failure, HttpClientError, ProxyError, SentState
+from ...errors import (
+    ConfigurationError,
+    DecodingError,
+    Failure,
+    HttpClientError,
+    ProxyError,
+    ResponseError,
+    SentState,
+)
 from ...http.bodies.encoding import RequestBody
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import ends_connection
 from ...http.http1.framing import RawFields, field_text
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
+from ...http.redirects import leads_on
 from ...http.urls import split_url
-from ..base import TransportSettings
+from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import failure_of, refusal_of, source_failed
 from .compatibility import AIOHTTP, SEES_CONNECTIONS
 from .decoding import decode_into
@@ -126,7 +136,10 @@ class SessionExchange:
                 if leaves_open and 200 <= response.status <= 299:
                     return _open_response(request, response, exchange, loop_session.timers, self._sessions)
                 try:
-                    content = await self._read(request, response, exchange)
+                    if leads_on(request, response.status, response.headers.get("Location")):
+                        content = await self._read_redirect(request, response, exchange)
+                    else:
+                        content = await self._read(request, response, exchange)
                 finally:
                     # A connection that was read to the end is in the pool already; any other must not return to it.
                     response.close()
@@ -189,17 +202,33 @@ class SessionExchange:
                 headers.extend(http_proxy.fields)
         return options
 
-    async def _read(
+    async def _read_redirect(
         self,
         request: HttpRequest,
         response: AnyResponse,
         exchange: ExchangeTimer,
     ) -> bytes:
-        """The decoded body, read no further than the size limit."""
+        """The body of a redirect that is followed: empty if it is not complete soon (see `base.REDIRECT_WAIT`)."""
+        if exchange.connection is not None and ends_with_the_connection(response):
+            return b""
+        body = self._read(request, response, exchange, REDIRECT_BODY)
+        try:
+            return await asyncio.wait_for(body, REDIRECT_WAIT)
+        except (*ERRORS, ResponseError):
+            return b""
+
+    async def _read(
+        self,
+        request: HttpRequest,
+        response: AnyResponse,
+        exchange: ExchangeTimer,
+        most: int | None = None,
+    ) -> bytes:
+        """The decoded body, read no further than the size limit, or `most` bytes."""
         coding = None
         if self._settings.decompresses(request):
             coding = ", ".join(response.headers.getall("Content-Encoding", ()))
-        decoder = Decoder(coding, self._settings.max_response_size)
+        decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)
         body = BytesIO()  # no list: as objects of their own, tiny pieces would take many times their size
         try:

@@ -208,6 +208,11 @@ class Urllib3StyleResponse:
         self._pool = pool
         self._release_if_complete()
 
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection ends the body."""
+        return self._body.ends_with_connection
+
     def set_timeouts(self, timeouts: IoTimeouts) -> None:
         """Use these limits for the next reads."""
         if self._connection is not None:

@@ -8,6 +8,7 @@ Everything that requests would decide on its own (redirects, cookies, netrc, pro
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from io import BytesIO
@@ -19,20 +20,22 @@ from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
-from ...errors import DecodingError, Failure, HttpClientError
+from ...errors import DecodingError, Failure, HttpClientError, ResponseError
 from ...http.content_codings.decoder import Decoder, UndecodedBody
 from ...http.headers import Headers
 from ...http.http1.framing import field_text
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import read_proxy
+from ...http.redirects import leads_on
 from ...http.urls import split_url
-from ..base import TransportSettings
+from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import BodySourceError, Phase, refusal_of, source_failed
 from .adapter import PlainSession, PooledAdapter, prepare
 from .compatibility import ADAPTER, NESTED_TLS
 from .connection import IoTimeouts, PhaseError
 from .errors import ERRORS, failure_from
 from .open_body import RequestsBodySource
+from .pool import Urllib3StyleResponse
 
 __all__ = ["RequestsTransport"]
 
@@ -101,6 +104,9 @@ class RequestsTransport:
             if leaves_open and 200 <= response.status_code <= 299:
                 return self._open_response(request, response, time.monotonic() - started)
             with response:
+                if leads_on(request, response.status_code, response.headers.get("Location")):
+                    content = self._read_redirect(request, response, timeout, started)
+                    return _response(request, response, content, time.monotonic() - started)
                 content = self._read(request, response, started)
             return _response(request, response, content, time.monotonic() - started)
         except PhaseError as failed:
@@ -130,11 +136,29 @@ class RequestsTransport:
             elapsed=elapsed,
         )
 
-    def _read(self, request: HttpRequest, response: requests.Response, started: float) -> bytes:
-        """The decoded body, read no further than the size limit."""
+    def _read_redirect(
+        self, request: HttpRequest, response: requests.Response, timeout: Timeout, started: float
+    ) -> bytes:
+        """The body of a redirect that is followed: empty if it is not complete soon (see `base.REDIRECT_WAIT`)."""
+        raw: Any = response.raw
+        if isinstance(raw, Urllib3StyleResponse):
+            if raw.ends_with_connection:
+                return b""
+            now = time.monotonic()
+            left = math.inf if timeout.total is None else started + timeout.total - now
+            raw.set_timeouts(IoTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left)), now))
+        try:
+            return self._read(request, response, started, REDIRECT_BODY)
+        except (*ERRORS, ResponseError):
+            return b""
+
+    def _read(
+        self, request: HttpRequest, response: requests.Response, started: float, most: int | None = None
+    ) -> bytes:
+        """The decoded body, read no further than the size limit, or `most` bytes."""
         raw: Any = response.raw
         coding = response.headers.get("Content-Encoding") if self._settings.decompresses(request) else None
-        decoder = Decoder(coding, self._settings.max_response_size)
+        decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)
         body = (
             BytesIO()

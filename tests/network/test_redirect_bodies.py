@@ -1,0 +1,83 @@
+"""The body of a redirect that is followed: nobody reads it, so nothing about it may stop the call."""
+
+from __future__ import annotations
+
+import pytest
+
+from http_service_client import HttpServiceClient
+from http_service_client.testing import LoopbackServer, raw, respond
+from http_service_client.transports.over_aiohttp import session_exchange
+from http_service_client.transports.over_requests import transport as requests_transport
+from kit.front_ends import FrontEnd
+from kit.stopwatch import Stopwatch
+
+HEAD = b"HTTP/1.1 302 Found\r\nLocation: /to\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+LONG = b"x" * 100_000
+
+UNREADABLE = {
+    "without an end": (HEAD + b"\r\n", b"moved"),
+    "without an end, from a server that says so": (HEAD + b"Connection: close\r\n\r\n", b"moved"),
+    "in chunks without an end": (CHUNKED, b"5\r\nmoved\r\n"),
+    "that never arrives": (HEAD + b"Content-Length: 5\r\n\r\n", b"mov"),
+    "that is larger than the limit": (HEAD + b"Content-Length: 100000\r\n\r\n", LONG),
+    "that is too large, in chunks": (CHUNKED, b"186a0\r\n" + LONG),
+    "in a broken coding": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\n", b"moved"),
+    "in invalid chunks": (CHUNKED, b"two\r\nhi\r\n"),
+}
+
+
+@pytest.fixture(autouse=True)
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of the usual wait."""
+    for transport in (requests_transport, session_exchange):
+        monkeypatch.setattr(transport, "REDIRECT_WAIT", 0.1)
+
+
+def warm(front_end: FrontEnd, client: HttpServiceClient, server: LoopbackServer, is_warm: bool) -> None:
+    """Leave an idle connection, on which asyncio reads a response in another way."""
+    if is_warm:
+        server.script("/warm", respond(204))
+        front_end.request(client, "GET", server.url + "/warm")
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_redirect_is_followed_whatever_its_body(
+    front_end: FrontEnd, server: LoopbackServer, kind: str, is_warm: bool
+) -> None:
+    """Long before the timeout, with another connection; the redirect in the history has no content."""
+    client = front_end.client(base_timeout=15.0, max_response_size=90_000)
+    warm(front_end, client, server, is_warm)
+    server.script("/from", raw(*UNREADABLE[kind], close=False))
+    server.script("/to", respond(body=b"here"))
+    with Stopwatch() as watch:
+        response = front_end.request(client, "POST", server.url + "/from", retry_policy=None)
+    assert (response.status_code, response.content) == (200, b"here")
+    assert [hop.content for hop in response.history] == [b""]
+    assert watch.seconds < 10.0
+
+
+@pytest.mark.parametrize("is_warm", [False, True])
+@pytest.mark.parametrize("close", [False, True])
+def test_a_short_body_is_kept(
+    front_end: FrontEnd, server: LoopbackServer, is_warm: bool, close: bool
+) -> None:
+    """And the connection of a framed one is used again."""
+    client = front_end.client()
+    warm(front_end, client, server, is_warm)
+    server.script("/from", raw(HEAD + b"Content-Length: 5\r\n\r\nmoved", close=close))
+    server.script("/to", respond(body=b"here"))
+    response = front_end.request(client, "GET", server.url + "/from")
+    assert [hop.content for hop in response.history] == [b"moved"]
+    first, second = server.requests[-2:]
+    assert close or first.connection == second.connection
+
+
+def test_a_redirect_that_is_returned_is_read_whole(front_end: FrontEnd, server: LoopbackServer) -> None:
+    """With `allow_redirects=False`, and without a Location, it is a response like any other."""
+    server.script("/from", raw(HEAD + b"\r\n" + LONG))
+    response = front_end.request(front_end.client(), "GET", server.url + "/from", allow_redirects=False)
+    assert response.content == LONG
+    server.script("/nowhere", raw(b"HTTP/1.1 302 Found\r\nLocation: \r\n\r\n" + LONG))
+    assert front_end.request(front_end.client(), "GET", server.url + "/nowhere").content == LONG
