@@ -251,7 +251,7 @@ def yarl_url(url: str) -> URL:
     if not url.endswith("?") or url.index("?") < len(url) - 1:
         return URL(url, encoded=True)
     # yarl drops the mark of an empty query. As the end of the path, it stays.
-    scheme, rest = url.split("://")
+    scheme, _, rest = url.partition("://")  # which a path may have, too
     authority, _, path = rest.partition("/")
     return URL.build(scheme=scheme, authority=authority, path=f"/{path}", encoded=True)
 

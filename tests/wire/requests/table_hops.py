@@ -54,6 +54,7 @@ LOCATIONS = [
     ("http://here/a/b", "/\udce9", "/%E9"),
     ("http://here/a/b", "/%zz", "/%zz"),
     ("http://here/a/b", "/e;x=1?y='", "/e;x=1?y='"),
+    ("http://here/a/b", "/x://y?", "/x://y?"),
     ("http://here/a/b", "  /e  ", "/e"),
     ("http://here/a/b", "./c:d", "/a/c:d"),
 ]
