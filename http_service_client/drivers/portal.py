@@ -75,9 +75,9 @@ class Portal:
             tasks.append(asyncio.ensure_future(bounded(_shielding_loop(awaitable), timeout)))
             tasks[0].add_done_callback(finish)
 
-        # On Python 3.10 create_task takes no context: the task copies that of the callback.
-        loop.call_soon_threadsafe(start, context=contextvars.copy_context())
         try:
+            # On Python 3.10 create_task takes no context: the task copies that of the callback.
+            loop.call_soon_threadsafe(start, context=contextvars.copy_context())
             is_done.acquire()
         except BaseException:  # the caller was interrupted
             loop.call_soon_threadsafe(_cancel, tasks)
