@@ -23,6 +23,7 @@ from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
+from ..drivers.greenlets import is_running_here
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 from ..events import Event
@@ -375,7 +376,7 @@ class HttpServiceClient(Verbs):
 
     def _warn_inside_a_loop(self) -> None:
         asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
-        if self._has_warned or asyncio is None or asyncio._get_running_loop() is None:
+        if self._has_warned or asyncio is None or not is_running_here(asyncio._get_running_loop()):
             return
         self._has_warned = True
         message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"

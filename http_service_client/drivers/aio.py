@@ -18,6 +18,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
 from .aio_timers import TimerWheel, new_timer_wheel
+from .greenlets import is_running_here
 from .threads import DaemonThreads
 from .waits import Waits
 
@@ -206,7 +207,8 @@ async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], ef
     granted = loop.create_future()
 
     def on_grant() -> None:
-        if asyncio._get_running_loop() is not loop:  # waking a loop from outside takes two system calls
+        # Waking a loop from outside takes two system calls.
+        if asyncio._get_running_loop() is not loop or not is_running_here(loop):
             loop.call_soon_threadsafe(_wake, granted)
         elif not granted.done():
             granted.set_result(None)

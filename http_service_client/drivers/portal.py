@@ -100,7 +100,7 @@ class Portal:
             self._loop = self._thread = None
         if loop is not None and thread is not None:
             loop.call_soon_threadsafe(loop.stop)
-            thread.join(_STOP_TIMEOUT)
+            thread.has_ended.acquire(timeout=_STOP_TIMEOUT)
 
     def reset_after_fork(self) -> None:
         """Start over in a forked child, where the thread does not exist."""
@@ -114,9 +114,7 @@ class Portal:
         with self._lock:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
-                thread = _PortalThread(
-                    target=_serve, args=(loop,), name="http_service_client portal", daemon=True
-                )
+                thread = _PortalThread(loop)
                 try:
                     thread.start()
                 except RuntimeError:  # the interpreter ends, or the system allows no more threads
@@ -137,9 +135,23 @@ class _PortalThread(threading.Thread):
     """Runs a portal's loop. Code on it must not wait for this portal.
 
     is_blocked: a blocking call on this thread is waiting for another portal, so the loop stands still.
+    has_ended: released at the end. `join` does not return under gevent when the process forked before it was patched,
+        as gunicorn does for an application that it preloads.
     """
 
     is_blocked = False
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(name="http_service_client portal", daemon=True)
+        self._loop = loop
+        self.has_ended = _thread.allocate_lock()
+        self.has_ended.acquire()
+
+    def run(self) -> None:
+        try:
+            _serve(self._loop)
+        finally:
+            self.has_ended.release()
 
 
 class _ExitRequest:

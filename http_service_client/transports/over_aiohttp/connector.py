@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from ...drivers.greenlets import is_running_here
 from ...errors import ConfigurationError
 from ...http.proxies.urls import SocksProxy
 from ...http.urls import Url
@@ -251,7 +252,7 @@ def _close_idle(connector: weakref.ref[CheckedConnector], protocol: Any) -> None
     if owner is None:
         return
     loop = owner._loop
-    if asyncio._get_running_loop() is loop:
+    if asyncio._get_running_loop() is loop and is_running_here(loop):
         owner.close_idle(protocol)
         return
     try:

@@ -14,6 +14,7 @@ import aiohttp
 
 from ...drivers.aio import wake_loop
 from ...drivers.aio_timers import TimerWheel
+from ...drivers.greenlets import is_running_here
 from ...drivers.locks import ForkSafeLock
 from ..base import TransportSettings
 from .public_connector import send_once
@@ -74,7 +75,7 @@ class LoopSessions:
             self._sessions.clear()
         running = asyncio._get_running_loop()
         for loop, loop_session in sessions.items():
-            if loop is running:
+            if loop is running and is_running_here(loop):
                 _close_soon(loop, loop_session)  # started now, so that the end of `asyncio.run` waits for it
                 wake_loop(loop)
             elif loop.is_running():

@@ -20,7 +20,7 @@ from http_service_client import (
     HttpServiceClient,
     deadline,
 )
-from http_service_client.client import part_file
+from http_service_client.client import part_file, part_names
 from http_service_client.client.part_file import PartFile
 from http_service_client.core.effects import TIMED_OUT, Work
 from http_service_client.core.layers import compression
@@ -186,7 +186,11 @@ def test_a_timed_out_write_in_progress_leaves_no_file(
         def __getattr__(self, name: str) -> Any:
             return getattr(self.file, name)
 
-    monkeypatch.setattr(part_file, "open", lambda *about: SlowFile(open(*about)), raising=False)
+    def open_slow(target: Path) -> tuple[Any, Path]:
+        file, path = part_names.open_new(target)
+        return SlowFile(file), path
+
+    monkeypatch.setattr(part_file, "open_new", open_slow)
     with pytest.raises(DeadlineExceededError, match="the deadline expired while the file was being written"):
         run_task(client_of().download_async(URL, tmp_path / "file", total_timeout=0.1))
     assert len(list(tmp_path.iterdir())) == 1  # the thread has it
