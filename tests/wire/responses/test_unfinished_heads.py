@@ -34,14 +34,9 @@ STATUS = [
     "HTTP/1.1 101 S",
 ]
 NAMES = [
-    "Content-Length",
-    "content-length",
-    "Transfer-Encoding",
-    "TRANSFER-ENCODING",
-    "Connection",
-    "X",
-    "Upgrade",
-]
+    "Content-Length", "content-length", "Transfer-Encoding", "TRANSFER-ENCODING", "Connection", "Upgrade", "X",
+    "Content-Length ", "Transfer-Encoding ", "Connection  ", "X ",
+]  # fmt: skip
 VALUES = [
     "5", "0", "2", "", "chunked", "identity", "gzip", "gzip, chunked", "5, 5", "+5", "-1", "5 ", "5\t", "chunked ", "close",
     "5x", "x5", "99999999999999999999", "18446744073709551616", "chunke", "chunked;q=1", "CHUNKED", "0x5", "chunked\t",
