@@ -29,7 +29,8 @@ class CookiesLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         own = request.headers.get("Cookie", "")
-        stored = self._jar.header(request.url, self._wall(), besides=cookie_names(own))
+        taken = len(own.encode()) + 2 if own else 0
+        stored = self._jar.header(request.url, self._wall(), cookie_names(own), taken)
         if stored:
             # On a copy: a redirect copies the original request and must not take these along.
             request = request.copy()

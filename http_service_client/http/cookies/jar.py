@@ -15,6 +15,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import nullcontext
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 from ...errors import InvalidRequestError
@@ -32,6 +33,7 @@ _MAX_ATTRIBUTE = 1024
 _MAX_AGE = 400 * 24 * 3600  # seconds; no cookie lives longer                                     6265bis 5.5
 _MAX_PER_DOMAIN = 50
 _MAX_COOKIES = 3000
+_MAX_HEADER = 8190  # bytes of a Cookie header, as in curl; servers answer a longer one with 431 or 400
 _Key = tuple[str, str, str]  # domain, path, name
 _NO_LOCK = nullcontext()
 _UNFIT = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
@@ -46,7 +48,7 @@ class Cookie(NamedTuple):
     """One cookie. Its value stays out of the repr.
 
     domain: the host that set it, or its Domain attribute.   is_host_only: not sent to hosts below the domain.
-    expires_at: seconds since the epoch; None: it lives as long as the jar.   is_secure: sent over https only.
+    expires_at: seconds since the epoch; None: it lives as long as the jar.   is_secure: sent over https only, and to this machine.
     """
 
     name: str
@@ -93,13 +95,14 @@ class CookieJar:
                 if cookie is not None:
                     self._put_locked(cookie, origin, now)
 
-    def header(self, url: str, now: float, besides: Iterable[str] = ()) -> str:
+    def header(self, url: str, now: float, besides: Iterable[str] = (), taken: int = 0) -> str:
         """The Cookie header's value for a request to a normalised URL (5.4); "" if there are no cookies.
 
-        besides: names of the cookies that the request has already.
+        besides: names of the cookies that the request has already.   taken: bytes of the header that they take.
         """
         origin = split_url(url)
         path = origin.target.partition("?")[0]
+        is_secure = _is_trustworthy(origin)
         known = frozenset(besides)
         with self._lock:
             found = [
@@ -108,12 +111,16 @@ class CookieJar:
                 for cookie in list(self._domains.get(domain, {}).values())
                 if self._is_alive_locked(cookie, now)
                 and (cookie.domain == origin.host or not cookie.is_host_only)
-                and (origin.scheme == "https" or not cookie.is_secure)
+                and (is_secure or not cookie.is_secure)
                 and _path_matches(path, cookie.path)
                 and cookie.name not in known
             ]
-        found.sort(key=lambda cookie: -len(cookie.path))  # stable: among equals, the older first
-        return "; ".join([f"{cookie.name}={cookie.value}" for cookie in found])
+            # Longer paths first; among equals, the one that was set earlier, whichever domain it is of (5.4, step 2).
+            if len({cookie.domain for cookie in found}) > 1:
+                places = {key: place for place, key in enumerate(self._all)}
+                found.sort(key=lambda cookie: places[_key(cookie)])
+        found.sort(key=lambda cookie: -len(cookie.path))
+        return _header(found, _MAX_HEADER - taken)
 
     def set(self, url: str, name: str, value: object) -> None:
         """Put a cookie into the jar by hand, for the URL's host and all of its paths.
@@ -124,7 +131,7 @@ class CookieJar:
         pair = cookie_header({name: value})
         if pair:
             cookie = Cookie(
-                name, pair.partition("=")[2], origin.host, "/", None, origin.scheme == "https", True
+                name, pair.partition("=")[2], origin.host, "/", None, _is_trustworthy(origin), True
             )
             with self._lock:
                 self._insert_locked(cookie, 0.0)
@@ -159,7 +166,7 @@ class CookieJar:
     # Methods that need the lock.
 
     def _put_locked(self, cookie: Cookie, origin: Url, now: float) -> None:
-        if origin.scheme != "https" and self._shadows_secure_locked(cookie):
+        if not _is_trustworthy(origin) and self._shadows_secure_locked(cookie):
             return
         if cookie.expires_at is not None and cookie.expires_at <= now:
             self._drop_locked(cookie)
@@ -211,6 +218,36 @@ class CookieJar:
             self._domains.pop(cookie.domain, None)
 
 
+def _header(cookies: list[Cookie], left: int) -> str:
+    """As many of the cookies as fit into so many bytes: one that is too long must not keep shorter ones out."""
+    pairs = []
+    for cookie in cookies:
+        pair = f"{cookie.name}={cookie.value}"
+        size = len(pair) if pair.isascii() else len(pair.encode())
+        if size <= left:
+            pairs.append(pair)
+            left -= size + 2  # "; "
+    return "; ".join(pairs)
+
+
+def _is_trustworthy(origin: Url) -> bool:
+    """Whether cookies that are Secure may be set by it and sent to it: https, or this machine, for development.
+
+    As browsers have it (W3C Secure Contexts, 3.1): nobody else can read what does not leave the machine.
+    """
+    host = origin.host
+    return origin.scheme == "https" or host == "localhost" or _is_loopback(host)
+
+
+def _is_loopback(host: str) -> bool:
+    if not (host.startswith("127.") or host == "::1"):
+        return False
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return False
+
+
 def _key(cookie: Cookie) -> _Key:
     return cookie.domain, cookie.path, cookie.name
 
@@ -227,7 +264,7 @@ def _read(line: str, origin: Url, now: float) -> Cookie | None:
     attributes = _attributes(rest)
     scope = _domain(attributes.get("domain", ""), origin.host)
     is_secure = "secure" in attributes
-    if scope is None or (is_secure and origin.scheme != "https"):
+    if scope is None or (is_secure and not _is_trustworthy(origin)):
         return None
     domain, is_host_only = scope
     path = attributes.get("path", "")

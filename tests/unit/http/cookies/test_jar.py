@@ -77,6 +77,12 @@ def test_octets_that_are_not_utf8_are_not_sent_back_as_others() -> None:
         ("https://h.test/", "k=v; Secure", "https://h.test/", "k=v"),
         ("https://h.test/", "k=v; secure", "http://h.test/", ""),
         ("http://h.test/", "k=v; Secure", "https://h.test/", ""),
+        # Nobody else can read what does not leave the machine.
+        ("http://localhost/", "k=v; Secure", "http://localhost/", "k=v"),
+        ("http://127.0.0.1/", "k=v; Secure", "http://127.0.0.1/", "k=v"),
+        ("http://[::1]/", "__Host-k=v; Secure; Path=/", "http://[::1]/", "__Host-k=v"),
+        ("http://localhost.evil.test/", "k=v; Secure", "http://localhost.evil.test/", ""),
+        ("http://127.0.0.1.evil.test/", "k=v; Secure", "http://127.0.0.1.evil.test/", ""),
         ("https://h.test/", "k=v", "http://h.test/", "k=v"),
         # Prefixes (6265bis 4.1.3).
         ("https://h.test/", "__Secure-k=v", "https://h.test/", ""),
@@ -147,6 +153,25 @@ def test_longer_paths_come_first_and_then_older_cookies() -> None:
     """5.4, step 2."""
     jar = jar_with("https://h.test/", "a=1", "b=2; Path=/x", "c=3; Path=/x/y", "d=4; Path=/x")
     assert jar.header("https://h.test/x/y/z", NOW) == "c=3; b=2; d=4; a=1"
+
+
+def test_of_equal_paths_the_earlier_cookie_comes_first() -> None:
+    """Also when it is of a domain above the host, and after a new value, which keeps the cookie's age."""
+    jar = jar_with(
+        "https://a.example.com/", "k=above; Domain=example.com", "k=host", "b=2; Domain=example.com"
+    )
+    jar.store("https://a.example.com/", ["k=again; Domain=example.com", "c=3; Path=/x"], NOW)
+    assert jar.header("https://a.example.com/x", NOW) == "c=3; k=again; k=host; b=2"
+
+
+def test_a_header_has_at_most_8190_bytes() -> None:
+    """What does not fit is left out, not all of it: a server's 431 would end the session."""
+    jar = jar_with("https://h.test/", f"a={'x' * 4000}; Path=/x", f"b={'x' * 4000}", f"c={'x' * 4000}", "d=4")
+    assert [pair[0] for pair in jar.header("https://h.test/x", NOW).split("; ")] == ["a", "b", "d"]
+    assert [pair[0] for pair in jar.header("https://h.test/x", NOW, taken=4100).split("; ")] == ["a", "d"]
+    exact = jar_with("https://h.test/", f"a={'x' * 4000}", f"b={'é' * 2000}", "c=" + "x" * 180)
+    assert len(exact.header("https://h.test/", NOW).encode()) == 8190
+    assert exact.header("https://h.test/", NOW, taken=1).count("=") == 2
 
 
 def test_a_name_that_the_request_has_already_is_not_sent_twice() -> None:
