@@ -119,7 +119,7 @@ async def _refuse(*_: object) -> Failure:
 
 async def _invoke(effect: Invoke) -> Any:
     value = effect.function(*effect.arguments)
-    if hasattr(value, "__await__"):
+    if hasattr(type(value), "__await__"):
         return await (value if effect.timeout is None else bounded(value, effect.timeout))
     return value
 

@@ -108,7 +108,7 @@ def _refuse(*_: object) -> Failure:
 
 def _invoke(effect: Invoke, portal: Portal) -> Any:
     value = effect.function(*effect.arguments)
-    if hasattr(value, "__await__"):
+    if hasattr(type(value), "__await__"):
         return portal.run(value, effect.timeout)
     return value
 

@@ -161,7 +161,7 @@ def _call(effect: Invoke) -> Any:
     if effect.timeout is not None and effect.timeout <= 0:
         return TIMED_OUT
     value = effect.function(*effect.arguments)
-    if not hasattr(value, "__await__"):
+    if not hasattr(type(value), "__await__"):
         return value
     steps = value.__await__()
     try:

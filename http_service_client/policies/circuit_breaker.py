@@ -42,7 +42,7 @@ from ..errors import (
 )
 from ..http.messages import HttpResponse
 from .deadline import deadline
-from .functions import NOT_CALLED, handled_now, is_interruption, refuse_awaitable, wrap
+from .functions import AWAITABLE, FINISHED, NOT_CALLED, UNFINISHED, handled_now, is_interruption, refuse, wrap
 from .generators import pause_of
 from .listeners import Judge, Listeners
 
@@ -399,8 +399,8 @@ def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> 
         handled, scope = handled_now(), CircuitBreakerScope(policy)
         try:
             result = function(*args, **kwargs)
-            if hasattr(result, "__await__"):
-                refuse_awaitable(function, result)
+            if UNFINISHED[type(result)] is not None:
+                refuse(function, result)
         except BaseException as error:
             scope.raised(error, handled)
             raise
@@ -420,8 +420,10 @@ def with_breaker_async(
         try:
             result = function(*args, **kwargs)
             # The first is the usual case, and quicker to ask.
-            if type(result) is CoroutineType or hasattr(result, "__await__"):
+            if type(result) is CoroutineType or UNFINISHED[type(result)] is AWAITABLE:
                 result = await result
+            if UNFINISHED[type(result)] not in FINISHED:
+                refuse(function, result)
         except BaseException as error:
             scope.raised(error, handled)
             raise

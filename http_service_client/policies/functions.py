@@ -6,11 +6,21 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any, NoReturn, TypeVar
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Final, NoReturn, TypeVar
 
 from ..errors import ConfigurationError
 
-__all__ = ["NOT_CALLED", "handled_now", "is_interruption", "refuse_awaitable", "wrap"]
+__all__ = [
+    "AWAITABLE",
+    "FINISHED",
+    "NOT_CALLED",
+    "UNFINISHED",
+    "handled_now",
+    "is_interruption",
+    "refuse",
+    "wrap",
+]
 
 # Of a kind, and the name that its user gave it.
 NOT_CALLED = "a {0} is not called itself; write @{1}.apply above the function, or call {1}.call(function, …)"
@@ -32,7 +42,9 @@ def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]
 
 
 def _is(question: Callable[[object], bool], function: Callable[..., Any]) -> bool:
-    """Whether the function, or the `__call__` of a callable object, is of this kind."""
+    """Whether the function, or the `__call__` of a callable object, is of this kind; of a partial, what it calls."""
+    while isinstance(function, functools.partial):
+        function = function.func
     return question(function) or question(type(function).__call__)
 
 
@@ -52,10 +64,42 @@ def is_interruption(error: BaseException | None) -> bool:
     )
 
 
-def refuse_awaitable(function: Callable[..., Any], result: object) -> NoReturn:
-    """Reject a plain function that returned an awaitable: it would run, and fail, outside the guard."""
-    if inspect.iscoroutine(result):
+class _Kinds(dict[type, "str | None"]):
+    """What the results of each type still have to do, None for nothing; one look-up for each result.
+
+    By its type, as Python itself looks for `__await__`: an object with a catch-all `__getattr__` has every attribute.
+    """
+
+    def __missing__(self, kind: type) -> str | None:
+        if len(self) >= 1024:  # a program may make classes without end
+            self.clear()
+        self[kind] = found = _unfinished(kind)
+        return found
+
+
+def _unfinished(kind: type) -> str | None:
+    if issubclass(kind, (GeneratorType, AsyncGeneratorType)):
+        return "a generator"
+    if kind.__module__ == "contextlib" and "GeneratorContextManager" in kind.__name__:
+        return "a context manager"
+    if getattr(kind, "opens_on_entry", False) is True:
+        return "a stream that is not open yet"
+    return AWAITABLE if hasattr(kind, "__await__") else None
+
+
+AWAITABLE: Final = "an awaitable"
+UNFINISHED = _Kinds()
+FINISHED = (None, AWAITABLE)  # what an async function may return: a task, for example, is its caller's
+
+
+def refuse(function: Callable[..., Any], result: object) -> NoReturn:
+    """Reject a result that is only begun: its work would run, and fail, outside the guard."""
+    kind = UNFINISHED[type(result)]
+    if isinstance(result, CoroutineType):
         result.close()  # or Python would warn that nobody awaited it
-    raise ConfigurationError(
-        f"{function!r} returned an awaitable; use call_async, or make it `async def` and use apply"
+    remedy = (
+        "use call_async, or make it `async def` and use apply"
+        if kind is AWAITABLE
+        else "its code runs, and fails, outside the policy; guard the function that uses it"
     )
+    raise ConfigurationError(f"{function!r} returned {kind}; {remedy}")

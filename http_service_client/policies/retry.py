@@ -17,7 +17,7 @@ from ..core.nesting import RetryScope
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..errors import ConfigurationError
-from .functions import NOT_CALLED, handled_now, refuse_awaitable, wrap
+from .functions import AWAITABLE, FINISHED, NOT_CALLED, UNFINISHED, handled_now, refuse, wrap
 from .listeners import report_condition
 from .retry_attempts import Attempts, FunctionBudget
 
@@ -133,8 +133,8 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
             while True:
                 try:
                     result = function(*args, **kwargs)
-                    if hasattr(result, "__await__"):
-                        refuse_awaitable(function, result)
+                    if UNFINISHED[type(result)] is not None:
+                        refuse(function, result)
                 except Exception as error:
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_error(error)
@@ -176,8 +176,10 @@ def with_retries_async(
             while True:
                 try:
                     result = function(*args, **kwargs)
-                    if hasattr(result, "__await__"):
+                    if UNFINISHED[type(result)] is AWAITABLE:
                         result = await result
+                    if UNFINISHED[type(result)] not in FINISHED:
+                        refuse(function, result)
                 except Exception as error:
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_error(error)

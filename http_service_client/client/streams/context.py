@@ -17,6 +17,8 @@ class _Opening:
 
     __slots__ = ()
 
+    opens_on_entry = True  # policies refuse it as a result: nothing has been sent when it is returned
+
     if not TYPE_CHECKING:  # a type checker finds these mistakes on its own
 
         def _refuse(self, *_: object) -> NoReturn:

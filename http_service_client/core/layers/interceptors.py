@@ -53,7 +53,7 @@ def _resolved(result: Any, call: Call) -> Plan[Any]:
     """Resolve an interceptor's result: perform the effect of an async one, await an awaitable."""
     if isinstance(result, Invoke):
         return (yield from result)
-    if not isinstance(result, HttpResponse) and hasattr(result, "__await__"):
+    if not isinstance(result, HttpResponse) and hasattr(type(result), "__await__"):
         return (yield from Invoke(lambda: result, timeout=call.remaining()))
     return result
 

@@ -73,6 +73,7 @@ def kinds_of_functions() -> dict[str, Callable[[Callable[..., Any]], Callable[..
         "async": coroutine,
         "partial": lambda body: functools.partial(plain(body)),
         "partial of async": lambda body: functools.partial(coroutine(body)),
+        "partial of async callable object": lambda body: functools.partial(async_callable_object(body)),
         "callable object": callable_object,
         "async callable object": async_callable_object,
         "bound method": bound_method,

@@ -1,0 +1,106 @@
+"""Results that are only begun: a guard around them would always succeed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import xmlrpc.client
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConfigurationError,
+    HttpResponse,
+    HttpServiceClient,
+    RetryPolicy,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.front_ends import FrontEnd
+from kit.guarded import breaking, retrying
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    yield
+
+
+@contextlib.asynccontextmanager
+async def async_session() -> AsyncIterator[None]:
+    yield
+
+
+def pages() -> Iterator[int]:
+    yield 1
+
+
+async def async_pages() -> AsyncIterator[int]:
+    yield 1
+
+
+def client() -> HttpServiceClient:
+    clock = VirtualClock()
+    return HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)], clock=clock), clock=clock)
+
+
+@pytest.mark.parametrize("make", [retrying, breaking])
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [
+        (session, "a context manager"),
+        (async_session, "a context manager"),
+        (pages, "a generator"),
+        (async_pages, "a generator"),
+        (lambda: client().stream("GET", "https://h/"), "a stream that is not open yet"),
+        (lambda: client().stream_async("GET", "https://h/"), "a stream that is not open yet"),
+    ],
+)
+def test_a_result_that_is_only_begun_is_refused(
+    front_end: FrontEnd, make: Any, begin: Any, kind: str
+) -> None:
+    """Its code would run, and fail, outside the policy. It is no evidence for a circuit."""
+    policy = make()
+    message = (
+        f"returned {kind}; its code runs, and fails, outside the policy; guard the function that uses it"
+    )
+    with pytest.raises(ConfigurationError, match=message):
+        front_end.run(policy.apply(front_end.function(lambda: begin())))
+    if isinstance(policy, CircuitBreakerPolicy):
+        assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 0)
+
+
+def test_a_decorated_context_manager_is_refused() -> None:
+    """When it is called, since a decorator below may have made a plain function of the generator."""
+    with pytest.raises(ConfigurationError, match="returned a context manager"):
+        breaking().apply(session)()
+    assert breaking().apply(functools.wraps(pages)(lambda: list(pages())))() == [1]
+
+
+class Row(dict[str, Any]):
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
+@pytest.mark.parametrize("make", [retrying, breaking])
+@pytest.mark.parametrize(
+    "value",
+    [Row(id=1), mock.call.x, xmlrpc.client.ServerProxy("http://127.0.0.1:9/"), mock.MagicMock()],
+    ids=type,
+)
+def test_a_result_with_every_attribute_is_no_awaitable(front_end: FrontEnd, make: Any, value: Any) -> None:
+    """A catch-all `__getattr__` has an `__await__` too, but Python looks for it in the type."""
+    assert front_end.run(make().apply(front_end.function(lambda: value))) is value
+
+
+def test_a_partial_of_an_async_callable_object_is_async() -> None:
+    """So frameworks that ask before they call await the guarded function."""
+
+    class Called:
+        async def __call__(self) -> int:
+            return 1
+
+    assert inspect.iscoroutinefunction(RetryPolicy().apply(functools.partial(Called())))
