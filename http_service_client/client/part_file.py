@@ -14,11 +14,12 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from ..http.bodies.checksums import Checksum, parse_checksum
-from .part_names import open_new, open_resumable
+from .part_names import open_new, open_resumable, read_own, unlock, write_own
 
 __all__ = ["PartFile"]
 
 _BLOCK = 1024 * 1024
+_MOVES_OPEN_FILES = os.name != "nt"
 
 
 class PartFile:
@@ -39,7 +40,8 @@ class PartFile:
         self._file, self._part = (open_resumable if resumes else open_new)(self._path)
         self._record = self._part.with_suffix(".resume.json")
         self._in_use = threading.Lock()  # while a thread works on the file; nothing waits for it
-        self._is_abandoned = self._is_committed = False
+        self._is_abandoned = False
+        self._is_gone = False  # moved to its path, or removed
         with suppress(OSError):  # no file yet, or a file system without modes
             shutil.copymode(self._path, self._part)  # a private file stays private
 
@@ -63,12 +65,12 @@ class PartFile:
         """Note the version of the file that is about to be written. What was written before is gone by then."""
         with self._using_file():
             new = self._record.with_suffix(".new")
-            new.write_text(json.dumps({"url": _digest(url), "version": version}), encoding="utf-8")
+            write_own(new, json.dumps({"url": _digest(url), "version": version}))
             os.replace(new, self._record)
 
     def _remembered(self, url: str) -> tuple[Any, ...] | None:
         try:
-            record = json.loads(self._record.read_text(encoding="utf-8"))
+            record = json.loads(read_own(self._record))
             *texts, total = record["version"]
         except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
             return None
@@ -106,10 +108,14 @@ class PartFile:
         with self._using_file():
             self._file.flush()
             os.fsync(self._file.fileno())
-            self._file.close()
+            if not _MOVES_OPEN_FILES:
+                self._file.close()
             if not self._is_abandoned:
                 os.replace(self._part, self._path)
-                self._is_committed = True
+                self._is_gone = True
+                self._record.unlink(missing_ok=True)
+            # The lock ends only now: under its old name, another download would have gone on with the file.
+            self._file.close()
         return None
 
     @contextmanager
@@ -134,17 +140,23 @@ class PartFile:
         if not self._in_use.acquire(blocking=False):
             return
         try:
-            self._file.close()
-        except OSError:  # flushing fails again on a full disk; the first failure was already raised
-            pass
+            is_kept = self._is_gone or (self.resumes and self.received > 0)
+            if _MOVES_OPEN_FILES and not is_kept:
+                self._discard()
+            with suppress(OSError, ValueError):  # a full disk, which was an error already; or it is closed
+                self._file.flush()  # before another download may go on with it
+            unlock(self._file)
+            with suppress(OSError):
+                self._file.close()
+            if not (_MOVES_OPEN_FILES or is_kept):
+                self._discard()
         finally:
-            # Its name may belong to the next download by now.
-            if not self._is_committed and not (self.resumes and self.received):
-                self._part.unlink(missing_ok=True)
-                self._is_committed = True
-            if self.resumes and self._is_committed:
-                self._record.unlink(missing_ok=True)
             self._in_use.release()
+
+    def _discard(self) -> None:
+        self._part.unlink(missing_ok=True)
+        self._record.unlink(missing_ok=True)
+        self._is_gone = True  # from now on, the names may belong to the next download
 
 
 def _digest(url: str) -> str:

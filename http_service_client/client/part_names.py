@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +26,9 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["open_new", "open_resumable"]
+__all__ = ["open_new", "open_resumable", "read_own", "unlock", "write_own"]
 
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _MOST_AT_ONCE = 16  # downloads to one target that get a name which others recognise
 
 
@@ -46,10 +48,14 @@ def open_new(target: Path) -> tuple[BinaryIO, Path]:
         except FileExistsError:  # another download is writing to it
             number += 1
             continue
-        if _try_lock(file.fileno()) and _is_at(file.fileno(), path):
+        is_locked = _try_lock(file.fileno())
+        if is_locked and _is_at(file.fileno(), path):
             return file, path
-        file.close()  # another process took it for an orphan before it was locked
-        number += 1
+        file.close()
+        if is_locked is None:
+            os.unlink(path)
+            break
+        number += 1  # another process took it for an orphan before it was locked
     path = target.with_name(f"{_stem(target)}.{secrets.token_hex(4)}.part")
     return open(path, "x+b"), path
 
@@ -60,13 +66,13 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
     Raises InvalidRequestError while another download writes to it.
     """
     path = target.with_name(f"{_stem(target)}.resume")
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDWR | os.O_CREAT | _NO_LINK | getattr(os, "O_BINARY", 0)
     while True:
         file = os.fdopen(os.open(path, flags, 0o666), "r+b")
         try:
             if not _is_ours(file.fileno()):
                 raise InvalidRequestError(f"{str(path)!r} is in the way of the download; remove it")
-            if not _try_lock(file.fileno()):
+            if _try_lock(file.fileno()) is False:
                 raise InvalidRequestError(
                     f"path {str(target)!r}: another download is writing to it; wait for its end"
                 )
@@ -80,7 +86,7 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
 
 def _remove_orphan(path: Path) -> None:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        descriptor = os.open(path, os.O_RDWR | _NO_LINK)
     except OSError:  # there is none, or it is a link, or somebody else's
         return
     try:
@@ -90,16 +96,39 @@ def _remove_orphan(path: Path) -> None:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
-    """Whether no other download holds the file."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:  # this file system has no locks
-            pass
+def _try_lock(descriptor: int) -> bool | None:
+    """Whether no other download holds the file; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # this file system has none
+        return None
     return True
+
+
+def unlock(file: BinaryIO) -> None:
+    """End the lock now. Closing the file would not end it while a child that was forked meanwhile lives."""
+    if fcntl is not None and not file.closed:
+        with suppress(OSError):
+            fcntl.flock(file.fileno(), fcntl.LOCK_UN)
+
+
+def read_own(path: Path) -> str:
+    """The text of a small file of this user's. Raises OSError where there is none."""
+    with os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK), encoding="utf-8") as file:
+        if not _is_ours(file.fileno()):
+            raise PermissionError(f"{str(path)!r} is not a file of this user's own")
+        return file.read()
+
+
+def write_own(path: Path, text: str) -> None:
+    """Write a small file anew, through no link that somebody put there."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 def _is_ours(descriptor: int) -> bool:

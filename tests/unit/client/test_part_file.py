@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
+from http_service_client import InvalidRequestError
+from http_service_client.client import part_file
 from http_service_client.client.part_file import PartFile
 
 
@@ -45,3 +49,92 @@ def test_a_file_with_another_checksum_is_discarded(tmp_path: Path) -> None:
     assert checksum_of(b"ax") in reason
     assert checksum_of(b"ab") in reason
     assert list(tmp_path.iterdir()) == []
+
+
+def resumable(path: Path) -> PartFile:
+    return PartFile(path, None, resumes=True)
+
+
+def interrupted(path: Path, content: bytes) -> None:
+    """A download that ends with so much of its file."""
+    with resumable(path) as part:
+        part.remember("https://a.test/", ('"v1"', None, None, None))
+        part.write([content])
+
+
+def test_a_part_is_moved_before_another_download_may_go_on_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would truncate the file that is complete, under its final name."""
+    pytest.importorskip("fcntl")
+    replace, tried = os.replace, []
+
+    def replace_late(source: Path, target: Path) -> None:
+        if source.suffix == ".resume":
+            with pytest.raises(InvalidRequestError, match="another download is writing to it"):
+                resumable(tmp_path / "file")
+            tried.append(source)
+        replace(source, target)
+
+    monkeypatch.setattr(part_file.os, "replace", replace_late)
+    with resumable(tmp_path / "file") as part:
+        part.write([b"ab"])
+        assert part.commit() is None
+    assert len(tried) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_child_that_was_forked_does_not_keep_the_part_locked(tmp_path: Path) -> None:
+    """It has the parent's open files, as if they were duplicated."""
+    with resumable(tmp_path / "file") as part:
+        part.write([b"ab"])
+        inherited = os.dup(part._file.fileno())
+    try:
+        with resumable(tmp_path / "file") as part:
+            assert part._file.seek(0, os.SEEK_END) == 2
+    finally:
+        os.close(inherited)
+
+
+def test_a_record_is_written_through_no_link(tmp_path: Path) -> None:
+    """Another user may put one into a folder like /tmp."""
+    interrupted(tmp_path / "file", b"ab")
+    (record,) = tmp_path.glob("*.json")
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    record.with_suffix(".new").symlink_to(victim)
+    interrupted(tmp_path / "file", b"cd")
+    assert victim.read_text() == "kept"
+
+
+def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) -> None:
+    """With the validators of another version, two versions would be joined in one file."""
+    interrupted(tmp_path / "file", b"ab")
+    (record,) = tmp_path.glob("*.json")
+    with resumable(tmp_path / "file") as part:
+        assert part.restore("https://a.test/") == ('"v1"', None, None, None)
+    elsewhere = record.rename(tmp_path / "elsewhere")
+    record.symlink_to(elsewhere)
+    with resumable(tmp_path / "file") as part:
+        assert part.restore("https://a.test/") is None
+
+
+def test_without_locks_no_download_takes_another_one_s_part_for_an_orphan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems have none. The name is random there."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def flock(*about: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with PartFile(tmp_path / "file", None) as first:
+        first.write([b"first"])
+        with PartFile(tmp_path / "file", None) as second:
+            second.write([b"second"])
+            assert first.commit() is None
+            assert (tmp_path / "file").read_bytes() == b"first"
+            assert second.commit() is None
+    assert (tmp_path / "file").read_bytes() == b"second"
+    assert len(list(tmp_path.iterdir())) == 1
