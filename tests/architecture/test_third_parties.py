@@ -26,6 +26,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "compression": ["http/content_codings/libraries.py"],  # part of Python from 3.14
     "backports": ["http/content_codings/libraries.py"],
     "zstandard": ["http/content_codings/libraries.py"],
+    "publicsuffixlist": ["http/cookies/suffixes.py"],
     "pydantic": ["client/response_types.py"],
     "neuroglia": ["integrations/neuroglia.py"],
     "pytest": ["testing/*"],

@@ -3,8 +3,8 @@
 A jar belongs to one user, and so does a client with a jar. Host, path, scheme and time decide which cookies
 a request gets; the port does not count (8.5). A server cannot set cookies for domains that it is not in, for
 a single label (``com``, ``localhost``), for a domain that looks like a registry (``co.uk``) or for an
-address. There is no list of public suffixes, so registries of other shapes (``github.io``) count as ordinary
-domains.
+address. Registries of other shapes (``github.io``) count as ordinary domains, unless the list of public suffixes
+is installed (`suffixes`).
 
 The jar has no clock and no threads: the time is an argument, and code that shares the jar provides a lock.
 """
@@ -25,6 +25,7 @@ from ..printable import printable
 from ..urls import Url, split_url
 from .dates import parse_cookie_date
 from .header import cookie_header
+from .suffixes import is_public_suffix
 
 __all__ = ["Cookie", "CookieJar"]
 
@@ -300,7 +301,9 @@ def _domain(attribute: str, host: str) -> tuple[str, bool] | None:
         return None
     if domain == host:
         return host, _is_registry(host)
-    return (domain, False) if _is_below(host, domain) and not _is_registry(domain) else None
+    if not _is_below(host, domain) or _is_registry(domain) or is_public_suffix(domain):
+        return None
+    return domain, False
 
 
 def _is_registry(domain: str) -> bool:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.errors import InvalidRequestError
+from http_service_client.http.cookies import suffixes
 from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.http1.framing import field_text
 
@@ -153,6 +157,36 @@ def test_longer_paths_come_first_and_then_older_cookies() -> None:
     """5.4, step 2."""
     jar = jar_with("https://h.test/", "a=1", "b=2; Path=/x", "c=3; Path=/x/y", "d=4; Path=/x")
     assert jar.header("https://h.test/x/y/z", NOW) == "c=3; b=2; d=4; a=1"
+
+
+@pytest.fixture
+def listed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The list of public suffixes is installed, and has github.io."""
+    library = ModuleType("publicsuffixlist")
+    library.PublicSuffixList = lambda: SimpleNamespace(is_public={"github.io"}.__contains__)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "publicsuffixlist", library)
+    suffixes._known.cache_clear()
+    yield
+    suffixes._known.cache_clear()
+
+
+@pytest.mark.usefixtures("listed")
+def test_nobody_sets_cookies_for_a_public_suffix() -> None:
+    """Pages of strangers are below it. Its own cookies are its own, and those of a page are not affected."""
+    jar = jar_with("https://a.github.io/", "evil=1; Domain=github.io", "page=1; Domain=a.github.io")
+    assert jar.header("https://a.github.io/", NOW) == "page=1"
+    assert jar.header("https://b.github.io/", NOW) == ""
+
+
+def test_without_the_list_a_registry_is_known_by_its_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library is optional."""
+    monkeypatch.setitem(sys.modules, "publicsuffixlist", None)
+    suffixes._known.cache_clear()
+    jar = jar_with("https://a.github.io/", "kept=1; Domain=github.io")
+    jar.store("https://a.co.uk/", ["evil=1; Domain=co.uk"], NOW)
+    suffixes._known.cache_clear()
+    assert jar.header("https://b.github.io/", NOW) == "kept=1"
+    assert jar.header("https://b.co.uk/", NOW) == ""
 
 
 def test_of_equal_paths_the_earlier_cookie_comes_first() -> None:
