@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from .client.call_builder import RequestOptions as RequestOptions
     from .client.client import HttpServiceClient as HttpServiceClient
     from .client.config import ConnectionPoolConfig as ConnectionPoolConfig
     from .client.config import HttpClientConfig as HttpClientConfig
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from .policies.retry import RetryPolicy as RetryPolicy
 
 _MODULES = {
+    "client.call_builder": "RequestOptions",
     "client.client": "HttpServiceClient",
     "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",

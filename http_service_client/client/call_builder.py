@@ -70,7 +70,10 @@ class StreamRequestOptions(TypedDict, total=False):
 
 
 class RequestOptions(StreamRequestOptions, total=False):
-    """The keywords of every verb, which `HttpServiceClient.request` explains."""
+    """The keywords of every verb, which `HttpServiceClient.request` explains.
+
+    For the signature of a function that passes them on: ``def fetch(**options: Unpack[RequestOptions])``.
+    """
 
     response_type: Any
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import TYPE_CHECKING, Any
 
 from .request import HttpRequest
 
@@ -29,6 +30,11 @@ class HttpContext:
         self.attempt = 0
         self.deadline_at: float | None = None
         self._correlation_id: str | None = None
+
+    if TYPE_CHECKING:  # for type checkers, which would refuse an interceptor's own attributes
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     @property
     def correlation_id(self) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..core.checks import check_duration, check_function, suggests_keywords
 from ..core.layers.circuit_breaker import refused
@@ -48,6 +48,8 @@ from .listeners import Judge, Listeners
 
 __all__ = ["CircuitBreakerPolicy"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -208,13 +210,15 @@ class CircuitBreakerPolicy:
         """The function under this policy: it raises `CircuitOpenError` while the circuit is open."""
         return wrap(function, partial(with_breaker, self), partial(with_breaker_async, self))
 
-    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
-        return with_breaker(self, function)(*args, **kwargs)
+        return with_breaker(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
-    async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+    async def call_async(
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Call and await an async function under this policy."""
-        return await with_breaker_async(self, function)(*args, **kwargs)
+        return await with_breaker_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
     if not TYPE_CHECKING:  # type checkers say that it cannot be called
 

@@ -7,7 +7,7 @@ import random as _random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
 from ..core.machines.backoff import load_backoff
@@ -23,6 +23,8 @@ from .retry_attempts import Attempts, FunctionBudget
 
 __all__ = ["RetryPolicy"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -111,13 +113,15 @@ class RetryPolicy(RetrySettings):
         """The function, repeated while a condition holds. The last result is returned, the last error raised."""
         return wrap(function, partial(with_retries, self), partial(with_retries_async, self))
 
-    def call(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a plain function under this policy."""
-        return with_retries(self, function)(*args, **kwargs)
+        return with_retries(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
-    async def call_async(self, function: Callable[..., Awaitable[Any]], /, *args: Any, **kwargs: Any) -> Any:
+    async def call_async(
+        self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> R:
         """Call and await an async function under this policy."""
-        return await with_retries_async(self, function)(*args, **kwargs)
+        return await with_retries_async(self, function)(*args, **kwargs)  # type: ignore[no-any-return]  # of the function
 
 
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:

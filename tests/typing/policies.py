@@ -1,0 +1,45 @@
+"""What type checkers know of policies, contexts and options. mypy reads this file; nothing runs it."""
+
+from __future__ import annotations
+
+from typing_extensions import Unpack, assert_type
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    HttpContext,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+    RequestOptions,
+    RetryPolicy,
+)
+
+
+def twice(number: int, *, plus: int = 0) -> int:
+    return 2 * number + plus
+
+
+async def twice_async(number: int) -> int:
+    return 2 * number
+
+
+async def calls_keep_the_types_of_the_function() -> None:
+    for policy in (RetryPolicy(), CircuitBreakerPolicy()):
+        assert_type(policy.call(twice, 1, plus=2), int)
+        assert_type(await policy.call_async(twice_async, 1), int)
+    RetryPolicy().call(twice, "1")  # type: ignore[arg-type]  # refused
+    CircuitBreakerPolicy().call(twice, 1, minus=2)  # type: ignore[call-arg]  # refused
+    assert_type(RetryPolicy().apply(twice)(1), int)
+
+
+class Timed:
+    """An interceptor with an attribute of its own."""
+
+    def intercept_request(self, request: HttpRequest, context: HttpContext) -> HttpRequest:
+        context.started = 1.0
+        assert_type(context.attempt, int)
+        return request
+
+
+def fetch(client: HttpServiceClient, **options: Unpack[RequestOptions]) -> HttpResponse:
+    return client.get("/", **options)
