@@ -17,7 +17,7 @@ import re
 from .dates import parse_http_date
 from .headers import Headers
 
-__all__ = ["LONGEST_DELAY", "asks_to_retry", "parse_retry_after", "requested_delay"]
+__all__ = ["DELAY_HEADERS", "LONGEST_DELAY", "asks_to_retry", "parse_retry_after", "requested_delay"]
 
 LONGEST_DELAY = 2.0**31
 """Seconds (68 years). A larger number counts as this one (RFC 9111, 1.2.2)."""
@@ -25,6 +25,7 @@ LONGEST_DELAY = 2.0**31
 # delay-seconds = 1*DIGIT. Some servers send a fraction; ignoring "1.5" would mean coming back too early.
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?").fullmatch
 _IN_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
+DELAY_HEADERS = (*_IN_MILLISECONDS, "Retry-After", "Date")  # those that `requested_delay` reads
 
 
 def asks_to_retry(headers: Headers) -> bool | None:

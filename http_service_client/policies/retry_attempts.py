@@ -12,6 +12,7 @@ from typing import Any
 from ..core.call import worst
 from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import endless_waits
+from ..core.machines.other_libraries import requested_delay_of
 from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
 from ..core.machines.retry_settings import RetrySettings
@@ -184,6 +185,8 @@ class Attempts:
             self._began_at = clock.monotonic()
         left_of_deadline = self._remaining()
         asked = requested_wait(self._response(value, shown), clock.wall)
+        if asked is None:
+            asked = requested_delay_of(value, error, clock.wall())
         is_nested = scope.outer is not None and scope.outer.in_charge() is not None
         situation = Situation(self._made, is_nested, asked, left_of_deadline, is_safe=scope.may_repeat())
         wait = next_wait(settings, situation, self._delays)

@@ -11,7 +11,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-__all__ = ["READERS", "is_transient", "is_unverified", "status_of", "status_of_error"]
+from ...http.headers import Headers
+from ...http.retry_after import DELAY_HEADERS, requested_delay
+
+__all__ = ["READERS", "is_transient", "is_unverified", "requested_delay_of", "status_of", "status_of_error"]
 
 Names = frozenset[tuple[str, str]]  # of a package and a class in it
 
@@ -86,6 +89,25 @@ def status_of_error(error: BaseException) -> int | None:
         return None
     status = getattr(error, "status", None)  # aiohttp's
     return status if isinstance(status, int) else status_of(getattr(error, "response", None))
+
+
+def requested_delay_of(result: object, error: BaseException | None, wall_now: float) -> float | None:
+    """The seconds that another library's response asks to wait: one that was returned, or that an error was raised for.
+
+    wall_now: see `http.retry_after.requested_delay`.
+    """
+    response = result
+    if error is not None:
+        if status_of_error(error) is None:
+            return None
+        response = getattr(error, "response", None)
+        if response is None:  # requests' responses are false for an error
+            response = error  # aiohttp's errors have the headers themselves
+    elif status_of(result) is None:
+        return None
+    headers = getattr(response, "headers", None) or {}
+    named = {name: str(headers[name]) for name in DELAY_HEADERS if name in headers}
+    return requested_delay(Headers(list(named.items())), wall_now)
 
 
 def is_transient(error: BaseException) -> bool:

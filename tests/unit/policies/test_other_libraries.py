@@ -151,6 +151,35 @@ def test_a_returned_response_is_judged_by_its_status(
     assert is_failure(front_end, returns=response_of(library, status)) is fails
 
 
+@pytest.mark.parametrize("library", ["requests", "urllib3", "aiohttp", "httpx"])
+@pytest.mark.parametrize("how", ["returned", "raised"])
+def test_a_retry_waits_as_long_as_the_response_asks(front_end: FrontEnd, library: str, how: str) -> None:
+    """Retry-After is a floor for the responses of every library."""
+    clock = FakeClock()
+    response = response_of(library, 429)
+    headers = requests.structures.CaseInsensitiveDict({"retry-after": "7"})
+    error: Any = None
+    if how == "returned":
+        response.headers = headers
+    elif library == "urllib3":
+        pytest.skip("it has no raise_for_status")
+    else:
+        error = status_error_of(library, 429)
+        target = error if library == "aiohttp" else error.response
+        target.headers = headers
+    calls: list[float] = []
+
+    def body() -> Any:
+        calls.append(clock.monotonic())
+        if error is not None and len(calls) == 1:
+            raise error
+        return response if len(calls) == 1 else "done"
+
+    policy = RetryPolicy(2, ConstantBackoff(0.5), clock=clock)
+    assert front_end.run(policy.apply(front_end.function(body))) == "done"
+    assert calls[1] - calls[0] == 7.0
+
+
 def test_classes_without_end_take_no_memory() -> None:
     """Results of ever new types are forgotten, and still understood."""
     condition = RetryCondition.on_status_codes([503])
