@@ -50,7 +50,8 @@ class Judge:
 
     def __call__(self, subject: object) -> bool | None:
         try:
-            return self._function(subject)
+            verdict = self._function(subject)
+            return None if verdict is None else bool(verdict)  # an array, say, is neither true nor false
         except Exception:
             LOGGER.exception(
                 "is_failure raised an exception for %s; it is no evidence", type(subject).__name__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 import pickle
 from contextlib import suppress
 from typing import Any
@@ -77,9 +78,21 @@ def test_none_is_no_evidence() -> None:
     assert breaker.state is CircuitBreakerState.OPEN
 
 
-def test_a_function_that_raises_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+class Neither:
+    """As an array of several truth values."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize(
+    "judge", [lambda outcome: outcome.missing, lambda outcome: Neither()], ids=["itself", "its verdict"]
+)
+def test_a_function_that_raises_changes_nothing(
+    caplog: pytest.LogCaptureFixture, judge: Callable[[Any], bool]
+) -> None:
     """It is logged, and the caller gets the result."""
-    breaker = CircuitBreakerPolicy(failure_threshold=1, is_failure=lambda outcome: outcome.missing)
+    breaker = CircuitBreakerPolicy(failure_threshold=1, is_failure=judge)
     with caplog.at_level(logging.ERROR):
         assert breaker.call(lambda: 1) == 1
     assert breaker.state is CircuitBreakerState.CLOSED
