@@ -21,6 +21,7 @@ from http_service_client import (
 from http_service_client.client.part_file import PartFile
 from http_service_client.testing import LoopbackServer, answer, raw, respond
 from kit.front_ends import FrontEnd
+from kit.threads import wait_until
 from network.test_downloads import CONTENT, SHA, File
 
 HALF = 500_000
@@ -177,7 +178,8 @@ def test_the_next_download_takes_care_of_what_a_killed_process_left(
     process = subprocess.Popen(command)
     try:
         size = lambda: sum(part.stat().st_size for part in path.parent.glob(".*"))  # noqa: E731
-        assert server.wait_for(lambda: size() > 100_000, timeout=20)
+        assert server.wait_for(lambda: bool(server.requests), timeout=20)
+        wait_until(lambda: size() > 100_000)
         process.send_signal(signal.SIGKILL)
     finally:
         process.kill()
