@@ -404,7 +404,7 @@ def with_breaker(policy: CircuitBreakerPolicy, function: Callable[..., Any]) -> 
         try:
             result = function(*args, **kwargs)
             if UNFINISHED[type(result)] is not None:
-                refuse(function, result)
+                refuse(function, result, scope.last_call)
         except BaseException as error:
             scope.raised(error, handled)
             raise
@@ -427,7 +427,7 @@ def with_breaker_async(
             if type(result) is CoroutineType or UNFINISHED[type(result)] is AWAITABLE:
                 result = await result
             if UNFINISHED[type(result)] not in FINISHED:
-                refuse(function, result)
+                refuse(function, result, scope.last_call)
         except BaseException as error:
             scope.raised(error, handled)
             raise

@@ -7,9 +7,12 @@ import inspect
 import sys
 from collections.abc import Callable
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, Final, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ..core.nesting import EndedCall
 
 __all__ = [
     "AWAITABLE",
@@ -92,9 +95,15 @@ UNFINISHED = _Kinds()
 FINISHED = (None, AWAITABLE)  # what an async function may return: a task, for example, is its caller's
 
 
-def refuse(function: Callable[..., Any], result: object) -> NoReturn:
-    """Reject a result that is only begun: its work would run, and fail, outside the guard."""
+def refuse(function: Callable[..., Any], result: object, last_call: EndedCall | None) -> None:
+    """Reject a result that is only begun: its work would run, and fail, outside the guard.
+
+    last_call: a client's call inside the function, or None. With one, the function has done its work (a generator may
+        read what is in memory), and an error would lose it.
+    """
     kind = UNFINISHED[type(result)]
+    if last_call is not None and kind is not AWAITABLE:
+        return
     if isinstance(result, CoroutineType):
         result.close()  # or Python would warn that nobody awaited it
     remedy = (

@@ -138,7 +138,7 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                 try:
                     result = function(*args, **kwargs)
                     if UNFINISHED[type(result)] is not None:
-                        refuse(function, result)
+                        refuse(function, result, scope.last_call)
                 except Exception as error:
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_error(error)
@@ -183,7 +183,7 @@ def with_retries_async(
                     if UNFINISHED[type(result)] is AWAITABLE:
                         result = await result
                     if UNFINISHED[type(result)] not in FINISHED:
-                        refuse(function, result)
+                        refuse(function, result, scope.last_call)
                 except Exception as error:
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_error(error)

@@ -73,6 +73,26 @@ def test_a_result_that_is_only_begun_is_refused(
         assert (policy.snapshot().successes, policy.snapshot().failures) == (0, 0)
 
 
+@pytest.mark.parametrize("make", [retrying, breaking])
+def test_the_result_of_a_call_is_not_lost_because_it_is_a_generator(front_end: FrontEnd, make: Any) -> None:
+    """The function has made its call; the generator reads what came of it."""
+    used = front_end.client(transport=ScriptedTransport([HttpResponse(201, content=b"[1, 2]")]))
+    if front_end.name == "blocking":
+
+        def pay() -> Iterator[int]:
+            rows = used.post("https://h/").json()
+            return (row for row in rows)
+
+        assert list(make().apply(pay)()) == [1, 2]
+    else:
+
+        async def pay_async() -> Iterator[int]:
+            rows = (await used.post_async("https://h/")).json()
+            return (row for row in rows)
+
+        assert list(front_end.run(make().apply(pay_async))) == [1, 2]
+
+
 def test_a_decorated_context_manager_is_refused() -> None:
     """When it is called, since a decorator below may have made a plain function of the generator."""
     with pytest.raises(ConfigurationError, match="returned a context manager"):
