@@ -273,7 +273,7 @@ class CallBuilder:
             timeout = given
         elif isinstance(given, tuple):
             raise ConfigurationError(
-                f"timeout must be seconds or a Timeout, not {given!r}; write Timeout(connect=…, read=…)"
+                f"timeout must be seconds or a Timeout, not {given!r}; write Timeout(total=…, connect=…, read=…)"
             )
         else:
             check_duration("timeout", given)
@@ -295,12 +295,16 @@ _RENAMED = {
     "content": "pass bytes as data",
     "stream": "use client.stream(method, url), or stream_async",
     "retries": "it is called retry_policy",
+    "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
+    "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
+    "idempotency_key": "send it in headers, as Idempotency-Key",
     "query": "it is called params",
     "body": "pass it as json, data or files",
     "hooks": "use interceptors",
     "raise_for_status": "call raise_for_status() on the response",
     "max_response_size": "only stream and download take it; for other calls set it in HttpClientConfig",
     "checksum": "only download takes it",
+    "resume": "only download takes it",
     "method": "a download is a GET; use stream(method, url) for another",
 }
 

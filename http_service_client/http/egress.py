@@ -118,8 +118,8 @@ class EgressPolicy:
     allowed_hosts: the hosts that a URL may name; None for any host, an empty list for no host. Entries are
         ``example.com`` (that name only), ``*.example.com`` (all names below it), ``*``, ``192.0.2.1``,
         ``10.0.0.0/8``, ``[2001:db8::1]``, each with or without ``:port``. Addresses and networks match URLs
-        whose host is an address, and open addresses that are otherwise refused. They do not allow a name
-        that resolves into them.
+        whose host is an address, and open addresses that are otherwise refused. They allow no name: a name
+        that another entry allows may resolve into them.
     denied_hosts: entries of the same form. They win over everything and apply to resolved addresses too.
     allowed_ports: None for any port.
     allowed_schemes: of "http" and "https".

@@ -97,7 +97,7 @@ def failure_of(
     if isinstance(error, ssl.SSLError) and _is_about_our_certificate(error):
         message = (
             f"{split_url(request.url).origin} requires a client certificate that it trusts "
-            f"({_tls_reason(error)}); check ssl_cert_file and ssl_key_file"
+            f"({_tls_reason(error)}); check ssl_cert_file, ssl_key_file and ssl_cert_hosts"
         )
         return _failure(errors.TlsError, message, SentState.NEVER_SENT, error)
     error_type, message = _after_connecting(phase, error, redact_url(request.url), timeout, timed_out)

@@ -222,7 +222,7 @@ def test_a_missing_client_certificate_is_a_tls_error(front_end: FrontEnd, certif
     assert (caught.type, caught.sent, caught.cause) == ("TlsError", "never_sent", "SSLError")
     assert caught.message == (
         f"https://{address} requires a client certificate that it trusts (TLSV13_ALERT_CERTIFICATE_REQUIRED); "
-        "check ssl_cert_file and ssl_key_file"
+        "check ssl_cert_file, ssl_key_file and ssl_cert_hosts"
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 import pickle
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
