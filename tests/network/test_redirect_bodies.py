@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from http_service_client import HttpServiceClient
 from http_service_client.testing import LoopbackServer, raw, respond
 from http_service_client.transports.over_aiohttp import session_exchange
+from http_service_client.transports.over_aiohttp.session_exchange import SessionExchange
 from http_service_client.transports.over_requests import transport as requests_transport
-from kit.front_ends import FrontEnd
+from kit.front_ends import FrontEnd, run_task
 from kit.stopwatch import Stopwatch
 
 HEAD = b"HTTP/1.1 302 Found\r\nLocation: /to\r\n"
@@ -81,3 +86,26 @@ def test_a_redirect_that_is_returned_is_read_whole(front_end: FrontEnd, server: 
     assert response.content == LONG
     server.script("/nowhere", raw(b"HTTP/1.1 302 Found\r\nLocation: \r\n\r\n" + LONG))
     assert front_end.request(front_end.client(), "GET", server.url + "/nowhere").content == LONG
+
+
+@pytest.mark.parametrize("ticks", range(6))
+def test_a_cancellation_that_comes_with_the_body_is_not_swallowed(ticks: int) -> None:
+    """Or a cancelled task would go on to the next hop, with the body of a POST."""
+
+    async def main() -> None:
+        arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        exchange: Any = SessionExchange.__new__(SessionExchange)
+        exchange._read = lambda *about: arrived
+        task = asyncio.create_task(exchange._read_redirect(None, None, SimpleNamespace(connection=None)))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        arrived.set_result(b"moved")
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        if task.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            assert task.result() == b"moved"
+
+    run_task(main())

@@ -6,7 +6,6 @@ switched off, here and in `sessions`.
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Iterable
 from io import BytesIO
@@ -16,10 +15,11 @@ import aiohttp
 from multidict import CIMultiDict
 from yarl import URL
 
-from ...core.effects import Outcome
+from ...core.effects import TIMED_OUT, Outcome
 from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed, ended_by_close
 from ...core.timeouts import Timeout
+from ...drivers.aio import bounded
 from ...drivers.aio_timers import TimerWheel
 from ...errors import (
     ConfigurationError,
@@ -213,9 +213,11 @@ class SessionExchange:
             return b""
         body = self._read(request, response, exchange, REDIRECT_BODY)
         try:
-            return await asyncio.wait_for(body, REDIRECT_WAIT)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the body.
+            content = await bounded(body, REDIRECT_WAIT)
         except (*ERRORS, ResponseError):
             return b""
+        return b"" if content is TIMED_OUT else content
 
     async def _read(
         self,
