@@ -186,7 +186,7 @@ class Attempts:
         left_of_deadline = self._remaining()
         asked = requested_wait(self._response(value, shown), clock.wall)
         if asked is None:
-            asked = requested_delay_of(value, error, clock.wall())
+            asked = requested_delay_of(value, error, self._handled, clock.wall())
         is_nested = scope.outer is not None and scope.outer.in_charge() is not None
         situation = Situation(self._made, is_nested, asked, left_of_deadline, is_safe=scope.may_repeat())
         wait = next_wait(settings, situation, self._delays)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
+from ...errors import chain
 from ...http.headers import Headers
 from ...http.retry_after import DELAY_HEADERS, requested_delay
 
@@ -91,20 +92,24 @@ def status_of_error(error: BaseException) -> int | None:
     return status if isinstance(status, int) else status_of(getattr(error, "response", None))
 
 
-def requested_delay_of(result: object, error: BaseException | None, wall_now: float) -> float | None:
-    """The seconds that another library's response asks to wait: one that was returned, or that an error was raised for.
+def requested_delay_of(
+    result: object, error: BaseException | None, handled: BaseException | None, wall_now: float
+) -> float | None:
+    """The seconds that another library's response asks to wait: one that was returned, or that an error stems from.
 
-    wall_now: see `http.retry_after.requested_delay`.
+    handled: see `errors.chain`.   wall_now: see `http.retry_after.requested_delay`.
     """
-    response = result
-    if error is not None:
-        if status_of_error(error) is None:
-            return None
-        response = getattr(error, "response", None)
-        if response is None:  # requests' responses are false for an error
-            response = error  # aiohttp's errors have the headers themselves
-    elif status_of(result) is None:
-        return None
+    if error is None:
+        return None if status_of(result) is None else _delay(result, wall_now)
+    for link in chain(error, handled):
+        if status_of_error(link) is not None:
+            response = getattr(link, "response", None)
+            # requests' responses are false for an error; aiohttp's errors have the headers themselves.
+            return _delay(link if response is None else response, wall_now)
+    return None
+
+
+def _delay(response: object, wall_now: float) -> float | None:
     headers = getattr(response, "headers", None) or {}
     named = {name: str(headers[name]) for name in DELAY_HEADERS if name in headers}
     return requested_delay(Headers(list(named.items())), wall_now)

@@ -152,7 +152,7 @@ def test_a_returned_response_is_judged_by_its_status(
 
 
 @pytest.mark.parametrize("library", ["requests", "urllib3", "aiohttp", "httpx"])
-@pytest.mark.parametrize("how", ["returned", "raised"])
+@pytest.mark.parametrize("how", ["returned", "raised", "wrapped"])
 def test_a_retry_waits_as_long_as_the_response_asks(front_end: FrontEnd, library: str, how: str) -> None:
     """Retry-After is a floor for the responses of every library."""
     clock = FakeClock()
@@ -172,6 +172,8 @@ def test_a_retry_waits_as_long_as_the_response_asks(front_end: FrontEnd, library
     def body() -> Any:
         calls.append(clock.monotonic())
         if error is not None and len(calls) == 1:
+            if how == "wrapped":
+                raise RuntimeError("the order failed") from error
             raise error
         return response if len(calls) == 1 else "done"
 
