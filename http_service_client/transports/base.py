@@ -27,7 +27,7 @@ __all__ = [
 # the connection can be used again; else the connection is closed, and the redirect has no content. A body that ends
 # with the connection is not waited for at all: it may have no end.
 REDIRECT_BODY = 64 * 1024  # bytes, decoded
-REDIRECT_WAIT = 1.0  # seconds
+REDIRECT_WAIT = 1.0  # seconds; but no more than half of what is left of the attempt, which has to follow it
 
 
 @runtime_checkable

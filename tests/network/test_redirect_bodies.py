@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -88,6 +89,20 @@ def test_a_redirect_that_is_returned_is_read_whole(front_end: FrontEnd, server: 
     assert front_end.request(front_end.client(), "GET", server.url + "/nowhere").content == LONG
 
 
+def test_the_wait_for_a_body_leaves_time_to_follow_the_redirect(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short attempt spends no more than half of its time on it."""
+    for transport in (requests_transport, session_exchange):
+        monkeypatch.setattr(transport, "REDIRECT_WAIT", 60.0)
+    server.script("/from", raw(HEAD + b"Content-Length: 5\r\n\r\nmov", close=False))
+    server.script("/to", respond(body=b"here"))
+    response = front_end.request(
+        front_end.client(), "POST", server.url + "/from", timeout=1.6, retry_policy=None
+    )
+    assert response.content == b"here"
+
+
 @pytest.mark.parametrize("ticks", range(6))
 def test_a_cancellation_that_comes_with_the_body_is_not_swallowed(ticks: int) -> None:
     """Or a cancelled task would go on to the next hop, with the body of a POST."""
@@ -96,7 +111,8 @@ def test_a_cancellation_that_comes_with_the_body_is_not_swallowed(ticks: int) ->
         arrived: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         exchange: Any = SessionExchange.__new__(SessionExchange)
         exchange._read = lambda *about: arrived
-        task = asyncio.create_task(exchange._read_redirect(None, None, SimpleNamespace(connection=None)))
+        timer = SimpleNamespace(connection=None, seconds_left=math.inf)
+        task = asyncio.create_task(exchange._read_redirect(None, None, timer))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         arrived.set_result(b"moved")

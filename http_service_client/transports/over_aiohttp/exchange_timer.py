@@ -7,6 +7,7 @@ cuts an exchange on time and knows its phase.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextvars import ContextVar, Token
 from functools import lru_cache
@@ -72,6 +73,12 @@ class ExchangeTimer:
             connect=None if sees_connections else self._timeout.connect,
             sock_read=None if leaves_open else self._timeout.read,
         )
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the time for the whole exchange runs out; infinite if it is not limited."""
+        total = self._timeout.total
+        return math.inf if total is None else self._started + total - self._loop.time()
 
     @property
     def timed_out(self) -> bool:

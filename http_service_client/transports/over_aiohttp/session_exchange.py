@@ -214,7 +214,7 @@ class SessionExchange:
         body = self._read(request, response, exchange, REDIRECT_BODY)
         try:
             # Not wait_for: before Python 3.12 it swallows a cancellation that arrives in the same tick as the body.
-            content = await bounded(body, REDIRECT_WAIT)
+            content = await bounded(body, min(REDIRECT_WAIT, exchange.seconds_left / 2))
         except (*ERRORS, ResponseError):
             return b""
         return b"" if content is TIMED_OUT else content

@@ -146,7 +146,7 @@ class RequestsTransport:
                 return b""
             now = time.monotonic()
             left = math.inf if timeout.total is None else started + timeout.total - now
-            raw.set_timeouts(IoTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left)), now))
+            raw.set_timeouts(IoTimeouts.starting(timeout.within(min(REDIRECT_WAIT, left / 2)), now))
         try:
             return self._read(request, response, started, REDIRECT_BODY)
         except (*ERRORS, ResponseError):
