@@ -71,6 +71,9 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
         file = os.fdopen(os.open(path, flags, 0o666), "r+b")
         try:
             if not _is_ours(file.fileno()):
+                if not _is_at(file.fileno(), path):  # its download has just ended and removed it
+                    file.close()
+                    continue
                 raise InvalidRequestError(f"{str(path)!r} is in the way of the download; remove it")
             if _try_lock(file.fileno()) is False:
                 raise InvalidRequestError(

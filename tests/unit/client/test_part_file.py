@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from http_service_client import InvalidRequestError
-from http_service_client.client import part_file
+from http_service_client.client import part_file, part_names
 from http_service_client.client.part_file import PartFile
 
 
@@ -138,3 +138,24 @@ def test_without_locks_no_download_takes_another_one_s_part_for_an_orphan(
             assert second.commit() is None
     assert (tmp_path / "file").read_bytes() == b"second"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next download opens the file, then finds it without a name: it creates one of its own."""
+    pytest.importorskip("fcntl")
+    open_file, first = os.open, resumable(tmp_path / "file")
+
+    def open_before_the_removal(path: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = open_file(path, flags, mode)
+        with first:  # it has received nothing, so nothing is kept
+            pass
+        return descriptor
+
+    monkeypatch.setattr(part_names.os, "open", open_before_the_removal)
+    with resumable(tmp_path / "file") as part:
+        monkeypatch.undo()
+        part.write([b"all"])
+        assert part.commit() is None
+    assert (tmp_path / "file").read_bytes() == b"all"
