@@ -13,8 +13,10 @@ from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
 from ..drivers.forks import reset_in_forked_children
+from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..http.cookies.jar import CookieJar
+from ..http.cookies.suffixes import load_suffixes
 from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
@@ -120,6 +122,7 @@ def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
     """The jar that the configuration asks for, safe for threads."""
     if wanted is False:
         return None
+    import_apart(load_suffixes)  # not by the first cookie, in the midst of a call
     jar = CookieJar() if wanted is True else wanted
     jar.share(ForkSafeLock())
     return jar

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-__all__ = ["is_public_suffix"]
+__all__ = ["is_public_suffix", "load_suffixes"]
 
 
 @lru_cache(maxsize=1)
@@ -20,6 +20,11 @@ def _known() -> Any:
         return import_module("publicsuffixlist").PublicSuffixList()
     except ImportError:
         return None
+
+
+def load_suffixes() -> None:
+    """Read the list now, so that the first cookie need not."""
+    _known()
 
 
 def is_public_suffix(domain: str) -> bool:

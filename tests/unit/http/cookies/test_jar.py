@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from http_service_client import HttpClientConfig, HttpServiceClient
+from http_service_client.drivers import imports
 from http_service_client.errors import InvalidRequestError
 from http_service_client.http.cookies import suffixes
 from http_service_client.http.cookies.jar import CookieJar
@@ -375,3 +377,13 @@ def test_no_server_breaks_the_jar_or_reaches_another_site(
     if host != to and not {host, to} <= {"a.example.com", "example.com"}:
         assert sent == ""
     assert len(jar) == len(list(jar))
+
+
+def test_a_client_with_a_jar_reads_the_list_before_its_first_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes 40 ms, in which an event loop would stand still, and calls import nothing in their midst."""
+    monkeypatch.setattr(imports, "_DONE", set())
+    suffixes._known.cache_clear()
+    HttpServiceClient(HttpClientConfig(cookies=False))
+    assert suffixes._known.cache_info().currsize == 0
+    HttpServiceClient(HttpClientConfig(cookies=True))
+    assert suffixes._known.cache_info().currsize == 1
