@@ -94,8 +94,11 @@ def already_closed() -> Failure:
 
 
 def ended_by_close(failure: Failure) -> Failure:
-    """The client was closed with `abort` during an exchange, which failed for that reason alone."""
+    """The client was closed with `abort` during an exchange, which failed for that reason alone.
+
+    The failure's cause, a lost connection of our own making, is left out: retry conditions would judge the call by it.
+    """
     was_sent = failure.sent_state is not SentState.NEVER_SENT
     state = SentState.ABANDONED if was_sent else SentState.NEVER_SENT
     message = "this HttpServiceClient was closed during the call"
-    return Failure(ClientClosedError, message, state, failure.cause)
+    return Failure(ClientClosedError, message, state)

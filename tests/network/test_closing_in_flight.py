@@ -20,6 +20,7 @@ from http_service_client import (
     HttpServiceClient,
     SentState,
 )
+from http_service_client.events import RetryStopped, StopReason
 from http_service_client.testing import LoopbackServer, raw, respond, stall
 from kit.stopwatch import Stopwatch
 from network.faults import slots_in_use
@@ -137,6 +138,8 @@ def test_an_abort_ends_a_call_that_waits_for_its_headers(
     assert error.sent_state is SentState.ABANDONED
     assert "closed during the call" in str(error)
     assert (len(server.requests), error.timeline[-1].attempts) == (1, 1)
+    stops = [event.reason for event in error.timeline if isinstance(event, RetryStopped)]
+    assert set(stops) <= {StopReason.NOT_RETRYABLE}  # the connection's own error is not judged
     (breaker,) = [state.breaker for _, state in client._call_builder.origins.items()]
     assert breaker.snapshot().failures == 0
 
