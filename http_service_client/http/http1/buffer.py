@@ -11,6 +11,7 @@ from .framing import MALFORMED, TOO_LARGE, HeadLimits
 __all__ = ["FREE_TEXT", "EndOfBytes", "ReceiveBuffer"]
 
 _INTERIM = b"HTTP/1.1 1"
+_LONG_LINE = 4096  # bytes; a server sends no such line with good intent, so it may be refused a little later
 
 FREE_TEXT = object()
 """The line may go on with anything but CR."""
@@ -102,14 +103,19 @@ class ReceiveBuffer(ABC):
         return line
 
     def _complete_line(self, is_start: Callable[[bytes], object]) -> None:
-        """Receive until a line is complete. Free text is not judged again with each piece: that takes quadratic time."""
+        """Receive until a line is complete.
+
+        Neither free text nor a long line is judged again with each piece: that takes quadratic time.
+        """
         pieces = [self.rest]
         size = len(pieces[0])
+        judged_from = 1
         is_free = False
         while b"\n" not in pieces[-1]:
             if size > self.limits.between:
                 raise NotHttpError(TOO_LARGE)
-            if size and not is_free:
+            if size >= judged_from and not is_free:
+                judged_from = 1 if size < _LONG_LINE else 2 * size
                 pieces = [b"".join(pieces)]
                 judgement = is_start(pieces[0])
                 if not judgement:
