@@ -103,8 +103,10 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     if given is None:
         return {}
     if not isinstance(given, Mapping):
+        switch = f"enable_{field.removesuffix('_config')}"
+        remedy = f"; use {switch}={given}" if isinstance(given, bool) else ""
         raise ConfigurationError(
-            f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}"
+            f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}{remedy}"
         )
     parameters = [name for taker in takers for name in inspect.signature(taker).parameters]
     known = [name for name in parameters if name not in _SET_BY_THE_CLIENT]

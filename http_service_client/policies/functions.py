@@ -39,7 +39,9 @@ def wrap(function: F, guard: Callable[..., Any], guard_async: Callable[..., Any]
     if not callable(function):
         raise ConfigurationError(f"a policy guards functions, not {function!r}")
     if _is(inspect.isasyncgenfunction, function) or _is(inspect.isgeneratorfunction, function):
-        raise ConfigurationError(f"a policy guards functions that return, not the generator {function!r}")
+        raise ConfigurationError(
+            f"a policy guards functions that return, not the generator {function!r}; guard the function that it calls"
+        )
     suited = guard_async if _is(inspect.iscoroutinefunction, function) else guard
     return functools.wraps(function)(suited(function))  # type: ignore[return-value]  # the same signature
 

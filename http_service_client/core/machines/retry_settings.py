@@ -50,7 +50,10 @@ class RetrySettings:
         if not isinstance(conditions, (list, tuple)) or not all(
             isinstance(c, RetryCondition) for c in conditions
         ):
-            raise ConfigurationError(f"retry_conditions must be a list of RetryCondition, not {conditions!r}")
+            raise ConfigurationError(
+                f"retry_conditions must be a list of RetryCondition, not {conditions!r}; write for example "
+                "[RetryCondition.on_status_codes([503]), RetryCondition.on_exceptions([ConnectionError])]"
+            )
         object.__setattr__(self, "retry_conditions", tuple(conditions))
 
     def is_worth_it(

@@ -172,7 +172,7 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
         ({"max_delay": -1}, "max_delay must be"),
         ({"backoff_factor": 0.5}, "backoff_factor must be"),
         ({"jitter": "some"}, "jitter must be"),
-        ({"retry_conditions": [503]}, "retry_conditions must be"),
+        ({"retry_conditions": [503]}, "write for example [RetryCondition.on_status_codes([503]), "),
         ({"backoff_strategy": ConstantBackoff(), "max_delay": 3.0}, "backoff_strategy and max_delay"),
     ],
     "retry_budget_config": [
@@ -206,6 +206,13 @@ def test_an_unknown_field_is_a_type_error_that_names_it(kind: Any) -> None:
     """As with any class."""
     with pytest.raises(TypeError, match="max_conections"):
         kind(max_conections=5)
+
+
+@pytest.mark.parametrize("part", ["circuit_breaker", "retry_policy", "retry_budget"])
+def test_a_flag_in_place_of_settings_is_an_error_that_names_the_switch(part: str) -> None:
+    """A part is switched off by a field of its own, so that its settings stay."""
+    with pytest.raises(ConfigurationError, match=f"not bool; use enable_{part}=False$"):
+        HttpClientConfig(**{f"{part}_config": False})
 
 
 def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
