@@ -52,6 +52,8 @@ _UNLINKED = [
     "Clock",  # a `VirtualClock`, or any object with its methods
     "F",  # the type of the function that a policy is put around
     "Outcome",  # a response, or a failure
+    "P",  # the parameters of a function that a policy calls
+    "R",  # the result of such a function
     "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
     "StreamContext",  # what `stream()` returns: for `with`
     "Time",  # a `VirtualClock`

@@ -40,6 +40,8 @@ _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
 _MADE_BY_CLIENTS = {"AsyncStreamedResponse", "StreamedResponse", "Timeline"}
 _SENTINELS = {"Unset", "_ClientDefault"}
 # A default whose name is private, or a sentinel: neither means anything to a reader.
+# What stands before a type variable, a single capital letter.
+_TYPE_VARIABLE = re.compile(r"~(?:[\w.]+\.)?~?(?=[A-Z]\b)")
 _LEAK = re.compile(r"= _\w+|\bUNSET\b|\bCLIENT_DEFAULT\b")
 
 
@@ -150,6 +152,17 @@ def _factories(function: Any) -> dict[str, Callable[[], Any]]:
     return {item.name: item.default_factory for item in fields(cls) if item.default_factory is not MISSING}
 
 
+def with_plain_type_variables(text: str | None) -> str | None:
+    """A part of a signature with the type variables as in the source, without module and variance.
+
+    >>> with_plain_type_variables(
+    ...     "(function: ~collections.abc.Callable[[~P], ~package.retry.R], *args: ~typing.~P)"
+    ... )
+    '(function: ~collections.abc.Callable[[P], R], *args: P)'
+    """
+    return None if text is None else _TYPE_VARIABLE.sub("", text)
+
+
 def has_no_signature(cls: Any) -> bool:
     """Whether the arguments of a class say nothing, or are not for users."""
     if not inspect.isclass(cls):
@@ -223,9 +236,11 @@ def setup(app: Any) -> dict[str, Any]:
         with_shown_defaults(item)
 
     def signature(
-        _app: Any, what: str, _name: str, item: Any, _options: Any, _arguments: Any, _returns: Any
-    ) -> tuple[str, str] | None:
-        return ("", "") if what in {"class", "exception"} and has_no_signature(item) else None
+        _app: Any, what: str, _name: str, item: Any, _options: Any, arguments: str | None, returns: str | None
+    ) -> tuple[str | None, str | None]:
+        if what in {"class", "exception"} and has_no_signature(item):
+            return "", ""
+        return with_plain_type_variables(arguments), with_plain_type_variables(returns)
 
     def shared(_app: Any, what: str, name: str, _item: Any, _options: Any, lines: list[str]) -> None:
         client = public_module("").HttpServiceClient
