@@ -21,7 +21,7 @@ from http_service_client import (
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
-from http_service_client.testing import LoopbackServer, raw, respond, stall
+from http_service_client.testing import LoopbackServer, raw, respond, stall, stall_reading
 from kit.stopwatch import Stopwatch
 from network.faults import slots_in_use
 
@@ -142,6 +142,37 @@ def test_an_abort_ends_a_call_that_waits_for_its_headers(
     assert set(stops) <= {StopReason.NOT_RETRYABLE}  # the connection's own error is not judged
     (breaker,) = [state.breaker for _, state in client._call_builder.origins.items()]
     assert breaker.snapshot().failures == 0
+
+
+def test_a_close_does_not_wait_for_an_upload_that_the_server_does_not_read(
+    server: LoopbackServer, front_end: str
+) -> None:
+    """The bytes that the kernel has not accepted are discarded; the server may have acted on the others."""
+    server.script("/", stall_reading())
+    client = HttpServiceClient(HttpClientConfig(max_connections=5))
+    upload: dict[str, Any] = {"data": bytes(8_000_000), "timeout": 20}
+
+    async def closed_during_the_call() -> Any:
+        task = asyncio.ensure_future(client.post_async(server.url + "/", **upload))
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        await asyncio.wait_for(client.close_async(abort=True), 10)
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    with Stopwatch() as watch:
+        if front_end == "blocking":
+            error, client = during(
+                front_end,
+                get(server, "POST", **upload),
+                lambda client: client.close(abort=True),
+                lambda: len(server.requests) == 1,
+            )
+        else:
+            error = asyncio.run(closed_during_the_call())
+    assert type(error) is ClientClosedError
+    assert error.sent_state is SentState.ABANDONED
+    assert watch.seconds < 8
+    assert slots_in_use(client) == 0
 
 
 BODIES = {

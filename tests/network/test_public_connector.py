@@ -10,8 +10,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from http_service_client import ConnectionPoolConfig, EgressPolicy, Timeout
-from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall
+from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressPolicy, Timeout
+from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
 from http_service_client.transports.over_aiohttp import (
     connector,
     open_body,
@@ -270,3 +270,22 @@ def test_sockets_of_a_loop_that_was_closed_without_a_shutdown_are_closed(
     front_end.loop.close()
     client.close()
     assert server.wait_for(lambda: server.open_connections == 0)
+
+
+def test_a_close_does_not_wait_for_an_upload_that_the_server_does_not_read(
+    either: AsyncioFrontEnd, server: LoopbackServer
+) -> None:
+    """The connection is aborted with what is still in its buffer."""
+    server.script("/", stall_reading())
+    client = either.client()
+
+    async def closed_during_the_call() -> list[Any]:
+        call = asyncio.ensure_future(client.post_async(server.url + "/", data=bytes(8_000_000), timeout=20))
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        await asyncio.wait_for(client.close_async(), 10)
+        return await asyncio.gather(call, return_exceptions=True)
+
+    (error,) = either.loop.run_until_complete(closed_during_the_call())
+    assert type(error) is ClientClosedError
+    assert slots_in_use(client) == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +15,10 @@ if hasattr(select, "poll"):
 
     def _wait(sock: Any, to_write: bool, within: float | None) -> bool:
         poll = select.poll()
-        poll.register(sock, select.POLLIN | (select.POLLOUT if to_write else 0))
+        try:
+            poll.register(sock, select.POLLIN | (select.POLLOUT if to_write else 0))
+        except ValueError:
+            raise _closed() from None
         return bool(poll.poll(None if within is None else within * 1000))
 
     def readability_check(sock: Any) -> Callable[[], object]:
@@ -25,10 +30,18 @@ if hasattr(select, "poll"):
 else:  # Windows
 
     def _wait(sock: Any, to_write: bool, within: float | None) -> bool:
-        return any(select.select([sock], [sock] if to_write else [], [], within))
+        try:
+            return any(select.select([sock], [sock] if to_write else [], [], within))
+        except ValueError:
+            raise _closed() from None
 
     def readability_check(sock: Any) -> Callable[[], object]:
         return partial(is_readable, sock)
+
+
+def _closed() -> OSError:
+    """Another thread closed the socket, as `close(abort=True)` does. A socket's own methods raise this error."""
+    return OSError(errno.EBADF, os.strerror(errno.EBADF))
 
 
 def is_readable(sock: Any) -> bool:

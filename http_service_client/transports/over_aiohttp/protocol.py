@@ -28,6 +28,7 @@ from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from ...http.redirects import REDIRECT_CODES
 from ..network.polling import readability_check
+from .asyncio_transports import write_buffer_size
 
 __all__ = ["StrictResponseHandler"]
 
@@ -279,6 +280,8 @@ class StrictResponseHandler(ResponseHandler):
     def close(self) -> None:
         """aiohttp closes the connection: after an exchange, or with its connector in the middle of one."""
         payload = self._payload
+        if self.transport is not None and write_buffer_size(self.transport):
+            self.transport.abort()  # closing would first flush an upload that the server may never read
         super().close()  # forgets the payload: its reader would wait until its timeout
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(aiohttp.ClientPayloadError("the connection was closed in mid-body"))

@@ -101,11 +101,18 @@ class PublicConnector(aiohttp.TCPConnector):
         self.__open.add(watching)
         return watching
 
+    def close(self, **options: Any) -> Any:
+        """As aiohttp's, which would first flush an upload that the server may never read."""
+        for watching in list(self.__open):
+            if write_buffer_size(watching.transport):
+                watching.abort()
+        return super().close(**options)
+
     def abandon(self) -> None:
         """Close the sockets without the loop, which is closed and can run nothing."""
         for watching in list(self.__open):
             close_socket(watching.transport)
-        closing = self.close()  # or aiohttp warns when it is garbage-collected
+        closing = super().close()  # or aiohttp warns when it is garbage-collected
         try:
             for _ in range(10):  # it has nothing to wait for
                 closing.send(None)
