@@ -81,7 +81,8 @@ class HttpClientConfig:
     enable_retry_policy, retry_policy_config: a `RetryPolicy`, or a mapping of its arguments and those of
         `ExponentialBackoff`.
     enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
-    auto_idempotency_key: give each POST and PATCH an Idempotency-Key, the same over its attempts.
+    auto_idempotency_key: give each request that is not safe to repeat, such as a POST, an Idempotency-Key, the same
+        over its attempts.
     quote_idempotency_key: write it in quotes, as the draft standard has it; else bare, as most services do.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.

@@ -58,7 +58,7 @@ def without_mark(value: float) -> float:
 )
 @dataclass(frozen=True)
 class ConnectionPoolConfig:
-    """Connections and TLS. Durations in seconds; None means no limit for the first two of them.
+    """Connections and TLS. Durations in seconds; None means no limit of `connection_timeout` and `request_timeout`.
 
     max_connections: in use at once, over all hosts, sync and async together.
     max_connections_per_host: in use at once, for one scheme, host and port.
