@@ -427,7 +427,8 @@ class HttpServiceClient(Verbs):
     def close(self, *, grace: float | None = None, abort: bool = False) -> None:
         """Close the client: new calls raise ClientClosedError. A second call may still abort what the first one left.
 
-        grace: seconds to wait for calls in flight, open streams included; those that are left are then aborted.
+        grace: seconds to wait for calls in flight, open streams included; those that are left are then aborted,
+            and so they are when the wait is interrupted or cancelled.
         abort: abort the calls in flight now, or after the grace: they raise ClientClosedError, also before their
             headers have arrived. `sent_state` is `abandoned` if their request was sent.
 
@@ -438,11 +439,15 @@ class HttpServiceClient(Verbs):
         `close_async`. Raises ConfigurationError for a negative grace.
         """
         ends_at = self._stop(grace, abort)
-        while ends_at is not None and not self._backends.is_idle():
-            left = ends_at - self._clock.monotonic()
-            if left <= 0:
-                break
-            self._clock.sleep(min(_LOOK_EVERY, left))
+        try:
+            while ends_at is not None and not self._backends.is_idle():
+                left = ends_at - self._clock.monotonic()
+                if left <= 0:
+                    break
+                self._clock.sleep(min(_LOOK_EVERY, left))
+        except BaseException:  # Ctrl-C: the caller waits no longer, and no one else would abort them
+            self._backends.close(abort=True)
+            raise
         self._backends.close(abort=abort or grace is not None)
 
     async def close_async(self, *, grace: float | None = None, abort: bool = False) -> None:
@@ -452,11 +457,15 @@ class HttpServiceClient(Verbs):
         abort: abort the calls in flight now, or after the grace.
         """
         ends_at = self._stop(grace, abort)
-        while ends_at is not None and not self._backends.is_idle():
-            left = ends_at - self._clock.monotonic()
-            if left <= 0:
-                break
-            await self._clock.sleep_async(min(_LOOK_EVERY, left))
+        try:
+            while ends_at is not None and not self._backends.is_idle():
+                left = ends_at - self._clock.monotonic()
+                if left <= 0:
+                    break
+                await self._clock.sleep_async(min(_LOOK_EVERY, left))
+        except BaseException:  # cancelled: as in `close`
+            self._backends.close(abort=True)
+            raise
         await self._backends.close_async(abort=abort or grace is not None)
 
     def _stop(self, grace: float | None, abort: bool) -> float | None:

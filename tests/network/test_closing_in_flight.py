@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from http_service_client import (
     HttpServiceClient,
     SentState,
 )
+from http_service_client.drivers.clocks import SystemClock
 from http_service_client.events import RetryStopped, StopReason
 from http_service_client.testing import LoopbackServer, raw, respond, stall, stall_reading
 from kit.stopwatch import Stopwatch
@@ -173,6 +175,46 @@ def test_a_close_does_not_wait_for_an_upload_that_the_server_does_not_read(
     assert error.sent_state is SentState.ABANDONED
     assert watch.seconds < 8
     assert slots_in_use(client) == 0
+
+
+class Interruption(BaseException):
+    """What Ctrl-C raises in `close`, and a cancellation in `close_async`."""
+
+
+class InterruptedClock(SystemClock):
+    """Its first sleep is interrupted."""
+
+    def sleep(self, seconds: float) -> None:
+        raise Interruption
+
+    async def sleep_async(self, seconds: float) -> None:
+        raise Interruption
+
+
+def test_a_grace_that_is_interrupted_ends_with_an_abort(server: LoopbackServer, front_end: str) -> None:
+    """Or the calls in other threads would go on, and the sockets stay open, with nobody to end them."""
+    server.script("/", stall())
+    client = HttpServiceClient(HttpClientConfig(enable_retry_policy=False), clock=InterruptedClock())
+
+    async def interrupted() -> Any:
+        task = asyncio.ensure_future(client.get_async(server.url + "/"))
+        while not server.requests:
+            await asyncio.sleep(0.005)
+        with pytest.raises(Interruption):
+            await client.close_async(grace=60)
+        return (await asyncio.wait_for(asyncio.gather(task, return_exceptions=True), 10))[0]
+
+    if front_end == "asyncio":
+        error = asyncio.run(interrupted())
+    else:
+        with ThreadPoolExecutor(1) as pool:
+            call = pool.submit(client.get, server.url + "/", timeout=20)
+            until(lambda: len(server.requests) == 1)
+            with pytest.raises(Interruption):
+                client.close(grace=60)
+            error = call.exception(10)
+    assert type(error) is ClientClosedError
+    assert error.sent_state is SentState.ABANDONED
 
 
 BODIES = {
