@@ -477,6 +477,7 @@ class HttpServiceClient(Verbs):
         return self._clock.monotonic() + grace if grace else None
 
     def __enter__(self) -> HttpServiceClient:
+        self._backends.blocking()  # imported here, and not within the deadline of the first call
         return self
 
     def __exit__(
@@ -485,6 +486,7 @@ class HttpServiceClient(Verbs):
         self.close()
 
     async def __aenter__(self) -> HttpServiceClient:
+        self._backends.asyncio()
         return self
 
     async def __aexit__(

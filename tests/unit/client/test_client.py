@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -109,6 +111,26 @@ def test_leaving_the_block_closes_the_client() -> None:
     client = asyncio.run(main())
     with pytest.raises(ClientClosedError):
         client.get(URL)
+
+
+@pytest.mark.parametrize(
+    ("entered", "imported"),
+    [
+        ("with client: found = 'requests' in sys.modules, 'aiohttp' in sys.modules", "(True, False)"),
+        (
+            "async def main():\n"
+            "    async with client: return 'requests' in sys.modules, 'aiohttp' in sys.modules\n"
+            "found = asyncio.run(main())",
+            "(False, True)",
+        ),
+    ],
+    ids=["blocking", "asyncio"],
+)
+def test_entering_imports_what_the_calls_need(entered: str, imported: str) -> None:
+    """The first call of a process does not spend its deadline on it. The other side is not imported."""
+    program = f"import asyncio, sys\nfrom http_service_client import HttpServiceClient\nclient = HttpServiceClient()\n{entered}\nprint(found)"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.strip(), ran.stderr) == (imported, "")
 
 
 VERBS = ["get", "post", "put", "patch", "delete", "head", "options", "query"]
