@@ -273,6 +273,8 @@ def _content(
     given: Any = headers.items() if isinstance(headers, Mapping) else headers
     pairs: tuple[tuple[str, str], ...] = tuple(given)
     if json is not None:
+        if body:
+            raise TypeError("pass body or json, not both")
         body = _json.dumps(json)
         if not any(name.lower() == "content-type" for name, _ in pairs):
             pairs = (("Content-Type", "application/json"), *pairs)

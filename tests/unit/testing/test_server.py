@@ -92,6 +92,12 @@ def test_an_error_of_a_dynamic_answer_is_raised_by_the_server() -> None:
         say(server, GET)
 
 
+def test_a_response_has_one_body() -> None:
+    """Of two, one would be dropped in silence."""
+    with pytest.raises(TypeError, match="pass body or json, not both"):
+        kit.respond(body="x", json={})
+
+
 def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     """`refuse` closes open connections and refuses new ones; `accept` accepts on the same port again."""
     idle = socket.create_connection((server.host, server.port))
