@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from http_service_client import HttpServiceClient
+from http_service_client import HttpServiceClient, StreamError
 from http_service_client.testing.server import Action, LoopbackServer, Received, answer, respond
 from http_service_client.transports.network.polling import is_readable
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
@@ -85,11 +85,14 @@ def test_a_child_leaves_its_parent_s_connection_alone(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
-@pytest.mark.parametrize("closed", ["stream", "client"])
+@pytest.mark.parametrize("used", ["stream closed", "stream read", "client closed"])
 def test_a_child_leaves_its_parent_s_stream_open(
-    front_end: FrontEnd, certificates: Certificates, closed: str, secure: bool
+    front_end: FrontEnd, certificates: Certificates, used: str, secure: bool
 ) -> None:
-    """A child that closes the inherited stream or client sends nothing to the server, and the parent reads on."""
+    """A child that closes the inherited stream or client sends nothing to the server, and the parent reads on.
+
+    Nor can the child take the parent's bytes.
+    """
     may_continue = threading.Event()
     received: list[bool] = []
 
@@ -106,7 +109,13 @@ def test_a_child_leaves_its_parent_s_stream_open(
         with front_end.stream(client, "GET", f"http{'s' * secure}://{address}/", timeout=5) as response:
             pieces = response.iter_bytes()
             assert next(pieces) == b"half"
-            assert in_a_child(response.close if closed == "stream" else client.close) == 0
+
+            def read() -> None:
+                with pytest.raises(StreamError, match="opened before a fork"):
+                    next(pieces)
+
+            work = {"stream closed": response.close, "stream read": read, "client closed": client.close}[used]
+            assert in_a_child(work) == 0
             may_continue.set()
             assert b"".join(pieces) == b"rest"
         front_end.close(client)

@@ -153,6 +153,8 @@ class _Streamed(HttpResponse):
     def _open_body(self) -> CallBody:
         if self._body is None or self._is_finished:
             raise StreamError("the stream was closed before its body ended; read it inside the with block")
+        if self._opened_by != os.getpid() and isinstance(self._body, OpenBody):
+            raise StreamError("the stream was opened before a fork; its bytes belong to the parent process")
         return self._body
 
     def _raise_if_failed(self, piece: bytes | Failure) -> bytes:
