@@ -270,14 +270,12 @@ def test_an_error_of_the_work_leaves_no_reference_cycle() -> None:
             raised.append(True)
 
     raised: list[bool] = []
-    threads = aio.WORKERS
     gc.collect()
     gc.disable()
     try:
         run_task(main())
-        wait_until(lambda: threads._waiting or not threads._workers)
         assert raised
-        assert Marker.count == 0
+        wait_until(lambda: Marker.count == 0)  # the worker's frame may hold it for a moment
     finally:
         gc.enable()
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -176,19 +176,32 @@ def test_a_closed_coroutine_releases_its_permit() -> None:
     run_task(main())
 
 
-@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows has no signal for a thread")
-def test_an_interrupted_blocking_call_cancels_its_async_interceptor() -> None:
-    """On Ctrl-C in the caller, the interceptor is cancelled on the background loop."""
-    cancelled = threading.Event()
-    caller = threading.get_ident()
+def test_an_interrupted_blocking_call_cancels_its_async_interceptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On KeyboardInterrupt in the caller, the interceptor is cancelled on the background loop."""
+    started, cancelled = threading.Event(), threading.Event()
+
+    class InterruptedLock:
+        is_taken = False
+
+        def acquire(self) -> None:
+            if self.is_taken:  # the wait for the interceptor
+                assert started.wait(timeout=20)
+                raise KeyboardInterrupt
+            self.is_taken = True
+
+        def release(self) -> None:
+            pass
 
     async def intercept(request: Any, context: Any) -> Any:
-        signal.pthread_kill(caller, signal.SIGINT)
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             cancelled.set()
 
+    monkeypatch.setattr(
+        "http_service_client.drivers.portal._thread", SimpleNamespace(allocate_lock=InterruptedLock)
+    )
     harness = Harness(BlockingFrontEnd(), request_interceptors=[on_request(intercept)])
     with pytest.raises(KeyboardInterrupt):
         harness.request()
