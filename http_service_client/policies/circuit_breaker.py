@@ -288,7 +288,7 @@ class CircuitBreakerScope(Scope):
             # The enclosing scope has the permit, and its result is the one that counts.
             free_pass = admission = None
         self._admission = admission
-        self.breaker = breaker
+        self.breaker = breaker  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
         self._timeout = timeout = policy.timeout  # read once: it may be changed during this call
         self._is_plain = free_pass is not None and timeout is None and breaker.judge is None
         if timeout is not None:
