@@ -25,7 +25,7 @@ from http_service_client import ConfigurationError, HttpResponse, HttpServiceCli
 from http_service_client.client.call_builder import CLIENT_DEFAULT, CallBuilder
 from http_service_client.drivers.clocks import SystemClock
 from http_service_client.observability import collector, metrics
-from http_service_client.testing import ScriptedTransport
+from http_service_client.testing import ScriptedTransport, VirtualClock
 
 PAGE = Path(__file__).resolve().parents[2] / "docs/configuration.md"
 HEAD = ["name", "type, unit", "default", "range", "meaning"]
@@ -39,18 +39,20 @@ NAMES = {
 }
 
 
+def scripted_client() -> HttpServiceClient:
+    """A client without a network, and without time: the smallest timeout of a table is long enough."""
+    return HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)]), clock=VirtualClock())
+
+
 def call(**keywords: object) -> None:
-    """A call with these keywords, without a network."""
-    with HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client:
+    """A call with these keywords."""
+    with scripted_client() as client:
         client.get("https://api.example.com/", **keywords)
 
 
 def download(**keywords: object) -> None:
-    """A download with these keywords, without a network."""
-    with (
-        HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    """A download with these keywords."""
+    with scripted_client() as client, tempfile.TemporaryDirectory() as folder:
         client.download("https://api.example.com/", f"{folder}/file", **keywords)
 
 

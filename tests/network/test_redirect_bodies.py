@@ -72,7 +72,8 @@ def test_a_short_body_is_kept(
     """And the connection of a framed one is used again."""
     client = front_end.client()
     warm(front_end, client, server, is_warm)
-    server.script("/from", raw(HEAD + b"Content-Length: 5\r\n\r\nmoved", close=close))
+    head = HEAD + b"Connection: close\r\n" if close else HEAD
+    server.script("/from", raw(head + b"Content-Length: 5\r\n\r\nmoved", close=close))
     server.script("/to", respond(body=b"here"))
     response = front_end.request(client, "GET", server.url + "/from")
     assert [hop.content for hop in response.history] == [b"moved"]
