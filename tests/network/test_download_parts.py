@@ -57,7 +57,8 @@ def chunked_part(content_range: str, body: bytes) -> Action:
     """A part whose length is given by its Content-Range only."""
     head = f'HTTP/1.1 206 Partial Content\r\nETag: "v1"\r\nContent-Range: bytes {content_range}\r\n'
     chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-    return raw(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunks)
+    # The next request must not meet a connection that is being closed.
+    return raw(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunks, close=False)
 
 
 @pytest.fixture

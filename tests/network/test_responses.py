@@ -178,7 +178,8 @@ def test_the_text_of_a_head_is_decoded(front_end: FrontEnd, server: LoopbackServ
         "/",
         raw(
             b"HTTP/1.1 200 Gr\xc3\xb6\xc3\x9fe\r\nX-Utf: \xe2\x82\xac \r\nX-Latin: \xe9t\xe9\r\n"
-            b"set-COOKIE: a=1\r\nX-Empty:\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n"
+            b"set-COOKIE: a=1\r\nX-Empty:\r\nSet-Cookie: b=2\r\nContent-Length: 0\r\n\r\n",
+            close=False,
         ),
         raw(b"HTTP/1.1 200 Gr\xf6\xdfe\r\nContent-Length: 0\r\n\r\n"),
     )
