@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -46,20 +46,20 @@ def test_a_client_outlives_its_loops(server: LoopbackServer) -> None:
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[tuple[HttpServiceClient, LoopbackServer]]:
+    """One client for all tests of a module."""
+    with LoopbackServer() as server, HttpServiceClient() as client:
+        server.script("/", respond(204))
+        yield client, server
+
+
 @pytest.mark.asyncio
 @pytest.mark.parametrize("run", [1, 2])
-async def test_a_loop_for_each_test(run: int) -> None:
-    """As with pytest-asyncio, and one client for all tests of a module."""
-    if run == 1:
-        SHARED.update(server=LoopbackServer(), client=HttpServiceClient())
-        SHARED["server"].script("/", respond(204))
-    await two_calls(SHARED["client"], SHARED["server"].url + "/")
-    if run == 2:
-        await SHARED["client"].close_async()
-        SHARED["server"].close()
-
-
-SHARED: dict[str, Any] = {}
+async def test_a_loop_for_each_test(shared: tuple[HttpServiceClient, LoopbackServer], run: int) -> None:
+    """As with pytest-asyncio."""
+    client, server = shared
+    await two_calls(client, server.url + "/")
 
 
 def test_two_loops_may_run_at_the_same_time(server: LoopbackServer) -> None:
