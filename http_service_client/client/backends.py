@@ -52,9 +52,8 @@ class Backends:
         self._settings = settings
         self._given = transport
         self._clock = clock
-        self._is_real_time = isinstance(
-            clock, SystemClock
-        )  # then a driver's own sleep, which `close` can end
+        # Then a driver sleeps by itself, and `close` can end that.
+        self._is_real_time = isinstance(clock, SystemClock)
         self._limits = limits
         self._common = common
         self._lock = ForkSafeLock()

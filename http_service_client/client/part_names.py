@@ -128,7 +128,7 @@ def read_own(path: Path) -> str:
 
 
 def write_own(path: Path, text: str) -> None:
-    """Write a small file anew, through no link that somebody put there."""
+    """Replace a small file, through no link that somebody put there."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
         file.write(text)

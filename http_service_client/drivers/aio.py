@@ -166,9 +166,8 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
         return TIMED_OUT
     loop = asyncio.get_running_loop()
     done = loop.create_future()
-    results: list[
-        tuple[Any, BaseException | None]
-    ] = []  # not in the future: this frame holds it, as an error would
+    # Not in the future: this frame holds it, as an error would.
+    results: list[tuple[Any, BaseException | None]] = []
 
     def work() -> None:
         if done.done():

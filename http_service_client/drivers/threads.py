@@ -38,9 +38,8 @@ class DaemonThreads:
     def _reset(self) -> None:
         self._queue: deque[Callable[[], None]] = deque()
         self._workers: set[object] = set()
-        self._waiting: deque[_thread.LockType] = (
-            deque()
-        )  # of threads without work; releasing one wakes its thread
+        # Of threads without work; releasing one wakes its thread.
+        self._waiting: deque[_thread.LockType] = deque()
 
     @property
     def is_full(self) -> bool:
@@ -87,10 +86,9 @@ class DaemonThreads:
 
     def _run(self, worker: object) -> None:
         """A thread's life."""
+        # As `threading.Thread` does, for debuggers, coverage and profilers.
         sys.settrace(threading.gettrace())
-        sys.setprofile(
-            threading.getprofile()
-        )  # as `threading.Thread` does, for debuggers, coverage and profilers
+        sys.setprofile(threading.getprofile())
         wake: _thread.LockType | None = None
         try:
             while True:

@@ -44,9 +44,8 @@ _WITHOUT_ALIAS = """
     cp1006 cp720 cp737 cp856 cp874 cp875 iso8859_1 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian palmos
     utf_8_sig
 """
-_CODECS = frozenset(
-    (*aliases, *aliases.values(), *_WITHOUT_ALIAS.split())
-)  # Python's own, by their normalised names
+# Python's own, by their normalised names.
+_CODECS = frozenset((*aliases, *aliases.values(), *_WITHOUT_ALIAS.split()))
 _LONGEST_NAME = 40
 
 

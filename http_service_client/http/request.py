@@ -142,9 +142,8 @@ class HttpRequest:
         body = encode_body(self._json, self._data, self._files, content)
         if body.charset is None or "Content-Type" not in self.headers:
             return body
-        return body.in_charset_of(
-            self.headers["Content-Type"]
-        )  # now, since an interceptor may sign the bytes
+        # Now, since an interceptor may sign the bytes.
+        return body.in_charset_of(self.headers["Content-Type"])
 
     @property
     def outgoing_body(self) -> RequestBody:

@@ -55,9 +55,8 @@ _BROWSER_PATH_SAFE = "".join(character for character in _BROWSER_QUERY_SAFE if c
 _NOT_PRINTABLE = re.compile(r"[^!-~]").search
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
-_VOUCHERS = frozenset(
-    {"code", "ticket"}
-)  # in a query: OAuth's code and CAS's ticket buy a token and a session
+# In a query: OAuth's code and CAS's ticket buy a token and a session.
+_VOUCHERS = frozenset({"code", "ticket"})
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
 
 

@@ -55,7 +55,7 @@ class IdleConnections:
             except (
                 StopIteration,
                 RuntimeError,
-            ):  # RuntimeError: another thread changed it; it will come here, too
+            ):  # none is left; another thread changed it, and will come here, too
                 return
             if since >= instant:
                 return

@@ -14,10 +14,12 @@ from http_service_client import (
     RetryCondition,
     RetryPolicy,
 )
-from kit.fakes import Harness
+from kit.fakes import FakeClock, Harness
 from kit.front_ends import FrontEnd, run_task
 
 OPEN, CLOSED, HALF_OPEN = CircuitBreakerState.OPEN, CircuitBreakerState.CLOSED, CircuitBreakerState.HALF_OPEN
+
+KEY = {"Idempotency-Key": "order-42"}
 
 
 class PaymentError(Exception):
@@ -28,6 +30,12 @@ def retrying(attempts: int = 3, *errors: type[BaseException], **options: Any) ->
     """A policy that retries these errors (default: PaymentError) without delay."""
     conditions = [RetryCondition.on_exceptions(errors or (PaymentError,))]
     return RetryPolicy(attempts, ConstantBackoff(0.0), **{"retry_conditions": conditions} | options)
+
+
+def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
+    """A policy that retries without delay what these conditions hold for (default: the default ones)."""
+    defaults: dict[str, Any] = {"clock": FakeClock(), "retry_conditions": list(conditions) or None}
+    return RetryPolicy(attempts, ConstantBackoff(0.0), **defaults | options)
 
 
 def breaking(threshold: int = 1, **options: Any) -> CircuitBreakerPolicy:

@@ -187,6 +187,28 @@ def test_a_call_in_flight_during_close_is_completed_and_its_connection_closed(se
     assert server.wait_for(lambda: server.open_connections == 0)
 
 
+def check_a_close_ends_the_reader(front_end: FrontEnd, client: HttpServiceClient, url: str) -> None:
+    """A stream that another thread or task closes after 0.1 s raises to its reader then."""
+
+    def listen() -> None:
+        with client.stream("GET", url) as response:
+            for _ in response.iter_bytes():
+                threading.Timer(0.1, response.close).start()
+
+    async def listen_async() -> None:
+        async with client.stream_async("GET", url) as response:
+            async for _ in response.iter_bytes():
+                asyncio.get_running_loop().call_later(0.1, response.close)
+
+    with Stopwatch() as watch, pytest.raises(ConnectionLostError):
+        if isinstance(front_end, AsyncioFrontEnd):
+            front_end.loop.run_until_complete(listen_async())
+        else:
+            listen()
+    watch.check_took(0.1)
+    assert slots_in_use(client) == 0
+
+
 @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
 @pytest.mark.parametrize("length", [b"Content-Length: 100\r\n", b""], ids=["a length", "until close"])
 def test_closing_a_stream_wakes_its_reader(
@@ -202,23 +224,7 @@ def test_closing_a_stream_wakes_its_reader(
     server.script("/", raw(b"HTTP/1.1 200 OK\r\n" + length + b"\r\nhalf", b"", every=20))
     client = front_end.client(connection_pool=certificates.pool())
 
-    def listen() -> None:
-        with client.stream("GET", server.url + "/") as response:
-            for _ in response.iter_bytes():
-                threading.Timer(0.1, response.close).start()
-
-    async def listen_async() -> None:
-        async with client.stream_async("GET", server.url + "/") as response:
-            async for _ in response.iter_bytes():
-                asyncio.get_running_loop().call_later(0.1, response.close)
-
-    with Stopwatch() as watch, pytest.raises(ConnectionLostError):
-        if isinstance(front_end, AsyncioFrontEnd):
-            front_end.loop.run_until_complete(listen_async())
-        else:
-            listen()
-    watch.check_took(0.1)
-    assert slots_in_use(client) == 0
+    check_a_close_ends_the_reader(front_end, client, server.url + "/")
 
 
 def test_a_stream_closed_between_two_steps_is_not_at_its_end(
@@ -297,20 +303,4 @@ def test_closing_a_stream_through_a_tls_proxy_wakes_its_reader(
     with running_proxy(certificates.server_context()) as proxy:
         client = front_end.client(connection_pool=certificates.pool(), proxy=f"https://{proxy.address}")
 
-        def listen() -> None:
-            with client.stream("GET", server.url + "/") as response:
-                for _ in response.iter_bytes():
-                    threading.Timer(0.1, response.close).start()
-
-        async def listen_async() -> None:
-            async with client.stream_async("GET", server.url + "/") as response:
-                async for _ in response.iter_bytes():
-                    asyncio.get_running_loop().call_later(0.1, response.close)
-
-        with Stopwatch() as watch, pytest.raises(ConnectionLostError):
-            if isinstance(front_end, AsyncioFrontEnd):
-                front_end.loop.run_until_complete(listen_async())
-            else:
-                listen()
-        watch.check_took(0.1)
-        assert slots_in_use(client) == 0
+        check_a_close_ends_the_reader(front_end, client, server.url + "/")

@@ -16,6 +16,7 @@ from http_service_client.transports.over_aiohttp import (
     connector,
     open_body,
     public_connector,
+    resolver,
     selection,
     session_exchange,
     sessions,
@@ -73,7 +74,7 @@ def test_a_socket_that_leads_elsewhere_carries_no_request(
     def all_of_them(found: Any, *about: Any) -> Any:
         return found
 
-    for module in (connector, public_connector):
+    for module in (connector, resolver):
         monkeypatch.setattr(module, "permitted", all_of_them)
     server.script("/", respond(200))
     client = either.client(egress_policy=EgressPolicy())

@@ -38,9 +38,8 @@ SERVICES = ("payment", "delivery", "email", "sms")
 # These may be tried again later, whatever happened before. An e-mail may not: it could be the second. An SMS
 # is not worth it: late, it is of no use.
 _REPEATABLE = frozenset({"payment", "delivery"})
-_MOST_SERVER_ERRORS = (
-    2  # calls that end with a 5xx before the step fails; the attempts within are the client's
-)
+# Calls that end with a 5xx before the step fails; the attempts within are the client's.
+_MOST_SERVER_ERRORS = 2
 
 _STOPS = {
     StopReason.EXHAUSTED: "out of attempts",

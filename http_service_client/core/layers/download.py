@@ -44,9 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["Download", "DownloadLayer", "DownloadSink"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
-_PROGRESS = (
-    64 * 1024
-)  # bytes that are worth an attempt: fewer, and a hostile server could keep a call for days
+# Bytes that are worth an attempt. With fewer, a hostile server could keep a call for days.
+_PROGRESS = 64 * 1024
 _UNREQUESTED_PART = Refuse("the server sent a part of the file although all of it was requested")
 
 Verdict = Complete | Continue | Refuse | Restart

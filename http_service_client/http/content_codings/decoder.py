@@ -45,9 +45,8 @@ class Decoder:
         self._names = content_codings(content_encoding) if content_encoding else []
         self.is_plain = not self._names
         self._codings: list[Coding] | None = None if self._names else []  # made with the first bytes
-        self._counts = [0] * (
-            min(len(self._names), _MAX_CODINGS) + 1
-        )  # bytes into the first coding, and out of each
+        # Bytes into the first coding, and out of each.
+        self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)
 
     def feed(self, data: bytes) -> bytes:
         """The decoded bytes; possibly none yet."""

@@ -192,9 +192,8 @@ def _read_fields(
             name = fields[-1][0]
             if b"\0" in line or b"\r" in line:
                 raise NotHttpError(MALFORMED)
-            parts.append(
-                line
-            )  # joined once: joined each time, a thousand short lines would take quadratic time
+            # Joined once: joined each time, a thousand short lines would take quadratic time.
+            parts.append(line)
         else:
             if is_folded:
                 name, raw = fields.pop()[0], line.lstrip(b" \t")

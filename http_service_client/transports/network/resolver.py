@@ -199,9 +199,7 @@ class _LookUp:
                 _RUNNING.pop(key, None)
 
     def _end(self) -> None:
-        self.is_over = (
-            True  # first: a caller that joins or publishes it at this moment notices, here or there
-        )
+        self.is_over = True  # first: a caller that joins or publishes it now notices, here or there
         key = self._host, self._port
         if _RUNNING.get(key) is self:
             _RUNNING.pop(key, None)

@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-import socket
 import weakref
 from time import monotonic
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.abc import ResolveResult
 
 from ...drivers.greenlets import is_running_here
 from ...errors import ConfigurationError
@@ -33,6 +32,7 @@ from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import AIOHTTP
 from .exchange_timer import EXCHANGE, ExchangeTimer
 from .protocol import StrictResponseHandler
+from .resolver import SharedResolver, resolved
 
 __all__ = ["CheckedConnector"]
 
@@ -50,7 +50,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             limit=0,
             limit_per_host=0,
             keepalive_timeout=settings.keep_alive_timeout,
-            resolver=_Resolver(),
+            resolver=SharedResolver(),
             # The resolver shares look-ups, and abandons one that nobody waits for. aiohttp's cache, which does not,
             # would keep the task of a look-up as long as the system's resolver hangs.
             use_dns_cache=False,
@@ -141,7 +141,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
         if exchange is not None and isinstance(proxy, SocksProxy):
-            return [_resolved(host, port, await self._destination(host, port, exchange, proxy))]
+            return [resolved(host, port, await self._destination(host, port, exchange, proxy))]
         found = await super()._resolve_host(host, port, traces)
         return permitted(found, _address_of, host, port, self._egress if proxy is None else None)
 
@@ -261,25 +261,5 @@ def _close_idle(connector: weakref.ref[CheckedConnector], protocol: Any) -> None
         close_socket(protocol.transport)
 
 
-def _resolved(host: str, port: int, address: str) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=socket.IPPROTO_TCP, flags=0
-    )
-
-
 def _address_of(found: ResolveResult) -> str:
     return found["host"]
-
-
-class _Resolver(AbstractResolver):
-    """Gives aiohttp the resolver that both transports share."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        found = await resolve_async(host, port)
-        return [_resolved(host, address[1], address[0]) for _, _, _, _, address in found]
-
-    async def close(self) -> None:
-        pass

@@ -10,27 +10,24 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from ...http.egress import EgressPolicy
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from ..base import TransportSettings
 from ..idle import IdleConnections
 from ..network.polling import is_readable
-from ..network.resolver import address_text, permitted, resolve_async
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import KEEPS_ALIVE, HttpProcessingError
 from .errors import NotRepeatedError
 from .exchange_timer import EXCHANGE
+from .resolver import SharedResolver
 
 __all__ = ["PublicConnector", "WatchingProtocol", "send_once", "watch_body"]
 
@@ -49,7 +46,7 @@ class PublicConnector(aiohttp.TCPConnector):
         super().__init__(
             limit=0,  # the core limits the connections
             limit_per_host=0,
-            resolver=_CheckingResolver(settings.egress),
+            resolver=SharedResolver(settings.egress),
             use_dns_cache=False,  # a result that is shared could be one for a proxy, which is not checked
             **options,
         )
@@ -267,33 +264,6 @@ class WatchingProtocol(asyncio.Protocol):
 def _is_too_large(error: Any) -> bool:
     """Whether aiohttp's parser refused a head for its size; it says so in words only."""
     return any(words in str(error) for words in ("Too many", "Got more than"))
-
-
-class _CheckingResolver(AbstractResolver):
-    """Gives aiohttp the resolver that both transports share, and of its addresses those that the policy allows."""
-
-    def __init__(self, egress: EgressPolicy | None) -> None:
-        self._egress = egress
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        exchange = EXCHANGE.get()
-        is_checked = exchange is None or exchange.proxy is None  # the operator chose the proxy
-        found = await resolve_async(host, port)
-        allowed = permitted(found, address_text, host, port, self._egress if is_checked else None)
-        return [resolved(host, address[1], address[0]) for _, _, _, _, address in allowed]
-
-    async def close(self) -> None:
-        pass
-
-
-def resolved(host: str, port: int, address: str) -> ResolveResult:
-    """An address in aiohttp's form."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=host, host=address, port=port, family=family, proto=socket.IPPROTO_TCP, flags=0
-    )
 
 
 async def send_once(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:

@@ -116,9 +116,8 @@ class Connection(ReceiveBuffer):
                 raise ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
             return data or b""  # urllib3's SSLTransport returns the number 0 at an end without close_notify
         except ssl.SSLEOFError as error:
-            if (
-                not self._is_aborted and error.reason == "UNEXPECTED_EOF_WHILE_READING"
-            ):  # no close_notify: many servers omit it
+            # Without close_notify, which many servers omit.
+            if not self._is_aborted and error.reason == "UNEXPECTED_EOF_WHILE_READING":
                 return b""
             raise  # a reset
 

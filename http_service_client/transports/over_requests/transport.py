@@ -160,9 +160,8 @@ class RequestsTransport:
         coding = response.headers.get("Content-Encoding") if self._settings.decompresses(request) else None
         decoder = Decoder(coding, smaller(most, self._settings.max_response_size))
         undecoded = UndecodedBody(decoder)
-        body = (
-            BytesIO()
-        )  # no list: as objects of their own, pieces of two bytes would take fifty times their size
+        # No list: as objects of their own, pieces of two bytes would take fifty times their size.
+        body = BytesIO()
         try:
             while piece := raw.read(_PIECE, decode_content=False):
                 undecoded.add(piece)

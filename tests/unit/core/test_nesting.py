@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import (
     RetryCondition,
 )
@@ -21,6 +21,7 @@ from http_service_client.events import RetryStopped, StopReason
 from http_service_client.policies import CircuitBreakerPolicy, CircuitBreakerState, RetryPolicy
 from kit.fakes import RESET, URL, FakeClock, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
+from kit.guarded import policy_of
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -45,11 +46,6 @@ def test_a_client_without_retries_makes_one_attempt(front_end: FrontEnd) -> None
     assert harness.sends == 1
     harness.request(retry_policy=RetryPolicy(2))
     assert harness.sends == 3
-
-
-def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
-    clock = FakeClock()
-    return RetryPolicy(attempts, ConstantBackoff(0.0), clock=clock, **options)
 
 
 @pytest.mark.parametrize(("is_nested", "sends"), [(False, 3), (True, 9)])

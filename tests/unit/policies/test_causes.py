@@ -13,26 +13,13 @@ from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
-    ConstantBackoff,
     HttpResponse,
     HttpStatusError,
     RetryCondition,
-    RetryPolicy,
 )
-from kit.fakes import URL, FakeClock, Harness
+from kit.fakes import URL, Harness
 from kit.front_ends import AsyncioFrontEnd, FrontEnd, run_task
-
-KEY = {"Idempotency-Key": "order-42"}
-
-
-def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
-    """Retries at once."""
-    options.setdefault("clock", FakeClock())
-    return RetryPolicy(attempts, ConstantBackoff(0.0), list(conditions) or None, **options)
-
-
-class PaymentError(Exception):
-    pass
+from kit.guarded import PaymentError, policy_of
 
 
 def paying(front_end: FrontEnd, harness: Harness, how: str) -> Callable[[], None]:

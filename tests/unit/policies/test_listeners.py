@@ -11,21 +11,12 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitBreakerState,
-    ConstantBackoff,
     RetryCondition,
-    RetryPolicy,
 )
 from http_service_client.events import RetryScheduled
 from kit.fakes import FakeClock, Harness
 from kit.front_ends import FrontEnd
-
-KEY = {"Idempotency-Key": "order-42"}
-
-
-def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
-    """Retries at once."""
-    options.setdefault("clock", FakeClock())
-    return RetryPolicy(attempts, ConstantBackoff(0.0), list(conditions) or None, **options)
+from kit.guarded import policy_of
 
 
 def raising(*_: Any) -> Any:

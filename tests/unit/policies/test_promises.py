@@ -11,26 +11,13 @@ from http_service_client import (
     CircuitOpenError,
     ConnectError,
     ConnectionLostError,
-    ConstantBackoff,
     RetryCondition,
-    RetryPolicy,
     SentState,
 )
 from http_service_client.events import RetryStopped, StopReason
-from kit.fakes import REFUSED, RESET, URL, FakeClock, Harness
+from kit.fakes import REFUSED, RESET, URL, Harness
 from kit.front_ends import FrontEnd
-
-KEY = {"Idempotency-Key": "order-42"}
-
-
-def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
-    """Retries at once."""
-    options.setdefault("clock", FakeClock())
-    return RetryPolicy(attempts, ConstantBackoff(0.0), list(conditions) or None, **options)
-
-
-class PaymentError(Exception):
-    pass
+from kit.guarded import KEY, PaymentError, policy_of
 
 
 @pytest.mark.parametrize(

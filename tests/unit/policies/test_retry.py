@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.backoff import ExponentialBackoff
 from http_service_client.core.machines.retry_conditions import DEFAULT_CONDITIONS, RetryCondition
 from http_service_client.errors import (
     CircuitOpenError,
@@ -18,6 +18,7 @@ from http_service_client.policies import CircuitBreakerPolicy, RetryPolicy
 from http_service_client.policies.deadline import deadline
 from kit.fakes import FakeClock, Harness
 from kit.front_ends import FrontEnd
+from kit.guarded import policy_of
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
 NO_BREAKER: dict[str, Any] = {"enable_circuit_breaker": False}
@@ -31,11 +32,6 @@ class Listed:
 
     def delays(self, random: Any) -> Any:
         return iter(self._delays)
-
-
-def policy_of(attempts: int = 3, **options: Any) -> RetryPolicy:
-    clock = FakeClock()
-    return RetryPolicy(attempts, ConstantBackoff(0.0), clock=clock, **options)
 
 
 def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:

@@ -12,20 +12,12 @@ from http_service_client import (
     ConnectionLostError,
     ConstantBackoff,
     RetryBudgetSettings,
-    RetryCondition,
     RetryPolicy,
 )
 from http_service_client.events import RetryScheduled, RetryStopped, StopReason
 from kit.fakes import RESET, FakeClock, Harness, LockWithQueue
 from kit.front_ends import FrontEnd
-
-KEY = {"Idempotency-Key": "order-42"}
-
-
-def policy_of(attempts: int = 3, *conditions: RetryCondition, **options: Any) -> RetryPolicy:
-    """Retries at once."""
-    options.setdefault("clock", FakeClock())
-    return RetryPolicy(attempts, ConstantBackoff(0.0), list(conditions) or None, **options)
+from kit.guarded import policy_of
 
 
 def test_retries_of_functions_have_a_budget(front_end: FrontEnd) -> None:
