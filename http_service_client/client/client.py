@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import partial
+from logging import DEBUG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
-from ..events import Event
+from ..events import Event, RetryScheduled
 from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpResponse
 from ..observability.collector import MetricsCollector
@@ -376,7 +377,10 @@ class HttpServiceClient(Verbs):
 
     def _warn_inside_a_loop(self) -> None:
         asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
-        if self._has_warned or asyncio is None or not is_running_here(asyncio._get_running_loop()):
+        if self._has_warned or asyncio is None:
+            return
+        loop = asyncio._get_running_loop()
+        if loop is None or not is_running_here(loop):
             return
         self._has_warned = True
         message = "a blocking call inside a running event loop stops all of its tasks; use the *_async methods there"
@@ -507,12 +511,14 @@ def _listener(
     The changes of circuits are logged where they are made: several clients may hear of one.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    collect = collector.collect
+    collect, is_debugging = collector.collect, LOGGER.isEnabledFor
 
     def notify(event: Event | StateChange) -> None:
         collect(event)
-        if not isinstance(event, StateChange):
-            log_event(event)
+        if (type(event) is RetryScheduled or is_debugging(DEBUG)) and not isinstance(event, StateChange):
+            log_event(
+                event
+            )  # each call has several events, and all but retries are logged for debugging only
         if on_event is not None:
             try:
                 on_event(event)

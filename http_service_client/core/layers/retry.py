@@ -106,8 +106,10 @@ class RetryLayer:
                 before_first, delays = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
+                if outcome.status_code < 400:
+                    return outcome
                 if not is_in_progress(outcome, before, call.request):
-                    if outcome.status_code >= 400 and asks_to_retry(outcome.headers) is False:
+                    if asks_to_retry(outcome.headers) is False:
                         self._stop(call, StopReason.PUSHBACK)
                     return outcome
                 is_worth_it = True
