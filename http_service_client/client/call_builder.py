@@ -239,6 +239,9 @@ class CallBuilder:
         given = build_headers(headers)
         if headers is not None:
             _override(merged, given)
+            if "Range" in given and "Accept-Encoding" not in given:
+                # A part of an encoded body cannot be decoded on its own (RFC 9110, 14.1.2: bytes count after coding).
+                merged["Accept-Encoding"] = "identity"
             pairs = headers.items() if isinstance(headers, Mapping) else headers
             for name in Headers([(name, "") for name, value in pairs if value is None]):
                 merged.pop(name, None)

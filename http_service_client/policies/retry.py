@@ -52,7 +52,7 @@ class RetryPolicy(RetrySettings):
     max_attempts: attempts in all, the first one included (>= 1).
     backoff_strategy: the waits; `ExponentialBackoff()` by default.
     retry_conditions: list of `RetryCondition`; an outcome for which any holds is retried. None: transport errors
-        except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504.
+        except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504, 529.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
     budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which

@@ -7,6 +7,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /status/503          that status
     GET    /flaky/2             503 twice, then 200; counted per path, so /flaky/2?for=me is another
     GET    /busy/2              429 with Retry-After: 0 twice, then 200
+    POST   /hidden-error/1      200 with an error in its body once, then 200 with a result
     GET    /slow/0.2            200 after that many seconds (at most 5)
     GET    /redirect/2          two redirects, then 200
     GET    /files/3000          a file of that many bytes, with an ETag; Range and If-Range are honoured
@@ -110,6 +111,9 @@ class _Handler(BaseHTTPRequestHandler):
                     self._respond(200, {"path": self.path})
                 else:
                     self._respond(429, {"path": self.path}, {"Retry-After": "0"})
+            case "hidden-error":
+                is_over = self._hit() > int(argument)
+                self._respond(200, {"status": "done"} if is_over else {"error": "overloaded"})
             case "slow":
                 time.sleep(min(float(argument), 5.0))
                 self._respond(200, {"slept": float(argument)})

@@ -23,7 +23,8 @@ from .other_libraries import is_transient, is_unverified, status_of, status_of_e
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
 
-RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+# 529 is no standard: some services, of models above all, mean "overloaded" by it.
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 
 _JUDGED = (HttpResponse, Failure, BaseException)  # only predicates judge anything else
 
@@ -59,7 +60,7 @@ class RetryCondition:
         """The conditions of a policy that sets none, as a list to add to or to take from.
 
         Transport errors, of this package and of requests, urllib3, aiohttp, httpx and httpx2; then the statuses 408,
-        425, 429, 500, 502, 503 and 504, also of those libraries' responses and `raise_for_status()`.
+        425, 429, 500, 502, 503, 504 and 529, also of those libraries' responses and `raise_for_status()`.
         """
         return list(DEFAULT_CONDITIONS)
 

@@ -209,3 +209,20 @@ def test_an_error_of_the_body_s_generator_reaches_the_caller(front_end: FrontEnd
     assert all(limit.in_use == 0 for limit in harness.limits)
     assert harness.state.breaker.snapshot().abandoned == 1
     assert harness.request().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"Range": "bytes=0-9"}, "identity"),
+        ({"range": "bytes=0-9", "Accept-Encoding": "gzip"}, "gzip"),
+        ({"Range": "bytes=0-9", "Accept-Encoding": None}, None),
+    ],
+)
+def test_a_range_request_asks_for_the_identity_coding(
+    front_end: FrontEnd, headers: dict[str, str | None], expected: str | None
+) -> None:
+    """A part of an encoded body cannot be decoded. What the call itself says about encodings stays."""
+    harness = Harness(front_end)
+    harness.request(headers=headers)
+    assert harness.transport.sent[0].headers.get("Accept-Encoding") == expected
