@@ -306,8 +306,10 @@ class HttpServiceClient(Verbs):
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
-        Returns the response without its content, which is in the file. Raises as `request`; HttpStatusError
-        when the final status is not 200 or 206, ChecksumError, and OSError when the file cannot be written.
+        Returns the response without its content, which is in the file; with status 304, when If-None-Match or
+        If-Modified-Since is among the headers and the file at `path` is still current. Raises as `request`;
+        HttpStatusError when the final status is another one than 200 or 206, ChecksumError, and OSError when the
+        file cannot be written.
         """
         check_flag("resume", resume)
         driver = self._backends.blocking()

@@ -23,14 +23,27 @@ def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
     return finish(call, outcome, None) if isinstance(outcome, Failure) else outcome
 
 
+_CONDITIONS = ("If-None-Match", "If-Modified-Since")
+
+
 def check_download(response: HttpResponse) -> HttpResponse:
-    """Return the response to a download. Raises HttpStatusError when it had no file."""
+    """Return the response to a download. Raises HttpStatusError when it had no file.
+
+    304 is what the caller's own condition asked for: the file at the path is still the current one.
+    """
     response.raise_for_status()
+    if response.status_code == 304 and _is_conditional(response):
+        return response
     if response.status_code not in (200, 206):
         status = f"{response.status_code} {response.reason_phrase}".rstrip()
         message = f"GET {redact_url(response.url)} answered {status}: there is nothing to save"
         raise HttpStatusError(message, status_code=response.status_code, **response._evidence())
     return response
+
+
+def _is_conditional(response: HttpResponse) -> bool:
+    request = response.request
+    return request is not None and any(name in request.headers for name in _CONDITIONS)
 
 
 def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
