@@ -68,8 +68,11 @@ class ConnectionPoolConfig:
         10 s longer than an attempt may take.
     max_idle_connections: kept open for later calls, over all hosts, sync and async together; beyond it the least
         recently used one is closed. 0 for none, None for as many as `max_connections`.
-    keep_alive_timeout: a connection that was idle for longer is closed.
+    keep_alive_timeout: a connection that was idle for longer is not used again. A server that announces less
+        (`Keep-Alive: timeout=N`) gets less.
     keep_alive_max_requests: a connection is closed after so many requests.
+    max_connection_age: a connection that is older serves no other request, so that a name that has moved to another
+        address is looked up again. Up to a tenth less, by chance. None for no limit.
     ssl_verify: False accepts any certificate, with a warning.
     ssl_cert_file, ssl_key_file: PEM files of the client's own certificate and its key.
     ssl_key_password: the pass phrase of that key, if it is encrypted.
@@ -88,8 +91,9 @@ class ConnectionPoolConfig:
     request_timeout: float | None = by_default(30.0)
     pool_timeout: float | None = None
     max_idle_connections: int | None = None
-    keep_alive_timeout: float = 75.0
+    keep_alive_timeout: float = 4.0
     keep_alive_max_requests: int = 1000
+    max_connection_age: float | None = 300.0
     ssl_verify: bool = True
     ssl_cert_file: str | os.PathLike[str] | None = None
     ssl_key_file: str | os.PathLike[str] | None = None
@@ -106,7 +110,7 @@ class ConnectionPoolConfig:
         if self.max_idle_connections is not None:
             check_count("max_idle_connections", self.max_idle_connections, least=0)
         check_count("compression_threshold", self.compression_threshold, least=0)
-        for name in ("connection_timeout", "request_timeout", "pool_timeout"):
+        for name in ("connection_timeout", "request_timeout", "pool_timeout", "max_connection_age"):
             check_duration(name, getattr(self, name))
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
         for name in ("ssl_verify", "enable_compression"):

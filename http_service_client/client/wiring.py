@@ -149,6 +149,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         idle=IdleConnections(
             pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
         ),
+        max_connection_age=pool.max_connection_age,
     )
 
 

@@ -12,6 +12,7 @@ from ..http.http1.framing import HeadLimits
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
 from .idle import IdleConnections
+from .lifetime import Lifetime
 from .network.tls import TlsSettings
 
 __all__ = [
@@ -75,6 +76,7 @@ class TransportSettings:
     egress: checks the addresses that a name resolves to; None allows all.
     head_limits: the maximum size of a response's head.
     idle: the idle connections of both transports together.
+    max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
     """
 
     keep_alive_timeout: float
@@ -86,6 +88,11 @@ class TransportSettings:
     egress: EgressPolicy | None = None
     head_limits: HeadLimits = field(default_factory=HeadLimits)
     idle: IdleConnections = field(default_factory=IdleConnections)
+    max_connection_age: float | None = None
+
+    def new_lifetime(self) -> Lifetime:
+        """The lifetime of a connection that is made now."""
+        return Lifetime(self.keep_alive_timeout, self.keep_alive_max_requests, self.max_connection_age)
 
     def decompresses(self, request: HttpRequest) -> bool:
         """Whether to decode the content codings of the response to this request."""

@@ -118,7 +118,7 @@ def test_a_name_of_ours_that_becomes_one_of_aiohttp_is_noticed(monkeypatch: pyte
     assert not [*over_aiohttp.collisions(CheckedConnector)]
 
     def upgraded(self: Any) -> None:
-        self._max_requests = 1
+        self._close_idle = 1
 
     monkeypatch.setattr(aiohttp.TCPConnector, "upgraded", upgraded, raising=False)
-    assert [*over_aiohttp.collisions(CheckedConnector)] == ["CheckedConnector._max_requests"]
+    assert [*over_aiohttp.collisions(CheckedConnector)] == ["CheckedConnector._close_idle"]

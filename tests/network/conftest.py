@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from http_service_client.testing.server import LoopbackServer, respond
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import Certificates, served, swallowing
+from network.public_path import use_public_connector
 
 
 @pytest.fixture
@@ -50,3 +52,12 @@ def big(server: LoopbackServer) -> bytes:
     content = bytes(range(256)) * 4096
     server.script("/big", respond(body=content))
     return content
+
+
+@pytest.fixture(params=["blocking", "asyncio", "asyncio, public path"])
+def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
+    """Both front ends, and asyncio once more over aiohttp's public interface alone."""
+    if request.param.endswith("public path"):
+        use_public_connector(monkeypatch)
+    with (BlockingFrontEnd if request.param == "blocking" else AsyncioFrontEnd)() as front_end:
+        yield front_end

@@ -56,6 +56,8 @@ def served(
     serve: Callable[[socket.socket, threading.Event], object],
     tls: ssl.SSLContext | None = None,
     takes: int | None = None,
+    host: str = "127.0.0.1",
+    port: int = 0,
 ) -> Iterator[str]:
     """A server that passes each connection to `serve`, on a thread of its own; yields host:port.
 
@@ -86,7 +88,7 @@ def served(
             threads.append(thread)
             thread.start()
 
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server((host, port))
     if takes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
     acceptor = threading.Thread(target=accept, daemon=True)

@@ -14,18 +14,13 @@ from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressP
 from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
 from http_service_client.transports.over_aiohttp import (
     connector,
-    open_body,
-    public_connector,
     resolver,
-    selection,
     session_exchange,
-    sessions,
-    transport,
 )
-from http_service_client.transports.over_aiohttp.compatibility import AIOHTTP
 from kit.front_ends import AsyncioFrontEnd
 from network.faults import Certificates, failing, slots_in_use
 from network.proxy_server import running_proxy
+from network.public_path import use_public_connector
 
 HEAD = b"HTTP/1.1 200 OK\r\n\r\n"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -40,13 +35,6 @@ def names(monkeypatch: pytest.MonkeyPatch) -> None:
         "getaddrinfo",
         lambda host, *about, **options: real("127.0.0.1" if host == "app.test" else host, *about, **options),
     )
-
-
-def use_public_connector(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(AIOHTTP, "gone", ("TCPConnector._conns",))
-    monkeypatch.setattr(sessions, "Connector", public_connector.PublicConnector)
-    for module in (open_body, selection, session_exchange, sessions, transport):
-        monkeypatch.setattr(module, "IS_AS_EXPECTED", False)
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ _HEAD = re.compile(
 ).match
 _FIELDS = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)").findall
 _FRAMING = re.compile(  # the fields that say how the body ends, or the connection
-    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|sec-websocket-key1|content-encoding):"
+    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|sec-websocket-key1|content-encoding"
+    rb"|keep-alive):"
     rb"[\t ]*([^\r]*)",
     re.IGNORECASE,
 ).findall
@@ -33,18 +34,27 @@ class FastHead:
     """A response's head. Iteration gives its fields, decoded only then, since most are never read.
 
     size: bytes of the head.   length: bytes of the body.   is_encoded: the body has a content coding.
+    keep_alive: the Keep-Alive field; None without one.
     """
 
-    __slots__ = ("_fields", "is_encoded", "length", "reason", "size", "status")
+    __slots__ = ("_fields", "is_encoded", "keep_alive", "length", "reason", "size", "status")
 
     def __init__(
-        self, size: int, status: int, reason: str, fields: bytes, length: int, is_encoded: bool
+        self,
+        size: int,
+        status: int,
+        reason: str,
+        fields: bytes,
+        length: int,
+        is_encoded: bool,
+        keep_alive: str | None,
     ) -> None:
         self.size = size
         self.status = status
         self.reason = reason
         self.length = length
         self.is_encoded = is_encoded
+        self.keep_alive = keep_alive
         self._fields = fields
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -64,15 +74,19 @@ def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
     size = match.end()
     if size > limits.size or fields.count(b"\r") > limits.fields or status in _WITHOUT_BODY:
         return None
-    length, is_encoded = None, False
+    length, is_encoded, keep_alive = None, False, None
     for name, value in _FRAMING(fields):
         key = name.lower()
         if key == b"content-length" and length is None and _LENGTH(value := value.rstrip(b"\t ")):
             length = int(value)
         elif key == b"content-encoding":
             is_encoded = True
+        elif key == b"keep-alive":
+            keep_alive = value.decode("latin-1")
         elif key != b"connection" or value.rstrip(b"\t ").lower() != b"keep-alive":
             return None
     if length is None:
         return None
-    return FastHead(size, int(status), (reason or b"").decode("ascii"), fields, length, is_encoded)
+    return FastHead(
+        size, int(status), (reason or b"").decode("ascii"), fields, length, is_encoded, keep_alive
+    )

@@ -74,11 +74,21 @@ class Head:
     """The head of a response, and the framing of its body.
 
     fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: of the body.
-    is_last: the connection cannot be used again after this response.
+    is_last: the connection cannot be used again after this response.   keep_alive: the Keep-Alive field, or None.
     is_final: no byte may follow this response if it is an interim one.   size: of the head in bytes.
     """
 
-    __slots__ = ("fields", "is_chunked", "is_final", "is_last", "length", "reason", "size", "status")
+    __slots__ = (
+        "fields",
+        "is_chunked",
+        "is_final",
+        "is_last",
+        "keep_alive",
+        "length",
+        "reason",
+        "size",
+        "status",
+    )
 
     def __init__(
         self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]], size: int
@@ -87,6 +97,7 @@ class Head:
         self.reason = reason
         self.size = size
         self.fields = [(name.decode("ascii"), field_text(value)) for name, value in fields]
+        self.keep_alive: str | None = None
         lengths, codings, options = [], [], []
         for name, value in self.fields:
             key = name.lower()
@@ -96,6 +107,8 @@ class Head:
                 codings.append(value)
             elif key in _CONNECTION:
                 options.append(value)
+            elif key == "keep-alive":
+                self.keep_alive = value
             elif key == "sec-websocket-key1":  # from the first drafts of WebSocket; aiohttp refuses it
                 raise NotHttpError(MALFORMED)
         self.is_chunked = is_chunked(status, lengths, codings)
@@ -139,7 +152,7 @@ def _fast_head(incoming: ReceiveBuffer) -> Head | None:
     incoming.take(fast.size)
     head = Head.__new__(Head)
     head.status, head.reason, head.fields, head.length = fast.status, fast.reason, list(fast), fast.length
-    head.size = fast.size
+    head.size, head.keep_alive = fast.size, fast.keep_alive
     head.is_chunked = head.is_final = head.is_last = False
     return head
 

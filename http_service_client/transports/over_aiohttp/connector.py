@@ -56,10 +56,8 @@ class CheckedConnector(aiohttp.TCPConnector):
             use_dns_cache=False,
         )
         self._pid = os.getpid()
-        self._max_idle = settings.keep_alive_timeout
         self._idle = settings.idle
         self._close_idle = functools.partial(_close_idle, weakref.ref(self))
-        self._max_requests = settings.keep_alive_max_requests
         self._egress = settings.egress
         # aiohttp's keys of connections without a proxy, by host, port and whether they use TLS.
         self._direct: dict[tuple[str, int | None, bool], Any] = {}
@@ -69,6 +67,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             settings.head_limits,
             settings.max_response_size,
             settings.idle.discard,
+            settings.new_lifetime,
         )
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -111,14 +110,13 @@ class CheckedConnector(aiohttp.TCPConnector):
         idle: Any = None if key is None else self._conns.get(key)
         if key is None or not idle:
             return None
-        oldest = monotonic() - self._max_idle
         while idle:
             # The most recently used one: it is the likeliest to be alive, and lets the others expire.
             protocol, since = idle.pop()
             self._idle.discard(protocol)
             if not idle:
                 del self._conns[key]
-            if since >= oldest and protocol.is_reusable():
+            if protocol.lifetime.allows(since) and protocol.is_reusable():
                 self._acquired.add(protocol)
                 protocol.key = key
                 protocol.is_idle = protocol.response_started = False
@@ -190,7 +188,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         while idle := self._conns.get(key):
             latest = idle.pop()  # as in `acquire`
             protocol: Any = latest[0]
-            if protocol.is_reusable():
+            if protocol.lifetime.allows(latest[1]) and protocol.is_reusable():
                 idle.appendleft(latest)
                 break
             protocol.abort()
@@ -213,7 +211,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         protocol.key = key
         protocol.served += 1
         protocol.is_idle = True
-        should_close = should_close or protocol.should_close or protocol.served >= self._max_requests
+        should_close = should_close or protocol.should_close or protocol.lifetime.is_over(protocol.served)
         if not should_close and write_buffer_size(protocol.transport):
             # The server responded early: it may never read the rest, and close_notify would wait for that.
             should_close = True

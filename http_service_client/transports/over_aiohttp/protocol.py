@@ -27,6 +27,7 @@ from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from ...http.redirects import REDIRECT_CODES
+from ..lifetime import Lifetime
 from ..network.polling import readability_check
 from .asyncio_transports import write_buffer_size
 
@@ -44,6 +45,7 @@ class StrictResponseHandler(ResponseHandler):
     fatal_error: the error that ended it; None after an orderly end.
     response_started: a response, or a part of one, has arrived in this exchange.
     key: the connector's key, shared by all connections that can serve the same requests.
+    lifetime: how long it may be kept.
     """
 
     served = 0
@@ -69,8 +71,10 @@ class StrictResponseHandler(ResponseHandler):
         limits: HeadLimits,
         max_size: int | None,
         on_lost: Callable[[StrictResponseHandler], object],
+        new_lifetime: Callable[[], Lifetime],
     ) -> None:
         super().__init__(loop)
+        self.lifetime = new_lifetime()
         self._limits = limits
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
@@ -115,6 +119,8 @@ class StrictResponseHandler(ResponseHandler):
                 self._hand_to_aiohttp()
                 return
             self._left = head.size + head.length
+            if head.keep_alive is not None:
+                self.lifetime.announce(head.keep_alive)
         self._left -= len(data)
         if self._left <= 0 and self._whole is not None:
             whole, self._whole, self._head = self._whole, None, None
@@ -255,6 +261,9 @@ class StrictResponseHandler(ResponseHandler):
         self._expects_head = message.code < 200 and message.code != 101
         if not self._expects_head:
             self._heads_size = 0
+            keep_alive = message.headers.get("Keep-Alive")
+            if keep_alive is not None:
+                self.lifetime.announce(keep_alive)
         self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
         if message.code == 101:  # the data that follows is no longer HTTP
             self.force_close()

@@ -22,6 +22,7 @@ from ...http.http1.fast_path import read_fast_head
 from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
 from ..base import TransportSettings
 from ..idle import IdleConnections
+from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import KEEPS_ALIVE, HttpProcessingError
@@ -54,7 +55,7 @@ class PublicConnector(aiohttp.TCPConnector):
         self.__egress = settings.egress
         self.__idle = settings.idle
         self.__limits = settings.head_limits
-        self.__max_requests = settings.keep_alive_max_requests
+        self.__new_lifetime = settings.new_lifetime
         self.__open: weakref.WeakSet[WatchingProtocol] = weakref.WeakSet()
 
     async def connect(self, *arguments: Any, **options: Any) -> Any:
@@ -93,7 +94,7 @@ class PublicConnector(aiohttp.TCPConnector):
         protocol = transport.get_protocol()
         if isinstance(protocol, WatchingProtocol):
             return protocol
-        watching = WatchingProtocol(protocol, transport, self.__limits, self.__max_requests, self.__idle)
+        watching = WatchingProtocol(protocol, transport, self.__limits, self.__new_lifetime(), self.__idle)
         transport.set_protocol(watching)
         self.__open.add(watching)
         return watching
@@ -130,7 +131,7 @@ class WatchingProtocol(asyncio.Protocol):
     """
 
     def __init__(
-        self, protocol: Any, transport: Any, limits: HeadLimits, max_requests: int, idle: IdleConnections
+        self, protocol: Any, transport: Any, limits: HeadLimits, lifetime: Lifetime, idle: IdleConnections
     ) -> None:
         self.served = 0
         self.is_idle = self.response_started = False
@@ -144,7 +145,8 @@ class WatchingProtocol(asyncio.Protocol):
         self._before_body = 0  # bytes that arrived before the head was passed on
         self._left: int | None = None  # bytes of a response with a length that are still to come
         self._tail = b""  # the last bytes that arrived
-        self._max_requests = max_requests
+        self._idle_since = 0.0
+        self.lifetime = lifetime
         self._pid = os.getpid()
 
     def begin(self) -> None:
@@ -162,7 +164,7 @@ class WatchingProtocol(asyncio.Protocol):
         if os.getpid() != self._pid:  # to close it in a forked child would take it from the parent's loop
             close_socket(transport)
         elif (
-            self.served >= self._max_requests
+            self.lifetime.is_over(self.served)
             or self._protocol.should_close
             or write_buffer_size(transport)
             or not self._is_complete()
@@ -170,7 +172,8 @@ class WatchingProtocol(asyncio.Protocol):
             self.force_close()
             self.abort()  # immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify
         else:
-            self._idle.add(self, monotonic(), WatchingProtocol._close_idle)
+            self._idle_since = monotonic()
+            self._idle.add(self, self._idle_since, WatchingProtocol._close_idle)
 
     def _close_idle(self) -> None:
         """Close an idle connection on its event loop, from whatever thread or loop this is."""
@@ -201,6 +204,8 @@ class WatchingProtocol(asyncio.Protocol):
         """Whether an idle connection may serve another exchange: it is intact, and nothing has arrived on it."""
         transport = self.transport
         if transport is None or transport.is_closing() or self._protocol.should_close:
+            return False
+        if not self.lifetime.allows(self._idle_since):
             return False
         sock = transport.get_extra_info("socket")
         return sock is not None and sock.fileno() >= 0 and not is_readable(sock)
@@ -295,6 +300,9 @@ def watch_body(response: aiohttp.ClientResponse, connection: WatchingProtocol | 
     if connection is None:
         return
     connection.content = response.content
+    keep_alive = headers.get("Keep-Alive")
+    if keep_alive is not None:
+        connection.lifetime.announce(keep_alive)
     names = ("Connection", "Proxy-Connection")
     if any("close" in value.lower() for name in names for value in headers.getall(name, ())):
         connection.force_close()  # llhttp does not see it beside the keep-alive of HTTP/1.0

@@ -24,6 +24,7 @@ from ...drivers.locks import ForkSafeLock
 from ...http.http1.buffer import ReceiveBuffer
 from ...http.http1.framing import HeadLimits
 from ..failures import Phase
+from ..lifetime import Lifetime
 from ..network.polling import is_readable, wait_until_usable
 from .compatibility import SSLTransport
 
@@ -88,9 +89,12 @@ class Connection(ReceiveBuffer):
     served: exchanges so far.   idle_since: the instant at which the last one ended.
     """
 
-    def __init__(self, sock: Any, expires_at: float | None, limits: HeadLimits) -> None:
+    def __init__(
+        self, sock: Any, expires_at: float | None, limits: HeadLimits, lifetime: Lifetime | None = None
+    ) -> None:
         super().__init__(limits)
         self.sock = sock
+        self.lifetime: Any = lifetime  # None while a tunnel is opened
         self.served = 0
         self.idle_since = 0.0
         self._pid = os.getpid()
@@ -165,9 +169,9 @@ class Connection(ReceiveBuffer):
         are_endless = self.skipped + len(self.rest) > self.limits.total
         return not data or not self.may_be_interim or are_endless
 
-    def is_reusable(self, max_idle: float, max_requests: int) -> bool:
+    def is_reusable(self) -> bool:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""
-        if self.served >= max_requests or time.monotonic() - self.idle_since > max_idle:
+        if not self.lifetime.allows(self.idle_since):
             return False
         if isinstance(self.sock, SSLTransport) and self.sock.incoming.pending:  # it reads ahead
             return False

@@ -51,7 +51,7 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
                 _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
         if url.scheme == "https":
             sock = _start_tls(sock, url, tls, expires_at)
-        return Connection(sock, expires_at, limits)
+        return Connection(sock, expires_at, limits, settings.new_lifetime())
     except BaseException:
         sock.close()
         raise

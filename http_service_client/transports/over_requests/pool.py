@@ -46,8 +46,6 @@ class Pool:
         self._proxy = proxy
         self._settings = settings
         self._opened = opened
-        self._max_idle = settings.keep_alive_timeout
-        self._max_requests = settings.keep_alive_max_requests
         self._idle: deque[Connection] = deque()
         # For `IdleConnections`: without a reference to the pool, which would keep a forgotten one alive.
         self._close_idle = partial(_close_one, self._idle)
@@ -83,6 +81,8 @@ class Pool:
             head = read_head(connection)
             head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
+            if head.keep_alive is not None:
+                connection.lifetime.announce(head.keep_alive)
             return Urllib3StyleResponse(head, ResponseBody(connection, head, method), connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
@@ -113,14 +113,14 @@ class Pool:
             except IndexError:  # another thread took it
                 return None
             self._settings.idle.discard(connection)
-            if connection.is_reusable(self._max_idle, self._max_requests):
+            if connection.is_reusable():
                 return connection
             connection.close()
         return None
 
     def release(self, connection: Connection) -> None:
         """Keep a connection whose response was read to the end."""
-        if connection.served >= self._max_requests:
+        if connection.lifetime.is_over(connection.served):
             connection.close()
             return
         connection.idle_since = time.monotonic()

@@ -45,6 +45,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "max_idle_connections": COUNT_FROM_ZERO,
         "keep_alive_timeout": [*DURATION, None],
         "keep_alive_max_requests": [*COUNT, None],
+        "max_connection_age": DURATION,
         "ssl_verify": FLAG,
         "ssl_cert_file": PATH,
         "ssl_key_file": PATH,
