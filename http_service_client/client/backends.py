@@ -180,7 +180,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_reset_after_fork)
 
 
-def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, interceptor_factory: Any) -> None:
+def check_parts(transport: Any, clock: Any, **functions: Any) -> None:
     """Raise ConfigurationError for a part that a user replaced by something that cannot do its work."""
     sends = any(callable(getattr(transport, verb, None)) for verb in ("send", "send_async"))
     if transport is not None and (isinstance(transport, type) or not sends):
@@ -189,7 +189,6 @@ def check_parts(transport: Any, clock: Any, random: Any, on_event: Any, intercep
         raise ConfigurationError(
             f"clock must be an object with monotonic, wall, sleep and sleep_async, not {clock!r}"
         )
-    functions = {"random": random, "on_event": on_event, "interceptor_factory": interceptor_factory}
     for name, function in functions.items():
         if function is not None:
             check_function(name, function)

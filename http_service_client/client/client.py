@@ -26,10 +26,10 @@ from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
 from ..drivers.locks import ForkSafeLock
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, Failure
 from ..events import Event, RetryScheduled
 from ..http.cookies.jar import CookieJar
-from ..http.messages import HttpResponse
+from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
 from ..policies.logs import LOGGER, log_event
@@ -64,6 +64,8 @@ class HttpServiceClient(Verbs):
         and aiohttp.
     metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
     on_event: called with each event of each call, and each `StateChange` of a circuit.
+    on_exchange: called after each exchange on the wire, such as a redirect or a retry, with the request as it was
+        sent, its outcome (an `HttpResponse` or an `errors.Failure`), and the context of the call.
     interceptor_factory: makes an interceptor from its class, such as a container's; None calls the class.
     clock: the time that calls wait and are measured by.   random: uniform floats in [0, 1), for the jitter.
 
@@ -81,6 +83,7 @@ class HttpServiceClient(Verbs):
         transport: Any = None,
         metrics: HttpMetrics | MetricsCollector | None = None,
         on_event: Callable[[Event | StateChange], None] | None = None,
+        on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None = None,
         interceptor_factory: Callable[[type], Any] | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
@@ -90,7 +93,14 @@ class HttpServiceClient(Verbs):
             raise ConfigurationError(
                 f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
             )
-        check_parts(transport, clock, random, on_event, interceptor_factory)
+        check_parts(
+            transport,
+            clock,
+            random=random,
+            on_event=on_event,
+            on_exchange=on_exchange,
+            interceptor_factory=interceptor_factory,
+        )
         self.config = config = config or HttpClientConfig()
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
@@ -103,7 +113,7 @@ class HttpServiceClient(Verbs):
         self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
         self._jar = cookie_jar(config.cookies)
         self._pipeline, self._download_pipeline = pipelines(
-            config, origins, connections, self._jar, interceptor_factory, clock, random
+            config, origins, connections, self._jar, interceptor_factory, clock, random, on_exchange
         )
         self._backends = Backends(
             transport_settings(config),

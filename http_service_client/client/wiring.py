@@ -20,7 +20,7 @@ from ..http.cookies.suffixes import load_suffixes
 from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
-from ..policies.listeners import notify, report_condition
+from ..policies.listeners import ExchangeListener, notify, report_condition
 from ..policies.logs import log_change
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..core.layer import Handler
     from ..core.machines.circuit_states import StateChange
     from ..drivers.clocks import Clock
+    from ..errors import Failure
+    from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from ..policies.circuit_breaker import CircuitBreakerPolicy
     from .config import HttpClientConfig
 
@@ -92,6 +94,7 @@ def pipelines(
     interceptor_factory: Callable[[type], Any] | None,
     clock: Clock,
     random: Callable[[], float],
+    on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
 ) -> tuple[Handler, Handler]:
     """The layers of each call, and those of each download."""
     made = _Interceptors(interceptor_factory)
@@ -114,6 +117,7 @@ def pipelines(
         random=random,
         wall_clock=clock.wall,
         report=report_condition,
+        observe=None if on_exchange is None else ExchangeListener(on_exchange),
     )
     return pipeline(), pipeline(is_download=True)
 

@@ -21,7 +21,7 @@ from ..errors import (
     StreamError,
 )
 from ..http.content_codings.decoder import Decoder, too_large
-from ..http.messages import HttpResponse
+from ..http.messages import HttpRequest, HttpResponse
 from ..http.urls import redact_url
 from .effects import BodySource, Plan, Receive, Sleep
 from .timeouts import TIMER_SLACK, Timeout
@@ -50,6 +50,11 @@ class OpenResponse(HttpResponse):
     def content(self, value: bytes) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         pass
 
+    def observed(self, request: HttpRequest) -> OpenResponse:
+        """The head alone. A listener that keeps it does not keep the connection."""
+        head = self._head() | {"headers": self.headers.copy(), "request": request}
+        return OpenResponse(self.status_code, source=_Nowhere(), **head)
+
     def __copy__(self) -> OpenResponse:
         twin = OpenResponse(self.status_code, source=self.source, **self._head())
         twin.attempts, twin.timeline = self.attempts, self.timeline
@@ -62,6 +67,13 @@ class OpenResponse(HttpResponse):
     def __reduce__(self) -> tuple[Any, ...]:
         # An error may carry it to another process, which does not have its connection: only the head goes.
         return _head_only, (self.status_code, self._head())
+
+
+class _Nowhere:
+    """The source of a body that is read elsewhere."""
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def _head_only(status_code: int, head: dict[str, Any]) -> HttpResponse:

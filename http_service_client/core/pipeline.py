@@ -14,7 +14,7 @@ from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
 from .layers.download import DownloadLayer
-from .layers.exchange import Exchange
+from .layers.exchange import Exchange, Observer
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
@@ -40,6 +40,7 @@ def call_pipeline(
     random: Callable[[], float],
     wall_clock: Callable[[], float],
     report: Callable[[RetryCondition], None],
+    observe: Observer | None,
     is_download: bool = False,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
@@ -52,6 +53,7 @@ def call_pipeline(
     max_size: bytes of a response, its redirects included; None for any number.
     compression: the smallest request body to compress, in bytes, and "gzip" or "zstd"; None for none.
     report: called with a retry condition that raised an exception, while it is being handled.
+    observe: called with each exchange (see `Exchange`); None for nothing.
     is_download: the body is saved to a file, over as many attempts as it takes.
     """
     layers: list[Layer | None] = [
@@ -67,5 +69,5 @@ def call_pipeline(
     ]
     return compose(
         layers,
-        Exchange(origins, connections, egress, max_size),  # connection slots, then the wire
+        Exchange(origins, connections, egress, max_size, observe),  # connection slots, then the wire
     )

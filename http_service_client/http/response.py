@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json as _json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
@@ -160,6 +161,14 @@ class HttpResponse:
         if problem is not None:
             message += _in_one_line(problem, self.reason_phrase)
         raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
+
+    def observed(self, request: HttpRequest) -> HttpResponse:
+        """A copy for a listener of exchanges: independent of this one, and in response to `request`."""
+        twin = copy.copy(self)
+        if type(self._headers) is Headers:
+            twin._headers = self._headers.copy()
+        twin.request = request
+        return twin
 
     def redacted(self) -> HttpResponse:
         """A copy without secrets, for a log, a queue or another process.

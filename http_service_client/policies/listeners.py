@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.retry_conditions import RetryCondition
+from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from .logs import LOGGER, log_change
 
-__all__ = ["Judge", "Listeners", "notify", "report_condition"]
+if TYPE_CHECKING:
+    from ..errors import Failure
+
+__all__ = ["ExchangeListener", "Judge", "Listeners", "notify", "report_condition"]
 
 
 class Listeners:
@@ -63,6 +67,26 @@ class Judge:
 
     def __hash__(self) -> int:
         return hash(self._function)
+
+
+class ExchangeListener:
+    """Calls a function with each exchange: with copies, since what it changes in them must not change the call."""
+
+    __slots__ = ("_function",)
+
+    def __init__(
+        self, function: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object]
+    ) -> None:
+        self._function = function
+
+    def __call__(self, request: HttpRequest, outcome: HttpResponse | Failure, context: HttpContext) -> None:
+        try:
+            request = request.copy()
+            if isinstance(outcome, HttpResponse):
+                outcome = outcome.observed(request)
+            self._function(request, outcome, context)
+        except Exception:
+            LOGGER.exception("on_exchange failed on %r; the outcome is not affected", request)
 
 
 def notify(listener: Callable[[Any], object], event: object) -> None:

@@ -53,6 +53,7 @@ class TestPipeline:
             random=lambda: 0.0,
             wall_clock=lambda: 0.0,
             report=lambda condition: None,
+            observe=None,
             is_download=True,
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]

@@ -121,7 +121,12 @@ class Harness:
     """A client on a fake network and in fake time, and the record of what it did."""
 
     def __init__(
-        self, front_end: FrontEnd, *script: Any, random: Callable[[], float] = lambda: 0.5, **settings: Any
+        self,
+        front_end: FrontEnd,
+        *script: Any,
+        random: Callable[[], float] = lambda: 0.5,
+        on_exchange: Callable[..., object] | None = None,
+        **settings: Any,
     ) -> None:
         self.front_end = front_end
         self.clock = FakeClock()
@@ -133,6 +138,7 @@ class Harness:
             clock=self.clock,
             random=random,
             on_event=self.events.append,
+            on_exchange=on_exchange,
         )
 
     def request(self, method: str = "GET", url: str = URL, **options: Any) -> HttpResponse:

@@ -42,7 +42,16 @@ class FrontEnd(ABC):
 
         settings: the client's own keywords (`clock`, `transport`, ...); all others are `HttpClientConfig`'s.
         """
-        own = ("base_url", "transport", "metrics", "on_event", "interceptor_factory", "clock", "random")
+        own = (
+            "base_url",
+            "transport",
+            "metrics",
+            "on_event",
+            "on_exchange",
+            "interceptor_factory",
+            "clock",
+            "random",
+        )
         options = {name: settings.pop(name) for name in own if name in settings}
         client = HttpServiceClient(config or HttpClientConfig(**settings), **options)
         self._clients.append(client)

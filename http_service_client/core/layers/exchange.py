@@ -23,9 +23,11 @@ from ...errors import (
     DeadlineExceededError,
     EgressRefusedError,
     Failure,
+    InvalidRequestError,
     PoolTimeoutError,
     ResponseTooLargeError,
     SentState,
+    TransportError,
 )
 from ...http.content_codings.decoder import too_large
 from ...http.egress import EgressPolicy
@@ -33,15 +35,19 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..effects import Acquire, Open, Outcome, Plan, Send
 from ..open_body import OpenBody, OpenResponse
+from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ..call import Call
     from ..machines.semaphore import FairSemaphore, Waiter
     from ..origins import OriginRegistry, OriginState
+    from ..timeouts import Timeout
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "Observer"]
 
 _PATIENCE = 10.0
+
+Observer = Callable[[HttpRequest, "Outcome", "Call"], None]
 
 
 class Exchange:
@@ -49,6 +55,7 @@ class Exchange:
 
     egress: None for anywhere. The transport checks the addresses that a name resolves to.
     max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
+    observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
     """
 
     def __init__(
@@ -57,11 +64,13 @@ class Exchange:
         connections: FairSemaphore,
         egress: EgressPolicy | None = None,
         max_size: int | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self._keys = keys
         self._connections = connections
         self._egress = egress
         self._max_size = max_size
+        self._observe = observe
         # The calls that have their host's slot and wait for the client's own.
         self._queued: dict[Waiter, OriginState] = {}
 
@@ -105,10 +114,13 @@ class Exchange:
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
                 timeout = call.options.timeout.within(remaining)
             outcome: Outcome
-            if call.options.stream is None:
+            if self._observe is not None:
+                outcome = yield from self._observed(request, timeout, call, held)
+            elif call.options.stream is None:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)
+            if call.options.stream is not None:
                 if isinstance(outcome, OpenResponse):
                     attempt.body = OpenBody(outcome, call, held)
                     is_open = True  # the body owns the slots from here on
@@ -121,8 +133,35 @@ class Exchange:
             return outcome
         finally:
             if not is_open:
-                while held:  # one by one, since an interrupt may come between the open body and `is_open`
-                    held.pop(0)()
+                _release(held)
+
+    def _observed(
+        self, request: HttpRequest, timeout: Timeout, call: Call, held: list[Callable[[], None]]
+    ) -> Plan[Outcome]:
+        """The exchange, reported to the observer, whose time is not the attempt's."""
+        observe = self._observe
+        assert observe is not None
+        outcome: Outcome
+        try:
+            if call.options.stream is None:
+                outcome = yield Send(request, timeout)
+            else:
+                outcome = yield Open(request, timeout)
+        except BaseException as error:  # cancelled or interrupted; the server may have acted on the request
+            _release(held)
+            message = f"the exchange was ended by {type(error).__name__}"
+            observe(request, Failure(TransportError, message, SentState.ABANDONED), call)
+            raise
+        if isinstance(outcome, Failure) and issubclass(outcome.error_type, InvalidRequestError):
+            return outcome  # the transport refused to begin, because of the egress policy, say
+        if not isinstance(outcome, OpenResponse):
+            _release(held)  # a slow observer must not keep other calls waiting
+        attempt, deadline_at, began = call.current, call.deadline_at, call.clock()
+        observe(request, outcome, call)
+        attempt.postpone(call.clock() - began, deadline_at)
+        if isinstance(outcome, Failure) and deadline_at is not None and began < deadline_at - TIMER_SLACK:
+            attempt.ends_with_deadline = False  # it may have passed since, but did not end this exchange
+        return outcome
 
     def _wait_for_slot(
         self, waiter: Waiter, limit: FairSemaphore, state: OriginState, call: Call, waited: float
@@ -165,6 +204,12 @@ class Exchange:
         # The host's calls may have to wait behind those of other hosts, and move with them.
         is_queued = any(each is state for each in tuple(self._queued.values()))
         return state.begun, common if is_queued else None
+
+
+def _release(held: list[Callable[[], None]]) -> None:
+    """Release slots one by one: an interrupt may come in between, and each must be released once."""
+    while held:
+        held.pop(0)()
 
 
 def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:
