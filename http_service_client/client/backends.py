@@ -120,6 +120,10 @@ class Backends:
             not any(driver is not None and driver.running for driver in drivers) and not self._common.in_use
         )
 
+    def drop_idle(self) -> int:
+        """Close the connections that wait for a call, sync and async; returns how many there were."""
+        return self._settings.idle.drop_all()
+
     def close(self, *, abort: bool = False) -> None:
         """End all waits and close every connection, sync and async.
 

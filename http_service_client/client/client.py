@@ -440,6 +440,14 @@ class HttpServiceClient(Verbs):
 
     # Closing.
 
+    def drop_idle_connections(self) -> int:
+        """Close the connections that no call uses, of blocking and asyncio calls; returns how many there were.
+
+        Later calls connect again. For a process that was frozen, a network that changed, or before a fork: the servers may
+        have closed these connections since. Calls in flight are not touched. Any thread may call it.
+        """
+        return self._backends.drop_idle()
+
     def close(self, *, grace: float | None = None, abort: bool = False) -> None:
         """Close the client: new calls raise ClientClosedError. A second call may still abort what the first one left.
 

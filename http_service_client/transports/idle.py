@@ -22,7 +22,7 @@ class IdleConnections:
 
     A pool adds a connection after it has stored it, and discards one that it hands out or closes. `close` is called
     with a connection that is too many, on any thread: it takes the connection out of its pool, if it is still there,
-    and closes it. So a connection that another thread has just acquired is left alone.
+    and closes it. So a connection that another thread has just acquired is left alone. A connection has a `lifetime`.
     """
 
     def __init__(self, limit: int = 100) -> None:
@@ -61,6 +61,21 @@ class IdleConnections:
                 return
             if self._connections.pop(oldest, None) is not None:
                 close(oldest)
+
+    def drop_all(self) -> int:
+        """Close all of them; returns how many there were.
+
+        None serves another exchange once this has returned: one that only its own event loop may close is retired now.
+        """
+        dropped = 0
+        while True:
+            try:
+                connection, (_, close) = self._connections.popitem()
+            except KeyError:
+                return dropped
+            connection.lifetime.retire()
+            close(connection)
+            dropped += 1
 
     def reset_after_fork(self) -> None:
         """Forget all of them: in a forked child, they are the parent's."""

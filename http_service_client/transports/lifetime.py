@@ -51,7 +51,11 @@ class Lifetime:
         if timeout is not None:
             self.max_idle = min(self._limit, max(timeout - _MARGIN, timeout / 2))
         if requests == 0 or timeout == 0:
-            self.retires_at = -math.inf
+            self.retire()
+
+    def retire(self) -> None:
+        """Have the connection serve no other exchange."""
+        self.retires_at = -math.inf
 
     def is_over(self, served: int) -> bool:
         """Whether the connection may serve no other exchange after so many."""

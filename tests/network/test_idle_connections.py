@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from typing import Any
 
 import pytest
@@ -146,3 +147,48 @@ def test_an_expired_connection_is_closed_when_another_host_is_called(server: Loo
         client = front_end.client(**pool(keep_alive_timeout=0.001))
         call(front_end, client, server, 1, 2, 3)
         assert server.wait_for(lambda: server.open_connections <= 2)
+
+
+def test_idle_connections_are_dropped_and_calls_connect_again(
+    each_path: FrontEnd, server: LoopbackServer
+) -> None:
+    """The number is returned. The client stays open."""
+    server.script("/", respond(204))
+    client = each_path.client()
+    assert client.drop_idle_connections() == 0
+    each_path.request(client, "GET", server.url + "/")
+    assert [client.drop_idle_connections(), client.drop_idle_connections()] == [1, 0]
+    each_path.request(client, "GET", server.url + "/")
+    assert [request.connection for request in server.requests] == [1, 2]
+    assert server.wait_for(lambda: server.open_connections == 1)
+
+
+def test_connections_of_all_threads_and_loops_are_dropped(server: LoopbackServer) -> None:
+    """By one method, in a thread of its own, while an event loop runs that keeps another connection."""
+    server.script("/", respond(204))
+    with HttpServiceClient() as client:
+        client.get(server.url + "/")
+
+        async def calls() -> int:
+            for _ in range(2):
+                await client.get_async(server.url + "/")
+            dropped: list[int] = []
+            thread = threading.Thread(target=lambda: dropped.append(client.drop_idle_connections()))
+            thread.start()
+            thread.join()  # without a pause of this loop, which cannot close its connection before the next call
+            await client.get_async(server.url + "/")
+            return dropped[0]
+
+        assert asyncio.run(calls()) == 2
+    assert [request.connection for request in server.requests] == [1, 2, 2, 3]
+
+
+def test_a_connection_in_use_is_not_dropped(each_path: FrontEnd, server: LoopbackServer) -> None:
+    """An open stream goes on, and its connection serves the next call."""
+    server.script("/", respond(body=b"x" * 5_000_000), respond(204))
+    client = each_path.client()
+    with each_path.stream(client, "GET", server.url + "/") as response:
+        assert client.drop_idle_connections() == 0
+        assert len(response.read()) == 5_000_000
+    each_path.request(client, "GET", server.url + "/")
+    assert server.connection_count == 1
