@@ -11,6 +11,7 @@ from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
 from .bodies.json import encode_json
 from .cookies.header import parse_set_cookie
+from .error_bodies import quote_error
 from .headers import Headers, build_headers
 from .links import parse_links
 from .media_types import decode_text
@@ -18,6 +19,7 @@ from .printable import printable
 from .problems import Problem, parse_problem
 from .request import HttpRequest
 from .retry_after import requested_delay
+from .secret_values import hide_secrets, secrets_of
 from .urls import redact_url
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ __all__ = ["HttpResponse"]
 _ANSWERED = SentState.ANSWERED  # enum attribute access is slow (50 ns)
 _decode_json = _json.JSONDecoder().decode
 _PHRASE_SIZE = 200
+_QUOTED = 200  # characters of a body in an error message
 
 
 class HttpResponse:
@@ -152,7 +155,12 @@ class HttpResponse:
         return parse_problem(self.headers.get("Content-Type"), self.content)
 
     def raise_for_status(self) -> HttpResponse:
-        """Return this response; raise HttpStatusError for a 4xx or 5xx, with the words of its `problem`."""
+        """Return this response; raise HttpStatusError for a 4xx or 5xx.
+
+        The error quotes the `problem`, or else what the body says in another form (the usual shapes of JSON, a SOAP
+        fault, plain text, the title of a page): one line of at most 200 characters, without the secrets that the
+        request held and what looks like one.
+        """
         if self.status_code < 400:
             return self
         method = self.request.method if self.request is not None else "the request to"
@@ -160,6 +168,8 @@ class HttpResponse:
         problem = self.problem
         if problem is not None:
             message += _in_one_line(problem, self.reason_phrase)
+        else:
+            message += self._quotation()
         raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
 
     def observed(self, request: HttpRequest) -> HttpResponse:
@@ -214,6 +224,19 @@ class HttpResponse:
             "client.stream(...) to take the body in pieces",
         ),
     }
+
+    def _quotation(self) -> str:
+        """What the body says, for an error message; "" if it says no more than the status does."""
+        words = quote_error(self.headers.get("Content-Type"), self.content)
+        if not words:
+            return ""
+        known = () if self.request is None else secrets_of(self.request)
+        words = printable(hide_secrets(words, known, self.headers.secret_names), _QUOTED)
+        return (
+            ""
+            if words in ("", self.reason_phrase, f"{self.status_code} {self.reason_phrase}")
+            else f": {words}"
+        )
 
     def _evidence(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,128 @@
+"""Hiding secrets in a text that a peer wrote, such as its description of an error.
+
+A server may repeat what it was sent ("Incorrect API key provided: ..."), and the text goes into logs. What the request
+held as a secret is known, and hidden wherever it stands. Other secrets are recognised by their look: tokens of
+well-known services, values under the name of a secret, and long runs of mixed letters and digits.
+
+A look can deceive: this lowers the risk of a secret in a log, and does not exclude it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from .secret_names import SecretNames
+
+if TYPE_CHECKING:
+    from .request import HttpRequest
+
+__all__ = ["hide_secrets", "secrets_of"]
+
+_LARGEST_BODY = 64 * 1024
+_SHORTEST = 3  # characters; a shorter value is in too many words to be hidden
+_SHORTEST_ANYWHERE = 8  # a shorter value is hidden as a word of its own
+_MOST_VALUES = 100
+
+_UUID = r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}(?![\w+=-])"  # it names a request, say
+_TOKEN = re.compile(
+    r"(?<![\w-])(?:sk|pk|rk|gh[opsur]|glpat|xox[a-z]|shp[a-z]{2}|whsec|github_pat)[-_][\w-]{8,}"  # by its prefix
+    r"|(?<!\w)(?:AKIA|ASIA)[0-9A-Z]{12,}|(?<!\w)AIza[\w-]{30,}|(?<!\w)ya29\.[\w-]{8,}"
+    r"|(?<!\w)eyJ[\w-]{5,}(?:\.[\w-]*){1,4}"  # a JWT
+    r"|(?<=://)[^/\s@]{1,200}@"  # user information
+    rf"|(?<![\w+=-])(?!{_UUID})(?=[\w+=-]{{0,200}}?[0-9])(?=[\w+=-]{{0,200}}?[A-Za-z])[\w+=-]{{32,}}"  # by its look
+)
+_SCHEME = re.compile(r"\b(Bearer|Basic|Token|Digest)\s{1,5}(?=[^\s,;]{0,200}?[0-9=])[^\s,;]{6,}", re.I)
+_PAIR = re.compile(r"""([A-Za-z][\w.-]{0,63})(["']?\s{0,3}([=:])\s{0,3}["']?)([^\s"'&;,<>]{1,400})""")
+
+
+def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:
+    r"""The text with ``***`` in place of each secret.
+
+    known: secrets that the text may repeat.   names: of fields whose values are secret.
+
+    >>> hide_secrets("no account for key=abc, tried sk-proj-12345678", (), SecretNames())
+    'no account for key=***, tried ***'
+    """
+    for secret in sorted(known, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_ANYWHERE:
+            text = text.replace(secret, "***")
+        elif secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "***", text)
+    text = _SCHEME.sub(r"\1 ***", text)
+
+    def hide_value(pair: re.Match[str]) -> str:
+        name, between, sign, value = pair.groups()
+        # "token: expired" is no secret, "token: 4f8a12" may be one.
+        is_value = sign == "=" or (len(value) >= 6 and any(map(str.isdigit, value)))
+        end = value[len(value.rstrip(".:!?)")) :]  # of the sentence
+        return f"{name}{between}***{end}" if is_value and name in names else pair[0]
+
+    return _TOKEN.sub("***", _PAIR.sub(hide_value, text))
+
+
+def secrets_of(request: HttpRequest) -> tuple[str, ...]:
+    """The secret values that a request holds: in its headers, cookies, query, and a small body."""
+    names = request.headers.secret_names
+    found: dict[str, None] = {}
+    for value in _values(request, names):
+        if len(value) >= _SHORTEST and len(found) < _MOST_VALUES:
+            found[value] = None
+    return tuple(found)
+
+
+def _values(request: HttpRequest, names: SecretNames) -> Iterator[str]:
+    for name, value in request.headers.pairs():
+        if name not in names:
+            continue
+        yield value
+        scheme, _, credentials = value.partition(" ")
+        if name.lower() == "cookie":
+            for pair in value.split(";"):
+                yield pair.partition("=")[2].strip(' "')
+        elif credentials:
+            yield credentials.strip()
+            if scheme.lower() == "basic":
+                yield _password(credentials.strip())
+    for name, value in parse_qsl(request.url.partition("?")[2]):
+        if name in names:
+            yield value
+    yield from _values_in_body(request, names)
+
+
+def _password(credentials: str) -> str:
+    try:
+        return base64.b64decode(credentials).decode().partition(":")[2]
+    except ValueError:
+        return ""
+
+
+def _values_in_body(request: HttpRequest, names: SecretNames) -> Iterator[str]:
+    content, kind = request.body.content, request.body.content_type or ""
+    if not content or len(content) > _LARGEST_BODY:
+        return
+    try:
+        if "json" in kind:
+            yield from _values_in_json(json.loads(content), names)
+        elif "urlencoded" in kind:
+            yield from (value for name, value in parse_qsl(content.decode()) if name in names)
+    except (ValueError, RecursionError):
+        return
+
+
+def _values_in_json(value: Any, names: SecretNames) -> Iterator[str]:
+    left = [value]
+    while left:
+        item = left.pop()
+        if isinstance(item, list):
+            left += item
+        elif isinstance(item, dict):
+            for name, member in item.items():
+                if name in names and isinstance(member, (str, int)) and not isinstance(member, bool):
+                    yield str(member)
+                else:
+                    left.append(member)

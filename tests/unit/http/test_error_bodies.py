@@ -1,0 +1,193 @@
+"""What the body of an error says: the shapes that APIs use, and bodies that say nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse, HttpStatusError
+from http_service_client.http.error_bodies import quote_error
+from http_service_client.testing import ScriptedTransport
+from kit.front_ends import FrontEnd
+
+URL = "https://api.example.com/v1/chat"
+JSON = "application/json; charset=utf-8"
+
+SHAPES: dict[str, tuple[Any, str]] = {
+    "OpenAI": (
+        {
+            "error": {
+                "message": "No such model",
+                "type": "invalid_request_error",
+                "param": None,
+                "code": "not_found",
+            }
+        },
+        "not_found: No such model",
+    ),
+    "Anthropic": (
+        {"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}},
+        "overloaded_error: Overloaded",
+    ),
+    "JSON:API": (
+        {"errors": [{"title": "Invalid", "detail": "Too few", "code": "17"}, {}]},
+        "17: Too few (and 1 more)",
+    ),
+    "GitHub": (
+        {"message": "Validation Failed", "errors": [{"field": "name", "message": "name is missing"}]},
+        "Validation Failed: name is missing",
+    ),
+    "OAuth 2.0": (
+        {"error": "invalid_grant", "error_description": "Token expired"},
+        "invalid_grant: Token expired",
+    ),
+    "Google": (
+        {
+            "error": {
+                "code": 403,
+                "message": "Denied",
+                "status": "PERMISSION_DENIED",
+                "details": [{"@type": "x"}],
+            }
+        },
+        "PERMISSION_DENIED: Denied",
+    ),
+    "AWS": ({"__type": "ValidationException", "message": "bad key"}, "ValidationException: bad key"),
+    "FastAPI": (
+        {"detail": [{"loc": ["body", "items", 0], "msg": "Field required"}]},
+        "body.items.0: Field required",
+    ),
+    "Django": ({"detail": "Not found."}, "Not found."),
+    "Apigee": (
+        {"fault": {"faultstring": "Invalid ApiKey", "detail": {"errorcode": "oauth.v2.Invalid"}}},
+        "Invalid ApiKey",
+    ),
+    ".NET": ({"Message": "An error has occurred."}, "An error has occurred."),
+    "JSend": ({"status": "error", "message": "no stock"}, "no stock"),
+    "a bare error": ({"error": "no such user"}, "no such user"),
+    "a bare text": ("no such user", "no such user"),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_words_of_an_api_are_found(shape: str) -> None:
+    """By the names that APIs use for a message and a code."""
+    body, words = SHAPES[shape]
+    assert quote_error(JSON, json.dumps(body).encode()) == words
+    assert quote_error("application/vnd.example+json", json.dumps(body).encode("utf-16")) == words
+
+
+FAULT_1_1 = b"""<?xml version="1.0"?><s:Envelope><s:Body><s:Fault><faultcode>s:Client</faultcode>
+<faultstring xml:lang="en">Bad &amp; late</faultstring><detail>stack</detail></s:Fault></s:Body></s:Envelope>"""
+FAULT_1_2 = b"""<e:Fault><e:Code><e:Value>e:Sender</e:Value></e:Code><e:Reason>
+<e:Text xml:lang="en">Bad & late</e:Text></e:Reason></e:Fault>"""
+S3 = b"""<?xml version="1.0"?>\n<Error><Code>NoSuchKey</Code><Message><![CDATA[No <such> key]]></Message></Error>"""
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content", "words"),
+    [
+        ("text/xml", FAULT_1_1, "Bad & late"),
+        ("application/soap+xml", FAULT_1_2, "Bad & late"),
+        ("application/xml", S3.replace(b"<such> ", b""), "NoSuchKey: No key"),
+        (
+            "text/html",
+            b"<!DOCTYPE html><html><head><title> Bad\ngateway </title><p>message</p>",
+            "Bad\ngateway",
+        ),
+        (None, b"<html><title>Down</title><message>x</message></html>", "Down"),
+        ("text/plain; charset=latin-1", b"caf\xe9 closed", "café closed"),
+        (None, b"upstream error", "upstream error"),
+        ("text/plain", b' {"message": "as text"}', "as text"),
+        ("text/plain", b"\xef\xbb\xbfwith a mark", "with a mark"),
+        ("text/plain", "cut é".encode() + "é".encode() * 9000, "cut " + "é" * 1996),
+    ],
+)
+def test_faults_pages_and_plain_text_are_quoted(content_type: str | None, content: bytes, words: str) -> None:
+    """Without a parser of XML; entities and CDATA are read."""
+    assert quote_error(content_type, content) == words
+
+
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        (JSON, b""),
+        (JSON, b"{"),
+        (JSON, b"[" * 50_000),
+        (JSON, b"[[[[[[[[\"deep\"]]]]]]]]"),
+        (JSON, b'{"input": "what the caller sent", "status": 422, "ok": false, "error": null}'),
+        (JSON, b'{"message": "%s"}' % (b"x" * 70_000)),
+        ("text/plain", b"\x1f\x8b\x08compressed"),
+        ("text/plain", b"with\0zeros"),
+        ("text/html", b"no markup"),
+        ("text/xml", b"<order><id>1</id></order>"),
+        ("text/xml", b" " * 9000 + b"<faultstring>too far</faultstring>"),
+        ("image/png", b"text"),
+        ("application/octet-stream", b'{"message": "not JSON"}'),
+    ],
+)  # fmt: skip
+def test_nothing_else_is_quoted(content_type: str, content: bytes) -> None:
+    """Neither data without a message, nor what is no text, nor more than a few KiB."""
+    assert quote_error(content_type, content) == ""
+
+
+def error_of(front_end: FrontEnd, response: HttpResponse, **options: Any) -> HttpStatusError:
+    client = front_end.client(transport=ScriptedTransport(response), enable_retry_policy=False)
+    with pytest.raises(HttpStatusError) as caught:
+        front_end.request(client, "POST", URL, **options).raise_for_status()
+    return caught.value
+
+
+def test_an_error_quotes_the_body(front_end: FrontEnd) -> None:
+    """After the status; it has no problem document all the same."""
+    error = error_of(front_end, HttpResponse(404, json={"error": {"message": "No such model"}}))
+    assert str(error) == f"POST {URL} answered 404 Not Found: No such model"
+    assert error.problem is None
+
+
+def test_a_stream_quotes_what_was_read(front_end: FrontEnd) -> None:
+    """The body of an error is read whole, and never a body that is still to come."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(400, json={"detail": "bad"})))
+    with (
+        front_end.stream(client, "GET", URL) as response,
+        pytest.raises(HttpStatusError, match=r"Request: bad$"),
+    ):
+        response.raise_for_status()
+
+
+@pytest.mark.parametrize("words", ["Not Found", "404 Not Found", " \x1b\n "])
+def test_what_the_status_says_already_is_not_repeated(front_end: FrontEnd, words: str) -> None:
+    """Nor is a body quoted that has nothing to print."""
+    error = error_of(front_end, HttpResponse(404, content=words, headers={"Content-Type": "text/plain"}))
+    assert str(error) == f"POST {URL} answered 404 Not Found"
+
+
+def test_a_quotation_is_one_short_printable_line(front_end: FrontEnd) -> None:
+    """It cannot forge a line of a log, or steer a terminal."""
+    words = "a\r\nINFO all is well\x1b[2J \u202e " + "word " * 1000
+    error = error_of(front_end, HttpResponse(500, json={"message": words}))
+    quoted = str(error).partition("Error: ")[2]
+    assert quoted.startswith("a INFO all is well [2J word")
+    assert len(quoted) <= 200
+    assert quoted.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("options", "echo"),
+    [
+        ({"auth": "correct-horse"}, "correct-horse"),
+        ({"auth": ("ann", "battery")}, "battery"),
+        ({"headers": {"X-Api-Key": "staple"}}, "staple"),
+        ({"cookies": {"sid": "abcdef"}}, "abcdef"),
+        ({"params": {"api_key": "q-1"}}, "q-1"),
+        ({"json": {"user": {"password": "hunter"}}}, "hunter"),
+        ({"json": [{"pin": 4711}]}, "4711"),
+        ({"data": {"client_secret": "s p"}}, "s p"),
+    ],
+)
+def test_a_secret_of_the_request_is_not_repeated(front_end: FrontEnd, options: Any, echo: str) -> None:
+    """Wherever it was sent; a server that quotes it would put it into our logs."""
+    error = error_of(front_end, HttpResponse(401, json={"message": f"wrong ({echo}) value"}), **options)
+    assert str(error).endswith("401 Unauthorized: wrong (***) value")
