@@ -1,8 +1,13 @@
 """A response whose body is still to come: read in pieces, decoded, within its limits.
 
-The attempt's timeout holds until the headers have arrived. From then on the read timeout, or else the attempt's,
-bounds the wait for each piece, and the deadline bounds the whole. So a long stream may take its time, and a server
-that stops sending is noticed. The connection slots are held as long as the body is open.
+The attempt's timeout holds until the headers have arrived. From then on the deadline bounds the whole, and each wait
+for a piece has a limit:
+
+    the first     what `Timeout.first_byte` has left after the headers, else the read timeout, else the attempt's
+    the others    `Timeout.between`, else the read timeout, else the attempt's
+
+So a long stream may take its time, and a server that stops sending is noticed. The time that the reader spends between
+two pieces does not count. The connection slots are held as long as the body is open.
 """
 
 from __future__ import annotations
@@ -31,15 +36,21 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 
+_SHORTEST = 0.001  # seconds: the head came just before `first_byte` ran out
+
 
 class OpenResponse(HttpResponse):
-    """A response whose head has arrived; its body is still to come from `source`."""
+    """A response whose head has arrived; its body is still to come from `source`.
 
-    __slots__ = ("source",)
+    waited: seconds from the request sent to the head.
+    """
 
-    def __init__(self, status_code: int, *, source: BodySource, **head: Any) -> None:
+    __slots__ = ("source", "waited")
+
+    def __init__(self, status_code: int, *, source: BodySource, waited: float = 0.0, **head: Any) -> None:
         super().__init__(status_code, **head)
         self.source = source
+        self.waited = waited
 
     @property
     def content(self) -> bytes:
@@ -56,7 +67,7 @@ class OpenResponse(HttpResponse):
         return OpenResponse(self.status_code, source=_Nowhere(), **head)
 
     def __copy__(self) -> OpenResponse:
-        twin = OpenResponse(self.status_code, source=self.source, **self._head())
+        twin = OpenResponse(self.status_code, source=self.source, waited=self.waited, **self._head())
         twin.attempts, twin.timeline = self.attempts, self.timeline
         return twin
 
@@ -97,7 +108,12 @@ class OpenBody:
         coding = ", ".join(response.headers.get_all("Content-Encoding")) if options.decompress else None
         self._decoder = Decoder(coding, options.max_size)
         timeout = call.options.timeout
-        self._read_timeout = Timeout(read=timeout.total if timeout.read is None else timeout.read)
+        later = timeout.in_body().read
+        self._later_waits = Timeout(read=timeout.total if later is None else later)
+        first = timeout.total if timeout.read is None else timeout.read
+        if timeout.first_byte is not None:
+            first = max(_SHORTEST, timeout.first_byte - response.waited)
+        self._waits = Timeout(read=first)  # those of the first piece, then the later ones
         self._pieces: Iterator[bytes] = iter(())
         self.is_complete = False
 
@@ -119,7 +135,7 @@ class OpenBody:
                         return late
                 if self.is_complete:
                     return b""
-                bounds = self._read_timeout
+                bounds = self._waits
                 if self._call.deadline_at is not None:
                     remaining = self._call.deadline_at - self._call.clock()
                     if remaining <= 0:
@@ -129,7 +145,10 @@ class OpenBody:
                 data: bytes | Failure = yield Receive(self._source, bounds)
                 if isinstance(data, Failure):
                     self.close()
-                    return self._deadline_exceeded(data.cause) if self._is_deadline(data) else data
+                    return (
+                        self._deadline_exceeded(data.cause) if self._is_deadline(data) else self._named(data)
+                    )
+                self._waits = self._later_waits
                 if not data:
                     self.close()
                     self._decoder.finish()
@@ -144,7 +163,7 @@ class OpenBody:
 
     def _timed_out(self, began: float) -> Failure | None:
         """The failure of a wait for a piece that has gone on since `began`, if it has been too long."""
-        remaining, limit = self._call.remaining(), self._read_timeout.read
+        remaining, limit = self._call.remaining(), self._waits.read
         if remaining is not None and remaining <= 0:
             return self._deadline_exceeded()
         if limit is not None and self._call.clock() - began >= limit:
@@ -153,6 +172,16 @@ class OpenBody:
             )
             return self._failed(ReadTimeoutError, message, SentState.MAYBE_PROCESSED)
         return None
+
+    def _named(self, failure: Failure) -> Failure:
+        """The failure, with the limit that the caller set, and not what was left of it after the head."""
+        limit = self._call.options.timeout.first_byte
+        if failure.error_type is not ReadTimeoutError or limit is None or self._waits is self._later_waits:
+            return failure
+        message = (
+            f"timed out reading from {redact_url(self._response.url)}: no first byte within {limit:.3g} s"
+        )
+        return self._failed(ReadTimeoutError, message, failure.sent_state, failure.cause)
 
     def _is_deadline(self, failure: Failure) -> bool:
         remaining = self._call.remaining()

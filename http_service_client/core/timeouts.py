@@ -6,7 +6,7 @@ timeout of single operations achieves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from .checks import check_duration, suggests_keywords
 
@@ -36,11 +36,17 @@ class Timeout:
     write: the longest wait for the server to accept more bytes of the request.
     pool: the wait for a free connection slot, before the attempt's clock starts. None: it goes on while slots
         become free, until none has for 10 s longer than `total`.
+    first_byte: from the request sent to the first byte of the response's body, the headers' time included; in a call
+        that reads the whole response, to its headers. It replaces `read` there.
+    between: each wait for more of the body after that. It replaces `read` there.
+
+    The body of a stream may take longer than `total`: without `read`, `first_byte` and `between`, `total` bounds each
+    wait for more of it.
 
     Raises ConfigurationError for zero, negative, NaN or infinite values.
 
     >>> Timeout(total=30.0, connect=5.0).within(2.0)
-    Timeout(total=2.0, connect=2.0, read=None, write=None, pool=None)
+    Timeout(total=2.0, connect=2.0, read=None, write=None, pool=None, first_byte=None, between=None)
     """
 
     total: float | None = None
@@ -48,6 +54,8 @@ class Timeout:
     read: float | None = None
     write: float | None = None
     pool: float | None = None
+    first_byte: float | None = None
+    between: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -64,3 +72,16 @@ class Timeout:
         if self.connect is not None and remaining < self.connect:
             bounds["connect"] = remaining
         return cut
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether other limits than `read` hold for a part of the response."""
+        return self.first_byte is not None or self.between is not None
+
+    def in_body(self) -> Timeout:
+        """The limits that hold once the head of the response has arrived: `read` is that of each wait."""
+        if not self.has_phases:
+            return self
+        return replace(
+            self, read=self.read if self.between is None else self.between, first_byte=None, between=None
+        )

@@ -159,7 +159,8 @@ class ScriptedTransport:
             else:
                 raise TypeError(f"a script consists of responses, failures and errors, not {scripted!r}")
         if latency:
-            bounds = [bound for bound in (timeout.total, timeout.read) if bound is not None]
+            first = timeout.read if timeout.first_byte is None else timeout.first_byte
+            bounds = [bound for bound in (timeout.total, first) if bound is not None]
             if bounds and latency > min(bounds):
                 timed_out = min(bounds) == timeout.total
                 return min(bounds), failure_of(Phase.RECEIVE, TimeoutError(), request, timeout, timed_out)

@@ -175,6 +175,8 @@ def _after_connecting(
             message = f"timed out sending the request to {url}"
             return errors.WriteTimeoutError, message + _for("nothing was accepted", timeout.write)
         message = f"timed out reading from {url}"
+        if timeout.first_byte is not None:  # the head has not arrived
+            return errors.ReadTimeoutError, f"{message}: no first byte within {timeout.first_byte:.3g} s"
         return errors.ReadTimeoutError, message + _for("nothing arrived", timeout.read)
     if isinstance(error, CutShortError):
         return errors.ProtocolError, f"the response from {url} was cut short"

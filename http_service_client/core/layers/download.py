@@ -208,7 +208,8 @@ class Download:
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[Failure | None]:
         # The disk may be that of a dead file server. A wait for it has the limit of a wait for more of the body.
         timeout, remaining = call.options.timeout, call.remaining()
-        limit = timeout.total if timeout.read is None else timeout.read
+        limit = timeout.in_body().read
+        limit = timeout.total if limit is None else limit
         if remaining is not None and (limit is None or remaining <= limit):
             limit = None
         answer = yield from Work(self._sink.write, pieces, timeout=remaining if limit is None else limit)

@@ -41,6 +41,7 @@ class ExchangeTimer:
     connection: the aiohttp protocol in use, or None before there is one.
     proxy: the proxy in use, or None.   host: the URL's host.
     head_within: seconds that the head may take once the request is sent; None if aiohttp bounds that.
+    is_answered: the head of the response has arrived.
     started: the loop's time when the exchange began; None for now.
     """
 
@@ -52,12 +53,16 @@ class ExchangeTimer:
         self._handles: dict[str, asyncio.TimerHandle] = {}
         self._cut: str | None = None
         self._cancels = 0
-        self._uploads = self._is_answered = False
+        self._uploads = self.is_answered = False
+        self._sent_at: float | None = None
         self.proxy = proxy
         self.host = ""
         self.head_within: float | None = None
         self.phase = Phase.RECEIVE
         self.client_timeout = _client_timeout(timeout.read)
+        if timeout.has_phases:  # aiohttp has one limit for the head and the body
+            self.head_within = timeout.read if timeout.first_byte is None else timeout.first_byte
+            self.client_timeout = _client_timeout(None)
         self.source_error: Exception | None = None
         self.connection: Any = None
 
@@ -67,11 +72,13 @@ class ExchangeTimer:
         It bounds connecting if nothing reports that here. It bounds no read of a body that is left open: it would bound
         the reader's pauses, too.
         """
-        self.head_within = self._timeout.read if leaves_open else None
+        is_left = leaves_open or self._timeout.has_phases
+        if not self._timeout.has_phases:
+            self.head_within = self._timeout.read if leaves_open else None
         self.client_timeout = aiohttp.ClientTimeout(
             total=None,
             connect=None if sees_connections else self._timeout.connect,
-            sock_read=None if leaves_open else self._timeout.read,
+            sock_read=None if is_left else self._timeout.read,
         )
 
     @property
@@ -92,6 +99,10 @@ class ExchangeTimer:
     def elapsed(self) -> float:
         """Seconds since the exchange began."""
         return self._loop.time() - self._started
+
+    def waited(self) -> float:
+        """Seconds since the request was sent."""
+        return self.elapsed() if self._sent_at is None else self._loop.time() - self._sent_at
 
     def connecting(self) -> None:
         """There was no idle connection: a new one is being made."""
@@ -116,8 +127,9 @@ class ExchangeTimer:
     def request_written(self) -> None:
         """The whole request was given to the transport, whose write buffer must now keep shrinking."""
         if self.head_within is not None:
+            self._sent_at = self._loop.time()
             self.arm("head", self.head_within)
-        if self._timeout.write is not None and not self._is_answered:
+        if self._timeout.write is not None and not self.is_answered:
             self._watch_write_buffer(self._timeout.write, self._loop.time(), 0)
 
     def _watch_write_buffer(self, limit: float, since: float, before: int) -> None:
@@ -134,13 +146,13 @@ class ExchangeTimer:
 
     def answered(self) -> None:
         """The response's head has arrived: sending the rest of the request no longer matters."""
-        self._is_answered = True
+        self.is_answered = True
         self.disarm("write")
         self.disarm("head")
 
     def arm(self, bound: str, seconds: float) -> None:
         """Cut the exchange after this many seconds, unless `disarm` comes first."""
-        if self._is_answered:  # aiohttp sends the rest of the request in the background
+        if self.is_answered:  # aiohttp sends the rest of the request in the background
             return
         self._handles[bound] = self._loop.call_later(seconds, self._cut_off, bound)
 
@@ -154,6 +166,14 @@ class ExchangeTimer:
         """The chunks of a body, with a limit on how long the server may leave the next one unread."""
         self._uploads = True
         return Upload(self, chunks, self._timeout.write)
+
+    def pieces(self, body: AsyncIterator[bytes], within: float) -> Pieces:
+        """The pieces of a body that is read whole, each of which must arrive within so many seconds."""
+        return Pieces(self, body, within)
+
+    def cut_after(self, seconds: float) -> asyncio.TimerHandle:
+        """Cut the exchange after so many seconds, unless the handle is cancelled before."""
+        return self._loop.call_later(seconds, self._cut_off, "between")
 
     def _cut_off(self, bound: str) -> None:
         if self._cut is None:
@@ -191,6 +211,25 @@ def leave_exchange(token: Token[ExchangeTimer | None]) -> None:
         EXCHANGE.reset(token)
     except ValueError:  # the coroutine is being closed from another context: its loop was closed meanwhile
         pass
+
+
+class Pieces:
+    """A response's body, for `async for`. A class for the same reason as `Upload`."""
+
+    def __init__(self, exchange: ExchangeTimer, body: AsyncIterator[bytes], within: float) -> None:
+        self._exchange = exchange
+        self._body = body
+        self._within = within
+
+    def __aiter__(self) -> Pieces:
+        return self
+
+    async def __anext__(self) -> bytes:
+        handle = self._exchange.cut_after(self._within)
+        try:
+            return await self._body.__anext__()
+        finally:
+            handle.cancel()
 
 
 class Upload:

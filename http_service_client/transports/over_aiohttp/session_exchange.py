@@ -108,7 +108,9 @@ class SessionExchange:
                     _, protocol = idle
                     exchange.connected(protocol)
                     unsent = request if started is None else None
-                    response = await read_response(loop_session.connector, protocol, unsent, timeout.read)
+                    response = await read_response(
+                        loop_session.connector, protocol, unsent, exchange.client_timeout.sock_read
+                    )
                 else:
                     token = EXCHANGE.set(exchange)
                     try:
@@ -139,7 +141,8 @@ class SessionExchange:
                     if leads_on(request, response.status, response.headers.get("Location")):
                         content = await self._read_redirect(request, response, exchange)
                     else:
-                        content = await self._read(request, response, exchange)
+                        within = timeout.in_body().read if timeout.has_phases else None
+                        content = await self._read(request, response, exchange, within=within)
                 finally:
                     # A connection that was read to the end is in the pool already; any other must not return to it.
                     response.close()
@@ -158,6 +161,8 @@ class SessionExchange:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
             phase, error = translate_error(exchange, error)
+            if exchange.is_answered:
+                timeout = timeout.in_body()
             failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)
             return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:
@@ -225,8 +230,12 @@ class SessionExchange:
         response: AnyResponse,
         exchange: ExchangeTimer,
         most: int | None = None,
+        within: float | None = None,
     ) -> bytes:
-        """The decoded body, read no further than the size limit, or `most` bytes."""
+        """The decoded body, read no further than the size limit, or `most` bytes.
+
+        within: seconds that each piece may take; None if aiohttp bounds that.
+        """
         coding = None
         if self._settings.decompresses(request):
             coding = ", ".join(response.headers.getall("Content-Encoding", ()))
@@ -234,7 +243,8 @@ class SessionExchange:
         undecoded = UndecodedBody(decoder)
         body = BytesIO()  # no list: as objects of their own, tiny pieces would take many times their size
         try:
-            async for chunk in response.content.iter_any():
+            pieces = response.content.iter_any()
+            async for chunk in pieces if within is None else exchange.pieces(pieces, within):
                 undecoded.add(chunk)
                 await decode_into(body, decoder, chunk)
             if exchange.connection_error is not None and ends_with_the_connection(response):
@@ -292,6 +302,7 @@ def _open_response(
     return OpenResponse(
         response.status,
         source=AiohttpBodySource(request, response, exchange.connection, timers, sessions),
+        waited=exchange.waited(),
         headers=_fields(response),
         reason_phrase=_reason_phrase(response),
         url=request.url,

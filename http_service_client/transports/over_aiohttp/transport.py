@@ -45,7 +45,7 @@ class AiohttpTransport:
         """One exchange on the wire, the body read whole."""
         idle = self._idle_connection(request)
         # These need more timers than the total one, or a response that ends in another way.
-        is_bounded = timeout.read or timeout.write
+        is_bounded = timeout.read or timeout.write or timeout.first_byte or timeout.between
         if idle is None or is_bounded or request.method == "HEAD" or "Connection" in request.headers:
             return await self._exchange.send(request, timeout, idle)
         loop_session, protocol = idle

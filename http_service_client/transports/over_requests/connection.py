@@ -48,7 +48,12 @@ class IoTimeouts(Urllib3Timeout):
     expires_at: the instant by which the exchange must be over, or None.
     connect_expires_at: the instant by which it must be connected, or None.
     read_within, write_within: seconds that one read or one write may wait, or None.
+    phases: the timeout, if it has other limits for the head and the body of the response; else None.
+    sent_at: the instant at which the request was sent; None if nobody needs it.
     """
+
+    phases: Timeout | None = None
+    sent_at: float | None = None
 
     def __init__(
         self,
@@ -70,7 +75,24 @@ class IoTimeouts(Urllib3Timeout):
         connect_expires_at = None if timeout.connect is None else started + timeout.connect
         if connect_expires_at is None or (expires_at is not None and expires_at < connect_expires_at):
             connect_expires_at = expires_at
-        return cls(expires_at, connect_expires_at, timeout.read, timeout.write)
+        timeouts = cls(expires_at, connect_expires_at, timeout.read, timeout.write)
+        if timeout.has_phases:
+            timeouts.phases = timeout
+        return timeouts
+
+    def for_head(self, phases: Timeout) -> IoTimeouts:
+        """The limits of the wait for the head of the response: the request was sent just now."""
+        self.sent_at = time.monotonic()
+        if phases.first_byte is None:
+            return self
+        expires_at = self.sent_at + phases.first_byte
+        if self.expires_at is not None and self.expires_at < expires_at:
+            expires_at = self.expires_at
+        return IoTimeouts(expires_at, None, None, None)
+
+    def for_body(self, phases: Timeout) -> IoTimeouts:
+        """The limits of the body, whose head has arrived."""
+        return IoTimeouts(self.expires_at, None, phases.in_body().read, None)
 
 
 def seconds_left(expires_at: float | None, within: float | None = None) -> float | None:

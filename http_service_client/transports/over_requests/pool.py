@@ -78,7 +78,12 @@ class Pool:
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
             phase = Phase.RECEIVE
+            phases = timeout.phases
+            if phases is not None:
+                connection.set_timeouts(timeout.for_head(phases))
             head = read_head(connection)
+            if phases is not None:
+                connection.set_timeouts(timeout.for_body(phases))
             head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
             if head.keep_alive is not None:

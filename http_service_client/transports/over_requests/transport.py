@@ -102,7 +102,9 @@ class RequestsTransport:
                 proxies={} if proxy is None else {split_url(request.url).scheme: proxy},
             )
             if leaves_open and 200 <= response.status_code <= 299:
-                return self._open_response(request, response, time.monotonic() - started)
+                now = time.monotonic()
+                waited = now - (timeouts.sent_at or now)
+                return self._open_response(request, response, now - started, waited)
             with response:
                 if leads_on(request, response.status_code, response.headers.get("Location")):
                     content = self._read_redirect(request, response, timeout, started)
@@ -114,7 +116,7 @@ class RequestsTransport:
         except HttpClientError as refused:
             return refusal_of(refused)
         except ERRORS as mocked_or_reading:
-            error = mocked_or_reading
+            error, timeout = mocked_or_reading, timeout.in_body()
         try:
             if isinstance(error, BodySourceError):
                 return source_failed(error.error)
@@ -124,11 +126,12 @@ class RequestsTransport:
             del error  # its traceback holds this frame
 
     def _open_response(
-        self, request: HttpRequest, response: requests.Response, elapsed: float
+        self, request: HttpRequest, response: requests.Response, elapsed: float, waited: float
     ) -> OpenResponse:
         return OpenResponse(
             response.status_code,
             source=RequestsBodySource(request, response, self._adapter.opened),
+            waited=waited,
             headers=_fields(request, response),
             reason_phrase=response.reason or "",
             url=request.url,
