@@ -64,6 +64,7 @@ class MetricsCollector:
         self._reset_after_fork()
         reset_in_forked_children(self)
         with metrics._lock:
+            metrics._declared.update(_LABELS, [_DURATION])
             metrics._histogram(_DURATION)
             for name in _LABELS:
                 metrics._counter(name)

@@ -13,6 +13,7 @@ label sets are counted in a single series labelled ``{"overflow": "true"}``, so 
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -51,6 +52,8 @@ __all__ = [
 DURATION_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
+_ALIKE = 0.845  # of 1: "requests_total" is close to "http_requests_total", and "http_refusals_total" is not
+
 State = TypeVar("State")
 
 
@@ -84,6 +87,7 @@ class HttpMetrics:
         self._max_series = max_series
         self._bounds = _parse_buckets(buckets)
         self._metrics: dict[str, Metric[Any]] = {}
+        self._declared: set[str] = set()  # names of a collector's metrics
         # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
         # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
@@ -114,7 +118,10 @@ class HttpMetrics:
             self._gauge(name).at(key).value = number
 
     def total(self, name: str, labels: Mapping[str, object] | None = None) -> float:
-        """The sum of a counter over all series that contain the labels; 0 without one."""
+        """The sum of a counter over all series that contain the labels; 0 without one.
+
+        Raises ConfigurationError for a name that no metric has, if it is close to one of a client's own metrics.
+        """
         return self._sum(name, "counter", labels)
 
     def value(self, name: str, labels: Mapping[str, object] | None = None) -> float:
@@ -125,7 +132,7 @@ class HttpMetrics:
         """The mean of a histogram over all series that contain the labels; 0.0 without a value."""
         key = series_key(labels)
         with self._lock:
-            metric = self._known(name, "histogram")
+            metric = self._asked_for(name, "histogram")
             found = [] if metric is None else [(one.sum, one.count) for one in metric.containing(key)]
         count = sum(count for _, count in found)
         return math.fsum(total for total, _ in found) / count if count else 0.0
@@ -192,6 +199,16 @@ class HttpMetrics:
             )
         return metric
 
+    def _asked_for(self, name: str, kind: str) -> Any:
+        """As `_known`, for reading. A misspelt name would read as 0 for ever, so one of the client's own is an error.
+
+        A name that is like none of these may be that of a metric that is still to come.
+        """
+        metric = self._known(name, kind)
+        if metric is None and (near := difflib.get_close_matches(name, self._declared, 1, _ALIKE)):
+            raise ConfigurationError(f"there is no metric {name!r}; did you mean {near[0]!r}?")
+        return metric
+
     def _new(self, name: str, kind: str, new_state: Callable[[], State]) -> Metric[State]:
         check_name("a metric name", name, METRIC_NAME)
         metric = Metric(name, kind, new_state, self._max_series)
@@ -201,7 +218,7 @@ class HttpMetrics:
     def _sum(self, name: str, kind: str, labels: Mapping[str, object] | None) -> float:
         key = series_key(labels)
         with self._lock:
-            metric = self._known(name, kind)
+            metric = self._asked_for(name, kind)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
 
     def _reset_after_fork(self) -> None:

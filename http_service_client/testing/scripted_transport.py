@@ -80,7 +80,7 @@ class ScriptedTransport:
         an absolute URL without its query, a path, or "*" for the rest, to such a list.
     clock: is advanced by the latency of late outcomes; None sleeps.
 
-    A call that no entry of the mapping matches raises LookupError.
+    Raises TypeError for anything else in a script. A call that no entry of the mapping matches raises LookupError.
     """
 
     def __init__(self, script: Script | Mapping[str, Script], *, clock: Time | None = None) -> None:
@@ -157,7 +157,7 @@ class ScriptedTransport:
             elif callable(scripted):
                 scripted = scripted(request)
             else:
-                raise TypeError(f"a script consists of responses, failures and errors, not {scripted!r}")
+                raise TypeError(_not_an_outcome(scripted))  # a function returned it
         if latency:
             first = timeout.read if timeout.first_byte is None else timeout.first_byte
             bounds = [bound for bound in (timeout.total, first) if bound is not None]
@@ -188,11 +188,21 @@ class ScriptedTransport:
 def _repeating(key: str, script: Script) -> Iterator[Scripted]:
     """The outcomes one by one, and the last one forever; an iterator of itertools, so threads may share it."""
     # A Late is a tuple, but a single outcome.
-    is_list = isinstance(script, Sequence) and not isinstance(script, Late)
+    is_list = isinstance(script, Sequence) and not isinstance(script, (Late, str, bytes))
     outcomes: tuple[Scripted, ...] = tuple(script) if is_list else (script,)  # type: ignore[arg-type,assignment]  # narrowed by `is_list`
     if not outcomes:
         raise ValueError(f"the script of {key!r} needs at least one outcome, such as HttpResponse(200)")
+    for outcome in outcomes:
+        while isinstance(outcome, Late):
+            outcome = outcome.outcome
+        if not isinstance(outcome, (HttpResponse, Failure, OSError)) and not callable(outcome):
+            raise TypeError(_not_an_outcome(outcome))
     return chain(outcomes, repeat(outcomes[-1]))
+
+
+def _not_an_outcome(scripted: object) -> str:
+    remedy = f"; write HttpResponse({scripted})" if type(scripted) is int else ""
+    return f"a script consists of responses, failures and errors, not {scripted!r}{remedy}"
 
 
 def _answering(request: HttpRequest, response: HttpResponse, latency: float) -> HttpResponse:

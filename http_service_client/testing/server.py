@@ -85,8 +85,11 @@ class LoopbackServer:
         """Play these actions, one for each request for this path; the last one repeats.
 
         path: as on the wire, without the query; "*" for all paths without a script of their own.
-        A second call for the same path starts a new script.
+        A second call for the same path starts a new script. Raises TypeError for another path, which no request has.
         """
+        if not isinstance(path, str) or (path != "*" and not path.startswith("/")):
+            remedy = f"; write {'/' + path!r}" if isinstance(path, str) else ""
+            raise TypeError(f'path must be a path that begins with "/", or "*", not {path!r}{remedy}')
         if not actions:
             raise TypeError(f"the script of {path!r} needs at least one action, such as respond()")
         with self._changed:

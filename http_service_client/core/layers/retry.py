@@ -22,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import CircuitOpenError, Failure, PoolTimeoutError, SentState
+from ...errors import CircuitOpenError, DeadlineExceededError, Failure, PoolTimeoutError, SentState
 from ...events import RetryScheduled, RetryStopped, StopReason
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
@@ -162,6 +162,8 @@ class RetryLayer:
         """Seconds until the next attempt, or the first reason against it.   number: of this attempt, as it counts."""
         options, attempt = call.options, call.current
         assert options.retry is not None
+        if outcome.sent_state is SentState.ABANDONED and not _ended_by_deadline(outcome):
+            return StopReason.NOT_RETRYABLE  # `close` ended it, or a disk that did not write in time
         is_untouched = attempt.sent_state is _NEVER_SENT or attempt.sent_state is SentState.REFUSED
         blocked_until = attempt.blocked_until
         situation = Situation(
@@ -171,7 +173,6 @@ class RetryLayer:
             call.remaining(),
             patience=options.timeout.total,
             blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),
-            # Only the deadline abandons an attempt and lets the call go on.
             is_cut=outcome.sent_state is SentState.ABANDONED,
             is_safe=is_untouched or call.request.is_safe_to_repeat,
             is_replayable=request.body.may_send,
@@ -190,3 +191,7 @@ class RetryLayer:
             self._stop(call, StopReason.CIRCUIT_OPEN)
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
+
+
+def _ended_by_deadline(outcome: Outcome) -> bool:
+    return isinstance(outcome, Failure) and issubclass(outcome.error_type, DeadlineExceededError)

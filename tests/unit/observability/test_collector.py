@@ -286,3 +286,22 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     assert metrics.total("http_attempts_total") == 4
     assert metrics.total("http_attempts_total", {"status_code": 503}) == 1
     assert metrics.total("http_circuit_state_changes_total", {"state": "open"}) == 1
+
+
+@pytest.mark.parametrize("read", ["total", "value", "mean"])
+def test_a_misspelt_metric_is_an_error(read: str) -> None:
+    """It would read as 0 for ever. A name like none of the client's may be a metric that is still to come."""
+    metrics = MetricsCollector().metrics
+    with pytest.raises(
+        ConfigurationError, match="no metric 'http_request_total'; did you mean 'http_requests"
+    ):
+        getattr(metrics, read)("http_request_total")
+    assert getattr(metrics, read)("logins_total") == 0
+    assert HttpMetrics().total("http_request_total") == 0
+
+
+def test_a_metric_with_a_similar_name_can_be_read() -> None:
+    """Once it exists."""
+    metrics = MetricsCollector().metrics
+    metrics.add("http_request_total")
+    assert metrics.total("http_request_total") == 1

@@ -56,6 +56,29 @@ def test_a_script_may_be_for_each_url() -> None:
     assert scripted({**script, "*": HttpResponse(203)})[0].get("https://a.example/b").status_code == 203
 
 
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("ok", "not 'ok'$"),
+        (200, r"not 200; write HttpResponse\(200\)$"),
+        ([HttpResponse(200), 503], r"not 503; write HttpResponse\(503\)$"),
+        ({"/charges": None}, "not None$"),
+        (late(1, late(1, b"ok")), "not b'ok'$"),  # type: ignore[arg-type]  # that is the test
+    ],
+)
+def test_a_script_of_something_else_is_refused_at_once(script: Any, message: str) -> None:
+    """When it is made, and not by the call that comes to the wrong entry."""
+    with pytest.raises(TypeError, match=f"a script consists of responses, failures and errors, {message}"):
+        ScriptedTransport(script)
+
+
+def test_what_a_function_returns_is_checked_by_its_call() -> None:
+    """It is not known before."""
+    client, _ = scripted(lambda request: 503)
+    with pytest.raises(TypeError, match=r"write HttpResponse\(503\)$"):
+        client.get(URL)
+
+
 def test_an_outcome_may_depend_on_the_request() -> None:
     """A function is called for each request."""
     client, _ = scripted(lambda request: HttpResponse(200, content=request.method.encode()))

@@ -163,6 +163,8 @@ def test_actions_are_values() -> None:
     assert kit.respond(503, body="a") == kit.respond(503, body=b"a") != kit.respond(503)
     with LoopbackServer() as server, pytest.raises(TypeError, match="503"):
         server.script("/", 503)  # type: ignore[arg-type]  # that is the test
+    with LoopbackServer() as server, pytest.raises(TypeError, match=r"begins with .*; write '/orders'$"):
+        server.script("orders", kit.respond())  # no request has this path, so it would never be played
     with LoopbackServer() as server, pytest.raises(TypeError, match="at least one"):
         server.script("/")
 

@@ -13,6 +13,7 @@ from http_service_client.core.machines.retry_conditions import (
     RETRYABLE_STATUSES,
 )
 from http_service_client.errors import (
+    AttemptTimeoutError,
     ConnectError,
     DeadlineExceededError,
     Failure,
@@ -145,13 +146,14 @@ def test_a_replayable_body_is_the_same_in_each_attempt(front_end: FrontEnd, opti
     [
         (failure(ResponseTooLargeError, SentState.ANSWERED), StopReason.NOT_RETRYABLE),
         (failure(DeadlineExceededError, SentState.ABANDONED), StopReason.DEADLINE),
+        (failure(AttemptTimeoutError, SentState.ABANDONED), StopReason.NOT_RETRYABLE),
     ],
-    ids=["response too large", "deadline exceeded"],
+    ids=["response too large", "deadline exceeded", "slow disk"],
 )
 def test_an_outcome_that_a_retry_cannot_fix_is_not_retried(
     front_end: FrontEnd, first: Failure, reason: StopReason
 ) -> None:
-    """A response that is too large stays too large, and a deadline that has passed stays passed."""
+    """A response that is too large stays too large, and a deadline that has passed stays passed. A slow disk is no deadline."""
     harness = Harness(front_end, first, 200)
     harness.error(first.error_type)
     assert harness.sends == 1
