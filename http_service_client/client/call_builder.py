@@ -10,7 +10,7 @@ import inspect
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypedDict
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from .._version import __version__
 from ..core.call import Call, CallOptions, StreamOptions
@@ -83,7 +83,7 @@ class CallBuilder:
 
     origins: the state that calls share.   listener: called with each event of each call.
     is_closed: once True, `build` raises ClientClosedError.
-    policies: the circuit breakers that single calls brought along.
+    policies: the circuit breakers that single calls brought along, by their ids.
     """
 
     def __init__(
@@ -109,7 +109,8 @@ class CallBuilder:
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
         self.is_closed = False
-        self.policies: WeakSet[CircuitBreakerPolicy] = WeakSet()
+        # By id: policies with the same settings are equal, and have a circuit each.
+        self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
         self._headers = build_headers(
             {
                 "User-Agent": f"http-service-client/{__version__}",
@@ -265,7 +266,7 @@ class CallBuilder:
         if not isinstance(chosen, CircuitBreakerPolicy):
             return chosen
         chosen.listeners.subscribe(self, self._listener)
-        self.policies.add(chosen)
+        self.policies[id(chosen)] = chosen
         return chosen.breaker
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:

@@ -42,11 +42,12 @@ from .results import check_download, finish, open_stream
 from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
 from .verbs import Verbs
-from .wiring import cookie_jar, origin_registry, pipelines, transport_settings
+from .wiring import Circuits, cookie_jar, origin_registry, pipelines, transport_settings
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+    from ..core.machines.circuit_states import CircuitBreakerChanges
     from .call_builder import RequestOptions, StreamRequestOptions
 
 __all__ = ["HttpServiceClient"]
@@ -108,7 +109,9 @@ class HttpServiceClient(Verbs):
         self._base_url = base_url
         self._clock = clock
         listener = _listener(self._collector, on_event)
-        origins = origin_registry(config, clock, random, listener)
+        settings = config.resolved.circuit_breaker
+        self._circuits = None if settings is None else Circuits(settings, listener)
+        origins = origin_registry(config, clock, random, self._circuits)
         connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
         self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
         self._jar = cookie_jar(config.cookies)
@@ -420,7 +423,7 @@ class HttpServiceClient(Verbs):
         """
         origins = self._call_builder.origins.items()
         states = {key: state.breaker.state.value for key, state in origins if state.breaker is not None}
-        for policy in list(self._call_builder.policies):
+        for policy in list(self._call_builder.policies.values()):
             name = policy.name or "unnamed circuit breaker"
             states[name if name not in states else f"{name} {id(policy):#x}"] = policy.state.value
         return states
@@ -433,6 +436,27 @@ class HttpServiceClient(Verbs):
         return next(
             (state.breaker for known, state in self._call_builder.origins.items() if known == key), None
         )
+
+    def reconfigure_circuit_breakers(self, **changes: Unpack[CircuitBreakerChanges]) -> None:
+        """Change the settings of all circuits while the client runs: ``reconfigure_circuit_breakers(recovery_timeout=5)``.
+
+        The circuits keep their states and counts: see `CircuitBreakerPolicy.reconfigure`. Circuits that come later have
+        the new settings too; `config` remains as the client was made with it. A policy that a call brings along has
+        a `reconfigure` of its own.
+
+        changes: any argument of `CircuitBreakerPolicy` but `name`, `clock` and `timeout`, which bounds attempts here:
+            use `timeout=` of a call.
+
+        Raises ConfigurationError for a wrong value, or when `enable_circuit_breaker` is False; TypeError for an
+        unknown name. Then nothing has changed.
+        """
+        if self._circuits is None:
+            raise ConfigurationError("this client has no circuit breakers: enable_circuit_breaker is False")
+        if "timeout" in changes:
+            raise ConfigurationError(
+                "the timeout of circuit_breaker_config bounds attempts, which began with it; pass timeout= to the calls"
+            )
+        self._circuits.reconfigure(changes, self._call_builder.origins)
 
     def get_health_summary(self) -> dict[str, Any]:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit."""
@@ -517,6 +541,12 @@ class HttpServiceClient(Verbs):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close_async()
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        raise TypeError(
+            "an HttpServiceClient cannot be copied or pickled, since it holds connections and circuits; "
+            "pickle its config, and make a client of it: HttpServiceClient(config)"
+        )
 
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""

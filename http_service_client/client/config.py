@@ -15,6 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
+from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
@@ -27,6 +28,7 @@ from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
 from .resolved import (
     ResolvedConfig,
+    frozen,
     parse_circuit_breaker,
     parse_default_headers,
     parse_proxies,
@@ -68,7 +70,7 @@ RENAMED = {
 
 
 @suggests_keywords(RENAMED)
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class HttpClientConfig:
     """The settings of a client. Durations in seconds, sizes in bytes.
 
@@ -77,7 +79,7 @@ class HttpClientConfig:
         `connection_pool`; if in both, to the same value. For a timeout of None, "no limit", set it there.
     total_timeout: the call as a whole, waits included; None for no limit.
     enable_circuit_breaker, circuit_breaker_config: one circuit for each scheme, host and port; a
-        `CircuitBreakerPolicy` or a mapping of its arguments.
+        `CircuitBreakerPolicy`, of which the settings are taken, or a mapping of its arguments.
     enable_retry_policy, retry_policy_config: a `RetryPolicy`, or a mapping of its arguments and those of
         `ExponentialBackoff`.
     enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
@@ -106,6 +108,10 @@ class HttpClientConfig:
     netrc: the path of a netrc file, or True for the user's own, to take logins from for requests without an
         Authorization header.
 
+    A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
+    are copied. `dataclasses.replace(config, total_timeout=5)` makes another one. A `CookieJar` alone is live: it is
+    shared, and equal to itself only.
+
     Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
     """
 
@@ -118,7 +124,7 @@ class HttpClientConfig:
     request_interceptors: Sequence[Any] = ()
     response_interceptors: Sequence[Any] = ()
     connection_pool: ConnectionPoolConfig | None = None
-    circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | None = None
+    circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | CircuitBreakerSettings | None = None
     retry_policy_config: Mapping[str, Any] | RetryPolicy | None = None
     enable_retry_budget: bool = True
     retry_budget_config: Mapping[str, Any] | RetryBudgetSettings | None = None
@@ -174,9 +180,14 @@ class HttpClientConfig:
             raise ConfigurationError(
                 f"netrc must be True, False or the path of a netrc file, not {self.netrc!r}"
             )
-        # Resolved now, not when first used: a mapping that is changed later must change nothing.
+        # Resolved now, not when first used: a mapping that is changed later must change nothing, and neither must a
+        # policy that is reconfigured.
+        if isinstance(self.circuit_breaker_config, CircuitBreakerPolicy):
+            object.__setattr__(self, "circuit_breaker_config", self.circuit_breaker_config.settings)
         resolved = self._resolve(set_here)
         object.__setattr__(self, "_resolved", resolved)
+        for name in _DEFAULTS:
+            object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default
             object.__setattr__(self, name, by_default(getattr(resolved.pool, _SHARED[name])))
 
@@ -185,6 +196,7 @@ class HttpClientConfig:
         breaker = parse_circuit_breaker(self.circuit_breaker_config)
         retry = parse_retry_policy(self.retry_policy_config)
         budget = parse_retry_budget(self.retry_budget_config)
+        object.__setattr__(self, "_policies", (breaker, retry, budget))
         return ResolvedConfig(
             pool=self._shared_pool(set_here),
             circuit_breaker=breaker if self.enable_circuit_breaker else None,
@@ -227,8 +239,11 @@ class HttpClientConfig:
 
     @property
     def circuit_breaker(self) -> CircuitBreakerPolicy | None:
-        """The policy of each circuit; None when switched off."""
-        return self.resolved.circuit_breaker
+        """A policy with the settings of each circuit; None when switched off. Its own circuit is nobody else's."""
+        settings = self.resolved.circuit_breaker
+        if settings is None:
+            return None
+        return CircuitBreakerPolicy(**{item.name: getattr(settings, item.name) for item in fields(settings)})
 
     @property
     def retry(self) -> RetryPolicy | None:
@@ -245,8 +260,23 @@ class HttpClientConfig:
         """The bounds of one attempt, for a call that sets none."""
         return self.resolved.timeout
 
+    def _value(self) -> tuple[Any, ...]:
+        """The fields, with the policies for the mappings that stand for them."""
+        policies = ("circuit_breaker_config", "retry_policy_config", "retry_budget_config")
+        return *(getattr(self, name) for name in _DEFAULTS if name not in policies), self.__dict__[
+            "_policies"
+        ]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._value() == other._value()
+
+    def __hash__(self) -> int:
+        return hash(self._value())
+
     def __getstate__(self) -> dict[str, Any]:
-        """The fields alone. A policy made of a mapping holds a lock, which does not pickle."""
+        """The fields alone: the rest is resolved again."""
         return {name: getattr(self, name) for name in _DEFAULTS}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

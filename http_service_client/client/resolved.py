@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..core.checks import keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
+from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
@@ -22,11 +23,14 @@ from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
 from ..policies.circuit_breaker import CircuitBreakerPolicy
+from ..policies.listeners import judging
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig
 
 __all__ = [
+    "ReadOnlyMapping",
     "ResolvedConfig",
+    "frozen",
     "parse_circuit_breaker",
     "parse_default_headers",
     "parse_proxies",
@@ -35,6 +39,30 @@ __all__ = [
     "parse_secret_names",
     "redacted_proxy",
 ]
+
+
+class ReadOnlyMapping(dict[Any, Any]):
+    """A mapping in a configuration. It does not change, so that a configuration is a value."""
+
+    def __hash__(self) -> int:  # type: ignore[override]  # it does not change
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ReadOnlyMapping, (dict(self),)
+
+    def _refuse(self, *args: object, **named: object) -> Any:
+        raise TypeError(
+            "a configuration does not change; write dataclasses.replace(config, …) for another one"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+
+def frozen(value: Any) -> Any:
+    """The value of a field: a mapping or a list that its caller may change later is copied to one that cannot."""
+    if isinstance(value, Mapping):
+        return ReadOnlyMapping(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +76,7 @@ class ResolvedConfig:
     """
 
     pool: ConnectionPoolConfig
-    circuit_breaker: CircuitBreakerPolicy | None
+    circuit_breaker: CircuitBreakerSettings | None
     retry: RetryPolicy | None
     retry_budget: RetryBudgetSettings | None
     headers: Headers
@@ -65,11 +93,13 @@ class ResolvedConfig:
         return Timeout(total=total, connect=self.pool.connection_timeout, pool=self.pool.pool_timeout)
 
 
-def parse_circuit_breaker(given: object) -> CircuitBreakerPolicy:
-    """A policy, or one made of a mapping of its arguments; the default one for None."""
+def parse_circuit_breaker(given: object) -> CircuitBreakerSettings:
+    """The settings of a policy, without its circuit, or those made of a mapping; the default ones for None."""
+    if isinstance(given, CircuitBreakerSettings):
+        return replace(given, is_failure=judging(given.is_failure))
     if isinstance(given, CircuitBreakerPolicy):
-        return given
-    return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy))
+        return given.settings
+    return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy)).settings
 
 
 def parse_retry_policy(given: object) -> RetryPolicy:
@@ -168,6 +198,12 @@ def parse_proxies(proxy: Any) -> ProxySettings | None:
             f"{', '.join(_PROXIES)} to text, not of type {type(proxy).__name__}"
         )
     for name, value in named.items():
+        if isinstance(name, str) and name in _PROXIES[:3] and value.strip() and "://" not in value:
+            # Environment variables leave it out, by an old habit. Here it is a slip, such as the name of a setting.
+            raise ConfigurationError(
+                f"proxy must be a URL, not {redact_proxy(value)!r}, which has no scheme; "
+                f"write {redact_proxy(f'http://{value.strip()}')!r}"
+            )
         if name not in _PROXIES:
             raise ConfigurationError(
                 f"proxy has the unknown key {redact_proxy(str(name))!r}; known keys: {', '.join(_PROXIES)}"

@@ -20,7 +20,7 @@ from ..http.cookies.suffixes import load_suffixes
 from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
-from ..policies.listeners import ExchangeListener, notify, report_condition
+from ..policies.listeners import ExchangeListener, judging, notify, report_condition
 from ..policies.logs import log_change
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
@@ -29,14 +29,13 @@ from .environment import read_logins, read_proxies
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
-    from ..core.machines.circuit_states import StateChange
+    from ..core.machines.circuit_states import CircuitBreakerChanges, CircuitBreakerSettings, StateChange
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
-    from ..policies.circuit_breaker import CircuitBreakerPolicy
     from .config import HttpClientConfig
 
-__all__ = ["cookie_jar", "origin_registry", "pipelines", "transport_settings"]
+__all__ = ["Circuits", "cookie_jar", "origin_registry", "pipelines", "transport_settings"]
 
 # Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
 # be more than half of the memory that a key takes.
@@ -45,24 +44,53 @@ _LOCKS = 64
 Listener = Callable[["StateChange"], None]
 
 
+class Circuits:
+    """The settings of a client's circuits, which may change while they are in use.
+
+    settings: of the circuits to come.   listener: the client's, called with each change of a circuit.
+    """
+
+    def __init__(self, settings: CircuitBreakerSettings, listener: Listener) -> None:
+        self.settings = settings
+        self._listener = listener
+        self._lock = ForkSafeLock()
+
+    def report(self, change: StateChange) -> None:
+        """Log a change of state, and call the client's listener, then the user's."""
+        log_change(change)
+        self._listener(change)
+        own = self.settings.on_change
+        if own is not None:
+            notify(own, change)
+
+    def reconfigure(self, changes: CircuitBreakerChanges, origins: OriginRegistry) -> None:
+        """Change the settings of the circuits to come, then of those that exist; see `CircuitBreaker.reconfigure`."""
+        if "is_failure" in changes:
+            changes["is_failure"] = judging(changes["is_failure"])
+        with self._lock:
+            self.settings = self.settings.changed(changes)
+            for _, state in origins.items():
+                if state.breaker is not None:
+                    state.breaker.reconfigure(changes)
+
+
 def origin_registry(
-    config: HttpClientConfig, clock: Clock, random: Callable[[], float], listener: Listener
+    config: HttpClientConfig, clock: Clock, random: Callable[[], float], circuits: Circuits | None
 ) -> OriginRegistry:
-    """What a client keeps for each key, created on its first use; `listener` gets each change of a circuit."""
+    """What a client keeps for each key, created on its first use.   circuits: None when they are switched off."""
     locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
-    on_change = None if config.circuit_breaker is None else _on_change(config.circuit_breaker, listener)
 
     def new_state(key: str) -> OriginState:
         lock = locks[hash(key) % _LOCKS]
         breaker = budget = None
-        if config.circuit_breaker is not None:
+        if circuits is not None:
             breaker = CircuitBreaker(
-                config.circuit_breaker.settings,
+                circuits.settings,
                 key=key,
                 clock=now,
                 random=random,
                 lock=lock,
-                on_change=on_change,
+                on_change=circuits.report,
             )
         if config.budget is not None:
             budget = RetryBudget(config.budget, clock=now, lock=lock)
@@ -71,19 +99,6 @@ def origin_registry(
     registry = OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
     reset_in_forked_children(registry)
     return registry
-
-
-def _on_change(policy: CircuitBreakerPolicy, listener: Listener) -> Listener:
-    """Log the change, and call the client's listener, then the policy's own."""
-    own = policy.on_change
-
-    def report(change: StateChange) -> None:
-        log_change(change)
-        listener(change)
-        if own is not None:
-            notify(own, change)
-
-    return report
 
 
 def pipelines(

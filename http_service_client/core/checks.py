@@ -7,6 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import FrozenInstanceError, is_dataclass
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -91,6 +92,8 @@ def keyword_remedy(name: object, known: Iterable[str], *takers: type) -> str | N
 def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
     """A class decorator: an unknown keyword of the constructor is a TypeError that says what to write instead.
 
+    So is an assignment to a field of a frozen dataclass, which remains a FrozenInstanceError.
+
     renamed: the remedies for keywords that other libraries, or other classes here, use.
     """
 
@@ -106,10 +109,27 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]
+        if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign]
         _RENAMED[kind] = renamed
         return kind
 
     return decorate
+
+
+def _refusing_assignments(kind: Any) -> Callable[[object, str, object], None]:
+    assign = kind.__setattr__  # it lets a user's subclass have attributes of its own
+
+    def set_or_suggest(self: object, name: str, value: object) -> None:
+        try:
+            assign(self, name, value)
+        except FrozenInstanceError:
+            message = (
+                f"{name} of {kind.__name__} cannot be assigned; write dataclasses.replace(settings, {name}=…)"
+            )
+            raise FrozenInstanceError(message) from None
+
+    return set_or_suggest
 
 
 def _is_finite(value: object) -> bool:

@@ -12,14 +12,17 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
+from dataclasses import fields
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from ..core.checks import check_duration, check_function, suggests_keywords
+from ..core.checks import check_function, suggests_keywords
 from ..core.layers.circuit_breaker import refused
 from ..core.machines.circuit_breaker import CircuitBreaker, Permit
 from ..core.machines.circuit_states import (
+    CIRCUIT_RENAMED,
+    CircuitBreakerChanges,
     CircuitBreakerSettings,
     CircuitBreakerSnapshot,
     CircuitBreakerState,
@@ -44,7 +47,10 @@ from ..http.messages import HttpResponse
 from .deadline import deadline
 from .functions import AWAITABLE, FINISHED, NOT_CALLED, UNFINISHED, handled_now, is_interruption, refuse, wrap
 from .generators import pause_of
-from .listeners import Judge, Listeners
+from .listeners import Listeners, judging
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 __all__ = ["CircuitBreakerPolicy"]
 
@@ -53,22 +59,7 @@ R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@suggests_keywords(
-    {
-        **dict.fromkeys(
-            ("fail_max", "failures", "max_failures", "threshold"), "it is called failure_threshold"
-        ),
-        **dict.fromkeys(
-            ("break_duration", "open_timeout", "reset_timeout", "wait_duration"),
-            "it is called recovery_timeout",
-        ),
-        **dict.fromkeys(
-            ("exceptions", "expected_exception"), "name the others in exclude, or judge by is_failure"
-        ),
-        **dict.fromkeys(("exclude_exceptions", "ignore", "ignore_exceptions"), "it is called exclude"),
-        **dict.fromkeys(("listener", "listeners", "on_state_change"), "it is called on_change"),
-    }
-)
+@suggests_keywords(CIRCUIT_RENAMED)
 class CircuitBreakerPolicy:
     """Stop calling a service that keeps failing; after a while, try again with one call at a time.
 
@@ -92,6 +83,8 @@ class CircuitBreakerPolicy:
     Raises ConfigurationError (a ValueError) that names the field, the value and the remedy.
 
     A copy or a pickle has the same settings and a circuit of its own, closed: state and counts stay where they are.
+    Policies with the same settings and name are equal, whatever the states of their circuits. `settings` has the
+    settings alone, as a frozen record; `reconfigure` changes them.
 
     Threads and event loops may share one object. Failures are: transport errors; 408, 429 and 5xx; an exception
     of the guarded function, unless the HTTP outcome inside shows a healthy service (a 402 turned into an
@@ -116,41 +109,32 @@ class CircuitBreakerPolicy:
         clock: Callable[[], float] = time.monotonic,
         on_change: Callable[[StateChange], None] | None = None,
     ) -> None:
-        check_duration("timeout", timeout)
         if not isinstance(name, str):
             raise ConfigurationError(f"name must be a str, not {name!r}")
-        for field_name, value in (
-            ("clock", clock),
-            ("on_change", on_change or print),
-            ("is_failure", is_failure or print),
-        ):
-            check_function(field_name, value)
-        self.settings = CircuitBreakerSettings(
+        check_function("clock", clock)
+        settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
             recovery_timeout=recovery_timeout,
             success_threshold=success_threshold,
+            timeout=timeout,
             recovery_multiplier=recovery_multiplier,
             max_recovery_timeout=max_recovery_timeout,
             recovery_jitter=recovery_jitter,
             trial_lease=trial_lease,
             metrics_only=metrics_only,
-            is_failure=None if is_failure is None else Judge(is_failure),
-            exclude=tuple(exclude) if isinstance(exclude, Iterable) else exclude,
+            is_failure=judging(is_failure),
+            exclude=exclude,
+            on_change=on_change,
         )
-        self.failure_threshold = failure_threshold
-        self.recovery_timeout = recovery_timeout
-        self.success_threshold = success_threshold
-        self.timeout = timeout
-        self.name = name
         self._clock = clock
-        self._begin(on_change)
+        self._begin(settings, name)
 
-    def _begin(self, on_change: Callable[[StateChange], None] | None) -> None:
+    def _begin(self, settings: CircuitBreakerSettings, name: str) -> None:
         """Make the live parts, of which each copy has its own."""
-        self.listeners = Listeners(on_change)
+        self.listeners = Listeners(settings.on_change)
         self.breaker = CircuitBreaker(
-            self.settings,
-            key=self.name,
+            settings,
+            key=name,
             clock=self._clock,
             random=_random.random,
             lock=ForkSafeLock(),
@@ -160,24 +144,88 @@ class CircuitBreakerPolicy:
             "http_service_client.entered", default=()
         )
         self._open: list[_BlockScope] = []
-
+        self._reconfiguring = ForkSafeLock()
         reset_in_forked_children(self)
 
     def _reset_after_fork(self) -> None:
         self.breaker.reset_after_fork()
 
     def __getstate__(self) -> dict[str, Any]:
-        live = {"listeners", "breaker", "_entered", "_open"}
-        settings = {name: value for name, value in self.__dict__.items() if name not in live}
-        return settings | {"on_change": self.on_change}
+        live = {"listeners", "breaker", "_entered", "_open", "_reconfiguring"}
+        kept = {name: value for name, value in self.__dict__.items() if name not in live}
+        return {"settings": self.settings, "name": self.name, "attributes": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        on_change = state.pop("on_change")
-        self.__dict__.update(state)
-        self._begin(on_change)
+        self.__dict__.update(state["attributes"])
+        self._begin(state["settings"], state["name"])
 
     def __deepcopy__(self, memo: object) -> CircuitBreakerPolicy:
         return copy.copy(self)  # the clock and the listener are not its own
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return (self.name, self.settings) == (other.name, other.settings)
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.name))  # settings may change
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _SETTINGS:
+            raise AttributeError(
+                f"{name} of a CircuitBreakerPolicy cannot be assigned; "
+                f"write policy.reconfigure({name}=…), which keeps the circuit's state"
+            )
+        if name == "name":
+            raise AttributeError(f"a CircuitBreakerPolicy keeps its name, {self.name!r}; make another policy")
+        object.__setattr__(self, name, value)
+
+    def reconfigure(self, **changes: Unpack[CircuitBreakerChanges]) -> None:
+        """Change settings while the circuit goes on: ``policy.reconfigure(failure_threshold=10)``.
+
+        The state, the counts and the calls in flight stay: an open circuit stays open, and the next result is the
+        first one that the new thresholds judge. When `recovery_timeout` changes, an open span lasts for the new time
+        from the instant at which the circuit opened.
+
+        changes: any argument of the policy but `name` and `clock`. Those left out keep their values.
+
+        Threads may call it. Raises ConfigurationError for a wrong value and TypeError for an unknown name; then
+        nothing has changed.
+        """
+        if "is_failure" in changes:
+            changes["is_failure"] = judging(changes["is_failure"])
+        with self._reconfiguring:
+            self.listeners.own = self.breaker.reconfigure(changes).on_change
+
+    @property
+    def settings(self) -> CircuitBreakerSettings:
+        """The settings alone, as a frozen record that compares, pickles and copies."""
+        return self.breaker.settings
+
+    @property
+    def name(self) -> str:
+        """The circuit's name in errors and events."""
+        return self.breaker.key
+
+    @property
+    def failure_threshold(self) -> int:
+        """Consecutive failures that open the circuit."""
+        return self.breaker.settings.failure_threshold
+
+    @property
+    def recovery_timeout(self) -> float:
+        """Seconds that the circuit stays open before a trial call may pass."""
+        return self.breaker.settings.recovery_timeout
+
+    @property
+    def success_threshold(self) -> int:
+        """Successful trials in a row that close the circuit."""
+        return self.breaker.settings.success_threshold
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one guarded call may take, or None."""
+        return self.breaker.settings.timeout
 
     @property
     def state(self) -> CircuitBreakerState:
@@ -186,8 +234,8 @@ class CircuitBreakerPolicy:
 
     @property
     def on_change(self) -> Callable[[StateChange], None] | None:
-        """The listener given, or None."""
-        return self.listeners.own
+        """The listener that was set, or None."""
+        return self.breaker.settings.on_change
 
     @property
     def is_isolated(self) -> bool:
@@ -264,6 +312,10 @@ class CircuitBreakerPolicy:
         return f"<CircuitBreakerPolicy {name}{self.state.value}>"
 
 
+# The settings of a policy; its clock and its name stay what they are.
+_SETTINGS = frozenset(("settings", *(item.name for item in fields(CircuitBreakerSettings))))
+
+
 class CircuitBreakerScope(Scope):
     """One call under a circuit breaker, from its creation until it `returned` or `raised`.
 
@@ -289,7 +341,9 @@ class CircuitBreakerScope(Scope):
             free_pass = admission = None
         self._admission = admission
         self.breaker = breaker  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
-        self._timeout = timeout = policy.timeout  # read once: it may be changed during this call
+        self._timeout = timeout = (
+            breaker.settings.timeout
+        )  # read once: it may be reconfigured during this call
         self._is_plain = free_pass is not None and timeout is None and breaker.judge is None
         if timeout is not None:
             self._clock = policy._clock
@@ -313,8 +367,9 @@ class CircuitBreakerScope(Scope):
         last = self.last_call
         self.leave()
         failed = _evidence(error, result, last, handled)
-        if self.breaker.judge is not None and not is_interruption(error):
-            failed = self.breaker.judge(result if error is None else error, failed)
+        judge = self.breaker.judge  # read once: it may be reconfigured in between
+        if judge is not None and not is_interruption(error):
+            failed = judge(result if error is None else error, failed)
         if self._timeout is not None:
             self._deadline._end()
             if not is_interruption(error) and self._clock() - self._started >= self._timeout:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from ..core.checks import check_function
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.retry_conditions import RetryCondition
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from .logs import LOGGER, log_change
 if TYPE_CHECKING:
     from ..errors import Failure
 
-__all__ = ["ExchangeListener", "Judge", "Listeners", "notify", "report_condition"]
+__all__ = ["ExchangeListener", "Judge", "Listeners", "judging", "notify", "report_condition"]
 
 
 class Listeners:
@@ -87,6 +88,14 @@ class ExchangeListener:
             self._function(request, outcome, context)
         except Exception:
             LOGGER.exception("on_exchange failed on %r; the outcome is not affected", request)
+
+
+def judging(is_failure: Callable[[Any], bool | None] | None) -> Judge | None:
+    """The function, so that its errors are logged; None for None."""
+    if is_failure is None or isinstance(is_failure, Judge):
+        return is_failure
+    check_function("is_failure", is_failure)
+    return Judge(is_failure)
 
 
 def notify(listener: Callable[[Any], object], event: object) -> None:

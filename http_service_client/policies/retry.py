@@ -71,7 +71,7 @@ class RetryPolicy(RetrySettings):
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
-    budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False, compare=False)
+    budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,12 +15,10 @@ FLOORS = [
     ],
     [
         "events.py",  # what happened in a call, as records
+        "core/checks.py",  # checks of settings
     ],
     [
         "http/",  # knows the rules: HTTP as data, without I/O or clocks
-    ],
-    [
-        "core/checks.py",  # checks of settings
     ],
     [
         "core/timeouts.py",  # durations of one attempt

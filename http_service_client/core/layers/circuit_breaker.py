@@ -51,8 +51,9 @@ class CircuitBreakerLayer:
             attempt = call.current
             if attempt.answered_by is None and not attempt.has_progressed:
                 failed = is_failure(outcome)
-            if breaker.judge is not None and failed is not None:
-                failed = breaker.judge(_subject(outcome), failed)
+            judge = breaker.judge  # read once: it may be reconfigured in between
+            if judge is not None and failed is not None:
+                failed = judge(_subject(outcome), failed)
         finally:
             if scope is not None:
                 scope.breaker = None

@@ -37,6 +37,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from .circuit_states import (
+    CircuitBreakerChanges,
     CircuitBreakerSettings,
     CircuitBreakerSnapshot,
     CircuitBreakerState,
@@ -97,7 +98,7 @@ class Permit:
 class CircuitBreaker:
     """The switch of one circuit: call `try_acquire()` before each attempt, then settle the permit.
 
-    settings: see `CircuitBreakerSettings`.
+    settings: see `CircuitBreakerSettings`; `reconfigure` replaces them.
     key: names the circuit in refusals and changes, such as ``https://api.example.com``.
     clock: monotonic seconds.   random: a float in [0, 1), drawn whenever the circuit opens.
         Both are called with the lock held, and must not call the breaker.
@@ -111,7 +112,7 @@ class CircuitBreaker:
     """
 
     __slots__ = (
-        *("judge", "_settings", "_key", "_clock", "_random", "_lock", "_on_change"),
+        *("judge", "settings", "_key", "_clock", "_random", "_lock", "_on_change"),
         *("_state", "_is_isolated", "_generation", "free_pass"),
         *("_window", "_failed_at", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
         *("_trial", "_lease_ends_at", "_trial_successes"),
@@ -128,9 +129,8 @@ class CircuitBreaker:
         lock: AbstractContextManager[Any],
         on_change: Callable[[StateChange], None] | None = None,
     ) -> None:
-        self._settings = settings
-        # None in the usual case, so that a call need not ask twice.
-        self.judge = settings.judge if settings.is_failure is not None or settings.exclude else None
+        self.settings = settings
+        self.judge = _judge(settings)
         self._key = key
         self._clock = clock
         self._random = random
@@ -226,7 +226,7 @@ class CircuitBreaker:
     @property
     def is_metrics_only(self) -> bool:
         """Whether it refuses no call, whatever its state."""
-        return self._settings.metrics_only
+        return self.settings.metrics_only
 
     @property
     def evidence_at(self) -> float:
@@ -291,6 +291,26 @@ class CircuitBreaker:
             change = self._move_locked(_CLOSED, "reset by hand", self._clock())
         self._notify(change)
 
+    def reconfigure(self, changes: CircuitBreakerChanges) -> CircuitBreakerSettings:
+        """Change settings, and return the new ones. The state, the counts and the permits stay.
+
+        It opens and closes nothing: the next result is the first one that the new thresholds judge. When the recovery
+        time changes, its growth starts over, and an open span lasts for the new time from the instant at which the
+        circuit opened, so that its trial may be due at once.
+
+        Raises ConfigurationError for a wrong value, and TypeError for an unknown name; then nothing has changed.
+        """
+        with self._lock:
+            before, self.settings = self.settings, self.settings.changed(changes)
+            self.judge = _judge(self.settings)
+            self._window.threshold = self.settings.failure_threshold
+            if self.settings.recovery_timeout != before.recovery_timeout:
+                self._recovery = float(self.settings.recovery_timeout)
+                if self._state is _OPEN and not self._is_isolated:
+                    self._open_for = self.settings.with_jitter(self._recovery, self._random())
+                    self._recovers_at = self._opened_at + self._open_for
+            return self.settings
+
     # ---- decisions, with the lock held
 
     def _answer_locked(self, now: float) -> tuple[Permit | Refusal, StateChange | None]:
@@ -312,16 +332,16 @@ class CircuitBreaker:
                 return self._refuse_locked(self._recovers_at - now, "open"), None
             change = self._move_locked(_HALF_OPEN, f"{self._open_for:g} s have passed: time for a trial", now)
         elif self._trial is not None:
-            self._lease_ends_at = min(self._lease_ends_at, now + self._settings.trial_lease)
+            self._lease_ends_at = min(self._lease_ends_at, now + self.settings.trial_lease)
             if now < self._lease_ends_at:
                 return self._refuse_locked(None, "trial in progress"), None
         self._trial = Permit(self, self._generation, is_trial=True)
-        self._lease_ends_at = now + self._settings.trial_lease
+        self._lease_ends_at = now + self.settings.trial_lease
         return self._trial, change
 
     def _refuse_locked(self, retry_after: float | None, reason: str) -> Permit | Refusal:
         self._refused += 1
-        if self._settings.metrics_only:
+        if self.settings.metrics_only:
             return Permit(self, self._generation)  # not closed, and no trial: its result changes nothing
         return Refusal(self._key, self._state, retry_after, reason)
 
@@ -345,7 +365,7 @@ class CircuitBreaker:
             self._window.succeeded()
         elif permit.is_trial:
             self._trial_successes += 1
-            if self._trial_successes >= self._settings.success_threshold:
+            if self._trial_successes >= self.settings.success_threshold:
                 reason = f"{self._trial_successes} successful trial{'s' if self._trial_successes > 1 else ''}"
                 return self._move_locked(_CLOSED, reason, self._clock())
         return None
@@ -358,7 +378,7 @@ class CircuitBreaker:
             if reason is not None:
                 return self._move_locked(_OPEN, reason, self._failed_at)
         elif permit.is_trial:
-            self._recovery = self._settings.next_recovery_timeout(self._recovery)
+            self._recovery = self.settings.next_recovery_timeout(self._recovery)
             return self._move_locked(_OPEN, "a trial failed", self._clock())
         return None
 
@@ -374,9 +394,9 @@ class CircuitBreaker:
         self._trial_successes = 0
         if new is _CLOSED:
             self._window.clear()
-            self._recovery = float(self._settings.recovery_timeout)
+            self._recovery = float(self.settings.recovery_timeout)
         elif new is _OPEN:
-            self._open_for = self._settings.with_jitter(self._recovery, self._random())
+            self._open_for = self.settings.with_jitter(self._recovery, self._random())
             self._opened_at = now
             self._recovers_at = now + self._open_for
         open_for = self._open_for if new is _OPEN and not is_isolated else None
@@ -399,3 +419,8 @@ class CircuitBreaker:
     def _notify(self, change: StateChange) -> None:
         if self._on_change is not None:
             self._on_change(change)
+
+
+def _judge(settings: CircuitBreakerSettings) -> Callable[[object, bool | None], bool | None] | None:
+    """None in the usual case, so that a call need not ask twice."""
+    return settings.judge if settings.is_failure is not None or settings.exclude else None

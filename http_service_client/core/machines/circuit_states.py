@@ -5,15 +5,17 @@ Plain records; the machine is in `core.machines.circuit_breaker`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from ...errors import ConfigurationError
-from ..checks import check_count, check_duration, check_flag, check_function, check_number
+from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
 
 __all__ = [
+    "CIRCUIT_RENAMED",
+    "CircuitBreakerChanges",
     "CircuitBreakerSettings",
     "CircuitBreakerSnapshot",
     "CircuitBreakerState",
@@ -33,13 +35,49 @@ class CircuitBreakerState(str, Enum):
         return str(self.value)
 
 
+# Keywords of other libraries.
+CIRCUIT_RENAMED = {
+    **dict.fromkeys(("fail_max", "failures", "max_failures", "threshold"), "it is called failure_threshold"),
+    **dict.fromkeys(
+        ("break_duration", "open_timeout", "reset_timeout", "wait_duration"), "it is called recovery_timeout"
+    ),
+    **dict.fromkeys(
+        ("exceptions", "expected_exception"), "name the others in exclude, or judge by is_failure"
+    ),
+    **dict.fromkeys(("exclude_exceptions", "ignore", "ignore_exceptions"), "it is called exclude"),
+    **dict.fromkeys(("listener", "listeners", "on_state_change"), "it is called on_change"),
+}
+
+
+class CircuitBreakerChanges(TypedDict, total=False):
+    """The keywords of `reconfigure`: see `CircuitBreakerSettings`."""
+
+    failure_threshold: int
+    recovery_timeout: float
+    success_threshold: int
+    timeout: float | None
+    recovery_multiplier: float
+    max_recovery_timeout: float
+    recovery_jitter: float
+    trial_lease: float
+    metrics_only: bool
+    is_failure: Callable[[Any], bool | None] | None
+    exclude: Iterable[type[BaseException]]
+    on_change: Callable[[StateChange], None] | None
+
+
+@suggests_keywords(CIRCUIT_RENAMED)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitBreakerSettings:
-    """When a circuit opens and how it closes again. Durations are seconds.
+    """When a circuit opens and how it closes again: the settings of a `CircuitBreakerPolicy`, without its circuit.
+
+    Durations are seconds.
 
     failure_threshold: failures in a row that open the circuit, 1 or more.
     recovery_timeout: seconds that the circuit is open before a trial call may pass, above 0.
     success_threshold: successful trials in a row that close the circuit, 1 or more.
+    timeout: seconds that one guarded call may take, or None. It is for what guards the calls; the circuit has no use
+        for it.
     recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; reset when the circuit closes.
     max_recovery_timeout: the limit of that growth. Used only when `recovery_multiplier` is above 1, and must
         then not be below `recovery_timeout`.
@@ -50,7 +88,8 @@ class CircuitBreakerSettings:
     metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
     is_failure: judges a result or an exception: True for a failure of the service, False for a success, None for no
         evidence. It replaces the rules of `core.outcomes`; cancellation is never evidence.
-    exclude: exception types that count as a success, since the service answered.
+    exclude: exception types, as a list, that count as a success, since the service answered.
+    on_change: the user's listener, called with each `StateChange`, after it; or None.
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
@@ -58,38 +97,49 @@ class CircuitBreakerSettings:
     failure_threshold: int = 5
     recovery_timeout: float = 60.0
     success_threshold: int = 3
+    timeout: float | None = None
     recovery_multiplier: float = 1.0
     max_recovery_timeout: float = 600.0
     recovery_jitter: float = 0.0
     trial_lease: float = 60.0
     metrics_only: bool = False
     is_failure: Callable[[Any], bool | None] | None = None
-    exclude: tuple[type[BaseException], ...] = ()
+    exclude: Iterable[type[BaseException]] = ()
+    on_change: Callable[[StateChange], None] | None = None
 
     def __post_init__(self) -> None:
         check_count("failure_threshold", self.failure_threshold)
         check_duration("recovery_timeout", self.recovery_timeout, optional=False)
         check_count("success_threshold", self.success_threshold)
+        check_duration("timeout", self.timeout)
         check_number("recovery_multiplier", self.recovery_multiplier, least=1)
         check_duration("max_recovery_timeout", self.max_recovery_timeout, optional=False)
         check_number("recovery_jitter", self.recovery_jitter, most=1)
         check_duration("trial_lease", self.trial_lease, optional=False)
         check_flag("metrics_only", self.metrics_only)
-        if self.is_failure is not None:
-            check_function("is_failure", self.is_failure)
-        if not isinstance(self.exclude, tuple) or not all(
-            isinstance(item, type) and issubclass(item, BaseException) for item in self.exclude
+        for name, function in (("is_failure", self.is_failure), ("on_change", self.on_change)):
+            if function is not None:
+                check_function(name, function)
+        # A tuple: it must not change when the caller's list does.
+        excluded: Any = tuple(self.exclude) if isinstance(self.exclude, Iterable) else None
+        if excluded is None or not all(
+            isinstance(item, type) and issubclass(item, BaseException) for item in excluded
         ):
             raise ConfigurationError(f"exclude must be a list of exception classes, not {self.exclude!r}")
+        object.__setattr__(self, "exclude", excluded)
         if self.recovery_multiplier > 1 and self.max_recovery_timeout < self.recovery_timeout:
             raise ConfigurationError(
                 f"max_recovery_timeout must be at least recovery_timeout ({self.recovery_timeout!r}) when "
                 f"recovery_multiplier is above 1, not {self.max_recovery_timeout!r}"
             )
 
+    def changed(self, changes: CircuitBreakerChanges) -> CircuitBreakerSettings:
+        """These settings but for the changes.   Raises TypeError for an unknown name."""
+        return replace(self, **changes)
+
     def judge(self, subject: object, default: bool | None) -> bool | None:
         """The verdict on a result or an exception, where `default` is that of the usual rules."""
-        if isinstance(subject, self.exclude):
+        if isinstance(subject, self.exclude):  # type: ignore[arg-type]  # a tuple since __post_init__
             return False
         if self.is_failure is None:
             return default

@@ -33,13 +33,14 @@ class Window(Protocol):
 class ConsecutiveFailures:
     """Opens after `threshold` failures in a row. A success forgets them.
 
+    threshold: it may change; the next failure is compared with the new one.
     count: the failures in a row; when the circuit is not closed, those that opened it.
     """
 
-    __slots__ = ("_threshold", "count", "is_clear")
+    __slots__ = ("count", "is_clear", "threshold")
 
     def __init__(self, threshold: int) -> None:
-        self._threshold = threshold
+        self.threshold = threshold
         self.count = 0
         self.is_clear = True
 
@@ -49,7 +50,7 @@ class ConsecutiveFailures:
     def failed(self) -> str | None:
         self.count += 1
         self.is_clear = False
-        if self.count < self._threshold:
+        if self.count < self.threshold:
             return None
         return f"{self.count} consecutive failure{'s' if self.count > 1 else ''}"
 

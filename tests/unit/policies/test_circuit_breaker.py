@@ -285,7 +285,7 @@ def test_a_changed_timeout_applies_from_the_next_call_on() -> None:
     policy = CircuitBreakerPolicy(9, timeout=2.0, clock=clock.monotonic)
 
     def slow(timeout: float | None) -> None:
-        policy.timeout = timeout
+        policy.reconfigure(timeout=timeout)
         clock.now += 3.0
 
     guarded = policy.apply(slow)

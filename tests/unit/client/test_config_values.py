@@ -1,0 +1,249 @@
+"""Settings are values: they compare, hash, pickle and copy, and nothing live is in them."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitBreakerPolicy,
+    ConfigurationError,
+    ConnectionPoolConfig,
+    EgressPolicy,
+    HttpClientConfig,
+    HttpServiceClient,
+    RetryBudgetSettings,
+    RetryPolicy,
+    StateChange,
+    Timeout,
+)
+from http_service_client.policies import CircuitBreakerSettings
+from kit.fakes import ORIGIN, Harness
+from kit.front_ends import FrontEnd
+
+
+def note(change: StateChange) -> None:
+    """A listener that can be pickled."""
+
+
+def pickled(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))
+
+
+EVERYTHING: dict[str, Any] = {
+    "connection_pool": ConnectionPoolConfig(max_connections=7),
+    "circuit_breaker_config": CircuitBreakerPolicy(3, timeout=2.0, is_failure=bool, on_change=note),
+    "retry_policy_config": RetryPolicy(max_attempts=5),
+    "retry_budget_config": {"ratio": 0.1},
+    "request_interceptors": [],
+    "proxy": {"http": "http://proxy:3128"},
+    "default_headers": {"X-A": "1"},
+    "sensitive_headers": ["X-Partner"],
+    "egress_policy": EgressPolicy(allowed_hosts=["a.example"]),
+}
+
+
+@pytest.mark.parametrize("settings", [{}, EVERYTHING], ids=["defaults", "everything"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        copy.copy,
+        copy.deepcopy,
+        pickled,
+        dataclasses.replace,
+        lambda config: HttpClientConfig(**vars_of(config)),
+    ],
+)
+def test_a_copied_configuration_is_equal(how: Callable[[Any], Any], settings: dict[str, Any]) -> None:
+    """And has the same hash, so that a cache of clients finds it."""
+    config = HttpClientConfig(**settings)
+    twin = how(config)
+    assert twin == config
+    assert hash(twin) == hash(config)
+    assert config != HttpClientConfig(**settings, total_timeout=99.0)
+    assert config != "config"
+
+
+def vars_of(config: HttpClientConfig) -> dict[str, Any]:
+    return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+
+
+def test_a_mapping_equals_the_policy_that_it_stands_for() -> None:
+    """Both are the same settings."""
+    one = HttpClientConfig(
+        circuit_breaker_config={"failure_threshold": 3, "timeout": 2.0},
+        retry_policy_config={"max_attempts": 5},
+        retry_budget_config={"ratio": 0.1},
+    )
+    other = HttpClientConfig(
+        circuit_breaker_config=CircuitBreakerPolicy(3, timeout=2.0),
+        retry_policy_config=RetryPolicy(max_attempts=5),
+        retry_budget_config=RetryBudgetSettings(ratio=0.1),
+    )
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != dataclasses.replace(
+        other, circuit_breaker_config=CircuitBreakerSettings(failure_threshold=3)
+    )
+
+
+def test_settings_that_are_switched_off_still_count() -> None:
+    """They come back when the part is switched on again."""
+    off = HttpClientConfig(enable_retry_policy=False)
+    assert off != dataclasses.replace(off, retry_policy_config={"max_attempts": 5})
+
+
+def test_a_policy_lends_a_configuration_its_settings_and_no_circuit() -> None:
+    """What happens to the policy later, a new setting included, changes nothing in the configuration."""
+    policy = CircuitBreakerPolicy(3, timeout=2.0, on_change=note)
+    config = HttpClientConfig(circuit_breaker_config=policy)
+    policy.isolate()
+    policy.reconfigure(failure_threshold=9, timeout=None)
+    assert config.circuit_breaker_config == CircuitBreakerSettings(
+        failure_threshold=3, timeout=2.0, on_change=note
+    )
+    assert config.timeout.total == 2.0
+    shown = config.circuit_breaker
+    assert shown is not None
+    assert (shown.failure_threshold, shown.state, shown.on_change) == (3, "closed", note)
+    shown.reconfigure(failure_threshold=1)
+    assert config == HttpClientConfig(
+        circuit_breaker_config=CircuitBreakerPolicy(3, timeout=2.0, on_change=note)
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["default_headers", "retry_policy_config", "circuit_breaker_config", "proxy"]
+)
+def test_a_mapping_in_a_configuration_does_not_change(name: str) -> None:
+    """Neither by its caller nor in the configuration, where a change would be without effect."""
+    given: dict[str, Any] = {
+        "default_headers": {"X-A": "1"},
+        "retry_policy_config": {"max_attempts": 5},
+        "circuit_breaker_config": {"failure_threshold": 3},
+        "proxy": {"no": "a.example"},
+    }[name]
+    config = HttpClientConfig(**{name: given})
+    before = dict(given)
+    given.clear()
+    held = getattr(config, name)
+    assert held == before
+    for change in (lambda: held.update(x=1), lambda: held.clear(), lambda: held.__setitem__("x", 1)):
+        with pytest.raises(TypeError, match=r"dataclasses\.replace"):
+            change()
+    assert dataclasses.asdict(config)[name] == before
+
+
+def test_the_budget_of_guarded_functions_is_compared() -> None:
+    """A policy without one is another policy."""
+    assert RetryPolicy(budget=None) != RetryPolicy()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (HttpClientConfig(), "base_timeout"),
+        (ConnectionPoolConfig(), "ssl_verify"),
+        (RetryPolicy(), "max_attempts"),
+        (Timeout(), "total"),
+        (RetryBudgetSettings(), "ratio"),
+        (EgressPolicy(), "allow_private"),
+        (CircuitBreakerSettings(), "failure_threshold"),
+    ],
+)
+def test_assigning_a_setting_names_the_way_to_another_record(settings: Any, name: str) -> None:
+    """The error remains that of a frozen dataclass."""
+    with pytest.raises(dataclasses.FrozenInstanceError, match=rf"{name} of \w+ cannot be assigned.*{name}=…"):
+        setattr(settings, name, 1)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_client_says_that_its_configuration_is_what_to_pickle(how: Callable[[Any], Any]) -> None:
+    """A copy would share half of its parts, and a lock cannot be pickled."""
+    with (
+        HttpServiceClient() as client,
+        pytest.raises(TypeError, match=r"pickle its config, .*Client\(config\)"),
+    ):
+        how(client)
+
+
+def test_circuits_are_reconfigured_while_the_client_runs(front_end: FrontEnd) -> None:
+    """Those that exist keep their states and counts; those that come later have the new settings too."""
+    changes: list[str] = []
+    harness = Harness(front_end, 500, enable_retry_policy=False)
+    for _ in range(4):
+        harness.request()
+    harness.client.reconfigure_circuit_breakers(
+        failure_threshold=2, on_change=lambda change: changes.append(change.key)
+    )
+    assert harness.client.get_circuit_breaker_states() == {ORIGIN: "closed"}
+    harness.request()
+    for _ in range(2):
+        harness.request(url="https://other.example.com/")
+    assert harness.client.get_circuit_breaker_states() == {
+        ORIGIN: "open",
+        "https://other.example.com": "open",
+    }
+    assert changes == [ORIGIN, "https://other.example.com"]
+    harness.client.reconfigure_circuit_breakers(metrics_only=True)
+    harness.request()
+    assert harness.sends == 8
+
+
+def test_the_settings_of_circuits_are_checked_when_they_change(front_end: FrontEnd) -> None:
+    """Each error says what to write instead, and nothing has changed."""
+    client = Harness(front_end, 200).client
+    for changes, message in (
+        ({"failure_threshold": 0}, "failure_threshold"),
+        ({"timeout": 3.0}, "pass timeout= to the calls"),
+        ({"is_failure": 3}, "is_failure must be a function"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            client.reconfigure_circuit_breakers(**changes)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="it is called recovery_timeout"):
+        client.reconfigure_circuit_breakers(reset_timeout=3)  # type: ignore[call-arg]
+    without = Harness(front_end, 200, enable_circuit_breaker=False).client
+    with pytest.raises(ConfigurationError, match="enable_circuit_breaker is False"):
+        without.reconfigure_circuit_breakers(failure_threshold=3)
+
+
+def test_policies_with_equal_settings_are_listed_apart(front_end: FrontEnd) -> None:
+    """They are equal as settings, and have a circuit each."""
+    one, other = CircuitBreakerPolicy(1, name="a"), CircuitBreakerPolicy(1, name="a")
+    harness = Harness(front_end, 500, enable_retry_policy=False)
+    harness.request(circuit_breaker=one)
+    other.isolate()
+    harness.error(Exception, circuit_breaker=other)
+    other.reset()
+    states = harness.client.get_circuit_breaker_states()
+    assert sorted(state for key, state in states.items() if key.startswith("a")) == ["closed", "open"]
+
+
+@pytest.mark.parametrize("proxy", ["proxy", "proxy:3128", "user:s3cret@proxy:3128", {"https": "proxy:3128"}])
+def test_a_proxy_without_a_scheme_is_an_error_with_the_remedy(proxy: Any) -> None:
+    """At construction, not at the first call."""
+    with pytest.raises(
+        ConfigurationError, match=r"proxy must be a URL, .* no scheme; write 'http://.*proxy"
+    ) as raised:
+        HttpClientConfig(proxy=proxy)
+    assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("allowed_host", "did you mean 'allowed_hosts'?"),
+        ("allow_localhost", "it is called allow_loopback"),
+        ("blocklist", "it is called denied_hosts"),
+    ],
+)
+def test_a_misspelt_egress_rule_has_a_remedy(keyword: str, remedy: str) -> None:
+    """Above all here, where a rule that is not understood must not be left out."""
+    with pytest.raises(TypeError) as raised:
+        EgressPolicy(**{keyword: ["a.example"]})
+    assert str(raised.value) == f"EgressPolicy takes no keyword {keyword!r}; {remedy}"
