@@ -76,6 +76,8 @@ if TYPE_CHECKING:
     from .observability.metrics import HttpMetrics as HttpMetrics
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies.deadline import deadline as deadline
+    from .policies.gather import gather as gather
+    from .policies.gather_in_threads import gather_in_threads as gather_in_threads
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
     from .policies.retry import RetryPolicy as RetryPolicy
@@ -90,6 +92,8 @@ _MODULES = {
     "core.machines.circuit_states": "CircuitBreakerState StateChange",
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
     "policies.deadline": "deadline",
+    "policies.gather": "gather",
+    "policies.gather_in_threads": "gather_in_threads",
     "errors": (
         "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from typing_extensions import Unpack, assert_type
 
 from http_service_client import (
@@ -12,6 +14,8 @@ from http_service_client import (
     HttpServiceClient,
     RequestOptions,
     RetryPolicy,
+    gather,
+    gather_in_threads,
 )
 
 
@@ -30,6 +34,13 @@ async def calls_keep_the_types_of_the_function() -> None:
     RetryPolicy().call(twice, "1")  # type: ignore[arg-type]  # refused
     CircuitBreakerPolicy().call(twice, 1, minus=2)  # type: ignore[call-arg]  # refused
     assert_type(RetryPolicy().apply(twice)(1), int)
+
+
+async def gathered_results_have_the_type_of_one(client: HttpServiceClient) -> None:
+    assert_type(await gather(client.get_async(url) for url in ["/a", "/b"]), list[HttpResponse])
+    assert_type(await gather([lambda: twice_async(1)], return_exceptions=True), list[int | BaseException])
+    assert_type(gather_in_threads([partial(twice, 1)], at_once=2), list[int])
+    gather_in_threads([twice(1)])  # type: ignore[arg-type]  # refused: it was called already
 
 
 class Timed:

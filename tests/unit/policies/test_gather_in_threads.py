@@ -1,0 +1,105 @@
+"""`gather_in_threads`: what only threads have. Real concurrency, interrupts, limits on threads."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import gather_in_threads
+from kit.threads import Held, refuse_threads
+
+
+def test_functions_run_side_by_side() -> None:
+    """As many as `at_once` says: each waits for all others."""
+    barrier = threading.Barrier(5)
+    gather_in_threads([lambda: barrier.wait(10)] * 10, at_once=5)
+
+
+def test_no_more_than_allowed_run_at_a_time() -> None:
+    """A sixth would find five that run."""
+    gate = threading.Semaphore(5)
+
+    def work() -> bool:
+        is_free = gate.acquire(blocking=False)
+        threading.Event().wait(0.001)
+        gate.release()
+        return is_free
+
+    assert all(gather_in_threads([work] * 50, at_once=5))
+
+
+def test_functions_that_run_are_awaited_before_the_exception_is_raised() -> None:
+    """They cannot be interrupted, and nothing runs on behind the caller's back."""
+    held = Held()
+
+    def fail() -> None:
+        assert held.began.wait(10)
+        threading.Timer(0.05, held.may_end.set).start()
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        gather_in_threads([held, fail])
+    assert held.has_ended.is_set()
+
+
+def test_an_interrupt_does_not_wait_for_the_threads() -> None:
+    """Ctrl-C is raised at once; the threads do not keep the process alive."""
+    held = Held()
+    threads: list[threading.Thread] = []
+
+    def noted() -> None:
+        threads.append(threading.current_thread())
+        held()
+
+    def source() -> Iterator[Callable[[], Any]]:
+        yield noted
+        assert held.began.wait(10)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        gather_in_threads(source())
+    assert not held.has_ended.is_set()
+    assert [thread.daemon for thread in threads] == [True]
+    held.may_end.set()
+    threads[0].join(10)
+
+
+@pytest.mark.parametrize("return_exceptions", [False, True])
+def test_an_exit_in_a_thread_is_the_callers(return_exceptions: bool) -> None:
+    """It is never a result: a program that wants to end must end."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        gather_in_threads([leave], return_exceptions=return_exceptions)
+
+
+def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after the other is better than not at all."""
+    refuse_threads(monkeypatch)
+    monkeypatch.setattr(threading, "_start_new_thread", refuse_start, raising=False)
+    monkeypatch.setattr(threading, "_start_joinable_thread", refuse_start, raising=False)
+    assert gather_in_threads([threading.get_ident] * 3) == [threading.get_ident()] * 3
+
+
+def refuse_start(*arguments: object, **options: object) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+def test_async_functions_and_coroutines_are_refused() -> None:
+    """The message names the function for asyncio, and no coroutine is left to warn."""
+
+    async def call() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(TypeError, match=r"await gather\(\.\.\.\)"):
+        gather_in_threads([call])
+    coroutine: Any = call()
+    with pytest.raises(TypeError, match=r"await gather\(\.\.\.\)"):
+        gather_in_threads([coroutine])
+    coroutine.close()
