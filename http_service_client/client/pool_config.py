@@ -16,6 +16,7 @@ from typing import Any
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..errors import ConfigurationError
 from ..http.egress import host_matcher
+from .socket_config import parse_socket_options, parse_source_address
 
 __all__ = ["ConnectionPoolConfig", "by_default", "is_default", "is_path", "without_mark"]
 
@@ -73,6 +74,9 @@ class ConnectionPoolConfig:
     keep_alive_max_requests: a connection is closed after so many requests.
     max_connection_age: a connection that is older serves no other request, so that a name that has moved to another
         address is looked up again. Up to a tenth less, by chance. None for no limit.
+    socket_options: (level, option, value) of each option to set on TCP sockets, as `socket.setsockopt` takes them. TCP
+        keep-alive is on without them.
+    source_address: the IP address of this machine to connect from, or (address, port).
     ssl_verify: False accepts any certificate, with a warning.
     ssl_cert_file, ssl_key_file: PEM files of the client's own certificate and its key.
     ssl_key_password: the pass phrase of that key, if it is encrypted.
@@ -94,6 +98,8 @@ class ConnectionPoolConfig:
     keep_alive_timeout: float = 4.0
     keep_alive_max_requests: int = 1000
     max_connection_age: float | None = 300.0
+    socket_options: Sequence[tuple[int, int, int | bytes]] = ()
+    source_address: str | tuple[str, int] | None = None
     ssl_verify: bool = True
     ssl_cert_file: str | os.PathLike[str] | None = None
     ssl_key_file: str | os.PathLike[str] | None = None
@@ -113,6 +119,8 @@ class ConnectionPoolConfig:
         for name in ("connection_timeout", "request_timeout", "pool_timeout", "max_connection_age"):
             check_duration(name, getattr(self, name))
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
+        object.__setattr__(self, "socket_options", parse_socket_options(self.socket_options))
+        parse_source_address(self.source_address)
         for name in ("ssl_verify", "enable_compression"):
             check_flag(name, getattr(self, name))
         for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):

@@ -24,8 +24,10 @@ from ..policies.listeners import ExchangeListener, judging, notify, report_condi
 from ..policies.logs import log_change
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
+from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_logins, read_proxies
+from .socket_config import parse_socket_options, parse_source_address
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -169,6 +171,9 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
         ),
         max_connection_age=pool.max_connection_age,
+        sockets=SocketSettings(
+            parse_socket_options(pool.socket_options), parse_source_address(pool.source_address)
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
 from .idle import IdleConnections
 from .lifetime import Lifetime
+from .network.sockets import SocketSettings
 from .network.tls import TlsSettings
 
 __all__ = [
@@ -77,6 +78,7 @@ class TransportSettings:
     head_limits: the maximum size of a response's head.
     idle: the idle connections of both transports together.
     max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
+    sockets: how they are made.
     """
 
     keep_alive_timeout: float
@@ -89,6 +91,7 @@ class TransportSettings:
     head_limits: HeadLimits = field(default_factory=HeadLimits)
     idle: IdleConnections = field(default_factory=IdleConnections)
     max_connection_age: float | None = None
+    sockets: SocketSettings = field(default_factory=SocketSettings)
 
     def new_lifetime(self) -> Lifetime:
         """The lifetime of a connection that is made now."""

@@ -20,6 +20,7 @@ is written here, so it is the same sentence whichever library was underneath.
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from enum import Enum
@@ -154,7 +155,9 @@ def _while_connecting(
         return errors.ProxyError, f"could not connect to {origin} through the proxy{name} ({_reason(error)})"
     if isinstance(error, gaierror):
         return errors.NameResolutionError, f"could not resolve the host name of {origin} ({_reason(error)})"
-    return errors.ConnectError, f"could not connect to {origin} ({_reason(error)})"
+    no_source = getattr(error, "errno", None) == errno.EADDRNOTAVAIL
+    hint = "; no local address and port are free for it: check source_address" if no_source else ""
+    return errors.ConnectError, f"could not connect to {origin} ({_reason(error)}){hint}"
 
 
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, …_DEPTH_ZERO_SELF_SIGNED_CERT, …_SELF_SIGNED_CERT_IN_CHAIN,

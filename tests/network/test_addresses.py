@@ -114,7 +114,7 @@ def test_the_second_of_two_connections_made_in_one_tick_is_closed(monkeypatch: p
     async def main() -> socket.socket:
         both = asyncio.Event()
 
-        async def connected(_: Any) -> socket.socket:
+        async def connected(*_: Any) -> socket.socket:
             sock = socket.socket()
             sockets.append(sock)
             if len(sockets) == 2:

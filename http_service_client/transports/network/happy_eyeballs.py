@@ -16,9 +16,11 @@ from selectors import EVENT_WRITE, BaseSelector, DefaultSelector
 from typing import Any
 
 from .resolver import Address
+from .sockets import SocketSettings
 
 __all__ = ["connect_to_any", "connect_to_any_async"]
 
+_DEFAULT = SocketSettings()
 _DELAY = 0.25  # seconds before the next address is tried as well (RFC 8305, 5)
 
 
@@ -38,15 +40,18 @@ def _delay(addresses: list[Address], within: float | None) -> float:
 # On a thread.
 
 
-def connect_to_any(addresses: list[Address], within: float | None) -> socket.socket:
+def connect_to_any(
+    addresses: list[Address], within: float | None, sockets: SocketSettings = _DEFAULT
+) -> socket.socket:
     """A socket connected to one of the addresses, of which there must be at least one.
 
     within: seconds, or None.   Raises TimeoutError, or the last address's OSError when all have failed.
     """
+    addresses = sockets.usable(addresses)
     if len(addresses) > 1:
-        return _race(addresses, within)
+        return _race(addresses, within, sockets)
     family, kind, protocol, _, address = addresses[0]
-    sock = socket.socket(family, kind, protocol)
+    sock = sockets.new(family, kind, protocol)
     try:
         sock.settimeout(within)
         sock.connect(address)
@@ -56,7 +61,7 @@ def connect_to_any(addresses: list[Address], within: float | None) -> socket.soc
         raise
 
 
-def _race(addresses: list[Address], within: float | None) -> socket.socket:
+def _race(addresses: list[Address], within: float | None, sockets: SocketSettings) -> socket.socket:
     expires_at = None if within is None else time.monotonic() + within
     waiting, delay, next_at = _in_turn(addresses), _delay(addresses, within), 0.0
     error: OSError | None = None
@@ -67,7 +72,7 @@ def _race(addresses: list[Address], within: float | None) -> socket.socket:
                 if expires_at is not None and now >= expires_at:
                     raise TimeoutError("no address accepted the connection in time")
                 if waiting and now >= next_at:
-                    failed = _start(waiting.popleft(), trying)
+                    failed = _start(waiting.popleft(), trying, sockets)
                     next_at = 0.0 if failed else now + delay
                     error = failed or error
                     continue
@@ -88,12 +93,12 @@ def _race(addresses: list[Address], within: float | None) -> socket.socket:
                 key.fileobj.close()  # type: ignore[union-attr]  # a socket
 
 
-def _start(address: Address, trying: BaseSelector) -> OSError | None:
+def _start(address: Address, trying: BaseSelector, sockets: SocketSettings) -> OSError | None:
     """Start to connect; the error if that fails immediately."""
     family, kind, protocol, _, target = address
     try:
-        sock = socket.socket(family, kind, protocol)
-    except OSError as error:  # no such family on this machine
+        sock = sockets.new(family, kind, protocol)
+    except OSError as error:  # no such family on this machine, or no such source address
         return error.with_traceback(None)
     try:
         sock.setblocking(False)
@@ -113,10 +118,13 @@ def _start(address: Address, trying: BaseSelector) -> OSError | None:
 # In a task.
 
 
-async def connect_to_any_async(addresses: list[Address], within: float | None) -> socket.socket:
+async def connect_to_any_async(
+    addresses: list[Address], within: float | None, sockets: SocketSettings = _DEFAULT
+) -> socket.socket:
     """As `connect_to_any`; the caller enforces the time."""
+    addresses = sockets.usable(addresses)
     if len(addresses) == 1:
-        return await _connect(addresses[0])
+        return await _connect(addresses[0], sockets)
     waiting, delay = _in_turn(addresses), _delay(addresses, within)
     trying: set[asyncio.Task[socket.socket]] = set()
     error: BaseException | None = None
@@ -124,7 +132,7 @@ async def connect_to_any_async(addresses: list[Address], within: float | None) -
     try:
         while waiting or trying:
             if waiting:
-                trying.add(asyncio.create_task(_connect(waiting.popleft())))
+                trying.add(asyncio.create_task(_connect(waiting.popleft(), sockets)))
             done, _ = await asyncio.wait(
                 trying, timeout=delay if waiting else None, return_when=asyncio.FIRST_COMPLETED
             )
@@ -148,9 +156,9 @@ async def connect_to_any_async(addresses: list[Address], within: float | None) -
             await asyncio.wait(trying)
 
 
-async def _connect(address: Address) -> socket.socket:
+async def _connect(address: Address, sockets: SocketSettings) -> socket.socket:
     family, kind, protocol, _, target = address
-    sock = socket.socket(family, kind, protocol)
+    sock = sockets.new(family, kind, protocol)
     try:
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, target)

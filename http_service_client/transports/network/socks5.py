@@ -11,6 +11,7 @@ from ...http.proxies.urls import SocksProxy
 from ..failures import ProxyRefusedError
 from .happy_eyeballs import connect_to_any_async
 from .resolver import Address, address_text, resolve_async
+from .sockets import SocketSettings
 
 __all__ = ["connect_by_socks_async", "destination", "open_by_socks"]
 
@@ -46,13 +47,13 @@ def open_by_socks(
 
 
 async def connect_by_socks_async(
-    proxy: SocksProxy, host: str, port: int, within: float | None
+    proxy: SocksProxy, host: str, port: int, within: float | None, sockets: SocketSettings
 ) -> socket.socket:
     """A socket that the proxy has connected to the host.
 
     within: seconds, or None; the caller enforces them.
     """
-    sock = await connect_to_any_async(await resolve_async(proxy.host, proxy.port), within)
+    sock = await connect_to_any_async(await resolve_async(proxy.host, proxy.port), within, sockets)
     try:
         await _open_async(sock, proxy, host, port)
     except BaseException:

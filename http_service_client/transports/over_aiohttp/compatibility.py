@@ -12,6 +12,7 @@ Two connectors do the same work. `connector` is fast, and strict about what serv
                                           (`_resolve_host`)            socket's peer too, before a request is sent
     HTTP proxies                          kept                         kept
     SOCKS proxies                         `_wrap_create_connection`    refused
+    options and source of sockets         `_wrap_create_connection`    by `MAKES_SOCKETS`; else refused
     an idle connection                    used without the session     used by the session: slower
 
 The public connector has seams of its own, of which aiohttp documents a part. Without `KEEPS_ALIVE`, each connection serves
@@ -30,7 +31,7 @@ import aiohttp
 
 from ..seams import SeamNotice, names_used_by, parameters_of
 
-__all__ = ["AIOHTTP", "KEEPS_ALIVE", "SEES_CONNECTIONS", "HttpProcessingError", "collisions"]
+__all__ = ["AIOHTTP", "KEEPS_ALIVE", "MAKES_SOCKETS", "SEES_CONNECTIONS", "HttpProcessingError", "collisions"]
 
 
 # Each is None if it is gone.
@@ -166,6 +167,9 @@ KEEPS_ALIVE = (
     and _has(_ResponseHandler, "force_close", "should_close")
     and "should_close" in names_used_by(*_CONNECTOR)
 )
+
+# Whether the sockets of connections can be made here. It is documented.
+MAKES_SOCKETS = "socket_factory" in parameters_of(aiohttp.TCPConnector)
 
 
 def _effect() -> str:

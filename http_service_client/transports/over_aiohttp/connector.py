@@ -59,6 +59,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         self._idle = settings.idle
         self._close_idle = functools.partial(_close_idle, weakref.ref(self))
         self._egress = settings.egress
+        self._sockets = settings.sockets
         # aiohttp's keys of connections without a proxy, by host, port and whether they use TLS.
         self._direct: dict[tuple[str, int | None, bool], Any] = {}
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
@@ -161,9 +162,9 @@ class CheckedConnector(aiohttp.TCPConnector):
         addr_infos.clear()  # all of them are tried here: nothing is left for aiohttp's own loop
         if isinstance(proxy, SocksProxy):
             host, port = addresses[0][4][:2]
-            sock = await connect_by_socks_async(proxy, host, port, within)
+            sock = await connect_by_socks_async(proxy, host, port, within, self._sockets)
         else:
-            sock = await connect_to_any_async(addresses, within)
+            sock = await connect_to_any_async(addresses, within, self._sockets)
         make_protocol, *others = arguments
         protocol = make_protocol()
         protocol.is_tunnel = isinstance(proxy, SocksProxy)

@@ -25,7 +25,7 @@ from ..idle import IdleConnections
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
-from .compatibility import KEEPS_ALIVE, HttpProcessingError
+from .compatibility import KEEPS_ALIVE, MAKES_SOCKETS, HttpProcessingError
 from .errors import NotRepeatedError
 from .exchange_timer import EXCHANGE
 from .resolver import SharedResolver
@@ -44,6 +44,8 @@ class PublicConnector(aiohttp.TCPConnector):
         options: dict[str, Any] = {"force_close": True}
         if KEEPS_ALIVE:
             options = {"keepalive_timeout": settings.keep_alive_timeout}
+        if MAKES_SOCKETS:
+            options["socket_factory"] = lambda address: settings.sockets.new(*address[:3])
         super().__init__(
             limit=0,  # the core limits the connections
             limit_per_host=0,

@@ -40,7 +40,7 @@ from ...http.redirects import leads_on
 from ...http.urls import split_url
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import failure_of, refusal_of, source_failed
-from .compatibility import AIOHTTP, SEES_CONNECTIONS
+from .compatibility import AIOHTTP, MAKES_SOCKETS, SEES_CONNECTIONS
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
 from .exchange_timer import EXCHANGE, ExchangeTimer, leave_exchange
@@ -174,6 +174,8 @@ class SessionExchange:
             return "a SOCKS proxy cannot be used in asyncio"
         if self._settings.egress is not None and proxy is None and not SEES_CONNECTIONS:
             return "an egress policy cannot be kept in asyncio"
+        if not MAKES_SOCKETS and not self._settings.sockets.are_default:
+            return "socket_options and source_address cannot be used in asyncio"
         return None
 
     def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:

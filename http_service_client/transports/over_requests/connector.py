@@ -16,6 +16,7 @@ from ..base import TransportSettings
 from ..failures import Phase, ProxyRefusedError
 from ..network.happy_eyeballs import connect_to_any
 from ..network.resolver import Address, address_text, permitted, resolve
+from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
 from ..network.tls import TlsSettings
 from .compatibility import NESTED_TLS, SSLTransport
@@ -30,19 +31,19 @@ _RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
 def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts: IoTimeouts) -> Connection:
     """A connection to the origin, through the proxy if there is one, within the connect timeout."""
     expires_at = timeouts.connect_expires_at
-    tls, egress, limits = settings.tls, settings.egress, settings.head_limits
+    tls, egress, limits, sockets = settings.tls, settings.egress, settings.head_limits, settings.sockets
     sock: Any
     if isinstance(proxy, SocksProxy):
-        sock = _connect_by_socks(url, proxy, egress, expires_at)
+        sock = _connect_by_socks(url, proxy, egress, expires_at, sockets)
     elif proxy is None:
-        sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at)
+        sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at, sockets)
     else:
         if NESTED_TLS.gone and url.scheme == proxy.address.scheme == "https":
             raise ConfigurationError(
                 NESTED_TLS.refusal("https:// URLs cannot be requested through an https:// proxy")
             )
         found = resolve(proxy.address.host, proxy.address.port, seconds_left(expires_at))
-        sock = _connect_to_any(found, expires_at)
+        sock = _connect_to_any(found, expires_at, sockets)
     try:
         if isinstance(proxy, HttpProxy):
             if proxy.address.scheme == "https":
@@ -63,7 +64,11 @@ def _addresses(url: Url, egress: EgressPolicy | None, expires_at: float | None) 
 
 
 def _connect_by_socks(
-    url: Url, proxy: SocksProxy, egress: EgressPolicy | None, expires_at: float | None
+    url: Url,
+    proxy: SocksProxy,
+    egress: EgressPolicy | None,
+    expires_at: float | None,
+    sockets: SocketSettings,
 ) -> socket.socket:
     host = url.host
     if not proxy.resolves:
@@ -71,7 +76,8 @@ def _connect_by_socks(
             host = destination(_addresses(url, egress, expires_at))
         except (OSError, UnicodeError) as error:  # of our own resolver: the proxy is not to blame
             raise PhaseError(Phase.CONNECT, error) from None
-    sock = _connect_to_any(resolve(proxy.host, proxy.port, seconds_left(expires_at)), expires_at)
+    found = resolve(proxy.host, proxy.port, seconds_left(expires_at))
+    sock = _connect_to_any(found, expires_at, sockets)
     try:
         open_by_socks(sock, proxy, host, url.port, lambda: seconds_left(expires_at))
     except BaseException:
@@ -80,8 +86,10 @@ def _connect_by_socks(
     return sock
 
 
-def _connect_to_any(addresses: list[Address], expires_at: float | None) -> socket.socket:
-    sock = connect_to_any(addresses, seconds_left(expires_at))
+def _connect_to_any(
+    addresses: list[Address], expires_at: float | None, sockets: SocketSettings
+) -> socket.socket:
+    sock = connect_to_any(addresses, seconds_left(expires_at), sockets)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 

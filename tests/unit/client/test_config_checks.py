@@ -46,6 +46,14 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "keep_alive_timeout": [*DURATION, None],
         "keep_alive_max_requests": [*COUNT, None],
         "max_connection_age": DURATION,
+        "socket_options": [
+            *(5, None, "x", b"x", {"level": 1}, [5], ["abc"], [(1, 2)], [(1, 2, 3, 4)], [(1, 2, "3")]),
+            *([(True, 2, 3)], [(1, 2, 2**31)], [(1.0, 2, 3)], [(1, 2, None)]),
+        ],
+        "source_address": [
+            *(5, True, "", "localhost", "127.1", b"127.0.0.1", ("127.0.0.1",), ("127.0.0.1", -1)),
+            *(("127.0.0.1", 65536), ("127.0.0.1", "0"), ("127.0.0.1", True), (5, 5), ["localhost", 0]),
+        ],
         "ssl_verify": FLAG,
         "ssl_cert_file": PATH,
         "ssl_key_file": PATH,

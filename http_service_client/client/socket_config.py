@@ -1,0 +1,60 @@
+"""The checks of the settings that concern sockets."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import ConfigurationError
+
+__all__ = ["parse_socket_options", "parse_source_address"]
+
+_OPTIONS = "such as [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)]"
+
+
+def parse_socket_options(given: Any) -> tuple[tuple[int, int, int | bytes], ...]:
+    """(level, option, value) each, as `socket.setsockopt` takes them."""
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise ConfigurationError(
+            f"socket_options must be a list of (level, option, value), {_OPTIONS}, not {given!r}"
+        )
+    for option in given:
+        is_triple = isinstance(option, Sequence) and not isinstance(option, (str, bytes)) and len(option) == 3
+        if not is_triple or not all(map(_is_c_int, option[:2])):
+            raise ConfigurationError(
+                f"socket_options must have (level, option, value) in it, {_OPTIONS}, not {option!r}"
+            )
+        if not isinstance(option[2], (bytes, bool)) and not _is_c_int(option[2]):
+            raise ConfigurationError(
+                f"socket_options must have a value of 32 bits or bytes in each option, not {option!r}"
+            )
+    return tuple((level, name, value) for level, name, value in given)
+
+
+def _is_c_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -(2**31) <= value < 2**31
+
+
+def parse_source_address(given: Any) -> tuple[str, int] | None:
+    """The address and the port; None for None."""
+    if given is None:
+        return None
+    host, port = (given, 0) if isinstance(given, str) else _pair(given)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        raise ConfigurationError(
+            f"source_address must be an IP address of this machine, or (address, port), not {given!r}"
+        ) from None
+    return host, port
+
+
+def _pair(given: Any) -> tuple[str, int]:
+    if isinstance(given, (tuple, list)) and len(given) == 2:
+        host, port = given
+        if isinstance(host, str) and type(port) is int and 0 <= port < 65536:
+            return host, port
+    raise ConfigurationError(
+        f"source_address must be an IP address of this machine, or (address, port from 0 to 65535), not {given!r}"
+    )
