@@ -120,7 +120,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "min_per_second": [-0.1, NAN, INF, "1", None],
         "window": [0, 0.5, 3601, NAN, INF, "10", None],
     },
-    Timeout: dict.fromkeys(("total", "connect", "read", "write", "pool"), DURATION),
+    Timeout: dict.fromkeys(("total", "connect", "first_byte", "between", "read", "write", "pool"), DURATION),
 }
 
 
