@@ -11,6 +11,7 @@ the server cannot have processed the request, or processing it twice does no har
     answered (500, …)      retry                                stop: the server may have acted on it
     abandoned              stop                                 stop
 
+A condition with `even_if_unsafe` vouches for the repetition after a response for which it holds, whatever the method.
 A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: it is worth
 asking again. `core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
 withdrawn from the budget before its wait, and refunded if it is not made. One after a wait for a connection of our own
@@ -135,7 +136,7 @@ class RetryLayer:
                     call.attempt,
                     call.key,
                     wait,
-                    describe(outcome),
+                    describe(outcome) if _is_safe(call) else _vouched_for(outcome),
                     asked,
                     None if budget is None else budget.balance,
                     call.remaining(),
@@ -164,7 +165,9 @@ class RetryLayer:
         assert options.retry is not None
         if outcome.sent_state is SentState.ABANDONED and not _ended_by_deadline(outcome):
             return StopReason.NOT_RETRYABLE  # `close` ended it, or a disk that did not write in time
-        is_untouched = attempt.sent_state is _NEVER_SENT or attempt.sent_state is SentState.REFUSED
+        is_safe = _is_safe(call)
+        if not is_safe and isinstance(outcome, HttpResponse):
+            is_safe = options.retry.is_vouched_for(outcome, self._report)
         blocked_until = attempt.blocked_until
         situation = Situation(
             number,
@@ -174,7 +177,7 @@ class RetryLayer:
             patience=options.timeout.total,
             blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),
             is_cut=outcome.sent_state is SentState.ABANDONED,
-            is_safe=is_untouched or call.request.is_safe_to_repeat,
+            is_safe=is_safe,
             is_replayable=request.body.may_send,
         )
         return next_wait(options.retry, situation, delays)
@@ -191,6 +194,16 @@ class RetryLayer:
             self._stop(call, StopReason.CIRCUIT_OPEN)
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
+
+
+def _is_safe(call: Call) -> bool:
+    """Whether the attempt that has ended may be repeated, whatever its response says."""
+    state = call.current.sent_state
+    return state is _NEVER_SENT or state is SentState.REFUSED or call.request.is_safe_to_repeat
+
+
+def _vouched_for(outcome: Outcome) -> str:
+    return f"{describe(outcome)}, which the policy repeats even if unsafe"
 
 
 def _ended_by_deadline(outcome: Outcome) -> bool:

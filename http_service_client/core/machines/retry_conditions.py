@@ -19,6 +19,7 @@ from ...errors import (
     chain,
 )
 from ...http.messages import HttpResponse
+from ..checks import check_flag
 from .other_libraries import is_transient, is_unverified, status_of, status_of_error
 
 __all__ = ["DEFAULT_CONDITIONS", "RETRYABLE_STATUSES", "RetryCondition"]
@@ -44,6 +45,9 @@ class RetryCondition:
         refuses: an attacker could cause both, and would gain another try.
     predicate: judges a response or a returned value; or None.
     other_libraries: it also holds for the transport errors of requests, urllib3, aiohttp, httpx and httpx2.
+    even_if_unsafe: a response for which it holds says that the server did not do what it was asked to, so that a request
+        that is not safe to repeat, such as a POST, is repeated too. It says so of responses alone: not of a timeout
+        or a lost connection.
     """
 
     description: str
@@ -51,6 +55,10 @@ class RetryCondition:
     errors: ErrorTypes = ()
     predicate: Callable[[Any], bool] | None = None
     other_libraries: bool = False
+    even_if_unsafe: bool = False
+
+    def __post_init__(self) -> None:
+        check_flag("even_if_unsafe", self.even_if_unsafe)
 
     def __repr__(self) -> str:
         return f"<RetryCondition {self.description}>"
@@ -70,13 +78,20 @@ class RetryCondition:
         return cls("a timeout", errors=(TimeoutError,))
 
     @classmethod
-    def on_status_codes(cls, status_codes: Iterable[int]) -> RetryCondition:
-        """Responses with one of these status codes (100 to 599), and errors that another library raised for one."""
+    def on_status_codes(cls, status_codes: Iterable[int], *, even_if_unsafe: bool = False) -> RetryCondition:
+        """Responses with one of these status codes (100 to 599), and errors that another library raised for one.
+
+        even_if_unsafe: True if these responses say that the server did nothing: a POST is repeated too.
+        """
         codes = _listed(status_codes, "on_status_codes takes a list of status codes")
         for code in codes:
             if type(code) is not int or not 100 <= code <= 599:
                 raise ConfigurationError(f"on_status_codes takes status codes from 100 to 599, not {code!r}")
-        return cls(f"status {', '.join(map(str, sorted(codes)))}", statuses=frozenset(codes))
+        return cls(
+            f"status {', '.join(map(str, sorted(codes)))}",
+            statuses=frozenset(codes),
+            even_if_unsafe=even_if_unsafe,
+        )
 
     @classmethod
     def on_exceptions(cls, exceptions: Iterable[type[BaseException]]) -> RetryCondition:
@@ -88,11 +103,14 @@ class RetryCondition:
         return cls(" or ".join(item.__name__ for item in types), errors=types)
 
     @classmethod
-    def on_result(cls, predicate: Callable[[Any], bool]) -> RetryCondition:
-        """Responses, or values returned by a guarded function, for which the predicate is true."""
+    def on_result(cls, predicate: Callable[[Any], bool], *, even_if_unsafe: bool = False) -> RetryCondition:
+        """Responses, or values returned by a guarded function, for which the predicate is true.
+
+        even_if_unsafe: True if these responses say that the server did nothing: a POST is repeated too.
+        """
         if not callable(predicate):
             raise ConfigurationError(f"on_result takes a function of one argument, not {predicate!r}")
-        return cls("the result", predicate=predicate)
+        return cls("the result", predicate=predicate, even_if_unsafe=even_if_unsafe)
 
     def holds_for(self, outcome: object) -> bool:
         """Whether this outcome is worth a retry."""

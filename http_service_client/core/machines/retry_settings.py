@@ -83,6 +83,19 @@ class RetrySettings:
         # This runs for every successful attempt. With most settings, `_judges` is an empty tuple.
         return bool(self._judges) and _holds(self._judges, outcome, report)
 
+    def is_vouched_for(
+        self, response: HttpResponse, report: Callable[[RetryCondition], object] = lambda condition: None
+    ) -> bool:
+        """Whether the response says that the server did nothing, by a condition with `even_if_unsafe`.
+
+        It says so of the request that it responds to: not after a redirect that turned a POST into a GET (only 307 and
+        308 never do), since the server has processed the POST then.   report: see `is_worth_it`.
+        """
+        if any(hop.status_code not in (307, 308) for hop in response.history):
+            return False
+        vouching = [each for each in self.retry_conditions or () if each.even_if_unsafe]
+        return _holds(vouching, response, report)
+
     @cached_property
     def _statuses(self) -> frozenset[int]:
         """The statuses that suffice for a condition to hold, whatever else the response has."""
