@@ -26,6 +26,10 @@ __all__ = ["WORKERS", "AsyncioDriver", "bounded", "wake_loop"]
 
 T = TypeVar("T")
 
+_LAST_WAIT = (
+    0.5  # seconds for a thread's work that was cancelled; the disk of a dead file server takes longer
+)
+
 WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
 
@@ -160,7 +164,8 @@ async def _end(task: asyncio.Future[Any]) -> None:
 async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work) -> Any:
     """The function's result, from a thread; TIMED_OUT when the timeout came first.
 
-    Work that nobody waits for any more, and that no thread has begun, is not done.
+    Work that nobody waits for any more, and that no thread has begun, is not done. When the task is cancelled while a
+    thread is at work, it is awaited for a moment: a download that is started again at once finds its file unlocked.
     """
     if effect.timeout is not None and effect.timeout <= 0:
         return TIMED_OUT
@@ -168,8 +173,11 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
     done = loop.create_future()
     # Not in the future: this frame holds it, as an error would.
     results: list[tuple[Any, BaseException | None]] = []
+    waiters = [done]
+    begun: list[bool] = []
 
     def work() -> None:
+        begun.append(True)
         if done.done():
             return
         value = error = None
@@ -180,7 +188,7 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
         results.append((value, error))
         del value, error  # the error's traceback holds this frame
         try:
-            loop.call_soon_threadsafe(_wake, done)
+            loop.call_soon_threadsafe(_wake_all, waiters)
         except RuntimeError:  # the loop has been closed
             pass
 
@@ -195,6 +203,11 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
         if error is not None:
             raise error
         return value
+    except asyncio.CancelledError:
+        if begun and not results:
+            waiters.append(loop.create_future())
+            await asyncio.wait(waiters[1:], timeout=_LAST_WAIT)
+        raise
     finally:
         due.pop(done, None)
         del value, error
@@ -221,6 +234,11 @@ async def _wait_for_grant(known: dict[asyncio.AbstractEventLoop, TimerWheel], ef
     finally:
         due.pop(granted, None)
     return effect.waiter.is_granted  # granted in the same tick as the timeout: use it
+
+
+def _wake_all(waiters: list[asyncio.Future[None]]) -> None:
+    for waiter in waiters:
+        _wake(waiter)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

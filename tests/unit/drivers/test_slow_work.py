@@ -221,7 +221,7 @@ def test_a_timed_out_commit_does_not_produce_the_file(
 def test_a_cancelled_download_does_not_wait_for_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for a cancelled task: its clean-up must not hold the event loop."""
+    """The same for a cancelled task: its clean-up waits for a moment only, and the event loop goes on."""
     held = Held()
     write = PartFile.write
 
@@ -243,6 +243,32 @@ def test_a_cancelled_download_does_not_wait_for_the_disk(
     held.may_end.set()
     wait_until(lambda: not list(tmp_path.iterdir()))
     monkeypatch.setattr(PartFile, "write", write)
+
+
+def test_a_cancelled_download_can_be_resumed_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that still writes has the file locked; the task ends when that is over."""
+    held = Held()
+    write = PartFile.write
+
+    def slow_write(part: PartFile, pieces: list[bytes]) -> None:
+        with part._using_file():
+            held()
+
+    async def main() -> None:
+        client = client_of()
+        task = asyncio.create_task(client.download_async(URL, tmp_path / "file", resume=True))
+        monkeypatch.setattr(PartFile, "write", slow_write)
+        while not held.began.is_set():
+            await asyncio.sleep(0.001)
+        task.cancel()
+        threading.Timer(0.05, held.may_end.set).start()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        monkeypatch.setattr(PartFile, "write", write)
+        await client.download_async(URL, tmp_path / "file", resume=True)
+
+    run_task(main())
+    assert (tmp_path / "file").read_bytes() == b"file"
 
 
 def test_an_error_of_the_work_leaves_no_reference_cycle() -> None:
