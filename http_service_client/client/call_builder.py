@@ -65,7 +65,7 @@ class StreamRequestOptions(TypedDict, total=False):
     retry_policy: RetryPolicy | bool | None
     circuit_breaker: CircuitBreakerPolicy | bool | None
     idempotent: bool | None
-    progress: Callable[[int, int | None], object] | bool | None
+    progress: Callable[[int, int | None], object] | bool | str | None
     decompress: bool
 
 
@@ -142,7 +142,7 @@ class CallBuilder:
         circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
         idempotent: bool | None = None,
         response_type: Any = None,
-        progress: Callable[[int, int | None], object] | bool | None = None,
+        progress: Callable[[int, int | None], object] | bool | str | None = None,
         decompress: bool = CLIENT_DEFAULT,
         _stream: StreamOptions | None = None,
         **unknown: Any,

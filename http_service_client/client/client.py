@@ -146,7 +146,7 @@ class HttpServiceClient(Verbs):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -180,7 +180,7 @@ class HttpServiceClient(Verbs):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -216,7 +216,7 @@ class HttpServiceClient(Verbs):
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
@@ -252,7 +252,7 @@ class HttpServiceClient(Verbs):
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
@@ -314,7 +314,7 @@ class HttpServiceClient(Verbs):
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
-            bar with tqdm.
+            bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -363,7 +363,7 @@ class HttpServiceClient(Verbs):
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
-            bar with tqdm.
+            bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.

@@ -50,7 +50,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -76,7 +76,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -102,7 +102,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -128,7 +128,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -154,7 +154,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -180,7 +180,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -206,7 +206,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -232,7 +232,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -258,7 +258,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -284,7 +284,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -310,7 +310,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -336,7 +336,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -362,7 +362,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -388,7 +388,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -414,7 +414,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
@@ -440,7 +440,7 @@ class Verbs(ABC):
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
-            attempt; True draws a bar with tqdm.
+            attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
         timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.

@@ -210,8 +210,8 @@ async def _async_progress(sent: int, total: int | None) -> None:
 @pytest.mark.parametrize(
     ("progress", "message"),
     [
-        (1, "progress must be a function of two numbers, True for a bar, or None, not 1"),
-        ("bar", "not 'bar'"),
+        (1, "progress must be a function of two numbers, True or a label for a bar, or None, not 1"),
+        ("", "not ''"),
         (_async_progress, "must be a plain function, not async"),
     ],
 )

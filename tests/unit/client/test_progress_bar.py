@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse
-from http_service_client.client.progress_bar import parse_progress
+from http_service_client import ConfigurationError, ConnectionLostError, HttpResponse
+from http_service_client.client.progress_bar import ProgressBar, parse_progress
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
 
@@ -35,3 +35,50 @@ def test_a_function_is_called_as_it_is(front_end: FrontEnd) -> None:
     client = front_end.client(transport=ScriptedTransport([HttpResponse(200)]))
     front_end.request(client, "POST", URL, data=b"abc", progress=lambda *at: calls.append(at))
     assert calls == [(0, 3), (3, 3)]
+
+
+@pytest.mark.parametrize("progress", ["", " \x1b", 5, b"label", ["label"]])
+def test_other_values_are_refused(front_end: FrontEnd, progress: Any, tmp_path: Path) -> None:
+    """A label must have something to print."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    with pytest.raises(
+        ConfigurationError, match="progress must be a function of two numbers, True or a label"
+    ):
+        front_end.request(client, "POST", URL, data=b"abc", progress=progress)
+    with pytest.raises(ConfigurationError, match="progress must be"):
+        front_end.download(client, URL, tmp_path / "file", progress=progress)
+
+
+def test_a_label_stands_before_the_bar(
+    front_end: FrontEnd, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an upload and of a download. It cannot steer the terminal."""
+    pytest.importorskip("tqdm")
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200, content=b"x" * 2048)))
+    front_end.request(client, "POST", URL, data=b"x" * 1024, progress="orders\x1b[2J")
+    front_end.download(client, URL, tmp_path / "file", progress="report.bin")
+    drawn = capsys.readouterr().err
+    assert "orders [2J: 100%" in drawn
+    assert "report.bin: 2.00kB" in drawn
+
+
+@pytest.mark.parametrize("ends", ["completed", "failed"])
+def test_bars_at_a_time_have_a_line_each(
+    front_end: FrontEnd, tmp_path: Path, ends: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And one that has ended, whatever its end, leaves its line to the next."""
+    tqdm = pytest.importorskip("tqdm").tqdm
+    end = HttpResponse(200) if ends == "completed" else ConnectionResetError()
+    client = front_end.client(transport=ScriptedTransport(end), enable_retry_policy=False)
+    outer, other = ProgressBar("outer"), ProgressBar("other")
+    outer(1, 10)
+    for _ in range(2):
+        try:
+            front_end.request(client, "POST", URL, data=b"x" * 10, progress="inner")
+        except ConnectionLostError:
+            pass
+        other(1, 10)
+    other.close()
+    outer.close()
+    assert not tqdm._instances
+    assert "\n\rinner" in capsys.readouterr().err  # one line below the outer one
