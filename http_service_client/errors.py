@@ -9,7 +9,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     │   └── EgressRefusedError                           the egress policy forbids its destination
     ├── ClientClosedError             (RuntimeError)     the client is closed
     ├── StreamError                   (RuntimeError)     a streamed body cannot be read: not yet, or no longer
-    ├── InterceptorError              (TypeError)        an interceptor returned the wrong type
+    ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
     ├── CircuitOpenError                                 the circuit breaker refused the call
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
@@ -101,7 +101,7 @@ class SentState(str, Enum):
     """
 
     NEVER_SENT = "never_sent"  # no byte of it left this machine: sending it again is safe
-    REFUSED = "refused"  # 425, 429, 503 with Retry-After, or redirected by 307: the server did not process it
+    REFUSED = "refused"  # 425, 429, 503 with Retry-After, a 401 that was followed up, or a 307: the server did not process it
     ANSWERED = "answered"  # a complete response arrived
     ABANDONED = "abandoned"  # we gave up while it was in flight; this says nothing about the server
     MAYBE_PROCESSED = "maybe_processed"  # sent, and no response arrived: nobody knows
@@ -292,7 +292,7 @@ class StreamError(HttpClientError, RuntimeError):
 
 
 class InterceptorError(HttpClientError, TypeError):
-    """An interceptor returned something that is neither a request nor a response."""
+    """An interceptor returned something that is neither a request nor a response, or an auth flow broke its rules."""
 
 
 class CircuitOpenError(HttpClientError):

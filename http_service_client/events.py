@@ -19,6 +19,8 @@ from .errors import SentState
 
 __all__ = [
     "AttemptFinished",
+    "AuthContinued",
+    "AuthStopped",
     "CallFinished",
     "CircuitRefused",
     "CodingRefused",
@@ -50,7 +52,8 @@ class AttemptFinished(NamedTuple):
     """One attempt ended with a response or an error.
 
     duration: of this attempt.  status_code / error: one of them is None.
-    answered_by: the interceptor that answered without the network, or None.
+    answered_by: the interceptor that answered without the network, or the auth flow whose own request failed;
+        None for the call's service.
     """
 
     at: float
@@ -100,6 +103,44 @@ class CodingRefused(NamedTuple):
 
     def __str__(self) -> str:
         return f"attempt {self.attempt}: 415 to a {self.coding} body, sent again uncompressed"
+
+
+class AuthContinued(NamedTuple):
+    """An auth flow received a response and yielded another request: one more exchange within the attempt.
+
+    status_code, source: of the response.   method, url: of the request that follows.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    status_code: int
+    source: str
+    method: str
+    url: str
+    name: str = "auth_continued"
+
+    def __str__(self) -> str:
+        return (
+            f"attempt {self.attempt}: {self.status_code} from {self.source}, "
+            f"the auth flow continues with {self.method} {self.url}"
+        )
+
+
+class AuthStopped(NamedTuple):
+    """An auth flow yielded the request again, but its body was a stream and is consumed: the response is returned."""
+
+    at: float
+    attempt: int
+    key: str
+    status_code: int
+    name: str = "auth_stopped"
+
+    def __str__(self) -> str:
+        return (
+            f"attempt {self.attempt}: {self.status_code}, and the auth flow cannot send the request again: "
+            "its body was a stream and is consumed; pass bytes or a file"
+        )
 
 
 class RetryScheduled(NamedTuple):
@@ -179,6 +220,8 @@ class CallFinished(NamedTuple):
 
 Event = (
     AttemptFinished
+    | AuthContinued
+    | AuthStopped
     | RedirectFollowed
     | CodingRefused
     | RetryScheduled

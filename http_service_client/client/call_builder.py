@@ -9,10 +9,9 @@ import hashlib
 import inspect
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypedDict
+from typing import Any, Literal, TypedDict
 from weakref import WeakValueDictionary
 
-from .._version import __version__
 from ..core.call import Call, CallOptions, StreamOptions
 from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
@@ -24,8 +23,7 @@ from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..events import Event
-from ..http.auth.basic import authorization
-from ..http.content_codings.decoder import accept_encoding
+from ..http.auth.flow import AuthFlow, parse_auth
 from ..http.cookies.header import cookie_header
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
@@ -36,6 +34,7 @@ from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
+from .resolved import standard_headers
 
 __all__ = ["CLIENT_DEFAULT", "CallBuilder", "RequestOptions", "StreamRequestOptions"]
 
@@ -58,7 +57,7 @@ class StreamRequestOptions(TypedDict, total=False):
     data: Any
     files: Any
     cookies: Mapping[str, object] | None
-    auth: tuple[str, str] | str | None
+    auth: tuple[str, str] | str | AuthFlow | Literal[False] | None
     timeout: float | Timeout | None
     total_timeout: float | None
     allow_redirects: bool
@@ -111,16 +110,15 @@ class CallBuilder:
         self.is_closed = False
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
-        self._headers = build_headers(
-            {
-                "User-Agent": f"http-service-client/{__version__}",
-                "Accept": "*/*",
-                "Accept-Encoding": accept_encoding() if resolved.pool.enable_compression else "identity",
-            }
-        )
-        _override(self._headers, resolved.headers)
-        validate_once(self._headers)
-        self._headers.secret_names = resolved.secret_names
+        self._without_auth = standard_headers(resolved.pool)
+        _override(self._without_auth, resolved.headers)
+        validate_once(self._without_auth)
+        self._without_auth.secret_names = resolved.secret_names
+        self._headers = self._without_auth.copy()
+        if isinstance(resolved.auth, str):
+            self._headers["Authorization"] = resolved.auth
+            validate_once(self._headers)
+        self._auth = None if isinstance(resolved.auth, str) else resolved.auth
 
     def build(
         self,
@@ -134,7 +132,7 @@ class CallBuilder:
         data: Any = None,
         files: Any = None,
         cookies: Mapping[str, object] | None = None,
-        auth: tuple[str, str] | str | None = None,
+        auth: tuple[str, str] | str | AuthFlow | Literal[False] | None = CLIENT_DEFAULT,
         timeout: float | Timeout | None = CLIENT_DEFAULT,
         total_timeout: float | None = CLIENT_DEFAULT,
         allow_redirects: bool = True,
@@ -157,13 +155,15 @@ class CallBuilder:
             raise TypeError(_about_keyword(next(iter(unknown))))
         if idempotent is not None and type(idempotent) is not bool:
             raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
-        config = self._config
+        config, flow = self._config, self._auth
+        if headers is None and cookies is None and auth is CLIENT_DEFAULT:
+            merged = self._headers.copy()
+        else:
+            merged, flow = self._merged(headers, cookies, auth)
         request = HttpRequest(
             parse_method(method),
             normalise_url(url, params, self._base_url),
-            headers=self._headers.copy()
-            if headers is None and cookies is None and auth is None
-            else self._merged(headers, cookies, auth),
+            headers=merged,
             json=json,
             data=data,
             files=files,
@@ -197,6 +197,8 @@ class CallBuilder:
             )
             if _stream is None or _stream.download is None:
                 request.progress = options.progress
+        if flow is not None:
+            options = options._replace(auth=flow)
         if total_timeout is CLIENT_DEFAULT:
             total_timeout = config.total_timeout
         else:
@@ -233,8 +235,12 @@ class CallBuilder:
             on_finish=report.close if isinstance(report, ProgressBar) else None,
         )
 
-    def _merged(self, headers: Any, cookies: Mapping[str, object] | None, auth: Any) -> Headers:
-        merged = self._headers.copy()
+    def _merged(
+        self, headers: Any, cookies: Mapping[str, object] | None, auth: Any
+    ) -> tuple[Headers, AuthFlow | None]:
+        """The headers of a call that sets some itself, and its auth flow."""
+        merged = (self._headers if auth is CLIENT_DEFAULT else self._without_auth).copy()
+        flow = self._auth
         if isinstance(headers, Iterator):
             headers = list(headers)  # it is read twice
         given = build_headers(headers)
@@ -244,20 +250,29 @@ class CallBuilder:
                 # A part of an encoded body cannot be decoded on its own (RFC 9110, 14.1.2: bytes count after coding).
                 merged["Accept-Encoding"] = "identity"
             pairs = headers.items() if isinstance(headers, Mapping) else headers
-            for name in Headers([(name, "") for name, value in pairs if value is None]):
+            left_out = Headers([(name, "") for name, value in pairs if value is None])
+            for name in left_out:
                 merged.pop(name, None)
+            if "Authorization" in given or "Authorization" in left_out:  # it replaces the client's own auth
+                flow = None
         if cookies:
             if "Cookie" in given:
                 raise InvalidRequestError("both cookies and a Cookie header are set; set only one")
             pairs = cookie_header(cookies)
             if pairs:
                 merged["Cookie"] = pairs
-        value = authorization(auth)
-        if value is not None:
-            if "Authorization" in given:
-                raise InvalidRequestError("both auth and an Authorization header are set; set only one")
-            merged["Authorization"] = value
-        return merged
+        if auth is CLIENT_DEFAULT:
+            return merged, flow
+        chosen = parse_auth(auth)
+        if chosen is None:
+            return merged, None
+        if "Authorization" in given:
+            raise InvalidRequestError("both auth and an Authorization header are set; set only one")
+        if not isinstance(chosen, str):
+            merged.pop("Authorization", None)  # a default header; the flow sets it
+            return merged, chosen
+        merged["Authorization"] = chosen
+        return merged, None
 
     def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
         chosen: CircuitBreakerPolicy | CircuitBreaker | None = _chosen(

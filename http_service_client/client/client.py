@@ -115,7 +115,7 @@ class HttpServiceClient(Verbs):
         connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
         self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
         self._jar = cookie_jar(config.cookies)
-        self._pipeline, self._download_pipeline = pipelines(
+        self._pipeline, self._auth_pipeline, *self._download_pipelines = pipelines(
             config, origins, connections, self._jar, interceptor_factory, clock, random, on_exchange
         )
         self._backends = Backends(
@@ -136,7 +136,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -149,7 +150,7 @@ class HttpServiceClient(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises InvalidRequestError or ConfigurationError, before anything is sent, when an argument is wrong;
         CircuitOpenError when the circuit breaker rejects the call; TransportError when no complete response
@@ -159,7 +160,8 @@ class HttpServiceClient(Verbs):
         driver = self._backends.blocking()  # the first time imports requests, before the call's time starts
         call = self._call_builder.build(method, url, **options)
         self._warn_inside_a_loop()
-        outcome = driver.run(self._pipeline(call.request, call))
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        outcome = driver.run(pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
@@ -170,7 +172,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -183,12 +186,13 @@ class HttpServiceClient(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
         call = self._call_builder.build(method, url, **options)
-        outcome = await driver.run(self._pipeline(call.request, call))
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        outcome = await driver.run(pipeline(call.request, call))
         return finish(call, outcome, options.get("response_type"))
 
     def stream(
@@ -207,7 +211,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -221,7 +226,7 @@ class HttpServiceClient(Verbs):
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises as `request`, on entering the block; `StreamedResponse` says what reading raises.
         """
@@ -243,7 +248,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -257,7 +263,7 @@ class HttpServiceClient(Verbs):
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Raises as `request_async`, on entering the block; `AsyncStreamedResponse` says what reading raises.
         """
@@ -269,16 +275,16 @@ class HttpServiceClient(Verbs):
         driver = self._backends.blocking()
         call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
         self._warn_inside_a_loop()
-        return StreamedResponse(
-            call, open_stream(call, driver.run(self._pipeline(call.request, call))), driver
-        )
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        return StreamedResponse(call, open_stream(call, driver.run(pipeline(call.request, call))), driver)
 
     async def _open_stream_async(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
     ) -> AsyncStreamedResponse:
         driver = self._backends.asyncio()
         call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
-        outcome = await driver.run(self._pipeline(call.request, call))
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        outcome = await driver.run(pipeline(call.request, call))
         return AsyncStreamedResponse(call, open_stream(call, outcome), driver)
 
     def download(
@@ -305,7 +311,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -317,7 +324,7 @@ class HttpServiceClient(Verbs):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
 
         Returns the response without its content, which is in the file; with status 304, when If-None-Match or
         If-Modified-Since is among the headers and the file at `path` is still current. Raises as `request`;
@@ -330,7 +337,7 @@ class HttpServiceClient(Verbs):
             stream = self._streaming(max_response_size, options, Download(file))
             call = self._call_builder.build("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
-            outcome = driver.run(self._download_pipeline(call.request, call))
+            outcome = driver.run(self._download_pipelines[call.options.auth is not None](call.request, call))
             return check_download(finish(call, outcome, None))
 
     async def download_async(
@@ -354,7 +361,8 @@ class HttpServiceClient(Verbs):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -366,7 +374,7 @@ class HttpServiceClient(Verbs):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Returns and raises as `download`.
         """
         check_flag("resume", resume)
@@ -374,7 +382,9 @@ class HttpServiceClient(Verbs):
         with PartFile(path, checksum, resume) as file:
             stream = self._streaming(max_response_size, options, Download(file))
             call = self._call_builder.build("GET", url, _stream=stream, **options)
-            outcome = await driver.run(self._download_pipeline(call.request, call))
+            outcome = await driver.run(
+                self._download_pipelines[call.options.auth is not None](call.request, call)
+            )
             return check_download(finish(call, outcome, None))
 
     def _streaming(

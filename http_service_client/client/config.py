@@ -19,6 +19,7 @@ from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
+from ..http.auth.flow import AuthFlow
 from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
@@ -30,11 +31,13 @@ from .resolved import (
     ResolvedConfig,
     frozen,
     parse_circuit_breaker,
+    parse_client_auth,
     parse_default_headers,
     parse_proxies,
     parse_retry_budget,
     parse_retry_policy,
     parse_secret_names,
+    redacted_auth,
     redacted_proxy,
 )
 
@@ -64,7 +67,6 @@ RENAMED = {
     "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
-    "auth": "pass it with each call, or set Authorization in default_headers",
     "base_url": "pass it to HttpServiceClient",
 }
 
@@ -106,11 +108,13 @@ class HttpClientConfig:
     public_headers: headers that hold no secret though their names look like it.
     egress_policy: where calls and their redirects may go; None for anywhere.
     netrc: the path of a netrc file, or True for the user's own, to take logins from for requests without an
-        Authorization header.
+        Authorization header. Calls with an auth flow use none.
+    auth: the credentials of each call that sets none: a (user, password) pair, a bearer token, or an object with an
+        auth flow, such as those of `http_service_client.auth`. An Authorization header of a call replaces it.
 
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
-    are copied. `dataclasses.replace(config, total_timeout=5)` makes another one. A `CookieJar` alone is live: it is
-    shared, and equal to itself only.
+    are copied. `dataclasses.replace(config, total_timeout=5)` makes another one. A `CookieJar` is live: it is
+    shared, and equal to itself only; so is an object with an auth flow, unless it says otherwise.
 
     Raises ConfigurationError (a ValueError) that names the field, its value and what to write instead.
     """
@@ -146,6 +150,7 @@ class HttpClientConfig:
     public_headers: Sequence[str] = ()
     egress_policy: EgressPolicy | None = None
     netrc: bool | str | os.PathLike[str] = False
+    auth: tuple[str, str] | str | AuthFlow | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -197,14 +202,16 @@ class HttpClientConfig:
         retry = parse_retry_policy(self.retry_policy_config)
         budget = parse_retry_budget(self.retry_budget_config)
         object.__setattr__(self, "_policies", (breaker, retry, budget))
+        headers = parse_default_headers(self.default_headers)
         return ResolvedConfig(
             pool=self._shared_pool(set_here),
             circuit_breaker=breaker if self.enable_circuit_breaker else None,
             retry=retry if self.enable_retry_policy else None,
             retry_budget=budget if self.enable_retry_budget else None,
-            headers=parse_default_headers(self.default_headers),
+            headers=headers,
             secret_names=parse_secret_names(self.sensitive_headers, self.public_headers),
             proxies=parse_proxies(self.proxy),
+            auth=parse_client_auth(self.auth, headers),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:
@@ -288,6 +295,7 @@ class HttpClientConfig:
         values = {name: getattr(self, name) for name in _DEFAULTS}
         values["default_headers"] = redact_headers(self.resolved.headers, self.resolved.secret_names)
         values["proxy"] = redacted_proxy(self.proxy)
+        values["auth"] = redacted_auth(self.auth)
         shown = (
             f"{name}={value!r}"
             for name, value in values.items()

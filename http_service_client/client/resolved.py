@@ -11,12 +11,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from .._version import __version__
 from ..core.checks import keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
+from ..http.auth.credentials import HIDDEN
+from ..http.auth.flow import AuthFlow, parse_auth
+from ..http.content_codings.decoder import accept_encoding
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
@@ -32,12 +36,15 @@ __all__ = [
     "ResolvedConfig",
     "frozen",
     "parse_circuit_breaker",
+    "parse_client_auth",
     "parse_default_headers",
     "parse_proxies",
     "parse_retry_budget",
     "parse_retry_policy",
     "parse_secret_names",
+    "redacted_auth",
     "redacted_proxy",
+    "standard_headers",
 ]
 
 
@@ -73,6 +80,7 @@ class ResolvedConfig:
     circuit_breaker, retry, retry_budget: None where switched off.
     headers: sent with each request that does not set them itself.   secret_names: of headers.
     proxies: None to take those of the environment, where it is trusted.
+    auth: the Authorization header of each call, or the flow that sets it; None for neither.
     """
 
     pool: ConnectionPoolConfig
@@ -82,6 +90,7 @@ class ResolvedConfig:
     headers: Headers
     secret_names: SecretNames
     proxies: ProxySettings | None
+    auth: str | AuthFlow | None
 
     @property
     def timeout(self) -> Timeout:
@@ -155,6 +164,35 @@ def parse_default_headers(given: object) -> Headers:
     except ValueError as error:
         raise ConfigurationError(f"default_headers: {error}") from None
     return headers
+
+
+def parse_client_auth(auth: object, default_headers: Headers) -> str | AuthFlow | None:
+    """The header or the flow of the setting."""
+    try:
+        parsed = parse_auth(auth)
+    except InvalidRequestError as error:
+        raise ConfigurationError(f"auth: {error}") from None
+    if parsed is not None and "Authorization" in default_headers:
+        raise ConfigurationError(
+            "auth: both it and an Authorization in default_headers are set; set only one"
+        )
+    return parsed
+
+
+def redacted_auth(auth: object) -> object:
+    """The setting without the secrets of a pair or a token; objects show themselves."""
+    return auth if auth is None or hasattr(auth, "auth_flow") else HIDDEN
+
+
+def standard_headers(pool: ConnectionPoolConfig) -> Headers:
+    """The headers of every request that does not set them itself, whatever the other settings say."""
+    return Headers(
+        {
+            "User-Agent": f"http-service-client/{__version__}",
+            "Accept": "*/*",
+            "Accept-Encoding": accept_encoding() if pool.enable_compression else "identity",
+        }
+    )
 
 
 def parse_secret_names(sensitive: object, public: object) -> SecretNames:

@@ -40,7 +40,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -53,7 +54,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("GET", url, **options)
@@ -66,7 +67,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -79,7 +81,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("POST", url, **options)
@@ -92,7 +94,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -105,7 +108,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("PUT", url, **options)
@@ -118,7 +121,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -131,7 +135,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("PATCH", url, **options)
@@ -144,7 +148,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -157,7 +162,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("DELETE", url, **options)
@@ -170,7 +175,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -183,7 +189,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("HEAD", url, **options)
@@ -196,7 +202,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -209,7 +216,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("OPTIONS", url, **options)
@@ -222,7 +229,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -235,7 +243,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request`.
         """
         return self.request("QUERY", url, **options)
@@ -248,7 +256,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -261,7 +270,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("GET", url, **options)
@@ -274,7 +283,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -287,7 +297,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("POST", url, **options)
@@ -300,7 +310,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -313,7 +324,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PUT", url, **options)
@@ -326,7 +337,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -339,7 +351,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PATCH", url, **options)
@@ -352,7 +364,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -365,7 +378,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("DELETE", url, **options)
@@ -378,7 +391,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -391,7 +405,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("HEAD", url, **options)
@@ -404,7 +418,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -417,7 +432,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("OPTIONS", url, **options)
@@ -430,7 +445,8 @@ class Verbs(ABC):
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
         files: a multipart form, whose plain fields are `data`.
-        cookies: names and values, for this call alone.   auth: (user, password), or a bearer token.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
         timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
         total_timeout: seconds for the call, waits between attempts included; None for no limit.
         allow_redirects: False returns the redirect itself.
@@ -443,7 +459,7 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
         Raises as `request_async`.
         """
         return await self.request_async("QUERY", url, **options)

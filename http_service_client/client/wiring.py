@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.layers.interceptors import Interceptor
 from ..core.machines.circuit_breaker import CircuitBreaker
@@ -27,6 +27,7 @@ from ..transports.idle import IdleConnections
 from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_logins, read_proxies
+from .resolved import standard_headers
 from .socket_config import parse_socket_options, parse_source_address
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from .config import HttpClientConfig
 
-__all__ = ["Circuits", "cookie_jar", "origin_registry", "pipelines", "transport_settings"]
+__all__ = ["Circuits", "Pipelines", "cookie_jar", "origin_registry", "pipelines", "transport_settings"]
 
 # Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
 # be more than half of the memory that a key takes.
@@ -103,6 +104,15 @@ def origin_registry(
     return registry
 
 
+class Pipelines(NamedTuple):
+    """The layers of calls and of downloads, without and with an auth flow. Calls without one pay for none."""
+
+    call: Handler
+    call_with_auth: Handler
+    download: Handler
+    download_with_auth: Handler
+
+
 def pipelines(
     config: HttpClientConfig,
     keys: OriginRegistry,
@@ -112,8 +122,8 @@ def pipelines(
     clock: Clock,
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
-) -> tuple[Handler, Handler]:
-    """The layers of each call, and those of each download."""
+) -> Pipelines:
+    """The layers of each kind of call."""
     made = _Interceptors(interceptor_factory)
     pipeline = partial(
         call_pipeline,
@@ -123,7 +133,6 @@ def pipelines(
             [made.method(item, "intercept_request") for item in config.request_interceptors],
             [made.method(item, "intercept_response") for item in config.response_interceptors],
         ),
-        prepare=Preparation(read_logins(config.netrc)),
         secret_names=config.resolved.secret_names,
         compression=(config.pool.compression_threshold, config.request_coding)
         if config.enable_request_compression
@@ -136,7 +145,10 @@ def pipelines(
         report=report_condition,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
     )
-    return pipeline(), pipeline(is_download=True)
+    plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
+    # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
+    with_auth = partial(pipeline, prepare=Preparation(), auth=standard_headers(config.pool))
+    return Pipelines(plain(), with_auth(), plain(is_download=True), with_auth(is_download=True))
 
 
 def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:

@@ -15,6 +15,7 @@ from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..http.urls import redact_url
 
 if TYPE_CHECKING:
+    from ..http.auth.flow import AuthFlow
     from ..http.bodies.progress import Progress
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
@@ -77,6 +78,7 @@ class CallOptions(NamedTuple):
     stream: the options for leaving a success's body open, or None to read it whole.
     progress: called with the bytes of a download and the total; plain or async.
     on_finish: called when the call ends, whatever its outcome.
+    auth: the flow that adds credentials to each request; None when they are headers, or there are none.
     """
 
     timeout: Timeout
@@ -86,6 +88,7 @@ class CallOptions(NamedTuple):
     stream: StreamOptions | None = None
     progress: Progress | None = None
     on_finish: Callable[[], None] | None = None
+    auth: AuthFlow | None = None
 
 
 class Attempt:
@@ -96,7 +99,9 @@ class Attempt:
     exchange_timeout: what the next exchange may take if it begins at once. None when something has used some of
         the attempt's time, so that the exchange has what is left until `expires_at`.
     blocked_until: an instant before which the circuit is known to refuse, or None.
-    answered_by: the interceptor that answered without the network.
+    answered_by: the interceptor that answered without the network, or the auth flow whose own request failed: the
+        outcome says nothing about the call's service.
+    has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
@@ -104,12 +109,12 @@ class Attempt:
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_progressed", "sent_state"),
+        *("has_left_origin", "has_progressed", "sent_state"),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
-        self.ends_with_deadline = self.has_progressed = False
+        self.ends_with_deadline = self.has_left_origin = self.has_progressed = False
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
+from ..http.headers import Headers
 from ..http.messages import HttpRequest
 from ..http.secret_names import SecretNames
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
+from .layers.auth import AuthLayer
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
@@ -42,6 +44,7 @@ def call_pipeline(
     report: Callable[[RetryCondition], None],
     observe: Observer | None,
     is_download: bool = False,
+    auth: Headers | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -55,7 +58,11 @@ def call_pipeline(
     report: called with a retry condition that raised an exception, while it is being handled.
     observe: called with each exchange (see `Exchange`); None for nothing.
     is_download: the body is saved to a file, over as many attempts as it takes.
+    auth: calls may have auth flows; the headers of requests that a flow makes itself.
     """
+    whole = Exchange(
+        origins, connections, egress, max_size, observe, is_whole=True
+    )  # of requests that a flow makes
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
@@ -65,6 +72,9 @@ def call_pipeline(
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
+        AuthLayer(whole, prepare, auth)
+        if auth is not None
+        else None,  # of a call with an auth flow: credentials
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
     ]
     return compose(

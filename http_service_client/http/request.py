@@ -167,6 +167,17 @@ class HttpRequest:
         """Whether it has an Idempotency-Key or X-Idempotency-Key that tells it from other requests."""
         return any(self.headers.get(name, "").strip() not in _NO_KEYS for name in _IDEMPOTENCY_HEADERS)
 
+    def has_body_of(self, other: HttpRequest) -> bool:
+        """Whether a copy of `other` has the same body still. Reading json or data of a copy does not change it."""
+        body = self._body
+        if (
+            body is not None
+            and body is not other._body
+            and (body.content is None or body.content != other.content)
+        ):
+            return False
+        return self._json == other._json and self._data == other._data and self._files is other._files
+
     def copy(self) -> HttpRequest:
         """A copy for one attempt, with its own headers; json and data are copied on first access."""
         twin = HttpRequest.__new__(HttpRequest)

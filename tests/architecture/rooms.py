@@ -42,6 +42,7 @@ FLOORS = [
     [
         "transports/",  # speak: one exchange on the wire, by requests or aiohttp
         "policies/",  # retry, circuit breaker and deadline, around any function
+        "auth/",  # credentials for calls, as users hold them
         "observability/",  # counts and measures what happened
     ],
     [
@@ -67,6 +68,7 @@ FLOORS = [
 PUBLIC_MODULES = [
     "errors",
     "events",
+    "auth",
     "policies",
     "observability",
     "integrations",

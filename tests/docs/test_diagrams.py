@@ -19,6 +19,7 @@ from http_service_client.core import pipeline
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
 from http_service_client.http.cookies.jar import CookieJar
+from http_service_client.http.headers import Headers
 from http_service_client.http.secret_names import SECRET_NAMES
 
 diagrams = load("docs/_ext/diagrams.py")
@@ -55,6 +56,7 @@ class TestPipeline:
             report=lambda condition: None,
             observe=None,
             is_download=True,
+            auth=Headers(),
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]
@@ -94,9 +96,9 @@ class TestPipeline:
             diagrams.pipeline_stages(source)
 
     def test_the_layers_that_repeat_are_marked(self) -> None:
-        """Retries and redirects may run the layers inside them again; no other layer does."""
+        """Retries, redirects and auth flows may run the layers inside them again; no other layer does."""
         repeating = [stage.file for stage in diagrams.pipeline_stages() if stage.repeats]
-        assert repeating == ["core/layers/retry.py", "core/layers/redirects.py"]
+        assert repeating == ["core/layers/retry.py", "core/layers/redirects.py", "core/layers/auth.py"]
         assert words(diagrams.pipeline_svg()).count("↻ repeats") == len(repeating)
 
 

@@ -13,6 +13,8 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /files/3000          a file of that many bytes, with an ETag; Range and If-Range are honoured
     GET    /broken-file/3000    the same; the first response for a path breaks off half-way
     GET    /ticks/3             that many server-sent events
+    POST   /token               an access token, "fresh"
+    any    /protected/…         200 with that token as bearer token, else 401
     GET    /echo/any/path       the request: method, path, query, headers, json
     GET    /orders              a list: the orders that were posted before, or two made-up ones
     GET    /orders/42           one order: as it was put or posted before, or a made-up one
@@ -126,6 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
             case "ticks":
                 text = "".join(f"data: tick {n}\n\n" for n in range(1, int(argument) + 1))
                 self._send(200, text.encode(), {"Content-Type": "text/event-stream"})
+            case "token":
+                self._respond(200, {"access_token": "fresh", "expires_in": 3600})
+            case "protected":
+                is_known = self.headers.get("Authorization") == "Bearer fresh"
+                self._respond(200 if is_known else 401, {"path": self.path}, {"WWW-Authenticate": "Bearer"})
             case "echo":
                 query = dict(parse_qsl(urlsplit(self.path).query))
                 headers = dict(self.headers.items())

@@ -56,6 +56,7 @@ class Exchange:
     egress: None for anywhere. The transport checks the addresses that a name resolves to.
     max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
     observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
+    is_whole: bodies are read here, also when the call leaves that of its own response open.
     """
 
     def __init__(
@@ -65,12 +66,14 @@ class Exchange:
         egress: EgressPolicy | None = None,
         max_size: int | None = None,
         observe: Observer | None = None,
+        is_whole: bool = False,
     ) -> None:
         self._keys = keys
         self._connections = connections
         self._egress = egress
         self._max_size = max_size
         self._observe = observe
+        self._is_whole = is_whole
         # The calls that have their host's slot and wait for the client's own.
         self._queued: dict[Waiter, OriginState] = {}
 
@@ -113,14 +116,15 @@ class Exchange:
                     message = "the attempt timed out before its request could be sent"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
                 timeout = call.options.timeout.within(remaining)
+            is_whole = call.options.stream is None or self._is_whole
             outcome: Outcome
             if self._observe is not None:
                 outcome = yield from self._observed(request, timeout, call, held)
-            elif call.options.stream is None:
+            elif is_whole:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)
-            if call.options.stream is not None:
+            if not is_whole:
                 if isinstance(outcome, OpenResponse):
                     attempt.body = OpenBody(outcome, call, held)
                     is_open = True  # the body owns the slots from here on
@@ -143,7 +147,7 @@ class Exchange:
         assert observe is not None
         outcome: Outcome
         try:
-            if call.options.stream is None:
+            if call.options.stream is None or self._is_whole:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)

@@ -70,6 +70,8 @@ class RedirectsLayer:
             if not is_streamed and kept + len(outcome.content) > limit:
                 return _too_large(limit, outcome)
             outcome.history = tuple(history)
+        if history:
+            call.current.has_left_origin = False  # a download may begin again, within the attempt
         return outcome
 
     def _follow(
@@ -105,6 +107,8 @@ class RedirectsLayer:
         # means that it did not.
         state = SentState.REFUSED if hop.keeps_body else SentState.ANSWERED
         call.current.sent_state = worst(call.current.sent_state, state)
+        if not hop.same_origin:
+            call.current.has_left_origin = True
         return self._hop_request(request, hop)
 
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:

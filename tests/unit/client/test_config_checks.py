@@ -98,6 +98,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "default_headers": [5, "X: y", ["X"], {"X": "a\nb"}, {"X Y": "a"}, {"X": object()}, {5: "a"}],
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
         "public_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None, ["cookie"]],
+        "auth": [5, True, "", "two words", ("u",), ("u:x", "p"), {"u": "p"}, lambda: "t", object()],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(
@@ -152,6 +153,8 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
     elif field == "default_headers":  # the value may be a secret: only the header's name is shown
         assert "a\nb" not in message
         assert not re.search("object at", message)
+    elif field == "auth":  # a secret
+        assert "two words" not in message
     elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)
         assert shown in message or repr(value) in message

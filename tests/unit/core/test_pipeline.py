@@ -67,6 +67,7 @@ def test_the_layers_of_a_call_are_in_the_documented_order() -> None:
         "AttemptTimeoutLayer",
         "RedirectsLayer",
         "CompressionLayer",
+        "AuthLayer",
         "CookiesLayer",
     ]
     positions = [source.rindex(name) for name in names]

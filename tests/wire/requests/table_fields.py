@@ -7,7 +7,7 @@ import enum
 from pathlib import Path
 from typing import Any
 
-from http_service_client import Headers
+from http_service_client import Headers, auth
 from wire.requests.rows import STANDARD, PerCall, Row, redirect, request, sent
 
 __all__ = ["ROWS"]
@@ -204,6 +204,28 @@ ROWS: list[Row] = [
         [sent("GET /", "Authorization: Bearer t")],
         config=NETRC,
         call={"auth": "t"},
+    ),
+    Row(
+        "netrc: no login for a call with an auth flow",
+        [sent("GET /", "Authorization: Bearer t")],
+        config=NETRC,
+        call={"auth": auth.Bearer(lambda: "t")},
+    ),
+    Row(
+        "auth of the client: a token",
+        [sent("GET /", "Authorization: Bearer t")],
+        config={"auth": "t"},
+    ),
+    Row(
+        "auth of the client: a flow",
+        [sent("GET /", "Authorization: Bearer t")],
+        config={"auth": auth.Bearer(lambda: "t")},
+    ),
+    Row(
+        "auth of the client: a flow, and a redirect to another origin",
+        [sent("GET /", "Authorization: Bearer t"), sent("GET /b", host="there")],
+        config={"auth": auth.Bearer(lambda: "t")},
+        responses=[redirect(302, "http://there/b")],
     ),
     Row(
         "netrc: a redirect to another origin carries no login and gets none from the file",

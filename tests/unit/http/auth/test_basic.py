@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from http_service_client.errors import InvalidRequestError
-from http_service_client.http.auth.basic import authorization, basic, bearer
+from http_service_client.http.auth.basic import basic
+from http_service_client.http.auth.bearer import bearer
+from http_service_client.http.auth.flow import parse_auth
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,7 @@ from http_service_client.http.auth.basic import authorization, basic, bearer
 )
 def test_auth_is_a_pair_or_a_token(auth: Any, header: str | None) -> None:
     """RFC 7617 in UTF-8, RFC 6750."""
-    assert authorization(auth) == header
+    assert parse_auth(auth) == header
 
 
 @pytest.mark.parametrize(
@@ -50,7 +52,7 @@ def test_auth_is_a_pair_or_a_token(auth: Any, header: str | None) -> None:
 def test_any_other_auth_is_refused_and_not_shown(auth: Any) -> None:
     """The message says how to fix it; the value is the secret."""
     with pytest.raises(InvalidRequestError, match="auth") as caught:
-        authorization(auth)
+        parse_auth(auth)
     assert re.search("s3|cret", str(caught.value).replace("secret", "")) is None
 
 
@@ -61,5 +63,5 @@ def test_an_empty_token_is_reported_as_empty() -> None:
 
 
 def test_each_scheme_has_a_function() -> None:
-    """`authorization` chooses between these two."""
+    """`parse_auth` chooses between these two."""
     assert (basic("u", "p"), bearer("t")) == ("Basic dTpw", "Bearer t")

@@ -1,0 +1,11 @@
+"""Credentials for `auth=`, per client and per call.
+
+`Basic` and `Bearer` are headers. `AuthFlow` is the shape of a flow of one's own: a plain generator that yields requests
+and is sent their responses, run by blocking and asyncio calls alike.
+"""
+
+from ..http.auth.basic import Basic
+from ..http.auth.bearer import Bearer
+from ..http.auth.flow import AuthFlow
+
+__all__ = ["AuthFlow", "Basic", "Bearer"]

@@ -1,0 +1,36 @@
+"""Checks of credentials. Errors never show the value: it is the secret."""
+
+from __future__ import annotations
+
+import re
+
+from ...errors import InvalidRequestError
+
+__all__ = ["HIDDEN", "check_user", "secret_bytes"]
+
+HIDDEN = "***"
+"""What a repr shows in place of a secret."""
+
+# A user-id and a password have no control characters (RFC 7617 2).
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]").search
+
+
+def secret_bytes(value: object, name: str) -> bytes:
+    """Text in UTF-8, or bytes as they are. Raises InvalidRequestError for any other value and control characters."""
+    if isinstance(value, str):
+        try:
+            value = value.encode("utf-8")
+        except UnicodeEncodeError:
+            value = None
+    if not isinstance(value, bytes) or _CONTROL(value):
+        raise InvalidRequestError(f"the {name} in auth must be text without control characters")
+    return value
+
+
+def check_user(user: bytes, scheme: str) -> bytes:
+    """Raises InvalidRequestError for a user name that the scheme cannot tell from its password."""
+    if b":" in user:
+        raise InvalidRequestError(
+            f"the user name in auth has a colon, which {scheme} authentication cannot express; remove it"
+        )
+    return user

@@ -1,0 +1,196 @@
+"""`auth=` of clients and calls: which one counts, what it may be, and that it is never shown."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConfigurationError,
+    HttpClientConfig,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+    InvalidRequestError,
+)
+from http_service_client.auth import Basic, Bearer
+from http_service_client.testing import ScriptedTransport
+from kit.fakes import URL, Harness, short
+from kit.front_ends import FrontEnd
+
+FLOW = Bearer(lambda: "flow")
+
+
+def authorization(front_end: FrontEnd, config: dict[str, Any], call: dict[str, Any]) -> str | None:
+    harness = Harness(front_end, **config)
+    harness.request(**call)
+    return harness.transport.sent[0].headers.get("Authorization")
+
+
+@pytest.mark.parametrize("client", ["own", ("u", "p"), FLOW, Basic("u", "p"), Bearer("own")], ids=short)
+@pytest.mark.parametrize(
+    ("call", "expected"),
+    [
+        ({"auth": None}, None),
+        ({"auth": False}, None),
+        ({"auth": "call"}, "Bearer call"),
+        ({"auth": ("a", "b")}, "Basic YTpi"),
+        ({"auth": Bearer(lambda: "call")}, "Bearer call"),
+        ({"headers": {"Authorization": "Custom x"}}, "Custom x"),
+        ({"headers": {"authorization": None}}, None),
+        ({"headers": {"Authorization": "Custom x"}, "auth": None}, "Custom x"),
+    ],
+)
+def test_a_call_replaces_the_auth_of_its_client(
+    front_end: FrontEnd, client: Any, call: dict[str, Any], expected: str | None
+) -> None:
+    """By `auth=`, by a header, or by None and False for none."""
+    assert authorization(front_end, {"auth": client}, call) == expected
+
+
+@pytest.mark.parametrize(
+    ("client", "expected"),
+    [
+        (None, None),
+        ("own", "Bearer own"),
+        (("u", "p"), "Basic dTpw"),
+        (Basic("u", "p"), "Basic dTpw"),
+        (Bearer("own"), "Bearer own"),
+        (FLOW, "Bearer flow"),
+    ],
+)
+@pytest.mark.parametrize("call", [{}, {"headers": {"X-A": "1"}}, {"cookies": {"a": "b"}}, {"timeout": 3}])
+def test_a_call_that_sets_none_has_the_auth_of_its_client(
+    front_end: FrontEnd, client: Any, expected: str | None, call: dict[str, Any]
+) -> None:
+    """Whatever else the call sets."""
+    assert authorization(front_end, {"auth": client}, call) == expected
+
+
+@pytest.mark.parametrize("auth", ["call", FLOW])
+def test_the_auth_of_a_call_replaces_a_default_header(front_end: FrontEnd, auth: Any) -> None:
+    """Both are credentials, and the call's are nearer."""
+    config = {"default_headers": {"Authorization": "Custom x"}}
+    assert authorization(front_end, config, {"auth": auth}) in ("Bearer call", "Bearer flow")
+    assert authorization(front_end, config, {"auth": None}) == "Custom x"
+
+
+@pytest.mark.parametrize("auth", ["call", ("u", "p"), FLOW, Basic("u", "p")], ids=short)
+def test_auth_and_an_authorization_header_of_one_call_conflict(auth: Any) -> None:
+    """The client would have to guess."""
+    client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)]))
+    with pytest.raises(InvalidRequestError, match="both auth and an Authorization header are set"):
+        client.get(URL, auth=auth, headers={"Authorization": "x"})
+
+
+def test_auth_and_a_default_authorization_header_conflict() -> None:
+    """As in a call."""
+    with pytest.raises(ConfigurationError, match="both it and an Authorization in default_headers are set"):
+        HttpClientConfig(auth="token", default_headers={"authorization": "x"})
+
+
+@pytest.mark.parametrize(
+    "auth", ["two words", "", ("u:x", "p"), ("u",), 3, True, object(), lambda: "t"], ids=short
+)
+def test_a_wrong_auth_of_a_client_is_reported_when_it_is_configured(auth: Any) -> None:
+    """And not by the first call."""
+    with pytest.raises(ConfigurationError, match="auth"):
+        HttpClientConfig(auth=auth)
+
+
+@pytest.mark.parametrize("auth", ["s3cret", ("user", "s3cret"), Basic("user", "s3cret"), Bearer("s3cret")])
+def test_a_configuration_never_shows_its_auth(auth: Any) -> None:
+    """Nor does the object."""
+    assert "s3cret" not in repr(HttpClientConfig(auth=auth)) + repr(Basic("u", "s3cret")) + repr(
+        Bearer("s3cret")
+    )
+
+
+@pytest.mark.parametrize("auth", ["token", ("u", "p"), Basic("u", "p"), Bearer("token")])
+def test_a_configuration_with_auth_pickles_and_compares(auth: Any) -> None:
+    """It is a value."""
+    config = HttpClientConfig(auth=auth)
+    assert pickle.loads(pickle.dumps(config)) == config
+
+
+def made_by(module: str, name: str, **members: Any) -> type:
+    """A class as a library has it, which need not be installed for these tests."""
+    return type(name, (), {"__module__": module, **members})
+
+
+def plain_flow(self: Any, request: HttpRequest) -> Generator[HttpRequest, HttpResponse, None]:
+    request.headers["Authorization"] = "of httpx"
+    yield request
+
+
+HTTPX = made_by("httpx._auth", "Auth", auth_flow=lambda self, request: iter([request]))
+REQUESTS = made_by("requests.auth", "AuthBase", __call__=lambda self, request: request)
+
+
+async def async_flow(self: Any, request: HttpRequest) -> Any:
+    yield request
+
+
+@pytest.mark.parametrize(
+    ("auth", "message"),
+    [
+        (type("Own", (REQUESTS,), {})(), "requests' own classes write (user, password) or auth.Digest"),
+        (made_by("aiohttp.helpers", "BasicAuth")(), "write (user, password)"),
+        (lambda: "t", "write auth.Bearer(function)"),
+        (
+            type("Locked", (HTTPX,), {"sync_auth_flow": plain_flow})(),
+            "Locked defines no auth_flow of its own",
+        ),
+        (
+            type("DigestAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})(),
+            "write auth.Digest",
+        ),
+        (type("NetRCAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})(), "netrc=True"),
+        (type("Async", (), {"auth_flow": async_flow})(), "Async.auth_flow is async"),
+        (type("Own", (), {"auth_flow": plain_flow}), "pass an object of this class"),
+        (object(), "for other schemes set the Authorization header"),
+    ],
+)
+def test_the_auth_of_another_library_is_refused_with_what_to_write(auth: Any, message: str) -> None:
+    """One that would be ignored would send the request without credentials."""
+    with pytest.raises(ConfigurationError) as raised:
+        HttpClientConfig(auth=auth)
+    assert message in str(raised.value)
+
+
+@pytest.mark.parametrize("module", ["myapp", "httpx._auth"])
+def test_an_auth_of_httpx_works_by_its_flow(front_end: FrontEnd, module: str) -> None:
+    """A user's own subclass, and httpx's BasicAuth and FunctionAuth: they touch the request's headers alone."""
+    auth = type("BasicAuth", (HTTPX,), {"__module__": module, "auth_flow": plain_flow})()
+    assert authorization(front_end, {"auth": auth}, {}) == "of httpx"
+
+
+def test_a_bad_token_of_a_function_is_refused_and_not_shown(front_end: FrontEnd) -> None:
+    """It is checked when it is used, and nothing is sent."""
+    harness = Harness(front_end)
+    error = harness.error(InvalidRequestError, auth=Bearer(lambda: "s3cret\n"))
+    assert ("s3cret" in str(error), harness.sends) == (False, 0)
+
+
+def test_bearer_refuses_an_async_function() -> None:
+    """A flow is plain; one that waits yields the request that it waits for."""
+
+    async def token() -> str:
+        return "t"
+
+    with pytest.raises(InvalidRequestError, match="plain function"):
+        Bearer(token)  # type: ignore[arg-type]
+
+
+def test_a_bearer_function_is_asked_for_each_attempt(front_end: FrontEnd) -> None:
+    """So the token of a retry is not older than the retry."""
+    tokens = iter("abc")
+    harness = Harness(front_end, 503, 200)
+    harness.request(auth=Bearer(lambda: next(tokens)))
+    assert [request.headers["Authorization"] for request in harness.transport.sent] == [
+        "Bearer a",
+        "Bearer b",
+    ]
