@@ -17,7 +17,7 @@ from ..core.checks import check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.nesting import current_scope
-from ..core.origins import OriginRegistry
+from ..core.origins import OriginRegistry, parse_key, state_key
 from ..core.timeouts import Timeout
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
@@ -63,6 +63,8 @@ class StreamRequestOptions(TypedDict, total=False):
     allow_redirects: bool
     retry_policy: RetryPolicy | bool | None
     circuit_breaker: CircuitBreakerPolicy | bool | None
+    retry_budget: bool | None
+    key: str | None
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | str | None
     decompress: bool
@@ -138,6 +140,8 @@ class CallBuilder:
         allow_redirects: bool = True,
         retry_policy: RetryPolicy | bool | None = CLIENT_DEFAULT,
         circuit_breaker: CircuitBreakerPolicy | bool | None = CLIENT_DEFAULT,
+        retry_budget: bool | None = CLIENT_DEFAULT,
+        key: str | None = None,
         idempotent: bool | None = None,
         response_type: Any = None,
         progress: Callable[[int, int | None], object] | bool | str | None = None,
@@ -177,8 +181,10 @@ class CallBuilder:
             request.decompress = decompress
             if _stream is not None:
                 _stream = _stream._replace(decompress=decompress)
-        key = origin_of(request.url)
-        state = self.origins.get(key)
+        name = origin_of(request.url)
+        if key is not None:
+            name = state_key(name, parse_key(key))
+        state = self.origins.get(name)
         breaker = state.breaker
         if circuit_breaker is not CLIENT_DEFAULT:
             breaker = self._chosen_breaker(circuit_breaker, breaker)
@@ -199,6 +205,8 @@ class CallBuilder:
                 request.progress = options.progress
         if flow is not None:
             options = options._replace(auth=flow)
+        if key is not None:
+            options = options._replace(key=key)
         if total_timeout is CLIENT_DEFAULT:
             total_timeout = config.total_timeout
         else:
@@ -210,7 +218,10 @@ class CallBuilder:
         deadline_at = None
         if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
             deadline_at = earliest(total_timeout, self._now)
-        return Call(request, key, state, breaker, options, self._now, deadline_at, self._listener)
+        call = Call(request, name, state, breaker, options, self._now, deadline_at, self._listener)
+        if retry_budget is not CLIENT_DEFAULT and not _uses_budget(retry_budget):
+            call.budget = None
+        return call
 
     def _special_options(
         self,
@@ -314,6 +325,7 @@ _RENAMED = {
     "content": "pass bytes as data",
     "stream": "use client.stream(method, url), or stream_async",
     "retries": "it is called retry_policy",
+    "tenant": "it is called key",
     "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
@@ -370,6 +382,15 @@ def _override(headers: Headers, given: Headers) -> None:
         headers.pop(name, None)
         for value in given.get_all(name):
             headers.add(name, value)
+
+
+def _uses_budget(given: object) -> bool:
+    if given is None or isinstance(given, bool):
+        return given is True
+    raise ConfigurationError(
+        f"retry_budget must be True, False or None, not {given!r}: calls share the budget of their origin; "
+        "set retry_budget_config in HttpClientConfig"
+    )
 
 
 def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:

@@ -143,6 +143,9 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -150,7 +153,8 @@ class HttpServiceClient(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
 
         Raises InvalidRequestError or ConfigurationError, before anything is sent, when an argument is wrong;
         CircuitOpenError when the circuit breaker rejects the call; TransportError when no complete response
@@ -179,6 +183,9 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -186,7 +193,8 @@ class HttpServiceClient(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
@@ -218,6 +226,9 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
@@ -226,7 +237,8 @@ class HttpServiceClient(Verbs):
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
 
         Raises as `request`, on entering the block; `StreamedResponse` says what reading raises.
         """
@@ -255,6 +267,9 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
@@ -263,7 +278,8 @@ class HttpServiceClient(Verbs):
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
 
         Raises as `request_async`, on entering the block; `AsyncStreamedResponse` says what reading raises.
         """
@@ -318,13 +334,17 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
 
         Returns the response without its content, which is in the file; with status 304, when If-None-Match or
         If-Modified-Since is among the headers and the file at `path` is still current. Raises as `request`;
@@ -368,13 +388,17 @@ class HttpServiceClient(Verbs):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Returns and raises as `download`.
         """
         check_flag("resume", resume)

@@ -47,6 +47,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -54,7 +57,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("GET", url, **options)
@@ -74,6 +78,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -81,7 +88,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("POST", url, **options)
@@ -101,6 +109,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -108,7 +119,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("PUT", url, **options)
@@ -128,6 +140,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -135,7 +150,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("PATCH", url, **options)
@@ -155,6 +171,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -162,7 +181,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("DELETE", url, **options)
@@ -182,6 +202,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -189,7 +212,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("HEAD", url, **options)
@@ -209,6 +233,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -216,7 +243,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("OPTIONS", url, **options)
@@ -236,6 +264,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -243,7 +274,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request`.
         """
         return self.request("QUERY", url, **options)
@@ -263,6 +295,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -270,7 +305,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("GET", url, **options)
@@ -290,6 +326,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -297,7 +336,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("POST", url, **options)
@@ -317,6 +357,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -324,7 +367,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PUT", url, **options)
@@ -344,6 +388,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -351,7 +398,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("PATCH", url, **options)
@@ -371,6 +419,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -378,7 +429,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("DELETE", url, **options)
@@ -398,6 +450,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -405,7 +460,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("HEAD", url, **options)
@@ -425,6 +481,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -432,7 +491,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("OPTIONS", url, **options)
@@ -452,6 +512,9 @@ class Verbs(ABC):
         allow_redirects: False returns the redirect itself.
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -459,7 +522,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
 
-        auth, timeout, total_timeout, retry_policy, circuit_breaker and decompress are the client's own when left out.
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
         Raises as `request_async`.
         """
         return await self.request_async("QUERY", url, **options)

@@ -73,6 +73,7 @@ class StreamOptions(NamedTuple):
 class CallOptions(NamedTuple):
     """What one call may override, resolved.
 
+    key: has state of its own at each origin; None for the origin's.
     timeout: of each attempt.  max_redirects: 0 returns a redirect as it is.
     retry: None for a single attempt.  is_nested: an enclosing retry policy is in charge.
     stream: the options for leaving a success's body open, or None to read it whole.
@@ -89,6 +90,7 @@ class CallOptions(NamedTuple):
     progress: Progress | None = None
     on_finish: Callable[[], None] | None = None
     auth: AuthFlow | None = None
+    key: str | None = None
 
 
 class Attempt:
@@ -140,14 +142,14 @@ class Call(HttpContext):
     """One user request on its way through the layers.
 
     origin_state: the state kept for the call's key.  clock: monotonic seconds.
-    breaker: asked before each attempt; None for no circuit breaker.
+    breaker: asked before each attempt; None for no circuit breaker.   budget: pays for its retries, or None.
     current: the running attempt, or the last one; `attempt` is its number.
     sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.   scope: while it runs.
     """
 
     __slots__ = (
-        *("breaker", "clock", "current", "events", "listener", "options"),
+        *("breaker", "budget", "clock", "current", "events", "listener", "options"),
         *("origin_state", "response", "scope", "sent_state", "started_at"),
     )
 
@@ -170,6 +172,7 @@ class Call(HttpContext):
         self._correlation_id = None
         self.origin_state = origin_state
         self.breaker = breaker
+        self.budget = origin_state.budget
         self.options = options
         self.clock = clock
         self.started_at = clock()

@@ -13,6 +13,9 @@ and in ranks 1 and 2 an hour after the last failure, or after the end of the rec
 call many hosts, dead or alive, cannot make us forget an open circuit short of opening as many circuits as there is room
 for, each by `failure_threshold` calls, within an hour. Even then, new origins are forgotten before old ones.
 
+A call with a `key` has a state for its origin and key together, such as ``https://api.example.com (tenant-a)``. To the
+registry that is an origin like any other, and is forgotten by the same rules.
+
 There is no sweep over all origins. Each new origin has a few others examined, at the front of a queue for each rank; one
 whose rank has changed moves to the queue of its new rank. So the cost of a call does not depend on the number of origins.
 When a great many change their rank at once, there may be an eighth more than the bound for a while.
@@ -24,15 +27,17 @@ import math
 from collections import deque
 from collections.abc import Callable
 
+from ..errors import ConfigurationError
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.retry_budget import RetryBudget
 from .machines.semaphore import FairSemaphore
 
-__all__ = ["OriginRegistry", "OriginState"]
+__all__ = ["OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
 
 _EXAMINED = 8  # origins of each rank, for each new one
 _REMEMBERED = 3600.0  # seconds
+_LONGEST_KEY = 100  # characters
 _STALE, _IDLE, _FAILING, _OPEN, _KEPT = -1, 0, 1, 2, 3
 
 
@@ -133,6 +138,35 @@ class OriginRegistry:
                     del self._states[origin]
                 else:
                     self._queues[min(found, _OPEN)].append(origin)
+
+
+def parse_key(key: object) -> str:
+    """The key of a call. Raises ConfigurationError for one that is empty, or would be hard to read in a log."""
+    if not isinstance(key, str) or not key.isprintable() or not key.strip() or len(key) > _LONGEST_KEY:
+        shown = key if not isinstance(key, str) or len(key) <= _LONGEST_KEY else f"{key[:20]}…"
+        raise ConfigurationError(
+            f"key must be printable text of 1 to {_LONGEST_KEY} characters, such as a tenant's name, or None, not {shown!r}"
+        )
+    return key
+
+
+def state_key(origin: str, key: str | None) -> str:
+    """The name of the state that a call uses.
+
+    >>> state_key("https://api.example.com", "tenant-a")
+    'https://api.example.com (tenant-a)'
+    """
+    return origin if key is None else f"{origin} ({key})"
+
+
+def without_key(name: str) -> str:
+    """The origin in the name of a state. A name that has none, such as a policy's, remains.
+
+    >>> without_key("https://api.example.com (tenant-a)"), without_key("payments (eu)")
+    ('https://api.example.com', 'payments (eu)')
+    """
+    origin, separator, _ = name.partition(" (")
+    return origin if separator and name.endswith(")") and "://" in origin else name
 
 
 class _MadeWhenMissing(dict[str, OriginState]):

@@ -16,7 +16,8 @@ class HttpContext:
     correlation_id: a fresh id, made when first read; set it to use your own.
     request: the request of the running attempt, as the interceptors left it.
     attempt: the 1-based number of the running attempt.
-    key: the origin that circuit and retry budget are kept for, such as ``https://api.example.com``.
+    key: of circuit and retry budget: the origin, such as ``https://api.example.com``, with the call's `key` in
+        parentheses behind it, if it has one.
     deadline_at: the instant on the client's clock at which the call times out, or None.
 
     Interceptors may set any further attribute.

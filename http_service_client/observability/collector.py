@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.machines.circuit_states import StateChange
+from ..core.origins import without_key
 from ..drivers.forks import reset_in_forked_children
 from ..errors import ConfigurationError
 from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
@@ -48,8 +49,8 @@ class MetricsCollector:
         http_circuit_refusals_total         service, reason                      attempts that a circuit refused
         http_circuit_state_changes_total    service, state                       changes of a circuit to this state
 
-    `service` is the origin of the call, such as ``https://api.example.com``. A call that a circuit refused
-    counts as a call and as an error, with a very short duration.
+    `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
+    many series. A call that a circuit refused counts as a call and as an error, with a very short duration.
 
     Raises ConfigurationError when `metrics` has one of these names with another kind.
     """
@@ -103,7 +104,10 @@ class MetricsCollector:
 
     def _call_finished(self, event: CallFinished) -> None:
         error, seconds = event.error, event.at
-        key = (event.key, event.method, event.status_code if error is None else error)
+        service = event.key
+        if service[-1:] == ")":
+            service = without_key(service)
+        key = (service, event.method, event.status_code if error is None else error)
         known = self._calls.get(key)
         if known is None:
             known = self._resolve_call(key)
@@ -120,21 +124,24 @@ class MetricsCollector:
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         outcome = event.status_code if event.error is None else event.error
-        self._count(("http_attempts_total", event.key, outcome))
+        service = event.key
+        if service[-1:] == ")":
+            service = without_key(service)
+        self._count(("http_attempts_total", service, outcome))
         if event.attempt > 1:
-            self._count(("http_retries_total", event.key))
+            self._count(("http_retries_total", service))
 
     def _retry_stopped(self, event: RetryStopped) -> None:
-        self._count(("http_retries_stopped_total", event.key, event.reason.name.lower()))
+        self._count(("http_retries_stopped_total", _service(event), event.reason.name.lower()))
 
     def _redirect_followed(self, event: RedirectFollowed) -> None:
-        self._count(("http_redirects_total", event.key, event.status_code))
+        self._count(("http_redirects_total", _service(event), event.status_code))
 
     def _circuit_refused(self, event: CircuitRefused) -> None:
-        self._count(("http_circuit_refusals_total", event.key, event.reason))
+        self._count(("http_circuit_refusals_total", _service(event), event.reason))
 
     def _state_change(self, event: StateChange) -> None:
-        self._count(("http_circuit_state_changes_total", event.key, event.new))
+        self._count(("http_circuit_state_changes_total", _service(event), event.new))
 
     def _count(self, key: tuple[Any, ...]) -> None:
         """Increment a counter. `key` is its name and the values of its labels."""
@@ -173,6 +180,10 @@ class MetricsCollector:
 
     def __repr__(self) -> str:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
+
+
+def _service(event: Any) -> str:
+    return without_key(event.key)
 
 
 # A retry is counted when its attempt finishes and not when it is scheduled: the circuit may still stop it.

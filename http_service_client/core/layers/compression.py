@@ -10,6 +10,7 @@ from ...http.content_codings.compression import compress
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import split_url
 from ..effects import TIMED_OUT, Outcome, Plan, Work
+from ..origins import state_key
 from ..outcomes import FAILURE_STATUSES
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class CompressionLayer:
         self._coding = coding
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        origin = self._keys.get(split_url(request.url).origin)
+        origin = self._keys.get(state_key(split_url(request.url).origin, call.options.key))
         packed = None if origin.refuses_codings else (yield from self._packed(request, call))
         if packed is None:
             return (yield from proceed(request, call))

@@ -35,6 +35,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..effects import Acquire, Open, Outcome, Plan, Send
 from ..open_body import OpenBody, OpenResponse
+from ..origins import state_key
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Exchange:
                 return Failure(type(refused), str(refused), SentState.NEVER_SENT, details=vars(refused))
         attempt = call.current
         origin = origin_of(request.url)
+        if call.options.key is not None:
+            origin = state_key(origin, call.options.key)
         state = self._keys.get(origin)
         host_limit = state.connections
         held: list[Callable[[], None]] = []  # releases each slot

@@ -81,7 +81,7 @@ class RetryLayer:
         self._report = report
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        budget = call.origin_state.budget
+        budget = call.budget
         if budget is not None and not _is_repeated(call):
             budget.record_call()
         settings = call.options.retry
@@ -183,7 +183,7 @@ class RetryLayer:
         return next_wait(options.retry, situation, delays)
 
     def _stop(self, call: Call, reason: StopReason) -> None:
-        budget = call.origin_state.budget
+        budget = call.budget
         left = None if budget is None else budget.balance
         call.record(RetryStopped(call.elapsed(), call.attempt, call.key, reason, left, call.remaining()))
 

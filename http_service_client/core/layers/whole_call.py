@@ -37,9 +37,7 @@ class CallLayer:
             scope.leave()
         if scope.outer is not None:
             scope.outer.record(
-                EndedCall(
-                    outcome, call.sent_state, call.key, call.request, call.origin_state.budget, call.listener
-                )
+                EndedCall(outcome, call.sent_state, call.key, call.request, call.budget, call.listener)
             )
         return outcome
 
