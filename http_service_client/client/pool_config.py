@@ -9,7 +9,8 @@ survives `dataclasses.replace`, pickle and copy.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import ssl
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +18,7 @@ from ..core.checks import check_count, check_duration, check_flag, suggests_keyw
 from ..errors import ConfigurationError
 from ..http.egress import host_matcher
 from .socket_config import parse_socket_options, parse_source_address
+from .tls_config import check_context
 
 __all__ = ["ConnectionPoolConfig", "by_default", "is_default", "is_path", "without_mark"]
 
@@ -49,6 +51,8 @@ def without_mark(value: float) -> float:
 @suggests_keywords(
     {
         "verify": "it is called ssl_verify",
+        **dict.fromkeys(("context", "ssl", "sslcontext"), "it is called ssl_context"),
+        "local_address": "it is called source_address",
         "cert": "write ssl_cert_file and ssl_key_file",
         **dict.fromkeys(("ca_bundle", "ca_file", "cafile"), "it is called ssl_ca_file"),
         **dict.fromkeys(("limit", "pool_maxsize", "pool_size"), "it is called max_connections"),
@@ -83,6 +87,8 @@ class ConnectionPoolConfig:
     ssl_cert_hosts: the hosts that may see the certificate, as in `EgressPolicy.allowed_hosts`; None for all that
         request one, those that a redirect leads to included.
     ssl_ca_file: PEM bundle of the authorities to trust instead of the system's.
+    ssl_context: an `ssl.SSLContext` instead of these settings, or a function without arguments that makes one. A
+        configuration with a function can be pickled; one with a context cannot.
     enable_compression: ask for compressed responses.
     compression_threshold: smallest request body, in bytes, that `enable_request_compression` compresses.
 
@@ -106,6 +112,7 @@ class ConnectionPoolConfig:
     ssl_key_password: str | None = field(default=None, repr=False)
     ssl_cert_hosts: Sequence[str] | None = None
     ssl_ca_file: str | os.PathLike[str] | None = None
+    ssl_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None
     enable_compression: bool = True
     compression_threshold: int = 1024
 
@@ -145,6 +152,21 @@ class ConnectionPoolConfig:
             for name in ("ssl_key_password", "ssl_cert_hosts"):
                 if getattr(self, name) is not None:
                     raise ConfigurationError(f"{name} needs ssl_cert_file; set both")
+        check_context(self.ssl_context, vars(self))
+
+    def __getstate__(self) -> dict[str, Any]:
+        if isinstance(self.ssl_context, ssl.SSLContext):
+            raise TypeError(
+                "a ConnectionPoolConfig whose ssl_context is an ssl.SSLContext cannot be pickled; "
+                "set ssl_context to a function of a module that makes the context"
+            )
+        return vars(self)
+
+    def __copy__(self) -> ConnectionPoolConfig:
+        return self
+
+    def __deepcopy__(self, known: object) -> ConnectionPoolConfig:
+        return self  # its fields cannot change, and a context cannot be copied
 
 
 def is_path(value: object) -> bool:

@@ -175,6 +175,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             pool.ssl_ca_file,
             pool.ssl_key_password,
             None if pool.ssl_cert_hosts is None else host_matcher("ssl_cert_hosts", pool.ssl_cert_hosts),
+            pool.ssl_context,
         ),
         proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
         egress=config.egress_policy,

@@ -142,6 +142,11 @@ def _while_connecting(
         )
         if getattr(error, "verify_code", None) in _UNKNOWN_ISSUER:
             message += "; if a private authority issued it, set ssl_ca_file"
+        elif getattr(error, "verify_code", None) in _NOT_BY_RFC_5280:
+            message += (
+                "; it breaks a rule of RFC 5280 that Python checks from 3.13 on: have it issued again, "
+                "or pass an ssl_context without ssl.VERIFY_X509_STRICT"
+            )
         return errors.TlsVerificationError, message
     if isinstance(error, ssl.SSLError):
         reason = _tls_reason(error) or type(error).__name__
@@ -163,6 +168,9 @@ def _while_connecting(
 # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, …_DEPTH_ZERO_SELF_SIGNED_CERT, …_SELF_SIGNED_CERT_IN_CHAIN,
 # …_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, …_UNABLE_TO_VERIFY_LEAF_SIGNATURE
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})
+
+# X509_V_ERR_PATHLEN_INVALID_FOR_NON_CA to …_EXTENSIONS_REQUIRE_VERSION_3: only X509_V_FLAG_X509_STRICT checks these.
+_NOT_BY_RFC_5280 = range(80, 94)
 
 # OpenSSL's reasons where the server's first bytes are no TLS; the second one since OpenSSL 3.2.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})

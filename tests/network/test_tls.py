@@ -286,12 +286,13 @@ def test_a_certificate_without_its_key_names_the_setting(
 
 
 def test_the_tls_context_is_created_once(
-    front_end: FrontEnd, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+    front_end: FrontEnd, tls_server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Loading the authorities takes milliseconds: it is not done for each call, nor for plain http."""
     created = []
-    create = tls.TlsSettings._create
-    monkeypatch.setattr(tls.TlsSettings, "_create", lambda *its: created.append(its) or create(*its))
+    create = ssl.create_default_context
+    monkeypatch.setattr(ssl, "create_default_context", lambda **its: created.append(its) or create(**its))
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "not shared with other tests"))
     client = front_end.client()
     with pytest.raises(ConnectionError):
         front_end.request(client, "GET", "http://127.0.0.1:1/", retry_policy=None)

@@ -1,4 +1,4 @@
-"""The TLS contexts of a client, for both transports, each created for the first https URL that needs it."""
+"""How a client verifies servers, and which contexts its connections use (see `tls_contexts`)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import os
 import ssl
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from ...drivers.locks import ForkSafeLock
 from ...errors import ConfigurationError
+from .tls_contexts import SharedContext
 
 __all__ = ["TlsSettings"]
+
+Peer = tuple[str, int]  # host and port
 
 
 class TlsSettings:
@@ -22,11 +25,12 @@ class TlsSettings:
     key_password: the pass phrase of the key, if it is encrypted.
     shows_certificate: whether a host and port may see the client's certificate; None for all that request it. A
         server that redirects chooses the next host, which would learn who the client is.
+    context: the user's own context, or a function that makes it; the other arguments have their defaults then.
 
     By default the system's authorities are trusted, so that those that an administrator adds are trusted too;
     where the system has none, those of `certifi`.
 
-    Raises ConfigurationError for a file that cannot be read.
+    Getting a context raises ConfigurationError for a file that cannot be read, or a function that makes none.
     """
 
     def __init__(
@@ -37,50 +41,77 @@ class TlsSettings:
         ca_file: str | os.PathLike[str] | None = None,
         key_password: str | None = None,
         shows_certificate: Callable[[str, int], bool] | None = None,
+        context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        self._verify = verify
-        self._cert_file, self._key_file, self._ca_file = (
-            None if path is None else os.fspath(path) for path in (cert_file, key_file, ca_file)
-        )
-        self._key_password = key_password
-        self._shows_certificate = shows_certificate if self._cert_file is not None else None
-        self._lock = ForkSafeLock()
-        self._contexts: dict[bool, ssl.SSLContext] = {}  # by whether they have the client's certificate
+        cert, key, ca = (None if path is None else os.fspath(path) for path in (cert_file, key_file, ca_file))
+        without = _Files(verify, ca)
+        self._files = {False: without, True: _Files(verify, ca, cert, key, key_password) if cert else without}
+        self._shows_certificate = shows_certificate if cert else None
+        self._context = context
+        self._shared: dict[bool, SharedContext] = {}  # by whether they have the client's certificate
 
     def load_modules(self) -> None:
         """Import what `context_for` needs, so that the first call to an https URL need not."""
-        if self._ca_file is None and not _system_has_authorities():
+        if self._context is None and self._files[False].ca_file is None and not _system_has_authorities():
             import certifi  # noqa: F401
 
-    def context_for(self, *hosts: tuple[str, int]) -> ssl.SSLContext:
-        """The context for connections to this host and port, or to all of these. Each is created once."""
-        shows = self._shows_certificate
-        has_certificate = shows is None or all(shows(host, port) for host, port in hosts)
-        context = self._contexts.get(has_certificate)
-        if context is None:
-            with self._lock:
-                context = self._contexts.get(has_certificate)
-                if context is None:
-                    # A signal handler that interrupts this makes one of its own, and the first one stays.
-                    context = self._contexts.setdefault(has_certificate, self._create(has_certificate))
-        return context
+    def context_for(self, *peers: Peer) -> ssl.SSLContext:
+        """The context for a new connection to this host and port, or to all of these."""
+        return self._shared_for(peers).get()
 
-    def _create(self, has_certificate: bool = True) -> ssl.SSLContext:
+    async def context_for_async(self, *peers: Peer) -> ssl.SSLContext:
+        """As `context_for`; the event loop goes on while a context is made."""
+        return await self._shared_for(peers).get_async()
+
+    def _shared_for(self, peers: tuple[Peer, ...]) -> SharedContext:
+        if not self._files[False].verify:
+            warn_unverified()
+        shows = self._shows_certificate
+        has_certificate = shows is None or all(shows(host, port) for host, port in peers)
+        shared = self._shared.get(has_certificate)
+        if shared is None:
+            shared = self._shared.setdefault(has_certificate, self._share(has_certificate))
+        return shared
+
+    def _share(self, has_certificate: bool) -> SharedContext:
+        if self._context is not None:
+            return _share_given(self._context)
+        return self._files[has_certificate].share()
+
+
+@dataclass(frozen=True)
+class _Files:
+    """What a context is made of."""
+
+    verify: bool
+    ca_file: str | None
+    cert_file: str | None = None
+    key_file: str | None = None
+    key_password: str | None = field(default=None, repr=False)
+
+    def share(self) -> SharedContext:
+        """The context of all that are made of the same, in this process."""
+        # `ssl` and OpenSSL take these from the process; `truststore` replaces the class.
+        system = ssl.get_default_verify_paths() if self.ca_file is None else None
+        key = (self, system, os.environ.get("SSLKEYLOGFILE"), ssl.SSLContext)
+        files = (self.ca_file, self.cert_file, self.key_file)
+        return SharedContext.of(key, self._create, tuple(file for file in files if file is not None))
+
+    def _create(self) -> ssl.SSLContext:
         try:
-            context = ssl.create_default_context(cafile=self._ca_file)
+            context = ssl.create_default_context(cafile=self.ca_file)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(f"ssl_ca_file {self._ca_file!r} cannot be used: {error}") from None
-        if self._ca_file is None and not _system_has_authorities():
+            raise ConfigurationError(f"ssl_ca_file {self.ca_file!r} cannot be used: {error}") from None
+        if self.ca_file is None and not _system_has_authorities():
             import certifi  # a dependency of requests
 
             context.load_verify_locations(certifi.where())
         context.set_alpn_protocols(["http/1.1"])  # RFC 7301: a server without HTTP/1.1 can refuse
-        if not self._verify:
-            warn_unverified()
+        if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if has_certificate and self._cert_file is not None:
-            self._load_certificate(context, self._cert_file)
+        if self.cert_file is not None:
+            self._load_certificate(context, self.cert_file)
         return context
 
     def _load_certificate(self, context: ssl.SSLContext, cert_file: str) -> None:
@@ -91,22 +122,46 @@ class TlsSettings:
             # and waits there without end.
             nonlocal is_encrypted
             is_encrypted = True
-            return self._key_password or ""
+            return self.key_password or ""
 
         try:
-            context.load_cert_chain(cert_file, self._key_file, password)
+            context.load_cert_chain(cert_file, self.key_file, password)
         except (OSError, ssl.SSLError) as error:
             if is_encrypted:
-                key_file = self._key_file or cert_file
+                key_file = self.key_file or cert_file
                 raise ConfigurationError(
                     f"the key in {key_file!r} is encrypted; set ssl_key_password"
-                    if self._key_password is None
+                    if self.key_password is None
                     else f"ssl_key_password is not the pass phrase of the key in {key_file!r}"
                 ) from None
-            problem = f"ssl_cert_file {cert_file!r} with ssl_key_file {self._key_file!r} cannot be used"
-            if self._key_file is None and isinstance(error, ssl.SSLError):
+            problem = f"ssl_cert_file {cert_file!r} with ssl_key_file {self.key_file!r} cannot be used"
+            if self.key_file is None and isinstance(error, ssl.SSLError):
                 problem += ": it is not a PEM certificate, or contains no key; set ssl_key_file"
             raise ConfigurationError(f"{problem}: {error}") from None
+
+
+def _share_given(given: ssl.SSLContext | Callable[[], ssl.SSLContext]) -> SharedContext:
+    """The user's own context: as it is, or made once for all clients that have the same function."""
+    if isinstance(given, ssl.SSLContext):
+        return SharedContext(lambda: given)
+    try:
+        return SharedContext.of(("function", given), lambda: _made_by(given))
+    except TypeError:  # not hashable
+        return SharedContext(lambda: _made_by(given))
+
+
+def _made_by(function: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    """The context that a user's function makes."""
+    name = getattr(function, "__qualname__", repr(function))
+    try:
+        context = function()
+    except Exception as error:
+        raise ConfigurationError(
+            f"ssl_context={name} raised {type(error).__name__}: {error}; it must return an ssl.SSLContext"
+        ) from error
+    if not isinstance(context, ssl.SSLContext):
+        raise ConfigurationError(f"ssl_context={name} returned {context!r}; it must return an ssl.SSLContext")
+    return context
 
 
 def _system_has_authorities() -> bool:

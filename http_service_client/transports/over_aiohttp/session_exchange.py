@@ -39,7 +39,7 @@ from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
 from ...http.redirects import leads_on
 from ...http.urls import split_url
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
-from ..failures import failure_of, refusal_of, source_failed
+from ..failures import Phase, failure_of, refusal_of, source_failed
 from .compatibility import AIOHTTP, MAKES_SOCKETS, SEES_CONNECTIONS
 from .decoding import decode_into
 from .errors import ERRORS, translate_error
@@ -112,6 +112,7 @@ class SessionExchange:
                         loop_session.connector, protocol, unsent, exchange.client_timeout.sock_read
                     )
                 else:
+                    options = await self._options(request, proxy, exchange)
                     token = EXCHANGE.set(exchange)
                     try:
                         response = await session.request(
@@ -120,7 +121,7 @@ class SessionExchange:
                             data=_body(request.outgoing_body, exchange),
                             allow_redirects=False,
                             timeout=exchange.client_timeout,
-                            **self._options(request, proxy),
+                            **options,
                         )
                     finally:
                         leave_exchange(token)
@@ -178,7 +179,9 @@ class SessionExchange:
             return "socket_options and source_address cannot be used in asyncio"
         return None
 
-    def _options(self, request: HttpRequest, proxy: Proxy | None) -> dict[str, Any]:
+    async def _options(
+        self, request: HttpRequest, proxy: Proxy | None, exchange: ExchangeTimer
+    ) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.pairs())
         url = split_url(request.url)
         if url.host[-1] == "." and "Host" not in headers:  # aiohttp would remove the dot
@@ -200,7 +203,11 @@ class SessionExchange:
             peers = [url] if is_secure else []
             if http_proxy is not None and http_proxy.address.scheme == "https":
                 peers.append(http_proxy.address)
-            options["ssl"] = self._settings.tls.context_for(*[(peer.host, peer.port) for peer in peers])
+            worst, exchange.phase = exchange.phase, Phase.CONNECT  # a timeout in between: nothing was sent
+            options["ssl"] = await self._settings.tls.context_for_async(
+                *[(peer.host, peer.port) for peer in peers]
+            )
+            exchange.phase = worst
         if http_proxy is not None:
             options["proxy"] = URL(http_proxy.address.origin, encoded=True)
             if is_secure:

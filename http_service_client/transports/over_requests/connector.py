@@ -18,7 +18,6 @@ from ..network.happy_eyeballs import connect_to_any
 from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
-from ..network.tls import TlsSettings
 from .compatibility import NESTED_TLS, SSLTransport
 from .connection import Connection, IoTimeouts, PhaseError, seconds_left
 
@@ -33,6 +32,8 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
     expires_at = timeouts.connect_expires_at
     tls, egress, limits, sockets = settings.tls, settings.egress, settings.head_limits, settings.sockets
     sock: Any
+    # First, so that a file that cannot be used is reported before anything is done.
+    context = tls.context_for((url.host, url.port)) if url.scheme == "https" else None
     if isinstance(proxy, SocksProxy):
         sock = _connect_by_socks(url, proxy, egress, expires_at, sockets)
     elif proxy is None:
@@ -47,11 +48,13 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
     try:
         if isinstance(proxy, HttpProxy):
             if proxy.address.scheme == "https":
-                sock = _start_tls(sock, proxy.address, tls, expires_at)
+                address = proxy.address
+                outer = tls.context_for((address.host, address.port))
+                sock = _start_tls(sock, address, outer, expires_at)
             if url.scheme == "https":
                 _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
-        if url.scheme == "https":
-            sock = _start_tls(sock, url, tls, expires_at)
+        if context is not None:
+            sock = _start_tls(sock, url, context, expires_at)
         return Connection(sock, expires_at, limits, settings.new_lifetime())
     except BaseException:
         sock.close()
@@ -122,8 +125,8 @@ class _OuterSocket:
         self.sock.close()
 
 
-def _start_tls(sock: Any, url: Url, tls: TlsSettings, expires_at: float | None) -> Any:
-    context, name = tls.context_for((url.host, url.port)), url.host.rstrip(".")
+def _start_tls(sock: Any, url: Url, context: ssl.SSLContext, expires_at: float | None) -> Any:
+    name = url.host.rstrip(".")
     sock.settimeout(seconds_left(expires_at))  # bounds the handshake as a whole
     if isinstance(sock, ssl.SSLSocket):  # TLS to the proxy, and within it TLS to the origin
         return SSLTransport(_OuterSocket(sock, expires_at), context, name)

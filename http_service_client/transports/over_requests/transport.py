@@ -81,9 +81,6 @@ class RequestsTransport:
         proxy = self._settings.proxies.proxy_for(request.url)
         if proxy is not None and isinstance(unusable := read_proxy(proxy), Failure):
             return unusable
-        if request.url.startswith("https"):  # raises for a wrong file before anything is sent
-            url = split_url(request.url)
-            self._settings.tls.context_for((url.host, url.port))
         timeouts = IoTimeouts.starting(timeout, started)
         try:
             prepared = prepare(request)

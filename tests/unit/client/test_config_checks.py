@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import ssl
 from datetime import timedelta
 from typing import Any
 
@@ -24,6 +25,11 @@ from http_service_client import (
     Timeout,
 )
 from kit.fakes import short
+
+
+async def short_context() -> ssl.SSLContext:
+    return ssl.create_default_context()
+
 
 NAN, INF = float("nan"), float("inf")
 
@@ -60,6 +66,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "ssl_key_password": [5, b"hush", "", "x" * 1025],
         "ssl_cert_hosts": [5, "example.com", ["https://example.com"], ["a b"], [""]],
         "ssl_ca_file": PATH,
+        "ssl_context": [5, "context", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), short_context],
         "enable_compression": FLAG,
         "compression_threshold": [*COUNT_FROM_ZERO, None],
     },
