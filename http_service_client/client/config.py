@@ -89,6 +89,8 @@ class HttpClientConfig:
         over its attempts.
     quote_idempotency_key: write it in quotes, as the draft standard has it; else bare, as most services do.
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
+    request_signers: classes or objects with `sign_request(request, context)`, or functions, plain or async; run in this
+        order on each request as it goes out. They add headers.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together; four times as many for all headers of a response.
@@ -151,6 +153,7 @@ class HttpClientConfig:
     egress_policy: EgressPolicy | None = None
     netrc: bool | str | os.PathLike[str] = False
     auth: tuple[str, str] | str | AuthFlow | None = None
+    request_signers: Sequence[Any] = ()
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -174,6 +177,7 @@ class HttpClientConfig:
         check_count("allowed_redirect_count", self.allowed_redirect_count, least=0)
         for name in ("request_interceptors", "response_interceptors"):
             _check_interceptors(name, getattr(self, name))
+        _check_signers(self.request_signers)
         _check_request_coding(self.request_coding)
         if not isinstance(self.cookies, (bool, CookieJar)):
             raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
@@ -320,6 +324,19 @@ def _check_interceptors(name: str, value: object) -> None:
         if not callable(getattr(item, method, None)):
             shown = item.__name__ if isinstance(item, type) else repr(item)
             raise ConfigurationError(f"{name} has {shown}, which has no method {method}")
+
+
+def _check_signers(value: object) -> None:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Sequence):
+        raise ConfigurationError(f"request_signers must be a list of signers, not {value!r}")
+    for item in value:
+        if callable(getattr(item, "sign_request", None)):
+            continue
+        if isinstance(item, type) or not callable(item):
+            shown = item.__name__ if isinstance(item, type) else repr(item)
+            raise ConfigurationError(
+                f"request_signers has {shown}, which has no method sign_request; pass such an object, or a function"
+            )
 
 
 def _check_request_coding(value: object) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.layers.interceptors import Interceptor
+from ..core.layers.signing import Signer
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.retry_budget import RetryBudget
 from ..core.machines.semaphore import FairSemaphore
@@ -143,6 +144,7 @@ def pipelines(
         random=random,
         wall_clock=clock.wall,
         report=report_condition,
+        signers=[made.signer(item) for item in config.request_signers],
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
     )
     plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
@@ -191,7 +193,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
 
 
 class _Interceptors:
-    """One object of each interceptor class, however often it is listed."""
+    """One object of each class of interceptors and signers, however often it is listed."""
 
     def __init__(self, factory: Callable[[type], Any] | None) -> None:
         self._factory = factory or (lambda cls: cls())
@@ -199,8 +201,25 @@ class _Interceptors:
 
     def method(self, item: Any, name: str) -> Interceptor:
         """The method of an interceptor given as a class or an object."""
-        if isinstance(item, type):
-            if item not in self._made:
-                self._made[item] = self._factory(item)
-            item = self._made[item]
+        item = self._object(item)
         return Interceptor(f"{type(item).__name__}.{name}", getattr(item, name))
+
+    def signer(self, item: Any) -> Signer:
+        """A signer given as a class, an object or a function."""
+        item = self._object(item)
+        method = getattr(item, "sign_request", None)
+        name = (
+            getattr(item, "__qualname__", type(item).__name__)
+            if method is None
+            else f"{type(item).__name__}.sign_request"
+        )
+        return Signer(
+            name, item if method is None else method, getattr(item, "signs_other_origins", False) is True
+        )
+
+    def _object(self, item: Any) -> Any:
+        if not isinstance(item, type):
+            return item
+        if item not in self._made:
+            self._made[item] = self._factory(item)
+        return self._made[item]

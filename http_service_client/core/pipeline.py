@@ -20,6 +20,7 @@ from .layers.exchange import Exchange, Observer
 from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
+from .layers.signing import Signer, SigningLayer
 from .layers.whole_call import CallLayer
 from .machines.retry_conditions import RetryCondition
 from .machines.semaphore import FairSemaphore
@@ -43,6 +44,7 @@ def call_pipeline(
     wall_clock: Callable[[], float],
     report: Callable[[RetryCondition], None],
     observe: Observer | None,
+    signers: Sequence[Signer] = (),
     is_download: bool = False,
     auth: Headers | None = None,
 ) -> Handler:
@@ -57,6 +59,7 @@ def call_pipeline(
     compression: the smallest request body to compress, in bytes, and "gzip" or "zstd"; None for none.
     report: called with a retry condition that raised an exception, while it is being handled.
     observe: called with each exchange (see `Exchange`); None for nothing.
+    signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
     auth: calls may have auth flows; the headers of requests that a flow makes itself.
     """
@@ -76,6 +79,9 @@ def call_pipeline(
         if auth is not None
         else None,  # of a call with an auth flow: credentials
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
+        SigningLayer(signers)
+        if signers
+        else None,  # of each exchange in its final form, if there are signers
     ]
     return compose(
         layers,

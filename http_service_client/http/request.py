@@ -25,7 +25,7 @@ class HttpRequest:
 
     method: upper case.  url: absolute, query merged.  headers: mutable, case-insensitive.
     json, data, files: the body as it was given; setting one re-encodes the body.
-    content: the encoded bytes of the body, for signing; None for a streamed body.
+    content: the encoded bytes of the body, before they are compressed; None for a streamed body.
     idempotent: True when the caller vouches that sending it twice does no harm; None: by its method or key.
     progress: None, or a callable that is called while the body is sent, with the bytes so far and the total
         (None if unknown).

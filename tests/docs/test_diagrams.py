@@ -16,6 +16,7 @@ from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import load
 from http_service_client import CircuitBreakerState
 from http_service_client.core import pipeline
+from http_service_client.core.layers.signing import Signer
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
 from http_service_client.http.cookies.jar import CookieJar
@@ -57,6 +58,7 @@ class TestPipeline:
             observe=None,
             is_download=True,
             auth=Headers(),
+            signers=[Signer("sign", print, False)],
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]

@@ -106,6 +106,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
         "public_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None, ["cookie"]],
         "auth": [5, True, "", "two words", ("u",), ("u:x", "p"), {"u": "p"}, lambda: "t", object()],
+        "request_signers": [5, "sign", [5], [object()], None],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(

@@ -69,6 +69,7 @@ def test_the_layers_of_a_call_are_in_the_documented_order() -> None:
         "CompressionLayer",
         "AuthLayer",
         "CookiesLayer",
+        "SigningLayer",
     ]
     positions = [source.rindex(name) for name in names]
     assert positions == sorted(positions)
