@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .client.config import ConnectionPoolConfig as ConnectionPoolConfig
     from .client.config import HttpClientConfig as HttpClientConfig
     from .client.config import Timeout as Timeout
+    from .client.paging import next_by_field as next_by_field
     from .client.streams.response import AsyncStreamedResponse as AsyncStreamedResponse
     from .client.streams.response import StreamedResponse as StreamedResponse
     from .core.layers.interceptors import RequestInterceptor as RequestInterceptor
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from .errors import InvalidRequestError as InvalidRequestError
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
+    from .errors import PaginationError as PaginationError
     from .errors import PoolTimeoutError as PoolTimeoutError
     from .errors import ProtocolError as ProtocolError
     from .errors import ProxyError as ProxyError
@@ -86,6 +88,7 @@ _MODULES = {
     "client.call_builder": "RequestOptions",
     "client.client": "HttpServiceClient",
     "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
+    "client.paging": "next_by_field",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
     "core.machines.retry_budget": "RetryBudgetSettings",
     "core.machines.retry_conditions": "RetryCondition",
@@ -97,8 +100,8 @@ _MODULES = {
     "errors": (
         "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError NameResolutionError NetworkError PoolTimeoutError ProtocolError "
-        "ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
+        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PoolTimeoutError "
+        "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
         "WriteTimeoutError"
     ),

@@ -33,6 +33,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
         ├── ChecksumError             (ValueError)       a downloaded file has another checksum
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
+        ├── PaginationError                              the next page is elsewhere, or was there before
         ├── ResponseValidationError   (ValueError)       the data is not of the `response_type`
         └── HttpStatusError                              raised by `raise_for_status()`
 
@@ -74,6 +75,7 @@ __all__ = [
     "InvalidRequestError",
     "NameResolutionError",
     "NetworkError",
+    "PaginationError",
     "PoolTimeoutError",
     "ProtocolError",
     "ProxyError",
@@ -397,6 +399,10 @@ class TooManyRedirectsError(ResponseError):
 
 class UnsafeRedirectError(ResponseError):
     """A redirect that would leave http(s), downgrade to http, or cannot be followed safely."""
+
+
+class PaginationError(ResponseError):
+    """The next page of a listing is at another origin, was requested before, or its URL is wrong."""
 
 
 class ResponseValidationError(ResponseError, ValueError):

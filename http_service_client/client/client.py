@@ -37,11 +37,11 @@ from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT, CallBuilder
 from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
+from .paging import Paging
 from .part_file import PartFile
 from .results import check_download, finish, open_stream
 from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
-from .verbs import Verbs
 from .wiring import Circuits, cookie_jar, origin_registry, pipelines, transport_settings
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ _LOOK_EVERY = 0.01  # seconds between two looks at the calls in flight, while `c
 
 
 @suggests_keywords(RENAMED | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
-class HttpServiceClient(Verbs):
+class HttpServiceClient(Paging):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
     config: see `HttpClientConfig`; None for the defaults.

@@ -12,6 +12,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /redirect/2          two redirects, then 200
     GET    /files/3000          a file of that many bytes, with an ETag; Range and If-Range are honoured
     GET    /broken-file/3000    the same; the first response for a path breaks off half-way
+    GET    /pages/3             a page of two ids; a Link header, and "next" in the body, lead to the next of three
     GET    /ticks/3             that many server-sent events
     POST   /token               an access token, "fresh"
     any    /protected/…         200 with that token as bearer token, else 401
@@ -125,6 +126,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self._respond(302, None, {"Location": location})
             case "files" | "broken-file":
                 self._serve_file(int(argument), is_broken=first == "broken-file" and self._hit() == 1)
+            case "pages":
+                page = int(dict(parse_qsl(urlsplit(self.path).query)).get("page", "1"))
+                following = page + 1 if page < int(argument) else None
+                link = {"Link": f'</pages/{argument}?page={following}>; rel="next"'} if following else {}
+                self._respond(200, {"ids": [2 * page - 1, 2 * page], "next": following}, link)
             case "ticks":
                 text = "".join(f"data: tick {n}\n\n" for n in range(1, int(argument) + 1))
                 self._send(200, text.encode(), {"Content-Type": "text/event-stream"})

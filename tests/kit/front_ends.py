@@ -6,7 +6,8 @@
 
 There are two ways to call:
 
-    request, stream, download, close    in asyncio on one event loop, which lives as long as the front end:
+    request, stream, download, paginate, close
+                                        in asyncio on one event loop, which lives as long as the front end:
                                         connections are kept from one call to the next
     run                                 in asyncio on a fresh event loop for each call, as `asyncio.run` gives it
 
@@ -72,6 +73,10 @@ class FrontEnd(ABC):
         """Download and wait for it."""
 
     @abstractmethod
+    def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
+        """The pages of a listing, one step at a time."""
+
+    @abstractmethod
     def close(self, client: HttpServiceClient) -> None:
         """Close a client, by `close` or by `close_async`."""
 
@@ -115,6 +120,9 @@ class BlockingFrontEnd(FrontEnd):
 
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return client.download(url, path, **options)
+
+    def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
+        return client.paginate(url, **options)
 
     def close(self, client: HttpServiceClient) -> None:
         client.close()
@@ -160,6 +168,9 @@ class AsyncioFrontEnd(FrontEnd):
 
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return self.loop.run_until_complete(client.download_async(url, path, **options))
+
+    def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
+        return _steps(client.paginate_async(url, **options), self.loop.run_until_complete)
 
     def close(self, client: HttpServiceClient) -> None:
         self.loop.run_until_complete(client.close_async())
@@ -216,12 +227,16 @@ class _SteppedResponse:
         return self._steps(self._response.iter_events(**options))
 
     def _steps(self, items: AsyncIterator[Any]) -> Iterator[Any]:
-        while True:
-            try:
-                item = self._wait(items.__anext__())
-            except StopAsyncIteration:
-                return
-            yield item
+        return _steps(items, self._wait)
+
+
+def _steps(items: AsyncIterator[Any], wait: Callable[[Any], Any]) -> Iterator[Any]:
+    while True:
+        try:
+            item = wait(items.__anext__())
+        except StopAsyncIteration:
+            return
+        yield item
 
 
 def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:

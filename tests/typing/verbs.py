@@ -84,6 +84,8 @@ def wrong_values(client: HttpServiceClient) -> None:
     client.request("GET", "/", progress=print, idempotent="yes")  # type: ignore[arg-type]
     client.stream("GET", "/", max_response_size="5")  # type: ignore[arg-type]
     client.download("/", "file", checksum=5)  # type: ignore[arg-type]
+    client.paginate("/", max_pages="5")  # type: ignore[arg-type]
+    client.paginate("/", next=lambda response: response.status_code)  # type: ignore[arg-type,return-value]
     HttpClientConfig(base_timeout="30")  # type: ignore[arg-type]
 
 

@@ -79,6 +79,15 @@ def test_a_download_explains_every_keyword(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", BOTH)
+def test_a_listing_explains_every_keyword(suffix: str) -> None:
+    """Those of `request`, and its own."""
+    explained = documented(getattr(HttpServiceClient, "paginate" + suffix))
+    own = {name: explained.pop(name) for name in ("method", "next", "max_pages", "allowed_origins")}
+    assert all(own.values())
+    assert explained == {name: text for name, text in EXPLAINED.items() if name != "method"}
+
+
+@pytest.mark.parametrize("suffix", BOTH)
 @pytest.mark.parametrize("method", ["stream", "download"])
 def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: str) -> None:
     """No private marker is shown in its place, and its type is that of the values that it takes."""

@@ -1,0 +1,300 @@
+"""`paginate` and `paginate_async`: the pages of a listing, and where its next URL may lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConfigurationError,
+    DeadlineExceededError,
+    EgressPolicy,
+    EgressRefusedError,
+    HttpResponse,
+    HttpStatusError,
+    InvalidRequestError,
+    PaginationError,
+    RawUrl,
+    ResponseValidationError,
+    next_by_field,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.front_ends import FrontEnd
+
+API = "https://api.example.com"
+URL = f"{API}/orders"
+
+
+def linked(*urls: str) -> list[HttpResponse]:
+    """A page that leads to each URL, and a last one."""
+    pages = [HttpResponse(200, headers={"Link": f'<{url}>; rel="next"'}, content=url) for url in urls]
+    return [*pages, HttpResponse(200, content="last")]
+
+
+def listing(
+    front_end: FrontEnd, script: Any, url: str = URL, **options: Any
+) -> tuple[list[HttpResponse], list[str]]:
+    """The pages, and the URLs that were requested."""
+    transport = ScriptedTransport(script)
+    client = front_end.client(transport=transport, enable_retry_policy=False)
+    pages = list(front_end.paginate(client, url, **options))
+    return pages, [request.url for request in transport.requests]
+
+
+def test_pages_follow_the_link_header(front_end: FrontEnd) -> None:
+    """Until there is none; relative URLs are resolved against that of the response."""
+    pages, urls = listing(front_end, linked("?page=2", f"{URL}?page=3", "/orders?page=4"), params={"page": 1})
+    assert urls == [f"{URL}?page={number}" for number in (1, 2, 3, 4)]
+    assert pages[-1].content == b"last"
+
+
+def test_a_url_is_resolved_against_that_of_the_last_hop(front_end: FrontEnd) -> None:
+    """And not against the client's base_url, or the URL before a redirect."""
+    moved = HttpResponse(302, headers={"Location": "/v2/orders"})
+    assert listing(front_end, [moved, *linked("b")])[1] == [URL, f"{API}/v2/orders", f"{API}/v2/b"]
+
+
+def test_the_spelling_of_a_cursor_is_the_server_s(front_end: FrontEnd) -> None:
+    """Escapes and brackets stay: a cursor may be signed. So does a RawUrl of the function's own."""
+    assert listing(front_end, linked("?after=a%2f%3D[1]"))[1][1] == f"{URL}?after=a%2f%3D[1]"
+    found = iter([RawUrl(f"{URL}?{{x}}"), None])
+    assert listing(front_end, HttpResponse(200), next=lambda _: next(found))[1][1] == f"{URL}?{{x}}"
+
+
+def test_the_keywords_are_those_of_each_page(front_end: FrontEnd) -> None:
+    """Headers, credentials and the method; headers that can be read only once, too."""
+    transport = ScriptedTransport(linked("?page=2"))
+    client = front_end.client(transport=transport, base_url=API)
+    headers = iter([("X-Trace", "1")])
+    pages = front_end.paginate(
+        client, "orders", method="query", json={"a": 1}, auth="token-1", headers=headers
+    )
+    assert len(list(pages)) == 2
+    for sent in transport.sent:
+        request = sent.request
+        assert (request.method, sent.content) == ("QUERY", b'{"a":1}')
+        assert (request.headers["Authorization"], request.headers["X-Trace"]) == ("Bearer token-1", "1")
+
+
+def test_a_page_is_requested_when_it_is_asked_for(front_end: FrontEnd) -> None:
+    """The caller decides how many there are."""
+    transport = ScriptedTransport(linked("?page=2", "?page=3"))
+    pages = front_end.paginate(front_end.client(transport=transport), URL)
+    assert len(transport.sent) == 0
+    next(pages)
+    assert len(transport.sent) == 1
+
+
+@pytest.mark.parametrize(("most", "count"), [(1, 1), (2, 2), (3, 3), (4, 3), (None, 3)])
+def test_max_pages_ends_the_iterator(front_end: FrontEnd, most: int | None, count: int) -> None:
+    """Quietly, and without a request for one page more."""
+    pages, urls = listing(front_end, linked("?page=2", "?page=3"), max_pages=most)
+    assert len(pages) == len(urls) == count
+
+
+def test_a_function_says_what_comes_next(front_end: FrontEnd) -> None:
+    """Parameters replace those of the same name and keep the others; None removes one."""
+    found: Any = iter(
+        [
+            {"params": {"page": 2}},
+            {"params": {"page": 3, "q x": None}, "headers": {"X-Page": "3"}},
+            {"url": "/archive?old=1", "params": {"page": 4}, "method": "HEAD"},
+            None,
+        ]
+    )
+    seen: list[HttpResponse] = []
+
+    def following(response: HttpResponse) -> Any:
+        seen.append(response)
+        return next(found)
+
+    transport = ScriptedTransport(HttpResponse(200))
+    client = front_end.client(transport=transport)
+    pages = list(front_end.paginate(client, f"{URL}?page=1&size=5", params={"q x": "y"}, next=following))
+    assert seen == pages
+    assert [(request.method, request.url) for request in transport.requests] == [
+        ("GET", f"{URL}?page=1&size=5&q%20x=y"),
+        ("GET", f"{URL}?size=5&q%20x=y&page=2"),
+        ("GET", f"{URL}?size=5&page=3"),
+        ("HEAD", f"{API}/archive?old=1&page=4"),
+    ]
+    assert [request.headers.get("X-Page") for request in transport.requests] == [None, None, "3", "3"]
+
+
+def json_page(value: Any) -> HttpResponse:
+    return HttpResponse(200, json={"items": [], "paging": {"next": value}})
+
+
+@pytest.mark.parametrize("last", [None, "", False])
+def test_a_field_may_hold_a_cursor(front_end: FrontEnd, last: Any) -> None:
+    """For a parameter of the next page; null, false and "" end the listing."""
+    script = [json_page("a b"), json_page(7), json_page(last)]
+    following = next_by_field("paging.next", param="cursor")
+    _, urls = listing(front_end, script, params={"size": 5}, next=following)
+    assert urls == [f"{URL}?size=5", f"{URL}?size=5&cursor=a%20b", f"{URL}?size=5&cursor=7"]
+
+
+@pytest.mark.parametrize("last", [HttpResponse(200, json={"paging": [1]}), HttpResponse(200, json=[])])
+def test_a_field_may_hold_the_url(front_end: FrontEnd, last: HttpResponse) -> None:
+    """A page without the field is the last one."""
+    _, urls = listing(front_end, [json_page("?page=2"), last], next=next_by_field("paging.next"))
+    assert urls == [URL, f"{URL}?page=2"]
+
+
+def test_a_field_of_another_kind_is_an_error(front_end: FrontEnd) -> None:
+    """A number is no URL, and a page that is not JSON has no field."""
+    with pytest.raises(PaginationError, match="name its parameter"):
+        listing(front_end, json_page(7), next=next_by_field("paging.next"))
+    with pytest.raises(ResponseValidationError):
+        listing(front_end, HttpResponse(200, content="<html>"), next=next_by_field("paging.next"))
+    with pytest.raises(ConfigurationError):
+        next_by_field("")
+
+
+def test_a_page_that_comes_again_is_an_error(front_end: FrontEnd) -> None:
+    """It is named, and not requested: the listing would have no end."""
+    transport = ScriptedTransport(linked("?page=2&key=s3cret", "?page=3", "?page=2&key=s3cret"))
+    pages = front_end.paginate(front_end.client(transport=transport), URL)
+    assert len([next(pages) for _ in range(3)]) == 3
+    with pytest.raises(
+        PaginationError, match=r"orders\?page=2&key=\*\*\*, which was requested before"
+    ) as caught:
+        next(pages)
+    assert len(transport.sent) == 3
+    assert caught.value.response is not None
+    assert list(pages) == []
+
+
+def test_the_same_url_with_another_body_is_another_page(front_end: FrontEnd) -> None:
+    """A cursor may be in the body; the same cursor again is an error."""
+    found = iter([{"json": {"after": 1}}, {"json": {"after": 2}}, {"json": {"after": 2}}])
+    transport = ScriptedTransport(HttpResponse(200))
+    pages = front_end.paginate(
+        front_end.client(transport=transport), URL, method="POST", next=lambda _: next(found)
+    )
+    with pytest.raises(PaginationError, match="requested before"):
+        list(pages)
+    assert [sent.content for sent in transport.sent] == [b"", b'{"after":1}', b'{"after":2}']
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://evil.example.com/", "//evil.example.com/x", "http://api.example.com/orders", f"{API}:8443/"],
+)
+def test_no_page_is_requested_from_another_origin(front_end: FrontEnd, url: str) -> None:
+    """It would get the call's credentials. The error names the setting that allows it."""
+    transport = ScriptedTransport(linked(url))
+    with pytest.raises(PaginationError, match=r"is at another origin, .* allowed_origins"):
+        list(front_end.paginate(front_end.client(transport=transport), URL, auth="secret-1"))
+    assert len(transport.sent) == 1
+
+
+def test_another_origin_may_be_allowed(front_end: FrontEnd) -> None:
+    """By the caller, who vouches for it. The egress policy still holds."""
+    url = "https://mirror.example.com/orders?page=2"
+    allowed = ["https://MIRROR.example.com:443/"]
+    assert listing(front_end, linked(url), allowed_origins=allowed)[1] == [URL, url]
+    policy = EgressPolicy(allowed_hosts=["api.example.com"])
+    client = front_end.client(transport=ScriptedTransport(linked(url)), egress_policy=policy)
+    with pytest.raises(EgressRefusedError):
+        list(front_end.paginate(client, URL, allowed_origins=allowed))
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://[", "https://u:p@api.example.com/"])
+def test_a_url_that_cannot_be_used_is_an_error(front_end: FrontEnd, url: str) -> None:
+    """Of this listing, with the page that has it."""
+    with pytest.raises(PaginationError, match=r"cannot be used|another origin"):
+        listing(front_end, HttpResponse(200), next=lambda _: url)
+
+
+def test_a_page_with_an_error_is_raised(front_end: FrontEnd) -> None:
+    """An end without one would pass for the last page."""
+    transport = ScriptedTransport([*linked("?page=2")[:1], HttpResponse(404)])
+    pages = front_end.paginate(front_end.client(transport=transport), URL)
+    assert next(pages).status_code == 200
+    with pytest.raises(HttpStatusError, match="404"):
+        next(pages)
+
+
+def test_the_total_timeout_is_for_all_pages(front_end: FrontEnd) -> None:
+    """Without the time between them, which is the caller's."""
+    clock = VirtualClock()
+    transport = ScriptedTransport(
+        [late(2.0, page) for page in linked("?page=2", "?page=3", "?page=4")], clock=clock
+    )
+    client = front_end.client(transport=transport, clock=clock, enable_retry_policy=False)
+    pages = front_end.paginate(client, URL, total_timeout=5.0)
+    assert next(pages).elapsed == 2.0
+    clock.elapse(100.0)
+    assert next(pages).elapsed == 2.0
+    with pytest.raises(DeadlineExceededError):
+        next(pages)
+    assert [sent.timeout.total for sent in transport.sent] == pytest.approx([5.0, 3.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [({}, 7.0), ({"total_timeout": None}, 30.0), ({"total_timeout": 20.0}, 20.0)]
+)
+def test_a_total_timeout_replaces_the_client_s(
+    front_end: FrontEnd, given: dict[str, Any], expected: float
+) -> None:
+    """Which is otherwise that of each page."""
+    transport = ScriptedTransport(linked("?page=2"))
+    clock = VirtualClock()
+    client = front_end.client(transport=transport, clock=clock, total_timeout=7.0)
+    list(front_end.paginate(client, URL, **given))
+    assert [sent.timeout.total for sent in transport.sent] == pytest.approx([expected] * 2)
+
+
+WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"max_pages": 0}, ConfigurationError, "max_pages"),
+    ({"next": "paging.next"}, ConfigurationError, "next must be a plain function"),
+    ({"allowed_origins": "https://a.test"}, ConfigurationError, r"write \['https://a.test'\]"),
+    ({"allowed_origins": ["a.test"]}, InvalidRequestError, "not absolute"),
+    ({"total_timeout": -1}, ConfigurationError, "total_timeout"),
+    ({"data": iter([b"x"])}, InvalidRequestError, "neither files nor data"),
+    ({"files": {"a": b"x"}}, InvalidRequestError, "neither files nor data"),
+    ({"method": "G T"}, InvalidRequestError, "method"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "message"), WRONG, ids=[row[2] for row in WRONG])
+def test_wrong_arguments_are_refused_at_once(
+    front_end: FrontEnd, options: dict[str, Any], kind: type[Exception], message: str
+) -> None:
+    """And not when the first page is asked for."""
+    client = front_end.client(transport=ScriptedTransport(HttpResponse(200)))
+    with pytest.raises(kind, match=message):
+        front_end.paginate(client, URL, **options)
+
+
+async def _async_next(response: HttpResponse) -> None:
+    pass
+
+
+FOUND: list[tuple[Any, type[Exception], str]] = [
+    (5, TypeError, "must return a URL, a mapping"),
+    ({"url": 5}, TypeError, "as text"),
+    ({"cursor": "x"}, InvalidRequestError, r"{'params': {'cursor': \.\.\.}}"),
+    ({"params": "page=2"}, InvalidRequestError, "no mapping"),
+    ({"data": map(str, "x")}, InvalidRequestError, "neither files nor data"),
+]
+
+
+@pytest.mark.parametrize(("found", "kind", "message"), FOUND, ids=[row[2] for row in FOUND])
+def test_a_wrong_result_of_next_is_refused(
+    front_end: FrontEnd, found: Any, kind: type[Exception], message: str
+) -> None:
+    """With what to write instead."""
+    with pytest.raises(kind, match=message):
+        listing(front_end, HttpResponse(200), next=lambda _: found)
+    with pytest.raises(ConfigurationError, match="plain function"):
+        listing(front_end, HttpResponse(200), next=_async_next)
+
+
+def test_each_page_is_a_call_with_retries(front_end: FrontEnd) -> None:
+    """And with the events, circuit and budget of its origin."""
+    transport = ScriptedTransport([*linked("?page=2")[:1], HttpResponse(503), HttpResponse(200)])
+    client = front_end.client(transport=transport, clock=VirtualClock())
+    assert [page.attempts for page in front_end.paginate(client, URL)] == [1, 2]
