@@ -214,7 +214,7 @@ class HttpServiceClient(Paging):
         """Make a call and read the response's body as it arrives: ``with client.stream("GET", url) as response``.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
-        max_response_size: decoded bytes; None for no limit; left out, the client's.
+        max_response_size: decoded bytes; None for no limit; left out, the client's limit bounds what is kept in memory.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -255,7 +255,7 @@ class HttpServiceClient(Paging):
         """As `stream`, in an asyncio task: ``async with client.stream_async("GET", url) as response``.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
-        max_response_size: decoded bytes; None for no limit; left out, the client's.
+        max_response_size: decoded bytes; None for no limit; left out, the client's limit bounds what is kept in memory.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -418,11 +418,15 @@ class HttpServiceClient(Paging):
             raise ConfigurationError(
                 "response_type needs a response that is read whole; call request() for it"
             )
-        if max_size is CLIENT_DEFAULT:
-            max_size = self.config.max_response_size
-        elif max_size is not None:
-            check_count("max_response_size", max_size)
-        return StreamOptions(max_size, self.config.enable_response_decompression, download)
+        if max_size is not CLIENT_DEFAULT:
+            if max_size is not None:
+                check_count("max_response_size", max_size)
+            most = max_size
+        else:
+            # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.
+            most = self.config.max_response_size
+            max_size = None if download is None else most
+        return StreamOptions(max_size, most, self.config.enable_response_decompression, download)
 
     def _warn_inside_a_loop(self) -> None:
         asyncio = sys.modules.get("asyncio")  # without the import, no loop runs

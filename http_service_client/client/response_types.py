@@ -11,7 +11,7 @@ from ..http.messages import HttpResponse
 from ..http.printable import printable
 from ..http.urls import redact_url
 
-__all__ = ["validated"]
+__all__ = ["type_adapter", "validate", "validated"]
 
 _MOST_SHOWN = 20
 _MOST_LISTED = 1000  # pydantic has no way to list a part of them: a million would cost a gigabyte
@@ -23,15 +23,23 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
     Raises ResponseValidationError with the path to each wrong field; ConfigurationError when pydantic is not
     installed, or cannot handle the type.
     """
+    try:
+        return validate(type_adapter(response_type), response_type, response.content)
+    except ValueError as error:
+        message = f"the response of {redact_url(response.url)} {error}"
+        details = {"response": response, "request": response.request, "timeline": response.timeline}
+        raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+
+
+def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:
+    """The JSON text as the adapter's type. Raises ValueError: "is not a valid …" and the path to each wrong field."""
     import pydantic
 
     try:
-        return type_adapter(response_type).validate_json(response.content)
+        return adapter.validate_json(text)
     except pydantic.ValidationError as error:
-        name = _shown(response_type)
-        message = f"the response of {redact_url(response.url)} is not a valid {name}: {_problems(error)}"
-        details = {"response": response, "request": response.request, "timeline": response.timeline}
-        raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+        problem = f"is not a valid {_shown(response_type)}: {_problems(error)}"
+    raise ValueError(problem)
 
 
 def _problems(error: Any) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .origins import OriginState
     from .timeouts import Timeout
 
-__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Saver", "StreamOptions", "worst"]
+__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Idle", "Saver", "StreamOptions", "worst"]
 
 # How much the server may have done, least first.
 _RANK = {state: rank for rank, state in enumerate(SentState)}
@@ -36,11 +36,22 @@ def worst(one: SentState, other: SentState) -> SentState:
     return max(one, other, key=_RANK.__getitem__)
 
 
+class Idle(NamedTuple):
+    """How long a reader waits for an item, however many pieces arrive before it is complete.
+
+    seconds: the limit.   expires_at: the instant when it is reached.   item: its name, for the message.
+    """
+
+    seconds: float
+    expires_at: float
+    item: str
+
+
 class CallBody(Protocol):
     """The body of a response that is still to come, as the layers see it."""
 
-    def next_piece(self) -> Plan[bytes | Failure]:
-        """The next piece, decoded; b"" at the end."""
+    def next_piece(self, idle: Idle | None = None) -> Plan[bytes | Failure]:
+        """The next piece, decoded; b"" at the end.   idle: another limit of the wait, or None."""
         ...
 
     def close(self) -> None:
@@ -61,11 +72,14 @@ class Saver(Protocol):
 class StreamOptions(NamedTuple):
     """The options of a call whose body is left open.
 
-    max_size: decoded bytes, None for no limit.   decompress: whether to remove the content codings.
+    max_size: decoded bytes of the whole body, None for no limit.
+    max_read: those that may be kept in memory at a time, None for no limit.
+    decompress: whether to remove the content codings.
     download: saves the body to a file; None when the caller reads it.
     """
 
     max_size: int | None
+    max_read: int | None
     decompress: bool
     download: Saver | None = None
 

@@ -32,7 +32,7 @@ from .effects import BodySource, Plan, Receive, Sleep
 from .timeouts import TIMER_SLACK, Timeout
 
 if TYPE_CHECKING:
-    from .call import Call
+    from .call import Call, Idle
 
 __all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 
@@ -117,9 +117,10 @@ class OpenBody:
         self._pieces: Iterator[bytes] = iter(())
         self.is_complete = False
 
-    def next_piece(self) -> Plan[bytes | Failure]:
+    def next_piece(self, idle: Idle | None = None) -> Plan[bytes | Failure]:
         """The next piece, decoded; b"" at the end. A failure closes it.
 
+        idle: another limit of the wait, or None.
         A coded body is decoded in pieces of at most about 64 KiB. Without a coding, pieces are as they arrived.
         """
         began = 0.0 if self._decoder.is_plain else self._call.clock()
@@ -136,6 +137,13 @@ class OpenBody:
                 if self.is_complete:
                     return b""
                 bounds = self._waits
+                if idle is not None:
+                    left = idle.expires_at - self._call.clock()
+                    if left <= 0:
+                        self.close()
+                        return self._idle_for_too_long(idle)
+                    if bounds.read is None or left < bounds.read:
+                        bounds = Timeout(read=left)
                 if self._call.deadline_at is not None:
                     remaining = self._call.deadline_at - self._call.clock()
                     if remaining <= 0:
@@ -145,9 +153,16 @@ class OpenBody:
                 data: bytes | Failure = yield Receive(self._source, bounds)
                 if isinstance(data, Failure):
                     self.close()
-                    return (
-                        self._deadline_exceeded(data.cause) if self._is_deadline(data) else self._named(data)
-                    )
+                    if self._is_deadline(data):
+                        return self._deadline_exceeded(data.cause)
+                    is_timeout = data.error_type is ReadTimeoutError
+                    if (
+                        is_timeout
+                        and idle is not None
+                        and idle.expires_at <= self._call.clock() + TIMER_SLACK
+                    ):
+                        return self._idle_for_too_long(idle, data.cause)
+                    return self._named(data)
                 self._waits = self._later_waits
                 if not data:
                     self.close()
@@ -182,6 +197,10 @@ class OpenBody:
             f"timed out reading from {redact_url(self._response.url)}: no first byte within {limit:.3g} s"
         )
         return self._failed(ReadTimeoutError, message, failure.sent_state, failure.cause)
+
+    def _idle_for_too_long(self, idle: Idle, cause: BaseException | None = None) -> Failure:
+        message = f"timed out reading from {redact_url(self._response.url)}: no {idle.item} for {idle.seconds:.3g} s"
+        return self._failed(ReadTimeoutError, message, SentState.MAYBE_PROCESSED, cause)
 
     def _is_deadline(self, failure: Failure) -> bool:
         remaining = self._call.remaining()
@@ -226,7 +245,7 @@ class BufferedBody:
         self._left = content
         self._limit = limit
 
-    def next_piece(self) -> Plan[bytes | Failure]:
+    def next_piece(self, idle: Idle | None = None) -> Plan[bytes | Failure]:
         """All of it, then b""."""
         piece, self._left = self._left, b""
         if self._limit is not None and len(piece) > self._limit:

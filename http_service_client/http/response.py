@@ -112,7 +112,7 @@ class HttpResponse:
         content = self.content
         try:
             if strict:
-                return _json.loads(content, parse_constant=_refuse_constant)
+                return _json.loads(content, parse_constant=refuse_constant)
             # Four such bytes are UTF-8 (RFC 8259, 8.1); `json.loads` would detect it at a higher cost.
             if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
                 return _decode_json(content.decode("utf-8", "surrogatepass"))
@@ -261,7 +261,8 @@ def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
     return int(status_code), bytes(content)
 
 
-def _refuse_constant(name: str) -> None:
+def refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN, Infinity and -Infinity: for `parse_constant` of json."""
     raise ValueError(f"{name} is not a JSON number")
 
 

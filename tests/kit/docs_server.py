@@ -16,6 +16,8 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /ticks/3             that many server-sent events
     POST   /token               an access token, "fresh"
     any    /protected/…         200 with that token as bearer token, else 401
+    GET    /exports/3           that many orders, as JSON lines
+    GET    /tables/3            that many orders, as gzipped CSV
     GET    /echo/any/path       the request: method, path, query, headers, json
     GET    /orders              a list: the orders that were posted before, or two made-up ones
     GET    /orders/42           one order: as it was put or posted before, or a made-up one
@@ -28,6 +30,7 @@ Any other first word works like `orders`. The state is kept for one page.
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 import threading
@@ -139,6 +142,13 @@ class _Handler(BaseHTTPRequestHandler):
             case "protected":
                 is_known = self.headers.get("Authorization") == "Bearer fresh"
                 self._respond(200 if is_known else 401, {"path": self.path}, {"WWW-Authenticate": "Bearer"})
+            case "exports":
+                lines = [json.dumps(_made_up(str(n))) for n in range(1, int(argument) + 1)]
+                self._send(200, "\n".join(lines).encode(), {"Content-Type": "application/x-ndjson"})
+            case "tables":
+                rows = ["id,note", *(f'{n},"two\r\nlines"' for n in range(1, int(argument) + 1))]
+                packed = gzip.compress("\r\n".join(rows).encode())
+                self._send(200, packed, {"Content-Type": "application/gzip"})
             case "echo":
                 query = dict(parse_qsl(urlsplit(self.path).query))
                 headers = dict(self.headers.items())

@@ -170,7 +170,7 @@ class AsyncioFrontEnd(FrontEnd):
         return self.loop.run_until_complete(client.download_async(url, path, **options))
 
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
-        return _steps(client.paginate_async(url, **options), self.loop.run_until_complete)
+        return _Steps(client.paginate_async(url, **options), self.loop.run_until_complete)
 
     def close(self, client: HttpServiceClient) -> None:
         self.loop.run_until_complete(client.close_async())
@@ -220,23 +220,37 @@ class _SteppedResponse:
     def iter_bytes(self, chunk_size: int | None = None) -> Iterator[bytes]:
         return self._steps(self._response.iter_bytes(chunk_size))
 
+    def iter_text(self, **options: Any) -> Iterator[str]:
+        return self._steps(self._response.iter_text(**options))
+
     def iter_lines(self, **options: Any) -> Iterator[str]:
         return self._steps(self._response.iter_lines(**options))
+
+    def iter_json(self, *arguments: Any, **options: Any) -> Iterator[Any]:
+        return _Steps(self._response.iter_json(*arguments, **options), self._wait)
 
     def iter_events(self, **options: Any) -> Iterator[Any]:
         return self._steps(self._response.iter_events(**options))
 
     def _steps(self, items: AsyncIterator[Any]) -> Iterator[Any]:
-        return _steps(items, self._wait)
+        return _Steps(items, self._wait)
 
 
-def _steps(items: AsyncIterator[Any], wait: Callable[[Any], Any]) -> Iterator[Any]:
-    while True:
+class _Steps:
+    """An asynchronous iterator, step by step. No generator: that ends with the first error."""
+
+    def __init__(self, items: AsyncIterator[Any], wait: Callable[[Any], Any]) -> None:
+        self._items = items
+        self._wait = wait
+
+    def __iter__(self) -> _Steps:
+        return self
+
+    def __next__(self) -> Any:
         try:
-            item = wait(items.__anext__())
+            return self._wait(self._items.__anext__())
         except StopAsyncIteration:
-            return
-        yield item
+            raise StopIteration from None
 
 
 def run_task(coroutine: Coroutine[Any, Any, Any]) -> Any:

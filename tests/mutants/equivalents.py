@@ -28,10 +28,10 @@ class Equivalent(NamedTuple):
 
 EQUIVALENTS = [
     Equivalent(
-        "client/streams/response.py",
-        "_Streamed._lines",
-        '_, parameters = parse_content_type(self.headers.get("Content-Type", ""))',
-        '_, parameters = parse_content_type(self.headers.get("Content-Type", "XX"))',
+        "client/streams/base.py",
+        "Streamed._charset",
+        'return parse_content_type(self.headers.get("Content-Type", ""))[1].get("charset")',
+        'return parse_content_type(self.headers.get("Content-Type", "XX"))[1].get("charset")',
         "neither default has a parameter, and only the parameters are read",
     ),
     Equivalent(

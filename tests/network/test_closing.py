@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from http_service_client import ClientClosedError, HttpClientConfig, HttpServiceClient
-from http_service_client.client.streams.response import _Streamed
-from http_service_client.errors import ConnectionLostError
+from http_service_client.client.streams.base import Streamed
+from http_service_client.errors import StreamError
 from http_service_client.events import CallFinished, RetryScheduled
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import sessions as over_aiohttp_sessions
@@ -200,7 +200,7 @@ def check_a_close_ends_the_reader(front_end: FrontEnd, client: HttpServiceClient
             async for _ in response.iter_bytes():
                 asyncio.get_running_loop().call_later(0.1, response.close)
 
-    with Stopwatch() as watch, pytest.raises(ConnectionLostError):
+    with Stopwatch() as watch, pytest.raises(StreamError, match="closed while it was being read"):
         if isinstance(front_end, AsyncioFrontEnd):
             front_end.loop.run_until_complete(listen_async())
         else:
@@ -227,6 +227,37 @@ def test_closing_a_stream_wakes_its_reader(
     check_a_close_ends_the_reader(front_end, client, server.url + "/")
 
 
+@pytest.mark.parametrize("is_over", [False, True], ids=["a running loop", "a loop that stands still"])
+def test_another_thread_may_close_a_stream_of_asyncio(server: LoopbackServer, is_over: bool) -> None:
+    """Its loop does it, and the reader gets an error at once."""
+    server.script("/", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", b"", every=20))
+    client = HttpServiceClient()
+    loop = asyncio.new_event_loop()
+
+    async def listen() -> None:
+        async with client.stream_async("GET", server.url + "/") as response:
+            async for _ in response.iter_bytes():
+                threading.Timer(0.1, response.close).start()
+
+    async def opened() -> Any:
+        return await client.stream_async("GET", server.url + "/").__aenter__()
+
+    try:
+        if is_over:
+            response = loop.run_until_complete(opened())
+            closing = threading.Thread(target=response.close)
+            closing.start()
+            closing.join(5)
+        else:
+            with Stopwatch() as watch, pytest.raises(StreamError, match="closed while it was being read"):
+                loop.run_until_complete(listen())
+            watch.check_took(0.1)
+        assert slots_in_use(client) == 0
+    finally:
+        loop.run_until_complete(client.close_async())
+        loop.close()
+
+
 def test_a_stream_closed_between_two_steps_is_not_at_its_end(
     front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,15 +265,15 @@ def test_a_stream_closed_between_two_steps_is_not_at_its_end(
     server.script("/", respond(200, body=b"x" * 5_000_000))
     events: list[Any] = []
     client = front_end.client(on_event=events.append)
-    open_body = _Streamed._open_body
+    open_body = Streamed._open_body
 
     def closed_meanwhile(response: Any) -> Any:
         body = open_body(response)
         response.close()
         return body
 
-    monkeypatch.setattr(_Streamed, "_open_body", closed_meanwhile)
-    with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(ConnectionLostError):
+    monkeypatch.setattr(Streamed, "_open_body", closed_meanwhile)
+    with front_end.stream(client, "GET", server.url + "/") as response, pytest.raises(StreamError):
         response.read()
     assert [type(event) for event in events].count(CallFinished) == 1
     assert slots_in_use(client) == 0

@@ -26,17 +26,37 @@ from network.faults import slots_in_use
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
 
 
-def test_the_size_limit_applies_to_a_stream(front_end: FrontEnd, server: LoopbackServer, big: bytes) -> None:
-    """The configuration's limit, unless the call has its own."""
-    client = front_end.client(max_response_size=100_000)
+def test_a_call_s_size_limit_applies_to_its_stream(
+    front_end: FrontEnd, server: LoopbackServer, big: bytes
+) -> None:
+    """However it is read."""
+    client = front_end.client(max_response_size=None)
     received = 0
     with (
         pytest.raises(ResponseTooLargeError, match="max_response_size"),
-        front_end.stream(client, "GET", server.url + "/big") as response,
+        front_end.stream(client, "GET", server.url + "/big", max_response_size=100_000) as response,
     ):
         for piece in response.iter_bytes():
             received += len(piece)
     assert received <= 100_000
+    assert slots_in_use(client) == 0
+
+
+def test_the_client_s_size_limit_bounds_what_is_kept_of_a_stream(
+    front_end: FrontEnd, server: LoopbackServer, big: bytes
+) -> None:
+    """A stream of small items may go on for hours; what `read` keeps in memory may not."""
+    client = front_end.client(max_response_size=100_000)
+    with front_end.stream(client, "GET", server.url + "/big") as response:
+        assert b"".join(response.iter_bytes()) == big
+    with (
+        pytest.raises(ResponseTooLargeError, match=r"max_response_size \(100000 bytes\)") as caught,
+        front_end.stream(client, "GET", server.url + "/big") as response,
+    ):
+        response.read()
+    assert big.startswith(response.partial_content)
+    assert len(response.partial_content) <= 100_000
+    assert caught.value.sent_state.value == "answered"
     assert slots_in_use(client) == 0
     with front_end.stream(client, "GET", server.url + "/big", max_response_size=None) as response:
         assert response.read() == big

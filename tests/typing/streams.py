@@ -1,5 +1,8 @@
 """Type checkers know what a stream returns, and find a wrong `with`. Checked by mypy and pyright, not run."""
 
+from io import BufferedReader
+from typing import Any
+
 from typing_extensions import assert_type
 
 from http_service_client import AsyncStreamedResponse, HttpServiceClient, StreamedResponse
@@ -10,6 +13,11 @@ def blocking(client: HttpServiceClient) -> bytes:
         assert_type(response, StreamedResponse)
         for line in response.iter_lines():
             assert_type(line, str)
+        for count in response.iter_json(int):
+            assert_type(count, int)
+        for value in response.iter_json():
+            assert_type(value, Any)
+        assert_type(response.as_file(), BufferedReader)
         return response.read()  # no return is needed after the block: it swallows no error
 
 
@@ -18,6 +26,9 @@ async def awaited(client: HttpServiceClient) -> bytes:
         assert_type(response, AsyncStreamedResponse)
         async for line in response.iter_lines():
             assert_type(line, str)
+        async for count in response.iter_json(int):
+            assert_type(count, int)
+        assert_type(await response.as_file().readline(), bytes)
         return await response.read()
 
 

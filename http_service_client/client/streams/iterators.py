@@ -1,5 +1,8 @@
 """Iterators over the body of a stream: its pieces as they arrive, or what a decoder makes of them.
 
+An asynchronous one refuses a plain `for` with a message of its own. A blocking one cannot do the same: with an
+`__aiter__` it would pass for an asynchronous iterable where it is given to others, as the body of a request, say.
+
 They are not generators: a generator is over once it has raised, so a caller that continues after a timeout of
 its own would take that for the end of the body.
 """
@@ -7,16 +10,30 @@ its own would take that for the end of the body.
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol, TypeVar
 
+from ...core.call import Idle
 from ...core.checks import check_count
+from ...errors import Failure, HttpClientError, SentState
+from .json_lines import JsonLines
 
-__all__ = ["AsyncChunkIterator", "AsyncDecodedIterator", "ChunkIterator", "DecodedIterator", "chunker"]
+__all__ = [
+    "AsyncChunkIterator",
+    "AsyncDecodedIterator",
+    "AsyncJsonIterator",
+    "ChunkIterator",
+    "DecodedIterator",
+    "JsonIterator",
+    "chunker",
+]
 
 T = TypeVar("T")
 
 
 class _Decoder(Protocol[T]):
+    completed: list[T]  # after an error of `feed`: the items before it
+
     def feed(self, data: bytes) -> list[T]: ...
     def finish(self) -> list[T]: ...
 
@@ -25,6 +42,7 @@ class _Chunker:
     """Cuts a body into pieces of one size, however it arrives. The rest is joined once for each piece, not each read."""
 
     def __init__(self, size: int) -> None:
+        self.completed: list[bytes] = []
         self._size = size
         self._rest: list[bytes] = []
         self._length = 0  # of the rest
@@ -76,7 +94,16 @@ class ChunkIterator(_Chunks):
         return piece
 
 
-class AsyncChunkIterator(_Chunks):
+class _Asynchronous:
+    """Refuses a plain `for`."""
+
+    if not TYPE_CHECKING:  # a type checker finds the mistake on its own
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("this body is read in asyncio: write 'async for', not 'for'")
+
+
+class AsyncChunkIterator(_Chunks, _Asynchronous):
     """For `async for`."""
 
     def __aiter__(self) -> AsyncChunkIterator:
@@ -91,13 +118,15 @@ class AsyncChunkIterator(_Chunks):
 
 
 class _Decoded(Generic[T]):
-    """Lines, events or pieces of one size, decoded from a body."""
+    """Text, lines, events or pieces of one size, decoded from a body."""
 
-    def __init__(self, response: Any, decoder: _Decoder[T]) -> None:
+    def __init__(self, response: Any, decoder: _Decoder[T], idle: Callable[[], Idle] | None = None) -> None:
         self._response = response
         self._decoder = decoder
+        self._idle = idle  # makes the limit of a wait for an item that begins now
         self._ready: deque[T] = deque()
         self._has_ended = False
+        self._failure: Failure | None = None  # of the decoder: raised once what came before it was taken
         buffered = response._claim_body()
         if buffered is not None:
             if buffered:
@@ -105,11 +134,20 @@ class _Decoded(Generic[T]):
             self._feed(b"")
 
     def _feed(self, piece: bytes) -> None:
-        if piece:
-            self._ready.extend(self._response._decoded(self._decoder.feed, piece))
-        else:
-            self._ready.extend(self._response._decoded(self._decoder.finish))
-            self._has_ended = True
+        try:
+            self._ready.extend(self._decoder.feed(piece) if piece else self._decoder.finish())
+        except HttpClientError as error:
+            self._ready.extend(self._decoder.completed)
+            self._failure = Failure(type(error), str(error), SentState.ANSWERED)
+        self._has_ended = not piece
+
+    def _raise_if_over(self, stop: type[Exception]) -> None:
+        """Nothing is ready: raise what ends the iteration, if it has ended."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._response._raise_if_failed(failure)
+        if self._has_ended:
+            raise stop
 
 
 class DecodedIterator(_Decoded[T]):
@@ -119,22 +157,54 @@ class DecodedIterator(_Decoded[T]):
         return self
 
     def __next__(self) -> T:
+        idle = None if self._idle is None or self._ready else self._idle()
         while not self._ready:
-            if self._has_ended:
-                raise StopIteration
-            self._feed(self._response._next())
+            self._raise_if_over(StopIteration)
+            self._feed(self._response._next(idle))
         return self._ready.popleft()
 
 
-class AsyncDecodedIterator(_Decoded[T]):
+class AsyncDecodedIterator(_Decoded[T], _Asynchronous):
     """For `async for`."""
 
     def __aiter__(self) -> AsyncDecodedIterator[T]:
         return self
 
     async def __anext__(self) -> T:
+        idle = None if self._idle is None or self._ready else self._idle()
         while not self._ready:
-            if self._has_ended:
-                raise StopAsyncIteration
-            self._feed(await self._response._next())
+            self._raise_if_over(StopAsyncIteration)
+            self._feed(await self._response._next(idle))
         return self._ready.popleft()
+
+
+class JsonIterator:
+    """The values of JSON lines, for `for`. After an error in one line it goes on with the next."""
+
+    def __init__(self, lines: DecodedIterator[str], parser: JsonLines) -> None:
+        self._lines = lines
+        self._parser = parser
+
+    def __iter__(self) -> JsonIterator:
+        return self
+
+    def __next__(self) -> Any:
+        while self._parser.is_blank(line := next(self._lines)):
+            pass
+        return self._parser.parse(line)
+
+
+class AsyncJsonIterator(_Asynchronous):
+    """As `JsonIterator`, for `async for`."""
+
+    def __init__(self, lines: AsyncDecodedIterator[str], parser: JsonLines) -> None:
+        self._lines = lines
+        self._parser = parser
+
+    def __aiter__(self) -> AsyncJsonIterator:
+        return self
+
+    async def __anext__(self) -> Any:
+        while self._parser.is_blank(line := await self._lines.__anext__()):
+            pass
+        return self._parser.parse(line)

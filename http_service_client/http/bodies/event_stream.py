@@ -48,13 +48,26 @@ class EventStreamDecoder:
     limit: how many characters an event may have, None for any number. `max_response_size` cannot bound a
         stream that never ends; this bounds the part of it that is in memory.
     Raises DecodingError for an event that is too large, and no other error.
+    completed: after that error, the events before it, which the same bytes completed.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_last_event_id", "_limit", "_lines", "_retry", "_size", "retry")
+    __slots__ = (
+        "_data",
+        "_event",
+        "_id",
+        "_last_event_id",
+        "_limit",
+        "_lines",
+        "_retry",
+        "_size",
+        "completed",
+        "retry",
+    )
 
     def __init__(self, limit: int | None) -> None:
         self._lines = LineDecoder("utf-8", None)
         self._limit = limit
+        self.completed: list[ServerSentEvent] = []
         self._data: list[str] = []
         self._size = 0
         self._event = ""
@@ -72,12 +85,16 @@ class EventStreamDecoder:
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that these bytes complete; possibly none yet."""
         events: list[ServerSentEvent] = []
-        for line in self._lines.feed(data):
-            if line:
-                self._take(line)
-            else:
-                self._dispatch(events)
-        self._check(self._lines.length)
+        try:
+            for line in self._lines.feed(data):
+                if line:
+                    self._take(line)
+                else:
+                    self._dispatch(events)
+            self._check(self._lines.length)
+        except DecodingError:
+            self.completed = events
+            raise
         return events
 
     def finish(self) -> list[ServerSentEvent]:

@@ -54,7 +54,9 @@ def test_a_body_that_was_not_read_is_missing_in_a_copy(front_end: FrontEnd) -> N
     [
         ("ok", "is_success"),
         *((name, "iter_bytes()") for name in ("raw", "iter_content", "iter_raw", "iter_any", "aiter_bytes")),
-        *((name, "iter_lines()") for name in ("iter_text", "aiter_text", "aiter_lines")),
+        ("aiter_text", "iter_text()"),
+        ("aiter_lines", "iter_lines()"),
+        *((name, "as_file(), which is a file") for name in ("readable", "readline", "seek")),
         ("aread", "read()"),
         ("aclose", "close()"),
     ],
