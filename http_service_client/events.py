@@ -7,7 +7,8 @@ They are named tuples because two are made in every call, and a frozen dataclass
 The last field is the name of the kind.
 
 Times: `at` is seconds since the call began, `duration`, `delay` and `*_left` are seconds.
-`attempt` is 1-based. `key` names the circuit and the budget, such as ``https://api.example.com``.
+`attempt` is 1-based. `key` names the circuit and the budget, such as ``https://api.example.com``. `call_id` is the
+same in all events of a call, and in no other; `call_name` is what the caller calls it, or None.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class AttemptFinished(NamedTuple):
     message: str
     sent_state: SentState
     answered_by: str | None = None
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "attempt_finished"
 
     def __str__(self) -> str:
@@ -86,6 +89,8 @@ class RedirectFollowed(NamedTuple):
     status_code: int
     method: str
     url: str
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "redirect_followed"
 
     def __str__(self) -> str:
@@ -99,6 +104,8 @@ class CodingRefused(NamedTuple):
     attempt: int
     key: str
     coding: str
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "coding_refused"
 
     def __str__(self) -> str:
@@ -118,6 +125,8 @@ class AuthContinued(NamedTuple):
     source: str
     method: str
     url: str
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "auth_continued"
 
     def __str__(self) -> str:
@@ -134,6 +143,8 @@ class AuthStopped(NamedTuple):
     attempt: int
     key: str
     status_code: int
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "auth_stopped"
 
     def __str__(self) -> str:
@@ -158,6 +169,8 @@ class RetryScheduled(NamedTuple):
     retry_after: float | None
     budget_left: float | None
     deadline_left: float | None
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "retry_scheduled"
 
     def __str__(self) -> str:
@@ -174,6 +187,8 @@ class RetryStopped(NamedTuple):
     reason: StopReason
     budget_left: float | None
     deadline_left: float | None
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "retry_stopped"
 
     def __str__(self) -> str:
@@ -188,6 +203,8 @@ class CircuitRefused(NamedTuple):
     key: str
     reason: str
     retry_after: float | None
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "circuit_refused"
 
     def __str__(self) -> str:
@@ -199,6 +216,7 @@ class CallFinished(NamedTuple):
     """The call ended.
 
     error: the name of the error raised, or None.  sent_state: over all attempts.
+    parent_id: the id of the call whose interceptor made this one, or None.
     """
 
     at: float
@@ -210,6 +228,9 @@ class CallFinished(NamedTuple):
     error: str | None
     sent_state: SentState
     deadline_left: float | None
+    parent_id: str | None = None
+    call_id: str = ""
+    call_name: str | None = None
     name: str = "call_finished"
 
     def __str__(self) -> str:
@@ -245,11 +266,24 @@ class Timeline(tuple[Event, ...]):
         """
         lines = [f"{event.at:7.3f} s  {event}" for event in self]
         if self and isinstance(last := self[-1], CallFinished):
-            lines.insert(0, f"{last.method} {last.url}")
+            lines.insert(0, heading(last.method, last.url, last.call_name))
         return "\n".join(lines)
+
+    @property
+    def call_id(self) -> str:
+        """The id of the call, which all of its events have; "" without an event."""
+        return self[0].call_id if self else ""
 
     def __repr__(self) -> str:
         return f"Timeline({list(self)!r})"
+
+
+def heading(method: str, url: str, call_name: str | None) -> str:
+    """The first line of a story.
+
+    It has no id of the call: a test that runs in virtual time may compare the whole text.
+    """
+    return f"{method} {url}" if call_name is None else f"{method} {url} ({call_name})"
 
 
 def _words(state: SentState) -> str:

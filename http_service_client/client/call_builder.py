@@ -13,12 +13,13 @@ from typing import Any, Literal, TypedDict
 from weakref import WeakValueDictionary
 
 from ..core.call import Call, CallOptions, StreamOptions
-from ..core.checks import check_duration, check_flag, did_you_mean
+from ..core.checks import check_call_name, check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry, parse_key, state_key
 from ..core.timeouts import Timeout
+from ..drivers.call_ids import CALL_IDS
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
@@ -68,6 +69,7 @@ class StreamRequestOptions(TypedDict, total=False):
     idempotent: bool | None
     progress: Callable[[int, int | None], object] | bool | str | None
     decompress: bool
+    name: str | None
 
 
 class RequestOptions(StreamRequestOptions, total=False):
@@ -146,6 +148,7 @@ class CallBuilder:
         response_type: Any = None,
         progress: Callable[[int, int | None], object] | bool | str | None = None,
         decompress: bool = CLIENT_DEFAULT,
+        name: str | None = None,
         _stream: StreamOptions | None = None,
         **unknown: Any,
     ) -> Call:
@@ -159,6 +162,8 @@ class CallBuilder:
             raise TypeError(_about_keyword(next(iter(unknown))))
         if idempotent is not None and type(idempotent) is not bool:
             raise ConfigurationError(f"idempotent must be True, False or None, not {idempotent!r}")
+        if name is not None:
+            check_call_name(name)
         config, flow = self._config, self._auth
         if headers is None and cookies is None and auth is CLIENT_DEFAULT:
             merged = self._headers.copy()
@@ -181,10 +186,10 @@ class CallBuilder:
             request.decompress = decompress
             if _stream is not None:
                 _stream = _stream._replace(decompress=decompress)
-        name = origin_of(request.url)
+        state_name = origin_of(request.url)
         if key is not None:
-            name = state_key(name, parse_key(key))
-        state = self.origins.get(name)
+            state_name = state_key(state_name, parse_key(key))
+        state = self.origins.get(state_name)
         breaker = state.breaker
         if circuit_breaker is not CLIENT_DEFAULT:
             breaker = self._chosen_breaker(circuit_breaker, breaker)
@@ -218,7 +223,18 @@ class CallBuilder:
         deadline_at = None
         if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
             deadline_at = earliest(total_timeout, self._now)
-        call = Call(request, name, state, breaker, options, self._now, deadline_at, self._listener)
+        call = Call(
+            request,
+            state_name,
+            state,
+            breaker,
+            options,
+            self._now,
+            deadline_at,
+            self._listener,
+            CALL_IDS.new(),
+            name,
+        )
         if retry_budget is not CLIENT_DEFAULT and not _uses_budget(retry_budget):
             call.budget = None
         return call

@@ -152,6 +152,7 @@ class HttpServiceClient(Paging):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -192,6 +193,7 @@ class HttpServiceClient(Paging):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -234,6 +236,7 @@ class HttpServiceClient(Paging):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
@@ -275,6 +278,7 @@ class HttpServiceClient(Paging):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
@@ -342,6 +346,7 @@ class HttpServiceClient(Paging):
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -396,6 +401,7 @@ class HttpServiceClient(Paging):
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.

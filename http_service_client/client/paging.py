@@ -111,6 +111,7 @@ class Paging(Verbs):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         Each page is a call with these keywords, but `total_timeout` is for all pages together, without the time that
         the caller spends between them; left out, each page has the client's. `data` must be something that can be
@@ -160,6 +161,7 @@ class Paging(Verbs):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         Raises as `paginate`.
         """

@@ -56,6 +56,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -87,6 +88,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -118,6 +120,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -149,6 +152,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -180,6 +184,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -211,6 +216,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -242,6 +248,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -273,6 +280,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -304,6 +312,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -335,6 +344,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -366,6 +376,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -397,6 +408,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -428,6 +440,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -459,6 +472,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -490,6 +504,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -521,6 +536,7 @@ class Verbs(ABC):
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.

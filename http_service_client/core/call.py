@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .effects import Outcome, Plan
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.retry_settings import RetrySettings
-    from .nesting import Scope
+    from .nesting import CallScope
     from .origins import OriginState
     from .timeouts import Timeout
 
@@ -177,12 +177,16 @@ class Call(HttpContext):
         clock: Callable[[], float],
         deadline_at: float | None = None,
         listener: Callable[[Event], None] | None = None,
+        call_id: str = "",
+        call_name: str | None = None,
     ) -> None:
         self.request = (
             request  # HttpContext's attributes are set here, to save a call of its __init__ in every call
         )
         self.key = key
         self.attempt = 0
+        self.call_id = call_id
+        self.call_name = call_name
         self._correlation_id = None
         self.origin_state = origin_state
         self.breaker = breaker
@@ -195,7 +199,7 @@ class Call(HttpContext):
         self.events: list[Event] = []
         self.current = Attempt()
         self.response: HttpResponse | None = None
-        self.scope: Scope | None = None
+        self.scope: CallScope | None = None
         self.sent_state = _LEAST
 
     def elapsed(self) -> float:
@@ -231,7 +235,7 @@ class Call(HttpContext):
         self.record(
             AttemptFinished(
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
-                attempt.sent_state, attempt.answered_by,
+                attempt.sent_state, attempt.answered_by, self.call_id, self.call_name,
             )
         )  # fmt: skip
 
@@ -280,5 +284,6 @@ class Call(HttpContext):
                 now - self.started_at, request.method, redact_url(str(request.url)), self.key, self.attempt,
                 status_code, error, self.sent_state,
                 None if self.deadline_at is None else self.deadline_at - now,
+                None if self.scope is None else self.scope.parent_id, self.call_id, self.call_name,
             )
         )  # fmt: skip

@@ -64,6 +64,17 @@ def check_flag(field: str, value: object) -> None:
         raise ConfigurationError(f"{field} must be True or False, not {value!r}")
 
 
+_LONGEST_NAME = 100
+
+
+def check_call_name(name: object) -> None:
+    """Raise ConfigurationError unless this can name a kind of call in logs and metrics."""
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise ConfigurationError(
+            f"name must be a short text in one line, such as 'charge card', not {str(name)[:_LONGEST_NAME]!r}"
+        )
+
+
 def check_function(field: str, value: object) -> None:
     """Raise ConfigurationError unless `value` is a plain function. Nobody would await an async one."""
     if not callable(value):

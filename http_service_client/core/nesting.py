@@ -47,6 +47,8 @@ class EndedCall(NamedTuple):
     outcome: Outcome
     sent_state: SentState
     key: str
+    call_id: str
+    call_name: str | None
     request: HttpRequest
     budget: RetryBudget | None
     listener: Callable[[Event], None] | None
@@ -150,9 +152,24 @@ class Scope:
 
 
 class CallScope(Scope):
-    """The scope of a client's call."""
+    """The scope of a client's call.
 
-    __slots__ = ()
+    call_id: of the call.
+    """
+
+    __slots__ = ("call_id",)
+
+    def __init__(self, call_id: str = "") -> None:
+        Scope.__init__(self)
+        self.call_id = call_id
+
+    @property
+    def parent_id(self) -> str | None:
+        """The id of the call around this one, or None."""
+        scope = self.outer
+        while scope is not None and not isinstance(scope, CallScope):
+            scope = scope.outer
+        return None if scope is None else scope.call_id
 
 
 class RetryScope(Scope):

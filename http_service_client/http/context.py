@@ -13,7 +13,9 @@ __all__ = ["HttpContext"]
 class HttpContext:
     """What the layers and the interceptors know about one call. It lives as long as the call.
 
-    correlation_id: a fresh id, made when first read; set it to use your own.
+    call_id: the id of the call, which its events have, too; no other call has it.
+    call_name: what the caller calls it (`name=`), or None.
+    correlation_id: a fresh id, made when first read, to send along; set it to use your own.
     request: the request of the running attempt, as the interceptors left it.
     attempt: the 1-based number of the running attempt.
     key: of circuit and retry budget: the origin, such as ``https://api.example.com``, with the call's `key` in
@@ -23,12 +25,17 @@ class HttpContext:
     Interceptors may set any further attribute.
     """
 
-    __slots__ = ("__dict__", "_correlation_id", "attempt", "deadline_at", "key", "request")
+    __slots__ = (
+        *("__dict__", "_correlation_id", "attempt", "call_id", "call_name", "deadline_at", "key"),
+        "request",
+    )
 
     def __init__(self, request: HttpRequest, key: str = "") -> None:
         self.request = request
         self.key = key
         self.attempt = 0
+        self.call_id = ""
+        self.call_name: str | None = None
         self.deadline_at: float | None = None
         self._correlation_id: str | None = None
 

@@ -6,7 +6,8 @@ A collector runs two or three times a call, so it looks up, locks once and count
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ..core.machines.circuit_states import StateChange
@@ -31,6 +32,7 @@ _LABELS = {
     "http_circuit_state_changes_total": ("service", "state"),
 }
 _DURATION = "http_request_duration_seconds"
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 class MetricsCollector:
@@ -50,7 +52,8 @@ class MetricsCollector:
         http_circuit_state_changes_total    service, state                       changes of a circuit to this state
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
-    many series. A call that a circuit refused counts as a call and as an error, with a very short duration.
+    many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three. A call that a
+    circuit refused counts as a call and as an error, with a very short duration.
 
     Raises ConfigurationError when `metrics` has one of these names with another kind.
     """
@@ -60,7 +63,9 @@ class MetricsCollector:
             raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
         self._metrics = metrics = HttpMetrics() if metrics is None else metrics
         # Resolved before: all that a further event of the same kind needs.
-        self._calls: dict[tuple[str, str, object], tuple[Number, Distribution, Number | None]] = {}
+        self._calls: dict[
+            tuple[str, str, object, str | None], tuple[Number, Distribution, Number | None]
+        ] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
         self._reset_after_fork()
         reset_in_forked_children(self)
@@ -107,7 +112,7 @@ class MetricsCollector:
         service = event.key
         if service[-1:] == ")":
             service = without_key(service)
-        key = (service, event.method, event.status_code if error is None else error)
+        key = (service, event.method, event.status_code if error is None else error, event.call_name)
         known = self._calls.get(key)
         if known is None:
             known = self._resolve_call(key)
@@ -157,26 +162,31 @@ class MetricsCollector:
                 self._counters[key] = counter
         return counter
 
-    def _resolve_call(self, key: tuple[str, str, object]) -> tuple[Number, Distribution, Number | None]:
-        service, method, outcome = key
+    def _resolve_call(
+        self, key: tuple[str, str, object, str | None]
+    ) -> tuple[Number, Distribution, Number | None]:
+        service, method, outcome, call_name = key
+        named = {} if call_name is None else {"name": call_name}
         is_error = not isinstance(outcome, int) or outcome >= 400
         with self._metrics._lock:
             resolved = (
-                self._resolve(("http_requests_total", *key)),
-                self._metrics._histogram(_DURATION).at(series_key({"service": service, "method": method})),
-                self._resolve(("http_errors_total", service, outcome)) if is_error else None,
+                self._resolve(("http_requests_total", service, method, outcome), named),
+                self._metrics._histogram(_DURATION).at(
+                    series_key({"service": service, "method": method, **named})
+                ),
+                self._resolve(("http_errors_total", service, outcome), named) if is_error else None,
             )
             if len(self._calls) < self._metrics._max_series:
                 self._calls[key] = resolved
         return resolved
 
-    def _resolve(self, key: tuple[Any, ...]) -> Number:
+    def _resolve(self, key: tuple[Any, ...], further: Mapping[str, str] = _NO_LABELS) -> Number:
         name, *values = key
         labels = {
             ("status_code" if isinstance(value, int) else "error") if label == "outcome" else label: value
             for label, value in zip(_LABELS[name], values, strict=True)
         }
-        return self._metrics._counter(name).at(series_key(labels))
+        return self._metrics._counter(name).at(series_key({**labels, **further}))
 
     def __repr__(self) -> str:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"

@@ -27,7 +27,10 @@ def log_event(event: Event) -> None:
     """Log an event of a call, or of a guarded function."""
     level = logging.INFO if type(event) is RetryScheduled else logging.DEBUG
     if LOGGER.isEnabledFor(level):
-        _log(level, event.name, event.key or "a guarded function", str(event), event._asdict())
+        subject = event.key or "a guarded function"
+        if event.call_name is not None:
+            subject += f" ({event.call_name})"
+        _log(level, event.name, subject, str(event), event._asdict())
 
 
 def log_change(change: StateChange) -> None:

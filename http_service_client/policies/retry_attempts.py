@@ -199,10 +199,13 @@ class Attempts:
             self._stop(wait)
             return None
         at, left = clock.monotonic() - self._began_at, None if budget is None else budget.balance
-        key = self._key()
         self._kept = (error, value)
         cause = describe(value) if isinstance(value, HttpResponse) else _named(error, shown)
-        self._notify(RetryScheduled(at, self._made, key, wait, cause, asked, left, left_of_deadline))
+        self._notify(
+            RetryScheduled(
+                at, self._made, self._key(), wait, cause, asked, left, left_of_deadline, *self._ids()
+            )
+        )
         return wait
 
     def _response(self, value: object, shown: list[HttpClientError]) -> object:
@@ -225,6 +228,11 @@ class Attempts:
         payer = self._payer()
         return "" if payer is None else payer.key
 
+    def _ids(self) -> tuple[str, str | None]:
+        """The id and the name of that call."""
+        payer = self._payer()
+        return ("", None) if payer is None else (payer.call_id, payer.call_name)
+
     def _budget(self) -> RetryBudget | None:
         """The budget of that call's client, None if it has none; without a call, that of the policy's functions."""
         payer = self._payer()
@@ -234,7 +242,7 @@ class Attempts:
         budget = self._budget()
         at = self._clock.monotonic() - self._began_at
         left = None if budget is None else budget.balance
-        self._notify(RetryStopped(at, self._made, self._key(), reason, left, self._remaining()))
+        self._notify(RetryStopped(at, self._made, self._key(), reason, left, self._remaining(), *self._ids()))
 
     def _remaining(self) -> float | None:
         return remaining(self._clock.monotonic, AMBIENT_DEADLINE.get())

@@ -20,7 +20,7 @@ from ...errors import (
     SentState,
     StreamError,
 )
-from ...events import Timeline
+from ...events import Timeline, heading
 from ...http.bodies.event_stream import EventStreamDecoder
 from ...http.bodies.lines import LineDecoder, TextDecoder
 from ...http.content_codings.decoder import too_large
@@ -113,7 +113,9 @@ class Streamed(HttpResponse):
         """The story of the call as a person would tell it, up to now."""
         story = super().explain()
         request = self._call.request
-        return story if self._is_finished else f"{request.method} {redact_url(request.url)}\n{story}"
+        if self._is_finished:
+            return story
+        return f"{heading(request.method, redact_url(request.url), self._call.call_name)}\n{story}"
 
     def close(self) -> None:
         """Release the connection. What was not read is lost. A second call does nothing."""

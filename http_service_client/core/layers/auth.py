@@ -181,7 +181,16 @@ class _Run:
         call, latest, status = self._call, self._latest, answer.status_code
         if self.sends_own and latest is not None:
             if not request.body.may_send:
-                call.record(AuthStopped(call.elapsed(), call.attempt, call.key, latest.status_code))
+                call.record(
+                    AuthStopped(
+                        call.elapsed(),
+                        call.attempt,
+                        call.key,
+                        latest.status_code,
+                        call.call_id,
+                        call.call_name,
+                    )
+                )
                 return latest
             if latest.status_code not in _NOT_APPLIED and not request.is_safe_to_repeat:
                 return self._misused(
@@ -197,7 +206,7 @@ class _Run:
         call.record(
             AuthContinued(
                 call.elapsed(), call.attempt, call.key, status, redact_url(answer.url),
-                request.method, redact_url(request.url),
+                request.method, redact_url(request.url), call.call_id, call.call_name,
             )
         )  # fmt: skip
         return request

@@ -39,7 +39,17 @@ class CircuitBreakerLayer:
         admission = breaker.try_acquire() if free_pass is None else free_pass
         if isinstance(admission, Refusal):
             key, why = admission.key or call.key, admission.reason
-            call.record(CircuitRefused(call.elapsed(), call.attempt, key, why, admission.retry_after))
+            call.record(
+                CircuitRefused(
+                    call.elapsed(),
+                    call.attempt,
+                    key,
+                    why,
+                    admission.retry_after,
+                    call.call_id,
+                    call.call_name,
+                )
+            )
             return refused(admission)
         failed: bool | None = None
         if scope is not None:

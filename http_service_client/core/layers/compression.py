@@ -48,7 +48,9 @@ class CompressionLayer:
         outcome = yield from proceed(packed, call)
         if not isinstance(outcome, HttpResponse) or outcome.status_code != 415:
             return outcome
-        call.record(CodingRefused(call.elapsed(), call.attempt, call.key, self._coding))
+        call.record(
+            CodingRefused(call.elapsed(), call.attempt, call.key, self._coding, call.call_id, call.call_name)
+        )
         outcome = yield from proceed(request, call)
         if isinstance(outcome, HttpResponse) and outcome.status_code not in _SAYS_NOTHING:
             origin.refuses_codings = True

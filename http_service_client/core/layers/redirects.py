@@ -100,7 +100,14 @@ class RedirectsLayer:
             return _stopped(UnsafeRedirectError, message, response)
         call.record(
             RedirectFollowed(
-                call.elapsed(), call.attempt, call.key, response.status_code, hop.method, redact_url(hop.url)
+                call.elapsed(),
+                call.attempt,
+                call.key,
+                response.status_code,
+                hop.method,
+                redact_url(hop.url),
+                call.call_id,
+                call.call_name,
             )
         )
         # A redirect to GET means that the server processed the request; one that keeps the method and the body

@@ -140,6 +140,8 @@ class RetryLayer:
                     asked,
                     None if budget is None else budget.balance,
                     call.remaining(),
+                    call.call_id,
+                    call.call_name,
                 )
             )
             try:
@@ -185,7 +187,18 @@ class RetryLayer:
     def _stop(self, call: Call, reason: StopReason) -> None:
         budget = call.budget
         left = None if budget is None else budget.balance
-        call.record(RetryStopped(call.elapsed(), call.attempt, call.key, reason, left, call.remaining()))
+        call.record(
+            RetryStopped(
+                call.elapsed(),
+                call.attempt,
+                call.key,
+                reason,
+                left,
+                call.remaining(),
+                call.call_id,
+                call.call_name,
+            )
+        )
 
     def _refused(self, call: Call, refusal: Failure, last: Outcome | None) -> Outcome:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.

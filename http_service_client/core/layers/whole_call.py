@@ -24,7 +24,7 @@ class CallLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.scope = scope = CallScope()
+        call.scope = scope = CallScope(call.call_id)
         try:
             if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
                 outcome = _too_late(late)
@@ -37,7 +37,16 @@ class CallLayer:
             scope.leave()
         if scope.outer is not None:
             scope.outer.record(
-                EndedCall(outcome, call.sent_state, call.key, call.request, call.budget, call.listener)
+                EndedCall(
+                    outcome,
+                    call.sent_state,
+                    call.key,
+                    call.call_id,
+                    call.call_name,
+                    call.request,
+                    call.budget,
+                    call.listener,
+                )
             )
         return outcome
 

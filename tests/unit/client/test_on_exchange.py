@@ -188,7 +188,6 @@ def test_it_changes_nothing(front_end: FrontEnd, script: list[Any], caplog: pyte
 
 def test_its_time_is_not_that_of_the_attempt(front_end: FrontEnd) -> None:
     """A slow one does not make the next hop time out."""
-    harness = Harness(front_end, (302, {"Location": "/next"}), 200)
 
     def slow(*_: object) -> None:
         harness.clock.now += 10

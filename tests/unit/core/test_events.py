@@ -49,7 +49,7 @@ def test_each_redirect_has_its_time_and_attempt(front_end: FrontEnd) -> None:
     made.request()
     assert when(made, RedirectFollowed) == [(0.25, 1), (1.85, 2), (3.85, 2)]
     first = next(event for event in made.events if isinstance(event, RedirectFollowed))
-    assert first == RedirectFollowed(0.25, 1, ORIGIN, 302, "GET", f"{ORIGIN}/next")
+    assert first == RedirectFollowed(0.25, 1, ORIGIN, 302, "GET", f"{ORIGIN}/next", first.call_id)
 
 
 def test_each_retry_has_its_time_and_attempt(front_end: FrontEnd) -> None:

@@ -1,0 +1,33 @@
+"""Ids of calls: short, cheap to make, and different in every process.
+
+A UUID for each call would take 2 us of some 30. This one is a random name of the process and a number.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+
+from .forks import reset_in_forked_children
+
+__all__ = ["CallIds"]
+
+
+class CallIds:
+    """Makes ids such as ``9f86d08188-1a``. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._reset_after_fork()
+        reset_in_forked_children(self)
+
+    def _reset_after_fork(self) -> None:
+        # Of C functions alone, so no thread can come in between two steps.
+        self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}-{{:x}}".format, itertools.count(1))
+
+    def new(self) -> str:
+        """An id that no other call has."""
+        return next(self._ids)
+
+
+CALL_IDS = CallIds()
