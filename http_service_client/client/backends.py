@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_function
@@ -18,6 +19,7 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
+from ..http.proxies.settings import ProxySettings
 from ..transports.base import TransportSettings
 
 if TYPE_CHECKING:
@@ -57,8 +59,28 @@ class Backends:
         self._limits = limits
         self._common = common
         self._lock = ForkSafeLock()
+        self._root: Backends | None = None
+        # Of views with other proxies, for as long as a view or one of its calls needs them.
+        self._routes: weakref.WeakValueDictionary[ProxySettings, Backends] = weakref.WeakValueDictionary()
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         _ALL.add(self)
+
+    def through(self, proxies: ProxySettings) -> Backends:
+        """The backends of a view with these proxies, with connections of their own and the limits of all.
+
+        A connection leads through one proxy, or through none: calls with other proxies must not use it.
+        """
+        root = self._root or self
+        if proxies == root._settings.proxies:
+            return root
+        with root._lock:
+            route = root._routes.get(proxies)
+            if route is None:
+                settings = replace(root._settings, proxies=proxies)
+                route = Backends(settings, root._given, root._clock, root._limits, root._common)
+                route._root = root
+                root._routes[proxies] = route
+        return route
 
     def blocking(self) -> BlockingDriver:
         """The driver for the calling thread."""
@@ -115,10 +137,13 @@ class Backends:
 
     def is_idle(self) -> bool:
         """Whether no call is in flight, and no stream is open."""
-        drivers = (self._blocking, self._asyncio)
+        drivers = [driver for each in self._all() for driver in (each._blocking, each._asyncio)]
         return (
             not any(driver is not None and driver.running for driver in drivers) and not self._common.in_use
         )
+
+    def _all(self) -> list[Backends]:
+        return [self, *self._routes.values()]
 
     def drop_idle(self) -> int:
         """Close the connections that wait for a call, sync and async; returns how many there were."""
@@ -129,15 +154,19 @@ class Backends:
 
         abort: also the connections that blocking calls use. Those of asyncio are closed in any case.
         """
-        self._end_waits(abort)
-        if self._over_aiohttp is not None:
-            self._over_aiohttp.close()
+        for each in self._all():
+            each._end_waits(abort)
+            if each._over_aiohttp is not None:
+                each._over_aiohttp.close()
 
     async def close_async(self, *, abort: bool = False) -> None:
         """As `close`; the connections of the running loop are closed on return."""
-        self._end_waits(abort)
-        if self._over_aiohttp is not None:
-            await self._over_aiohttp.close_async()
+        everything = self._all()
+        for each in everything:
+            each._end_waits(abort)
+        for each in everything:
+            if each._over_aiohttp is not None:
+                await each._over_aiohttp.close_async()
 
     def _end_waits(self, abort: bool) -> None:
         for driver in (self._blocking, self._asyncio):

@@ -37,7 +37,16 @@ from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
 from .resolved import standard_headers
 
-__all__ = ["CLIENT_DEFAULT", "CallBuilder", "RequestOptions", "StreamRequestOptions"]
+__all__ = [
+    "CLIENT_DEFAULT",
+    "CallBuilder",
+    "RequestOptions",
+    "StreamRequestOptions",
+    "chosen",
+    "override",
+    "parse_base_url",
+    "uses_budget",
+]
 
 
 class _ClientDefault:
@@ -81,11 +90,20 @@ class RequestOptions(StreamRequestOptions, total=False):
     response_type: Any
 
 
+class _Lifetime:
+    """What a client and its views have in common for as long as it is open."""
+
+    __slots__ = ("__weakref__", "is_closed")
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+
 class CallBuilder:
     """Makes calls for one client.
 
     origins: the state that calls share.   listener: called with each event of each call.
-    is_closed: once True, `build` raises ClientClosedError.
+    lifetime: once it is closed, `build` raises ClientClosedError.
     policies: the circuit breakers that single calls brought along, by their ids.
     """
 
@@ -97,13 +115,8 @@ class CallBuilder:
         clock: Clock,
         listener: Callable[[Event], None],
     ) -> None:
-        if base_url is not None:
-            try:
-                check_base_url(base_url)
-            except InvalidRequestError as error:
-                raise ConfigurationError(str(error)) from None
         self._config = config
-        self._base_url = base_url
+        self._base_url = parse_base_url(base_url)
         self.origins = origins
         self._now = clock.monotonic
         self._listener = listener
@@ -111,18 +124,34 @@ class CallBuilder:
         self._options = CallOptions(
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
         )
-        self.is_closed = False
+        self.lifetime = _Lifetime()
         # By id: policies with the same settings are equal, and have a circuit each.
         self.policies: WeakValueDictionary[int, CircuitBreakerPolicy] = WeakValueDictionary()
-        self._without_auth = standard_headers(resolved.pool)
-        _override(self._without_auth, resolved.headers)
-        validate_once(self._without_auth)
-        self._without_auth.secret_names = resolved.secret_names
-        self._headers = self._without_auth.copy()
-        if isinstance(resolved.auth, str):
-            self._headers["Authorization"] = resolved.auth
+        headers = standard_headers(resolved.pool)
+        override(headers, resolved.headers)
+        headers.secret_names = resolved.secret_names
+        self._set_headers(headers, resolved.auth)
+
+    @property
+    def base_url(self) -> str | None:
+        """The prefix of relative URLs, or None."""
+        return self._base_url
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether `build` raises ClientClosedError."""
+        return self.lifetime.is_closed
+
+    def _set_headers(self, headers: Headers, auth: str | AuthFlow | None) -> None:
+        """Set the headers of each call, and its credentials: an Authorization header, or the flow that makes one."""
+        validate_once(headers)
+        self._without_auth = headers
+        self._headers = headers.copy()
+        if isinstance(auth, str):
+            self._headers["Authorization"] = auth
             validate_once(self._headers)
-        self._auth = None if isinstance(resolved.auth, str) else resolved.auth
+        self._client_auth = auth
+        self._auth = None if isinstance(auth, str) else auth
 
     def build(
         self,
@@ -156,7 +185,7 @@ class CallBuilder:
 
         Raises InvalidRequestError or ConfigurationError; TypeError for an unknown keyword; ClientClosedError.
         """
-        if self.is_closed:
+        if self.lifetime.is_closed:
             raise ClientClosedError("this HttpServiceClient was closed; make a new one")
         if unknown:
             raise TypeError(_about_keyword(next(iter(unknown))))
@@ -235,7 +264,7 @@ class CallBuilder:
             CALL_IDS.new(),
             name,
         )
-        if retry_budget is not CLIENT_DEFAULT and not _uses_budget(retry_budget):
+        if retry_budget is not CLIENT_DEFAULT and not uses_budget(retry_budget):
             call.budget = None
         return call
 
@@ -255,7 +284,7 @@ class CallBuilder:
         return CallOptions(
             timeout=self._chosen_timeout(timeout, circuit_breaker),
             max_redirects=self._options.max_redirects if allow_redirects else 0,
-            retry=_chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
+            retry=chosen("retry_policy", retry_policy, self._options.retry, RetryPolicy),
             is_nested=scope is not None and scope.in_charge() is not None,
             stream=stream,
             progress=report,
@@ -272,7 +301,7 @@ class CallBuilder:
             headers = list(headers)  # it is read twice
         given = build_headers(headers)
         if headers is not None:
-            _override(merged, given)
+            override(merged, given)
             if "Range" in given and "Accept-Encoding" not in given:
                 # A part of an encoded body cannot be decoded on its own (RFC 9110, 14.1.2: bytes count after coding).
                 merged["Accept-Encoding"] = "identity"
@@ -290,26 +319,26 @@ class CallBuilder:
                 merged["Cookie"] = pairs
         if auth is CLIENT_DEFAULT:
             return merged, flow
-        chosen = parse_auth(auth)
-        if chosen is None:
+        parsed = parse_auth(auth)
+        if parsed is None:
             return merged, None
         if "Authorization" in given:
             raise InvalidRequestError("both auth and an Authorization header are set; set only one")
-        if not isinstance(chosen, str):
+        if not isinstance(parsed, str):
             merged.pop("Authorization", None)  # a default header; the flow sets it
-            return merged, chosen
-        merged["Authorization"] = chosen
+            return merged, parsed
+        merged["Authorization"] = parsed
         return merged, None
 
     def _chosen_breaker(self, given: Any, default: CircuitBreaker | None) -> CircuitBreaker | None:
-        chosen: CircuitBreakerPolicy | CircuitBreaker | None = _chosen(
+        policy: CircuitBreakerPolicy | CircuitBreaker | None = chosen(
             "circuit_breaker", given, default, CircuitBreakerPolicy
         )
-        if not isinstance(chosen, CircuitBreakerPolicy):
-            return chosen
-        chosen.listeners.subscribe(self, self._listener)
-        self.policies[id(chosen)] = chosen
-        return chosen.breaker
+        if not isinstance(policy, CircuitBreakerPolicy):
+            return policy
+        policy.listeners.subscribe(self.lifetime, self._listener)  # once for the client and all its views
+        self.policies[id(policy)] = policy
+        return policy.breaker
 
     def _chosen_timeout(self, given: Any, breaker: Any) -> Timeout:
         """The call's own timeout or the client's, cut to the timeout of a breaker that the call sets."""
@@ -329,13 +358,24 @@ class CallBuilder:
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
 
 
+def parse_base_url(base_url: str | None) -> str | None:
+    """Raises ConfigurationError for a URL that cannot be a prefix."""
+    if base_url is not None:
+        try:
+            check_base_url(base_url)
+        except InvalidRequestError as error:
+            raise ConfigurationError(str(error)) from None
+    return base_url
+
+
 # Keywords of other clients, and of other methods.
 _RENAMED = {
     "verify": "set ssl_verify in ConnectionPoolConfig",
     "cert": "set ssl_cert_file in ConnectionPoolConfig",
     "ssl": "set ssl_verify or ssl_ca_file in ConnectionPoolConfig",
     "proxies": "set proxy in HttpClientConfig",
-    "proxy": "set it in HttpClientConfig",
+    "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
+    "base_url": "use client.with_options(base_url=…)",
     "follow_redirects": "it is called allow_redirects",
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "content": "pass bytes as data",
@@ -392,7 +432,7 @@ def _new_quoted_key() -> str:
 _KEYS_LOCK = ForkSafeLock()  # of all operations: it is held for some microseconds
 
 
-def _override(headers: Headers, given: Headers) -> None:
+def override(headers: Headers, given: Headers) -> None:
     """Replace the headers of the same names, repeats included."""
     for name in given:
         headers.pop(name, None)
@@ -400,7 +440,8 @@ def _override(headers: Headers, given: Headers) -> None:
             headers.add(name, value)
 
 
-def _uses_budget(given: object) -> bool:
+def uses_budget(given: object) -> bool:
+    """Whether a call's retries are paid for by the budget. Raises ConfigurationError for anything but a switch."""
     if given is None or isinstance(given, bool):
         return given is True
     raise ConfigurationError(
@@ -409,7 +450,7 @@ def _uses_budget(given: object) -> bool:
     )
 
 
-def _chosen(name: str, given: Any, default: Any, kind: type) -> Any:
+def chosen(name: str, given: Any, default: Any, kind: type) -> Any:
     """A call's policy: the given one; the client's for CLIENT_DEFAULT and True; None for False and None."""
     if given is CLIENT_DEFAULT or given is True:
         return default

@@ -39,16 +39,19 @@ from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
 from .paging import Paging
 from .part_file import PartFile
+from .resolved import parse_proxies
 from .results import check_download, finish, open_stream
 from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
-from .wiring import Circuits, cookie_jar, origin_registry, pipelines, transport_settings
+from .views import ViewCallBuilder, about_assignment, check_view_options
+from .wiring import Circuits, cookie_jar, origin_registry, pipelines, proxy_settings, transport_settings
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from ..core.machines.circuit_states import CircuitBreakerChanges
     from .call_builder import RequestOptions, StreamRequestOptions
+    from .views import ViewOptions
 
 __all__ = ["HttpServiceClient"]
 
@@ -72,9 +75,13 @@ class HttpServiceClient(Paging):
 
     Thread-safe, and usable from any number of event loops at once. Close it with `close()`,
     `await close_async()`, or by `with` / `async with`.
+    Settings do not change: `with_options` makes a view with others, and
+    `reconfigure_circuit_breakers` changes those of the circuits.
 
     Raises ConfigurationError for a wrong setting.
     """
+
+    config: HttpClientConfig
 
     def __init__(
         self,
@@ -102,7 +109,8 @@ class HttpServiceClient(Paging):
             on_exchange=on_exchange,
             interceptor_factory=interceptor_factory,
         )
-        self.config = config = config or HttpClientConfig()
+        config = config or HttpClientConfig()
+        self.__dict__["config"] = config
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
@@ -114,10 +122,10 @@ class HttpServiceClient(Paging):
         origins = origin_registry(config, clock, random, self._circuits)
         connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
         self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
-        self._jar = cookie_jar(config.cookies)
-        self._pipeline, self._auth_pipeline, *self._download_pipelines = pipelines(
-            config, origins, connections, self._jar, interceptor_factory, clock, random, on_exchange
+        self._pipelines_with = pipelines(
+            config, origins, connections, interceptor_factory, clock, random, on_exchange
         )
+        self._set_jar(cookie_jar(config.cookies))
         self._backends = Backends(
             transport_settings(config),
             transport,
@@ -125,6 +133,40 @@ class HttpServiceClient(Paging):
             lambda: [connections, *(s.connections for _, s in origins.items())],
             connections,
         )
+
+    def _set_jar(self, jar: CookieJar | None) -> None:
+        self._jar = jar
+        self._pipeline, self._auth_pipeline, *self._download_pipelines = self._pipelines_with(jar)
+
+    def with_options(self, **options: Unpack[ViewOptions]) -> Self:
+        """This client with other defaults for its calls: ``client.with_options(timeout=5, key="tenant-a")``.
+
+        The result is a client as well. It shares everything with this one (connections, circuits, retry budgets, limits,
+        metrics, listeners), is made in microseconds, and may have views of its own. A call's own keywords come first.
+
+        timeout, total_timeout, allow_redirects, retry_policy, circuit_breaker, retry_budget, key, name, decompress: as in
+            a call.
+        auth: as in `HttpClientConfig`; False or None for no credentials.
+        base_url: prefix of relative URLs; None for none.
+        default_headers: replace those of the same name; a value of None leaves a header out.
+        cookies: True for a jar of the view's own, a `CookieJar`, or False for none.
+        proxy: as in `HttpClientConfig`. The connections through it are open for as long as the view is kept, and count
+            for the limits of the client.
+
+        `close` of the view ends the view only; that of the client ends all. Raises TypeError for an unknown option and
+        ConfigurationError for a wrong value.
+        """
+        check_view_options(options)
+        view = object.__new__(type(self))
+        view.__dict__.update(self.__dict__)
+        view.__dict__["_call_builder"] = builder = ViewCallBuilder(self._call_builder, options)
+        view.__dict__["_base_url"] = builder.base_url
+        if "cookies" in options:
+            view._set_jar(cookie_jar(options["cookies"]))
+        if "proxy" in options:
+            proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))
+            view.__dict__["_backends"] = self._backends.through(proxies)
+        return view
 
     # The two front ends.
 
@@ -498,7 +540,8 @@ class HttpServiceClient(Paging):
             raise ConfigurationError("this client has no circuit breakers: enable_circuit_breaker is False")
         if "timeout" in changes:
             raise ConfigurationError(
-                "the timeout of circuit_breaker_config bounds attempts, which began with it; pass timeout= to the calls"
+                "the timeout of circuit_breaker_config bounds attempts; "
+                "use client.with_options(timeout=…), or timeout= of a call"
             )
         self._circuits.reconfigure(changes, self._call_builder.origins)
 
@@ -527,9 +570,13 @@ class HttpServiceClient(Paging):
         Without either, calls that wait (for a retry, for a connection) end with ClientClosedError. Exchanges in flight
         go on in other threads, and are aborted in asyncio.
 
+        Of a view (see `with_options`) it closes nothing: new calls by the view raise ClientClosedError.
+
         Any thread may call it, a signal handler too. While it waits, it blocks its thread: in asyncio use
-        `close_async`. Raises ConfigurationError for a negative grace.
+        `close_async`. Raises ConfigurationError for a negative grace, and for grace or abort of a view.
         """
+        if self._leave_view(grace, abort):
+            return
         ends_at = self._stop(grace, abort)
         try:
             while ends_at is not None and not self._backends.is_idle():
@@ -548,6 +595,8 @@ class HttpServiceClient(Paging):
         grace: seconds to wait for calls in flight, open streams included; those that are left are then aborted.
         abort: abort the calls in flight now, or after the grace.
         """
+        if self._leave_view(grace, abort):
+            return
         ends_at = self._stop(grace, abort)
         try:
             while ends_at is not None and not self._backends.is_idle():
@@ -560,12 +609,24 @@ class HttpServiceClient(Paging):
             raise
         await self._backends.close_async(abort=abort or grace is not None)
 
+    def _leave_view(self, grace: float | None, abort: bool) -> bool:
+        """Close this client if it is a view. Returns whether it is one."""
+        builder = self._call_builder
+        if not isinstance(builder, ViewCallBuilder):
+            return False
+        if grace is not None or abort:
+            raise ConfigurationError(
+                "a view has no connections of its own; pass grace and abort to close() of the client that it was made of"
+            )
+        builder.is_left = True
+        return True
+
     def _stop(self, grace: float | None, abort: bool) -> float | None:
         """Refuse new calls. Returns the instant by which those in flight have to end, or None."""
         if grace is not None:
             check_number("grace", grace, unit="of seconds ")
         check_flag("abort", abort)
-        self._call_builder.is_closed = True
+        self._call_builder.lifetime.is_closed = True
         return self._clock.monotonic() + grace if grace else None
 
     def __enter__(self) -> HttpServiceClient:
@@ -589,12 +650,20 @@ class HttpServiceClient(Paging):
     def __reduce_ex__(self, protocol: object) -> Any:
         raise TypeError(
             "an HttpServiceClient cannot be copied or pickled, since it holds connections and circuits; "
-            "pickle its config, and make a client of it: HttpServiceClient(config)"
+            "pickle its config, and make a client of it: HttpServiceClient(config). "
+            "In the same process, share it, or use client.with_options(…)"
         )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        # A subclass may have attributes of any name; an assignment to a setting of ours would do nothing.
+        if type(self) is HttpServiceClient and name[0] != "_" and (remedy := about_assignment(name)):
+            raise AttributeError(f"{name} of an HttpServiceClient cannot be assigned; {remedy}")
+        object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         base = f" {self._base_url}" if self._base_url else ""
-        return f"<HttpServiceClient{base}{' closed' if self._call_builder.is_closed else ''}>"
+        kind = " view" if isinstance(self._call_builder, ViewCallBuilder) else ""
+        return f"<HttpServiceClient{base}{kind}{' closed' if self._call_builder.is_closed else ''}>"
 
 
 def _listener(

@@ -16,11 +16,13 @@ from ..core.pipeline import call_pipeline
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
+from ..errors import ConfigurationError
 from ..http.cookies.jar import CookieJar
 from ..http.cookies.suffixes import load_suffixes
 from ..http.egress import host_matcher
 from ..http.http1.framing import HeadLimits
 from ..http.preparation import Preparation
+from ..http.proxies.settings import ProxySettings
 from ..policies.listeners import ExchangeListener, judging, notify, report_condition
 from ..policies.logs import log_change
 from ..transports.base import TransportSettings
@@ -39,7 +41,15 @@ if TYPE_CHECKING:
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from .config import HttpClientConfig
 
-__all__ = ["Circuits", "Pipelines", "cookie_jar", "origin_registry", "pipelines", "transport_settings"]
+__all__ = [
+    "Circuits",
+    "Pipelines",
+    "cookie_jar",
+    "origin_registry",
+    "pipelines",
+    "proxy_settings",
+    "transport_settings",
+]
 
 # Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
 # be more than half of the memory that a key takes.
@@ -118,13 +128,12 @@ def pipelines(
     config: HttpClientConfig,
     keys: OriginRegistry,
     connections: FairSemaphore,
-    jar: CookieJar | None,
     interceptor_factory: Callable[[type], Any] | None,
     clock: Clock,
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
-) -> Pipelines:
-    """The layers of each kind of call."""
+) -> Callable[[CookieJar | None], Pipelines]:
+    """A function that makes the layers of each kind of call, for a cookie jar. They share all the rest."""
     made = _Interceptors(interceptor_factory)
     pipeline = partial(
         call_pipeline,
@@ -138,7 +147,6 @@ def pipelines(
         compression=(config.pool.compression_threshold, config.request_coding)
         if config.enable_request_compression
         else None,
-        cookies=jar,
         egress=config.egress_policy,
         max_size=config.max_response_size,
         random=random,
@@ -150,17 +158,29 @@ def pipelines(
     plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
     with_auth = partial(pipeline, prepare=Preparation(), auth=standard_headers(config.pool))
-    return Pipelines(plain(), with_auth(), plain(is_download=True), with_auth(is_download=True))
+
+    def make(jar: CookieJar | None) -> Pipelines:
+        kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
+        return Pipelines(*(kind() for kind in kinds), *(kind(is_download=True) for kind in kinds))
+
+    return make
 
 
 def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
-    """The jar that the configuration asks for, safe for threads."""
+    """The jar that a configuration or a view asks for, safe for threads."""
+    if not isinstance(wanted, (bool, CookieJar)):
+        raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {wanted!r}")
     if wanted is False:
         return None
     import_apart(load_suffixes)  # not by the first cookie, in the midst of a call
     jar = CookieJar() if wanted is True else wanted
     jar.share(ForkSafeLock())
     return jar
+
+
+def proxy_settings(config: HttpClientConfig, proxies: ProxySettings | None) -> ProxySettings:
+    """The proxies of a setting, or those of the environment where it sets none."""
+    return read_proxies(config.trust_env_proxy_settings) if proxies is None else proxies
 
 
 def transport_settings(config: HttpClientConfig) -> TransportSettings:
@@ -179,7 +199,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             None if pool.ssl_cert_hosts is None else host_matcher("ssl_cert_hosts", pool.ssl_cert_hosts),
             pool.ssl_context,
         ),
-        proxies=config.resolved.proxies or read_proxies(config.trust_env_proxy_settings),
+        proxies=proxy_settings(config, config.resolved.proxies),
         egress=config.egress_policy,
         head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
         idle=IdleConnections(

@@ -95,3 +95,14 @@ def passed_on(client: HttpServiceClient) -> HttpResponse:
     wrong: RequestOptions = {"tmeout": 3.0}  # type: ignore[typeddict-unknown-key]
     client.get("/", **wrong)
     return client.post("/", **options)
+
+
+def views(client: HttpServiceClient) -> HttpResponse:
+    """A view is a client, and its options are checked."""
+    view: HttpServiceClient = client.with_options(timeout=5.0, auth=("user", "pw"), key="a", proxy={})
+    client.with_options(timout=5.0)  # type: ignore[call-arg]
+    client.with_options(key=7)  # type: ignore[arg-type]
+    client.reconfigure_circuit_breakers(failure_threshold=3)
+    client.reconfigure_circuit_breakers(failure_treshold=3)  # type: ignore[call-arg]
+    CircuitBreakerPolicy().reconfigure(on_change=print, exclude=[KeyError])
+    return view.with_options(base_url=None).get("/")

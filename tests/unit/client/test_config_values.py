@@ -200,7 +200,7 @@ def test_the_settings_of_circuits_are_checked_when_they_change(front_end: FrontE
     client = Harness(front_end, 200).client
     for changes, message in (
         ({"failure_threshold": 0}, "failure_threshold"),
-        ({"timeout": 3.0}, "pass timeout= to the calls"),
+        ({"timeout": 3.0}, r"use client\.with_options\(timeout=…\)"),
         ({"is_failure": 3}, "is_failure must be a function"),
     ):
         with pytest.raises(ConfigurationError, match=message):

@@ -1,0 +1,166 @@
+"""Views of a client: its connections, circuits, metrics and limits, with other defaults for the calls.
+
+A view is made in microseconds, since it shares all that is live. It is an `HttpServiceClient` itself, so code that gets
+one cannot tell, but for `close`: that ends the view, and leaves the rest to the client that it was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from ..core.checks import check_call_name, check_duration, check_flag, did_you_mean
+from ..core.origins import parse_key
+from ..errors import ClientClosedError, ConfigurationError
+from ..http.headers import Headers
+from ..policies.circuit_breaker import CircuitBreakerPolicy
+from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, parse_base_url, uses_budget
+from .config import HttpClientConfig
+from .resolved import parse_client_auth, parse_default_headers
+
+if TYPE_CHECKING:
+    from ..core.call import Call
+    from ..core.timeouts import Timeout
+    from ..http.auth.flow import AuthFlow
+    from ..http.cookies.jar import CookieJar
+    from ..policies.retry import RetryPolicy
+
+__all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "check_view_options"]
+
+
+class ViewOptions(TypedDict, total=False):
+    """The options of `HttpServiceClient.with_options`, which explains them."""
+
+    auth: tuple[str, str] | str | AuthFlow | Literal[False] | None
+    base_url: str | None
+    default_headers: Mapping[str, object]
+    cookies: bool | CookieJar
+    proxy: str | Mapping[str, str] | None
+    timeout: float | Timeout | None
+    total_timeout: float | None
+    allow_redirects: bool
+    retry_policy: RetryPolicy | bool | None
+    circuit_breaker: CircuitBreakerPolicy | bool | None
+    retry_budget: bool | None
+    key: str | None
+    name: str | None
+    decompress: bool
+
+
+_OPTIONS = tuple(ViewOptions.__annotations__)
+# Keywords of a call: a view passes them on with each call that does not set them itself.
+_OF_CALLS = (
+    *("timeout", "total_timeout", "allow_redirects", "retry_policy", "circuit_breaker", "retry_budget"),
+    *("key", "name", "decompress"),
+)
+_RENAMED = {
+    "headers": "it is called default_headers",
+    "base_timeout": "it is called timeout",
+    "tenant": "it is called key",
+    "proxies": "it is called proxy",
+    **dict.fromkeys(("follow_redirects", "max_redirects"), "it is called allow_redirects"),
+    **dict.fromkeys(
+        ("params", "json", "data", "files", "idempotent", "progress", "response_type"),
+        "pass it with each call",
+    ),
+}
+_OF_CLIENTS = frozenset(item.name for item in fields(HttpClientConfig))
+
+
+def check_view_options(options: Mapping[str, Any]) -> None:
+    """Raise TypeError for an unknown option, with what to write instead."""
+    for name in options:
+        if name not in _OPTIONS:
+            of_clients = "set it in HttpClientConfig" if name in _OF_CLIENTS else None
+            remedy = _RENAMED.get(name) or of_clients or did_you_mean(name, _OPTIONS) or "see its docstring"
+            raise TypeError(f"with_options takes no option {name!r}; {remedy}")
+
+
+def about_assignment(name: str) -> str | None:
+    """What to write instead of an assignment to an attribute of a client; None for one that is no setting."""
+    if name in _OPTIONS:
+        return f"write client.with_options({name}=…)"
+    remedy = _RENAMED.get(name, "")
+    if remedy.startswith("it is called "):
+        return f"write client.with_options({remedy.removeprefix('it is called ')}=…)"
+    return "make a client with another HttpClientConfig" if name == "config" or name in _OF_CLIENTS else None
+
+
+class ViewCallBuilder(CallBuilder):
+    """Makes the calls of a view.
+
+    of: the builder of the client, or of the view, that it was made of.   options: checked by name.
+    is_left: the view was closed.
+
+    Raises ConfigurationError for a wrong value.
+    """
+
+    def __init__(self, of: CallBuilder, options: Mapping[str, Any]) -> None:
+        self.__dict__.update(of.__dict__)
+        self.is_left = False
+        if "base_url" in options:
+            self._base_url = parse_base_url(options["base_url"])
+        if "default_headers" in options or "auth" in options:
+            self._change_headers(options)
+        ours = {name: options[name] for name in _OF_CALLS if name in options}
+        self._defaults = {**self.__dict__.get("_defaults", {}), **ours}
+        self._check_defaults(**self._defaults)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the view was closed, or its client."""
+        return self.is_left or self.lifetime.is_closed
+
+    def build(self, method: str, url: str, /, **options: Any) -> Call:
+        """Make the call of these arguments and the view's defaults."""
+        if self.is_left:
+            raise ClientClosedError(
+                "this view of an HttpServiceClient was closed; make a new one by with_options"
+            )
+        return CallBuilder.build(self, method, url, **{**self._defaults, **options})
+
+    def _change_headers(self, options: Mapping[str, Any]) -> None:
+        """The headers of each call, and its credentials: those of the view replace those that it was made with."""
+        headers, auth, given = self._without_auth, self._client_auth, Headers()
+        if "default_headers" in options:
+            changes = options["default_headers"]
+            if not isinstance(changes, Mapping):
+                raise ConfigurationError(
+                    f"default_headers must be a mapping of names to values, not {type(changes).__name__}"
+                )
+            given = parse_default_headers(changes)
+            headers = headers.copy()
+            override(headers, given)
+            left_out = Headers([(name, "") for name, value in changes.items() if value is None])
+            for name in left_out:
+                headers.pop(name, None)
+            if "Authorization" in given or "Authorization" in left_out:
+                auth = None
+        if "auth" in options:
+            auth = parse_client_auth(options["auth"], given)
+        self._set_headers(headers, auth)
+
+    def _check_defaults(
+        self,
+        *,
+        total_timeout: Any = None,
+        retry_budget: Any = None,
+        key: Any = None,
+        name: Any = None,
+        decompress: Any = True,
+        timeout: Any = CLIENT_DEFAULT,
+        allow_redirects: Any = True,
+        retry_policy: Any = CLIENT_DEFAULT,
+        circuit_breaker: Any = CLIENT_DEFAULT,
+    ) -> None:
+        """Find a wrong value now, and not in each call."""
+        check_duration("total_timeout", total_timeout)
+        uses_budget(retry_budget)
+        check_flag("decompress", decompress)
+        if key is not None:
+            parse_key(key)
+        if name is not None:
+            check_call_name(name)
+        chosen("circuit_breaker", circuit_breaker, None, CircuitBreakerPolicy)
+        self._special_options(timeout, allow_redirects, retry_policy, circuit_breaker, None, None)
