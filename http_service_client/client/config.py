@@ -40,6 +40,7 @@ from .resolved import (
     redacted_auth,
     redacted_proxy,
 )
+from .socket_config import check_no_proxy
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -207,14 +208,17 @@ class HttpClientConfig:
         budget = parse_retry_budget(self.retry_budget_config)
         object.__setattr__(self, "_policies", (breaker, retry, budget))
         headers = parse_default_headers(self.default_headers)
+        pool = self._shared_pool(set_here)
+        proxies = parse_proxies(self.proxy)
+        check_no_proxy(pool.uds, proxies)
         return ResolvedConfig(
-            pool=self._shared_pool(set_here),
+            pool=pool,
             circuit_breaker=breaker if self.enable_circuit_breaker else None,
             retry=retry if self.enable_retry_policy else None,
             retry_budget=budget if self.enable_retry_budget else None,
             headers=headers,
             secret_names=parse_secret_names(self.sensitive_headers, self.public_headers),
-            proxies=parse_proxies(self.proxy),
+            proxies=proxies,
             auth=parse_client_auth(self.auth, headers),
         )
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..errors import ConfigurationError
 from ..http.egress import host_matcher
-from .socket_config import parse_socket_options, parse_source_address
+from .socket_config import check_source, parse_socket_options, parse_source_address
 from .tls_config import check_context
 
 __all__ = ["ConnectionPoolConfig", "by_default", "is_default", "is_path", "without_mark"]
@@ -81,6 +81,7 @@ class ConnectionPoolConfig:
     socket_options: (level, option, value) of each option to set on TCP sockets, as `socket.setsockopt` takes them. TCP
         keep-alive is on without them.
     source_address: the IP address of this machine to connect from, or (address, port).
+    uds: the path of a Unix socket to which all connections lead, whatever their URL; no proxy is used then.
     ssl_verify: False accepts any certificate, with a warning.
     ssl_cert_file, ssl_key_file: PEM files of the client's own certificate and its key.
     ssl_key_password: the pass phrase of that key, if it is encrypted.
@@ -106,6 +107,7 @@ class ConnectionPoolConfig:
     max_connection_age: float | None = 300.0
     socket_options: Sequence[tuple[int, int, int | bytes]] = ()
     source_address: str | tuple[str, int] | None = None
+    uds: str | os.PathLike[str] | None = None
     ssl_verify: bool = True
     ssl_cert_file: str | os.PathLike[str] | None = None
     ssl_key_file: str | os.PathLike[str] | None = None
@@ -127,7 +129,7 @@ class ConnectionPoolConfig:
             check_duration(name, getattr(self, name))
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
         object.__setattr__(self, "socket_options", parse_socket_options(self.socket_options))
-        parse_source_address(self.source_address)
+        check_source(parse_source_address(self.source_address), self.uds)
         for name in ("ssl_verify", "enable_compression"):
             check_flag(name, getattr(self, name))
         for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Sequence
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..http.proxies.settings import ProxySettings
 
-__all__ = ["parse_socket_options", "parse_source_address"]
+__all__ = ["check_no_proxy", "check_source", "parse_socket_options", "parse_source_address"]
 
 _OPTIONS = "such as [(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)]"
 
@@ -48,6 +50,27 @@ def parse_source_address(given: Any) -> tuple[str, int] | None:
             f"source_address must be an IP address of this machine, or (address, port), not {given!r}"
         ) from None
     return host, port
+
+
+def check_source(source: tuple[str, int] | None, uds: Any) -> None:
+    """Raise ConfigurationError for a `uds` that is not a path, or that is given beside a source address."""
+    if uds is None:
+        return
+    path = os.fspath(uds) if isinstance(uds, os.PathLike) else uds
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise ConfigurationError(f"uds must be the path of a Unix socket, or None, not {uds!r}")
+    if source is not None:
+        raise ConfigurationError(
+            f"source_address conflicts with uds={uds!r}, which has no addresses; set one"
+        )
+
+
+def check_no_proxy(uds: object, proxies: ProxySettings | None) -> None:
+    """Raise ConfigurationError for proxies that are set beside a Unix socket."""
+    if uds is not None and proxies is not None and (proxies.http or proxies.https):
+        raise ConfigurationError(
+            f"proxy conflicts with uds={uds!r} of connection_pool: no proxy leads to a socket of this machine; set one"
+        )
 
 
 def _pair(given: Any) -> tuple[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,7 +32,7 @@ from ..transports.network.sockets import SocketSettings
 from ..transports.network.tls import TlsSettings
 from .environment import read_logins, read_proxies
 from .resolved import standard_headers
-from .socket_config import parse_socket_options, parse_source_address
+from .socket_config import check_no_proxy, parse_socket_options, parse_source_address
 
 if TYPE_CHECKING:
     from ..core.layer import Handler
@@ -179,7 +180,13 @@ def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
 
 
 def proxy_settings(config: HttpClientConfig, proxies: ProxySettings | None) -> ProxySettings:
-    """The proxies of a setting, or those of the environment where it sets none."""
+    """The proxies of a setting, or those of the environment where it sets none; none before a Unix socket.
+
+    Raises ConfigurationError for proxies that are set beside `uds`.
+    """
+    if config.pool.uds is not None:
+        check_no_proxy(config.pool.uds, proxies)
+        return ProxySettings()
     return read_proxies(config.trust_env_proxy_settings) if proxies is None else proxies
 
 
@@ -206,6 +213,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
         ),
         max_connection_age=pool.max_connection_age,
+        uds=None if pool.uds is None else os.fspath(pool.uds),
         sockets=SocketSettings(
             parse_socket_options(pool.socket_options), parse_source_address(pool.source_address)
         ),

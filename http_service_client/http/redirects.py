@@ -21,6 +21,7 @@ from ..errors import InvalidRequestError, UnsafeRedirectError
 from .headers import Headers, Latin1Text
 from .request import HttpRequest
 from .secret_names import SECRET_NAMES, SecretNames
+from .unix_sockets import UNIX
 from .urls import location_url, redact_url, split_url
 
 __all__ = [
@@ -96,6 +97,12 @@ def next_hop(method: str, url: str, status: int, location: str | None) -> Hop | 
             f"the redirect from {redact_url(url)} cannot be followed: {error}"
         ) from None
     before, after = split_url(url), split_url(target)
+    if UNIX in (before.scheme, after.scheme) and before[:3] != after[:3]:
+        # The server at a socket wrote our Host field into an absolute URL, perhaps; nothing else says where it leads.
+        raise UnsafeRedirectError(
+            f"the redirect from {redact_url(url)} to {redact_url(target)} leaves the Unix socket or leads to one; "
+            "request that URL itself if that is what you want"
+        )
     if before.scheme == "https" and after.scheme == "http":
         raise UnsafeRedirectError(
             f"the redirect from {redact_url(url)} to {redact_url(target)} leaves https for http; "

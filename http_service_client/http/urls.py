@@ -23,6 +23,7 @@ from ..errors import InvalidRequestError
 from .hosts import normalise_host
 from .parameters import field_pairs, query_text
 from .secret_names import SECRET_NAMES
+from .unix_sockets import HOST_OF_SOCKET, UNIX, normalise_socket, socket_path
 
 __all__ = [
     "DEFAULT_PORTS",
@@ -43,6 +44,7 @@ _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#
 _PORT = re.compile(r"0*([0-9]{1,5})").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]").search
 _NORMAL = re.compile(r"(https?)://(\[[0-9a-f:]+\]|[a-z0-9_\-.]+)(?::([0-9]+))?(/[!-~]*)").fullmatch
+_NORMAL_UNIX = re.compile(r"http\+unix://(%2F(?:[A-Za-z0-9_.~\-]|%[0-9A-F]{2})*)(/[!-~]*)").fullmatch
 
 # pchar = unreserved / pct-encoded / sub-delims / ":" / "@"                         RFC 3986 3.3
 _PATH_SAFE = "/:@!$&'()*+,;="
@@ -79,6 +81,7 @@ class Url(NamedTuple):
 
     scheme: "http" or "https". host: lower-case; an IPv6 address without brackets. port: the scheme's default
     if the URL has none. target: path and query as sent; starts with "/".
+    Of a Unix socket: scheme "http+unix", and as host the percent-encoded path of the socket.
     """
 
     scheme: str
@@ -89,10 +92,22 @@ class Url(NamedTuple):
     @property
     def origin(self) -> str:
         """Scheme, host, and the port unless it is the default: ``https://api.example.com``."""
+        if self.scheme == UNIX:
+            return f"{UNIX}://{self.host}"
+        return f"{self.scheme}://{self.host_field}"
+
+    @property
+    def host_field(self) -> str:
+        """The value of the Host field (RFC 9110 7.2): the host, and the port unless it is the default."""
+        if self.scheme == UNIX:
+            return HOST_OF_SOCKET
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port == DEFAULT_PORTS[self.scheme]:
-            return f"{self.scheme}://{host}"
-        return f"{self.scheme}://{host}:{self.port}"
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def socket_path(self) -> str | None:
+        """The path of the Unix socket, or None."""
+        return socket_path(self.host) if self.scheme == UNIX else None
 
 
 def normalise_url(url: str, params: object = None, base_url: str | None = None) -> str:
@@ -151,8 +166,12 @@ def split_url(url: str) -> Url:
     """The parts of a URL, which is normalised first if necessary."""
     match = _NORMAL(url)
     if match is None:
-        match = _NORMAL(normalise_url(url))
-        assert match is not None  # every result of normalise_url matches
+        url = normalise_url(url)
+        unix = _NORMAL_UNIX(url)
+        if unix is not None:
+            return Url(UNIX, unix[1], DEFAULT_PORTS["http"], unix[2])
+        match = _NORMAL(url)
+        assert match is not None  # every result of normalise_url matches one of them
     scheme, host, port, target = match.groups()
     return Url(scheme, host.strip("[]"), int(port) if port else DEFAULT_PORTS[scheme], target)
 
@@ -228,6 +247,8 @@ def _parts(url: str) -> tuple[str, str, str | None]:
         )
     scheme, authority, path, query = match.groups()
     scheme = scheme.lower()
+    if scheme == UNIX:
+        return f"{UNIX}://{normalise_socket(authority)}", path, query
     if scheme not in DEFAULT_PORTS:
         raise InvalidRequestError(f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent")
     if "@" in authority:

@@ -11,6 +11,7 @@ from ..http.egress import EgressPolicy
 from ..http.http1.framing import HeadLimits
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
+from ..http.urls import Url
 from .idle import IdleConnections
 from .lifetime import Lifetime
 from .network.sockets import SocketSettings
@@ -78,7 +79,7 @@ class TransportSettings:
     head_limits: the maximum size of a response's head.
     idle: the idle connections of both transports together.
     max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
-    sockets: how they are made.
+    sockets: how they are made.   uds: the path of a Unix socket to which all connections lead, or None.
     """
 
     keep_alive_timeout: float
@@ -92,10 +93,15 @@ class TransportSettings:
     idle: IdleConnections = field(default_factory=IdleConnections)
     max_connection_age: float | None = None
     sockets: SocketSettings = field(default_factory=SocketSettings)
+    uds: str | None = None
 
     def new_lifetime(self) -> Lifetime:
         """The lifetime of a connection that is made now."""
         return Lifetime(self.keep_alive_timeout, self.keep_alive_max_requests, self.max_connection_age)
+
+    def socket_path(self, url: Url) -> str | None:
+        """The path of the Unix socket for this URL; None for a TCP connection."""
+        return self.uds or url.socket_path
 
     def decompresses(self, request: HttpRequest) -> bool:
         """Whether to decode the content codings of the response to this request."""

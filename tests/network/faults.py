@@ -58,10 +58,11 @@ def served(
     takes: int | None = None,
     host: str = "127.0.0.1",
     port: int = 0,
+    path: Path | None = None,
 ) -> Iterator[str]:
     """A server that passes each connection to `serve`, on a thread of its own; yields host:port.
 
-    takes: about this many bytes are buffered unread; None for the system's default.
+    takes: about this many bytes are buffered unread; None for the system's default.   path: of a Unix socket.
     """
     is_over = threading.Event()
     threads: list[threading.Thread] = []
@@ -88,14 +89,18 @@ def served(
             threads.append(thread)
             thread.start()
 
-    listener = socket.create_server((host, port))
+    if path is None:
+        listener = socket.create_server((host, port))
+    else:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(str(path))
+        listener.listen()
     if takes is not None:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, takes)
     acceptor = threading.Thread(target=accept, daemon=True)
     acceptor.start()
-    host, port = listener.getsockname()
     try:
-        yield f"{host}:{port}"
+        yield "{}:{}".format(*listener.getsockname()) if path is None else str(path)
     finally:
         is_over.set()
         for connection in connections:

@@ -22,6 +22,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from ...errors import InvalidRequestError
 from ..hosts import normalise_host, split_port
+from ..unix_sockets import UNIX
 from ..urls import Url, split_url
 from .urls import redact_proxy
 
@@ -79,6 +80,8 @@ class ProxySettings:
             return None
         if isinstance(url, str):
             url = split_url(url)
+        if url.scheme == UNIX:
+            return None
         proxy = self.http if url.scheme == "http" else self.https
         if proxy is None or not self.no_proxy:
             return proxy

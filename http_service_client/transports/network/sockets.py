@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...errors import ConfigurationError
@@ -62,6 +63,10 @@ class SocketSettings:
             return True
         return family == (socket.AF_INET6 if ":" in self.source[0] else socket.AF_INET)
 
+    def set_general_options(self, sock: socket.socket) -> None:
+        """Set the user's options that apply to sockets of every kind. Raises ConfigurationError."""
+        _set(sock, [option for option in self.options if option[0] == socket.SOL_SOCKET])
+
     def new(self, family: int, kind: int, protocol: int) -> socket.socket:
         """A socket that is not connected yet. Raises OSError; ConfigurationError for an option that is refused."""
         sock = socket.socket(family, kind, protocol)
@@ -71,14 +76,7 @@ class SocketSettings:
                     sock.setsockopt(*option)
                 except OSError:  # a sandbox, or an emulation: calls work without it
                     pass
-            for level, name, value in self.options:
-                try:
-                    sock.setsockopt(level, name, value)
-                except OSError as error:
-                    raise ConfigurationError(
-                        f"socket_options has {(level, name, value)!r}, which the system refuses "
-                        f"({error.strerror}); leave it out, or check its level and value"
-                    ) from None
+            _set(sock, self.options)
             if not self._fits(family):
                 raise OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
             if self.source is not None:
@@ -87,3 +85,14 @@ class SocketSettings:
         except BaseException:
             sock.close()
             raise
+
+
+def _set(sock: socket.socket, options: Iterable[SocketOption]) -> None:
+    for level, name, value in options:
+        try:
+            sock.setsockopt(level, name, value)
+        except OSError as error:
+            raise ConfigurationError(
+                f"socket_options has {(level, name, value)!r}, which the system refuses "
+                f"({error.strerror}); leave it out, or check its level and value"
+            ) from None

@@ -28,11 +28,12 @@ from ..failures import Phase
 from ..network.happy_eyeballs import connect_to_any_async
 from ..network.resolver import address_text, permitted, resolve_async
 from ..network.socks5 import connect_by_socks_async, destination
+from ..network.unix import connect_to_unix_async
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import AIOHTTP
 from .exchange_timer import EXCHANGE, ExchangeTimer
 from .protocol import StrictResponseHandler
-from .resolver import SharedResolver, resolved
+from .resolver import NO_ADDRESS, SharedResolver, resolved
 
 __all__ = ["CheckedConnector"]
 
@@ -102,7 +103,8 @@ class CheckedConnector(aiohttp.TCPConnector):
         proxy = None if exchange is None else exchange.proxy
         if isinstance(proxy, SocksProxy) and not protocol.is_tunnel:
             raise ConfigurationError(AIOHTTP.refusal("a SOCKS proxy cannot be used"))
-        if self._egress is not None and proxy is None:
+        is_local = exchange is not None and exchange.socket_path is not None
+        if self._egress is not None and proxy is None and not is_local:
             check_peer(self._egress, "" if exchange is None else exchange.host, protocol.transport)
 
     def acquire(self, url: Url) -> StrictResponseHandler | None:
@@ -139,6 +141,8 @@ class CheckedConnector(aiohttp.TCPConnector):
         """The addresses that may be connected to. Those of a proxy are not checked: the operator chose it."""
         exchange = EXCHANGE.get()
         proxy = None if exchange is None else exchange.proxy
+        if exchange is not None and exchange.socket_path is not None:
+            return [resolved(host, port, NO_ADDRESS)]
         if exchange is not None and isinstance(proxy, SocksProxy):
             return [resolved(host, port, await self._destination(host, port, exchange, proxy))]
         found = await super()._resolve_host(host, port, traces)
@@ -160,7 +164,9 @@ class CheckedConnector(aiohttp.TCPConnector):
         within = None if exchange is None else exchange.time_to_connect()
         addresses = addr_infos[:]
         addr_infos.clear()  # all of them are tried here: nothing is left for aiohttp's own loop
-        if isinstance(proxy, SocksProxy):
+        if exchange is not None and exchange.socket_path is not None:
+            sock = await connect_to_unix_async(exchange.socket_path, self._sockets)
+        elif isinstance(proxy, SocksProxy):
             host, port = addresses[0][4][:2]
             sock = await connect_by_socks_async(proxy, host, port, within, self._sockets)
         else:

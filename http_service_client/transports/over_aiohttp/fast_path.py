@@ -56,7 +56,7 @@ def request_bytes(request: HttpRequest) -> bytes:
 @lru_cache(maxsize=1024)
 def _target_and_host(url: str) -> tuple[str, str]:
     parts = split_url(url)
-    return parts.target, parts.origin.partition("://")[2]
+    return parts.target, parts.host_field
 
 
 class FastResponse:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
+import socket
 import weakref
 from collections.abc import Awaitable, Callable
 from time import monotonic
@@ -24,6 +26,8 @@ from ..base import TransportSettings
 from ..idle import IdleConnections
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
+from ..network.sockets import SocketSettings
+from ..network.unix import UnixSocket
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
 from .compatibility import KEEPS_ALIVE, MAKES_SOCKETS, HttpProcessingError
 from .errors import NotRepeatedError
@@ -45,7 +49,7 @@ class PublicConnector(aiohttp.TCPConnector):
         if KEEPS_ALIVE:
             options = {"keepalive_timeout": settings.keep_alive_timeout}
         if MAKES_SOCKETS:
-            options["socket_factory"] = lambda address: settings.sockets.new(*address[:3])
+            options["socket_factory"] = functools.partial(_new_socket, settings.sockets)
         super().__init__(
             limit=0,  # the core limits the connections
             limit_per_host=0,
@@ -76,7 +80,7 @@ class PublicConnector(aiohttp.TCPConnector):
                 if (
                     self.__egress is not None
                     and not watching.served
-                    and (exchange is None or exchange.proxy is None)
+                    and (exchange is None or (exchange.proxy is None and exchange.socket_path is None))
                 ):
                     check_peer(self.__egress, "" if exchange is None else exchange.host, connection.transport)
             except BaseException:
@@ -118,6 +122,13 @@ class PublicConnector(aiohttp.TCPConnector):
                 closing.send(None)
         except StopIteration:
             pass
+
+
+def _new_socket(sockets: SocketSettings, address: Any) -> socket.socket:
+    exchange = EXCHANGE.get()
+    if exchange is not None and exchange.socket_path is not None:
+        return UnixSocket(exchange.socket_path, sockets)
+    return sockets.new(*address[:3])
 
 
 class WatchingProtocol(asyncio.Protocol):

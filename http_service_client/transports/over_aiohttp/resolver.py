@@ -10,7 +10,9 @@ from ...http.egress import EgressPolicy
 from ..network.resolver import address_text, permitted, resolve_async
 from .exchange_timer import EXCHANGE
 
-__all__ = ["SharedResolver", "resolved"]
+__all__ = ["NO_ADDRESS", "SharedResolver", "resolved"]
+
+NO_ADDRESS = "0.0.0.0"  # for aiohttp, where the connection leads to a Unix socket
 
 
 class SharedResolver(AbstractResolver):
@@ -26,6 +28,8 @@ class SharedResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         exchange = EXCHANGE.get()
+        if exchange is not None and exchange.socket_path is not None:
+            return [resolved(host, port, NO_ADDRESS)]
         is_checked = exchange is None or exchange.proxy is None  # the operator chose the proxy
         found = await resolve_async(host, port)
         allowed = permitted(found, address_text, host, port, self._egress if is_checked else None)

@@ -37,7 +37,8 @@ from ...http.http1.framing import RawFields, field_text
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy, read_proxy
 from ...http.redirects import leads_on
-from ...http.urls import split_url
+from ...http.unix_sockets import UNIX
+from ...http.urls import Url, split_url
 from ..base import REDIRECT_BODY, REDIRECT_WAIT, TransportSettings, smaller
 from ..failures import Phase, failure_of, refusal_of, source_failed
 from .compatibility import AIOHTTP, MAKES_SOCKETS, SEES_CONNECTIONS
@@ -92,12 +93,13 @@ class SessionExchange:
             return proxy
         if sys.version_info < (3, 11) and request.url.startswith("https") and _uses_tls(proxy):
             return _no_tls_in_tls(request)
-        if not IS_AS_EXPECTED and (refused := self._refused(proxy)):
+        if not IS_AS_EXPECTED and (refused := self._refused(proxy, split_url(request.url))):
             return Failure(ConfigurationError, AIOHTTP.refusal(refused), SentState.NEVER_SENT)
         loop_session = await self._sessions.get() if idle is None else idle[0]
         session = loop_session.session
         exchange = ExchangeTimer(timeout, proxy, started)
-        exchange.host = split_url(request.url).host
+        url = split_url(request.url)
+        exchange.host, exchange.socket_path = url.host, self._settings.socket_path(url)
         if not IS_AS_EXPECTED:
             exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
         error: BaseException
@@ -169,12 +171,14 @@ class SessionExchange:
         finally:
             del error, exchange  # a traceback holds this frame
 
-    def _refused(self, proxy: Proxy | None) -> str | None:
+    def _refused(self, proxy: Proxy | None, url: Url) -> str | None:
         """What cannot be done safely without the private parts of aiohttp, or None."""
         if isinstance(proxy, SocksProxy):
             return "a SOCKS proxy cannot be used in asyncio"
         if self._settings.egress is not None and proxy is None and not SEES_CONNECTIONS:
             return "an egress policy cannot be kept in asyncio"
+        if not MAKES_SOCKETS and self._settings.socket_path(url) is not None:
+            return "a Unix socket cannot be used in asyncio"
         if not MAKES_SOCKETS and not self._settings.sockets.are_default:
             return "socket_options and source_address cannot be used in asyncio"
         return None
@@ -184,8 +188,10 @@ class SessionExchange:
     ) -> dict[str, Any]:
         headers = CIMultiDict(request.headers.pairs())
         url = split_url(request.url)
-        if url.host[-1] == "." and "Host" not in headers:  # aiohttp would remove the dot
-            headers["Host"] = url.origin.partition("://")[2]
+        if (
+            url.host[-1] == "." or url.scheme == UNIX
+        ) and "Host" not in headers:  # aiohttp would remove the dot
+            headers["Host"] = url.host_field
         is_secure = request.url.startswith("https")
         options: dict[str, Any] = {"headers": headers}
         absent = [name for name in _ADDED_BY_AIOHTTP if name not in headers]
@@ -268,7 +274,9 @@ class SessionExchange:
 
 
 def yarl_url(url: str) -> URL:
-    """The URL as yarl has it, unchanged."""
+    """The URL as yarl has it, unchanged; that of a Unix socket as one of a host that no other URL can have."""
+    if url.startswith(f"{UNIX}://"):
+        url = url.replace(UNIX, "http", 1)
     if not url.endswith("?") or url.index("?") < len(url) - 1:
         return URL(url, encoded=True)
     # yarl drops the mark of an empty query. As the end of the path, it stays.

@@ -18,6 +18,7 @@ from ..network.happy_eyeballs import connect_to_any
 from ..network.resolver import Address, address_text, permitted, resolve
 from ..network.sockets import SocketSettings
 from ..network.socks5 import destination, open_by_socks
+from ..network.unix import connect_to_unix
 from .compatibility import NESTED_TLS, SSLTransport
 from .connection import Connection, IoTimeouts, PhaseError, seconds_left
 
@@ -34,7 +35,10 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
     sock: Any
     # First, so that a file that cannot be used is reported before anything is done.
     context = tls.context_for((url.host, url.port)) if url.scheme == "https" else None
-    if isinstance(proxy, SocksProxy):
+    path = settings.socket_path(url)
+    if path is not None:
+        sock = connect_to_unix(path, seconds_left(expires_at), sockets)
+    elif isinstance(proxy, SocksProxy):
         sock = _connect_by_socks(url, proxy, egress, expires_at, sockets)
     elif proxy is None:
         sock = _connect_to_any(_addresses(url, egress, expires_at), expires_at, sockets)

@@ -42,7 +42,7 @@ class Pool:
         self, url: Url, proxy: Proxy | None, settings: TransportSettings, opened: OpenConnections
     ) -> None:
         self._url = url
-        self._host = url.origin.partition("://")[2]
+        self._host = url.host_field
         self._proxy = proxy
         self._settings = settings
         self._opened = opened

@@ -55,6 +55,7 @@ class RequestsTransport:
         self._session.adapters.clear()
         self._session.mount("https://", self._adapter)
         self._session.mount("http://", self._adapter)
+        self._session.mount("http+unix://", self._adapter)
 
     def close(self) -> None:
         """Close every idle connection; one in use is closed after its exchange."""

@@ -25,7 +25,8 @@ _POOLS: dict[str, Any] = {"http": HTTPConnectionPool, "https": HTTPSConnectionPo
 
 def is_recorded(scheme: str) -> bool:
     """Whether a vcrpy cassette is in use. Other libraries' connections are ignored: they would bypass our limits."""
-    return recording_class(_POOLS[scheme]).startswith("vcr.")
+    pools = _POOLS.get(scheme)  # none for Unix sockets
+    return pools is not None and recording_class(pools).startswith("vcr.")
 
 
 class RecordingPools:

@@ -60,6 +60,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             *(5, True, "", "localhost", "127.1", b"127.0.0.1", ("127.0.0.1",), ("127.0.0.1", -1)),
             *(("127.0.0.1", 65536), ("127.0.0.1", "0"), ("127.0.0.1", True), (5, 5), ["localhost", 0]),
         ],
+        "uds": ["", 5, True, b"/run/app.sock", ["/run/app.sock"], "/run/\0"],
         "ssl_verify": FLAG,
         "ssl_cert_file": PATH,
         "ssl_key_file": PATH,
