@@ -1,13 +1,14 @@
 """Credentials for `auth=`, per client and per call.
 
-`Basic` and `Bearer` are headers. `AuthFlow` is the shape of a flow of one's own: a plain generator that yields requests
+`Basic` and `Bearer` are headers, `Digest` answers challenges. `AuthFlow` is the shape of a flow of one's own: a plain generator that yields requests
 and is sent their responses, run by blocking and asyncio calls alike. A `RequestSigner`, for
 `HttpClientConfig(request_signers=[…])`, signs each request in its final form, a `SignableRequest`.
 """
 
 from ..http.auth.basic import Basic
 from ..http.auth.bearer import Bearer
+from ..http.auth.digest import Digest
 from ..http.auth.flow import AuthFlow
 from ..http.auth.signing import RequestSigner, SignableRequest
 
-__all__ = ["AuthFlow", "Basic", "Bearer", "RequestSigner", "SignableRequest"]
+__all__ = ["AuthFlow", "Basic", "Bearer", "Digest", "RequestSigner", "SignableRequest"]

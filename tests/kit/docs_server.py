@@ -15,6 +15,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /pages/3             a page of two ids; a Link header, and "next" in the body, lead to the next of three
     GET    /ticks/3             that many server-sent events
     POST   /token               an access token, "fresh"
+    any    /digest              200 for a digest of user "ann" and password "secret", else 401
     any    /protected/…         200 with that token as bearer token, else 401
     GET    /exports/3           that many orders, as JSON lines
     GET    /tables/3            that many orders, as gzipped CSV
@@ -31,7 +32,9 @@ Any other first word works like `orders`. The state is kept for one page.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import re
 import sys
 import threading
 import time
@@ -139,6 +142,10 @@ class _Handler(BaseHTTPRequestHandler):
                 self._send(200, text.encode(), {"Content-Type": "text/event-stream"})
             case "token":
                 self._respond(200, {"access_token": "fresh", "expires_in": 3600})
+            case "digest":
+                is_known = self._is_right_digest()
+                challenge = 'Digest realm="orders", nonce="n1", qop="auth", algorithm=SHA-256'
+                self._respond(200 if is_known else 401, {"path": self.path}, {"WWW-Authenticate": challenge})
             case "protected":
                 is_known = self.headers.get("Authorization") == "Bearer fresh"
                 self._respond(200 if is_known else 401, {"path": self.path}, {"WWW-Authenticate": "Bearer"})
@@ -164,6 +171,17 @@ class _Handler(BaseHTTPRequestHandler):
                 )
             case collection:
                 self._serve_collection(collection, argument, sent if isinstance(sent, dict) else {})
+
+    def _is_right_digest(self) -> bool:
+        """Whether the Authorization is that of ann and her password."""
+        given = dict(re.findall(r'(\w+)="?([^",]*)', self.headers.get("Authorization", "")))
+
+        def hashed(*parts: str) -> str:
+            return hashlib.sha256(":".join(parts).encode()).hexdigest()
+
+        once = [given.get(name, "") for name in ("nonce", "nc", "cnonce", "qop")]
+        right = hashed(hashed("ann", "orders", "secret"), *once, hashed(self.command, self.path))
+        return given.get("response") == right
 
     def _hit(self) -> int:
         """How many requests there were for this path, with this one."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from http_service_client.errors import HttpClientError
+from http_service_client.http.auth.challenges import parse_challenges
 from http_service_client.http.bodies.event_stream import EventStreamDecoder
 from http_service_client.http.bodies.lines import LineDecoder
 from http_service_client.http.bodies.ranges import parse_content_range
@@ -92,6 +93,13 @@ ROWS: dict[str, tuple[Callable[[str], object], str, str, str, int]] = {
     "Link: quotes that do not end": (parse_links, "<a>", ';a="\\', "", 40_000),
     "Link: spaces before no parameter": (parse_links, "<a>", ";" + " " * 99, "", 200_000),
     "Link: many": (lambda value: response("Link")(value).links, "", "<b>;rel=c, ", "", 4000),
+    "WWW-Authenticate: schemes": (lambda value: parse_challenges([value]), "", "a,", "", 20_000),
+    "WWW-Authenticate: parameters": (lambda value: parse_challenges([value]), "a ", "a=b,", "", 20_000),
+    "WWW-Authenticate: quotes that do not end": (lambda value: parse_challenges([value]), "a ", ',a="\\', "", 20_000),
+    "WWW-Authenticate: escapes": (lambda value: parse_challenges([value]), 'a b="', '\\"', "", 40_000),
+    "WWW-Authenticate: spaces": (lambda value: parse_challenges([value]), "a ,a = ", " \t", "@", 400_000),
+    "WWW-Authenticate: a token68 without end": (lambda value: parse_challenges([value]), "a ", "b=", "@", 100_000),
+    "WWW-Authenticate: equals signs": (lambda value: parse_challenges([value]), "a b", "=", "@", 200_000),
     "Content-Type: quotes that do not end": (parse_content_type, "a/b", ';a="', "", 40_000),
     "Content-Type: escapes in quotes": (parse_content_type, 'a/b;a="', '\\"', "", 20_000),
     "Content-Type: spaces": (parse_content_type, "a/b", "; \t a", "", 40_000),
