@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .client.config import HttpClientConfig as HttpClientConfig
     from .client.config import Timeout as Timeout
     from .client.paging import next_by_field as next_by_field
+    from .client.streams.event_source import AsyncEventSource as AsyncEventSource
+    from .client.streams.event_source import EventSource as EventSource
     from .client.streams.response import AsyncStreamedResponse as AsyncStreamedResponse
     from .client.streams.response import StreamedResponse as StreamedResponse
     from .core.layers.interceptors import RequestInterceptor as RequestInterceptor
@@ -117,6 +119,7 @@ _MODULES = {
     "http.problems": "Problem",
     "http.urls": "RawUrl",
     "http.bodies.event_stream": "ServerSentEvent",
+    "client.streams.event_source": "AsyncEventSource EventSource",
     "client.streams.response": "AsyncStreamedResponse StreamedResponse",
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -37,7 +37,7 @@ from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT, CallBuilder
 from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
-from .paging import Paging
+from .listening import Events
 from .part_file import PartFile
 from .resolved import parse_proxies
 from .results import check_download, finish, open_stream
@@ -59,7 +59,7 @@ _LOOK_EVERY = 0.01  # seconds between two looks at the calls in flight, while `c
 
 
 @suggests_keywords(RENAMED | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
-class HttpServiceClient(Paging):
+class HttpServiceClient(Events):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
     config: see `HttpClientConfig`; None for the defaults.
@@ -115,7 +115,7 @@ class HttpServiceClient(Paging):
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._base_url = base_url
-        self._clock = clock
+        self._clock, self._random = clock, random
         listener = _listener(self._collector, on_event)
         settings = config.resolved.circuit_breaker
         self._circuits = None if settings is None else Circuits(settings, listener)

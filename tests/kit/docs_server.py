@@ -17,6 +17,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     POST   /token               an access token, "fresh"
     any    /digest              200 for a digest of user "ann" and password "secret", else 401
     any    /protected/…         200 with that token as bearer token, else 401
+    GET    /feed                two server-sent events on each of two connections, then 204
     GET    /exports/3           that many orders, as JSON lines
     GET    /tables/3            that many orders, as gzipped CSV
     GET    /echo/any/path       the request: method, path, query, headers, json
@@ -149,6 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
             case "protected":
                 is_known = self.headers.get("Authorization") == "Bearer fresh"
                 self._respond(200 if is_known else 401, {"path": self.path}, {"WWW-Authenticate": "Bearer"})
+            case "feed":
+                number = self._hit()
+                text = "".join(f"id: {n}\ndata: news {n}\n\n" for n in (2 * number - 1, 2 * number))
+                headers = {"Content-Type": "text/event-stream"}
+                self._send(200, f"retry: 10\n{text}".encode(), headers) if number < 3 else self._respond(
+                    204, None
+                )
             case "exports":
                 lines = [json.dumps(_made_up(str(n))) for n in range(1, int(argument) + 1)]
                 self._send(200, "\n".join(lines).encode(), {"Content-Type": "application/x-ndjson"})

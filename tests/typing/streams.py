@@ -5,7 +5,14 @@ from typing import Any
 
 from typing_extensions import assert_type
 
-from http_service_client import AsyncStreamedResponse, HttpServiceClient, StreamedResponse
+from http_service_client import (
+    AsyncEventSource,
+    AsyncStreamedResponse,
+    EventSource,
+    HttpServiceClient,
+    ServerSentEvent,
+    StreamedResponse,
+)
 
 
 def blocking(client: HttpServiceClient) -> bytes:
@@ -30,6 +37,20 @@ async def awaited(client: HttpServiceClient) -> bytes:
             assert_type(count, int)
         assert_type(await response.as_file().readline(), bytes)
         return await response.read()
+
+
+def events(client: HttpServiceClient) -> None:
+    with client.events("/") as events:
+        assert_type(events, EventSource)
+        for event in events:
+            assert_type(event, ServerSentEvent)
+
+
+async def events_awaited(client: HttpServiceClient) -> None:
+    async with client.events_async("/") as events:
+        assert_type(events, AsyncEventSource)
+        async for event in events:
+            assert_type(event, ServerSentEvent)
 
 
 async def mixed_up(client: HttpServiceClient) -> None:

@@ -45,6 +45,7 @@ class ServerSentEvent(NamedTuple):
 class EventStreamDecoder:
     """The events of one response: `feed` it as the bytes arrive, then `finish` it.
 
+    last_event_id: of the connection before, which holds until this one sets another.
     limit: how many characters an event may have, None for any number. `max_response_size` cannot bound a
         stream that never ends; this bounds the part of it that is in memory.
     Raises DecodingError for an event that is too large, and no other error.
@@ -64,15 +65,14 @@ class EventStreamDecoder:
         "retry",
     )
 
-    def __init__(self, limit: int | None) -> None:
+    def __init__(self, limit: int | None, last_event_id: str = "") -> None:
         self._lines = LineDecoder("utf-8", None)
         self._limit = limit
         self.completed: list[ServerSentEvent] = []
         self._data: list[str] = []
         self._size = 0
         self._event = ""
-        self._id = ""
-        self._last_event_id = ""
+        self._id = self._last_event_id = last_event_id
         self._retry: int | None = None
         self.retry: int | None = None
         """Milliseconds to wait before reconnecting: the last value of the stream, or None."""

@@ -88,6 +88,17 @@ def test_a_listing_explains_every_keyword(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", BOTH)
+def test_an_event_source_explains_every_keyword(suffix: str) -> None:
+    """Those of a stream, and its own; the deadline is that of all connections."""
+    explained = documented(getattr(HttpServiceClient, "events" + suffix))
+    own = ("method", "last_event_id", "reconnect_delay", "max_reconnects", "max_length", "idle_timeout")
+    assert all(explained.pop(name) for name in own)
+    assert "for all connections" in explained.pop("total_timeout")
+    others = {"method", "response_type", "total_timeout"}
+    assert explained == {name: text for name, text in EXPLAINED.items() if name not in others}
+
+
+@pytest.mark.parametrize("suffix", BOTH)
 @pytest.mark.parametrize("method", ["stream", "download"])
 def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: str) -> None:
     """No private marker is shown in its place, and its type is that of the values that it takes."""

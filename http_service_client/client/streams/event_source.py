@@ -1,0 +1,412 @@
+"""What `client.events(...)` gives: server-sent events that go on when the connection ends (WHATWG HTML, 9.2.3).
+
+What follows the end of a connection is decided in `Listening`, without any I/O:
+
+    what happened                                            then
+    204                                                      the end: the server wants no reconnection
+    another status than 200, or another content type         an error; at a reconnection, a status that is worth a
+                                                             retry is a connection that could not be opened
+    the first connection cannot be opened                    an error, after the retries of the call
+    the body ends, breaks off, or is idle for too long       reconnect
+    a reconnection cannot be opened, the circuit refuses     reconnect later
+    the deadline, TLS verification, an event that is too     an error
+    large, a closed client
+
+The wait before a reconnection is the server's `retry:`, else `reconnect_delay`, or a longer Retry-After, and on top of it a
+delay of the retry policy's backoff: that of the first retry after a connection that brought something, and a longer one
+for each connection that did not. Its jitter keeps the clients of a server that restarts from coming back together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ...core.checks import check_count, check_duration, check_number
+from ...core.deadline import earliest
+from ...core.effects import Plan, Sleep
+from ...core.machines.backoff import endless_waits
+from ...core.machines.retry_settings import RetrySettings
+from ...core.outcomes import requested_wait
+from ...errors import (
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineExceededError,
+    HttpClientError,
+    HttpStatusError,
+    InvalidRequestError,
+    ResponseValidationError,
+    StreamError,
+    TlsVerificationError,
+    TransportError,
+)
+from ...http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
+from ...http.headers import build_headers
+from ...http.media_types import parse_content_type
+from ...http.urls import redact_url
+from ...policies.logs import LOGGER
+from .base import Streamed
+from .iterators import AsyncDecodedIterator, DecodedIterator
+
+if TYPE_CHECKING:
+    from ...core.call import Call
+    from ...drivers.clocks import Clock
+    from .response import AsyncStreamedResponse, StreamedResponse
+
+__all__ = ["AsyncEventSource", "EventSource", "Listening"]
+
+_LONGEST = 300.0  # seconds: a server must not block its listener for a day by `retry:`
+_STEADY = 10.0  # seconds: a connection that lasted as long was a good one, though it brought no event
+_LEAST = 1e-9  # seconds: a deadline that has passed ends the next call at once
+
+
+class Listening:
+    """Where an event source stands, and what comes next.
+
+    build: makes a call of its arguments, or raises what is wrong with them.
+    last_event_id: for the next connection, or "".   is_over: nothing follows.   has_failed: because of an error.
+    """
+
+    def __init__(
+        self,
+        build: Callable[..., Call],
+        method: str,
+        url: str,
+        clock: Clock,
+        random: Callable[[], float],
+        last_event_id: str | None,
+        reconnect_delay: float,
+        max_reconnects: int | None,
+        max_length: int | None,
+        idle_timeout: float | None,
+        total_timeout: float | None,
+        options: Mapping[str, Any],
+    ) -> None:
+        check_number("reconnect_delay", reconnect_delay, unit="of seconds ")
+        for name, count in (("max_reconnects", max_reconnects), ("max_length", max_length)):
+            if count is not None:
+                check_count(name, count)
+        if idle_timeout is not None:
+            check_duration("idle_timeout", idle_timeout)
+        if last_event_id is not None and not isinstance(last_event_id, str):
+            raise ConfigurationError(f"last_event_id must be text or None, not {last_event_id!r}")
+        self.method, self.url = method, url
+        self.last_event_id = last_event_id or ""
+        self.max_length, self.idle_timeout = max_length, idle_timeout
+        self.is_over = self.has_failed = False
+        self._given = dict(options)
+        headers = self._given.get("headers")
+        pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+        self._headers = list(pairs)
+        names = build_headers(self._headers)
+        if "Accept" not in names:
+            self._headers.append(("Accept", "text/event-stream"))
+        if "Last-Event-ID" in names:
+            raise InvalidRequestError(
+                "events() sends Last-Event-ID itself; pass last_event_id= to start there"
+            )
+        call = build(method, url, **{**self._given, "headers": self._headers})
+        _check_repeatable(call)
+        settings = call.options.retry or RetrySettings()
+        self._settings = settings
+        self._new_delays: Callable[[], Iterator[float]] = lambda: endless_waits(
+            settings.backoff_strategy, random
+        )
+        self._delays = self._new_delays()
+        self._budget = call.budget
+        self._now, self._wall_clock = clock.monotonic, clock.wall
+        self._seconds = total_timeout
+        self._ends_at: float | None = None
+        self._opened_at = 0.0
+        self._delay = reconnect_delay
+        self._most = max_reconnects
+        self._fruitless = 0  # connections in a row that brought nothing
+        self._has_opened = False
+
+    def next_options(self) -> dict[str, Any]:
+        """The keywords of the connection that is opened now."""
+        headers = list(self._headers)
+        if self.last_event_id:
+            headers.append(("Last-Event-ID", self.last_event_id))
+        options = {**self._given, "headers": headers}
+        if self._seconds is not None:
+            now = self._now()
+            if self._ends_at is None:
+                self._ends_at = now + self._seconds
+            options["total_timeout"] = max(_LEAST, self._ends_at - now)
+        if self._has_opened:
+            options["retry_policy"] = False  # the waits of this object are in their place
+        return options
+
+    def new_decoder(self) -> EventStreamDecoder:
+        """Decodes the events of the connection that was just opened."""
+        return EventStreamDecoder(self.max_length, self.last_event_id)
+
+    def opened(self, response: Streamed) -> float | None:
+        """Judge the response: None if its events follow, or if `is_over`; else the wait before the next connection.
+
+        Raises HttpStatusError or ResponseValidationError.
+        """
+        self._opened_at = self._now()
+        status = response.status_code
+        if status == 204:
+            self.is_over = True
+            return None
+        if status == 200:
+            media_type = parse_content_type(response.headers.get("Content-Type", ""))[0]
+            if media_type == "text/event-stream":
+                self._has_opened = True
+                return None
+            self.end()
+            what = f"content of type {media_type or '(none)'}, not text/event-stream"
+            raise ResponseValidationError(self._answered(what), **response._evidence())
+        if self._has_opened and self._settings.is_worth_it(response):
+            return self._wait(f"status {status}", requested_wait(response, self._wall_clock))
+        self.end()
+        response.raise_for_status()
+        message = self._answered(f"{status}, which brings no events")
+        raise HttpStatusError(message, status_code=status, **response._evidence())
+
+    def failed(self, error: HttpClientError) -> float | None:
+        """Seconds to wait after a connection that could not be opened, or broke off. None to raise the error."""
+        is_final = isinstance(error, (DeadlineExceededError, TlsVerificationError))
+        if not self._has_opened or is_final or not isinstance(error, (TransportError, CircuitOpenError)):
+            self.end()
+            return None
+        return self._wait(type(error).__name__, getattr(error, "retry_after", None))
+
+    def end(self) -> None:
+        """End with an error."""
+        self.is_over = self.has_failed = True
+
+    def received(self, event: ServerSentEvent, decoder: EventStreamDecoder) -> None:
+        """An event arrived."""
+        self.last_event_id = event.id
+        if self._fruitless:
+            self._fruitless, self._delays = 0, self._new_delays()
+        self._note(decoder)
+
+    def ended(self, decoder: EventStreamDecoder, error: HttpClientError | None) -> float | None:
+        """Seconds to wait after a connection whose events have ended, with this error. None to raise it."""
+        if self.is_over:  # another thread has closed the source
+            return 0.0
+        self._note(decoder)
+        self.last_event_id = decoder.last_event_id
+        if self._now() - self._opened_at >= _STEADY:
+            self._fruitless, self._delays = 0, self._new_delays()
+        return self._wait("its end") if error is None else self.failed(error)
+
+    def _note(self, decoder: EventStreamDecoder) -> None:
+        if decoder.retry is not None:
+            self._delay = min(decoder.retry / 1000, _LONGEST)
+
+    def _wait(self, cause: str, requested: float | None = None) -> float | None:
+        self._fruitless += 1
+        if self._most is not None and self._fruitless > self._most:
+            self.end()
+            if cause == "its end":
+                message = f"{self._most + 1} connections in a row to {redact_url(self.url)} brought no event"
+                raise StreamError(message)
+            return None
+        wait = max(self._delay, requested or 0.0) + next(self._delays)
+        if self._fruitless > 1 and self._budget is not None and self._budget.try_withdraw() is None:
+            wait += next(self._delays)  # nothing is left for retries: come back later than planned
+        now = self._now()
+        ends_at = earliest(None if self._ends_at is None else self._ends_at - now, self._now)
+        if ends_at is not None and now + wait >= ends_at:
+            self.end()
+            message = (
+                f"the deadline expires before the next connection to {redact_url(self.url)}, in {wait:.3g} s"
+            )
+            raise DeadlineExceededError(message)
+        LOGGER.info("reconnecting to %s in %.3f s after %s", redact_url(self.url), wait, cause)
+        return wait
+
+    def _answered(self, what: str) -> str:
+        return f"{self.method} {redact_url(self.url)} answered {what}"
+
+
+def _check_repeatable(call: Call) -> None:
+    request = call.request
+    if not request.is_safe_to_repeat:
+        raise InvalidRequestError(
+            f"events() sends its {request.method} again when the connection ends; pass idempotent=True if that does no "
+            "harm, or use stream() and iter_events()"
+        )
+    if request.body.content is None:
+        raise InvalidRequestError(
+            "events() sends its body again when the connection ends; pass bytes, text, a form or json"
+        )
+
+
+def _pause(seconds: float) -> Plan[None]:
+    yield from Sleep(seconds)
+
+
+class _Source:
+    """What both front ends share.
+
+    response: that of the connection that is open, or was open last; None before the first.
+    """
+
+    def __init__(self, listening: Listening, open_stream: Callable[[dict[str, Any]], Any]) -> None:
+        self._listening = listening
+        self._open_stream = open_stream
+        self._events: Any = None  # of the open connection
+        self._decoder: Any = None
+        self.response: Any = None
+
+    @property
+    def last_event_id(self) -> str:
+        """The id of the last event, for `last_event_id=` of another source; "" if the server sent none."""
+        return self._listening.last_event_id
+
+    def close(self) -> None:
+        """End the iteration and release the connection. Any thread may call it; a second call does nothing."""
+        self._listening.is_over = True
+        if self.response is not None:
+            self.response.close()
+
+    def _check(self) -> None:
+        if self._listening.has_failed:
+            raise StreamError("these events ended with an error; call events() again for others")
+
+    def _begin(self, response: Any, iterate: Any) -> float | None:
+        """The connection is open: begin to read it, or return the wait before the next one."""
+        listening = self._listening
+        self.response = response
+        try:
+            wait = listening.opened(response)
+        except BaseException:
+            response.close()
+            raise
+        if wait is not None or listening.is_over:
+            response.close()
+            return wait
+        self._decoder = listening.new_decoder()
+        self._events = iterate(response, self._decoder, response._idle("event", listening.idle_timeout))
+        return None
+
+    def _end(self, error: HttpClientError | None) -> float | None:
+        """The events of the connection have ended. Returns as `Listening.ended`."""
+        self._events = None
+        self.response.close()
+        return self._listening.ended(self._decoder, error)
+
+    def __repr__(self) -> str:
+        listening = self._listening
+        state = "over" if listening.is_over else "open" if self._events is not None else "not connected"
+        return f"<{type(self).__name__} {listening.method} {redact_url(listening.url)} {state}>"
+
+
+class EventSource(_Source):
+    """The events of `HttpServiceClient.events`, an iterator: for `with`, which closes it, and `for`.
+
+    It connects when the first event is asked for.
+    """
+
+    response: StreamedResponse | None
+
+    def __iter__(self) -> EventSource:
+        return self
+
+    def __next__(self) -> ServerSentEvent:
+        self._check()
+        while not self._listening.is_over:
+            found = self._connect() if self._events is None else self._receive()
+            if isinstance(found, ServerSentEvent):
+                return found
+            if found is not None:
+                assert self.response is not None  # a first connection that fails is not followed by a wait
+                self.response._driver.run(_pause(found))
+        raise StopIteration
+
+    def _connect(self) -> float | None:
+        try:
+            response = self._open_stream(self._listening.next_options())
+        except HttpClientError as error:
+            wait = self._listening.failed(error)
+            if wait is None:
+                raise
+            return wait
+        return self._begin(response, DecodedIterator)
+
+    def _receive(self) -> ServerSentEvent | float | None:
+        try:
+            event: ServerSentEvent | None = next(self._events, None)
+        except HttpClientError as error:
+            wait = self._end(error)
+            if wait is None:
+                raise
+            return wait
+        if event is None:
+            return self._end(None)
+        self._listening.received(event, self._decoder)
+        return event
+
+    def __enter__(self) -> EventSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncEventSource(_Source):
+    """The events of `HttpServiceClient.events_async`: as `EventSource`, for `async with` and `async for`."""
+
+    response: AsyncStreamedResponse | None
+
+    def __aiter__(self) -> AsyncEventSource:
+        return self
+
+    async def __anext__(self) -> ServerSentEvent:
+        self._check()
+        while not self._listening.is_over:
+            found = await (self._connect() if self._events is None else self._receive())
+            if isinstance(found, ServerSentEvent):
+                return found
+            if found is not None:
+                assert self.response is not None  # as above
+                await self.response._driver.run(_pause(found))
+        raise StopAsyncIteration
+
+    async def _connect(self) -> ServerSentEvent | float | None:
+        try:
+            response = await self._open_stream(self._listening.next_options())
+        except HttpClientError as error:
+            wait = self._listening.failed(error)
+            if wait is None:
+                raise
+            return wait
+        return self._begin(response, AsyncDecodedIterator)
+
+    async def _receive(self) -> ServerSentEvent | float | None:
+        try:
+            event: ServerSentEvent | None = await anext(self._events, None)
+        except HttpClientError as error:
+            wait = self._end(error)
+            if wait is None:
+                raise
+            return wait
+        if event is None:
+            return self._end(None)
+        self._listening.received(event, self._decoder)
+        return event
+
+    async def __aenter__(self) -> AsyncEventSource:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    if not TYPE_CHECKING:  # a type checker finds these mistakes on its own
+
+        def _refuse(self, *_: object) -> NoReturn:
+            raise TypeError("these events are read in asyncio: write 'async with' and 'async for'")
+
+        __iter__ = __enter__ = __exit__ = _refuse

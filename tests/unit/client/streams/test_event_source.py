@@ -1,0 +1,326 @@
+"""Server-sent events that go on: reconnection, its waits and its ends, in virtual time."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConfigurationError,
+    ConnectError,
+    ConnectionLostError,
+    DeadlineExceededError,
+    DecodingError,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    HttpStatusError,
+    InvalidRequestError,
+    ResponseValidationError,
+    ServerSentEvent,
+    StreamError,
+    TlsVerificationError,
+    deadline,
+)
+from http_service_client.core.open_body import OpenResponse
+from http_service_client.errors import Failure, SentState
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, FakeClock, failure
+from kit.front_ends import BlockingFrontEnd, FrontEnd, run_task
+from kit.streaming import ScriptedSource
+
+URL = "https://api.example.com/feed"
+TYPE = {"Content-Type": "text/event-stream; charset=utf-8"}
+NO_CONTENT = HttpResponse(204)
+
+
+class Lasting(ScriptedSource):
+    """Its end comes after so many seconds."""
+
+    def __init__(self, script: Any, clock: FakeClock, lasts: float) -> None:
+        super().__init__(script)
+        self._clock = clock
+        self._lasts = lasts
+
+    def read(self, timeout: Any) -> bytes | Failure:
+        piece = super().read(timeout)
+        if not piece:
+            self._clock.now += self._lasts
+        return piece
+
+
+class Server:
+    """A network that serves one connection after the other: bodies as tuples of pieces and failures, or responses."""
+
+    def __init__(self, clock: FakeClock, *connections: Any, lasts: float = 0.0) -> None:
+        self._clock = clock
+        self._connections = [*connections, NO_CONTENT]
+        self._lasts = lasts  # seconds of each connection
+        self.requests: list[Any] = []
+        self.sources: list[ScriptedSource] = []
+
+    def send(self, request: Any, timeout: Any) -> Any:
+        self.requests.append(request)
+        answer = self._connections.pop(0)
+        if isinstance(answer, (Failure, HttpResponse)):
+            if isinstance(answer, HttpResponse):
+                answer.url, answer.request = request.url, request
+            return answer
+        headers, script = TYPE, answer
+        if isinstance(answer[0], dict):
+            headers, script = answer[0], answer[1:]
+        source = Lasting(script, self._clock, self._lasts)
+        self.sources.append(source)
+        return OpenResponse(200, source=source, headers=headers, url=request.url, request=request)
+
+    async def send_async(self, request: Any, timeout: Any) -> Any:
+        return self.send(request, timeout)
+
+    open_response = send
+    open_response_async = send_async
+
+    @property
+    def ids(self) -> list[str | None]:
+        return [request.headers.get("Last-Event-ID") for request in self.requests]
+
+
+class Feed:
+    """An event source over a `Server`, read to its end. events: those that came.   error: what ended it, or None."""
+
+    def __init__(self, front_end: FrontEnd, *connections: Any, lasts: float = 0.0, **options: Any) -> None:
+        self.clock = FakeClock()
+        self.server = Server(self.clock, *connections, lasts=lasts)
+        self.events: list[ServerSentEvent] = []
+        self.error: BaseException | None = None
+        self._front_end = front_end
+        self._options = options
+        self.client = HttpServiceClient(
+            HttpClientConfig(enable_circuit_breaker=options.pop("breaker", False)),
+            transport=self.server,
+            clock=self.clock,
+            random=lambda: 0.5,
+        )
+        try:
+            self._run()
+        except Exception as error:
+            self.error = error
+
+    def _run(self) -> None:
+        if isinstance(self._front_end, BlockingFrontEnd):
+            with self.client.events(URL, **self._options) as events:
+                for event in events:
+                    self.events.append(event)  # they are kept when it raises
+            return
+
+        async def listen() -> None:
+            async with self.client.events_async(URL, **self._options) as events:
+                async for event in events:
+                    self.events.append(event)  # as above
+
+        run_task(listen())
+
+    @property
+    def data(self) -> list[str]:
+        return [event.data for event in self.events]
+
+
+def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
+    """In order or broken off: the next one continues after the last event, after a wait. 204 is the end."""
+    feed = Feed(
+        front_end, (b"id: 1\ndata: a\n\n",), (b"data: b\n\nid: 2\ndata: c\n\n", RESET), (b"data: d\n\n",)
+    )
+    assert feed.error is None
+    assert feed.data == ["a", "b", "c", "d"]
+    assert [event.id for event in feed.events] == ["1", "1", "2", "2"]
+    assert feed.server.ids == [None, "1", "2", "2"]
+    assert {request.headers["Accept"] for request in feed.server.requests} == {"text/event-stream"}
+    assert feed.clock.sleeps == [3.5, 3.5, 3.5]  # three seconds, and a jittered second
+    assert all(source.is_closed for source in feed.server.sources)
+
+
+def test_the_server_sets_the_wait(front_end: FrontEnd) -> None:
+    """Also without an event; nobody waits for days."""
+    feed = Feed(front_end, (b"retry: 10000\n\n",), (b"data: x\nretry: 99999999999\n\n",), reconnect_delay=0.0)
+    assert feed.clock.sleeps == [10.5, 300.5]
+
+
+def test_the_waits_grow_while_connections_bring_nothing(front_end: FrontEnd) -> None:
+    """An event, or a connection that lasted, ends that."""
+    feed = Feed(front_end, (b"data: a\n\n",), (b":\n\n",), (b"",), (b"data: b\n\n",), reconnect_delay=0.0)
+    assert feed.data == ["a", "b"]
+    assert feed.clock.sleeps == [0.5, 1.0, 2.0, 0.5]
+    lasting = Feed(front_end, (b":\n\n",), (b":\n\n",), (b":\n\n",), lasts=12.0, reconnect_delay=0.0)
+    assert lasting.clock.sleeps == [0.5, 0.5, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("failed", "wait"),
+    [
+        (REFUSED, 1.0),
+        (READ_TIMEOUT, 1.0),
+        (HttpResponse(503), 1.0),
+        (HttpResponse(429, headers={"Retry-After": "20"}), 21.0),
+    ],
+    ids=["refused", "timeout", "503", "429"],
+)
+def test_a_reconnection_that_fails_is_made_again(front_end: FrontEnd, failed: Any, wait: float) -> None:
+    """After a longer wait, in one attempt each."""
+    feed = Feed(front_end, (b"id: 7\ndata: a\n\n",), failed, (b"data: b\n\n",), reconnect_delay=0.0)
+    assert feed.error is None
+    assert feed.data == ["a", "b"]
+    assert feed.server.ids == [None, "7", "7", "7"]
+    assert feed.clock.sleeps == [0.5, wait, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("failed", "error", "attempts"),
+    [
+        (REFUSED, ConnectError, 3),
+        (HttpResponse(503), HttpStatusError, 3),
+        (HttpResponse(404), HttpStatusError, 1),
+        (HttpResponse(205), HttpStatusError, 1),
+        (({"Content-Type": "text/html"}, b"data: x\n\n"), ResponseValidationError, 1),
+        (({}, b"data: x\n\n"), ResponseValidationError, 1),
+    ],
+    ids=["refused", "503", "404", "205", "HTML", "no type"],
+)
+def test_a_first_connection_that_fails_raises(
+    front_end: FrontEnd, failed: Any, error: type[Exception], attempts: int
+) -> None:
+    """After the retries of any call."""
+    feed = Feed(front_end, failed, failed, failed)
+    assert type(feed.error) is error
+    assert len(feed.server.requests) == attempts
+    assert all(source.is_closed for source in feed.server.sources)
+
+
+@pytest.mark.parametrize(
+    ("failed", "error"),
+    [
+        (failure(TlsVerificationError, SentState.NEVER_SENT), TlsVerificationError),
+        (HttpResponse(404), HttpStatusError),
+        (({"Content-Type": "text/html"}, b"data: x\n\n"), ResponseValidationError),
+        ((b"data: " + b"x" * 100,), DecodingError),
+    ],
+    ids=["certificate", "404", "HTML", "too large"],
+)
+def test_some_failures_of_a_reconnection_are_final(
+    front_end: FrontEnd, failed: Any, error: type[Exception]
+) -> None:
+    """Another connection would not help."""
+    feed = Feed(front_end, (b"data: a\n\n",), failed, max_length=50)
+    assert feed.data == ["a"]
+    assert type(feed.error) is error
+    assert len(feed.server.requests) == 2
+
+
+@pytest.mark.parametrize(("ending", "error"), [(RESET, ConnectionLostError), (b"", StreamError)])
+def test_reconnections_may_be_limited(front_end: FrontEnd, ending: Any, error: type[Exception]) -> None:
+    """Those in a row that bring no event."""
+    feed = Feed(front_end, (b"data: a\n\n",), *[(b":\n\n", ending)] * 5, max_reconnects=2)
+    assert type(feed.error) is error
+    assert len(feed.server.requests) == 3
+
+
+def test_a_deadline_bounds_all_connections(front_end: FrontEnd) -> None:
+    """A wait that would cross it is not begun."""
+    feed = Feed(front_end, *[(b"data: a\n\n",)] * 9, total_timeout=8.0)
+    assert isinstance(feed.error, DeadlineExceededError)
+    assert feed.clock.sleeps == [3.5, 3.5]
+    with deadline(2.0):
+        feed = Feed(front_end, *[(b"data: a\n\n",)] * 9)
+    assert isinstance(feed.error, DeadlineExceededError)
+    assert feed.clock.sleeps == []
+
+
+def test_an_open_circuit_is_waited_for(front_end: FrontEnd) -> None:
+    """It is asked again when it lets a trial pass."""
+    refused = [REFUSED] * 5
+    feed = Feed(front_end, (b"data: a\n\n",), *refused, (b"data: b\n\n",), breaker=True, reconnect_delay=0.0)
+    assert feed.error is None
+    assert feed.data == ["a", "b"]
+    assert max(feed.clock.sleeps) >= 30.0
+    assert len(feed.server.requests) == 8
+
+
+@pytest.mark.parametrize(
+    "options", [{"method": "POST", "json": {}}, {"method": "POST", "data": iter([b"x"]), "idempotent": True}]
+)
+def test_a_request_that_may_not_be_sent_again_is_refused(
+    front_end: FrontEnd, options: dict[str, Any]
+) -> None:
+    """Before it is sent."""
+    feed = Feed(front_end, **options)
+    assert isinstance(feed.error, InvalidRequestError)
+    assert "again when the connection ends" in str(feed.error)
+    assert feed.server.requests == []
+
+
+def test_a_post_may_be_repeated_if_the_caller_says_so(front_end: FrontEnd) -> None:
+    """With its body."""
+    feed = Feed(
+        front_end, (b"data: a\n\n",), method="POST", json={"q": 1}, idempotent=True, last_event_id="5"
+    )
+    assert feed.error is None
+    assert [request.body.content for request in feed.server.requests] == [b'{"q":1}'] * 2
+    assert feed.server.ids == ["5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("reconnect_delay", -1.0),
+        ("max_reconnects", 0),
+        ("max_length", 0),
+        ("idle_timeout", 0),
+        ("total_timeout", 0),
+        ("last_event_id", 5),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(name: str, wrong: Any) -> None:
+    """They are named, and nothing is sent."""
+    client = HttpServiceClient()
+    for events in (client.events, client.events_async):
+        with pytest.raises(ConfigurationError, match=name):
+            events(URL, **{name: wrong})
+    with pytest.raises(InvalidRequestError, match="pass last_event_id="):
+        client.events(URL, headers={"last-event-id": "5"})
+
+
+def test_an_ended_source_says_how(front_end: FrontEnd) -> None:
+    """After an error it raises StreamError, so that the error does not pass for an end; closed, it ends."""
+    clock = FakeClock()
+    client = HttpServiceClient(transport=Server(clock, HttpResponse(404)), clock=clock)
+    events = client.events(URL)
+    with pytest.raises(HttpStatusError):
+        next(events)
+    with pytest.raises(StreamError, match="call events"):
+        next(events)
+    server = Server(clock, (b"id: 3\ndata: a\n\ndata: b\n\n",))
+    client = HttpServiceClient(transport=server, clock=clock)
+    with client.events(URL) as events:
+        assert next(events).data == "a"
+        assert events.last_event_id == "3"
+        assert events.response is not None
+        assert events.response.status_code == 200
+        assert repr(events) == "<EventSource GET https://api.example.com/feed open>"
+    assert server.sources[0].is_closed
+    assert list(events) == []
+
+
+def test_reconnections_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """At the level of retries."""
+    with caplog.at_level(logging.INFO, "http_service_client"):
+        Feed(BlockingFrontEnd(), (b"data: a\n\n", RESET))
+    assert (
+        "reconnecting to https://api.example.com/feed in 3.500 s after ConnectionLostError" in caplog.messages
+    )
+
+
+def test_for_over_an_asyncio_source_says_what_to_write() -> None:
+    """As for a stream."""
+    events = HttpServiceClient().events_async(URL)
+    for wrong in (iter, lambda it: it.__enter__()):
+        with pytest.raises(TypeError, match="async for"):
+            wrong(events)
