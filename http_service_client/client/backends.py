@@ -129,7 +129,7 @@ class Backends:
             return self._asyncio
 
     def _import(self, driver: Callable[[], None], transport: Callable[[], None]) -> None:
-        """Import all that calls need, so that none of them imports in its midst."""
+        """Import all that calls need, so that no call has to import a module after it has begun."""
         import_apart(load_backoff, driver)
         if self._given is None:
             import_apart(transport)

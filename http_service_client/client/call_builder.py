@@ -406,15 +406,15 @@ def _about_keyword(name: str) -> str:
 def _idempotency_key(request: HttpRequest, make: Callable[[], str]) -> str:
     """A new key; in a guarded function that is repeated, the key of the same request in the attempt before.
 
-    Whether a streamed body is the same as one before is not known until it is sent. It gets a new key: with the key
-    of another request, the server would take it for done.
+    A streamed body cannot be compared with an earlier one before it is sent, so it gets a new key: under the key of
+    another request, the server would ignore it as a repetition.
     """
     scope, content = current_scope(), request.body.content
     keys = None if scope is None else scope.operation_keys(make, _KEYS_LOCK)
     if keys is None or content is None:
         return make()
     boundary = (request.body.content_type or "").partition("boundary=")[2]
-    if boundary:  # it is drawn for each request, and is no part of what the request says
+    if boundary:  # it is random for each request, and not part of the content
         content = content.replace(boundary.encode(), b"")
     digest = hashlib.sha256(content).digest()
     return keys.key_for((request.method, request.url, digest), request.headers.pairs())
@@ -429,7 +429,7 @@ def _new_quoted_key() -> str:
     return f'"{_new_key()}"'
 
 
-_KEYS_LOCK = ForkSafeLock()  # of all operations: it is held for some microseconds
+_KEYS_LOCK = ForkSafeLock()  # shared by all operations: it is held for a few microseconds only
 
 
 def override(headers: Headers, given: Headers) -> None:

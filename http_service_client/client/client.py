@@ -671,7 +671,7 @@ def _listener(
 ) -> Callable[[Event | StateChange], None]:
     """Feeds the metrics and the log, then calls the user's listener, whose errors must not fail the call.
 
-    The changes of circuits are logged where they are made: several clients may hear of one.
+    A circuit's changes are logged where they happen, since several clients may be notified of the same change.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
     collect, is_debugging = collector.collect, LOGGER.isEnabledFor
@@ -679,9 +679,7 @@ def _listener(
     def notify(event: Event | StateChange) -> None:
         collect(event)
         if (type(event) is RetryScheduled or is_debugging(DEBUG)) and not isinstance(event, StateChange):
-            log_event(
-                event
-            )  # each call has several events, and all but retries are logged for debugging only
+            log_event(event)  # each call has several events, and all but retries are for debugging only
         if on_event is not None:
             try:
                 on_event(event)

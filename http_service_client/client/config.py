@@ -9,6 +9,7 @@ The record holds what was set. What a client uses follows from it, and is a reco
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
@@ -202,7 +203,7 @@ class HttpClientConfig:
             object.__setattr__(self, name, by_default(getattr(resolved.pool, _SHARED[name])))
 
     def _resolve(self, set_here: Mapping[str, Any]) -> ResolvedConfig:
-        # What is switched off is checked too: it may be switched on later.
+        # Parts that are switched off are checked too: they may be switched on later.
         breaker = parse_circuit_breaker(self.circuit_breaker_config)
         retry = parse_retry_policy(self.retry_policy_config)
         budget = parse_retry_budget(self.retry_budget_config)
@@ -254,7 +255,7 @@ class HttpClientConfig:
 
     @property
     def circuit_breaker(self) -> CircuitBreakerPolicy | None:
-        """A policy with the settings of each circuit; None when switched off. Its own circuit is nobody else's."""
+        """A new policy with the settings of each circuit; None when switched off. Its own circuit is not in use."""
         settings = self.resolved.circuit_breaker
         if settings is None:
             return None
@@ -289,6 +290,11 @@ class HttpClientConfig:
 
     def __hash__(self) -> int:
         return hash(self._value())
+
+    def __deepcopy__(self, memo: object) -> HttpClientConfig:
+        return copy.copy(
+            self
+        )  # the settings do not change; interceptors, auth flows and a jar are the user's
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: the rest is resolved again."""

@@ -1,7 +1,7 @@
 """Views of a client: its connections, circuits, metrics and limits, with other defaults for the calls.
 
-A view is made in microseconds, since it shares all that is live. It is an `HttpServiceClient` itself, so code that gets
-one cannot tell, but for `close`: that ends the view, and leaves the rest to the client that it was made of.
+A view is made in microseconds, since it shares all that is live. It is an `HttpServiceClient` itself, and can be passed
+to any code that takes one. Only `close` differs: it ends the view, and leaves the rest to the client that made it.
 """
 
 from __future__ import annotations

@@ -52,8 +52,8 @@ __all__ = [
     "transport_settings",
 ]
 
-# Held for a microsecond at a time, and never two of them by one thread. One for each part of each key would
-# be more than half of the memory that a key takes.
+# Each is held for about a microsecond, and no thread holds two of them. Locks for each part of each origin would
+# take more memory than the rest of an origin's state.
 _LOCKS = 64
 
 Listener = Callable[["StateChange"], None]
@@ -167,14 +167,14 @@ def pipelines(
     return make
 
 
-def cookie_jar(wanted: bool | CookieJar) -> CookieJar | None:
+def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:
     """The jar that a configuration or a view asks for, safe for threads."""
-    if not isinstance(wanted, (bool, CookieJar)):
-        raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {wanted!r}")
-    if wanted is False:
+    if not isinstance(setting, (bool, CookieJar)):
+        raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {setting!r}")
+    if setting is False:
         return None
-    import_apart(load_suffixes)  # not by the first cookie, in the midst of a call
-    jar = CookieJar() if wanted is True else wanted
+    import_apart(load_suffixes)  # now, and not during a call when the first cookie arrives
+    jar = CookieJar() if setting is True else setting
     jar.share(ForkSafeLock())
     return jar
 

@@ -108,7 +108,7 @@ class CallOptions(NamedTuple):
 
 
 class Attempt:
-    """What the layers tell each other during one attempt.
+    """What the layers share with each other during one attempt.
 
     expires_at: the instant by which it must be over, or None.
     ends_with_deadline: that instant is the deadline, which is earlier than the end of the attempt's own timeout.

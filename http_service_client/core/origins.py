@@ -119,7 +119,7 @@ class OriginRegistry:
             if state is None:
                 self._forget_locked(self._clock())
                 made = self._make(origin)
-                # A signal handler may have added it in the midst of this: two states would be two circuits.
+                # A signal handler may have added it meanwhile: two states would be two circuits.
                 state = self._states.setdefault(origin, made)
                 if state is made:
                     self._queues[_IDLE].append(origin)

@@ -12,10 +12,10 @@ the server cannot have processed the request, or processing it twice does no har
     abandoned              stop                                 stop
 
 A condition with `even_if_unsafe` vouches for the repetition after a response for which it holds, whatever the method.
-A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: it is worth
-asking again. `core.machines.retry_decision` decides after which wait, and lists the other reasons against a retry. A retry is
-withdrawn from the budget before its wait, and refunded if it is not made. One after a wait for a connection of our own
-is free.
+A 409 to a repetition under an idempotency key means that the server is still working on an earlier attempt: the
+request is worth sending again. `core.machines.retry_decision` decides after which wait, and lists the other reasons
+against a retry. A retry is withdrawn from the budget before its wait, and refunded if it is not made. A retry is free
+if the attempt before it only waited for one of our own connections.
 """
 
 from __future__ import annotations
@@ -116,10 +116,10 @@ class RetryLayer:
                 is_worth_it = True
             if delays is None:
                 delays = endless_waits(settings.backoff_strategy, self._random)
-            asked = requested_wait(outcome, self._wall_clock)
+            requested = requested_wait(outcome, self._wall_clock)
             wait: float | StopReason = StopReason.NOT_RETRYABLE
             if is_worth_it:
-                wait = self._wait(request, call, call.attempt - before_first, outcome, asked, delays)
+                wait = self._wait(request, call, call.attempt - before_first, outcome, requested, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
                 withdrawal = budget.try_withdraw()
@@ -137,7 +137,7 @@ class RetryLayer:
                     call.key,
                     wait,
                     describe(outcome) if _is_safe(call) else _vouched_for(outcome),
-                    asked,
+                    requested,
                     None if budget is None else budget.balance,
                     call.remaining(),
                     call.call_id,
@@ -159,7 +159,7 @@ class RetryLayer:
         call: Call,
         number: int,
         outcome: Outcome,
-        asked: float | None,
+        requested: float | None,
         delays: Iterator[float],
     ) -> float | StopReason:
         """Seconds until the next attempt, or the first reason against it.   number: of this attempt, as it counts."""
@@ -174,7 +174,7 @@ class RetryLayer:
         situation = Situation(
             number,
             options.is_nested,
-            asked,
+            requested,
             call.remaining(),
             patience=options.timeout.total,
             blocked_for=0.0 if blocked_until is None else blocked_until - call.clock(),

@@ -11,7 +11,7 @@ The first reason against a retry ends it:
     the wait would cross the deadline                   DEADLINE
     the circuit would still refuse after the wait       CIRCUIT_OPEN
 
-Otherwise the wait is `max(backoff, Retry-After)`: jitter never shortens what the server asked for. A backoff is
+Otherwise the wait is `max(backoff, Retry-After)`: jitter never shortens the wait that the server requested. A backoff is
 drawn only when the first five have passed, so that a sequence of delays has one for each wait.
 
 Whether the outcome is worth a retry was decided before (`RetrySettings.is_worth_it`); whether the retry can be
@@ -35,7 +35,7 @@ _UNPROCESSED = (SentState.NEVER_SENT, SentState.REFUSED)
 
 
 def is_in_progress(outcome: object, before: SentState, request: HttpRequest | None) -> bool:
-    """Whether the server is still working on an earlier attempt of ours, so that the same request may be asked again.
+    """Whether the server is still working on an earlier attempt of ours, so that the request may be sent again.
 
     A server that keeps idempotency keys answers 409 for a key whose request is being processed, and 422 for one that
     came with another request (draft-ietf-httpapi-idempotency-key-header, 2.7). To the first attempt, 409 is an
@@ -57,7 +57,7 @@ class Situation(NamedTuple):
 
     attempt: its number, from 1.
     is_nested: an enclosing retry policy is in charge.
-    retry_after: the wait that the server asked for, or None.
+    retry_after: the wait that the server requested, or None.
     remaining: what is left of the deadline (may be negative), or None without one.
     patience: the longest Retry-After that is kept to, None for no limit: an attempt's timeout.
     blocked_for: how long the circuit is known to refuse; 0 for not at all.

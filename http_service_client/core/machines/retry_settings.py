@@ -106,7 +106,7 @@ class RetrySettings:
     def _judges(self) -> tuple[RetryCondition, ...]:
         """The conditions that judge more than a response's status, or what a function returned.
 
-        A condition of a user's own class is always asked: it may hold for fewer responses than its statuses say.
+        A condition of a user's own class always judges: it may hold for fewer responses than its statuses say.
         """
         conditions = self.retry_conditions or ()
         return tuple(c for c in conditions if c.predicate is not None or type(c) is not RetryCondition)

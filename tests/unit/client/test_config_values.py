@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from http_service_client import (
     CircuitBreakerPolicy,
     ConfigurationError,
     ConnectionPoolConfig,
+    CookieJar,
     EgressPolicy,
     HttpClientConfig,
     HttpServiceClient,
@@ -71,6 +73,28 @@ def test_a_copied_configuration_is_equal(how: Callable[[Any], Any], settings: di
 
 def vars_of(config: HttpClientConfig) -> dict[str, Any]:
     return {item.name: getattr(config, item.name) for item in dataclasses.fields(config)}
+
+
+class Live:
+    """An interceptor and auth flow of a user's own, which cannot be copied."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        return request
+
+    def auth_flow(self, request: Any) -> Any:
+        yield request
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
+def test_a_copy_shares_the_objects_of_the_user(how: Callable[[Any], Any]) -> None:
+    """Interceptors, auth flows and cookie jars are no settings, and often hold locks."""
+    config = HttpClientConfig(request_interceptors=[Live()], auth=Live(), cookies=CookieJar())
+    twin = how(config)
+    assert twin == config
+    assert twin.cookies is config.cookies
 
 
 def test_a_mapping_equals_the_policy_that_it_stands_for() -> None:

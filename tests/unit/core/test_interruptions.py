@@ -1,4 +1,4 @@
-"""The collector and signal handlers run in the midst of other code: shared state must bear that.
+"""The collector and signal handlers run between any two steps of other code: shared state must stay consistent.
 
 The locks are reentrant, so they do not keep out what runs on the same thread.
 """
@@ -17,7 +17,7 @@ from kit.reentry import interrupt_each_line
 
 
 @pytest.mark.parametrize("step", ["acquire_later", "release", "release a waiter"])
-def test_a_finalizer_may_release_a_permit_in_the_midst_of(step: str) -> None:
+def test_a_finalizer_may_release_a_permit_during(step: str) -> None:
     """It closes an abandoned stream. No waiter misses its permit, and no permit is lost."""
     limits: list[FairSemaphore] = []
     abandoned: list[Waiter] = []
@@ -52,7 +52,7 @@ def test_a_finalizer_may_release_a_permit_in_the_midst_of(step: str) -> None:
     assert interrupt_each_line(work_and_check, action, [semaphore]) > 20
 
 
-def test_a_signal_handler_may_add_an_origin_in_the_midst_of_adding_it() -> None:
+def test_a_signal_handler_may_add_an_origin_that_is_being_added() -> None:
     """Both get the same state, and it is examined and forgotten once."""
 
     def new_state(origin: str) -> OriginState:

@@ -160,7 +160,7 @@ def test_an_outcome_that_a_retry_cannot_fix_is_not_retried(
     assert stop_reason(harness) is reason
 
 
-def test_explain_tells_the_call_step_by_step(front_end: FrontEnd) -> None:
+def test_explain_describes_the_call_step_by_step(front_end: FrontEnd) -> None:
     """explain() names each attempt, each wait with its reason, and the end."""
     harness = Harness(
         front_end, READ_TIMEOUT, (503, {"Retry-After": "2"}), 200, retry_policy_config=RetryPolicy(3, EXACT)

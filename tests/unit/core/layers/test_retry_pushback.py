@@ -107,7 +107,7 @@ def test_pushback_cannot_switch_retries_on(front_end: FrontEnd) -> None:
 
 
 @pytest.mark.parametrize("first", [RESET, 500, 504], ids=short)
-def test_a_request_in_progress_is_asked_for_again(front_end: FrontEnd, first: Any) -> None:
+def test_a_request_in_progress_is_sent_again(front_end: FrontEnd, first: Any) -> None:
     """After an attempt that may have been processed, 409 under the same key means: not finished yet."""
     harness = Harness(front_end, first, 409, 201, retry_policy_config=AT_ONCE)
     response = harness.request("POST", headers=KEYED)
