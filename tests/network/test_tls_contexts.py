@@ -17,6 +17,7 @@ import pytest
 
 from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServiceClient
 from http_service_client.testing import LoopbackServer, respond
+from http_service_client.transports.network import tls
 from http_service_client.transports.network.tls import TlsSettings
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing, served
@@ -30,8 +31,11 @@ def ca_file(certificates: Certificates, tmp_path: Path) -> str:
     return str(shutil.copy(certificates.ca_file, tmp_path / "ca.pem"))
 
 
-def test_clients_of_like_settings_share_one_context(ca_file: str, certificates: Certificates) -> None:
-    """It is freed with the last of them. Whatever differs makes another one."""
+def test_clients_of_like_settings_share_one_context(
+    ca_file: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is freed with the last of them. Settings that differ make another one."""
+    monkeypatch.setattr(tls, "_warned", True)
     first, second = TlsSettings(ca_file=ca_file), TlsSettings(ca_file=Path(ca_file))
     context = first.context_for(PEER)
     assert second.context_for(PEER) is context
