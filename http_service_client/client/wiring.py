@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -90,13 +90,20 @@ class Circuits:
 
 
 def origin_registry(
-    config: HttpClientConfig, clock: Clock, random: Callable[[], float], circuits: Circuits | None
+    config: HttpClientConfig,
+    clock: Clock,
+    random: Callable[[], float],
+    circuits: Circuits | None,
+    locks: Sequence[ForkSafeLock] | None = None,
 ) -> OriginRegistry:
-    """What a client keeps for each key, created on its first use.   circuits: None when they are switched off."""
-    locks, now = [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
+    """What a client keeps for each key, created on its first use.
+
+    circuits: None when they are switched off.   locks: for the keys; None for locks of the client's own.
+    """
+    locks, now = locks or [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
 
     def new_state(key: str) -> OriginState:
-        lock = locks[hash(key) % _LOCKS]
+        lock = locks[hash(key) % len(locks)]
         breaker = budget = None
         if circuits is not None:
             breaker = CircuitBreaker(

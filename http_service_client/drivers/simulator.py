@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextvars
 import heapq
 import itertools
+import math
 from collections.abc import Callable
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Work
 from ..core.machines.semaphore import Waiter
@@ -27,8 +28,12 @@ class Run(Generic[T]):
     """One plan that is running or has ended.
 
     is_done: whether it has ended.  result: its return value.  error: the exception it raised, or None.
-    started_at, ended_at: instants of virtual time.
+    started_at, ended_at: instants of virtual time.   exchanges: how many requests it sent.
     """
+
+    __slots__ = (
+        "context", "ended_at", "error", "exchanges", "is_done", "plan", "result", "started_at", "step",
+    )  # fmt: skip
 
     def __init__(self, plan: Plan[T], started_at: float) -> None:
         self.plan = plan
@@ -39,22 +44,17 @@ class Run(Generic[T]):
         self.result: T | None = None
         self.error: BaseException | None = None
         self.step = 0  # how many times it was resumed
+        self.exchanges = 0
 
 
-class _Step(NamedTuple):
-    """One plan's next step: at `due`, send it the answer or throw the error into it."""
+_Step = tuple[float, int, Run[Any], int, Any, "BaseException | None"]
+"""One plan's next step: the instant at which it is due, its order, the run and the number of its step; and the answer
+to send, or the error to throw into it.
 
-    due: float
-    order: int  # steps due at the same instant run in the order they were scheduled
-    run: Run[Any]
-    number: int
-    answer: Any = None
-    error: BaseException | None = None
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether the plan was resumed by something else, such as a grant before its timeout."""
-        return self.run.is_done or self.run.step != self.number
+Steps due at the same instant run in the order in which they were scheduled. A step is stale when the plan has been
+resumed by something else, such as a grant before its timeout. A plain tuple: hundreds of thousands are made, compared
+and taken apart in each simulated minute.
+"""
 
 
 class Simulator:
@@ -91,29 +91,28 @@ class Simulator:
             run.context.run(run.plan.close)
             self._end(run)
 
-    def run(self, until: float | None = None) -> None:
-        """Advance time until no step is left, or to the instant `until`."""
-        while self._queue and (until is None or self._queue[0].due <= until):
-            step = heapq.heappop(self._queue)
-            if not step.is_stale:
-                self._now = step.due
-                self._resume(step)
-        if until is not None:
+    def run(self, until: float = math.inf) -> None:
+        """Advance time to the instant `until`, or until no step is left."""
+        queue = self._queue
+        while queue and queue[0][0] <= until:
+            due, _, run, number, answer, error = heapq.heappop(queue)
+            if not (run.is_done or run.step != number):
+                self._now = due
+                self._resume(run, answer, error)
+        if until < math.inf:
             self._now = max(self._now, until)
 
     def _schedule(
         self, run: Run[Any], delay: float, answer: Any = None, error: BaseException | None = None
     ) -> None:
-        heapq.heappush(self._queue, _Step(self._now + delay, next(self._order), run, run.step, answer, error))
+        heapq.heappush(self._queue, (self._now + delay, next(self._order), run, run.step, answer, error))
 
-    def _resume(self, step: _Step) -> None:
-        run = step.run
+    def _resume(self, run: Run[Any], answer: Any, error: BaseException | None) -> None:
         run.step += 1
         try:
-            if step.error is not None:
-                effect = run.context.run(run.plan.throw, step.error)
+            if error is not None:
+                effect = run.context.run(run.plan.throw, error)
             else:
-                answer = step.answer
                 if isinstance(answer, Waiter):  # a grant at the instant of the timeout is used
                     answer = answer.is_granted
                 effect = run.context.run(run.plan.send, answer)
@@ -140,12 +139,11 @@ class Simulator:
 
     def _answer(self, run: Run[Any], effect: Effect[Any]) -> tuple[float | None, Any]:
         """The delay and the answer. The delay is None where something else resumes the plan."""
+        if isinstance(effect, Send):
+            run.exchanges += 1
+            return self._exchange(run, effect)
         if isinstance(effect, Sleep):
             return effect.seconds, None
-        if isinstance(effect, Send):
-            if self._respond is None:
-                raise RuntimeError("this simulator has no server: pass `respond`")
-            return self._respond(effect.request, effect.timeout)
         if isinstance(effect, Acquire):
             effect.waiter.notify(lambda: self._schedule(run, 0.0, effect.waiter))
             return effect.timeout, effect.waiter
@@ -154,6 +152,12 @@ class Simulator:
         if isinstance(effect, Work):
             return 0.0, effect.function(*effect.arguments)
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
+
+    def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:
+        """How long an exchange takes, and its outcome."""
+        if self._respond is None:
+            raise RuntimeError("this simulator has no server: pass `respond`")
+        return self._respond(effect.request, effect.timeout)
 
 
 def _call(effect: Invoke) -> Any:
