@@ -54,6 +54,7 @@ FLOORS = [
     [
         "integrations/",  # the client inside other frameworks
         "testing/",  # scripted network, virtual clock, misbehaving server
+        "simulation/",  # the core against a modelled service, in virtual time
     ],
     [
         "cli/",  # the demo
@@ -74,4 +75,5 @@ PUBLIC_MODULES = [
     "integrations",
     "integrations.neuroglia",
     "testing",
+    "simulation",
 ]

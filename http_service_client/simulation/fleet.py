@@ -1,0 +1,268 @@
+"""Runs the calls of many clients against one modelled service, in virtual time.
+
+Each client is the real core: state per origin and the pipeline of layers as a `HttpServiceClient` has them. Only the
+driver differs, which answers each `Send` with the modelled service, and the clock.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from functools import partial
+from random import Random
+from typing import Any
+
+from ..client.call_builder import CallBuilder
+from ..client.config import HttpClientConfig
+from ..client.wiring import Circuits, origin_registry, pipelines
+from ..core.call import Call
+from ..core.effects import Effect, Outcome, Plan, Send, Sleep
+from ..core.layer import Handler
+from ..core.machines.circuit_states import StateChange
+from ..core.machines.semaphore import FairSemaphore
+from ..core.timeouts import Timeout
+from ..drivers.locks import ForkSafeLock
+from ..drivers.simulator import Run, Simulator
+from ..errors import ConfigurationError, Failure
+from ..http.messages import HttpRequest, HttpResponse
+from .service import LiveService, Service
+from .tally import Tally
+
+__all__ = ["Environment", "Fleet"]
+
+_URL = "http://service.test/"
+_WALL = 1_704_067_200.0  # 2024-01-01 00:00 UTC
+_HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE"})  # to repeat
+
+Caller = Callable[[], Plan[tuple[object, Any]]]
+"""Makes the plan of one call, which returns its outcome and the `Call`, or None for a guarded function."""
+
+
+class SimulatedClock:
+    """The clock of a simulation, for the policies around a guarded function."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.monotonic = now
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return _WALL + self.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        """A plain function cannot wait in a simulation: everything runs on one thread."""
+        raise ConfigurationError("a plain function cannot wait in a simulation; guard an async function")
+
+    async def sleep_async(self, seconds: float) -> None:
+        """Wait for so many seconds of the simulation."""
+        await _Awaited(Sleep(seconds))
+
+
+class _Awaited:
+    """An effect that a coroutine awaits. The simulator drives a coroutine like a plan."""
+
+    def __init__(self, effect: Effect[Any]) -> None:
+        self._effect = effect
+
+    def __await__(self) -> Plan[Any]:
+        return iter(self._effect)
+
+
+class Environment:
+    """What a guarded function is made with: the service that it calls, and what its policies need.
+
+    clock: for a `RetryPolicy`; its `monotonic` for a `CircuitBreakerPolicy`.   random: for a `RetryPolicy`.
+    on_change: for a `CircuitBreakerPolicy`, so that the report knows of its circuit.
+    """
+
+    def __init__(
+        self,
+        clock: SimulatedClock,
+        random: Callable[[], float],
+        on_change: Callable[[StateChange], None],
+        method: str,
+    ) -> None:
+        self.clock = clock
+        self.random = random
+        self.on_change = on_change
+        self._request = HttpRequest(method, _URL)
+
+    async def send(self, *, timeout: float | None = None) -> HttpResponse:
+        """One exchange with the service, within `timeout` seconds; None for no limit.
+
+        Returns the response, whatever its status. Raises a TransportError, as a client does.
+        """
+        outcome: Outcome = await _Awaited(Send(self._request, Timeout(total=timeout)))
+        if isinstance(outcome, Failure):
+            error = outcome.error_type(outcome.message, sent_state=outcome.sent_state, **outcome.details)
+            raise error from outcome.cause
+        return copy.copy(outcome)  # equal responses are one object
+
+
+class _Simulator(Simulator):
+    """Answers each `Send` with the modelled service, and counts what happens."""
+
+    def __init__(self, service: Service, tally: Tally, method: str, random: Random) -> None:
+        super().__init__()
+        self._service = LiveService(service, HttpRequest(method, _URL), random)
+        self._tally = tally
+        self._is_harmless = method in _HARMLESS
+        self._acted: dict[Run[Any], int] = {}  # how often the service acted on the request of each call
+
+    def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
+        if not isinstance(effect, Effect):
+            raise ConfigurationError(_REAL.format(repr(effect)))
+        super()._perform(run, effect)
+
+    def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:
+        now, tally = self._now, self._tally
+        exchange = self._service.exchange(now, effect.timeout)
+        tally.at(now).exchanges += 1
+        tally.work += exchange.work
+        if exchange.is_wasted:
+            tally.wasted += exchange.work
+        if exchange.has_acted and not (self._is_harmless or "Idempotency-Key" in effect.request.headers):
+            self._acted[run] = times = self._acted.get(run, 0) + 1
+            tally.duplicates += times == 2
+        return None if exchange.seconds == math.inf else exchange.seconds, exchange.outcome
+
+    def _end(self, run: Run[Any]) -> None:
+        super()._end(run)
+        if run.error is not None:
+            raise run.error
+        assert run.result is not None
+        outcome, call = run.result
+        self._tally.count_call(self._now, run.started_at, outcome, call, run.exchanges)
+        if self._acted:
+            self._acted.pop(run, None)
+
+
+_REAL = (
+    "the guarded function awaits real I/O ({}), which a simulation cannot do; "
+    "await environment.send() and environment.clock.sleep_async() instead"
+)
+
+
+class _QuietCircuits(Circuits):
+    """Neither the log nor the user's listener hears of circuits that open in a simulation."""
+
+    def report(self, change: StateChange) -> None:
+        self._listener(change)
+
+
+class Fleet:
+    """One simulation: the clients, the service, and the calls as they come.
+
+    rate: calls a second of all clients together, at random and independent of each other (a Poisson process).
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        tally: Tally,
+        *,
+        clients: int,
+        rate: float,
+        seconds: float,
+        seed: int,
+        method: str,
+    ) -> None:
+        # Each has a source of its own: another number of retries must not change when calls come.
+        self._arrivals, self._jitter = Random(f"arrivals {seed}"), Random(f"jitter {seed}")
+        self._simulator = _Simulator(service, tally, method, Random(f"service {seed}"))
+        self._tally = tally
+        self._clock = SimulatedClock(self._simulator.clock)
+        self._clients = clients
+        self._rate = rate
+        self._seconds = seconds
+        self._method = method
+        self._callers: list[Caller] = []
+
+    def of_clients(self, config: HttpClientConfig, options: Mapping[str, Any]) -> None:
+        """Let each client be a core with this configuration, whose calls have these options."""
+        # Left out: code, files and logins of the user, which are not for a simulation to run, read or use, and what
+        # depends on the URL of the calls or the headers of responses.
+        config = replace(
+            config,
+            request_interceptors=(),
+            response_interceptors=(),
+            request_signers=(),
+            auth=None,
+            netrc=False,
+            egress_policy=None,
+            cookies=False,
+        )
+        settings, clock, random = config.resolved.circuit_breaker, self._clock, self._jitter.random
+        circuits = None if settings is None else _QuietCircuits(settings, self._tally.count_change)
+        lock = ForkSafeLock()
+        for _ in range(self._clients):
+            origins = origin_registry(config, clock, random, circuits, [lock])
+            first = CallBuilder(config, None, origins, clock, _ignore).build(self._method, _URL, **options)
+            connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
+            pipeline = pipelines(config, origins, connections, None, clock, random, None)(None).call
+            self._callers.append(_caller(first, pipeline, clock.monotonic))
+
+    def of_functions(self, make: Callable[[Environment], Callable[[], Coroutine[Any, Any, object]]]) -> None:
+        """Let each client be a guarded function."""
+        for _ in range(self._clients):
+            function = make(
+                Environment(self._clock, self._jitter.random, self._tally.count_change, self._method)
+            )
+            if not callable(function):
+                raise ConfigurationError(f"config must return an async function, not {function!r}")
+            self._callers.append(partial(_call_of_function, function))
+
+    def run(self) -> float:
+        """Simulate. Returns the instant of the end: calls that are under way at the end of the time are finished."""
+        simulator, tally, callers = self._simulator, self._tally, self._callers
+        wait, choose = partial(self._arrivals.expovariate, self._rate), self._arrivals.random
+        at = wait() if self._rate > 0 else math.inf
+        while at < self._seconds:
+            simulator.run(at)
+            tally.at(at).calls += 1
+            simulator.spawn(callers[int(choose() * len(callers))]())
+            at += wait()
+        simulator.run(self._seconds)
+        simulator.run()
+        tally.at(simulator.clock())
+        return simulator.clock()
+
+
+def _ignore(event: object) -> None:
+    """Nobody listens: the tally reads the timelines."""
+
+
+def _caller(first: Call, pipeline: Handler, now: Callable[[], float]) -> Caller:
+    """Makes calls like the first one. What a configuration says about a call is the same for all calls of a client."""
+    lifetime = None if first.deadline_at is None else first.deadline_at - first.started_at
+    request, key, state, breaker, options = (
+        first.request,
+        first.key,
+        first.origin_state,
+        first.breaker,
+        first.options,
+    )
+
+    def caller() -> Plan[tuple[Outcome, Call]]:
+        deadline_at = None if lifetime is None else now() + lifetime
+        call = Call(request, key, state, breaker, options, now, deadline_at)
+        return (yield from pipeline(request, call)), call
+
+    return caller
+
+
+def _call_of_function(function: Callable[[], Any]) -> Plan[tuple[object, None]]:
+    """A coroutine yields what it awaits, as a plan yields its effects."""
+    try:
+        coroutine = function()
+        if not inspect.isawaitable(coroutine):
+            raise ConfigurationError(f"config must return an async function; {function!r} is a plain one")
+        return (yield from coroutine.__await__()), None
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        if isinstance(error, RuntimeError) and "no running event loop" in str(error):
+            raise ConfigurationError(_REAL.format(error)) from error
+        return error, None
