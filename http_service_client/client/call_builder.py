@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Literal, TypedDict
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from typing import IO, Any, Literal, TypedDict
 from weakref import WeakValueDictionary
 
 from ..core.call import Call, CallOptions, StreamOptions
@@ -58,14 +58,31 @@ class _ClientDefault:
 CLIENT_DEFAULT: Any = _ClientDefault()
 
 
+# Keys and pairs are of text as a rule; the values are what `http.parameters` takes.
+Params = Mapping[str, object] | Iterable[tuple[str, object]] | str | bytes | None
+Data = (
+    Mapping[str, object]
+    | Iterable[tuple[str, object]]
+    | Iterable[bytes]
+    | AsyncIterable[bytes]
+    | IO[str]
+    | IO[bytes]
+    | str
+    | bytes
+    | bytearray
+    | memoryview
+    | None
+)
+
+
 class StreamRequestOptions(TypedDict, total=False):
     """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
 
-    params: Any
+    params: Params
     headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
-    json: Any
-    data: Any
-    files: Any
+    json: object
+    data: Data
+    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
     cookies: Mapping[str, object] | None
     auth: tuple[str, str] | str | AuthFlow | Literal[False] | None
     timeout: float | Timeout | None
@@ -159,11 +176,11 @@ class CallBuilder:
         url: str,
         /,
         *,
-        params: Any = None,
+        params: Params = None,
         headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
-        json: Any = None,
-        data: Any = None,
-        files: Any = None,
+        json: object = None,
+        data: Data = None,
+        files: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
         cookies: Mapping[str, object] | None = None,
         auth: tuple[str, str] | str | AuthFlow | Literal[False] | None = CLIENT_DEFAULT,
         timeout: float | Timeout | None = CLIENT_DEFAULT,

@@ -47,11 +47,13 @@ from .views import ViewCallBuilder, about_assignment, check_view_options
 from .wiring import Circuits, cookie_jar, origin_registry, pipelines, proxy_settings, transport_settings
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Self, TypeVar, Unpack
 
     from ..core.machines.circuit_states import CircuitBreakerChanges
-    from .call_builder import RequestOptions, StreamRequestOptions
+    from .call_builder import StreamRequestOptions
     from .views import ViewOptions
+
+    T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
 __all__ = ["HttpServiceClient"]
 
@@ -88,11 +90,11 @@ class HttpServiceClient(Events):
         config: HttpClientConfig | None = None,
         *,
         base_url: str | None = None,
-        transport: Any = None,
+        transport: object = None,
         metrics: HttpMetrics | MetricsCollector | None = None,
         on_event: Callable[[Event | StateChange], None] | None = None,
         on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None = None,
-        interceptor_factory: Callable[[type], Any] | None = None,
+        interceptor_factory: Callable[[type], object] | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
@@ -170,7 +172,14 @@ class HttpServiceClient(Events):
 
     # The two front ends.
 
-    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse[T]:
         """Make a call and return the response, whatever its status.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
@@ -205,13 +214,20 @@ class HttpServiceClient(Events):
         carries the timeline.
         """
         driver = self._backends.blocking()  # the first time imports requests, before the call's time starts
-        call = self._call_builder.build(method, url, **options)
+        call = self._call_builder.build(method, url, response_type=response_type, **options)
         self._warn_inside_a_loop()
         pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
         outcome = driver.run(pipeline(call.request, call))
-        return finish(call, outcome, options.get("response_type"))
+        return finish(call, outcome, response_type)
 
-    async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def request_async(
+        self,
+        method: str,
+        url: str,
+        *,
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse[T]:
         """As `request`, in an asyncio task.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
@@ -242,10 +258,10 @@ class HttpServiceClient(Events):
         Raises as `request`.
         """
         driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
-        call = self._call_builder.build(method, url, **options)
+        call = self._call_builder.build(method, url, response_type=response_type, **options)
         pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
         outcome = await driver.run(pipeline(call.request, call))
-        return finish(call, outcome, options.get("response_type"))
+        return finish(call, outcome, response_type)
 
     def stream(
         self,

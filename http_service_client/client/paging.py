@@ -19,14 +19,16 @@ from ..errors import ConfigurationError, InvalidRequestError, PaginationError
 from ..http.preparation import parse_method
 from ..http.urls import RawUrl, location_url, normalise_url, origin_of, redact_url
 from ..policies.deadline import deadline
-from .call_builder import RequestOptions
+from .call_builder import StreamRequestOptions
 from .verbs import Verbs
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeVar, Unpack
 
     from ..drivers.clocks import Clock
     from ..http.messages import HttpResponse
+
+    T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
 __all__ = ["Next", "Paging", "next_by_field"]
 
@@ -80,8 +82,9 @@ class Paging(Verbs):
         next: Next | None = None,
         max_pages: int | None = None,
         allowed_origins: Iterable[str] = (),
-        **options: Unpack[RequestOptions],
-    ) -> Iterator[HttpResponse]:
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> Iterator[HttpResponse[T]]:
         """The pages of a listing, as an iterator of responses; each page is requested when it is asked for.
 
         url: absolute, or relative to the client's `base_url`.   method: such as "GET" or "POST".
@@ -120,7 +123,8 @@ class Paging(Verbs):
         Raises as `request`, for wrong arguments at once, for a page when it is asked for: HttpStatusError if its
         status is 4xx or 5xx, PaginationError if the next URL is of another origin, or a page was requested before.
         """
-        return self._pages(_Pages(self, url, method, next, max_pages, allowed_origins, options))
+        pages = _Pages(self, url, method, next, max_pages, allowed_origins, options)
+        return self._pages(pages, response_type)
 
     def paginate_async(
         self,
@@ -130,8 +134,9 @@ class Paging(Verbs):
         next: Next | None = None,
         max_pages: int | None = None,
         allowed_origins: Iterable[str] = (),
-        **options: Unpack[RequestOptions],
-    ) -> AsyncIterator[HttpResponse]:
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> AsyncIterator[HttpResponse[T]]:
         """As `paginate`, for ``async for`` in an asyncio task.
 
         url: absolute, or relative to the client's `base_url`.   method: such as "GET" or "POST".
@@ -165,19 +170,22 @@ class Paging(Verbs):
 
         Raises as `paginate`.
         """
-        return self._pages_async(_Pages(self, url, method, next, max_pages, allowed_origins, options))
+        pages = _Pages(self, url, method, next, max_pages, allowed_origins, options)
+        return self._pages_async(pages, response_type)
 
-    def _pages(self, pages: _Pages) -> Iterator[HttpResponse]:
+    def _pages(self, pages: _Pages, response_type: type[T] | None) -> Iterator[HttpResponse[T]]:
         while (page := pages.next_page()) is not None:
             with pages.time_limit():
-                response = self.request(*page, **pages.options)
+                response = self.request(*page, response_type=response_type, **pages.options)
             pages.last = response.raise_for_status()
             yield response
 
-    async def _pages_async(self, pages: _Pages) -> AsyncIterator[HttpResponse]:
+    async def _pages_async(
+        self, pages: _Pages, response_type: type[T] | None
+    ) -> AsyncIterator[HttpResponse[T]]:
         while (page := pages.next_page()) is not None:
             with pages.time_limit():
-                response = await self.request_async(*page, **pages.options)
+                response = await self.request_async(*page, response_type=response_type, **pages.options)
             pages.last = response.raise_for_status()
             yield response
 
@@ -196,7 +204,7 @@ class _Pages:
         next: Next | None,
         max_pages: int | None,
         allowed_origins: Iterable[str],
-        options: RequestOptions,
+        options: StreamRequestOptions,
     ) -> None:
         if next is not None and (not callable(next) or inspect.iscoroutinefunction(next)):
             raise ConfigurationError(f"next must be a plain function of a response, or None, not {next!r}")
@@ -257,7 +265,7 @@ class _Pages:
 
     def _change(self, changes: dict[str, Any], response: HttpResponse) -> None:
         for name in changes:
-            if name not in RequestOptions.__annotations__ and name not in ("url", "method"):
+            if name not in StreamRequestOptions.__annotations__ and name not in ("url", "method"):
                 raise InvalidRequestError(
                     f"next returned a mapping with {name!r}, which is no keyword of a call; "
                     f"a query parameter is {{'params': {{{name!r}: ...}}}}"

@@ -2,7 +2,9 @@
 
 An editor shows a docstring as the source has it: not one that is inherited, or made at run time. So each verb
 lists the keywords in full, and a test keeps the lists alike. The signatures do not, since passing fifteen
-keywords on by name takes four times as long as passing `**options`, at every call.
+keywords on by name takes four times as long as passing `**options`, at every call. `response_type` is the exception:
+a type checker needs it in the signature, to know the type of `data`. One signature does for all that it may be.
+Overloads would do it too, but a wrong keyword is then reported as "no overload matches", with each of them in full.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeVar, Unpack
 
     from ..http.messages import HttpResponse
-    from .call_builder import RequestOptions
+    from .call_builder import StreamRequestOptions
+
+    T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
 __all__ = ["Verbs"]
 
@@ -25,14 +29,30 @@ class Verbs(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse[T]:
         """Make a call and return the response, whatever its status."""
 
     @abstractmethod
-    async def request_async(self, method: str, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def request_async(
+        self,
+        method: str,
+        url: str,
+        *,
+        response_type: type[T] | None = None,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse[T]:
         """As `request`, in an asyncio task."""
 
-    def get(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def get(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """GET a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -62,9 +82,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("GET", url, **options)
+        return self.request("GET", url, response_type=response_type, **options)
 
-    def post(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def post(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """POST to a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -94,9 +116,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("POST", url, **options)
+        return self.request("POST", url, response_type=response_type, **options)
 
-    def put(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def put(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """PUT a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -126,9 +150,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("PUT", url, **options)
+        return self.request("PUT", url, response_type=response_type, **options)
 
-    def patch(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def patch(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """PATCH a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -158,9 +184,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("PATCH", url, **options)
+        return self.request("PATCH", url, response_type=response_type, **options)
 
-    def delete(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def delete(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """DELETE a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -190,9 +218,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("DELETE", url, **options)
+        return self.request("DELETE", url, response_type=response_type, **options)
 
-    def head(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def head(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """Fetch a resource's headers by HEAD. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -222,9 +252,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("HEAD", url, **options)
+        return self.request("HEAD", url, response_type=response_type, **options)
 
-    def options(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def options(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """Ask by OPTIONS what a resource supports. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -254,9 +286,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("OPTIONS", url, **options)
+        return self.request("OPTIONS", url, response_type=response_type, **options)
 
-    def query(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    def query(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """QUERY a resource: a safe request whose body is the query (RFC 10008). Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -286,9 +320,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request`.
         """
-        return self.request("QUERY", url, **options)
+        return self.request("QUERY", url, response_type=response_type, **options)
 
-    async def get_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def get_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """GET a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -318,9 +354,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("GET", url, **options)
+        return await self.request_async("GET", url, response_type=response_type, **options)
 
-    async def post_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def post_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """POST to a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -350,9 +388,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("POST", url, **options)
+        return await self.request_async("POST", url, response_type=response_type, **options)
 
-    async def put_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def put_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """PUT a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -382,9 +422,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("PUT", url, **options)
+        return await self.request_async("PUT", url, response_type=response_type, **options)
 
-    async def patch_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def patch_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """PATCH a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -414,9 +456,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("PATCH", url, **options)
+        return await self.request_async("PATCH", url, response_type=response_type, **options)
 
-    async def delete_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def delete_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """DELETE a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -446,9 +490,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("DELETE", url, **options)
+        return await self.request_async("DELETE", url, response_type=response_type, **options)
 
-    async def head_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def head_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """Fetch a resource's headers by HEAD, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -478,9 +524,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("HEAD", url, **options)
+        return await self.request_async("HEAD", url, response_type=response_type, **options)
 
-    async def options_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def options_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """Ask by OPTIONS what a resource supports, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -510,9 +558,11 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("OPTIONS", url, **options)
+        return await self.request_async("OPTIONS", url, response_type=response_type, **options)
 
-    async def query_async(self, url: str, **options: Unpack[RequestOptions]) -> HttpResponse:
+    async def query_async(
+        self, url: str, *, response_type: type[T] | None = None, **options: Unpack[StreamRequestOptions]
+    ) -> HttpResponse[T]:
         """QUERY a resource (RFC 10008), in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
@@ -542,4 +592,4 @@ class Verbs(ABC):
         when left out.
         Raises as `request_async`.
         """
-        return await self.request_async("QUERY", url, **options)
+        return await self.request_async("QUERY", url, response_type=response_type, **options)

@@ -39,7 +39,7 @@ __all__ = ["BufferedBody", "OpenBody", "OpenResponse"]
 _SHORTEST = 0.001  # seconds: the head came just before `first_byte` ran out
 
 
-class OpenResponse(HttpResponse):
+class OpenResponse(HttpResponse[None]):
     """A response whose head has arrived; its body is still to come from `source`.
 
     waited: seconds from the request sent to the head.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json as _json
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
 from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
@@ -33,7 +33,17 @@ _PHRASE_SIZE = 200
 _QUOTED = 200  # characters of a body in an error message
 
 
-class HttpResponse:
+if TYPE_CHECKING:  # type variables have no defaults at run time before Python 3.13
+    from typing_extensions import TypeVar
+
+    Data = TypeVar("Data", default=Any, covariant=True)
+else:
+    from typing import TypeVar
+
+    Data = TypeVar("Data", covariant=True)
+
+
+class HttpResponse(Generic[Data]):
     """A complete response. It is plain data: no connection stays open for it.
 
     status_code: an int.  reason_phrase: printable, may be empty.  headers: case-insensitive, `get_all` for repeats.
@@ -45,6 +55,8 @@ class HttpResponse:
     In a test or an interceptor, make one by hand: content may be text, or pass `json` instead.
     Raises TypeError for a status_code or content of a wrong type.
     """
+
+    data: Data
 
     __slots__ = (
         "_headers", "_text", "attempts", "content", "data", "elapsed", "history", "reason_phrase", "request",
@@ -84,7 +96,7 @@ class HttpResponse:
         self.history = history
         self.attempts = 1
         self.timeline: Timeline | None = None
-        self.data: Any = None
+        self.data = None  # type: ignore[assignment]  # until it is validated
         self._text: str | None = None
 
     @property
@@ -154,7 +166,7 @@ class HttpResponse:
         """The problem that an application/problem+json response (RFC 9457) describes; None for any other."""
         return parse_problem(self.headers.get("Content-Type"), self.content)
 
-    def raise_for_status(self) -> HttpResponse:
+    def raise_for_status(self) -> HttpResponse[Data]:
         """Return this response; raise HttpStatusError for a 4xx or 5xx.
 
         The error quotes the `problem`, or else what the body says in another form (the usual shapes of JSON, a SOAP

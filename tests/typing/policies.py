@@ -37,7 +37,7 @@ async def calls_keep_the_types_of_the_function() -> None:
 
 
 async def gathered_results_have_the_type_of_one(client: HttpServiceClient) -> None:
-    assert_type(await gather(client.get_async(url) for url in ["/a", "/b"]), list[HttpResponse])
+    assert_type(await gather(client.get_async(url) for url in ["/a", "/b"]), list[HttpResponse[None]])
     assert_type(await gather([lambda: twice_async(1)], return_exceptions=True), list[int | BaseException])
     assert_type(gather_in_threads([partial(twice, 1)], at_once=2), list[int])
     gather_in_threads([twice(1)])  # type: ignore[arg-type]  # refused: it was called already

@@ -20,29 +20,29 @@ from http_service_client.client.call_builder import RequestOptions
 
 
 def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], object]) -> None:
-    assert_type(client.get("/", params={"page": 2}, headers={"Accept": "*/*"}), HttpResponse)
-    assert_type(client.post("/", json={"a": 1}, idempotent=True, progress=show), HttpResponse)
-    assert_type(client.put("/", data=b"x", timeout=Timeout(total=3.0, read=1.0)), HttpResponse)
-    assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse)
-    assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse)
-    assert_type(client.head("/", allow_redirects=False), HttpResponse)
-    assert_type(client.options("/", retry_policy=False, circuit_breaker=None), HttpResponse)
-    assert_type(client.query("/", json={"select": ["name"]}), HttpResponse)
-    assert_type(client.request("GET", "/", retry_policy=RetryPolicy(max_attempts=2)), HttpResponse)
+    assert_type(client.get("/", params={"page": 2}, headers={"Accept": "*/*"}), HttpResponse[None])
+    assert_type(client.post("/", json={"a": 1}, idempotent=True, progress=show), HttpResponse[None])
+    assert_type(client.put("/", data=b"x", timeout=Timeout(total=3.0, read=1.0)), HttpResponse[None])
+    assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse[None])
+    assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse[None])
+    assert_type(client.head("/", allow_redirects=False), HttpResponse[None])
+    assert_type(client.options("/", retry_policy=False, circuit_breaker=None), HttpResponse[None])
+    assert_type(client.query("/", json={"select": ["name"]}), HttpResponse[None])
+    assert_type(client.request("GET", "/", retry_policy=RetryPolicy(max_attempts=2)), HttpResponse[None])
     client.request("GET", "/", circuit_breaker=CircuitBreakerPolicy(), response_type=list[int])
     client.download("/", "file", checksum="sha256:00", max_response_size=None, progress=True)
 
 
 async def right_keywords_async(client: HttpServiceClient) -> None:
-    assert_type(await client.get_async("/", params=[("page", 2)]), HttpResponse)
-    assert_type(await client.post_async("/", json={"a": 1}, files={"f": b""}), HttpResponse)
-    assert_type(await client.put_async("/", data="x"), HttpResponse)
-    assert_type(await client.patch_async("/", headers=[("X-A", "1")]), HttpResponse)
-    assert_type(await client.delete_async("/", cookies={"a": "b"}), HttpResponse)
-    assert_type(await client.head_async("/", timeout=1.5), HttpResponse)
-    assert_type(await client.options_async("/", auth="token"), HttpResponse)
-    assert_type(await client.query_async("/", json={"select": ["name"]}), HttpResponse)
-    assert_type(await client.request_async("GET", "/", idempotent=None), HttpResponse)
+    assert_type(await client.get_async("/", params=[("page", 2)]), HttpResponse[None])
+    assert_type(await client.post_async("/", json={"a": 1}, files={"f": b""}), HttpResponse[None])
+    assert_type(await client.put_async("/", data="x"), HttpResponse[None])
+    assert_type(await client.patch_async("/", headers=[("X-A", "1")]), HttpResponse[None])
+    assert_type(await client.delete_async("/", cookies={"a": "b"}), HttpResponse[None])
+    assert_type(await client.head_async("/", timeout=1.5), HttpResponse[None])
+    assert_type(await client.options_async("/", auth="token"), HttpResponse[None])
+    assert_type(await client.query_async("/", json={"select": ["name"]}), HttpResponse[None])
+    assert_type(await client.request_async("GET", "/", idempotent=None), HttpResponse[None])
     assert_type(await client.download_async("/", "file", total_timeout=60.0), HttpResponse)
 
 

@@ -37,7 +37,7 @@ __all__ = ["MAX_LENGTH", "Streamed"]
 MAX_LENGTH = 1024 * 1024  # characters of a line or an event
 
 
-class Streamed(HttpResponse):
+class Streamed(HttpResponse[None]):
     """What the sync and the async response share."""
 
     __slots__ = (
