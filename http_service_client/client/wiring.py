@@ -15,6 +15,7 @@ from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
 from ..drivers.forks import reset_in_forked_children
+from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
@@ -161,6 +162,7 @@ def pipelines(
         wall_clock=clock.wall,
         report=report_condition,
         signers=[made.signer(item) for item in config.request_signers],
+        collect=collect_garbage,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
     )
     plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))

@@ -81,6 +81,7 @@ class OriginRegistry:
     make: makes the state of a new origin.  lock: guards creation; look-ups take no lock.
     clock: monotonic seconds.  max_origins: how many are kept before some are forgotten.
 
+    open_bodies: a mark for each body that is open, and holds slots.
     get: the state of an origin. It is the dictionary's own look-up, since each call makes two.
     """
 
@@ -95,6 +96,7 @@ class OriginRegistry:
     ) -> None:
         self._make = make
         self._lock = lock
+        self.open_bodies: set[object] = set()
         self._clock = clock
         self._max_origins = max_origins
         self._queues: tuple[deque[str], ...] = (deque(), deque(), deque())  # of ranks 0, 1, and all above

@@ -47,6 +47,7 @@ def call_pipeline(
     signers: Sequence[Signer] = (),
     is_download: bool = False,
     auth: Headers | None = None,
+    collect: Callable[[], object] | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -62,9 +63,10 @@ def call_pipeline(
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
     auth: calls may have auth flows; the headers of requests that a flow makes itself.
+    collect: collects garbage, which may hold slots; None for nothing.
     """
     whole = Exchange(
-        origins, connections, egress, max_size, observe, is_whole=True
+        origins, connections, egress, max_size, observe, is_whole=True, collect=collect
     )  # of requests that a flow makes
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
@@ -85,5 +87,7 @@ def call_pipeline(
     ]
     return compose(
         layers,
-        Exchange(origins, connections, egress, max_size, observe),  # connection slots, then the wire
+        Exchange(
+            origins, connections, egress, max_size, observe, collect=collect
+        ),  # connection slots, then the wire
     )

@@ -11,11 +11,15 @@ server. So the attempt's clock starts when the slot is acquired, and the wait ha
     none               the wait goes on while connections become free: it ends when none has for `_PATIENCE` seconds
                        longer than an attempt may take, since then no ordinary call holds them
     the deadline       ends both
+
+A stream that was lost in a reference cycle keeps its slots until the collector runs, and a client whose threads only
+wait never starts it. So a wait of some seconds collects garbage, if a stream is open.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...errors import (
@@ -47,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["Exchange", "Observer"]
 
 _PATIENCE = 10.0
+_SUSPICIOUS = 2.0  # seconds: an ordinary call is over by then
 
 Observer = Callable[[HttpRequest, "Outcome", "Call"], None]
 
@@ -58,6 +63,7 @@ class Exchange:
     max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
     observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
     is_whole: bodies are read here, also when the call leaves that of its own response open.
+    collect: collects garbage, if it has not done so just before; None for nothing.
     """
 
     def __init__(
@@ -68,6 +74,7 @@ class Exchange:
         max_size: int | None = None,
         observe: Observer | None = None,
         is_whole: bool = False,
+        collect: Callable[[], object] | None = None,
     ) -> None:
         self._keys = keys
         self._connections = connections
@@ -75,6 +82,7 @@ class Exchange:
         self._max_size = max_size
         self._observe = observe
         self._is_whole = is_whole
+        self._collect = collect
         # The calls that have their host's slot and wait for the client's own.
         self._queued: dict[Waiter, OriginState] = {}
 
@@ -129,6 +137,9 @@ class Exchange:
                 outcome = yield Open(request, timeout)
             if not is_whole:
                 if isinstance(outcome, OpenResponse):
+                    mark = object()
+                    self._keys.open_bodies.add(mark)
+                    held.append(partial(self._keys.open_bodies.discard, mark))
                     attempt.body = OpenBody(outcome, call, held)
                     is_open = True  # the body owns the slots from here on
                     return outcome
@@ -185,6 +196,16 @@ class Exchange:
         if limit is self._connections:
             self._queued[waiter] = state
         try:
+            if self._collect is not None and self._keys.open_bodies:
+                limits = [bound for bound in (patience, call.remaining()) if bound is not None]
+                pause = max(0.0, min(_SUSPICIOUS, *(bound / 2 for bound in limits)))
+                if (yield from Acquire(waiter, pause)):
+                    return None
+                self._collect()
+                if waiter.is_granted:
+                    return None
+                if timeout.pool is not None and patience is not None:
+                    patience -= pause
             while True:
                 progress = self._progress(limit, state)
                 left = call.remaining()

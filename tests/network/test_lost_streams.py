@@ -1,0 +1,54 @@
+"""Streams that are lost in reference cycles do not keep their slots for ever."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from http_service_client import ConnectionPoolConfig, PoolTimeoutError
+from http_service_client.drivers import garbage
+from http_service_client.testing import LoopbackServer, raw, respond
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
+
+
+@pytest.fixture(autouse=True)
+def no_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """It does not run by itself, as where threads only wait."""
+    gc.collect()
+    gc.disable()
+    monkeypatch.setattr(garbage, "_last_at", None)
+    yield
+    gc.enable()
+
+
+@pytest.mark.parametrize("limit", ["pool", "deadline"])
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+def test_a_wait_for_a_slot_collects_lost_streams(
+    front_end: FrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """Whatever bounds the wait: the call gets the slot. A collection is not repeated for each wait."""
+    server.script("/lost", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n", close=False))
+    server.script("/", respond(204))
+    pool = ConnectionPoolConfig(max_connections=1, pool_timeout=0.4 if limit == "pool" else None)
+    client = front_end.client(connection_pool=pool, enable_retry_policy=False)
+    options = {} if limit == "pool" else {"total_timeout": 0.4}
+
+    def lose() -> None:
+        url = server.url + "/lost"
+        if isinstance(front_end, AsyncioFrontEnd):
+            response: Any = front_end.loop.run_until_complete(client.stream_async("GET", url).__aenter__())
+        else:
+            response = client.stream("GET", url).__enter__()
+        cycle: list[Any] = [response]
+        cycle.append(cycle)
+
+    lose()
+    with pytest.warns(ResourceWarning, match="never closed"):
+        assert front_end.request(client, "GET", server.url + "/", **options).status_code == 204
+    with front_end.stream(client, "GET", server.url + "/lost"), pytest.raises(TimeoutError) as caught:
+        monkeypatch.setattr(gc, "collect", None)
+        front_end.request(client, "GET", server.url + "/", **options)
+    assert (type(caught.value) is PoolTimeoutError) == (limit == "pool")
