@@ -151,6 +151,10 @@ def _while_connecting(
     if isinstance(error, ssl.SSLError):
         reason = _tls_reason(error) or type(error).__name__
         hint = "; check that the server speaks TLS on this port" if reason in _NOT_TLS else ""
+        if any(word in reason for word in _TOO_OLD):
+            hint = (
+                "; it is older or weaker than this system allows: upgrade it, or allow it by an ssl_context"
+            )
         return errors.TlsError, f"the TLS handshake with {origin} failed: {reason}{hint}"
     if isinstance(error, TimeoutError):
         bound = "in time" if timed_out else "within the connect timeout"
@@ -174,6 +178,10 @@ _NOT_BY_RFC_5280 = range(80, 94)
 
 # OpenSSL's reasons where the server's first bytes are no TLS; the second one since OpenSSL 3.2.
 _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
+
+# Parts of OpenSSL's reasons where the server's TLS is too old for this side: TLS 1.0 and 1.1, small keys and groups,
+# SHA-1, renegotiation as it was before RFC 5746.
+_TOO_OLD = ("PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "TOO_SMALL", "TOO_WEAK", "UNSAFE_LEGACY")
 
 
 def _after_connecting(
