@@ -40,6 +40,7 @@ from kit.parity import (
     responds,
     wire_only,
 )
+from parity.table_auth import AUTHENTICATED
 
 OK = responds(200, json={"ok": True})
 DOWN = responds(503, body="down")
@@ -428,7 +429,17 @@ INTERCEPTED = [
 ]
 # fmt: on
 
-TABLE = [*RESPONSES, *RETRIED_STATUSES, *RETRY_AFTER, *BROKEN, *SLOW, *REDIRECTS, *POLICIES, *INTERCEPTED]
+TABLE = [
+    *RESPONSES,
+    *RETRIED_STATUSES,
+    *RETRY_AFTER,
+    *BROKEN,
+    *SLOW,
+    *REDIRECTS,
+    *POLICIES,
+    *INTERCEPTED,
+    *AUTHENTICATED,
+]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)

@@ -4,19 +4,26 @@ A `type: ignore` that is not needed is an error of its own, so each one below pr
 """
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 
 from typing_extensions import assert_type
 
 from http_service_client import (
     CircuitBreakerPolicy,
     HttpClientConfig,
+    HttpRequest,
     HttpResponse,
     HttpServiceClient,
     RetryPolicy,
     Timeout,
 )
+from http_service_client.auth import Digest
 from http_service_client.client.call_builder import RequestOptions
+
+
+class Refreshing:
+    def auth_flow(self, request: HttpRequest) -> Generator[HttpRequest, HttpResponse, None]:
+        yield request
 
 
 def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], object]) -> None:
@@ -24,6 +31,9 @@ def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], 
     assert_type(client.post("/", json={"a": 1}, idempotent=True, progress=show), HttpResponse[None])
     assert_type(client.put("/", data=b"x", timeout=Timeout(total=3.0, read=1.0)), HttpResponse[None])
     assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse[None])
+    assert_type(client.patch("/", auth=Digest("user", "password")), HttpResponse[None])
+    assert_type(client.patch("/", auth=Refreshing()), HttpResponse[None])
+    assert_type(client.patch("/", auth=False), HttpResponse[None])
     assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse[None])
     assert_type(client.head("/", allow_redirects=False), HttpResponse[None])
     assert_type(client.options("/", retry_policy=False, circuit_breaker=None), HttpResponse[None])
