@@ -45,12 +45,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Received:
-    """One request as it reached the server. url: as the example wrote it."""
+    """One request as it reached the server. url: as the example wrote it.   json: None for another body."""
 
     method: str
     url: str
     headers: Mapping[str, str]
     json: Any
+    body: bytes = b""
 
 
 class LocalServices:
@@ -78,7 +79,13 @@ class LocalServices:
         host = request.headers.get(_ASKED_FOR, request.host)
         headers = request.headers
         self.received.append(
-            Received(request.method, f"{host}{request.path}", headers, json.loads(body) if body else None)
+            Received(
+                request.method,
+                f"{host}{request.path}",
+                headers,
+                json.loads(body) if request.content_type == "application/json" else None,
+                body,
+            )
         )
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer.hangs:
