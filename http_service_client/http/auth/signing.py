@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ...errors import InvalidRequestError
 from ..header_validation import check_framing, validate_headers
 from ..headers import Headers, build_headers
-from ..urls import origin_of
+from ..urls import split_url
 
 if TYPE_CHECKING:
     from ..context import HttpContext
@@ -47,7 +47,7 @@ class SignableRequest:
 
     def __init__(self, request: HttpRequest) -> None:
         signed = request.copy()
-        signed.headers.setdefault("Host", origin_of(request.url).partition("://")[2])
+        signed.headers.setdefault("Host", split_url(request.url).host_field)
         object.__setattr__(self, "_request", signed)
         object.__setattr__(self, "_headers", signed.headers)
         object.__setattr__(self, "_fixed", [signed.headers.get(name) for name in _FIXED])

@@ -18,12 +18,18 @@ from http_service_client import (
     HttpClientError,
     HttpRequest,
     HttpResponse,
+    HttpServiceClient,
     InterceptorError,
     InvalidRequestError,
+    ResponseTooLargeError,
     RetryPolicy,
     SentState,
     TransportError,
 )
+from http_service_client.core.call import Call
+from http_service_client.core.effects import Outcome, Plan
+from http_service_client.core.layers.redirects import RedirectsLayer
+from http_service_client.http.secret_names import SECRET_NAMES
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, SLOW, URL, Harness
 from kit.front_ends import FrontEnd, run_task
 
@@ -175,6 +181,13 @@ def test_the_flows_own_request_gets_nothing_of_the_calls(front_end: FrontEnd) ->
     assert {"Cookie", "X-Partner", "X-Order"} <= set(own)
 
 
+def test_the_error_of_a_token_that_is_too_large_does_not_hold_it(front_end: FrontEnd) -> None:
+    """What the flow received is nobody else's."""
+    harness = Harness(front_end, HttpResponse(200, content="s3cret" * 9, url=TOKEN_URL), max_response_size=10)
+    error = harness.error(ResponseTooLargeError, auth=Refreshing(token=None))
+    assert (error.response, error.sent_state) == (None, SentState.NEVER_SENT)
+
+
 def test_the_egress_policy_holds_for_the_flows_own_request(front_end: FrontEnd) -> None:
     """A flow can be made to call any URL."""
     harness = Harness(front_end, 200, egress_policy=EgressPolicy(allowed_hosts=["api.example.com"]))
@@ -203,6 +216,22 @@ def test_a_redirect_to_another_origin_gets_no_credentials_of_a_flow(front_end: F
     )
     assert harness.request("POST", auth=Refreshing()).status_code == 401
     assert [r.headers.get("Authorization") for r in harness.transport.sent] == ["Bearer old", None, None]
+
+
+def test_a_download_that_begins_again_has_credentials_again() -> None:
+    """It makes several requests in one attempt; that one of them was led away concerns no other."""
+    responses = [HttpResponse(307, headers={"Location": "https://b.test/"}), HttpResponse(416)]
+    were_away: list[bool] = []
+
+    def proceed(request: HttpRequest, call: Call) -> Plan[Outcome]:
+        were_away.append(call.current.has_left_origin)
+        return responses[len(were_away) - 1]
+        yield
+
+    call = HttpServiceClient()._call_builder.build("GET", URL)
+    plan = RedirectsLayer(SECRET_NAMES, None)(proceed, call.request, call)
+    assert list(plan) == []
+    assert (were_away, call.current.has_left_origin) == ([False, True], False)
 
 
 def test_each_hop_within_the_origin_has_a_flow_of_its_own(front_end: FrontEnd) -> None:

@@ -135,6 +135,24 @@ def test_a_signer_sees_cookies_host_and_length(front_end: FrontEnd) -> None:
     assert {("Host", "api.example.com"), ("Cookie", "session=1"), ("Content-Length", "3")} <= set(seen[0])
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://api.example.com:443/", "api.example.com"),
+        ("https://api.example.com:8443/", "api.example.com:8443"),
+        ("http://[::1]:8080/", "[::1]:8080"),
+        ("http+unix://%2Frun%2Fapp.sock/", "localhost"),
+    ],
+)
+def test_a_signer_sees_the_host_as_it_is_sent(front_end: FrontEnd, url: str, host: str) -> None:
+    """The Host field of the URL; a Host of the call's own is kept."""
+    seen: list[str] = []
+    harness = Harness(front_end, request_signers=[lambda r, c: seen.append(r.headers["Host"])])
+    harness.request(url=url)
+    harness.request(url=url, headers={"Host": "own.test"})
+    assert seen == [host, "own.test"]
+
+
 def test_signers_run_in_order_and_see_what_the_first_ones_added(front_end: FrontEnd) -> None:
     """As the request goes out."""
 
