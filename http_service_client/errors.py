@@ -342,7 +342,21 @@ class ConnectionLostError(NetworkError):
 
 
 class ProtocolError(NetworkError):
-    """The response is not valid HTTP, or was cut short."""
+    """The response is not valid HTTP, or was cut short.
+
+    rule: the name of the rule that it breaks, such as ``repeated-content-length``; ``cut-short`` if it is incomplete.
+        None if a library below found the fault and does not say which.
+    section: where the rule is stated, such as ``RFC 9112, 6.3``; or None.
+    offset: of the first byte at fault, counted from 0 with the first byte that arrived after the request, interim
+        responses included. Of an incomplete response, the number of bytes that arrived. Or None.
+    excerpt: the bytes up to the fault, escaped and at most some 60. It never shows the value of a header, but those of
+        Content-Length and Transfer-Encoding.
+    """
+
+    rule: str | None = None
+    section: str | None = None
+    offset: int | None = None
+    excerpt: str = ""
 
 
 class RequestTimeoutError(TransportError, TimeoutError):

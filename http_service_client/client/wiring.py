@@ -22,7 +22,7 @@ from ..errors import ConfigurationError
 from ..http.cookies.jar import CookieJar
 from ..http.cookies.suffixes import load_suffixes
 from ..http.egress import host_matcher
-from ..http.http1.framing import HeadLimits
+from ..http.http1.framing import ParserSettings
 from ..http.preparation import Preparation
 from ..http.proxies.settings import ProxySettings
 from ..policies.listeners import ExchangeListener, judging, notify, report_condition
@@ -217,7 +217,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         ),
         proxies=proxy_settings(config, config.resolved.proxies),
         egress=config.egress_policy,
-        head_limits=HeadLimits(config.max_response_headers, config.max_response_header_size),
+        parser=ParserSettings(config.max_response_headers, config.max_response_header_size),
         idle=IdleConnections(
             pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
         ),

@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 from ..core.effects import Outcome
 from ..core.timeouts import Timeout
 from ..http.egress import EgressPolicy
-from ..http.http1.framing import HeadLimits
+from ..http.http1.framing import ParserSettings
 from ..http.messages import HttpRequest
 from ..http.proxies.settings import ProxySettings
 from ..http.urls import Url
@@ -76,7 +76,7 @@ class TransportSettings:
     keep_alive_max_requests: requests after which a connection is closed.
     max_response_size: decoded bytes.  decompress: whether to decode the content codings, unless the request says.
     egress: checks the addresses that a name resolves to; None allows all.
-    head_limits: the maximum size of a response's head.
+    parser: how large the head of a response may be, and which faults are tolerated.
     idle: the idle connections of both transports together.
     max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
     sockets: how they are made.   uds: the path of a Unix socket to which all connections lead, or None.
@@ -89,7 +89,7 @@ class TransportSettings:
     tls: TlsSettings
     proxies: ProxySettings
     egress: EgressPolicy | None = None
-    head_limits: HeadLimits = field(default_factory=HeadLimits)
+    parser: ParserSettings = field(default_factory=ParserSettings)
     idle: IdleConnections = field(default_factory=IdleConnections)
     max_connection_age: float | None = None
     sockets: SocketSettings = field(default_factory=SocketSettings)

@@ -25,6 +25,7 @@ import os
 import ssl
 from enum import Enum
 from socket import gaierror
+from typing import Any
 
 from .. import errors
 from ..core.timeouts import Timeout
@@ -129,8 +130,18 @@ def source_failed(error: BaseException) -> Failure:
 def _failure(
     error_type: type[errors.HttpClientError], message: str, state: SentState, error: BaseException
 ) -> Failure:
-    cause = None if isinstance(error, (NotHttpError, ProxyRefusedError, UnsendableError)) else error
+    if isinstance(error, NotHttpError):
+        return Failure(error_type, message, state, details=_broken_rule(error))
+    cause = None if isinstance(error, (ProxyRefusedError, UnsendableError)) else error
     return Failure(error_type, message, state, cause)
+
+
+def _broken_rule(error: NotHttpError) -> dict[str, Any]:
+    """The attributes of a ProtocolError."""
+    rule = error.rule
+    if rule is None:
+        return {}
+    return {"rule": rule.name, "section": rule.section, "offset": error.offset, "excerpt": error.excerpt}
 
 
 def _while_connecting(
@@ -198,7 +209,8 @@ def _after_connecting(
             return errors.ReadTimeoutError, f"{message}: no first byte within {timeout.first_byte:.3g} s"
         return errors.ReadTimeoutError, message + _for("nothing arrived", timeout.read)
     if isinstance(error, CutShortError):
-        return errors.ProtocolError, f"the response from {url} was cut short"
+        after = "" if error.offset is None else f" after {error.offset} bytes"
+        return errors.ProtocolError, f"the response from {url} was cut short{after}"
     if isinstance(error, OSError):
         return errors.ConnectionLostError, f"the connection to {url} was lost ({_reason(error)})"
     return errors.ProtocolError, f"the response from {url} is not valid HTTP: {error}"

@@ -27,7 +27,7 @@ LISTED = {
 }
 # Modules that no documentation of theirs names.
 MODULES = {
-    "aiohttp.client_proto", "aiohttp.connector", "aiohttp.http_exceptions", "urllib3.util.ssltransport",
+    "aiohttp.client_proto", "aiohttp.connector", "urllib3.util.ssltransport",
 }  # fmt: skip
 PUBLIC_MODULES = {
     "aiohttp", "aiohttp.abc", "requests", "requests.adapters", "requests.cookies",

@@ -13,6 +13,7 @@ from http_service_client import HttpRequest, RetryPolicy, SentState, Timeout, er
 from http_service_client.core.outcomes import is_failure
 from http_service_client.errors import Failure, HttpClientError
 from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.http1.rules import RULES
 from http_service_client.transports.failures import Phase, ProxyRefusedError, failure_of
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/errors.md").read_text(encoding="utf-8")
@@ -58,6 +59,12 @@ def test_the_tree_is_that_of_the_classes() -> None:
     assert drawn == actual
 
 
+def test_every_rule_of_http_has_its_row() -> None:
+    """The table of rules is that of the parser."""
+    shown = re.findall(r"^\| `([a-z-]+)` \| (RFC .*?) \| (.*?) \|$", PAGE, re.M)
+    assert shown == [(rule.name, rule.section, rule.text) for rule in RULES.values()]
+
+
 def test_every_error_has_its_row() -> None:
     """A new error must be explained on the page."""
     assert set(ROWS) == set(RAISED)
@@ -100,7 +107,7 @@ def _tls_error(kind: type[ssl.SSLError], reason: str) -> ssl.SSLError:
         _tls_error(ssl.SSLCertVerificationError, "CERTIFICATE_VERIFY_FAILED"),
         _tls_error(ssl.SSLError, "WRONG_VERSION_NUMBER"),
         ProxyRefusedError("no"),
-        NotHttpError("what?"),
+        NotHttpError(detail="what?"),
         OSError("unreachable"),
     ],
     ids=lambda error: type(error).__name__,

@@ -25,7 +25,7 @@ from http_service_client import (
 )
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.http.http1.fast_path import FastHead
-from http_service_client.http.http1.framing import HeadLimits
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
 from http_service_client.transports.over_aiohttp import connector
 from http_service_client.transports.over_aiohttp.protocol import StrictResponseHandler
@@ -315,11 +315,11 @@ def test_a_new_origin_gets_the_fast_path_however_many_there_were(
 
 @pytest.mark.parametrize("first", [1, 100_000, 1_000_000], ids=["little", "more", "too much at once"])
 def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> None:
-    """After its head, the body skips aiohttp's parser, which would buffer it."""
+    """The transport pauses, and no byte is lost."""
     body = random.Random(1).randbytes(3_000_000)
 
     async def read_slowly() -> bytes:
-        protocol = StrictResponseHandler(asyncio.get_running_loop(), HeadLimits(), None, Mock())
+        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock())
         protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
         protocol.begin_parsing()
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])

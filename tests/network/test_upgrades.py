@@ -49,7 +49,7 @@ PUBLIC = ORDINARY | {"socks": REFUSED}
 # Those without an underscore cannot be renamed so simply: they are names of functions and of a compiled parser too.
 PRIVATE = sorted({name for _, names in _SEAMS for name in names if name.startswith("_")})
 PRIVATE_TO_ASYNCIO = ["_closed", "_sock", "_ssl_protocol", "_transport"]
-MODULES = ["client_proto", "http_exceptions"]
+MODULES = ["client_proto"]
 CONNECT = r"(?<=_connector\.)connect,(?<=async def )connect"
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="each case is a forked process")

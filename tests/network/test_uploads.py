@@ -462,4 +462,4 @@ def test_interim_heads_without_end_stop_an_upload(front_end: FrontEnd, ends: boo
         url = f"http://{address}/"
         caught = failing(front_end, client, "POST", url, data=b"x" * 8_000_000, timeout=Timeout(total=10.0))
     assert caught.type == "ProtocolError"
-    assert "too large or too many" in caught.message
+    assert "head-too-large" in caught.message

@@ -1,8 +1,9 @@
 """The head of an ordinary response, parsed with one regex: this subset of HTTP has a single reading.
 
 No two parsers disagree about it: HTTP/1.1, a final status, fields without folds or odd characters, one
-Content-Length that is a number, and no other field that affects the end of the body or the connection.
-`read_fast_head` takes such a head, which nearly all responses have, and leaves all others to the full parsers.
+Content-Length that is a number or one `chunked`, and no other field that affects the end of the body or the
+connection, but a plain `close` or `keep-alive`. `read_fast_head` takes such a head, which nearly all responses have,
+and leaves all others to the full parser.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from ..header_validation import TOKEN_CHARACTER
-from .framing import HeadLimits, field_text
+from .framing import ParserSettings, field_text
 
 __all__ = ["FastHead", "read_fast_head"]
 
@@ -21,8 +22,7 @@ _HEAD = re.compile(
 ).match
 _FIELDS = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)").findall
 _FRAMING = re.compile(  # the fields that say how the body ends, or the connection
-    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|sec-websocket-key1|content-encoding"
-    rb"|keep-alive):"
+    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|content-encoding|keep-alive):"
     rb"[\t ]*([^\r]*)",
     re.IGNORECASE,
 ).findall
@@ -33,11 +33,22 @@ _WITHOUT_BODY = (b"204", b"304")  # whatever their fields say
 class FastHead:
     """A response's head. Iteration gives its fields, decoded only then, since most are never read.
 
-    size: bytes of the head.   length: bytes of the body.   is_encoded: the body has a content coding.
-    keep_alive: the Keep-Alive field; None without one.
+    size: bytes of the head.   length: bytes of the body; None if it is chunked.   is_encoded: it has a content coding.
+    is_last: the connection cannot be used again after this response.   keep_alive: the Keep-Alive field, or None.
     """
 
-    __slots__ = ("_fields", "is_encoded", "keep_alive", "length", "reason", "size", "status")
+    __slots__ = (
+        "_fields",
+        "is_chunked",
+        "is_encoded",
+        "is_last",
+        "keep_alive",
+        "length",
+        "reason",
+        "size",
+        "status",
+    )
+    version = b"1.1"
 
     def __init__(
         self,
@@ -45,24 +56,30 @@ class FastHead:
         status: int,
         reason: str,
         fields: bytes,
-        length: int,
+        length: int | None,
         is_encoded: bool,
-        keep_alive: str | None,
+        is_last: bool,
+        keep_alive: str | None = None,
     ) -> None:
         self.size = size
         self.status = status
         self.reason = reason
         self.length = length
+        self.is_chunked = length is None
         self.is_encoded = is_encoded
+        self.is_last = is_last
         self.keep_alive = keep_alive
         self._fields = fields
 
+    def raw_fields(self) -> list[tuple[bytes, bytes]]:
+        """Names and values."""
+        return [(name, value.rstrip(b"\t ")) for name, value in _FIELDS(self._fields)]
+
     def __iter__(self) -> Iterator[tuple[str, str]]:
-        found = _FIELDS(self._fields)
-        return iter([(name.decode("ascii"), field_text(value.rstrip(b"\t "))) for name, value in found])
+        return iter([(name.decode("ascii"), field_text(value)) for name, value in self.raw_fields()])
 
 
-def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
+def read_fast_head(data: bytes, settings: ParserSettings) -> FastHead | None:
     """The head at the start of these bytes; None if it is incomplete, or not in the subset.
 
     A response to HEAD has no body, whatever the length says.
@@ -72,21 +89,26 @@ def read_fast_head(data: bytes, limits: HeadLimits) -> FastHead | None:
         return None
     status, reason, fields = match.groups()
     size = match.end()
-    if size > limits.size or fields.count(b"\r") > limits.fields or status in _WITHOUT_BODY:
+    if size > settings.size or fields.count(b"\r") > settings.fields:
         return None
-    length, is_encoded, keep_alive = None, False, None
+    length, is_chunked, is_encoded, is_last, keep_alive = None, False, False, False, None
     for name, value in _FRAMING(fields):
-        key = name.lower()
-        if key == b"content-length" and length is None and _LENGTH(value := value.rstrip(b"\t ")):
+        key, value = name.lower(), value.rstrip(b"\t ")
+        if key == b"content-length" and length is None and not is_chunked and _LENGTH(value):
             length = int(value)
         elif key == b"content-encoding":
             is_encoded = True
         elif key == b"keep-alive":
             keep_alive = value.decode("latin-1")
-        elif key != b"connection" or value.rstrip(b"\t ").lower() != b"keep-alive":
+        elif key == b"transfer-encoding" and length is None and not is_chunked and value == b"chunked":
+            is_chunked = True
+        elif key == b"connection" and value.lower() in (b"close", b"keep-alive"):
+            is_last = is_last or len(value) == 5
+        else:
             return None
-    if length is None:
+    if status in _WITHOUT_BODY:
+        length = 0
+    elif length is None and not is_chunked:
         return None
-    return FastHead(
-        size, int(status), (reason or b"").decode("ascii"), fields, length, is_encoded, keep_alive
-    )
+    text = (reason or b"").decode("ascii")
+    return FastHead(size, int(status), text, fields, length, is_encoded, is_last, keep_alive)

@@ -1,385 +1,443 @@
-"""HTTP/1.1 for the blocking transport (RFC 9112): writes the head of a request, parses a response.
+"""Reads the responses of one connection (RFC 9112). It does no I/O: both transports feed it with what they receive.
 
-There is no socket here: code that has one subclasses `ReceiveBuffer`.
+    parser.begin("GET")
+    while (head := parser.read_head()) is None:
+        parser.feed(receive())              # b"" when the connection has ended
+    while (piece := parser.read_body()) != b"":
+        if piece is None:
+            parser.feed(receive())
 
-The parser accepts and refuses the same bytes as llhttp, the parser under aiohttp, state by state, because
-sync and async calls must see the same response. So it is lenient where llhttp is (a line may end without CR,
-a folded field is joined) and strict where llhttp is (a field without a colon, an invalid chunk). What llhttp accepts and should not is refused
-for both in `framing`. Bytes after a complete response are not parsed at all; the connection is closed.
+A response is read line by line. A line in its usual form is matched by one regex; for any other line `faults` says
+which rule it breaks, and where. The result for some bytes never depends on how the network cuts them. Bytes after a
+complete response are not parsed at all; the connection is closed.
+
+Accepted, though a strict reader would not: lines of the head that end in LF, values that are folded, control
+characters in values, a missing reason phrase, names and values of chunk extensions that are empty.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from functools import partial
-from itertools import product
 
 from ..header_validation import TOKEN_CHARACTER
-from ..headers import connection_options
-from .buffer import FREE_TEXT, EndOfBytes, ReceiveBuffer
+from .buffer import ReceiveBuffer
 from .errors import CutShortError, NotHttpError
-from .fast_path import read_fast_head
-from .framing import MALFORMED, TOO_LARGE, field_text, is_chunked
+from .fast_path import FastHead, read_fast_head
+from .faults import (
+    CODING,
+    LENGTH,
+    Fault,
+    equal_lengths,
+    excerpt,
+    fault_in_chunk_line,
+    fault_in_field,
+    fault_in_status_line,
+    may_frame,
+)
+from .framing import ParserSettings, field_text
+from .head import Head
+from .rules import RULES, Rule
 
-__all__ = ["Head", "ResponseBody", "read_head", "request_head"]
+__all__ = ["ResponseParser"]
 
-_PROTOCOL, _VERSION = rb"(?:HTTP|RTSP|ICE)/", rb"(0\.9|1\.[01]|2\.0)"  # llhttp accepts all of these
-_STATUS_LINE = re.compile(rb"%b%b ([0-9]{3})(?: ([^\r]*))?" % (_PROTOCOL, _VERSION)).fullmatch
-_STATUS_START = re.compile(
-    rb"H(?:T(?:TP?)?)?|R(?:T(?:SP?)?)?|I(?:CE?)?"
-    rb"|%b(?:[0-9]\.?)?|%b%b(?: (?:[0-9]{0,2}|[0-9]{3}(?: [^\r]*)?\r?))?" % (_PROTOCOL, _PROTOCOL, _VERSION)
+_STATUS_LINE = re.compile(rb"HTTP/(0\.9|1\.[01]|2\.0) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n").fullmatch
+_OTHER_VERSION = re.compile(
+    rb"HTTP/[0-9](?:\.[0-9]{1,2})?[ \t]+([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n", re.IGNORECASE
 ).fullmatch
-
-_CHARACTER = TOKEN_CHARACTER.encode()
-_TOKEN = re.compile(rb"%b+" % _CHARACTER).fullmatch
-_VALUE_START = rb"(?::(?:[ \t]*\r.*|[^\r]*\r?))?"
-_FIELD_START = re.compile(rb"(?: ?%b+%b| ?\r?)" % (_CHARACTER, _VALUE_START), re.DOTALL).fullmatch
-# Spaces before the colon. After these names, llhttp goes on to the end of the head, which is then refused.
-_SPACED = rb"(?:content-length|transfer-encoding|(?:proxy-)?connection|upgrade) +"
-_IS_SPACED = re.compile(_SPACED, re.IGNORECASE).fullmatch
-_SPACED_START = re.compile(rb" ?%b%b" % (_SPACED, _VALUE_START), re.DOTALL | re.IGNORECASE).fullmatch
-_FOLD_START = re.compile(rb"[ \t][^\r]*\r?").fullmatch
-
-# chunk-ext (RFC 9112, 7.1.1) as llhttp accepts it: a name may be empty, spaces are allowed in quotes only.
-_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*'
-_EXTENSION = rb';%b*(?:=%b*(?:%b")?)?' % (_CHARACTER, _CHARACTER, _QUOTED)
-_CHUNK_LINE = re.compile(
-    rb"([0-9A-Fa-f]+)[ \t]*(?:\r\n|(\n)|(?:%b)+(?:(?<!;)\r\n|\n))" % _EXTENSION
-).fullmatch
-_CHUNK_START = re.compile(
-    rb"[0-9A-Fa-f]+[ \t]*(?:%b)*(?:;%b*=%b*%b\\?)?\r?" % (_EXTENSION, _CHARACTER, _CHARACTER, _QUOTED)
-).fullmatch
-_NO_START = re.compile(rb"").fullmatch
-_END_START = re.compile(rb"\r?").fullmatch
-_LARGEST_CHUNK = 2**64 - 1
+_FIELD = re.compile(rb"(%b+):([^\0\r\n]*)\r?\n" % TOKEN_CHARACTER.encode()).fullmatch
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,7})\r\n").match  # as servers write it
+_SPACE_BEFORE_VALUE = re.compile(rb"[^:]+:([ \t]+)").match
+_SIZE = re.compile(rb"[0-9A-Fa-f]+").match
+_MOST_CHUNKS = 1000  # taken at once; each costs much more memory than a tiny chunk has
+_BEFORE_REASON = len("HTTP/1.1 200 ")
+_INTERIM = b"HTTP/1.1 1"
 
 
-def request_head(method: str, target: str, host: str, fields: Iterable[tuple[str, str]]) -> bytes:
-    """The head of a request. Host comes first (RFC 9112, 3.2); a Host among the fields replaces ours."""
-    first = f"Host: {host}\r\n"
-    lines = [f"{name}: {value}\r\n" for name, value in fields]
-    for line in lines:
-        if line[:5] in _HOST:
-            first = line
-            lines.remove(line)
-            break
-    return f"{method} {target} HTTP/1.1\r\n{first}{''.join(lines)}\r\n".encode()
+class ResponseParser:
+    """Reads one response after the other. `begin` comes first, then `read_head`, then `read_body`.
 
-
-_HOST = frozenset(map("".join, product("hH", "oO", "sS", "tT", ":")))  # in any letter case
-
-
-class Head:
-    """The head of a response, and the framing of its body.
-
-    fields: names and values, in order.   length: of the body in bytes, or None.   is_chunked: of the body.
-    is_last: the connection cannot be used again after this response.   keep_alive: the Keep-Alive field, or None.
-    is_final: no byte may follow this response if it is an interim one.   size: of the head in bytes.
+    head: of the response that is being read; None before it is complete.   is_complete: the response was read to its end.
+    tolerated: the rules that it breaks and that the settings tolerate.
     """
 
     __slots__ = (
-        "fields",
-        "is_chunked",
-        "is_final",
-        "is_last",
-        "keep_alive",
-        "length",
-        "reason",
-        "size",
-        "status",
+        "_body_left",
+        "_buffer",
+        "_chunk_left",
+        "_closes",
+        "_fields",
+        "_folded",
+        "_in_trailers",
+        "_line_start",
+        "_method",
+        "_owes_line_end",
+        "_parts",
+        "_section_start",
+        "_skips_folds",
+        "_status",
+        "_trailers_left",
+        "head",
+        "is_complete",
+        "settings",
+        "tolerated",
     )
 
-    def __init__(
-        self, version: bytes, status: int, reason: str, fields: list[tuple[bytes, bytes]], size: int
-    ) -> None:
-        self.status = status
-        self.reason = reason
-        self.size = size
-        self.fields = [(name.decode("ascii"), field_text(value)) for name, value in fields]
-        self.keep_alive: str | None = None
-        lengths, codings, options = [], [], []
-        for name, value in self.fields:
-            key = name.lower()
-            if key == "content-length":
-                lengths.append(value)
-            elif key == "transfer-encoding":
-                codings.append(value)
-            elif key in _CONNECTION:
-                options.append(value)
-            elif key == "keep-alive":
-                self.keep_alive = value
-            elif key == "sec-websocket-key1":  # from the first drafts of WebSocket; aiohttp refuses it
-                raise NotHttpError(MALFORMED)
-        self.is_chunked = is_chunked(status, lengths, codings)
-        self.length = int(lengths[0]) if lengths else None
-        named = connection_options(options)
-        closes_by_default = version in (b"0.9", b"1.0", b"2.0")  # 2.0 because llhttp has it so
-        self.is_final = "keep-alive" not in named if closes_by_default else "close" in named
-        # The bytes after a 101 are no longer HTTP.
-        self.is_last = self.is_final or "close" in named or status == 101
+    def __init__(self, settings: ParserSettings = ParserSettings()) -> None:  # noqa: B008  # it is immutable
+        self.settings = settings
+        self._buffer = ReceiveBuffer()
+        self._method = "GET"
+        self.forget()
 
+    def begin(self, method: str) -> None:
+        """A request with this method was sent: the next bytes are its response."""
+        if self.head is not None or self._status is not None:
+            self.forget()
+        self._buffer.restart_count()
+        self._method = method
+        self._closes = False
 
-_CONNECTION = ("connection", "proxy-connection")  # llhttp treats them alike
-
-
-def read_head(incoming: ReceiveBuffer) -> Head:
-    """The head of the final response; interim ones (100, 102, 103) are skipped.
-
-    Raises NotHttpError, CutShortError; ConnectionResetError when the connection ends before any byte.
-    """
-    left = incoming.limits.total - incoming.skipped
-    incoming.skipped = 0
-    while left >= 0:
-        head = _fast_head(incoming) or _parse_head(incoming, left)
-        left -= head.size
-        if left < 0:
-            break
-        if head.status >= 200 or head.status == 101:
-            return head
-        if head.is_final:
-            while incoming.peek():
-                if incoming.skip_blank_lines():
-                    raise NotHttpError(MALFORMED)  # nothing may follow a response that ended the connection
-    raise NotHttpError(TOO_LARGE)
-
-
-def _fast_head(incoming: ReceiveBuffer) -> Head | None:
-    """The head of an ordinary response, if all of it is in the buffer."""
-    fast = read_fast_head(incoming.peek(), incoming.limits)
-    if fast is None:
-        return None
-    incoming.take(fast.size)
-    head = Head.__new__(Head)
-    head.status, head.reason, head.fields, head.length = fast.status, fast.reason, list(fast), fast.length
-    head.size, head.keep_alive = fast.size, fast.keep_alive
-    head.is_chunked = head.is_final = head.is_last = False
-    return head
-
-
-def _parse_head(incoming: ReceiveBuffer, left: int) -> Head:
-    """left: bytes that it may have."""
-    while not incoming.skip_blank_lines():
-        if not incoming.peek():
-            raise ConnectionResetError("closed without a response")
-    try:
-        line = incoming.line(_may_begin_head)
-        match = _STATUS_LINE(_without_end(line))
-        if match is None:
-            raise NotHttpError(MALFORMED)
-        version, status, reason = match.groups(b"")
-        if len(reason) > incoming.limits.size:
-            raise NotHttpError(TOO_LARGE)
-        fields, size = _read_fields(incoming, incoming.limits.fields, left - len(line))
-        return Head(version, int(status), field_text(reason), fields, len(line) + size)
-    except EndOfBytes:
-        raise CutShortError from None
-
-
-def _may_begin_head(line: bytes) -> object:
-    """Whether a status line may begin like this."""
-    if _STATUS_START(line) is None:
-        return False
-    return FREE_TEXT if line.count(b" ") > 1 and b"\r" not in line else True  # within the reason phrase
-
-
-def _without_end(line: bytes) -> bytes:
-    """A line without its line end."""
-    return line[:-2] if line.endswith(b"\r\n") else line[:-1]
-
-
-def _read_fields(
-    incoming: ReceiveBuffer, most: int, left: int, is_trailer: bool = False
-) -> tuple[list[tuple[bytes, bytes]], int]:
-    """The fields up to the empty line, at most so many, and their size in bytes, at most `left`."""
-    fields: list[tuple[bytes, bytes]] = []
-    size = raw_size = 0
-    is_refused = False
-    parts: list[bytes] = []  # of the last value, by line, with the white space after it
-    may_begin = partial(_may_begin, fields, is_trailer)
-    while line := _without_end(whole := incoming.line(may_begin)):
-        is_folded = line[0] in b" \t" and bool(fields)  # RFC 9112, 5.2
-        if not _may_follow(fields, line):
-            raise NotHttpError(MALFORMED)
-        if is_folded and fields[-1][1]:
-            name = fields[-1][0]
-            if b"\0" in line or b"\r" in line:
-                raise NotHttpError(MALFORMED)
-            # Joined once: joined each time, a thousand short lines would take quadratic time.
-            parts.append(line)
-        else:
-            if is_folded:
-                name, raw = fields.pop()[0], line.lstrip(b" \t")
-            else:
-                _join_last(fields, parts)
-                if line[0] in b" " and not is_trailer:
-                    line = line[1:]
-                    if not line:
-                        break
-                name, colon, raw = line.partition(b":")
-                raw = raw.lstrip(b" \t")
-                if _IS_SPACED(name) and not is_trailer:
-                    name, is_refused = name.rstrip(b" "), True
-                if not colon or not _TOKEN(name):
-                    raise NotHttpError(MALFORMED)
-                if raw.startswith(b"\r"):  # it ends an empty value, even without LF
-                    incoming.unread(len(raw) - 1 + len(whole) - len(_without_end(whole)))
-                    raw = b""
-            value = raw.rstrip(b" \t")
-            if b"\0" in value or b"\r" in value or not _may_frame(name.lower(), raw, fields, is_trailer):
-                raise NotHttpError(MALFORMED)
-            if b"\t" in raw and _is_chunked(name, value):
-                value = raw
-            fields.append((name, value))
-            parts, raw_size = [raw], 0
-        size += len(whole)
-        raw_size += len(parts[-1])
-        if len(name) + raw_size > incoming.limits.size or len(fields) > most or size > left:
-            raise NotHttpError(TOO_LARGE)
-    if is_refused:
-        raise NotHttpError(MALFORMED)
-    _join_last(fields, parts)
-    return fields, size + len(whole)
-
-
-def _join_last(fields: list[tuple[bytes, bytes]], parts: list[bytes]) -> None:
-    """Join the lines of a folded value, which is the last one."""
-    if len(parts) > 1:
-        name, raw = fields[-1][0], b"".join(parts)
-        value = raw.rstrip(b" \t")
-        fields[-1] = (name, raw if _is_chunked(name, value) else value)
-
-
-def _is_chunked(name: bytes, value: bytes) -> bool:
-    """Whether a field says `chunked`. llhttp does not see it before a tab or a fold: it stays, and the head is refused."""
-    return name.lower() == b"transfer-encoding" and value.lower() == b"chunked"
-
-
-_FRAMING = (b"content-length", b"transfer-encoding")
-_LENGTH = re.compile(rb"0*[0-9]{1,19}[ \t]*").fullmatch
-
-
-def _may_follow(fields: list[tuple[bytes, bytes]], line: bytes) -> bool:
-    """Whether a line that begins like this may follow these fields: a length is on one line, and not on none."""
-    if not fields or fields[-1][0].lower() != b"content-length":
-        return True
-    return bool(fields[-1][1]) != (line[0] in b" \t")
-
-
-def _may_frame(key: bytes, raw: bytes, fields: list[tuple[bytes, bytes]], is_trailer: bool) -> bool:
-    """Whether a field may follow these. Contradictory framing is refused at once: more may never arrive."""
-    if key == b"content-length":
-        if not raw:  # its value may be on the next line
-            return not is_trailer and not any(
-                value and name.lower() == b"transfer-encoding" for name, value in fields
-            )
-        is_first = not any(value and name.lower() in _FRAMING for name, value in fields)
-        return is_first and not is_trailer and _LENGTH(raw) is not None
-    if key == b"transfer-encoding":
-        return not any(name.lower() == b"content-length" for name, _ in fields)
-    return True
-
-
-def _may_begin(fields: list[tuple[bytes, bytes]], is_trailer: bool, line: bytes) -> object:
-    """Whether a line may begin like this, after these fields."""
-    if not _may_follow(fields, line):
-        return False
-    if line[0] in b" \t" and fields and fields[-1][0].lower() == b"content-length":  # its value comes here
-        value = line.strip(b" \t\r")
-        return not value or _LENGTH(value)
-    name, colon, raw = line.removesuffix(b"\r").partition(b":")
-    key = name.rstrip(b" ").lower()
-    if colon and not _may_frame(key, raw.lstrip(b" \t"), fields, is_trailer):
-        return False
-    is_field = bool(_FIELD_START(line) or (not is_trailer and _SPACED_START(line)))
-    if not is_field and not (fields and _FOLD_START(line)):
-        return False
-    is_free = bool(colon) and key.lstrip(b" ") not in _FRAMING and b"\r" not in line
-    return FREE_TEXT if is_field and is_free else True
-
-
-class ResponseBody:
-    """The body of one response, in pieces as they arrive.
-
-    is_complete: it has been read to its end; the next byte of the connection belongs to the next response.
-    """
-
-    __slots__ = ("_head", "_incoming", "_is_chunked", "_left", "_owes_line", "is_complete")
-
-    def __init__(self, incoming: ReceiveBuffer, head: Head, method: str) -> None:
-        self._incoming = incoming
-        self._head = head
-        self._left = head.length
-        self._is_chunked = head.is_chunked
-        self._owes_line = False  # the line end of a chunk, which may arrive with the next chunk
+    def forget(self) -> None:
+        """Free the last response."""
+        self.head: Head | FastHead | None = None
         self.is_complete = False
-        if method == "HEAD" or head.status in (204, 304) or head.status < 200:
-            self._left, self._is_chunked = 0, False
-        if self._is_chunked:
-            self._left = 0
-        elif self._left is None:
-            head.is_last = True  # it ends with the connection
-        elif self._left == 0:
+        self.tolerated: list[Rule] = []
+        self._closes = False  # an interim response said so, or a fault was tolerated
+        self._status: tuple[bytes, int, str] | None = (
+            None  # version, status and reason of a head that has begun
+        )
+        self._begin_fields()
+        self._body_left: int | None = None
+        self._chunk_left = 0
+        self._owes_line_end = self._in_trailers = False
+
+    def _begin_fields(self) -> None:
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._parts: list[bytes] = []  # of the last value, by line, with the white space after it
+        self._folded = 0  # bytes of the lines of the last value
+        self._skips_folds = False  # the last line was skipped
+        self._line_start = self._section_start = self._buffer.offset
+
+    def feed(self, data: bytes) -> None:
+        """Bytes arrived; b"" when the connection has ended."""
+        self._buffer.feed(data)
+
+    @property
+    def rest(self) -> bytes:
+        """The received bytes that were not read."""
+        return self._buffer.rest
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether bytes of a final response, or of something else, have arrived; interim responses do not count."""
+        if self.head is not None or (self._status is not None and self._status[1] >= 200):
+            return True
+        start = self._buffer.rest[: len(_INTERIM)]
+        return self._status is None and start != _INTERIM[: len(start)]
+
+    # The head
+
+    def read_head(self) -> Head | FastHead | None:
+        """The head of the final response; None until it is complete. Interim ones (100, 102, 103) are skipped.
+
+        Raises NotHttpError, CutShortError; ConnectionResetError if the connection ends before any byte.
+        """
+        while self.head is None:
+            head: Head | FastHead | None
+            if self._status is None:
+                if not self._buffer.skip_line_ends():
+                    if self._buffer.has_ended:
+                        raise ConnectionResetError("closed without a response")
+                    return None
+                head = self._read_fast_head()
+                if head is None and not self._read_status_line():
+                    return None
+            else:
+                head = None
+            if head is None:
+                if not self._read_fields(self.settings.total - self._section_start):
+                    return None
+                version, status, reason = self._status  # type: ignore[misc]  # `_read_status_line` has set it
+                head = Head(version, status, reason, self._fields)
+            self._status = None
+            self._begin_fields()
+            self._closes = self._closes or head.is_last
+            if head.status >= 200 or head.status == 101:
+                self._begin_body(head)
+        return self.head
+
+    def _read_fast_head(self) -> FastHead | None:
+        buffer = self._buffer
+        data = buffer.data if not buffer.at and type(buffer.data) is bytes else buffer.rest
+        head = read_fast_head(data, self.settings)
+        if head is not None:
+            if buffer.offset + head.size > self.settings.total:
+                return None
+            buffer.at += head.size
+        return head
+
+    def _read_status_line(self) -> bool:
+        """Whether the status line is complete."""
+        line = self._take_line(self.settings.size + _BEFORE_REASON, self.settings.total - self._buffer.offset)
+        if line is None:
+            return False
+        match = _STATUS_LINE(line)
+        version = match[1] if match else b""
+        if match is None:
+            fault = fault_in_status_line(line)
+            match = _OTHER_VERSION(line)
+            if fault is None or fault.rule.name != "unknown-version" or match is None:
+                raise self._error(line, fault or Fault(RULES["not-http"], 0, 1))
+            self._tolerate(line, fault)
+            version = b"1.0"
+        *_, status, reason = match.groups(b"")
+        self._status = version, int(status), field_text(reason)
+        self._section_start = self._buffer.offset
+        return True
+
+    def _take_line(self, most: int, room: int) -> bytes | None:
+        """The next line; None while it is incomplete.
+
+        most: bytes that it may have without its end, and without white space before a header value.
+        room: bytes that it may have in all.
+        """
+        buffer = self._buffer
+        self._line_start = buffer.offset
+        line = buffer.take_line()
+        if line is None:
+            if buffer.may_judge():
+                self._judge(buffer.rest, most, room)
+            if buffer.has_ended:
+                raise CutShortError(buffer.offset + len(buffer.rest))
+            return None
+        if len(line) > most or len(line) > room:
+            self._judge(line, most, room)
+        return line
+
+    def _judge(self, line: bytes, most: int, room: int) -> None:
+        """Raises the first fault in a line that is incomplete or too long, unless it is tolerated."""
+        text = line.rstrip(b"\r\n")
+        if len(text) > most and (space := _SPACE_BEFORE_VALUE(text)):
+            most += len(space[1])
+        is_long = len(text) > most or len(line) > room
+        if is_long:
+            line = text[: max(0, min(most, room))]
+        fault: Fault | None = None
+        if self._status is None and self.head is None:
+            fault = fault_in_status_line(line)
+        elif line and (self.head is None or self._in_trailers):
+            fault = fault_in_field(line, self._fields, self._in_trailers)
+        elif line:
+            fault = fault_in_chunk_line(line)
+        if fault is not None and fault.rule.name not in self.settings.tolerated:
+            raise self._error(line, fault)
+        if is_long:
+            is_chunk = self.head is not None and not self._in_trailers
+            raise self._error(
+                line, Fault(RULES["chunk-line-too-long" if is_chunk else "head-too-large"], 0, 0)
+            )
+
+    def _error(self, line: bytes, fault: Fault) -> NotHttpError:
+        return NotHttpError(
+            fault.rule, self._line_start + fault.start, excerpt(line, fault) if fault.end else ""
+        )
+
+    def _tolerate(self, line: bytes, fault: Fault) -> None:
+        """Note a fault, or raise it."""
+        if fault.rule.name not in self.settings.tolerated:
+            raise self._error(line, fault)
+        if fault.rule not in self.tolerated:
+            self.tolerated.append(fault.rule)
+        self._closes = True
+        if self.head is not None:
+            self.head.is_last = True
+
+    def _read_fields(self, left: int) -> bool:
+        """Whether the fields up to the empty line are complete.   left: bytes that they may have."""
+        most_fields = self.settings.fields
+        if self._in_trailers:
+            most_fields -= self._trailers_left
+        while True:
+            room = left - (self._buffer.offset - self._section_start)
+            line = self._take_line(self.settings.size + 1, room)
+            if line is None:
+                return False
+            match = _FIELD(line)
+            name = value = b""
+            if match is not None:
+                name, value = match.groups()
+            if match is None or name.lower() in (LENGTH, CODING):
+                if line in (b"\r\n", b"\n"):
+                    self._join_folds()
+                    return True
+                mended = self._mended(line)
+                if mended is None:
+                    self._skips_folds = True
+                    continue
+                if mended[0] in b" \t":
+                    self._fold(mended)
+                    continue
+                name, _, value = mended.rstrip(b"\r\n").partition(b":")
+            if len(self._fields) >= most_fields:
+                raise self._error(line, Fault(RULES["too-many-fields"], 0, 0))
+            self._join_folds()
+            self._skips_folds = False
+            self._parts, self._folded = [value.lstrip(b" \t")], len(line)
+            self._fields.append((name, value.strip(b" \t")))
+
+    def _mended(self, line: bytes) -> bytes | None:
+        """A line without the faults that are tolerated; None if it is skipped. Raises any other fault."""
+        if line[0] in b" \t" and self._skips_folds:
+            return None
+        while (fault := fault_in_field(line, self._fields, self._in_trailers)) is not None:
+            rule = fault.rule.name
+            if rule in self.settings.tolerated:
+                if rule == "repeated-content-length":
+                    one = equal_lengths(line, self._fields)
+                    if one is None:
+                        raise self._error(line, Fault(RULES["conflicting-content-length"], 0, fault.end))
+                    self._tolerate(line, fault)
+                    if any(name.lower() == LENGTH for name, _ in self._fields):
+                        return None
+                    return b"Content-Length:%b\r\n" % one
+                if may_frame(line):
+                    raise self._error(line, fault)
+            self._tolerate(line, fault)
+            if rule == "nul-in-value":
+                line = line.replace(b"\0", b" ")
+            elif rule == "space-before-colon":
+                line = line[: fault.start] + line[fault.end - 1 :]
+            else:
+                return None
+        return line
+
+    def _fold(self, line: bytes) -> None:
+        """Append a line to the last value (RFC 9112, 5.2)."""
+        self._folded += len(line)
+        if self._folded > self.settings.size:
+            raise self._error(line, Fault(RULES["head-too-large"], 0, 0))
+        self._parts.append(line.rstrip(b"\r\n"))
+
+    def _join_folds(self) -> None:
+        """Join the lines of a folded value once: joined each time, a thousand short lines would take quadratic time."""
+        if len(self._parts) > 1:
+            self._fields[-1] = (self._fields[-1][0], b"".join(self._parts).strip(b" \t"))
+            self._parts = self._parts[:1]
+
+    # The body
+
+    def _begin_body(self, head: Head | FastHead) -> None:
+        self.head = head
+        head.is_last = self._closes
+        self._body_left = head.length
+        if self._method == "HEAD":
+            self._body_left = 0
+        elif head.is_chunked:
+            return
+        if self._body_left is None:
+            head.is_last = True  # the body ends with the connection
+        elif not self._body_left:
             self._complete()
 
     @property
     def ends_with_connection(self) -> bool:
-        """Whether nothing but the end of the connection ends it."""
-        return self._left is None and not self.is_complete
+        """Whether nothing but the end of the connection ends the body. The head has been read."""
+        head = self.head
+        return head is not None and not self.is_complete and not head.is_chunked and self._body_left is None
 
-    def read(self) -> bytes:
-        """The next piece; b"" at the end. Raises CutShortError, NotHttpError."""
-        if self.is_complete or (self._is_chunked and not self._left and not self._next_chunk()):
+    def read_body(self) -> bytes | None:
+        """The next piece of the body; b"" at its end, None if more bytes are needed. Raises CutShortError, NotHttpError."""
+        if self.is_complete:
             return b""
-        piece = self._incoming.read_some(self._left)
-        if not piece:
-            if self._left is None:
-                self.is_complete = True
-                return b""
-            raise CutShortError
-        if self._left is not None:
-            self._left -= len(piece)
-            if not self._left:
-                if not self._is_chunked:
+        if self.head.is_chunked:  # type: ignore[union-attr]  # `read_head` has returned it
+            return self._read_chunks()
+        buffer, left = self._buffer, self._body_left
+        piece = buffer.take(left)
+        if piece:
+            if left is not None:
+                self._body_left = left = left - len(piece)
+                if not left:
                     self._complete()
-                elif self._incoming.is_drained:
-                    self._owes_line = True
-                else:
-                    self._expect_empty_line()
-        return piece
+            return piece
+        if not buffer.has_ended:
+            return None
+        if left is not None:
+            raise CutShortError(buffer.offset)
+        self.is_complete = True
+        return b""
 
-    def _next_chunk(self) -> bool:
-        if self._owes_line:
-            self._owes_line = False
-            self._expect_empty_line()
-        try:
-            line = _CHUNK_LINE(self._incoming.line(_CHUNK_START))
-            if line is None or (size := int(line[1], 16)) > _LARGEST_CHUNK:
-                raise NotHttpError(MALFORMED)
-            # After a bare LF, llhttp wants a second LF in place of the CR.
-            if line[2] and self._incoming.line(_NO_START) != b"\n":
-                raise NotHttpError(MALFORMED)
-            self._left = size
-            if not size:
-                # llhttp counts trailers with the fields of the head, the last one when the next message comes.
-                limits = self._incoming.limits
-                most = limits.fields + 1 - len(self._head.fields)
-                _read_fields(self._incoming, most, limits.between, is_trailer=True)  # callers never see them
+    def _read_chunks(self) -> bytes | None:
+        buffer = self._buffer
+        while True:
+            if self._chunk_left:
+                piece = buffer.take(self._chunk_left)
+                self._chunk_left -= len(piece)
+                self._owes_line_end = not self._chunk_left
+                if piece:
+                    return piece
+                break
+            if self._owes_line_end and not self._take_line_end():
+                break
+            if self._in_trailers:
+                if not self._read_fields(self.settings.between):
+                    return None
                 self._complete()
-        except EndOfBytes:
-            raise CutShortError from None
-        return bool(self._left)
+                return b""
+            if pieces := self._take_whole_chunks():
+                return pieces
+            line = self._take_line(self.settings.between, self.settings.between)
+            if line is None:
+                return None
+            if (fault := fault_in_chunk_line(line)) is not None:
+                if fault.rule.name != "bare-lf-in-chunks":
+                    raise self._error(line, fault)
+                self._tolerate(line, fault)
+            self._chunk_left = int(_SIZE(line)[0], 16)  # type: ignore[index]  # it has no fault
+            if not self._chunk_left:
+                self._in_trailers = True
+                self._trailers_left = len(self.head.raw_fields())  # type: ignore[union-attr]  # as above
+                self._begin_fields()
+        if buffer.has_ended:
+            raise CutShortError(buffer.offset + len(buffer.rest))
+        return None
 
-    def _expect_empty_line(self) -> None:
-        try:
-            if _without_end(self._incoming.line(_END_START)):
-                raise NotHttpError(MALFORMED)
-        except EndOfBytes:
-            raise CutShortError from None
+    def _take_whole_chunks(self) -> bytes:
+        """The content of the chunks that are complete, as most are; b"" if the next one is not."""
+        buffer = self._buffer
+        data, at = buffer.data, buffer.at
+        view = memoryview(data)  # its slices are no copies
+        pieces: list[memoryview] = []
+        while len(pieces) < _MOST_CHUNKS and (match := _CHUNK(data, at)) is not None:
+            start = match.end()
+            end = start + int(match[1], 16)
+            if end == start or data[end : end + 2] != b"\r\n":
+                break
+            pieces.append(view[start:end])
+            at = end + 2
+        buffer.at = at
+        return b"".join(pieces)
+
+    def _take_line_end(self) -> bool:
+        """Whether the line end after a chunk has arrived."""
+        buffer = self._buffer
+        end = bytes(buffer.data[buffer.at : buffer.at + 2])
+        self._line_start = buffer.offset
+        size = 2
+        if end[:1] == b"\n":
+            self._tolerate(end, Fault(RULES["bare-lf-in-chunks"], 0, 1))
+            size = 1
+        elif end not in (b"", b"\r", b"\r\n"):
+            at = int(end[:1] == b"\r")
+            raise self._error(end, Fault(RULES["missing-chunk-end"], at, at + 1))
+        if len(end) < size:
+            return False
+        buffer.at += size
+        self._owes_line_end = False
+        return True
 
     def _complete(self) -> None:
         # The response is complete, so bytes after it cannot change it: a call that succeeded must not fail by how the
         # network cut its bytes. They belong to no request, and only a connection without any serves another.
-        if self._head.status != 101 and self._incoming.skip_blank_lines():
-            self._head.is_last = True
+        head = self.head
+        if head is not None and head.status != 101 and self._buffer.skip_line_ends():
+            head.is_last = True
         self.is_complete = True

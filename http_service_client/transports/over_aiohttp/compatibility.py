@@ -25,19 +25,18 @@ Private names that our classes add to those of aiohttp must not be names of aioh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
 from ..seams import SeamNotice, names_used_by, parameters_of
 
-__all__ = ["AIOHTTP", "KEEPS_ALIVE", "MAKES_SOCKETS", "SEES_CONNECTIONS", "HttpProcessingError", "collisions"]
+__all__ = ["AIOHTTP", "KEEPS_ALIVE", "MAKES_SOCKETS", "SEES_CONNECTIONS", "collisions"]
 
 
 # Each is None if it is gone.
 _Connection: Any = None
 _ResponseHandler: Any = None
-_http_exceptions: Any = None
 try:
     from aiohttp.connector import Connection as _Connection
 except ImportError:
@@ -46,19 +45,6 @@ try:
     from aiohttp.client_proto import ResponseHandler as _ResponseHandler
 except ImportError:
     pass
-try:
-    from aiohttp import http_exceptions as _http_exceptions
-except ImportError:
-    pass
-
-if TYPE_CHECKING:
-    from aiohttp.http_exceptions import HttpProcessingError
-else:
-
-    class HttpProcessingError(Exception):
-        """Stands for aiohttp's class where that is gone."""
-
-    HttpProcessingError = getattr(_http_exceptions, "HttpProcessingError", HttpProcessingError)
 
 _CONNECTOR = (aiohttp.TCPConnector, _Connection)
 _PROTOCOL = (_ResponseHandler,)
@@ -77,15 +63,13 @@ _SEAMS: tuple[tuple[tuple[Any, ...], tuple[str, ...]], ...] = (
     (
         _PROTOCOL,
         (
-            "_buffer", "_drop_timeout", "_loop", "_parser", "_payload", "_read_timeout", "_reading_paused",
-            "_reschedule_timeout", "_should_close", "_skip_payload", "feed_data", "resume_reading", "set_exception",
+            "_drop_timeout", "_loop", "_parser", "_payload", "_read_timeout", "_reading_paused", "_reschedule_timeout",
+            "_timeout_ceil_threshold", "feed_data", "resume_reading", "set_exception",
         ),
     ),
     (_SESSION, ("_middlewares", "_request", "_retry_connection", "_trace_configs")),
     (_STREAM, ("_buffer", "_read_nowait")),
 )  # fmt: skip
-
-_PARSER_ERRORS = ("BadHttpMessage", "ContentLengthError", "HttpProcessingError", "LineTooLong")
 
 # Where we replace a method, or call it, its parameters too.
 _PARAMETERS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
@@ -96,6 +80,7 @@ _PARAMETERS: tuple[tuple[tuple[Any, ...], str, tuple[str, ...]], ...] = (
     (_PROTOCOL, "connection_lost", ("self", "exc")),
     (_PROTOCOL, "data_received", ("self", "data")),
     (_PROTOCOL, "feed_data", ("self", "data", "size")),
+    (_STREAM, "__init__", ("self", "protocol", "limit", "timer", "loop")),
     (_PROTOCOL, "resume_reading", ("self", "resume_parser")),
     (_PROTOCOL, "set_exception", ("self", "exc", "exc_cause")),
     (_STREAM, "_read_nowait", ("self", "n")),
@@ -107,8 +92,7 @@ _KEYWORDS: tuple[tuple[tuple[Any, ...], str, frozenset[str]], ...] = (
         "set_response_params",
         frozenset(
             {
-                *("skip_payload", "read_until_eof", "auto_decompress", "read_timeout"),
-                *("max_line_size", "max_field_size", "max_headers"),
+                *("skip_payload", "read_timeout", "timeout_ceil_threshold"),
             }
         ),
     ),
@@ -120,7 +104,7 @@ _ATTRIBUTES: tuple[tuple[tuple[Any, ...], tuple[str, ...]], ...] = (
         _PROTOCOL,
         ("abort", "force_close", "read", "read_timeout", "should_close", "start_timeout", "upgraded"),
     ),
-    (_STREAM, ("is_eof", "on_eof", "readany", "read_nowait", "set_exception", "total_bytes")),
+    (_STREAM, ("feed_data", "feed_eof", "is_eof", "on_eof", "readany", "read_nowait", "set_exception")),
 )
 
 
@@ -132,8 +116,6 @@ def _gone() -> Iterator[str]:
     """The seams that are not as expected."""
     if not SEES_CONNECTIONS:
         yield _name(_CONNECTOR, "connect")
-    if not _has(_http_exceptions, *_PARSER_ERRORS):
-        yield "aiohttp.http_exceptions"
     if _ResponseHandler is None:
         yield "ResponseHandler"
         return

@@ -66,7 +66,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         self._factory = functools.partial(  # type: ignore[assignment]  # a subclass
             StrictResponseHandler,
             self._loop,
-            settings.head_limits,
+            settings.parser,
             settings.max_response_size,
             settings.idle.discard,
             settings.new_lifetime,
@@ -77,7 +77,7 @@ class CheckedConnector(aiohttp.TCPConnector):
         connection = await super().connect(*arguments, **options)
         exchange = EXCHANGE.get()
         protocol: Any = connection.protocol
-        protocol.is_idle = protocol.response_started = False
+        protocol.is_idle = False
         self._idle.discard(protocol)
         if not protocol.served:
             try:
@@ -122,7 +122,7 @@ class CheckedConnector(aiohttp.TCPConnector):
             if protocol.lifetime.allows(since) and protocol.is_reusable():
                 self._acquired.add(protocol)
                 protocol.key = key
-                protocol.is_idle = protocol.response_started = False
+                protocol.is_idle = False
                 return protocol  # type: ignore[no-any-return]  # made by this connector's factory
             protocol.abort()
         return None

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from socket import gaierror
 
 import aiohttp
 
 from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
-from ...http.http1.framing import MALFORMED
 from ..failures import Phase, ProxyRefusedError, UnsendableError
-from .compatibility import HttpProcessingError
 from .exchange_timer import ExchangeTimer
 
 __all__ = ["ERRORS", "NotRepeatedError", "translate_error"]
@@ -22,8 +21,13 @@ class NotRepeatedError(aiohttp.ClientError):
     """Wraps an error of aiohttp for which a session would send the request again."""
 
 
+# Of aiohttp's own parser. A mock may raise it.
+_ParserError: type[Exception] = getattr(
+    sys.modules.get("aiohttp.http_exceptions"), "HttpProcessingError", NotHttpError
+)
+
 ERRORS = (
-    *(aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, UnicodeError),
+    *(aiohttp.ClientError, _ParserError, asyncio.TimeoutError, OSError, UnicodeError),
     *(NotHttpError, ProxyRefusedError),
 )
 
@@ -62,6 +66,6 @@ def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phas
         return phase, ConnectionResetError("closed without a response")
     if isinstance(error, aiohttp.ClientPayloadError):
         return phase, CutShortError()
-    if isinstance(error, (aiohttp.ClientResponseError, HttpProcessingError, NotHttpError, UnicodeError)):
-        return phase, NotHttpError(MALFORMED)
+    if isinstance(error, (aiohttp.ClientResponseError, _ParserError, NotHttpError, UnicodeError)):
+        return phase, error if isinstance(error, NotHttpError) else NotHttpError()
     return phase, ConnectionError(str(error))

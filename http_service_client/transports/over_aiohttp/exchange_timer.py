@@ -39,7 +39,8 @@ class ExchangeTimer:
     timed_out: whether the time for the whole exchange has run out.
     source_error: the exception raised by the source of the request's body, or None.
     connection: the aiohttp protocol in use, or None before there is one.
-    proxy: the proxy in use, or None.   host: the URL's host.   socket_path: of the Unix socket in use, or None.
+    proxy: the proxy in use, or None.   host: the URL's host.   method: of the request.
+    socket_path: of the Unix socket in use, or None.
     head_within: seconds that the head may take once the request is sent; None if aiohttp bounds that.
     is_answered: the head of the response has arrived.
     started: the loop's time when the exchange began; None for now.
@@ -57,6 +58,7 @@ class ExchangeTimer:
         self._sent_at: float | None = None
         self.proxy = proxy
         self.host = ""
+        self.method = "GET"
         self.socket_path: str | None = None
         self.head_within: float | None = None
         self.phase = Phase.RECEIVE

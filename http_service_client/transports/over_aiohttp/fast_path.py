@@ -16,14 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from ...http.http1.errors import NotHttpError
-from ...http.http1.framing import MALFORMED
-from ...http.http1.parser import request_head
+from ...http.http1.head import request_head
 from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import split_url
 from ..seams import is_replaced
-from .compatibility import HttpProcessingError
 
 if TYPE_CHECKING:
     from .connector import CheckedConnector
@@ -103,23 +100,18 @@ async def read_response(
     unsent: HttpRequest | None,
     read_timeout: float | None,
 ) -> FastResponse:
-    """The response, read up to the end of its head by aiohttp's parser.
+    """The response, read up to the end of its head.
 
     unsent: the request to send first; None when it was sent already.   read_timeout: seconds without data, or None.
     Raises aiohttp's errors, and NotHttpError.
     """
     try:
         if unsent is not None:
-            protocol.begin_parsing(unsent.method == "HEAD", read_timeout)
+            protocol.begin_parsing(unsent.method, read_timeout)
             protocol.transport.write(request_bytes(unsent))  # type: ignore[union-attr]  # it was just acquired
             protocol.start_timeout()
-        while True:
-            message, content = await protocol.read()
-            if message.code >= 200 or message.code == 101:
-                return FastResponse(message, content, connector, protocol)
-    except HttpProcessingError:
-        connector.release(protocol, should_close=True)
-        raise protocol.fatal_error or NotHttpError(MALFORMED) from None
+        message, content = await protocol.read()
+        return FastResponse(message, content, connector, protocol)
     except BaseException:
         connector.release(protocol, should_close=True)
         raise

@@ -1,13 +1,11 @@
-"""A stricter `ResponseHandler`: one connection that rejects responses which aiohttp would accept.
+"""One connection of the asyncio transport: aiohttp's `ResponseHandler`, with the parser of this package.
 
-It counts its exchanges and keeps the error that ended it. It refuses the heads that `framing` refuses and llhttp
-would accept, and it notices bytes that arrive outside any exchange. A protocol error in mid-body is raised to
-the reader of the body; aiohttp would leave it waiting. Bytes after a complete response end the connection, never the
-response.
+The responses are read by the parser that the blocking transport uses, so that both transports accept and refuse the
+same bytes. aiohttp gets what it expects from its own parser: messages and body streams. A connection also counts its
+exchanges, keeps the error that ended it, and notices bytes that arrive outside any exchange. A fault in mid-body
+is raised to the reader of the body.
 
-A plain response that is read whole is parsed here, without aiohttp's parser and body stream (`request_whole`);
-the bytes of any other response go to them unchanged, but cut after each head. Where the length of a body is known,
-the bytes after the head skip the parser, which would copy them (`_RestOfBody`).
+A plain response that is read whole needs no body stream (`request_whole`).
 
 `compatibility` lists what is private to aiohttp here.
 """
@@ -15,27 +13,26 @@ the bytes after the head skip the parser, which would copy them (`_RestOfBody`).
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from typing import Any
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_exceptions import BadHttpMessage, ContentLengthError, HttpProcessingError, LineTooLong
 
 from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
-from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
+from ...http.http1.framing import ParserSettings
+from ...http.http1.parser import ResponseParser
 from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
 from .asyncio_transports import write_buffer_size
+from .messages import Message
 
 __all__ = ["StrictResponseHandler"]
 
-# The end of a head, for llhttp. The line before it may have come in an earlier packet. A cut anywhere else is harmless.
-_END_OF_HEAD = re.compile(rb"(?:(?:\A|\n) ?\r?|\r\r)\n[\r\n]*").search
 _DECODED_AT_ONCE = 64 * 1024  # encoded bytes; decoding more at once would stop the loop for milliseconds
+_BUFFERED = 256 * 1024  # bytes of a body that nobody has read yet; with twice as many, the transport pauses
 
 
 class StrictResponseHandler(ResponseHandler):
@@ -43,7 +40,6 @@ class StrictResponseHandler(ResponseHandler):
 
     served: exchanges so far.   is_idle: no exchange is using it.   is_tunnel: it leads through a SOCKS proxy.
     fatal_error: the error that ended it; None after an orderly end.
-    response_started: a response, or a part of one, has arrived in this exchange.
     key: the connector's key, shared by all connections that can serve the same requests.
     lifetime: how long it may be kept.
     """
@@ -51,80 +47,78 @@ class StrictResponseHandler(ResponseHandler):
     served = 0
     is_idle = False
     is_tunnel = False
-    response_started = False
     key: Any = None
     fatal_error: Exception | None = None
-    _expects_head = False  # aiohttp's parser has not passed on the head of the final response yet
+    _is_reading = False  # `_responses` reads the response of this exchange
     _whole: asyncio.Future[Any] | None = None  # the whole response, for `request_whole`
     _head: FastHead | None = None  # of that response, once it has arrived
     _pieces: list[bytes]  # of that response, head included
     _left = 0  # bytes of it still to come
-    _length: int | None = None  # of the body whose head has just arrived
     _data: asyncio.Future[Any] | None = None  # for `next_data`
-    _heads_size = 0  # bytes of the interim heads before the one of the response
-    _unproductive = 0  # bytes since the last ones that completed a head or belonged to a body
     _is_readable: Callable[[], object] | None = None  # polls the socket; made when first needed
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        limits: HeadLimits,
+        settings: ParserSettings,
         max_size: int | None,
         on_lost: Callable[[StrictResponseHandler], object],
         new_lifetime: Callable[[], Lifetime],
     ) -> None:
         super().__init__(loop)
         self.lifetime = new_lifetime()
-        self._limits = limits
+        self._settings = settings
+        self._responses = ResponseParser(settings)
         self._max_size = max_size  # bytes of a body
         self._on_lost = on_lost
+        self._parser = _NoParser()  # type: ignore[assignment]  # duck-typed
 
     def request_whole(self, request: bytes) -> asyncio.Future[Any]:
         """Send a request whose method is not HEAD.
 
-        The future's result is the FastHead and the undecoded body, or None when aiohttp must read the response.
+        The future's result is the FastHead and the undecoded body, or None when the response must be read in pieces.
         """
-        self._parser = self._payload = self._head = None
+        self._payload = self._head = None
+        self._is_reading = False
         self._pieces = []
         self._whole = whole = self._loop.create_future()
         self.transport.write(request)  # type: ignore[union-attr]  # `is_reusable` was just checked
         return whole
 
-    def begin_parsing(self, is_head: bool = False, read_timeout: float | None = None) -> None:
-        """Have aiohttp parse the response.
+    def begin_parsing(self, method: str = "GET", read_timeout: float | None = None) -> None:
+        """Read the response in pieces.
 
-        is_head: the request's method is HEAD.   read_timeout: seconds without data, or None.
+        method: of the request.   read_timeout: seconds without data, or None.
         """
-        self.set_response_params(
-            skip_payload=is_head,
-            read_until_eof=True,
-            auto_decompress=False,
-            read_timeout=read_timeout,
-            max_line_size=self._limits.size,
-            max_field_size=self._limits.size,
-            max_headers=self._limits.fields,
-        )
+        self._read_timeout = read_timeout
+        self._payload = None
+        self._responses.begin(method)
+        self._is_reading = True
 
     def set_response_params(self, **options: Any) -> None:
         """aiohttp begins an exchange."""
-        self._expects_head = True
-        super().set_response_params(**options)
+        self._timeout_ceil_threshold = options.get("timeout_ceil_threshold", 5)
+        self.begin_parsing("HEAD" if options.get("skip_payload") else "GET", options.get("read_timeout"))
 
     def _receive_whole(self, data: bytes) -> None:
         self._pieces.append(data)
         head = self._head
         if head is None:
-            self._head = head = read_fast_head(data, self._limits)
-            if head is None or not self._may_read_whole(head):
-                self._hand_to_aiohttp()
+            self._head = head = read_fast_head(data, self._settings)
+            if head is None or head.length is None or not self._may_read_whole(head, head.length):
+                self._read_in_pieces()
                 return
             self._left = head.size + head.length
+            if head.keep_alive is not None:
+                self.lifetime.announce(head.keep_alive)
             if head.keep_alive is not None:
                 self.lifetime.announce(head.keep_alive)
         self._left -= len(data)
         if self._left <= 0 and self._whole is not None:
             whole, self._whole, self._head = self._whole, None, None
             pieces, self._pieces = self._pieces, []
+            if head.is_last:
+                self.force_close()
             if self._left:
                 if data[self._left :].strip(b"\r\n"):
                     self.force_close()  # the response is complete; these bytes belong to no request
@@ -133,14 +127,14 @@ class StrictResponseHandler(ResponseHandler):
             if not whole.done():
                 whole.set_result((head, b"".join(pieces)))
 
-    def _may_read_whole(self, head: FastHead) -> bool:
+    def _may_read_whole(self, head: FastHead, length: int) -> bool:
         """A body that is too large, or slow to decode, is read in pieces; that of a redirect is hardly waited for."""
         if head.status in REDIRECT_CODES:
             return False
-        is_long = head.is_encoded and head.length > _DECODED_AT_ONCE
-        return not is_long and (self._max_size is None or head.length <= self._max_size)
+        is_long = head.is_encoded and length > _DECODED_AT_ONCE
+        return not is_long and (self._max_size is None or length <= self._max_size)
 
-    def _hand_to_aiohttp(self) -> None:
+    def _read_in_pieces(self) -> None:
         whole, self._whole, self._head = self._whole, None, None
         pieces, self._pieces = self._pieces, []
         self.begin_parsing()
@@ -166,8 +160,6 @@ class StrictResponseHandler(ResponseHandler):
         transport = self.transport
         if transport is None or transport.is_closing() or self.should_close:
             return False
-        if self._parser is not None and _has_partial_response(self._parser):
-            return False
         # Data, or the end, may be in the socket without the event loop having read it yet.
         if self._is_readable is None:
             sock = transport.get_extra_info("socket")
@@ -178,196 +170,127 @@ class StrictResponseHandler(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Data from the event loop. Data that arrives on an idle connection makes it unusable."""
-        if data and self.is_idle:  # aiohttp calls this without data, to continue with its buffer
+        if not data:  # aiohttp calls this without data, to continue with a buffer that it has not got
+            return
+        if self.is_idle:
             self.force_close()
         if self._whole is not None:
             self._receive_whole(data)
             return
-        # llhttp drops a response if it finds a fault after it in the same bytes. So it gets each head alone.
-        start = 0
-        while self._expects_head and self.fatal_error is None and (match := _END_OF_HEAD(data, start)):
-            self._parse(data[start : match.end()])
-            start = match.end()
-        if not start:
-            self._parse(data)
-        elif start < len(data):
-            self._parse(data[start:])
-
-    def _parse(self, data: bytes) -> None:
-        parser: Any = self._parser
-        if type(parser) is _RestOfBody and 0 < len(data) < parser.left:  # within a body
-            if self._read_timeout:
-                self._reschedule_timeout()
-            parser.feed_data(data)
-        else:
-            # Blank lines do not start a response.
-            self.response_started = self.response_started or not data.isspace()
-            self._parse_by_aiohttp(data)
-        if self._length is not None:
-            self._skip_parser_for_body()
+        if not self._is_reading:
+            self.force_close()  # nobody requested these bytes
+            return
+        if self._read_timeout:
+            self._reschedule_timeout()
+        self._responses.feed(bytes(data))  # a proactor may pass a bytearray
+        self._read()
         if self._data is not None:
             self._wake_reader()
 
-    def _parse_by_aiohttp(self, data: bytes) -> None:
-        """Have aiohttp parse the data, which must not go on without end before it completes a head or is of a body."""
-        payload = self._payload
-        before = 0 if payload is None else payload.total_bytes
-        unproductive = self._unproductive = self._unproductive + len(data)
-        super().data_received(data)
-        if self._unproductive != unproductive:  # it completed a head
+    def _read(self) -> None:
+        """Pass on what has arrived of the response."""
+        responses = self._responses
+        try:
+            if responses.head is None and not self._read_head():
+                return
+            payload = self._payload
+            while piece := responses.read_body():
+                payload.feed_data(piece)  # type: ignore[union-attr]  # `_read_head` has set it
+        except NotHttpError as error:
+            self._refuse(error)
             return
-        if not self._expects_head and (payload is None or payload.is_eof() or payload.total_bytes != before):
-            self._unproductive = 0
-        elif unproductive > (self._limits.total if self._expects_head else self._limits.between):
-            self._refuse(TOO_LARGE)
+        if responses.is_complete:
+            self._complete()
 
-    def _refuse(self, reason: str) -> None:
-        """Raise an error to the reader of the response."""
+    def _read_head(self) -> bool:
+        """Whether the head is complete; it is passed on."""
+        head = self._responses.read_head()
+        if head is None:
+            return False
+        payload: Any = aiohttp.EMPTY_PAYLOAD
+        if not self._responses.is_complete:
+            payload = aiohttp.StreamReader(self, _BUFFERED, loop=self._loop)
+        self._payload = payload
+        if head.keep_alive is not None:
+            self.lifetime.announce(head.keep_alive)
+        if head.status == 101:
+            self.force_close()  # the bytes after it are no longer HTTP
+        self.feed_data((Message(head), payload), 0)  # type: ignore[arg-type]  # duck-typed
+        return True
+
+    def _complete(self) -> None:
+        self._is_reading = False
+        self._drop_timeout()
+        if self._responses.head.is_last:  # type: ignore[union-attr]  # it was read
+            self.force_close()
+        self._responses.forget()
+        if self._payload is not aiohttp.EMPTY_PAYLOAD and self._payload is not None:
+            self._payload.feed_eof()
+
+    def _refuse(self, error: Exception) -> None:
+        """The response cannot be read further: raise the error to its reader, and close the connection."""
+        self._is_reading = False
         if self.fatal_error is None:
-            self.fatal_error = NotHttpError(reason)
-            self.set_exception(HttpProcessingError(message=reason))
-
-    def _skip_parser_for_body(self) -> None:
-        length, self._length = self._length, None
+            self.fatal_error = error.with_traceback(None)
         payload = self._payload
-        if length and payload is not None and not payload.is_eof():
-            self._parser = _RestOfBody(payload, length - payload.total_bytes)  # type: ignore[assignment]  # duck-typed
+        if self.transport is not None:
+            self.transport.close()
+        self.set_exception(error)
+        if payload is not None and not payload.is_eof():
+            payload.set_exception(aiohttp.ClientPayloadError())  # or its reader would wait forever
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Have the transport resume reading; aiohttp calls this for every piece that is taken."""
         if self._reading_paused:
             super().resume_reading(resume_parser)
 
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """Pass on the head of a response to its reader, unless `framing` refuses it."""
-        if self.fatal_error is not None:
-            return  # data after a refused response must not be taken for the response
-        if not self._expects_head:  # another response, which nobody requested
-            self._payload = None
-            self.force_close()
-            return
-        message = data[0]
-        try:
-            _check_head(message)
-        except NotHttpError:
-            self._refuse(MALFORMED)
-            return
-        self._unproductive = 0
-        self._heads_size += _head_size(message)
-        if self._heads_size > self._limits.total:
-            self._refuse(TOO_LARGE)
-            return
-        self.response_started = False
-        self._expects_head = message.code < 200 and message.code != 101
-        if not self._expects_head:
-            self._heads_size = 0
-            keep_alive = message.headers.get("Keep-Alive")
-            if keep_alive is not None:
-                self.lifetime.announce(keep_alive)
-        self._length = None if message.chunked else int(message.headers.get("Content-Length", 0))
-        if message.code == 101:  # the data that follows is no longer HTTP
-            self.force_close()
-        elif message.version.minor == 0 or self._skip_payload:
-            # llhttp sees the keep-alive of HTTP/1.0 but not a close beside it, and takes a response to HEAD
-            # without a length for one that ends with the connection.
-            if _is_to_be_closed(message):
-                self.force_close()
-            elif message.version.minor:
-                self._should_close = False
-        super().feed_data(data, size)
-
-    def set_exception(self, exc: Any, exc_cause: Any = None) -> None:
-        """Raise an error to the response's reader. aiohttp reports a protocol error by this method alone."""
-        is_complete = not self._expects_head and (self._payload is None or self._payload.is_eof())
-        if self.fatal_error is None and isinstance(exc, HttpProcessingError) and not is_complete:
-            too_large = isinstance(exc_cause, LineTooLong) or "Too many" in exc.message
-            self.fatal_error = NotHttpError(TOO_LARGE if too_large else MALFORMED)
-        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
-        if self.fatal_error is not None and self._payload is not None and not self._payload.is_eof():
-            self._payload.set_exception(aiohttp.ClientPayloadError())  # or its reader would wait forever
-
     def close(self) -> None:
         """aiohttp closes the connection: after an exchange, or with its connector in the middle of one."""
         payload = self._payload
+        self._is_reading = False
         if self.transport is not None and write_buffer_size(self.transport):
             self.transport.abort()  # closing would first flush an upload that the server may never read
         super().close()  # forgets the payload: its reader would wait until its timeout
         if payload is not None and not payload.is_eof() and payload.exception() is None:
             payload.set_exception(aiohttp.ClientPayloadError("the connection was closed in mid-body"))
 
+    def abort(self) -> None:
+        """As `close`, without sending what is left of the request."""
+        self._is_reading = False
+        super().abort()
+
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
         if self._whole is not None and not self._whole.done():  # after a timeout nobody reads the response
-            self._hand_to_aiohttp()
+            self._read_in_pieces()
+        if self._is_reading and self.fatal_error is None:
+            self._read_end()
         self._on_lost(self)
-        transport = self.transport
+        transport, payload = self.transport, self._payload
         super().connection_lost(exc)
+        if payload is not None and not payload.is_eof() and payload.exception() is None:
+            payload.set_exception(aiohttp.ClientPayloadError())
         if self._data is not None:
             self._wake_reader()
         if transport is not None:
             transport.close()  # Python 3.10 would warn about an unclosed TLS transport
 
+    def _read_end(self) -> None:
+        """The connection has ended in order: the response ends with it, or was cut short."""
+        self._responses.feed(b"")
+        try:
+            self._read()
+        except ConnectionResetError:  # before its first byte; aiohttp raises ServerDisconnectedError
+            self._is_reading = False
 
-class _RestOfBody:
-    """Replaces aiohttp's parser for the rest of a body of known length, which it passes on unparsed.
 
-    left: bytes still to come.
-    """
-
-    def __init__(self, payload: aiohttp.StreamReader, left: int) -> None:
-        self._payload = payload
-        self.left = left
-
-    def feed_data(self, data: bytes) -> tuple[tuple[()], bool, bytes]:
-        """As aiohttp's parser: the messages that begin here (none), whether it is an upgrade, and the bytes after it.
-
-        Raises BadHttpMessage for anything but line ends after the body; the body is complete by then.
-        """
-        left = self.left
-        if left and data:
-            piece = bytes(data[:left])  # no copy where it is all of them; a proactor may pass a bytearray
-            self.left -= len(piece)
-            self._payload.feed_data(piece)
-            if not self.left:
-                self._payload.feed_eof()
-        if data[left:].strip(b"\r\n"):
-            raise BadHttpMessage("unexpected data after the response")
-        return (), False, b""
+class _NoParser:
+    """Replaces aiohttp's parser."""
 
     def feed_eof(self) -> None:
-        """The connection is gone. Raises ContentLengthError in mid-body."""
-        if self.left:
-            raise ContentLengthError("the connection ended before the body did")
+        """Nothing: the connection reads its own end."""
 
     def pause_reading(self) -> None:
-        """Nothing: this parser buffers no data, and the transport pauses."""
-
-
-def _has_partial_response(parser: Any) -> bool:
-    """Whether an unrequested response has begun; the next exchange would replace the parser and lose that."""
-    try:
-        return parser.feed_eof() is not None
-    except Exception:  # of whatever kind: the parser is not between two responses
-        return True
-
-
-def _check_head(message: Any) -> None:
-    """Raises NotHttpError for a head that llhttp must not have accepted (see `framing`)."""
-    headers = message.headers
-    codings = headers.getall("Transfer-Encoding", ())
-    is_read_in_chunks = is_chunked(message.code, headers.getall("Content-Length", ()), codings)
-    if is_read_in_chunks != message.chunked or b" " in b"".join([name for name, _ in message.raw_headers]):
-        raise NotHttpError(MALFORMED)
-
-
-def _head_size(message: Any) -> int:
-    """The bytes of a head as servers write it; aiohttp does not say how many there were."""
-    fields = sum([len(name) + len(value) + 4 for name, value in message.raw_headers])
-    return len("HTTP/1.1 200 \r\n\r\n") + len(message.reason) + fields
-
-
-def _is_to_be_closed(message: Any) -> bool:
-    names = ("Connection", "Proxy-Connection")
-    return any("close" in value.lower() for name in names for value in message.headers.getall(name, ()))
+        """Nothing: the transport pauses."""

@@ -1,8 +1,9 @@
 """The connector that takes the place of `CheckedConnector` when aiohttp is not as that one needs it.
 
 It uses what aiohttp and asyncio document. Between the transport of a connection and aiohttp's protocol stands a
-protocol of ours (`transport.set_protocol`), which notices what aiohttp lets pass: bytes on an idle connection, the
-error that ended a connection, and a body whose reader would wait forever. See `compatibility` for what is kept.
+protocol of ours (`transport.set_protocol`), which reads the responses, and notices what aiohttp lets pass: bytes on an
+idle connection, the error that ended a connection, and a body whose reader would wait forever. See `compatibility` for
+what is kept.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from typing import Any
 import aiohttp
 
 from ...http.http1.errors import NotHttpError
-from ...http.http1.fast_path import read_fast_head
-from ...http.http1.framing import MALFORMED, TOO_LARGE, HeadLimits, is_chunked
+from ...http.http1.fast_path import FastHead
+from ...http.http1.framing import ParserSettings
+from ...http.http1.head import Head
+from ...http.http1.parser import ResponseParser
 from ..base import TransportSettings
 from ..idle import IdleConnections
 from ..lifetime import Lifetime
@@ -29,16 +32,12 @@ from ..network.polling import is_readable
 from ..network.sockets import SocketSettings
 from ..network.unix import UnixSocket
 from .asyncio_transports import check_peer, close_socket, write_buffer_size
-from .compatibility import KEEPS_ALIVE, MAKES_SOCKETS, HttpProcessingError
+from .compatibility import KEEPS_ALIVE, MAKES_SOCKETS
 from .errors import NotRepeatedError
 from .exchange_timer import EXCHANGE
 from .resolver import SharedResolver
 
 __all__ = ["PublicConnector", "WatchingProtocol", "send_once", "watch_body"]
-
-# Bytes of a body that may arrive before the task that waits for its head has run.
-_READ_AHEAD = 1024 * 1024
-_BLANK_LINE = b"\r\n\r\n"
 
 
 class PublicConnector(aiohttp.TCPConnector):
@@ -60,7 +59,7 @@ class PublicConnector(aiohttp.TCPConnector):
         # Mangled, so that no name of aiohttp's can be the same.
         self.__egress = settings.egress
         self.__idle = settings.idle
-        self.__limits = settings.head_limits
+        self.__parser = settings.parser
         self.__new_lifetime = settings.new_lifetime
         self.__open: weakref.WeakSet[WatchingProtocol] = weakref.WeakSet()
 
@@ -86,7 +85,7 @@ class PublicConnector(aiohttp.TCPConnector):
             except BaseException:
                 connection.close()
                 raise
-            watching.begin()
+            watching.begin("GET" if exchange is None else exchange.method)
             if KEEPS_ALIVE:
                 connection.add_callback(watching.end)
             if exchange is not None:
@@ -100,7 +99,7 @@ class PublicConnector(aiohttp.TCPConnector):
         protocol = transport.get_protocol()
         if isinstance(protocol, WatchingProtocol):
             return protocol
-        watching = WatchingProtocol(protocol, transport, self.__limits, self.__new_lifetime(), self.__idle)
+        watching = WatchingProtocol(protocol, transport, self.__parser, self.__new_lifetime(), self.__idle)
         transport.set_protocol(watching)
         self.__open.add(watching)
         return watching
@@ -132,40 +131,41 @@ def _new_socket(sockets: SocketSettings, address: Any) -> socket.socket:
 
 
 class WatchingProtocol(asyncio.Protocol):
-    """Passes all that happens on one connection on to aiohttp's protocol, and notices what that lets pass.
+    """Stands between a connection and aiohttp's protocol: reads the responses, and writes them out for aiohttp.
+
+    They are read by the parser that all transports share, so that the same bytes are accepted and refused. aiohttp's own
+    parser gets them in a form that has one reading.
 
     served: exchanges so far.   is_idle: no exchange is using it.   transport: None once the connection is gone.
     fatal_error: the error that ended it; None after an orderly end.
-    response_started: a response, or a part of one, has arrived in this exchange.
     content: the body that is being read, or None.
-
-    Bytes behind a response may be the beginning of another one, which aiohttp's parser keeps to itself, and the next
-    exchange would lose. So a connection is reused only after a response that is seen to end with its last packet.
     """
 
     def __init__(
-        self, protocol: Any, transport: Any, limits: HeadLimits, lifetime: Lifetime, idle: IdleConnections
+        self,
+        protocol: Any,
+        transport: Any,
+        settings: ParserSettings,
+        lifetime: Lifetime,
+        idle: IdleConnections,
     ) -> None:
         self.served = 0
-        self.is_idle = self.response_started = False
+        self.is_idle = False
         self.fatal_error: Exception | None = None
         self.transport: Any = transport
         self.content: Any = None
         self._protocol = protocol
-        self._limits = limits
+        self._responses = ResponseParser(settings)
         self._idle = idle
         self._loop = asyncio.get_running_loop()
-        self._before_body = 0  # bytes that arrived before the head was passed on
-        self._left: int | None = None  # bytes of a response with a length that are still to come
-        self._tail = b""  # the last bytes that arrived
         self._idle_since = 0.0
         self.lifetime = lifetime
         self._pid = os.getpid()
 
-    def begin(self) -> None:
-        """An exchange begins."""
-        self.is_idle = self.response_started = False
-        self._left, self._tail, self._before_body = None, b"", 0
+    def begin(self, method: str) -> None:
+        """An exchange begins.   method: of its request."""
+        self.is_idle = False
+        self._responses.begin(method)
         self._idle.discard(self)
 
     def end(self) -> None:
@@ -174,13 +174,16 @@ class WatchingProtocol(asyncio.Protocol):
         self.is_idle = True
         self.content = None
         transport = self.transport
+        head = self._responses.head
         if os.getpid() != self._pid:  # to close it in a forked child would take it from the parent's loop
             close_socket(transport)
         elif (
             self.lifetime.is_over(self.served)
             or self._protocol.should_close
             or write_buffer_size(transport)
-            or not self._is_complete()
+            or head is None
+            or head.is_last
+            or not self._responses.is_complete
         ):
             self.force_close()
             self.abort()  # immediately: `close` would first flush a stalled upload, and wait for TLS's close_notify
@@ -198,20 +201,6 @@ class WatchingProtocol(asyncio.Protocol):
     def _abort_if_idle(self) -> None:
         if self.is_idle:
             self.abort()
-
-    def _count(self, data: bytes) -> None:
-        if self._left is not None:
-            self._left -= len(data)
-        elif not self._tail:
-            head = read_fast_head(data, self._limits)
-            self._left = None if head is None else head.size + head.length - len(data)
-        self._tail = (self._tail + data)[-len(_BLANK_LINE) :]
-
-    def _is_complete(self) -> bool:
-        """Whether the response ends with the last byte that arrived. False if that is unclear."""
-        # A blank line ends chunks, and a head without a body. If there were more, it would end a second head, which
-        # aiohttp's parser has reported, and `should_close` is true.
-        return self._left == 0 or self._tail == _BLANK_LINE
 
     def is_reusable(self) -> bool:
         """Whether an idle connection may serve another exchange: it is intact, and nothing has arrived on it."""
@@ -236,21 +225,39 @@ class WatchingProtocol(asyncio.Protocol):
         """Data from the event loop. Data that arrives on an idle connection is not for the next exchange."""
         if self.is_idle:
             self.abort()
-            return
-        self._count(data)
-        self.response_started = self.response_started or not data.isspace()
-        self._protocol.data_received(data)
-        if self.content is None:
-            self._before_body += len(data)
-            if self._before_body > self._limits.total + _READ_AHEAD:  # interim responses without end
-                self.fatal_error = NotHttpError(TOO_LARGE)
+        elif self._responses.is_complete:
+            self.force_close()  # nobody requested these bytes
+        elif self.fatal_error is None:
+            self._responses.feed(bytes(data))  # a proactor may pass a bytearray
+            try:
+                self._pass_on()
+            except NotHttpError as error:
+                self.fatal_error = error.with_traceback(None)
+                self._fail(aiohttp.ClientPayloadError())
                 self.abort()
+            if (
+                self._protocol.exception() is not None
+            ):  # of aiohttp's parser, which reads strictly in development mode
+                self._fail(aiohttp.ClientPayloadError())
+
+    def _pass_on(self) -> None:
+        """Write out what has arrived of the response."""
+        responses, write = self._responses, self._protocol.data_received
+        if responses.head is None:
+            head = responses.read_head()
+            if head is None:
                 return
-        error = self._protocol.exception()
-        if error is not None:  # framing broke, perhaps in mid-body, where the reader would wait forever
-            if self.fatal_error is None and isinstance(error, HttpProcessingError):
-                self.fatal_error = NotHttpError(TOO_LARGE if _is_too_large(error) else MALFORMED)
-            self._fail(aiohttp.ClientPayloadError())
+            if head.keep_alive is not None:
+                self.lifetime.announce(head.keep_alive)
+            write(_written(head))
+        else:
+            head = responses.head
+        if responses.is_complete:
+            return
+        while piece := responses.read_body():
+            write(b"%x\r\n%b\r\n" % (len(piece), piece) if head.is_chunked else piece)
+        if responses.is_complete and head.is_chunked:
+            write(b"0\r\n\r\n")
 
     def eof_received(self) -> bool | None:
         return self._protocol.eof_received()  # type: ignore[no-any-return]
@@ -259,6 +266,14 @@ class WatchingProtocol(asyncio.Protocol):
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""
         if self.fatal_error is None and isinstance(exc, OSError):
             self.fatal_error = exc.with_traceback(None)
+        if self.fatal_error is None and not self.is_idle and not self._responses.is_complete:
+            self._responses.feed(b"")
+            try:
+                self._pass_on()
+            except NotHttpError as error:
+                self.fatal_error = error.with_traceback(None)
+            except ConnectionResetError:
+                pass  # before its first byte; aiohttp raises ServerDisconnectedError
         self._idle.discard(self)
         transport, self.transport = self.transport, None
         self._protocol.connection_lost(exc)
@@ -279,9 +294,12 @@ class WatchingProtocol(asyncio.Protocol):
             content.set_exception(error)
 
 
-def _is_too_large(error: Any) -> bool:
-    """Whether aiohttp's parser refused a head for its size; it says so in words only."""
-    return any(words in str(error) for words in ("Too many", "Got more than"))
+def _written(head: Head | FastHead) -> bytes:
+    """The head of a response in the form that every parser reads alike."""
+    reason = head.reason.encode("utf-8", "replace")
+    lines = [b"HTTP/1.1 %d %b" % (head.status, reason)]
+    lines += [b"%b: %b" % field for field in head.raw_fields()]
+    return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
 async def send_once(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> Any:
@@ -295,27 +313,19 @@ async def send_once(request: Any, handler: Callable[[Any], Awaitable[Any]]) -> A
 
 
 def watch_body(response: aiohttp.ClientResponse, connection: WatchingProtocol | None) -> None:
-    """The head of a response has arrived. Raises NotHttpError if llhttp must not have accepted it (see `framing`).
+    """The head of a response has arrived.
 
-    connection: the one that it arrived on; None for a mock's response.
+    connection: the one that it arrived on; None if that is not known, or for a mock's response. aiohttp's parser has then
+    read the response alone.
+    Raises NotHttpError for a framing that the parser accepts and must not.
     """
-    headers, raw = response.headers, response.raw_headers
-    try:
-        lengths, codings = headers.getall("Content-Length", ()), headers.getall("Transfer-Encoding", ())
-        is_chunked(response.status, lengths, codings)
-        if raw is not None and b" " in b"".join([name for name, _ in raw]):
-            raise NotHttpError(MALFORMED)
-    except NotHttpError:
-        response.close()
-        if connection is not None:
-            connection.abort()
-        raise
-    if connection is None:
+    if connection is not None:
+        connection.content = response.content
         return
-    connection.content = response.content
-    keep_alive = headers.get("Keep-Alive")
-    if keep_alive is not None:
-        connection.lifetime.announce(keep_alive)
-    names = ("Connection", "Proxy-Connection")
-    if any("close" in value.lower() for name in names for value in headers.getall(name, ())):
-        connection.force_close()  # llhttp does not see it beside the keep-alive of HTTP/1.0
+    headers = response.headers
+    lengths, codings = headers.getall("Content-Length", ()), headers.getall("Transfer-Encoding", ())
+    if len(lengths) + len(codings) > 1 or any(
+        code.lower() not in ("chunked", "identity") for code in codings
+    ):
+        response.close()
+        raise NotHttpError()

@@ -100,6 +100,7 @@ class SessionExchange:
         exchange = ExchangeTimer(timeout, proxy, started)
         url = split_url(request.url)
         exchange.host, exchange.socket_path = url.host, self._settings.socket_path(url)
+        exchange.method = request.method
         if not IS_AS_EXPECTED:
             exchange.share_bounds(SEES_CONNECTIONS, leaves_open)
         error: BaseException

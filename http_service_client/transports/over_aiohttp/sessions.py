@@ -165,9 +165,9 @@ def new_session(settings: TransportSettings) -> aiohttp.ClientSession:
         auto_decompress=False,
         trust_env=False,
         raise_for_status=False,
-        max_line_size=settings.head_limits.size,
-        max_field_size=settings.head_limits.size,
-        max_headers=settings.head_limits.fields,
+        max_line_size=settings.parser.size,
+        max_field_size=settings.parser.size,
+        max_headers=settings.parser.fields,
         **options,
     )
     if IS_AS_EXPECTED:

@@ -21,8 +21,10 @@ from urllib3.util import Timeout as Urllib3Timeout
 
 from ...core.timeouts import Timeout
 from ...drivers.locks import ForkSafeLock
-from ...http.http1.buffer import ReceiveBuffer
-from ...http.http1.framing import HeadLimits
+from ...http.http1.fast_path import FastHead
+from ...http.http1.framing import ParserSettings
+from ...http.http1.head import Head
+from ...http.http1.parser import ResponseParser
 from ..failures import Phase
 from ..lifetime import Lifetime
 from ..network.polling import is_readable, wait_until_usable
@@ -105,17 +107,17 @@ def seconds_left(expires_at: float | None, within: float | None = None) -> float
     return left if within is None or left < within else within
 
 
-class Connection(ReceiveBuffer):
-    """One socket, and the bytes that were received from it.
+class Connection:
+    """One socket, and the parser of the bytes that are received from it.
 
     served: exchanges so far.   idle_since: the instant at which the last one ended.
     """
 
     def __init__(
-        self, sock: Any, expires_at: float | None, limits: HeadLimits, lifetime: Lifetime | None = None
+        self, sock: Any, expires_at: float | None, settings: ParserSettings, lifetime: Lifetime | None = None
     ) -> None:
-        super().__init__(limits)
         self.sock = sock
+        self.parser = ResponseParser(settings)
         self.lifetime: Any = lifetime  # None while a tunnel is opened
         self.served = 0
         self.idle_since = 0.0
@@ -130,8 +132,20 @@ class Connection(ReceiveBuffer):
         self._expires_at = timeouts.expires_at
         self._read_within, self._write_within = timeouts.read_within, timeouts.write_within
 
+    def read_head(self) -> Head | FastHead:
+        """The head of the response. Raises as `ResponseParser.read_head`."""
+        while (head := self.parser.read_head()) is None:
+            self.parser.feed(self.receive())
+        return head
+
+    def read_body(self) -> bytes:
+        """The next piece of the body; b"" at its end. Raises as `ResponseParser.read_body`."""
+        while (piece := self.parser.read_body()) is None:
+            self.parser.feed(self.receive())
+        return piece
+
     def receive(self) -> bytes:
-        """Some bytes, within the limits of the exchange."""
+        """Some bytes, within the limits of the exchange; b"" once the server has closed the connection."""
         self.sock.settimeout(seconds_left(self._expires_at, self._read_within))
         return self._receive_some()
 
@@ -185,11 +199,10 @@ class Connection(ReceiveBuffer):
             data = self._receive_some()
         except (BlockingIOError, ssl.SSLWantReadError):  # only a record of the TLS protocol itself
             return False
-        self.add(data)
-        self.skip_interim_heads()
-        # Interim heads without end are refused when they are read as the response.
-        are_endless = self.skipped + len(self.rest) > self.limits.total
-        return not data or not self.may_be_interim or are_endless
+        self.parser.feed(data)
+        if data:
+            self.parser.read_head()  # removes interim responses, which do not count
+        return not data or self.parser.has_begun
 
     def is_reusable(self) -> bool:
         """Whether it may serve another exchange: young enough, and nothing has arrived since the last one."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import ConfigurationError
 from ...http.egress import EgressPolicy
-from ...http.http1.parser import read_head, request_head
+from ...http.http1.head import request_head
 from ...http.proxies.urls import HttpProxy, Proxy, SocksProxy
 from ...http.urls import Url
 from ..base import TransportSettings
@@ -31,7 +31,7 @@ _RESET_LOOKS_LIKE_AN_END = ssl.OPENSSL_VERSION_INFO < (3,)
 def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts: IoTimeouts) -> Connection:
     """A connection to the origin, through the proxy if there is one, within the connect timeout."""
     expires_at = timeouts.connect_expires_at
-    tls, egress, limits, sockets = settings.tls, settings.egress, settings.head_limits, settings.sockets
+    tls, egress, parser, sockets = settings.tls, settings.egress, settings.parser, settings.sockets
     sock: Any
     # First, so that a file that cannot be used is reported before anything is done.
     context = tls.context_for((url.host, url.port)) if url.scheme == "https" else None
@@ -56,10 +56,10 @@ def connect(url: Url, proxy: Proxy | None, settings: TransportSettings, timeouts
                 outer = tls.context_for((address.host, address.port))
                 sock = _start_tls(sock, address, outer, expires_at)
             if url.scheme == "https":
-                _open_tunnel(Connection(sock, expires_at, limits), url, proxy)
+                _open_tunnel(Connection(sock, expires_at, parser), url, proxy)
         if context is not None:
             sock = _start_tls(sock, url, context, expires_at)
-        return Connection(sock, expires_at, limits, settings.new_lifetime())
+        return Connection(sock, expires_at, parser, settings.new_lifetime())
     except BaseException:
         sock.close()
         raise
@@ -140,6 +140,6 @@ def _start_tls(sock: Any, url: Url, context: ssl.SSLContext, expires_at: float |
 def _open_tunnel(connection: Connection, url: Url, proxy: HttpProxy) -> None:
     target = f"[{url.host}]:{url.port}" if ":" in url.host else f"{url.host}:{url.port}"
     connection.send(request_head("CONNECT", target, target, proxy.fields))
-    head = read_head(connection)
+    head = connection.read_head()
     if head.status != 200:
         raise ProxyRefusedError(f"{head.status} {head.reason}".strip())

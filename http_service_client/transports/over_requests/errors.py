@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from socket import gaierror
 
 import requests.exceptions as rex
@@ -39,14 +39,14 @@ _PHASES: tuple[tuple[tuple[type[Exception], ...], Phase], ...] = (
 )
 
 # The first row that matches is used, where there is no builtin error beneath.
-_MEANINGS: tuple[tuple[tuple[type[Exception], ...], type[Exception]], ...] = (
+_MEANINGS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exception]], ...] = (
     (_UNSENDABLE, UnsendableError),
     (_TLS, ssl.SSLError),
     ((uex.NameResolutionError,), gaierror),
     (_NO_CONNECTION, ConnectionError),
     ((rex.Timeout, uex.TimeoutError), TimeoutError),
-    ((rex.ChunkedEncodingError, uex.IncompleteRead, uex.InvalidChunkLength), CutShortError),
-    (_NOT_HTTP, NotHttpError),
+    ((rex.ChunkedEncodingError, uex.IncompleteRead, uex.InvalidChunkLength), lambda text: CutShortError()),
+    (_NOT_HTTP, lambda text: NotHttpError(detail=text)),
     ((Exception,), ConnectionError),
 )
 

@@ -18,7 +18,8 @@ from typing import Any
 
 from ...http.headers import ends_connection
 from ...http.http1.errors import NotHttpError
-from ...http.http1.parser import Head, ResponseBody, read_head, request_head
+from ...http.http1.fast_path import FastHead
+from ...http.http1.head import Head, request_head
 from ...http.messages import Headers
 from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
@@ -75,20 +76,21 @@ class Pool:
                 connection = connect(self._url, self._proxy, self._settings, timeout)
                 self._opened.add(connection)
             connection.set_timeouts(timeout)
+            connection.parser.begin(method)
             phase = Phase.SEND
             is_sent = _send(connection, self._head(method, url, headers or {}, chunked), body, chunked)
             phase = Phase.RECEIVE
             phases = timeout.phases
             if phases is not None:
                 connection.set_timeouts(timeout.for_head(phases))
-            head = read_head(connection)
+            head = connection.read_head()
             if phases is not None:
                 connection.set_timeouts(timeout.for_body(phases))
             head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
             if head.keep_alive is not None:
                 connection.lifetime.announce(head.keep_alive)
-            return Urllib3StyleResponse(head, ResponseBody(connection, head, method), connection, self)
+            return Urllib3StyleResponse(head, connection, self)
         except (OSError, UnicodeError, NotHttpError, ProxyRefusedError, BodySourceError) as error:
             if connection is not None:
                 connection.close()
@@ -128,6 +130,7 @@ class Pool:
         if connection.lifetime.is_over(connection.served):
             connection.close()
             return
+        connection.parser.forget()
         connection.idle_since = time.monotonic()
         self._idle.append(connection)
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
@@ -203,12 +206,12 @@ class Urllib3StyleResponse:
 
     version = 11
 
-    def __init__(self, head: Head, body: ResponseBody, connection: Connection, pool: Pool) -> None:
+    def __init__(self, head: Head | FastHead, connection: Connection, pool: Pool) -> None:
         self.status = head.status
         self.reason = head.reason
-        self.headers = Headers(head.fields)
+        self.headers = Headers(head)
         self._head = head
-        self._body = body
+        self._is_complete = False
         self._connection: Connection | None = connection
         self._pool = pool
         self._release_if_complete()
@@ -216,7 +219,7 @@ class Urllib3StyleResponse:
     @property
     def ends_with_connection(self) -> bool:
         """Whether nothing but the end of the connection ends the body."""
-        return self._body.ends_with_connection
+        return self._connection is not None and self._connection.parser.ends_with_connection
 
     def set_timeouts(self, timeouts: IoTimeouts) -> None:
         """Use these limits for the next reads."""
@@ -225,12 +228,13 @@ class Urllib3StyleResponse:
 
     def read(self, amount: int | None = None, decode_content: bool = False) -> bytes:
         """The next piece, of any size; b"" at the end."""
-        if self._connection is None:
-            if self._body.is_complete:
+        connection = self._connection
+        if connection is None:
+            if self._is_complete:
                 return b""
             raise _closed_during_read()
         try:
-            piece = self._body.read()
+            piece = connection.read_body()
         except (OSError, NotHttpError):
             if self._connection is None:
                 raise _closed_during_read() from None
@@ -260,14 +264,15 @@ class Urllib3StyleResponse:
         self.close()
 
     def _release_if_complete(self) -> None:
-        if not self._body.is_complete:
+        connection = self._connection
+        if connection is None or not connection.parser.is_complete:
             return
+        self._is_complete = True
         if self._head.is_last:
             self.close()
         else:
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                self._pool.release(connection)
+            self._connection = None
+            self._pool.release(connection)
 
 
 def _closed_during_read() -> ConnectionAbortedError:

@@ -25,11 +25,10 @@ from http_service_client.http.cookies.header import parse_set_cookie
 from http_service_client.http.cookies.jar import CookieJar
 from http_service_client.http.dates import parse_http_date
 from http_service_client.http.headers import Headers
-from http_service_client.http.http1.buffer import ReceiveBuffer
 from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import read_fast_head
-from http_service_client.http.http1.framing import HeadLimits
-from http_service_client.http.http1.parser import ResponseBody, read_head
+from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.http.http1.parser import ResponseParser
 from http_service_client.http.links import parse_links
 from http_service_client.http.media_types import charset_of, parse_content_type
 from http_service_client.http.messages import HttpResponse
@@ -39,19 +38,8 @@ from http_service_client.http.retry_after import parse_retry_after
 from http_service_client.http.secret_names import SecretNames
 from http_service_client.http.urls import redact_url
 
-LIMITS = HeadLimits(fields=10**9, size=10**9)
+LIMITS = ParserSettings(fields=10**9, size=10**9)
 PIECE = 1024
-
-
-class Received(ReceiveBuffer):
-    """Bytes that came in pieces of a kilobyte, after which the connection ends."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(LIMITS)
-        self._pieces = [data[start : start + PIECE] for start in range(0, len(data), PIECE)][::-1]
-
-    def receive(self) -> bytes:
-        return self._pieces.pop() if self._pieces else b""
 
 
 def in_pieces(decoder: Any, text: str) -> None:
@@ -62,10 +50,14 @@ def in_pieces(decoder: Any, text: str) -> None:
 
 
 def read_response(text: str) -> None:
-    incoming = Received(text.encode("latin-1"))
-    body = ResponseBody(incoming, read_head(incoming), "GET")
-    while body.read():
-        pass
+    """In pieces of a kilobyte, after which the connection ends."""
+    data = text.encode("latin-1")
+    parser = ResponseParser(LIMITS)
+    for start in range(0, len(data) + PIECE, PIECE):
+        parser.feed(data[start : start + PIECE])
+        if parser.read_head() is not None:
+            while parser.read_body():
+                pass
 
 
 def response(name: str) -> Callable[[str], HttpResponse]:

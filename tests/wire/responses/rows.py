@@ -1,7 +1,7 @@
 """A row of the tables: the raw bytes of a response, and the response or the error that a caller must get.
 
     read("an empty value", OK + b"...", status=200, content=b"hi", text="hi", headers=[...])
-    rejected("half a head", OK, message=CUT, closes=True)
+    rejected("half a head", OK, rule="cut-short", at=17, closes=True)
 
 Every row states its outcome in full, so a test fails too if both front ends are wrong in the same way.
 """
@@ -12,11 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 __all__ = [
-    "BROKEN",
     "CHUNKED",
-    "CUT",
     "IN_CHUNKS",
-    "LARGE",
     "LENGTH_2",
     "OK",
     "TWO",
@@ -33,11 +30,6 @@ CHUNKED = OK + b"Transfer-Encoding: chunked\r\n\r\n"
 LENGTH_2 = (("Content-Length", "2"),)
 IN_CHUNKS = (("Transfer-Encoding", "chunked"),)
 
-# Messages of a ProtocolError. URL stands for the address.
-BROKEN = "the response from URL is not valid HTTP: it breaks the rules of HTTP"
-LARGE = "the response from URL is not valid HTTP: its headers are too large or too many"
-CUT = "the response from URL was cut short"
-
 
 @dataclass(frozen=True)
 class Read:
@@ -52,11 +44,16 @@ class Read:
 
 @dataclass(frozen=True)
 class Rejected:
-    """An error: its type, message and sent-state."""
+    """An error: its type, message (URL stands for the address) and sent-state.
+
+    rule, at: of a ProtocolError, whose message follows from them.
+    """
 
     error: str
     message: str
     sent: str
+    rule: str | None = None
+    at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,9 @@ def read(
 def rejected(
     name: str,
     *pieces: bytes,
-    message: str,
+    message: str = "",
+    rule: str | None = None,
+    at: int | None = None,
     error: str = "ProtocolError",
     sent: str = "maybe_processed",
     is_reused: bool | None = False,
@@ -111,4 +110,4 @@ def rejected(
     needs: str = "",
 ) -> Row:
     """Bytes that are rejected with an error."""
-    return Row(name, pieces, Rejected(error, message, sent), is_reused, closes, method, needs)
+    return Row(name, pieces, Rejected(error, message, sent, rule, at), is_reused, closes, method, needs)

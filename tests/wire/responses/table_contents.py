@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import zlib
 
-from wire.responses.rows import BROKEN, CHUNKED, CUT, OK, Row, read, rejected
+from wire.responses.rows import CHUNKED, OK, Row, read, rejected
 
 __all__ = ["BOMBS", "CHARSETS", "CODINGS", "LIMIT"]
 
@@ -108,9 +108,9 @@ CODINGS = [
     undecodable("six codings", ", ".join(["gzip"] * 6), GZIP, "the response has 6 content codings; 5 are allowed"),
     undecodable("gzip of gzip that is cut", "gzip, gzip", gzip.compress(GZIP[:-1], mtime=0), GZIP_CUT),
     undecodable("two gzip codings, but one in the body", "gzip, gzip", GZIP, CORRUPT + "incorrect header check"),
-    rejected("gzip in a body that is cut short", coded("gzip", GZIP)[:-3], message=CUT, closes=True),
+    rejected("gzip in a body that is cut short", coded("gzip", GZIP)[:-3], rule="cut-short", at=len(coded("gzip", GZIP)) - 3, closes=True),
     rejected("gzip in chunks, the second of which is broken", CHUNKED[:-2] + b"Content-Encoding: gzip\r\n\r\nb\r\n" + GZIP[:11] + b"\r\n", b"x\r\n",
-            message=BROKEN),
+            rule="invalid-chunk-size", at=87),
 ]  # fmt: skip
 
 

@@ -1,0 +1,121 @@
+"""A response that breaks a rule: which one, at which byte, and what the error shows."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+
+import pytest
+
+from http_service_client import ProtocolError
+from http_service_client.core.timeouts import Timeout
+from http_service_client.errors import Failure
+from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.http1.faults import (
+    excerpt,
+    fault_in_chunk_line,
+    fault_in_field,
+    fault_in_status_line,
+)
+from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.rules import RULES
+from http_service_client.http.request import HttpRequest
+from http_service_client.transports.failures import Phase, failure_of
+from wire.responses import table_bodies, table_connections, table_heads
+from wire.responses.rows import Rejected, Row
+
+TABLES = [
+    *(table_heads.STATUS_LINES, table_heads.FIELDS, table_bodies.LENGTHS, table_bodies.CHUNKS),
+    *(table_bodies.BODILESS, table_bodies.TRUNCATIONS, table_connections.INTERIM, table_connections.SURPLUS),
+]
+BROKEN = [row for table in TABLES for row in table if isinstance(row.outcome, Rejected) and row.outcome.rule]
+BROKEN = [row for row in BROKEN if len(b"".join(row.pieces)) < 1000]
+
+
+def fault_of(pieces: list[bytes], method: str, closes: bool) -> tuple[object, ...]:
+    """The rule, the offset and the excerpt."""
+    parser = ResponseParser()
+    parser.begin(method)
+    try:
+        for piece in [*filter(None, pieces), *([b""] if closes else [])]:
+            parser.feed(piece)
+            if parser.read_head() is not None:
+                while parser.read_body():
+                    pass
+    except NotHttpError as error:
+        return (error.rule and error.rule.name, error.offset, error.excerpt)
+    raise AssertionError("the response is accepted, or the parser waits")
+
+
+@pytest.mark.parametrize("row", BROKEN, ids=repr)
+def test_the_fault_is_the_same_wherever_the_bytes_are_cut(row: Row) -> None:
+    """At every byte, and at all bytes at once; an unfinished line is refused without its end."""
+    data = b"".join(row.pieces)
+    whole = fault_of([data], row.method, row.closes)
+    assert isinstance(row.outcome, Rejected)
+    assert whole[:2] == (row.outcome.rule, row.outcome.at)
+    for cut in range(1, len(data)):
+        assert fault_of([data[:cut], data[cut:]], row.method, row.closes) == whole, cut
+    assert fault_of([data[at : at + 1] for at in range(len(data))], row.method, row.closes) == whole
+
+
+@pytest.mark.parametrize(
+    ("find", "line", "shown"),
+    [
+        (fault_in_status_line, b"HTTP/1.1 20 OK\r\n", "'HTTP/1.1 20 '"),
+        (fault_in_field, b"X(: a\r\n", "'X('"),
+        (fault_in_field, b"X-Token: secret\0more\r\n", "'X-Token:...\\x00'"),
+        (fault_in_field, b"Set-Cookie: secret\rmore\r\n", "'Set-Cookie:...\\r'"),
+        (fault_in_field, b"X" * 99 + b" : secret\r\n", f"'...{'X' * 58} :'"),
+        (fault_in_field, b"Transfer-Encoding: rot13\r\n", "'Transfer-Encoding: rot13'"),
+        (fault_in_field, b"Content-Length: 2, 2\r\n", "'Content-Length: 2,'"),
+        (fault_in_chunk_line, b"\x1b[2J\r\n", r"'\x1b'"),
+    ],
+)
+def test_the_excerpt_shows_the_fault_and_no_secret(
+    find: Callable[..., object], line: bytes, shown: str
+) -> None:
+    """The bytes up to the fault: escaped, short, and without the value of any header that does not frame the body."""
+    fault = find(line, [], False) if find is fault_in_field else find(line)
+    assert excerpt(line, fault) == shown  # type: ignore[arg-type]  # it has a fault
+
+
+def test_the_excerpt_of_a_folded_line_shows_no_value() -> None:
+    """The line is part of a value."""
+    line = b" secret\0more\r\n"
+    fault = fault_in_field(line, [(b"Set-Cookie", b"a=b")], False)
+    assert fault is not None
+    assert excerpt(line, fault) == r"'...\x00'"
+
+
+def test_names_of_rules_are_unique_and_say_where_they_are_stated() -> None:
+    """They are part of the interface."""
+    assert all(name == rule.name and rule.section.startswith("RFC 9") for name, rule in RULES.items())
+
+
+def failure(error: NotHttpError) -> Failure:
+    return failure_of(Phase.RECEIVE, error, HttpRequest("GET", "http://h/"), Timeout(), timed_out=False)
+
+
+def test_a_protocol_error_with_its_rule_can_be_pickled() -> None:
+    """All of its attributes arrive."""
+    failed = failure(NotHttpError(RULES["bare-cr"], 20, "'X:...\\r'"))
+    error = ProtocolError(failed.message, sent_state=failed.sent_state, **failed.details)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (copy.rule, copy.section, copy.offset, copy.excerpt) == (
+        "bare-cr",
+        "RFC 9112, 2.2",
+        20,
+        "'X:...\\r'",
+    )
+    assert str(copy) == (
+        "the response from http://h/ is not valid HTTP: a CR is not followed by LF "
+        "(bare-cr; RFC 9112, 2.2) at byte 20: 'X:...\\r'"
+    )
+
+
+def test_a_fault_that_a_library_found_has_no_rule() -> None:
+    """The message has the library's words."""
+    failed = failure(NotHttpError(detail="Bad status line"))
+    assert failed.message == "the response from http://h/ is not valid HTTP: Bad status line"
+    assert ProtocolError(failed.message, **failed.details).rule is None
