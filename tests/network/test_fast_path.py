@@ -48,9 +48,9 @@ def sent_by_session(monkeypatch: pytest.MonkeyPatch) -> Urls:
     urls: Urls = []
     real = SessionExchange._options
 
-    def noted(self: Any, request: Any, proxy: Any) -> Any:
+    def noted(self: Any, request: Any, *others: Any) -> Any:
         urls.append(request.url)
-        return real(self, request, proxy)
+        return real(self, request, *others)
 
     monkeypatch.setattr(SessionExchange, "_options", noted)
     return urls
@@ -319,7 +319,7 @@ def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> N
     body = random.Random(1).randbytes(3_000_000)
 
     async def read_slowly() -> bytes:
-        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock())
+        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
         protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
         protocol.begin_parsing()
         protocol.data_received(b"HTTP/1.1 200 OK\r\nContent-Length: 3000000\r\n\r\n" + body[:first])
