@@ -170,6 +170,12 @@ class CallBuilder:
         self._client_auth = auth
         self._auth = None if isinstance(auth, str) else auth
 
+    def total_timeout(self, options: Mapping[str, Any]) -> float | None:
+        """The timeout of a whole call with these keywords. Raises ConfigurationError."""
+        given: float | None = options.get("total_timeout", self._config.total_timeout)
+        check_duration("total_timeout", given)
+        return given
+
     def build(
         self,
         method: str,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import check_duration
 from .call_builder import CallBuilder, StreamRequestOptions
 from .paging import Paging
 from .streams.base import MAX_LENGTH
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..drivers.clocks import Clock
-    from .config import HttpClientConfig
 
 __all__ = ["Events"]
 
@@ -29,7 +27,6 @@ class Events(Paging):
 
     __slots__ = ()
 
-    config: HttpClientConfig
     _call_builder: CallBuilder
     _clock: Clock
     _random: Callable[[], float]
@@ -153,7 +150,6 @@ class Events(Paging):
         return AsyncEventSource(listening, partial(self._open_stream_async, method, url, None))
 
     def _listening(self, method: str, url: str, arguments: _Arguments, options: Any) -> Listening:
-        total_timeout = options.pop("total_timeout", self.config.total_timeout)
-        check_duration("total_timeout", total_timeout)
+        total_timeout = self._call_builder.total_timeout(options)
         build = self._call_builder.build
         return Listening(build, method, url, self._clock, self._random, *arguments, total_timeout, options)

@@ -112,6 +112,10 @@ class ViewCallBuilder(CallBuilder):
         """Whether the view was closed, or its client."""
         return self.is_left or self.lifetime.is_closed
 
+    def total_timeout(self, options: Mapping[str, Any]) -> float | None:
+        """As `CallBuilder.total_timeout`, of a call by the view."""
+        return CallBuilder.total_timeout(self, {**self._defaults, **options})
+
     def build(self, method: str, url: str, /, **options: Any) -> Call:
         """Make the call of these arguments and the view's defaults."""
         if self.is_left:

@@ -235,6 +235,8 @@ class HttpResponse(Generic[Data]):
             ("raw", "iter_content", "iter_bytes", "iter_text", "iter_lines", "aiter_bytes", "aiter_lines"),
             "client.stream(...) to take the body in pieces",
         ),
+        **dict.fromkeys(("iter_json", "iter_events"), "client.stream(...) to take the body in pieces"),
+        "as_file": "io.BytesIO(content)",
     }
 
     def _quotation(self) -> str:

@@ -56,6 +56,12 @@ def download(**keywords: object) -> None:
         client.download("https://api.example.com/", f"{folder}/file", **keywords)
 
 
+def events(**keywords: object) -> None:
+    """An event source with these keywords."""
+    with scripted_client() as client:
+        client.events("https://api.example.com/", **keywords)
+
+
 # Heading to the callable that takes the settings of its table.
 TAKERS: dict[str, Callable[..., Any]] = {
     **{
@@ -79,6 +85,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
     },
     "Keywords of a call": call,
     "Keywords of a stream and a download": download,
+    "Keywords of an event source": events,
     "Metrics": package.HttpMetrics,
 }
 
@@ -105,9 +112,11 @@ def rows_under(heading: str) -> list[Row]:
 
 def parameters(heading: str) -> dict[str, Any]:
     """The settings that the code accepts, with their defaults."""
-    taker = {call: CallBuilder.build, download: HttpServiceClient.download}.get(
-        TAKERS[heading], TAKERS[heading]
-    )
+    taker = {
+        call: CallBuilder.build,
+        download: HttpServiceClient.download,
+        events: HttpServiceClient.events,
+    }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
     for name in ("self", "method", "url", "path", "options", "unknown", "_stream"):
         found.pop(name, None)

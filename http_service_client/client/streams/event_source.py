@@ -95,7 +95,7 @@ class Listening:
         self.last_event_id = last_event_id or ""
         self.max_length, self.idle_timeout = max_length, idle_timeout
         self.is_over = self.has_failed = False
-        self._given = dict(options)
+        self._given = {**options, "total_timeout": None}  # of one connection: `next_options` has that of all
         headers = self._given.get("headers")
         pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
         self._headers = list(pairs)

@@ -324,3 +324,15 @@ def test_for_over_an_asyncio_source_says_what_to_write() -> None:
     for wrong in (iter, lambda it: it.__enter__()):
         with pytest.raises(TypeError, match="async for"):
             wrong(events)
+
+
+def test_a_view_s_total_timeout_bounds_its_sources() -> None:
+    """As that of the configuration; a call's own comes first."""
+    clock = FakeClock()
+    server = Server(clock, *[(b"data: a\n\n",)] * 9)
+    client = HttpServiceClient(transport=server, clock=clock, random=lambda: 0.5)
+    view = client.with_options(total_timeout=5.0)
+    with pytest.raises(DeadlineExceededError):
+        list(view.events(URL))
+    assert clock.sleeps == [3.5]
+    assert len(list(view.events(URL, total_timeout=None))) == 7
