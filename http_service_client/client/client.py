@@ -112,7 +112,7 @@ class HttpServiceClient(Events):
             interceptor_factory=interceptor_factory,
         )
         config = config or HttpClientConfig()
-        self.__dict__["config"] = config
+        vars(self)["config"] = config
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
@@ -160,14 +160,15 @@ class HttpServiceClient(Events):
         """
         check_view_options(options)
         view = object.__new__(type(self))
-        view.__dict__.update(self.__dict__)
-        view.__dict__["_call_builder"] = builder = ViewCallBuilder(self._call_builder, options)
-        view.__dict__["_base_url"] = builder.base_url
+        parts = vars(view)  # an assignment would be checked
+        parts.update(vars(self))
+        parts["_call_builder"] = builder = ViewCallBuilder(self._call_builder, options)
+        parts["_base_url"] = builder.base_url
         if "cookies" in options:
             view._set_jar(cookie_jar(options["cookies"]))
         if "proxy" in options:
             proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))
-            view.__dict__["_backends"] = self._backends.through(proxies)
+            parts["_backends"] = self._backends.through(proxies)
         return view
 
     # The two front ends.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..core.checks import keyword_remedy
@@ -62,7 +62,9 @@ class ReadOnlyMapping(dict[Any, Any]):
             "a configuration does not change; write dataclasses.replace(config, …) for another one"
         )
 
-    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+    if not TYPE_CHECKING:  # for type checkers, whatever a dict has
+
+        __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
 
 def frozen(value: Any) -> Any:

@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import FrozenInstanceError, is_dataclass
+from dataclasses import FrozenInstanceError
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -120,8 +120,9 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
             init(self, *values, **named)
 
         kind.__init__ = init_or_suggest  # type: ignore[misc]
-        if is_dataclass(kind) and kind.__dataclass_params__.frozen:  # type: ignore[attr-defined]
-            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign]
+        parameters = getattr(kind, "__dataclass_params__", None)
+        if parameters is not None and parameters.frozen:
+            kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign, assignment]
         _RENAMED[kind] = renamed
         return kind
 
