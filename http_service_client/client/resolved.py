@@ -63,7 +63,6 @@ class ReadOnlyMapping(dict[Any, Any]):
         )
 
     if not TYPE_CHECKING:  # for type checkers, whatever a dict has
-
         __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
 
