@@ -115,6 +115,7 @@ class _Run:
 
     def advance(self, answer: HttpResponse | None) -> HttpRequest | Outcome:
         """The next request to send, or the outcome.   answer: the response to the last one; None to begin."""
+        call = self._call
         if answer is not None and self.sends_own:
             self._latest = answer
         try:
@@ -135,6 +136,13 @@ class _Run:
             )
         except InvalidRequestError as error:
             return self._failure(InvalidRequestError, str(error))
+        except (
+            HttpClientError
+        ) as error:  # such as that of `raise_for_status` on the response of a token endpoint
+            error.sent_state = worst(
+                call.sent_state, self._state()
+            )  # its own says nothing about the call's request
+            raise
         if isinstance(request, Failure):
             return request
         self._sent += 1
@@ -239,10 +247,12 @@ class _Run:
         cause: BaseException | None = None,
         details: Mapping[str, Any] | None = None,
     ) -> Failure:
+        return Failure(error_type, message, self._state(), cause, details or {})
+
+    def _state(self) -> SentState:
+        """What became of the call's own request in this attempt."""
         state = self._call.current.sent_state
-        if self._latest is not None:
-            state = worst(state, self._latest.sent_state)
-        return Failure(error_type, message, state, cause, details or {})
+        return state if self._latest is None else worst(state, self._latest.sent_state)
 
     def close(self) -> None:
         if self._flow is not None:

@@ -29,6 +29,7 @@ from http_service_client import (
 from http_service_client.core.call import Call
 from http_service_client.core.effects import Outcome, Plan
 from http_service_client.core.layers.redirects import RedirectsLayer
+from http_service_client.events import AuthContinued
 from http_service_client.http.secret_names import SECRET_NAMES
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, SLOW, URL, Harness
 from kit.front_ends import FrontEnd, run_task
@@ -102,6 +103,25 @@ def test_the_timeline_shows_each_exchange_of_a_flow(front_end: FrontEnd) -> None
     assert f"attempt 1: 200 from {TOKEN_URL}, the auth flow continues with POST {URL}" in story
 
 
+def test_an_error_of_a_flow_knows_of_the_attempts_before(front_end: FrontEnd) -> None:
+    """The sent state is the worst over all of them."""
+    harness = Harness(front_end, READ_TIMEOUT, 401, HttpResponse(400, url=TOKEN_URL), **RETRIES)
+    error = harness.error(HttpClientError, "PUT", auth=Refreshing())
+    assert ("answered 400" in str(error), error.sent_state) == (True, SentState.MAYBE_PROCESSED)
+
+
+def test_events_of_flows_show_no_secrets(front_end: FrontEnd) -> None:
+    """As all events."""
+    token = HttpRequest("GET", f"{TOKEN_URL}?client_secret=s3cret")
+    harness = Harness(front_end, 401, TOKEN, 200)
+    harness.request("GET", auth=flow_of(None, token, None))
+    first, second = harness.events[:2]
+    redacted = f"{TOKEN_URL}?client_secret=***"
+    call_id = first.call_id
+    assert first == AuthContinued(0.0, 1, ORIGIN, 401, URL, "GET", redacted, call_id=call_id)
+    assert second == AuthContinued(0.0, 1, ORIGIN, 200, TOKEN_URL, "GET", URL, call_id=call_id)
+
+
 def test_a_flow_vouches_for_nothing_else(front_end: FrontEnd) -> None:
     """A POST that was sent again after a 401 is not sent a third time after a timeout."""
     harness = Harness(front_end, 401, TOKEN, READ_TIMEOUT, 201, **RETRIES)
@@ -148,6 +168,9 @@ def test_a_request_without_a_token_is_never_sent(front_end: FrontEnd) -> None:
     harness = Harness(front_end, HttpResponse(400, url=TOKEN_URL), **RETRIES)
     error = harness.error(HttpClientError, "POST", auth=Refreshing(token=None))
     assert "answered 400" in str(error)
+    assert (
+        error.sent_state is SentState.NEVER_SENT
+    )  # the token endpoint has answered, and that is another request
     assert sent(harness) == [("POST", TOKEN_URL)]
 
 
