@@ -76,7 +76,7 @@ class OpenResponse(HttpResponse[None]):
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An error may carry it to another process, which does not have its connection: only the head goes.
+        # An error may take it to another process, which does not have its connection: only the head is pickled.
         return _head_only, (self.status_code, self._head())
 
 
@@ -129,7 +129,7 @@ class OpenBody:
                 for piece in self._pieces:
                     if piece:
                         return piece
-                    # A server can send empty frames without end: an event loop serves others here.
+                    # A server can send empty frames forever: here an event loop serves others.
                     yield from Sleep(0.0)
                     if (late := self._timed_out(began)) is not None:
                         self.close()
@@ -226,7 +226,7 @@ class OpenBody:
         self.release_slots()
 
     def release_slots(self) -> None:
-        """Release the slots alone: for a finalizer, which must not touch the connection."""
+        """Release only the slots: a finalizer must not touch the connection."""
         while True:
             try:
                 release = self._slots.pop()

@@ -13,7 +13,7 @@ from .checks import check_duration, suggests_keywords
 __all__ = ["TIMER_SLACK", "Timeout"]
 
 TIMER_SLACK = 0.02
-"""Seconds by which a timer may fire early: a wait that ends this close before an instant has reached it.
+"""A timer may fire this many seconds early: a wait that ends this close to its instant has reached it.
 
 Event loops and sockets wake up to one tick of the system's clock early; the coarsest tick is that of Windows, 0.016 s.
 """

@@ -21,9 +21,20 @@ from http_service_client.testing import (
 )
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
 from kit.fakes import URL
-from kit.front_ends import FrontEnd
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.stopwatch import Stopwatch
 from network.faults import slots_in_use
+from network.public_path import use_public_connector
+
+
+@pytest.fixture(params=["blocking", "asyncio", "public asyncio"])
+def front_end(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[FrontEnd]:
+    """Both front ends, and that of asyncio without aiohttp's private parts, too."""
+    if request.param == "public asyncio":
+        use_public_connector(monkeypatch)
+    with BlockingFrontEnd() if request.param == "blocking" else AsyncioFrontEnd() as front_end:
+        yield front_end
+
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"
 
@@ -139,6 +150,21 @@ def test_each_wait_for_the_body_has_the_limit_of_its_phase(
     with front_end.stream(front_end.client(transport=transport), "GET", URL, timeout=timeout) as response:
         assert response.read() == b"ab"
     assert transport.limits == limits
+
+
+@pytest.mark.parametrize("reads", ["stream", "request"])
+def test_the_read_timeout_holds_for_the_head_beside_between(
+    front_end: FrontEnd, server: LoopbackServer, reads: str
+) -> None:
+    """A limit for one phase leaves the other phases theirs."""
+    server.script("/", stall())
+    client, timeout = front_end.client(), Timeout(read=0.2, between=9.0)
+    with pytest.raises(ReadTimeoutError, match=r"nothing arrived for 0\.2 s$"):
+        if reads == "request":
+            front_end.request(client, "GET", server.url + "/", timeout=timeout, retry_policy=None)
+        else:
+            with front_end.stream(client, "GET", server.url + "/", timeout=timeout, retry_policy=None):
+                pass
 
 
 def test_the_time_to_send_the_body_does_not_count(front_end: FrontEnd, server: LoopbackServer) -> None:

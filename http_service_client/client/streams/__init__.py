@@ -1,1 +1,1 @@
-"""Responses whose body is read as it arrives: in pieces, lines or events."""
+"""Responses whose body is read as it arrives: in pieces, lines, events or JSON values, or as a file."""

@@ -110,7 +110,7 @@ class Streamed(HttpResponse[None]):
     }
 
     def explain(self) -> str:
-        """The story of the call as a person would tell it, up to now."""
+        """What has happened in the call so far, in plain words."""
         story = super().explain()
         request = self._call.request
         if self._is_finished:

@@ -13,8 +13,9 @@ What follows the end of a connection is decided in `Listening`, without any I/O:
     large, a closed client
 
 The wait before a reconnection is the server's `retry:`, else `reconnect_delay`, or a longer Retry-After, and on top of it a
-delay of the retry policy's backoff: that of the first retry after a connection that brought something, and a longer one
-for each connection that did not. Its jitter keeps the clients of a server that restarts from coming back together.
+delay of the retry policy's backoff: that of a first retry after a connection that brought an event or lasted for a while,
+and a longer one after each connection that did not. Its jitter keeps the clients of a server that restarts from coming
+back together.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ if TYPE_CHECKING:
 __all__ = ["AsyncEventSource", "EventSource", "Listening"]
 
 _LONGEST = 300.0  # seconds: a server must not block its listener for a day by `retry:`
-_STEADY = 10.0  # seconds: a connection that lasted as long was a good one, though it brought no event
+_STEADY = 10.0  # seconds: a connection that lasted this long counts as a good one, even without an event
 _LEAST = 1e-9  # seconds: a deadline that has passed ends the next call at once
 
 
@@ -136,7 +137,7 @@ class Listening:
                 self._ends_at = now + self._seconds
             options["total_timeout"] = max(_LEAST, self._ends_at - now)
         if self._has_opened:
-            options["retry_policy"] = False  # the waits of this object are in their place
+            options["retry_policy"] = False  # this object makes the retries
         return options
 
     def new_decoder(self) -> EventStreamDecoder:

@@ -1,7 +1,7 @@
 """When one attempt, redirects included, must end, and whether its timeout or the deadline ended it.
 
-Interceptors are outside: the time that a rate limiter waits is the call's, not the attempt's. So is the time that
-a request waits for a connection (see `exchange`).
+Interceptors run outside: the time that a rate limiter waits counts for the call, not for the attempt. The same holds
+for the wait for a connection (see `exchange`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AttemptTimeoutLayer", "with_limit"]
 
-_LIMIT = re.compile(r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$")  # as `transports.failures` has it at the end
+_LIMIT = re.compile(
+    r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$"
+)  # at the end of a message of `transports.failures`
 
 
 class AttemptTimeoutLayer:
@@ -44,7 +46,7 @@ class AttemptTimeoutLayer:
 
 def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadline_at: float) -> Plan[Outcome]:
     outcome = yield from proceed(request, call)
-    # Asked now: the wait for a connection may have moved the attempt's end to the deadline.
+    # Checked only now: the wait for a connection may have moved the attempt's end to the deadline.
     if not call.current.ends_with_deadline or not isinstance(outcome, Failure):
         return outcome
     is_timeout = issubclass(outcome.error_type, RequestTimeoutError)
@@ -57,8 +59,8 @@ def _within_deadline(proceed: Handler, request: HttpRequest, call: Call, deadlin
 
 def with_limit(failure: Failure, seconds: float | None) -> str:
     """The message of a timeout with the limit that the caller set, and not what was left of it; None to name none."""
-    what = _LIMIT.sub("", failure.message)
-    return what if seconds is None or what == failure.message else f"{what} within {seconds:.3g} s"
+    message = _LIMIT.sub("", failure.message)
+    return message if seconds is None or message == failure.message else f"{message} within {seconds:.3g} s"
 
 
 def _deadline_exceeded(failure: Failure, seconds: float) -> Failure:

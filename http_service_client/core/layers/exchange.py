@@ -242,12 +242,12 @@ def _release(held: list[Callable[[], None]]) -> None:
 
 def _no_slot(origin: str | None, capacity: int, ended_by: str) -> Failure:
     """origin: whose limit was reached; None for the client's own.   ended_by: see `Exchange._wait_for_slot`."""
-    whose, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
+    target, setting = (f" to {origin}", "max_connections_per_host") if origin else ("", "max_connections")
     if not ended_by:
-        message = f"the deadline expired while the call waited for a connection{whose} ({capacity} in use)"
+        message = f"the deadline expired while the call waited for a connection{target} ({capacity} in use)"
         return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
     message = (
-        f"no connection{whose} became free {ended_by} ({capacity} in use); "
+        f"no connection{target} became free {ended_by} ({capacity} in use); "
         f"raise {setting}, or look for streams that are not closed"
     )
     return Failure(PoolTimeoutError, message, SentState.NEVER_SENT)

@@ -1,9 +1,9 @@
 """Python values as JSON text (RFC 8259): compact, UTF-8, and always valid JSON.
 
-Beyond the types of `json` it takes those that models are made of: dataclasses, pydantic models (by alias, the
+Besides the types of `json` it encodes those that models consist of: dataclasses, pydantic models (by alias, the
 receiver's name of a field), Enums, dates, Decimal and UUID as text. A value without a JSON form (NaN, bytes,
-sets) is refused with the path to it: the encoder runs at full speed, and only after a failure is the value
-searched for the cause. Values are never shown, since they may be secrets.
+sets) is refused with the path to it: the encoder runs at full speed, and the value is searched for the
+cause only after a failure. Values are never shown, since they may be secrets.
 """
 
 from __future__ import annotations
