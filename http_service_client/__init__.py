@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .client.config import ConnectionPoolConfig as ConnectionPoolConfig
     from .client.config import HttpClientConfig as HttpClientConfig
     from .client.config import Timeout as Timeout
-    from .client.paging import next_by_field as next_by_field
+    from .client.pages import next_by_field as next_by_field
     from .client.streams.event_source import AsyncEventSource as AsyncEventSource
     from .client.streams.event_source import EventSource as EventSource
     from .client.streams.response import AsyncStreamedResponse as AsyncStreamedResponse
@@ -90,7 +90,7 @@ _MODULES = {
     "client.call_builder": "RequestOptions",
     "client.client": "HttpServiceClient",
     "client.config": "ConnectionPoolConfig HttpClientConfig Timeout",
-    "client.paging": "next_by_field",
+    "client.pages": "next_by_field",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
     "core.machines.retry_budget": "RetryBudgetSettings",
     "core.machines.retry_conditions": "RetryCondition",

@@ -63,6 +63,9 @@ class Backends:
         # Of views with other proxies, for as long as a view or one of its calls needs them.
         self._routes: weakref.WeakValueDictionary[ProxySettings, Backends] = weakref.WeakValueDictionary()
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
+        self._new_blocking: Callable[[], BlockingDriver]  # set with `_blocking`
+        self._apart: weakref.WeakSet[BlockingDriver] = weakref.WeakSet()
+        self._has_ended = False
         _ALL.add(self)
 
     def through(self, proxies: ProxySettings) -> Backends:
@@ -102,13 +105,23 @@ class Backends:
                     from ..transports.over_requests.transport import RequestsTransport
 
                     transport = self._over_requests = RequestsTransport(self._settings)
-                self._blocking = BlockingDriver(
+                self._new_blocking = lambda: BlockingDriver(
                     transport.send,
                     PORTAL,
                     None if self._is_real_time else self._clock.sleep,
                     getattr(transport, "open_response", None),
                 )
+                self._blocking = self._new_blocking()
             return self._blocking
+
+    def blocking_apart(self) -> BlockingDriver:
+        """A driver of its own for several threads, so that their waits can be ended without those of others."""
+        self.blocking()
+        driver = self._new_blocking()
+        self._apart.add(driver)
+        if self._has_ended:  # closed meanwhile
+            driver.end_waits()
+        return driver
 
     def _make_asyncio(self) -> AsyncioDriver:
         self._import(_load_aio, _load_aiohttp)
@@ -137,7 +150,7 @@ class Backends:
 
     def is_idle(self) -> bool:
         """Whether no call is in flight, and no stream is open."""
-        drivers = [driver for each in self._all() for driver in (each._blocking, each._asyncio)]
+        drivers = [driver for each in self._all() for driver in (each._blocking, each._asyncio, *each._apart)]
         return (
             not any(driver is not None and driver.running for driver in drivers) and not self._common.in_use
         )
@@ -169,7 +182,8 @@ class Backends:
                 await each._over_aiohttp.close_async()
 
     def _end_waits(self, abort: bool) -> None:
-        for driver in (self._blocking, self._asyncio):
+        self._has_ended = True
+        for driver in (self._blocking, self._asyncio, *self._apart):
             if driver is not None:
                 driver.end_waits()
         if self._over_requests is not None:

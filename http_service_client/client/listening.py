@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .call_builder import CallBuilder, StreamRequestOptions
-from .paging import Paging
+from .parallel import ParallelDownloads
 from .streams.base import MAX_LENGTH
 from .streams.event_source import AsyncEventSource, EventSource, Listening
 
@@ -22,7 +22,7 @@ __all__ = ["Events"]
 _Arguments = tuple[str | None, float, int | None, int | None, float | None]
 
 
-class Events(Paging):
+class Events(ParallelDownloads):
     """`events` and `events_async`, made of `stream` and `stream_async`."""
 
     __slots__ = ()

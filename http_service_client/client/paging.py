@@ -1,25 +1,11 @@
-"""`client.paginate(url)`: the pages of a listing, one call for each.
-
-What is requested next, and what must not be, is decided in `_Pages`, without any call; the two methods only make the
-calls. The URL of the next page is a server's, as that of a redirect: it gets the call's credentials, so it must stay
-with the origin that the caller named. The client never leaves it on a server's word.
-"""
+"""`client.paginate(url)`: the pages of a listing, one call for each."""
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus, urljoin
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from ..core.checks import check_count, check_duration
-from ..errors import ConfigurationError, InvalidRequestError, PaginationError
-from ..http.preparation import parse_method
-from ..http.urls import RawUrl, location_url, normalise_url, origin_of, redact_url
-from ..policies.deadline import deadline
-from .call_builder import StreamRequestOptions
+from .pages import Next, Pages
 from .verbs import Verbs
 
 if TYPE_CHECKING:
@@ -27,43 +13,11 @@ if TYPE_CHECKING:
 
     from ..drivers.clocks import Clock
     from ..http.messages import HttpResponse
+    from .call_builder import StreamRequestOptions
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
-__all__ = ["Next", "Paging", "next_by_field"]
-
-# What comes after a page: a URL, keywords of the call to change, or None after the last page.
-Next = Callable[["HttpResponse"], "str | Mapping[str, Any] | None"]
-
-_REPLAYABLE = (str, bytes, bytearray, memoryview, Mapping, list, tuple)
-_LEAST = 1e-9  # seconds: a deadline that has passed ends the next call at once
-
-
-def next_by_field(path: str, param: str | None = None) -> Next:
-    """The next page by a field of the JSON body, for `HttpServiceClient.paginate`.
-
-    path: of the field, such as "next" or "paging.cursors.after". Without the field, or if it is null, false or "",
-        the page is the last one.
-    param: the query parameter that takes the field's value; None if the field is the URL of the next page.
-    """
-    if not isinstance(path, str) or not path or not (param is None or isinstance(param, str)):
-        raise ConfigurationError(
-            f"next_by_field takes the path of a field and the name of a parameter, not {path!r} and {param!r}"
-        )
-
-    def find(response: HttpResponse) -> str | Mapping[str, Any] | None:
-        value = response.json()
-        for name in path.split("."):
-            value = value.get(name) if isinstance(value, dict) else None
-        if value is None or value is False or value == "":
-            return None
-        if param is not None:
-            return {"params": {param: value}}
-        if not isinstance(value, str):
-            raise _error(f"the field {path!r} is no URL; if it is a cursor, name its parameter", response)
-        return value
-
-    return find
+__all__ = ["Paging"]
 
 
 class Paging(Verbs):
@@ -123,7 +77,9 @@ class Paging(Verbs):
         Raises as `request`, for wrong arguments at once, for a page when it is asked for: HttpStatusError if its
         status is 4xx or 5xx, PaginationError if the next URL is of another origin, or a page was requested before.
         """
-        pages = _Pages(self, url, method, next, max_pages, allowed_origins, options)
+        pages = Pages(
+            self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
+        )
         return self._pages(pages, response_type)
 
     def paginate_async(
@@ -170,10 +126,12 @@ class Paging(Verbs):
 
         Raises as `paginate`.
         """
-        pages = _Pages(self, url, method, next, max_pages, allowed_origins, options)
+        pages = Pages(
+            self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
+        )
         return self._pages_async(pages, response_type)
 
-    def _pages(self, pages: _Pages, response_type: type[T] | None) -> Iterator[HttpResponse[T]]:
+    def _pages(self, pages: Pages, response_type: type[T] | None) -> Iterator[HttpResponse[T]]:
         while (page := pages.next_page()) is not None:
             with pages.time_limit():
                 response = self.request(*page, response_type=response_type, **pages.options)
@@ -181,162 +139,10 @@ class Paging(Verbs):
             yield response
 
     async def _pages_async(
-        self, pages: _Pages, response_type: type[T] | None
+        self, pages: Pages, response_type: type[T] | None
     ) -> AsyncIterator[HttpResponse[T]]:
         while (page := pages.next_page()) is not None:
             with pages.time_limit():
                 response = await self.request_async(*page, response_type=response_type, **pages.options)
             pages.last = response.raise_for_status()
             yield response
-
-
-class _Pages:
-    """Where a listing goes on.
-
-    options: the keywords of the next call.   last: the page that arrived last, or None.
-    """
-
-    def __init__(
-        self,
-        client: Paging,
-        url: str,
-        method: str,
-        next: Next | None,
-        max_pages: int | None,
-        allowed_origins: Iterable[str],
-        options: StreamRequestOptions,
-    ) -> None:
-        if next is not None and (not callable(next) or inspect.iscoroutinefunction(next)):
-            raise ConfigurationError(f"next must be a plain function of a response, or None, not {next!r}")
-        if max_pages is not None:
-            check_count("max_pages", max_pages)
-        if isinstance(allowed_origins, str):
-            raise ConfigurationError(
-                f"allowed_origins must be a list of origins; write [{allowed_origins!r}]"
-            )
-        self.options: Any = dict(options)
-        self.last: HttpResponse | None = None
-        self._method = parse_method(method)
-        self._url = normalise_url(url, self.options.pop("params", None), client._base_url)
-        self._next = next
-        self._left = max_pages
-        self._seconds: Any = options.get("total_timeout")
-        if "total_timeout" in options:
-            check_duration("total_timeout", self._seconds)
-            self.options["total_timeout"] = None  # of a single page; `time_limit` is for all
-        self._clock = client._clock.monotonic
-        self._origins = {origin_of(self._url), *(origin_of(normalise_url(it)) for it in allowed_origins)}
-        self._seen: set[bytes] = set()
-        _prepare(self.options)
-
-    def next_page(self) -> tuple[str, str] | None:
-        """Method and URL of the next page, or None after the last one."""
-        if self._left == 0:
-            return None
-        if self.last is not None and not self._go_on(self.last):
-            return None
-        if self._left is not None:
-            self._left -= 1
-        page = (self._method, self._url)
-        body = [self.options.get(name) for name in ("headers", "json", "data")]
-        digest = hashlib.sha256(repr((page, body)).encode()).digest()
-        if digest in self._seen:
-            assert self.last is not None  # of the first page, nothing was seen
-            raise _error(f"it is {redact_url(self._url)}, which was requested before", self.last)
-        self._seen.add(digest)
-        return page
-
-    def time_limit(self) -> AbstractContextManager[object]:
-        """Around the call for a page: what is left of the time for all pages."""
-        return nullcontext() if self._seconds is None else _TimeLimit(self)
-
-    def _go_on(self, response: HttpResponse) -> bool:
-        """Take what comes after a page. False if nothing does."""
-        found = response.links.get("next", {}).get("url") if self._next is None else self._next(response)
-        if found is None:
-            return False
-        if isinstance(found, str):
-            self._url = self._resolved(found, response)
-        elif isinstance(found, Mapping):
-            self._change(dict(found), response)
-        else:
-            raise TypeError(f"next must return a URL, a mapping of keywords, or None, not {found!r}")
-        return True
-
-    def _change(self, changes: dict[str, Any], response: HttpResponse) -> None:
-        for name in changes:
-            if name not in StreamRequestOptions.__annotations__ and name not in ("url", "method"):
-                raise InvalidRequestError(
-                    f"next returned a mapping with {name!r}, which is no keyword of a call; "
-                    f"a query parameter is {{'params': {{{name!r}: ...}}}}"
-                )
-        if "url" in changes:
-            self._url = self._resolved(changes.pop("url"), response)
-        self._method = parse_method(changes.pop("method", self._method))
-        params = changes.pop("params", None)
-        if params is not None:
-            self._url = normalise_url(_without(self._url, params), params)
-        self.options.update(changes)
-        _prepare(self.options)
-
-    def _resolved(self, url: str, response: HttpResponse) -> str:
-        """The absolute URL of the next page, if the call may go there."""
-        if not isinstance(url, str):
-            raise TypeError(f"next must return a URL as text, not {url!r}")
-        try:
-            target = url if isinstance(url, RawUrl) else location_url(urljoin(response.url, url.strip()))
-            origin = origin_of(target)
-        except ValueError as error:  # of urljoin, or an InvalidRequestError
-            raise _error(f"its URL cannot be used: {error}", response) from None
-        if origin not in self._origins:
-            raise _error(
-                f"it is at another origin, {origin}, which must not get what is meant for "
-                f"{', '.join(sorted(self._origins))}; name it in allowed_origins if it may",
-                response,
-            )
-        return target
-
-
-class _TimeLimit:
-    """A deadline of what is left; the time that the block took is taken off."""
-
-    def __init__(self, pages: _Pages) -> None:
-        self._pages = pages
-        self._deadline = deadline(max(_LEAST, pages._seconds), clock=pages._clock)
-
-    def __enter__(self) -> None:
-        self._began_at = self._pages._clock()
-        self._deadline.__enter__()
-
-    def __exit__(self, *about: Any) -> None:
-        self._deadline.__exit__(*about)
-        self._pages._seconds -= self._pages._clock() - self._began_at
-
-
-def _without(url: str, params: object) -> str:
-    """The URL without the query parameters that are set again."""
-    if not isinstance(params, Mapping):
-        raise InvalidRequestError(f"next returned params that are no mapping: {type(params).__name__}")
-    names = {str(name) for name in params}
-    start, _, query = url.partition("?")
-    kept = [pair for pair in query.split("&") if unquote_plus(pair.partition("=")[0]) not in names]
-    return type(url)(f"{start}?{'&'.join(kept)}" if any(kept) else start)
-
-
-def _prepare(options: dict[str, Any]) -> None:
-    """Keep what can be sent only once from being sent twice."""
-    headers = options.get("headers")
-    if headers is not None and not isinstance(headers, Mapping):
-        options["headers"] = list(headers)
-    data = options.get("data")
-    if options.get("files") is not None or not (data is None or isinstance(data, _REPLAYABLE)):
-        raise InvalidRequestError(
-            "paginate sends its body with each page, so it takes neither files nor data that is read only once; "
-            "pass bytes, a form or json"
-        )
-
-
-def _error(why: str, response: HttpResponse) -> PaginationError:
-    return PaginationError(
-        f"the page after {redact_url(response.url)} was not requested: {why}", **response._evidence()
-    )

@@ -10,13 +10,18 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidRequestError
 from ..http.bodies.checksums import Checksum, parse_checksum
 from .part_names import open_new, open_resumable, read_own, unlock, write_own
 
-__all__ = ["PartFile"]
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["PartFile", "Span", "record_of"]
+
+Span = tuple[int, int]  # bytes of the file: the first, and the first one that is not of it
 
 _BLOCK = 1024 * 1024
 _MOVES_OPEN_FILES = os.name != "nt"
@@ -52,32 +57,45 @@ class PartFile:
         """Go on with what an earlier download of this URL left. Returns what `remember` was given, or None."""
         with self._using_file():
             size = self._file.seek(0, os.SEEK_END)
-            version = self._remembered(url) if size else None
+            version, spans = (self._remembered(url, size) if size else None) or (None, [])
             if version is None:
                 self._file.seek(0)
                 self._file.truncate()
                 return None
-        self.received = size
-        self.rewind(size)  # it reads the file for its checksum
+        self._continue(url, version, size, spans)
         return version
+
+    def _continue(self, url: str, version: tuple[Any, ...], size: int, spans: list[Span]) -> None:
+        """Go on at the end of the file. Of what arrived in parts, only the beginning is of use."""
+        self.received = spans[0][1] if spans else size
+        self.rewind(self.received)  # it reads the file for its checksum
+        if spans:
+            self.remember(url, version)
 
     def remember(self, url: str, version: tuple[Any, ...]) -> None:
         """Note the version of the file that is about to be written. What was written before is gone by then."""
         with self._using_file():
-            new = self._record.with_suffix(".new")
-            write_own(new, json.dumps({"url": _digest(url), "version": version}))
-            os.replace(new, self._record)
+            self._write_record(record_of(url, version))
 
-    def _remembered(self, url: str) -> tuple[Any, ...] | None:
+    def _write_record(self, record: dict[str, Any]) -> None:
+        new = self._record.with_suffix(".new")
+        write_own(new, json.dumps(record))
+        os.replace(new, self._record)
+
+    def _remembered(self, url: str, size: int) -> tuple[tuple[Any, ...], list[Span]] | None:
+        """The version; and of a download in parts, what has arrived: the first span is from the start on."""
         try:
             record = json.loads(read_own(self._record))
             *texts, total = record["version"]
-        except (OSError, ValueError, TypeError, KeyError):  # there is none, or it is damaged
+            spans = [(int(start), min(int(end), size)) for start, end in record.get("spans", [])]
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or it is damaged
             return None
         is_valid = len(texts) == 3 and all(text is None or isinstance(text, str) for text in texts)
         if not is_valid or not (total is None or type(total) is int) or record["url"] != _digest(url):
             return None
-        return (*texts, total)
+        if spans and spans[0][0] != 0:
+            return None
+        return (*texts, total), spans
 
     def write(self, pieces: list[bytes]) -> None:
         """Add bytes."""
@@ -94,11 +112,16 @@ class PartFile:
             self._file.seek(offset)
             self._file.truncate()
             self.received = offset
-            if self._hash is not None:
-                self._hash = self._new_hash()
-                self._file.seek(0)
-                while block := self._file.read(_BLOCK):
-                    self._hash.update(block)
+            self._read_for_checksum()
+
+    def _read_for_checksum(self) -> None:
+        if self._hash is not None:
+            self._hash = self._new_hash()
+            self._file.seek(0)
+            left = self.received
+            while left and (block := self._file.read(min(left, _BLOCK))):
+                self._hash.update(block)
+                left -= len(block)
 
     def commit(self) -> str | None:
         """Move the file to its path, once it is on the disk. Returns why not, if its checksum is wrong."""
@@ -128,7 +151,7 @@ class PartFile:
             if self._is_abandoned:
                 self._remove()
 
-    def __enter__(self) -> PartFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *about: object) -> None:
@@ -141,6 +164,8 @@ class PartFile:
             return
         try:
             is_kept = self._is_gone or (self.resumes and self.received > 0)
+            if is_kept and not self._is_gone:
+                self._note_parts()
             if _MOVES_OPEN_FILES and not is_kept:
                 self._discard()
             with suppress(OSError, ValueError):  # a full disk, which was an error already; or it is closed
@@ -153,10 +178,18 @@ class PartFile:
         finally:
             self._in_use.release()
 
+    def _note_parts(self) -> None:
+        """Of a file in parts: note what has arrived, for a later download."""
+
     def _discard(self) -> None:
         self._part.unlink(missing_ok=True)
         self._record.unlink(missing_ok=True)
         self._is_gone = True  # from now on, the names may belong to the next download
+
+
+def record_of(url: str, version: tuple[Any, ...]) -> dict[str, Any]:
+    """What says of which file a part is."""
+    return {"url": _digest(url), "version": version}
 
 
 def _digest(url: str) -> str:

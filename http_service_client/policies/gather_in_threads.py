@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, overload
 
 from ..core.checks import check_count, check_flag
 
-__all__ = ["gather_in_threads"]
+__all__ = ["gather_in_threads", "run_in_threads"]
 
 T = TypeVar("T")
 
@@ -45,6 +45,19 @@ def gather_in_threads(
     """
     check_count("at_once", at_once)
     check_flag("return_exceptions", return_exceptions)
+    return run_in_threads(functions, at_once, return_exceptions)
+
+
+def run_in_threads(
+    functions: Iterable[Callable[[], Any]],
+    at_once: int,
+    return_exceptions: bool = False,
+    on_error: Callable[[], object] | None = None,
+) -> list[Any]:
+    """As `gather_in_threads`.
+
+    on_error: called after the first exception, to end the functions that still run.
+    """
     left = iter(functions)
     results: list[Any] = []
     ended: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
@@ -60,6 +73,8 @@ def gather_in_threads(
                     is_over = True
                 except Exception as raised:
                     error, is_over = raised, True
+                    if on_error is not None:
+                        on_error()
                 else:
                     _start(function, len(results), ended)
                     results.append(None)
@@ -72,6 +87,8 @@ def gather_in_threads(
                 results[number] = value if raised_there is None else raised_there
             elif error is None:
                 error, is_over = raised_there, True
+                if on_error is not None:
+                    on_error()
             del value, raised_there
         if error is not None:
             raise error

@@ -220,12 +220,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve_file(self, size: int, is_broken: bool) -> None:
         content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
         tag, requested = '"v1"', self.headers.get("Range")
-        start = int(requested[6:-1]) if requested and self.headers.get("If-Range") == tag else 0
         headers = {"ETag": tag, "Content-Type": "application/octet-stream"}
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
-        rest = content[start:]
-        self._send(206 if start else 200, rest, headers, cut=len(rest) // 2 if is_broken else None)
+        status, start, end = 200, 0, size
+        if requested and self.headers.get("If-Range") in (None, tag):
+            first, _, last = requested.removeprefix("bytes=").partition("-")
+            status, start, end = 206, int(first), min(int(last or size) + 1, size)
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        rest = content[start:end]
+        self._send(status, rest, headers, cut=len(rest) // 2 if is_broken else None)
 
     def _send(self, status: int, body: bytes, headers: dict[str, str], cut: int | None = None) -> None:
         self.send_response(status)

@@ -6,7 +6,7 @@
 
 There are two ways to call:
 
-    request, stream, download, paginate, close
+    request, stream, download, download_parallel, paginate, close
                                         in asyncio on one event loop, which lives as long as the front end:
                                         connections are kept from one call to the next
     run                                 in asyncio on a fresh event loop for each call, as `asyncio.run` gives it
@@ -73,6 +73,12 @@ class FrontEnd(ABC):
         """Download and wait for it."""
 
     @abstractmethod
+    def download_parallel(
+        self, client: HttpServiceClient, url: str, path: Any, **options: Any
+    ) -> HttpResponse:
+        """Download over several connections and wait for it."""
+
+    @abstractmethod
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         """The pages of a listing, one step at a time."""
 
@@ -121,6 +127,11 @@ class BlockingFrontEnd(FrontEnd):
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return client.download(url, path, **options)
 
+    def download_parallel(
+        self, client: HttpServiceClient, url: str, path: Any, **options: Any
+    ) -> HttpResponse:
+        return client.download_parallel(url, path, **options)
+
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         return client.paginate(url, **options)
 
@@ -168,6 +179,11 @@ class AsyncioFrontEnd(FrontEnd):
 
     def download(self, client: HttpServiceClient, url: str, path: Any, **options: Any) -> HttpResponse:
         return self.loop.run_until_complete(client.download_async(url, path, **options))
+
+    def download_parallel(
+        self, client: HttpServiceClient, url: str, path: Any, **options: Any
+    ) -> HttpResponse:
+        return self.loop.run_until_complete(client.download_parallel_async(url, path, **options))
 
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         return _Steps(client.paginate_async(url, **options), self.loop.run_until_complete)

@@ -11,6 +11,7 @@ connection that breaks now and then comes to its end, and one that does not move
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...errors import (
@@ -30,6 +31,7 @@ from ...http.bodies.ranges import (
     Refuse,
     Restart,
     Validators,
+    byte_range,
     judge_response,
     resume_headers,
 )
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
 
-__all__ = ["Download", "DownloadLayer", "DownloadSink"]
+__all__ = ["Download", "DownloadLayer", "DownloadSink", "with_headers"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
 # Bytes that are worth an attempt. With fewer, a hostile server could keep a call for days.
@@ -84,9 +86,16 @@ class DownloadLayer:
 
 
 class Download:
-    """Writes the body of a successful GET into a sink, over as many attempts as it takes."""
+    """Writes the body of a successful GET into a sink, over as many attempts as it takes.
 
-    def __init__(self, sink: DownloadSink) -> None:
+    first_part: the bytes to request first; None for all. If the server sends that part, and can confirm that others
+        are of the same version, the download ends there, uncommitted. Otherwise it goes on as one without parts.
+    split: then, the version of the file; None otherwise.
+    """
+
+    def __init__(self, sink: DownloadSink, first_part: int | None = None) -> None:
+        self.split: Validators | None = None
+        self._first_part = first_part
         self._sink = sink
         self._validators = Validators()
         self._first: HttpResponse | None = None  # the response whose bytes are in the sink
@@ -119,8 +128,14 @@ class Download:
             self._furthest = sink.received
         while True:
             tag, changed, date, total = self._validators
-            part = resume_headers(sink.received, tag, changed, date)
-            outcome = yield from proceed(_with_headers(request, part or IDENTITY), call)
+            size = self._first_part
+            # A multiple: what is left of a first part that broke is requested, and not another one.
+            end = None if size is None else (sink.received // size + 1) * size
+            part = resume_headers(sink.received, tag, changed, date, end)
+            is_first_part = part is None and end is not None and sink.received == 0
+            if is_first_part:
+                part = {**IDENTITY, "Range": byte_range(0, end)}
+            outcome = yield from proceed(with_headers(request, part or IDENTITY), call)
             if isinstance(outcome, Failure):
                 return outcome
             verdict: Verdict = _UNREQUESTED_PART
@@ -139,6 +154,9 @@ class Download:
                 continue
             if isinstance(verdict, Refuse):
                 call.discard_body()
+                if is_first_part and outcome.status_code == 206:
+                    self._first_part = None  # the server does not understand ranges well
+                    continue
                 if outcome.status_code != 206:
                     return outcome
                 return (yield from self._start_over(verdict.reason, call))
@@ -147,18 +165,21 @@ class Download:
                 failure = yield from self._rewind(0, call)
                 self._validators = Validators()
                 if not verdict.has_body:
+                    if is_first_part:  # 416: the file is empty
+                        self._first_part = None
                     call.discard_body()
                     continue
                 total = _length(outcome)
+            elif isinstance(verdict, Continue):
+                failure = yield from self._rewind(verdict.offset, call)
+                total = verdict.total
+            if isinstance(verdict, Restart) or is_first_part:
                 self._first, self._validators = outcome, Validators.of(outcome.headers, total)
                 if sink.resumes and failure is None:
                     noted = yield from Work(
                         sink.remember, request.url, tuple(self._validators), timeout=call.remaining()
                     )
                     failure = _disk_timed_out() if noted is TIMED_OUT else None
-            elif isinstance(verdict, Continue):
-                failure = yield from self._rewind(verdict.offset, call)
-                total = verdict.total
             failure = failure or (yield from self._save(outcome, call, total))
             if failure is not None:
                 return failure
@@ -172,6 +193,19 @@ class Download:
             # not known, a 416 says that there are none.
             if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
                 return (yield from self._commit(outcome, call))
+            if self._first_part is not None:
+                tag, changed, date, _ = self._validators
+                if total is not None and resume_headers(sink.received, tag, changed, date) is not None:
+                    return self._split(outcome, call, total)
+                self._first_part = None  # there is no way to know that two parts belong together
+
+    def _split(self, response: HttpResponse, call: Call, total: int) -> Outcome:
+        assert call.options.stream is not None
+        limit = call.options.stream.max_size
+        if limit is not None and total > limit:
+            return _too_large(limit)
+        self.split = self._validators._replace(total=total)
+        return response
 
     def _start_over(self, reason: str, call: Call) -> Plan[Failure]:
         """The server sent a part of another file: the next attempt requests all of it."""
@@ -184,8 +218,7 @@ class Download:
     def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
         if not isinstance(response, OpenResponse) or call.current.body is None:
             return (yield from self._write([response.content], call, total))  # the transport cannot stream
-        assert call.options.stream is not None
-        limit = call.options.stream.max_size  # of the file, not of one part
+        limit = self._limit(call)
         block: list[bytes] = []
         size = 0
         while True:
@@ -195,7 +228,7 @@ class Download:
                 size += len(piece)
                 if limit is not None and self._sink.received + size > limit:
                     call.discard_body()
-                    piece = _too_large(limit)
+                    piece = self._beyond(limit)
             has_ended = isinstance(piece, Failure) or not piece
             if size and (has_ended or size >= _BLOCK):
                 failure = yield from self._write(block, call, total)
@@ -204,6 +237,14 @@ class Download:
                 block, size = [], 0
             if has_ended:
                 return piece if isinstance(piece, Failure) else None
+
+    def _limit(self, call: Call) -> int | None:
+        """The bytes that the sink may have: of the file, not of one part."""
+        assert call.options.stream is not None
+        return call.options.stream.max_size
+
+    def _beyond(self, limit: int) -> Failure:
+        return _too_large(limit)
 
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[Failure | None]:
         # The disk may be that of a dead file server. A wait for it has the limit of a wait for more of the body.
@@ -240,7 +281,8 @@ class Download:
         return response
 
 
-def _with_headers(request: HttpRequest, headers: Any) -> HttpRequest:
+def with_headers(request: HttpRequest, headers: Mapping[str, str]) -> HttpRequest:
+    """A copy of the request with these headers, in place of those of the same name."""
     copied = request.copy()
     for name, value in headers.items():
         copied.headers[name] = value

@@ -40,6 +40,7 @@ __all__ = [
     "Refuse",
     "Restart",
     "Validators",
+    "byte_range",
     "judge_response",
     "parse_content_range",
     "resume_headers",
@@ -113,11 +114,12 @@ class Refuse(NamedTuple):
 
 
 def resume_headers(
-    received: int, etag: str | None, last_modified: str | None, date: str | None
+    received: int, etag: str | None, last_modified: str | None, date: str | None, end: int | None = None
 ) -> dict[str, str] | None:
     """The headers that request the rest, or None when the download must start over.
 
-    received: the number of bytes so far. The others: header values of the response that they came from.
+    received: the number of bytes so far. etag, last_modified, date: header values of the response that they came from.
+    end: the first byte that is not requested; None for all of the rest.
 
     >>> resume_headers(100, '"v1"', None, None)
     {'Accept-Encoding': 'identity', 'Range': 'bytes=100-', 'If-Range': '"v1"'}
@@ -126,7 +128,16 @@ def resume_headers(
     validator = _strong_validator(etag, last_modified, date)
     if received <= 0 or validator is None:
         return None
-    return {**IDENTITY, "Range": f"bytes={received}-", "If-Range": validator}
+    return {**IDENTITY, "Range": byte_range(received, end), "If-Range": validator}
+
+
+def byte_range(start: int, end: int | None) -> str:
+    """The value of a Range header, from `start` up to and without `end`.
+
+    >>> byte_range(0, 100)
+    'bytes=0-99'
+    """
+    return f"bytes={start}-{'' if end is None else end - 1}"
 
 
 def parse_content_range(value: str | None) -> ContentRange | None:

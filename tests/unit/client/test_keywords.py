@@ -66,9 +66,12 @@ def test_a_stream_explains_every_keyword(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", BOTH)
-def test_a_download_explains_every_keyword(suffix: str) -> None:
+@pytest.mark.parametrize("name", ["download", "download_parallel"])
+def test_a_download_explains_every_keyword(name: str, suffix: str) -> None:
     """Its progress counts what is received; the rest is as for a stream."""
-    explained = documented(getattr(HttpServiceClient, "download" + suffix))
+    explained = documented(getattr(HttpServiceClient, name + suffix))
+    if name == "download_parallel":
+        assert "at a time" in explained.pop("parts")
     assert "sha256:" in explained.pop("checksum")
     assert "folder" in explained.pop("path")
     assert "continues there" in explained.pop("resume")
@@ -99,7 +102,7 @@ def test_an_event_source_explains_every_keyword(suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", BOTH)
-@pytest.mark.parametrize("method", ["stream", "download"])
+@pytest.mark.parametrize("method", ["stream", "download", "download_parallel"])
 def test_a_keyword_that_falls_back_to_the_client_says_so(method: str, suffix: str) -> None:
     """No private marker is shown in its place, and its type is that of the values that it takes."""
     parameter = inspect.signature(getattr(HttpServiceClient, method + suffix)).parameters["max_response_size"]

@@ -1,0 +1,209 @@
+"""`client.download_parallel(url, path)`: one file over several connections."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..core.checks import check_count, check_flag
+from ..core.layers.download import Download
+from ..core.layers.part_download import PartDownload
+from ..policies.gather_in_threads import run_in_threads
+from .call_builder import CLIENT_DEFAULT, CallBuilder
+from .paging import Paging
+from .parallel_download import ParallelDownload, PartRefused
+from .parted_file import PartedFile
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..core.call import Call, StreamOptions
+    from ..core.effects import Outcome, Plan
+    from ..core.layer import Handler
+    from ..http.messages import HttpResponse
+    from .backends import Backends
+    from .call_builder import StreamRequestOptions
+    from .config import HttpClientConfig
+
+__all__ = ["ParallelDownloads"]
+
+
+class ParallelDownloads(Paging):
+    """`download_parallel` and `download_parallel_async`."""
+
+    __slots__ = ()
+
+    config: HttpClientConfig
+    _backends: Backends
+    _call_builder: CallBuilder
+    _download_pipelines: list[Handler]
+
+    def download_parallel(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        parts: int = 4,
+        checksum: str | None = None,
+        max_response_size: int | None = CLIENT_DEFAULT,
+        resume: bool = False,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse:
+        """As `download`, over several connections: for servers that limit the speed of each.
+
+        The parts are requested by Range under the condition that the file is still the same (If-Range). A server
+        without ranges, or without a strong validator, sends the file as one stream, and so does one whose file
+        changes meanwhile. Each part is a call, retried and resumed as a `download`.
+
+        url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
+        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host.
+        checksum: what the file must have, such as ``sha256:9f86d0...``.
+        resume: keep what has arrived when the download fails or its process is killed; the next download of the
+            same URL to the same path, with resume=True, continues there if the file is still the same.
+        max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
+            bar with tqdm, a text one with this label.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+
+        The timeouts are those of each part, but `total_timeout` is for the whole download. `progress` counts the bytes
+        of all parts. When a part fails, the others end, too.
+
+        Returns the response to the first part, without its content; its status is 206, or 200 if the file came as one
+        stream. Raises as `download`.
+        """
+        check_flag("resume", resume)
+        driver = self._backends.blocking_apart()
+        self._warn_inside_a_loop()
+        with PartedFile(path, checksum, resume) as file:
+            download = self._parallel(file, url, parts, max_response_size, options)
+            with download.limits():
+                response = download.run(driver, download.first())
+                if not download.is_split:
+                    return response
+                try:
+                    missing = driver.run(download.split())
+                    run_in_threads(
+                        (partial(download.run, driver, download.part(part)) for part in missing),
+                        download.parts,
+                        on_error=partial(download.stop, driver),
+                    )
+                    driver.run(download.commit(response))
+                    return response
+                except PartRefused:
+                    driver = self._backends.blocking()  # the other one was stopped
+                except BaseException:  # Ctrl-C: nobody else would stop the threads
+                    download.stop(driver)
+                    raise
+                driver.run(download.start_over())
+                return download.run(driver, download.whole())
+
+    async def download_parallel_async(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        parts: int = 4,
+        checksum: str | None = None,
+        max_response_size: int | None = CLIENT_DEFAULT,
+        resume: bool = False,
+        **options: Unpack[StreamRequestOptions],
+    ) -> HttpResponse:
+        """As `download_parallel`, in asyncio tasks; the file is written in threads.
+
+        url: absolute, or relative to the client's `base_url`.   path: of the file; its folder must exist.
+        parts: how many may arrive at a time; >= 1, and never more than the client's connections to a host.
+        checksum: what the file must have, such as ``sha256:9f86d0...``.
+        resume: keep what has arrived when the download fails or its process is killed; the next download of the
+            same URL to the same path, with resume=True, continues there if the file is still the same.
+        max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        params: query parameters, added to those of the URL; values of None are left out.
+        headers: replace default headers of the same name; a value of None leaves a default header out.
+        json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
+        files: a multipart form, whose plain fields are `data`.
+        cookies: names and values, for this call alone.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
+            bar with tqdm, a text one with this label.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+
+        Returns and raises as `download_parallel`.
+        """
+        check_flag("resume", resume)
+        driver = self._backends.asyncio()
+        with PartedFile(path, checksum, resume) as file:
+            download = self._parallel(file, url, parts, max_response_size, options)
+            with download.limits():
+                response = await download.run_async(driver, download.first())
+                if not download.is_split:
+                    return response
+                from ..policies.gather import gather  # it imports asyncio
+
+                try:
+                    missing = await driver.run(download.split())
+                    await gather(
+                        (partial(download.run_async, driver, download.part(part)) for part in missing),
+                        at_once=download.parts,
+                    )
+                    await driver.run(download.commit(response))
+                    return response
+                except PartRefused:
+                    pass
+                await driver.run(download.start_over())
+                return await download.run_async(driver, download.whole())
+
+    def _parallel(
+        self, file: PartedFile, url: str, parts: int, max_size: int | None, options: StreamRequestOptions
+    ) -> ParallelDownload:
+        check_count("parts", parts)
+        pool = self.config.resolved.pool
+        parts = min(parts, pool.max_connections_per_host, pool.max_connections)
+        seconds = self._call_builder.total_timeout(options)
+        begin = partial(self._begin_download, url, max_size)
+        return ParallelDownload(begin, file, parts, self._clock.monotonic, seconds, options)
+
+    def _begin_download(
+        self, url: str, max_size: int | None, saver: Download, options: StreamRequestOptions
+    ) -> tuple[Call, Plan[Outcome]]:
+        # The first part has compared the size of the whole file.
+        stream = self._streaming(None if isinstance(saver, PartDownload) else max_size, options, saver)
+        call = self._call_builder.build("GET", url, _stream=stream, **options)
+        return call, self._download_pipelines[call.options.auth is not None](call.request, call)
+
+    @abstractmethod
+    def _warn_inside_a_loop(self) -> None: ...
+
+    @abstractmethod
+    def _streaming(
+        self, max_size: int | None, options: Mapping[str, object], download: Download | None = None
+    ) -> StreamOptions: ...

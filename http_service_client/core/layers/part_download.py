@@ -1,0 +1,70 @@
+"""Saving one part of a file whose version is known, beside other parts of it.
+
+The rules are those of a whole file: a broken connection is a failed attempt, and the next one requests what is left of
+the part, under If-Range. But a part cannot start over with another version: the parts beside it are of this one. So if
+the server sends anything else, the part ends and says so.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ...errors import Failure, ProtocolError, SentState
+from ...http.bodies.ranges import Continue, Validators, judge_response, resume_headers
+from ...http.messages import HttpRequest
+from ..effects import Outcome, Plan
+from .download import Download, DownloadSink, with_headers
+
+if TYPE_CHECKING:
+    from ..call import Call
+    from ..layer import Handler
+
+__all__ = ["PartDownload"]
+
+
+class PartDownload(Download):
+    """Writes a part of a file into a sink, whose `received` counts from the start of the file.
+
+    version: of the file, with a strong validator.   end: the first byte that is not of this part.
+    is_refused: the server sent something else than this part of this version.
+    """
+
+    def __init__(self, sink: DownloadSink, version: Validators, end: int) -> None:
+        super().__init__(sink)
+        self.is_refused = False
+        self._validators = version
+        self._start = self._furthest = sink.received
+        self._end = end
+
+    def _attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
+        sink, version = self._sink, self._validators
+        tag, changed, date, total = version
+        while True:
+            headers = resume_headers(sink.received, tag, changed, date, self._end)
+            assert headers is not None  # the first bytes are those of the first part; the validator is strong
+            outcome = yield from proceed(with_headers(request, headers), call)
+            if isinstance(outcome, Failure):
+                return outcome
+            verdict = judge_response(outcome.status_code, outcome.headers, sink.received, version)
+            if not isinstance(verdict, Continue) or not self._is_inside(verdict):
+                call.discard_body()
+                self.is_refused = outcome.status_code < 400 or outcome.status_code == 416
+                return outcome
+            failure = yield from self._rewind(verdict.offset, call)
+            failure = failure or (yield from self._save(outcome, call, total))
+            if failure is not None:
+                return failure
+            if sink.received != verdict.offset + verdict.length:
+                return self._beyond(self._end)
+            if sink.received == self._end:
+                return outcome
+
+    def _is_inside(self, part: Continue) -> bool:
+        return self._start <= part.offset and part.offset + part.length <= self._end
+
+    def _limit(self, call: Call) -> int:
+        return self._end
+
+    def _beyond(self, limit: int) -> Failure:
+        message = "the body of a part does not have the length that its Content-Range says"
+        return Failure(ProtocolError, message, SentState.ANSWERED)
