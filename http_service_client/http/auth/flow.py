@@ -24,9 +24,8 @@ __all__ = ["AuthFlow", "parse_auth"]
 class AuthFlow(Protocol):
     """An object for `auth=` with a flow of its own.
 
-    Two attributes are read if it has them. requires_request_body: the flow reads `request.content`, so a body that is
-    not in memory is refused. requires_response_body: allowed, and always so: a response is sent to the flow with its
-    body, but for a 2xx that the caller streams.
+    With the attribute ``requires_request_body = True`` it gets requests whose body is in memory, and others are refused.
+    ``requires_response_body`` makes no difference: responses have their bodies, except a 2xx that the caller streams.
     """
 
     def auth_flow(self, request: HttpRequest) -> Generator[HttpRequest, HttpResponse, None]:

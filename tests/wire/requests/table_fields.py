@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from http_service_client import Headers, auth
+from http_service_client.auth import SignableRequest
 from wire.requests.rows import STANDARD, PerCall, Row, redirect, request, sent
 
 __all__ = ["ROWS"]
@@ -19,6 +20,14 @@ class Level(enum.Enum):
 
 def basic(credentials: bytes) -> str:
     return f"Authorization: Basic {base64.b64encode(credentials).decode()}"
+
+
+def names_signed(request: SignableRequest, context: Any) -> None:
+    """A signature that names the headers that it covers."""
+    request.headers["X-Signed"] = " ".join(name for name in request.headers if name in ("Host", "User-Agent"))
+
+
+SIGNED = "X-Signed: User-Agent Host"
 
 
 # headers=, the lines after the standard ones.
@@ -226,6 +235,19 @@ ROWS: list[Row] = [
         [sent("GET /", "Authorization: Bearer t"), sent("GET /b", host="there")],
         config={"auth": auth.Bearer(lambda: "t")},
         responses=[redirect(302, "http://there/b")],
+    ),
+    Row(
+        "a signed request",
+        [sent("POST /", "Content-Type: application/json", "Content-Length: 9", SIGNED, body=b'{"a":"b"}')],
+        method="POST",
+        call={"json": {"a": "b"}},
+        config={"request_signers": [names_signed]},
+    ),
+    Row(
+        "a signed redirect, and one to another origin",
+        [sent("GET /", SIGNED), sent("GET /b", SIGNED), sent("GET /c", host="there")],
+        config={"request_signers": [names_signed]},
+        responses=[redirect(302, "/b"), redirect(302, "http://there/c")],
     ),
     Row(
         "netrc: a redirect to another origin carries no login and gets none from the file",
