@@ -4,14 +4,14 @@ A request that is sent while the server closes the connection is lost, and nobod
 connection is not used when the server may be about to close it:
 
     idle for `keep_alive_timeout`         load balancers and servers close idle connections
-    idle for what the server announced    less a margin for the way there and back: one second, or half of the
-                                          announced time if that is less (`Keep-Alive: timeout=N`)
+    idle for what the server announced    less a margin for the round trip: one second, or half of the announced
+                                          time if that is less (`Keep-Alive: timeout=N`)
     `keep_alive_max_requests` served      some servers close after a number of requests; so does `Keep-Alive: max=0`
-    older than `max_connection_age`       a name that has moved to another address is looked up again. Each connection
-                                          gets up to a tenth less, by chance, so that those that were made
-                                          together do not all end together
+    older than `max_connection_age`       a name that has moved to another address is looked up again. Jitter takes up
+                                          to a tenth off, so that connections that were made together do not
+                                          end together
 
-All of this is asked between two exchanges only. No exchange is ever cut for it.
+All of this is checked between two exchanges. It never cuts one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _JITTER = 0.1  # of the age
 
 
 class Lifetime:
-    """Of one connection, from the moment it is made.
+    """The limits of one connection, from the moment it is made.
 
     max_idle: seconds.   max_requests: a number.   max_age: seconds, or None.
     """
@@ -58,7 +58,7 @@ class Lifetime:
         self.retires_at = -math.inf
 
     def is_over(self, served: int) -> bool:
-        """Whether the connection may serve no other exchange after so many."""
+        """Whether the connection may serve no other exchange after this many."""
         return served >= self.max_requests or monotonic() >= self.retires_at
 
     def allows(self, idle_since: float) -> bool:

@@ -165,7 +165,7 @@ def test_a_forked_child_creates_the_tls_context_that_the_parent_was_creating(
     is_held, may_end = threading.Event(), threading.Event()
 
     def hold_the_lock() -> None:
-        with client._backends._settings.tls._lock:
+        with client._backends._settings.tls._shared_for(())._lock:
             is_held.set()
             may_end.wait(10)
 

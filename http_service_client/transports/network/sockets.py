@@ -1,7 +1,7 @@
 """How sockets are made: TCP keep-alive, the user's own options, the local address.
 
 TCP keep-alive is on. A NAT gateway or a load balancer forgets a connection on which nothing is sent (AWS after 350 s,
-Azure after 240 s), without a word to either end: a call that waits for a slow response, or an idle connection, would wait
+Azure after 240 s), and notifies neither end: a call that waits for a slow response, or an idle connection, would wait
 for its timeout. One probe a minute keeps it known, and a peer that is gone is noticed after two minutes.
 """
 
@@ -24,7 +24,7 @@ _IDLE, _INTERVAL, _COUNT = 60, 15, 4  # seconds before the first probe, between 
 
 
 def _keep_alive() -> tuple[SocketOption, ...]:
-    """What this platform has of it. macOS has another name for the first one."""
+    """The options of TCP keep-alive that this platform has. macOS has another name for the idle time."""
     idle = getattr(socket, "TCP_KEEPIDLE", None) or getattr(socket, "TCP_KEEPALIVE", None)
     named = (
         (idle, _IDLE),

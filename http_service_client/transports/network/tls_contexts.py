@@ -5,9 +5,9 @@ for as long as a client needs it, in blocking and asyncio calls alike. In asynci
 goes on.
 
 Certificates on disk are replaced under a running client (cert-manager, SPIFFE, certbot). A new connection looks at the
-files' times, sizes and inodes, and has the context made again when one of them has changed. Files that cannot be used,
-since half of them is written or one of a pair is not replaced yet, leave the old context in use, with one warning until
-they change again. Connections that are open keep the context that they were made with.
+files' times, sizes and inodes, and has the context made again when one of them has changed. Files that cannot be used
+(one is half written, or the key of a new certificate is missing) leave the old context in use, with one warning until
+they change again. Open connections keep the context that they were made with.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class SharedContext:
         self._files = files
         self._made: tuple[ssl.SSLContext, _Signature] | None = None
         self._unusable: _Signature | None = None  # a state of the files that failed
-        # Reentrant: a signal handler may make a call while this thread makes the context. Both make one then.
+        # Reentrant: a signal handler may make a call while its thread makes the context, and then makes it too.
         self._lock = ForkSafeLock()
 
     @staticmethod
     def of(key: Hashable, make: Callable[[], ssl.SSLContext], files: tuple[str, ...] = ()) -> SharedContext:
-        """The one of all that use this key in this process."""
+        """The shared context of this key in this process."""
         with _SHARED_LOCK:
             shared = _SHARED.get(key)
             if shared is None:
@@ -55,7 +55,7 @@ class SharedContext:
             return shared
 
     def current(self) -> ssl.SSLContext | None:
-        """The context, if it is made and its files are as they were. Costs one `stat` for each file."""
+        """The context, unless it is not made yet or its files have changed. Costs one `stat` for each file."""
         made = self._made
         if made is None:
             return None
@@ -75,9 +75,8 @@ class SharedContext:
             return self._renew() if context is None else context
 
     def _renew(self) -> ssl.SSLContext:
-        seen = (
-            self._signature()
-        )  # before the files are read: a change in between is seen by the next connection
+        # Before the files are read: the next connection then sees a change in between.
+        seen = self._signature()
         try:
             context = self._make()
         except ConfigurationError as error:
@@ -98,9 +97,8 @@ class SharedContext:
             return context
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
-        results: list[
-            ssl.SSLContext | BaseException
-        ] = []  # not in the future, which an error's traceback would hold
+        # Not in the future: this frame holds it, as an error would.
+        results: list[ssl.SSLContext | BaseException] = []
 
         def wake() -> None:
             if not done.done():  # cancelled: nobody waits any more
