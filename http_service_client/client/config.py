@@ -38,6 +38,7 @@ from .resolved import (
     parse_retry_budget,
     parse_retry_policy,
     parse_secret_names,
+    parse_tolerated_faults,
     redacted_auth,
     redacted_proxy,
 )
@@ -96,6 +97,8 @@ class HttpClientConfig:
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together; four times as many for all headers of a response.
+    tolerated_faults: names of rules of HTTP that the responses of a faulty server may break, such as
+        "repeated-content-length"; the connection is closed after such a response.
     enable_request_compression: compress bodies of `compression_threshold` bytes or more; a server that
         responds with 415 gets them uncompressed.   request_coding: "gzip", or "zstd" (Python 3.14, or the
         extra `zstd`).
@@ -156,6 +159,7 @@ class HttpClientConfig:
     netrc: bool | str | os.PathLike[str] = False
     auth: tuple[str, str] | str | AuthFlow | None = None
     request_signers: Sequence[Any] = ()
+    tolerated_faults: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -221,6 +225,7 @@ class HttpClientConfig:
             secret_names=parse_secret_names(self.sensitive_headers, self.public_headers),
             proxies=proxies,
             auth=parse_client_auth(self.auth, headers),
+            tolerated_faults=parse_tolerated_faults(self.tolerated_faults),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

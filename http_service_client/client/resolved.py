@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..core.checks import keyword_remedy
+from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
@@ -23,6 +23,7 @@ from ..http.auth.flow import AuthFlow, parse_auth
 from ..http.content_codings.decoder import accept_encoding
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
+from ..http.http1.rules import RULES, TOLERABLE
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
@@ -42,6 +43,7 @@ __all__ = [
     "parse_retry_budget",
     "parse_retry_policy",
     "parse_secret_names",
+    "parse_tolerated_faults",
     "redacted_auth",
     "redacted_proxy",
     "standard_headers",
@@ -82,6 +84,7 @@ class ResolvedConfig:
     headers: sent with each request that does not set them itself.   secret_names: of headers.
     proxies: None to take those of the environment, where it is trusted.
     auth: the Authorization header of each call, or the flow that sets it; None for neither.
+    tolerated_faults: names of rules of HTTP that responses may break.
     """
 
     pool: ConnectionPoolConfig
@@ -92,6 +95,7 @@ class ResolvedConfig:
     secret_names: SecretNames
     proxies: ProxySettings | None
     auth: str | AuthFlow | None
+    tolerated_faults: frozenset[str]
 
     @property
     def timeout(self) -> Timeout:
@@ -221,6 +225,23 @@ def _header_names(field: str, given: object) -> tuple[str, ...]:
             ) from None
         checked.update(known.lower() for known in header)
     return tuple(sorted(checked))
+
+
+def parse_tolerated_faults(names: object) -> frozenset[str]:
+    """The names of rules that responses may break."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, (Sequence, frozenset, set)):
+        raise ConfigurationError(f"tolerated_faults must be a list of names of rules, not {names!r}")
+    for name in names:
+        if isinstance(name, str) and name in TOLERABLE:
+            continue
+        if isinstance(name, str) and name in RULES:
+            raise ConfigurationError(
+                f"tolerated_faults has {name!r}, which is never tolerated, since other readers could see another "
+                f"response; choose among {', '.join(TOLERABLE)}"
+            )
+        remedy = did_you_mean(name, TOLERABLE) or f"choose among {', '.join(TOLERABLE)}"
+        raise ConfigurationError(f"tolerated_faults has {name!r}, which is not the name of a rule; {remedy}")
+    return frozenset(names)
 
 
 _PROXIES = ("http", "https", "all", "no")

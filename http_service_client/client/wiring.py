@@ -217,7 +217,11 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         ),
         proxies=proxy_settings(config, config.resolved.proxies),
         egress=config.egress_policy,
-        parser=ParserSettings(config.max_response_headers, config.max_response_header_size),
+        parser=ParserSettings(
+            config.max_response_headers,
+            config.max_response_header_size,
+            config.resolved.tolerated_faults,
+        ),
         idle=IdleConnections(
             pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
         ),

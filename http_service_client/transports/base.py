@@ -16,6 +16,7 @@ from .idle import IdleConnections
 from .lifetime import Lifetime
 from .network.sockets import SocketSettings
 from .network.tls import TlsSettings
+from .tolerance import FaultLog
 
 __all__ = [
     "REDIRECT_BODY",
@@ -80,6 +81,7 @@ class TransportSettings:
     idle: the idle connections of both transports together.
     max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
     sockets: how they are made.   uds: the path of a Unix socket to which all connections lead, or None.
+    faults: logs those that are tolerated.
     """
 
     keep_alive_timeout: float
@@ -94,6 +96,7 @@ class TransportSettings:
     max_connection_age: float | None = None
     sockets: SocketSettings = field(default_factory=SocketSettings)
     uds: str | None = None
+    faults: FaultLog = field(default_factory=FaultLog)
 
     def new_lifetime(self) -> Lifetime:
         """The lifetime of a connection that is made now."""

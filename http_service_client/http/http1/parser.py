@@ -18,6 +18,7 @@ characters in values, a missing reason phrase, names and values of chunk extensi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ..header_validation import TOKEN_CHARACTER
 from .buffer import ReceiveBuffer
@@ -57,7 +58,6 @@ class ResponseParser:
     """Reads one response after the other. `begin` comes first, then `read_head`, then `read_body`.
 
     head: of the response that is being read; None before it is complete.   is_complete: the response was read to its end.
-    tolerated: the rules that it breaks and that the settings tolerate.
     """
 
     __slots__ = (
@@ -72,20 +72,23 @@ class ResponseParser:
         "_method",
         "_owes_line_end",
         "_parts",
+        "_report",
         "_section_start",
         "_skips_folds",
         "_status",
+        "_tolerated",
         "_trailers_left",
         "head",
         "is_complete",
         "settings",
-        "tolerated",
     )
 
     def __init__(self, settings: ParserSettings = ParserSettings()) -> None:  # noqa: B008  # it is immutable
         self.settings = settings
         self._buffer = ReceiveBuffer()
         self._method = "GET"
+        self._tolerated: list[Rule] = []
+        self._report: Callable[[Rule], object] | None = None
         self.forget()
 
     def begin(self, method: str) -> None:
@@ -95,12 +98,14 @@ class ResponseParser:
         self._buffer.restart_count()
         self._method = method
         self._closes = False
+        if self._tolerated:
+            self._tolerated = []
+        self._report = None
 
     def forget(self) -> None:
         """Free the last response."""
         self.head: Head | FastHead | None = None
         self.is_complete = False
-        self.tolerated: list[Rule] = []
         self._closes = False  # an interim response said so, or a fault was tolerated
         self._status: tuple[bytes, int, str] | None = (
             None  # version, status and reason of a head that has begun
@@ -120,6 +125,12 @@ class ResponseParser:
     def feed(self, data: bytes) -> None:
         """Bytes arrived; b"" when the connection has ended."""
         self._buffer.feed(data)
+
+    def report_faults(self, report: Callable[[Rule], object]) -> None:
+        """Call the function for each rule that this response breaks, and that the settings tolerate."""
+        self._report = report
+        for rule in self._tolerated:
+            report(rule)
 
     @property
     def rest(self) -> bytes:
@@ -225,7 +236,8 @@ class ResponseParser:
         if self._status is None and self.head is None:
             fault = fault_in_status_line(line)
         elif line and (self.head is None or self._in_trailers):
-            fault = fault_in_field(line, self._fields, self._in_trailers)
+            if not (self._skips_folds and line[0] in b" \t"):
+                fault = fault_in_field(line, self._fields, self._in_trailers)
         elif line:
             fault = fault_in_chunk_line(line)
         if fault is not None and fault.rule.name not in self.settings.tolerated:
@@ -245,8 +257,10 @@ class ResponseParser:
         """Note a fault, or raise it."""
         if fault.rule.name not in self.settings.tolerated:
             raise self._error(line, fault)
-        if fault.rule not in self.tolerated:
-            self.tolerated.append(fault.rule)
+        if fault.rule not in self._tolerated:
+            self._tolerated.append(fault.rule)
+            if self._report is not None:
+                self._report(fault.rule)
         self._closes = True
         if self.head is not None:
             self.head.is_last = True

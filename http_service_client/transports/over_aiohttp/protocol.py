@@ -23,6 +23,7 @@ from ...http.http1.errors import NotHttpError
 from ...http.http1.fast_path import FastHead, read_fast_head
 from ...http.http1.framing import ParserSettings
 from ...http.http1.parser import ResponseParser
+from ...http.http1.rules import Rule
 from ...http.redirects import REDIRECT_CODES
 from ..lifetime import Lifetime
 from ..network.polling import readability_check
@@ -258,6 +259,10 @@ class StrictResponseHandler(ResponseHandler):
         """As `close`, without sending what is left of the request."""
         self._is_reading = False
         super().abort()
+
+    def report_faults(self, report: Callable[[Rule], object]) -> None:
+        """As `ResponseParser.report_faults`."""
+        self._responses.report_faults(report)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""

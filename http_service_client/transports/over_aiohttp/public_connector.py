@@ -25,6 +25,7 @@ from ...http.http1.fast_path import FastHead
 from ...http.http1.framing import ParserSettings
 from ...http.http1.head import Head
 from ...http.http1.parser import ResponseParser
+from ...http.http1.rules import Rule
 from ..base import TransportSettings
 from ..idle import IdleConnections
 from ..lifetime import Lifetime
@@ -261,6 +262,10 @@ class WatchingProtocol(asyncio.Protocol):
 
     def eof_received(self) -> bool | None:
         return self._protocol.eof_received()  # type: ignore[no-any-return]
+
+    def report_faults(self, report: Callable[[Rule], object]) -> None:
+        """As `ResponseParser.report_faults`."""
+        self._responses.report_faults(report)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """asyncio reports that the connection is gone, with the error; None after an orderly end."""

@@ -129,6 +129,8 @@ class SessionExchange:
                     finally:
                         leave_exchange(token)
                 exchange.answered()
+                if self._settings.parser.tolerated and exchange.connection is not None:
+                    exchange.connection.report_faults(self._settings.faults.for_origin(url.origin))
                 if ends_connection(request.headers) and exchange.connection is not None:
                     exchange.connection.force_close()
                 if (

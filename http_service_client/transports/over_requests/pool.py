@@ -88,6 +88,8 @@ class Pool:
                 connection.set_timeouts(timeout.for_body(phases))
             head.is_last = head.is_last or not is_sent or ends_connection(headers or {})
             connection.served += 1
+            if self._settings.parser.tolerated:
+                connection.parser.report_faults(self._settings.faults.for_origin(self._url.origin))
             if head.keep_alive is not None:
                 connection.lifetime.announce(head.keep_alive)
             return Urllib3StyleResponse(head, connection, self)
