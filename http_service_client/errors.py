@@ -131,6 +131,10 @@ class Failure:
         if self.cause is not None:
             object.__setattr__(self, "cause", innermost(self.cause))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A mapping proxy cannot be pickled.
+        return Failure, (self.error_type, self.message, self.sent_state, self.cause, dict(self.details))
+
 
 def chain(error: BaseException, handled: BaseException | None = None) -> Iterator[BaseException]:
     """The error and all that it stems from, each once: members of a group, then the cause, or else the context.

@@ -30,7 +30,7 @@ from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
-from ..http.urls import check_base_url, normalise_url, origin_of
+from ..http.urls import check_base_url, normalise_url, origin_of, redact_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
@@ -75,15 +75,9 @@ Data = (
 )
 
 
-class StreamRequestOptions(TypedDict, total=False):
-    """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
+class SendOptions(TypedDict, total=False):
+    """The keywords of `send`: those of a call that are not about what is in the request."""
 
-    params: Params
-    headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
-    json: object
-    data: Data
-    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
-    cookies: Mapping[str, object] | None
     auth: tuple[str, str] | str | AuthFlow | Literal[False] | None
     timeout: float | Timeout | None
     total_timeout: float | None
@@ -96,6 +90,17 @@ class StreamRequestOptions(TypedDict, total=False):
     progress: Callable[[int, int | None], object] | bool | str | None
     decompress: bool
     name: str | None
+
+
+class StreamRequestOptions(SendOptions, total=False):
+    """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
+
+    params: Params
+    headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    json: object
+    data: Data
+    files: Mapping[str, object] | Iterable[tuple[str, object]] | None
+    cookies: Mapping[str, object] | None
 
 
 class RequestOptions(StreamRequestOptions, total=False):
@@ -202,6 +207,7 @@ class CallBuilder:
         decompress: bool = CLIENT_DEFAULT,
         name: str | None = None,
         _stream: StreamOptions | None = None,
+        _kept: HttpRequest | None = None,
         **unknown: Any,
     ) -> Call:
         """Make the call of these arguments.
@@ -217,19 +223,22 @@ class CallBuilder:
         if name is not None:
             check_call_name(name)
         config, flow = self._config, self._auth
-        if headers is None and cookies is None and auth is CLIENT_DEFAULT:
-            merged = self._headers.copy()
+        if _kept is not None:
+            request, flow = self._of_kept(_kept, auth, idempotent)
         else:
-            merged, flow = self._merged(headers, cookies, auth)
-        request = HttpRequest(
-            parse_method(method),
-            normalise_url(url, params, self._base_url),
-            headers=merged,
-            json=json,
-            data=data,
-            files=files,
-            idempotent=idempotent,
-        )
+            if headers is None and cookies is None and auth is CLIENT_DEFAULT:
+                merged = self._headers.copy()
+            else:
+                merged, flow = self._merged(headers, cookies, auth)
+            request = HttpRequest(
+                parse_method(method),
+                normalise_url(url, params, self._base_url),
+                headers=merged,
+                json=json,
+                data=data,
+                files=files,
+                idempotent=idempotent,
+            )
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             make = _new_quoted_key if config.quote_idempotency_key else _new_key
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)
@@ -290,6 +299,58 @@ class CallBuilder:
         if retry_budget is not CLIENT_DEFAULT and not uses_budget(retry_budget):
             call.budget = None
         return call
+
+    def build_kept(self, request: HttpRequest, /, **options: Any) -> Call:
+        """Make the call that sends a request which was kept.   options: see `SendOptions`."""
+        if not isinstance(request, HttpRequest):
+            raise InvalidRequestError(
+                f"send takes an HttpRequest, such as error.request, not {type(request).__name__}"
+            )
+        for name in options:
+            if name in _IN_THE_REQUEST:
+                raise TypeError(f"send takes no keyword {name!r}; change the request before")
+        return self.build(request.method, request.url, _kept=request, **options)
+
+    def _of_kept(
+        self, kept: HttpRequest, auth: Any, idempotent: bool | None
+    ) -> tuple[HttpRequest, AuthFlow | None]:
+        """The request of a call that sends one that was kept, and its auth flow.
+
+        What it says itself comes first, then the client's headers: they take the place of secrets that stayed behind.
+        """
+        request = kept.copy()
+        request.method = parse_method(kept.method)
+        request.url = normalise_url(kept.url, None, self._base_url)
+        shown = redact_url(request.url)
+        if "***" in kept.url:
+            raise InvalidRequestError(
+                f"the URL {shown} has *** for a secret that is not in a pickle; set request.url, "
+                "or set request.pickles_secrets before pickling"
+            )
+        if not kept.body.may_send:
+            raise InvalidRequestError(
+                f"the body of {kept.method} {shown} was a stream, which cannot be kept; set request.content"
+            )
+        given = build_headers(kept.headers)
+        withheld = [name for name, value in given.items() if "***" in value and name in given.secret_names]
+        for name in ("Content-Length", *withheld, *(() if auth is CLIENT_DEFAULT else ("Authorization",))):
+            given.pop(name, None)  # the length is set again
+        is_own = auth is CLIENT_DEFAULT
+        # A server chose the origin that a redirect led to, and must not get the client's credentials by it.
+        auth = None if is_own and kept.left_origin else auth
+        request.headers, flow = self._merged(given, None, auth)
+        if kept.left_origin:
+            added = {name.lower() for name in request.headers if name not in given}
+            secret = {name for name in added if name in request.headers.secret_names}
+            request.headers = request.headers.without(secret if is_own else secret - {"authorization"})
+        if flow is None and not self._config.request_signers:  # which add theirs later
+            request.withheld = tuple(
+                name for name in withheld if self._config.cookies is False or name != "Cookie"
+            )
+        request.progress = None
+        if idempotent is not None:
+            request.idempotent = idempotent
+        return request, flow
 
     def _special_options(
         self,
@@ -390,6 +451,8 @@ def parse_base_url(base_url: str | None) -> str | None:
             raise ConfigurationError(str(error)) from None
     return base_url
 
+
+_IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)
 
 # Keywords of other clients, and of other methods.
 _RENAMED = {

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
 
     from ..core.machines.circuit_states import CircuitBreakerChanges
-    from .call_builder import StreamRequestOptions
+    from .call_builder import SendOptions, StreamRequestOptions
     from .views import ViewOptions
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
@@ -260,6 +260,80 @@ class HttpServiceClient(Events):
         """
         driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
         call = self._call_builder.build(method, url, response_type=response_type, **options)
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        outcome = await driver.run(pipeline(call.request, call))
+        return finish(call, outcome, response_type)
+
+    def send(
+        self, request: HttpRequest, *, response_type: type[T] | None = None, **options: Unpack[SendOptions]
+    ) -> HttpResponse[T]:
+        """Send a request that was kept, a dead letter say, as a call with all policies.
+
+        request: such as `error.request`, or what was unpickled of it. Its method, URL, headers and body are sent, under
+            the same Idempotency-Key. The client's headers and credentials take the place of those that it does not have.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm, a text one with this label.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
+
+        A pickle of a request has ``***`` for its credentials. InvalidRequestError says so if the client has none to put
+        there, if a secret of the URL is missing, or if the body was a stream, which cannot be kept. A request that a
+        redirect led to another origin gets no credentials of the client.
+
+        Raises as `request`.
+        """
+        driver = self._backends.blocking()
+        call = self._call_builder.build_kept(request, response_type=response_type, **options)
+        self._warn_inside_a_loop()
+        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        outcome = driver.run(pipeline(call.request, call))
+        return finish(call, outcome, response_type)
+
+    async def send_async(
+        self, request: HttpRequest, *, response_type: type[T] | None = None, **options: Unpack[SendOptions]
+    ) -> HttpResponse[T]:
+        """As `send`, in an asyncio task.
+
+        request: such as `error.request`, or what was unpickled of it. Its method, URL, headers and body are sent, under
+            the same Idempotency-Key. The client's headers and credentials take the place of those that it does not have.
+        auth: (user, password), a bearer token, or an object with an auth flow; False or None for none.
+        timeout: seconds for each attempt as a whole, or a `Timeout`; None for no limit.
+        total_timeout: seconds for the call, waits between attempts included; None for no limit.
+        allow_redirects: False returns the redirect itself.
+        retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
+        circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
+        retry_budget: False or None for retries that the budget does not count.
+        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
+            origin; None for those of the origin.
+        idempotent: True if processing the request twice does no harm, False if it does; None decides by the
+            method and the headers.
+        response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
+        progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
+            attempt; True draws a bar with tqdm, a text one with this label.
+        decompress: False returns the body as it arrived, with its content coding; True decodes it.
+        name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+
+        auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
+        when left out.
+        Raises as `send`.
+        """
+        driver = self._backends.asyncio()
+        call = self._call_builder.build_kept(request, response_type=response_type, **options)
         pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
         outcome = await driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)

@@ -12,6 +12,7 @@ two pieces does not count. The connection slots are held as long as the body is 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -71,13 +72,16 @@ class OpenResponse(HttpResponse[None]):
         twin.attempts, twin.timeline = self.attempts, self.timeline
         return twin
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> HttpResponse:
+        return _head_only(self.status_code, copy.deepcopy(self._head(), memo))
+
     def _head(self) -> dict[str, Any]:
         names = ("headers", "reason_phrase", "url", "request", "elapsed", "history")
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An error may take it to another process, which does not have its connection: only the head is pickled.
-        return _head_only, (self.status_code, self._head())
+        return _head_only, (self.status_code, self._head() | {"url": redact_url(self.url)})
 
 
 class _Nowhere:

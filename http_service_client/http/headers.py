@@ -24,6 +24,7 @@ __all__ = [
     "connection_options",
     "ends_connection",
     "redact_headers",
+    "with_secret_names",
 ]
 
 # Their values are URLs, which may have a password or a token in them.
@@ -43,7 +44,8 @@ class Headers(MutableMapping[str, str]):
     ``h[name]`` joins repeated values with ", "; `get_all` keeps them apart, which is the only correct
     way to read ``Set-Cookie``. ``h[name] = value`` replaces them all; `add` appends one.
 
-    secret_names: whose values the repr and `redacted` show as ``***``. The headers of a call have those of its client.
+    secret_names: whose values the repr, `redacted` and a pickle have as ``***``. The headers of a call have those of its
+        client.
     """
 
     # lower-case name -> (name as first spelled, value, value, ...). The fields are immutable tuples, so
@@ -138,7 +140,7 @@ class Headers(MutableMapping[str, str]):
         """A copy to be logged or pickled, with ``***`` for values that are secret, also within URLs."""
         names = self.secret_names
         shown = [(name, _shown(name, value, names)) for name, value in self.multi_items()]
-        return _with_secret_names(shown, names)
+        return with_secret_names(shown, names)
 
     def without(self, names: Set[str]) -> Headers:
         """A copy without the fields of these lower-case names."""
@@ -165,10 +167,18 @@ class Headers(MutableMapping[str, str]):
     def __repr__(self) -> str:
         return f"Headers({redact_headers(self, self.secret_names)!r})"
 
+    def __copy__(self) -> Headers:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> Headers:
+        return self.copy()
+
     def __reduce__(self) -> tuple[Any, ...]:
+        # A pickle is kept in queues and caches, where a credential outlives the call that it was for.
+        pairs = self.redacted().multi_items()
         if self.secret_names == SECRET_NAMES:
-            return (Headers, (self.multi_items(),))
-        return (_with_secret_names, (self.multi_items(), self.secret_names))
+            return (Headers, (pairs,))
+        return (with_secret_names, (pairs, self.secret_names))
 
 
 def build_headers(headers: Mapping[str, object] | Iterable[tuple[str, object]] | None) -> Headers:
@@ -225,7 +235,8 @@ def _shown(name: str, value: str, secret_names: SecretNames) -> str:
     return redact_url(value) if key in _URL_HEADERS else value
 
 
-def _with_secret_names(pairs: list[tuple[str, str]], secret_names: SecretNames) -> Headers:
+def with_secret_names(pairs: list[tuple[str, str]], secret_names: SecretNames) -> Headers:
+    """Headers with the settings of a client."""
     headers = Headers(pairs)
     headers.secret_names = secret_names
     return headers

@@ -57,6 +57,12 @@ class Preparation:
             login = self._logins.find(split_url(request.url).host)
             if login is not None:
                 headers["Authorization"] = basic(*login)
+        for name in opened.withheld:
+            if name not in headers:
+                raise InvalidRequestError(
+                    f"the request's {name} stayed behind when it was pickled, and the client sets none; pass auth=, "
+                    f"set request.headers[{name!r}], or set request.pickles_secrets before pickling"
+                )
         has_body = body.length != 0
         if has_body and request.method == "TRACE":  # RFC 9110, 9.3.8
             raise InvalidRequestError("a TRACE request has no body; leave json, data and files out")

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import InvalidRequestError
 from .bodies.encoding import UNSET, RequestBody, encode_body
 from .bodies.progress import Progress, report_progress
-from .headers import Headers, build_headers
+from .headers import Headers, build_headers, with_secret_names
 from .urls import redact_url
 
 __all__ = ["HttpRequest"]
@@ -31,6 +31,9 @@ class HttpRequest:
         (None if unknown).
     decompress: whether the response's content codings are decoded; None: as the client's
         `enable_response_decompression` says.
+    pickles_secrets: True to have its credentials in its pickle; False leaves ``***`` in their place, in headers and URL.
+    left_origin: a redirect led it to another origin, where the client's credentials must not go.
+    withheld: names of headers that it had before it was pickled without their values (see `HttpServiceClient.send`).
     follows_redirects: a redirect in response to it is followed, so that nobody reads the redirect's body.
 
     Raises InvalidRequestError for a body that cannot be encoded.
@@ -47,9 +50,12 @@ class HttpRequest:
         "follows_redirects",
         "headers",
         "idempotent",
+        "left_origin",
         "method",
+        "pickles_secrets",
         "progress",
         "url",
+        "withheld",
     )
 
     def __init__(
@@ -70,7 +76,8 @@ class HttpRequest:
         self.idempotent = idempotent
         self.progress: Progress | None = None
         self.decompress: bool | None = None
-        self.follows_redirects = False
+        self.follows_redirects = self.pickles_secrets = self.left_origin = False
+        self.withheld: tuple[str, ...] = ()
         self._json = json
         self._data = data
         self._files = files
@@ -188,6 +195,9 @@ class HttpRequest:
         twin.progress = self.progress
         twin.decompress = self.decompress
         twin.follows_redirects = self.follows_redirects
+        twin.pickles_secrets = self.pickles_secrets
+        twin.left_origin = self.left_origin
+        twin.withheld = self.withheld
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
         twin._body = self._body
@@ -205,17 +215,41 @@ class HttpRequest:
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"
 
+    def __copy__(self) -> HttpRequest:
+        return self.copy()
+
+    def __deepcopy__(self, memo: object) -> HttpRequest:
+        return self.copy()
+
     def __getstate__(self) -> dict[str, Any]:
         # A streamed body or an open file cannot cross a process boundary; the rest of the request can.
-        content = self.body.content
+        keeps = self.pickles_secrets
+        headers = build_headers(self.headers)  # an interceptor may have assigned a mapping
+        if not keeps:
+            headers = headers.redacted()
         return {
             "method": self.method,
-            "url": self.url,
-            "headers": self.headers,
+            "url": self.url if keeps else redact_url(self.url),
+            "headers": (headers.multi_items(), headers.secret_names),
             "idempotent": self.idempotent,
-            "content": content,
+            "decompress": self.decompress,
+            "pickles_secrets": keeps,
+            "left_origin": self.left_origin,
+            "content": self.body.content,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        content = state.pop("content")
-        self.__init__(**state, content=content or None)  # type: ignore[misc]  # the one constructor
+        self.__init__(  # type: ignore[misc]  # the one constructor
+            state["method"],
+            state["url"],
+            headers=with_secret_names(*state["headers"]),
+            content=state["content"] or None,
+            idempotent=state["idempotent"],
+        )
+        for name in ("decompress", "pickles_secrets", "left_origin"):
+            setattr(self, name, state[name])
+        if state["content"] is None:
+            self._body = RequestBody(is_replayable=False)
+            self._body.has_started = (
+                True  # it stayed behind; to send nothing in its place would be another request
+            )

@@ -252,6 +252,23 @@ class HttpResponse(Generic[Data]):
             else f": {words}"
         )
 
+    def __copy__(self) -> HttpResponse[Data]:
+        twin: HttpResponse[Data] = object.__new__(type(self))
+        for name in HttpResponse.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HttpResponse[Data]:
+        twin = copy.copy(self)
+        for name in HttpResponse.__slots__:
+            setattr(twin, name, copy.deepcopy(getattr(self, name), memo))
+        return twin
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        # Headers and the request leave their secrets out themselves.
+        state = {name: getattr(self, name) for name in HttpResponse.__slots__}
+        return None, state | {"_headers": self.headers, "url": redact_url(self.url)}
+
     def _evidence(self) -> dict[str, Any]:
         return {
             "response": self,

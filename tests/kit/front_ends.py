@@ -63,6 +63,10 @@ class FrontEnd(ABC):
         """Make a call and wait for it."""
 
     @abstractmethod
+    def send(self, client: HttpServiceClient, request: Any, **options: Any) -> HttpResponse:
+        """Send a kept request and wait for the response."""
+
+    @abstractmethod
     def stream(
         self, client: HttpServiceClient, method: str, url: str, **options: Any
     ) -> AbstractContextManager[Any]:
@@ -119,6 +123,9 @@ class BlockingFrontEnd(FrontEnd):
     def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
         return client.request(method, url, **options)
 
+    def send(self, client: HttpServiceClient, request: Any, **options: Any) -> HttpResponse:
+        return client.send(request, **options)
+
     def stream(
         self, client: HttpServiceClient, method: str, url: str, **options: Any
     ) -> AbstractContextManager[Any]:
@@ -163,6 +170,9 @@ class AsyncioFrontEnd(FrontEnd):
 
     def request(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> HttpResponse:
         return self.loop.run_until_complete(client.request_async(method, url, **options))
+
+    def send(self, client: HttpServiceClient, request: Any, **options: Any) -> HttpResponse:
+        return self.loop.run_until_complete(client.send_async(request, **options))
 
     @contextmanager
     def stream(self, client: HttpServiceClient, method: str, url: str, **options: Any) -> Iterator[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import warnings
@@ -243,8 +244,22 @@ class Streamed(HttpResponse[None]):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} [{self.status_code}]>"
 
+    # A copy has no connection: it is a response with what has been read.
+
+    def __copy__(self) -> HttpResponse[None]:
+        twin: HttpResponse[None] = HttpResponse(self.status_code)
+        for name, value in self._head().items():
+            setattr(twin, name, value)
+        return twin
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> HttpResponse[None]:
+        return copy.deepcopy(copy.copy(self), memo)
+
     def __reduce__(self) -> tuple[Any, ...]:
-        head = {
+        return HttpResponse, (self.status_code,), (None, self._head() | {"url": redact_url(self.url)})
+
+    def _head(self) -> dict[str, Any]:
+        return {
             "_headers": self.headers,
             "reason_phrase": self.reason_phrase,
             "url": self.url,
@@ -252,7 +267,6 @@ class Streamed(HttpResponse[None]):
             "timeline": self.timeline,
             "content": self._content or b"",
         }
-        return HttpResponse, (self.status_code,), (None, head)
 
 
 def _check_length(max_length: int | None) -> None:

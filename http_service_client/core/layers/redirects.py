@@ -124,6 +124,8 @@ class RedirectsLayer:
         following.headers = headers_for_hop(request.headers, hop, self._secret_names)
         if not hop.keeps_body:
             following.content = b""
+        if not hop.same_origin:
+            following.left_origin = True
         return following
 
 

@@ -14,6 +14,7 @@ from http_service_client.client.call_builder import (
     CLIENT_DEFAULT,
     CallBuilder,
     RequestOptions,
+    SendOptions,
     StreamRequestOptions,
 )
 
@@ -55,6 +56,15 @@ def test_every_verb_explains_every_keyword(verb: str, suffix: str) -> None:
     """In the words of `request`, in its own docstring: an editor does not follow references."""
     expected = EXPLAINED if verb == "request" else {k: v for k, v in EXPLAINED.items() if k != "method"}
     assert documented(getattr(HttpServiceClient, verb + suffix)) == expected
+
+
+@pytest.mark.parametrize("suffix", BOTH)
+def test_send_explains_every_keyword(suffix: str) -> None:
+    """Those of `request` that are not about what is in the request."""
+    explained = documented(getattr(HttpServiceClient, "send" + suffix))
+    assert "error.request" in explained.pop("request")
+    expected = {*SendOptions.__annotations__, "response_type"}
+    assert explained == {name: text for name, text in EXPLAINED.items() if name in expected}
 
 
 @pytest.mark.parametrize("suffix", BOTH)

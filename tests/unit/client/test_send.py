@@ -1,0 +1,191 @@
+"""`client.send(request)`: a dead letter is sent as a call, with its own key and the client's credentials."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConnectionLostError,
+    ConstantBackoff,
+    Headers,
+    HttpRequest,
+    InvalidRequestError,
+    RetryPolicy,
+)
+from kit.fakes import REFUSED, RESET, URL, Harness
+from kit.front_ends import FrontEnd
+
+
+def letter(
+    front_end: FrontEnd, *, is_pickled: bool = True, settings: Any = None, **options: Any
+) -> HttpRequest:
+    """The request of a POST that failed."""
+    harness = Harness(front_end, RESET, auto_idempotency_key=True, **(settings or {}))
+    request: HttpRequest = harness.error(ConnectionLostError, "POST", retry_policy=False, **options).request
+    return pickle.loads(pickle.dumps(request)) if is_pickled else request
+
+
+def sent(front_end: FrontEnd, request: HttpRequest, *script: Any, **settings: Any) -> Harness:
+    """Send it by a new client."""
+    harness = Harness(front_end, *script, **settings)
+    front_end.send(harness.client, request)
+    return harness
+
+
+@pytest.mark.parametrize(
+    ("body", "is_pickled"),
+    [
+        ({"json": {"order": 1}}, True),
+        ({"json": {"order": 1}}, False),
+        ({"data": {"a": "b"}}, True),
+        ({"data": "é"}, True),
+        ({"files": {"f": b"x"}}, True),
+        ({"files": {"f": b"x"}}, False),
+        ({"data": io.BytesIO(b"x")}, False),
+    ],
+    ids=["json pickled", "json", "form pickled", "text pickled", "multipart pickled", "multipart", "file"],
+)
+def test_the_same_request_is_sent(front_end: FrontEnd, is_pickled: bool, body: Any) -> None:
+    """Method, URL, headers, key and bytes; its policies are the client's."""
+    first = Harness(front_end, RESET, auto_idempotency_key=True)
+    request = first.error(ConnectionLostError, "POST", retry_policy=False, params={"at": 1}, **body).request
+    if is_pickled:
+        request = pickle.loads(pickle.dumps(request))
+    again = sent(
+        front_end, request, 503, REFUSED, 201, retry_policy_config=RetryPolicy(3, ConstantBackoff(0.1))
+    )
+    original = first.transport.sent[0]
+    for repeated in again.transport.sent:
+        assert (repeated.method, repeated.url) == ("POST", f"{URL}?at=1")
+        assert repeated.headers.multi_items() == original.headers.multi_items()
+    assert again.transport.bodies == [first.transport.bodies[0], None, first.transport.bodies[0]]
+    assert again.transport.sent[0].headers["Idempotency-Key"] == request.headers["Idempotency-Key"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"auth": "fresh"},
+        {"default_headers": {"Authorization": "Bearer fresh"}},
+        {"request_interceptors": ["sets it"]},
+    ],
+    ids=["auth", "default header", "interceptor"],
+)
+def test_the_client_puts_its_credentials_back(front_end: FrontEnd, settings: Any) -> None:
+    """In place of those that stayed behind, wherever they come from."""
+
+    class Login:
+        def intercept_request(self, request: HttpRequest, context: object) -> HttpRequest:
+            request.headers["Authorization"] = "Bearer fresh"
+            return request
+
+    if "request_interceptors" in settings:
+        settings = {"request_interceptors": [Login()]}
+    request = letter(front_end, auth="old")
+    assert request.headers["Authorization"] == "***"
+    (repeated,) = sent(front_end, request, 200, **settings).transport.sent
+    assert repeated.headers["Authorization"] == "Bearer fresh"
+
+
+def test_a_missing_credential_is_an_error(front_end: FrontEnd) -> None:
+    """Without it, the server would see a request of nobody; `***` is never sent."""
+    request = letter(front_end, headers={"X-Api-Key": "old"}, auth="old")
+    harness = Harness(front_end, 200)
+    with pytest.raises(InvalidRequestError, match=r"X-Api-Key stayed .* set request.headers\['X-Api-Key'\]"):
+        front_end.send(harness.client, request, auth="fresh")
+    request.headers["X-Api-Key"] = "fresh"
+    with pytest.raises(
+        InvalidRequestError, match="request's Authorization stayed behind when it was pickled"
+    ):
+        front_end.send(harness.client, request)
+    front_end.send(harness.client, request, auth="fresh")
+    (repeated,) = harness.transport.sent
+    assert (repeated.headers["Authorization"], repeated.headers["X-Api-Key"]) == ("Bearer fresh", "fresh")
+
+
+def test_the_cookies_of_the_jar_take_the_place_of_old_ones(front_end: FrontEnd) -> None:
+    """Without a jar, the client has none to set."""
+    request = letter(front_end, cookies={"session": "old"})
+    sent(front_end, request, 200, cookies=True)
+    with pytest.raises(InvalidRequestError, match="request's Cookie stayed behind"):
+        sent(front_end, request, 200)
+
+
+def test_credentials_may_be_kept(front_end: FrontEnd) -> None:
+    """By their owner's word, also over a second pickle."""
+    request = letter(front_end, is_pickled=False, params={"token": "old"}, auth="old")
+    request.pickles_secrets = True
+    request = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(request))))
+    (repeated,) = sent(front_end, request, 200, auth="other").transport.sent
+    assert repeated.headers["Authorization"] == "Bearer old"
+    assert repeated.url == f"{URL}?token=old"
+
+
+def test_a_url_without_its_secret_is_an_error(front_end: FrontEnd) -> None:
+    """It is set again, and nothing was sent."""
+    request = letter(front_end, params={"token": "old"})
+    with pytest.raises(InvalidRequestError, match=r"token=\*\*\* has \*\*\* for a secret"):
+        sent(front_end, request, 200)
+    request.url = f"{URL}?token=fresh"
+    assert sent(front_end, request, 200).sends == 1
+
+
+@pytest.mark.parametrize("is_pickled", [True, False])
+def test_a_stream_that_was_read_is_an_error(front_end: FrontEnd, is_pickled: bool) -> None:
+    """An empty body in its place would be another request."""
+    request = letter(front_end, data=iter([b"x"]), is_pickled=is_pickled)
+    assert request.content is None
+    with pytest.raises(InvalidRequestError, match=r"the body of POST .*/charges was a stream"):
+        sent(front_end, request, 200)
+    request.content = b"x"
+    assert sent(front_end, request, 200).transport.bodies == [b"x"]
+
+
+def test_a_request_of_another_origin_gets_no_credentials(front_end: FrontEnd) -> None:
+    """A redirect led it there; the caller may give it some."""
+    kept: list[HttpRequest] = []
+    harness = Harness(
+        front_end,
+        (307, {"Location": "https://other.example.com/"}),
+        200,
+        on_exchange=lambda request, outcome, context: kept.append(request),
+        auth="secret",
+        default_headers={"X-Api-Key": "secret"},
+    )
+    harness.request("PUT", data=b"x")
+    hop = pickle.loads(pickle.dumps(kept[1]))
+    harness.transport.sent.clear()
+    front_end.send(harness.client, hop)
+    front_end.send(harness.client, hop, auth="theirs")
+    first, second = harness.transport.sent
+    assert "secret" not in str(first.headers.multi_items() + second.headers.multi_items())
+    assert "Authorization" not in first.headers
+    assert second.headers["Authorization"] == "Bearer theirs"
+
+
+def test_its_keywords_are_those_of_a_call(front_end: FrontEnd) -> None:
+    """But for those of what the request has already."""
+    harness = Harness(front_end, 200)
+    request = HttpRequest("post", "/charges", headers=Headers(), data="x")
+    client = harness.client.with_options(base_url="https://api.example.com")
+    response = front_end.send(
+        client, request, name="charge card", timeout=2, idempotent=True, retry_policy=False
+    )
+    assert response.timeline is not None
+    assert response.timeline[-1].call_name == "charge card"
+    assert harness.transport.timeouts[0].total == 2
+    (repeated,) = harness.transport.sent
+    assert (repeated.method, repeated.url, repeated.is_safe_to_repeat) == ("POST", URL, True)
+    assert request.url == "/charges"
+    with pytest.raises(TypeError, match="send takes no keyword 'json'; change the request before"):
+        front_end.send(client, request, json={})
+    with pytest.raises(TypeError, match="a call takes no keyword 'retries'"):
+        front_end.send(client, request, retries=1)
+    with pytest.raises(
+        InvalidRequestError, match=r"send takes an HttpRequest, such as error\.request, not str"
+    ):
+        front_end.send(client, URL)
