@@ -46,7 +46,8 @@ def act(name: str, client: HttpServiceClient, url: str, path: Path) -> None:
     elif name == "download":
         client.download(url, path)
     else:
-        with client.stream("GET", url) as response:
+        options = {} if name == "read" else {"max_response_size": 10_000}
+        with client.stream("GET", url, **options) as response:
             if name == "read":
                 response.read()
             for _ in response.iter_bytes() if name == "bytes" else response.iter_lines():
@@ -61,7 +62,8 @@ async def act_async(name: str, client: HttpServiceClient, url: str, path: Path) 
     elif name == "download":
         await client.download_async(url, path)
     else:
-        async with client.stream_async("GET", url) as response:
+        options = {} if name == "read" else {"max_response_size": 10_000}
+        async with client.stream_async("GET", url, **options) as response:
             if name == "read":
                 await response.read()
             async for _ in response.iter_bytes() if name == "bytes" else response.iter_lines():
