@@ -12,8 +12,8 @@ server chose the URL.
                                     limits and the attempt's timeout
 
 The result is the last response to the request itself. A flow vouches for nothing but what a status says: 400, 401,
-403 and 407 mean that the request was not applied, so it may be sent again once more. After any other response only a
-request that is safe to repeat may.
+403 and 407 mean that the request was not applied, so it may be sent again. After any other response only a request
+that is safe to repeat may.
 """
 
 from __future__ import annotations

@@ -24,7 +24,12 @@ def bearer(token: str) -> str:
     """The header value for a bearer token."""
     if token == "":
         raise InvalidRequestError("the token in auth is empty; leave auth out, or check where it comes from")
-    if not isinstance(token, str) or _TOKEN(token) is None:
+    if not isinstance(token, str):
+        raise InvalidRequestError(
+            f"the token in auth must be text, not {type(token).__name__}; "
+            "Bearer takes text, or a plain function that returns it"
+        )
+    if _TOKEN(token) is None:
         raise InvalidRequestError(
             "the token in auth must be visible ASCII text without white space; strip the line break, if any"
         )

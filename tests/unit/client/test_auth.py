@@ -185,6 +185,15 @@ def test_bearer_refuses_an_async_function() -> None:
         Bearer(token)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("token", [None, 5, b"token", ["token"]])
+def test_a_token_must_be_text(front_end: FrontEnd, token: Any) -> None:
+    """Given, or returned by a function."""
+    message = f"must be text, not {type(token).__name__}; Bearer takes text, or a plain function"
+    with pytest.raises(InvalidRequestError, match=message):
+        Bearer(token)
+    assert message in str(Harness(front_end).error(InvalidRequestError, auth=Bearer(lambda: token)))
+
+
 def test_a_bearer_function_is_asked_for_each_attempt(front_end: FrontEnd) -> None:
     """So the token of a retry is not older than the retry."""
     tokens = iter("abc")
