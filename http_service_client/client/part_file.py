@@ -164,7 +164,7 @@ class PartFile:
             return
         try:
             is_kept = self._is_gone or (self.resumes and self.received > 0)
-            if is_kept and not self._is_gone:
+            if is_kept and not (self._is_gone or self._file.closed):  # closed: the next download may have it
                 self._note_parts()
             if _MOVES_OPEN_FILES and not is_kept:
                 self._discard()

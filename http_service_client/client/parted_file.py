@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 from itertools import pairwise
 from typing import Any
 
@@ -16,6 +17,7 @@ from .part_file import PartFile, Span, record_of
 
 __all__ = ["FilePart", "PartedFile"]
 
+_MOST_PARTS = 10_000
 _NOTE_EVERY = 16 * 1024 * 1024  # bytes between two notes of what has arrived
 
 
@@ -78,6 +80,8 @@ class PartedFile(PartFile):
         with self._using_file():
             spans = _merged([(0, self.received), *self._kept])
             missing = [(end, start) for (_, end), (start, _) in pairwise([*spans, (total, total)])]
+            self._check_room(total)  # first: the server says it, and it may be any number
+            most = max(most, total // _MOST_PARTS)
             self._arrived, self._kept, self._noted = spans, [], 0
             self._parts = [
                 FilePart(self, at, min(at + most, end))
@@ -88,6 +92,12 @@ class PartedFile(PartFile):
             self._file.flush()
             _reserve(self._file.fileno(), total)
             return self._parts
+
+    def _check_room(self, total: int) -> None:
+        about = os.fstat(self._file.fileno())
+        missing = total - (about.st_blocks * 512 if hasattr(about, "st_blocks") else about.st_size)
+        if missing > shutil.disk_usage(self._part.parent).free:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {missing} bytes", str(self._part))
 
     def write_part(self, part: FilePart, pieces: list[bytes]) -> None:
         """Add bytes to a part, from any thread."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
-from .secret_names import SecretNames
+from .secret_names import SECRET_NAMES, SecretNames
 
 if TYPE_CHECKING:
     from .request import HttpRequest
@@ -67,7 +67,7 @@ def hide_secrets(text: str, known: tuple[str, ...], names: SecretNames) -> str:
 
 def secrets_of(request: HttpRequest) -> tuple[str, ...]:
     """The secret values that a request holds: in its headers, cookies, query, and a small body."""
-    names = request.headers.secret_names
+    names = getattr(request.headers, "secret_names", SECRET_NAMES)  # an interceptor may have set a plain dict
     found: dict[str, None] = {}
     for value in _values(request, names):
         if len(value) >= _SHORTEST and len(found) < _MOST_VALUES:
@@ -76,7 +76,7 @@ def secrets_of(request: HttpRequest) -> tuple[str, ...]:
 
 
 def _values(request: HttpRequest, names: SecretNames) -> Iterator[str]:
-    for name, value in request.headers.pairs():
+    for name, value in request.headers.items():
         if name not in names:
             continue
         yield value
@@ -102,10 +102,10 @@ def _password(credentials: str) -> str:
 
 
 def _values_in_body(request: HttpRequest, names: SecretNames) -> Iterator[str]:
-    content, kind = request.body.content, request.body.content_type or ""
-    if not content or len(content) > _LARGEST_BODY:
-        return
     try:
+        content, kind = request.body.content, request.body.content_type or ""
+        if not content or len(content) > _LARGEST_BODY:
+            return
         if "json" in kind:
             yield from _values_in_json(json.loads(content), names)
         elif "urlencoded" in kind:

@@ -223,3 +223,51 @@ def test_the_disk_has_room_for_the_whole_file(tmp_path: Path, monkeypatch: pytes
                     file.split(200, 100)
             else:
                 assert len(file.split(200, 100)) == 2
+
+
+@pytest.mark.parametrize("total", [10**17, 10**18 - 1])
+def test_a_length_that_no_disk_has_room_for_is_refused(tmp_path: Path, total: int) -> None:
+    """The length is what a server says. Nothing is made for each part of it."""
+    with parted(tmp_path / "file") as file, pytest.raises(OSError, match="space"):
+        file.split(total, 100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_large_file_has_a_bounded_number_of_parts(tmp_path: Path) -> None:
+    """However small they were to be."""
+    with parted(tmp_path / "file") as file:
+        assert len(file.split(1_000_000, 1)) <= 10_001
+
+
+def test_room_that_the_file_has_already_is_not_needed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An earlier download reserved it, and filled the disk."""
+    if not hasattr(os, "posix_fallocate"):
+        pytest.skip("this system cannot reserve space")
+
+    class Usage:
+        free = 0
+
+    killed(tmp_path / "file")
+    monkeypatch.setattr(parted_file.shutil, "disk_usage", lambda _: Usage)
+    with parted(tmp_path / "file") as file:
+        file.restore(URL)
+        assert file.split(1000, 300)
+
+
+def test_a_thread_that_is_late_does_not_touch_the_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then it may be that of the next download."""
+    file = parted(tmp_path / "file")
+    with file:
+        file.restore(URL)
+        file.remember(URL, VERSION)
+        file.write([b"a" * 100])
+        parts = file.split(1000, 300)
+    (record,) = tmp_path.glob("*.json")
+    record.write_text("the next one's")
+    with pytest.raises(InterruptedError):
+        parts[0].write([b"x"])
+    assert record.read_text() == "the next one's"

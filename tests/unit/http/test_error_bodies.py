@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import HttpResponse, HttpStatusError
+from http_service_client import HttpRequest, HttpResponse, HttpStatusError
 from http_service_client.http.error_bodies import quote_error
 from http_service_client.testing import ScriptedTransport
 from kit.front_ends import FrontEnd
@@ -191,3 +191,12 @@ def test_a_secret_of_the_request_is_not_repeated(front_end: FrontEnd, options: A
     """Wherever it was sent; a server that quotes it would put it into our logs."""
     error = error_of(front_end, HttpResponse(401, json={"message": f"wrong ({echo}) value"}), **options)
     assert str(error).endswith("401 Unauthorized: wrong (***) value")
+
+
+def test_a_request_that_an_interceptor_changed_is_read_all_the_same() -> None:
+    """An error about the error would hide it."""
+    request = HttpRequest("POST", URL, json={"password": "hunter"})
+    request.headers = {"Authorization": "Bearer staple"}  # type: ignore[assignment]  # that is the point
+    response = HttpResponse(400, json={"detail": "staple, hunter"}, url=URL, request=request)
+    with pytest.raises(HttpStatusError, match=r"400: \*\*\*, \*\*\*$"):
+        response.raise_for_status()
