@@ -1,7 +1,7 @@
 """Where a listing goes on, and where it must not: what `client.paginate` requests next.
 
-The URL of the next page is a server's, as that of a redirect: it gets the call's credentials, so it must stay with the
-origin that the caller named. Nothing here makes a call.
+The server chooses the URL of the next page, as it does for a redirect. The request to it carries the call's
+credentials, so it must stay with the origin that the caller named. Nothing here makes a call.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class PartFile:
         self.received = 0
         self._file, self._part = (open_resumable if resumes else open_new)(self._path)
         self._record = self._part.with_suffix(".resume.json")
-        self._in_use = threading.Lock()  # while a thread works on the file; nothing waits for it
+        self._in_use = threading.Lock()  # held while a thread works on the file; only threads wait for it
         self._is_abandoned = False
         self._is_gone = False  # moved to its path, or removed
         with suppress(OSError):  # no file yet, or a file system without modes
@@ -54,7 +54,7 @@ class PartFile:
         return None if self._checksum is None else self._checksum.new_hash()
 
     def restore(self, url: str) -> tuple[Any, ...] | None:
-        """Go on with what an earlier download of this URL left. Returns what `remember` was given, or None."""
+        """Continue with the bytes that an earlier download of this URL left. Returns their version, or None."""
         with self._using_file():
             size = self._file.seek(0, os.SEEK_END)
             version, spans = (self._remembered(url, size) if size else None) or (None, [])
@@ -66,14 +66,14 @@ class PartFile:
         return version
 
     def _continue(self, url: str, version: tuple[Any, ...], size: int, spans: list[Span]) -> None:
-        """Go on at the end of the file. Of what arrived in parts, only the beginning is of use."""
+        """Continue at the end of the file. Of what arrived in parts, only the beginning can be used."""
         self.received = spans[0][1] if spans else size
         self.rewind(self.received)  # it reads the file for its checksum
         if spans:
             self.remember(url, version)
 
     def remember(self, url: str, version: tuple[Any, ...]) -> None:
-        """Note the version of the file that is about to be written. What was written before is gone by then."""
+        """Record the version of the bytes that follow. The bytes of another version have been discarded."""
         with self._using_file():
             self._write_record(record_of(url, version))
 
@@ -83,12 +83,12 @@ class PartFile:
         os.replace(new, self._record)
 
     def _remembered(self, url: str, size: int) -> tuple[tuple[Any, ...], list[Span]] | None:
-        """The version; and of a download in parts, what has arrived: the first span is from the start on."""
+        """The version, and the spans that arrived of a download in parts, of which the first begins at 0."""
         try:
             record = json.loads(read_own(self._record))
             *texts, total = record["version"]
             spans = [(int(start), min(int(end), size)) for start, end in record.get("spans", [])]
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # there is none, or it is damaged
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):  # missing or damaged
             return None
         is_valid = len(texts) == 3 and all(text is None or isinstance(text, str) for text in texts)
         if not is_valid or not (total is None or type(total) is int) or record["url"] != _digest(url):
@@ -143,7 +143,7 @@ class PartFile:
 
     @contextmanager
     def _using_file(self) -> Iterator[None]:
-        """A thread's work on the file. If the call ends meanwhile, the thread removes the file when it is done."""
+        """Around a thread's work on the file. If the call ends meanwhile, the thread cleans up afterwards."""
         try:
             with self._in_use:
                 yield
@@ -155,7 +155,7 @@ class PartFile:
         return self
 
     def __exit__(self, *about: object) -> None:
-        """Remove what was neither committed nor is to be resumed: now, or when the thread that works on it is done."""
+        """Remove the file, unless it was committed or may be resumed. A thread that is working on it does so later."""
         self._is_abandoned = True
         self._remove()
 
@@ -165,10 +165,11 @@ class PartFile:
         try:
             is_kept = self._is_gone or (self.resumes and self.received > 0)
             if is_kept and not (self._is_gone or self._file.closed):  # closed: the next download may have it
-                self._note_parts()
+                with suppress(OSError):  # a full disk: the record says less than there is
+                    self._note_parts()
             if _MOVES_OPEN_FILES and not is_kept:
                 self._discard()
-            with suppress(OSError, ValueError):  # a full disk, which was an error already; or it is closed
+            with suppress(OSError, ValueError):  # a full disk, which has raised already; or closed
                 self._file.flush()  # before another download may go on with it
             unlock(self._file)
             with suppress(OSError):
@@ -179,7 +180,7 @@ class PartFile:
             self._in_use.release()
 
     def _note_parts(self) -> None:
-        """Of a file in parts: note what has arrived, for a later download."""
+        """Record what has arrived of a file in parts, for a later download."""
 
     def _discard(self) -> None:
         self._part.unlink(missing_ok=True)
@@ -188,12 +189,12 @@ class PartFile:
 
 
 def record_of(url: str, version: tuple[Any, ...]) -> dict[str, Any]:
-    """What says of which file a part is."""
+    """The record that identifies the file: its URL and its version."""
     return {"url": _digest(url), "version": version}
 
 
 def _digest(url: str) -> str:
-    """It stands for the URL, whose query may be secret."""
+    """A digest, since the query of a URL may be secret."""
     return hashlib.sha256(url.encode()).hexdigest()
 
 

@@ -1,12 +1,12 @@
 """Opens the files of downloads in progress, so that other processes know them.
 
-A process that is killed cannot remove its files. So their names follow from the target's, and each is locked as long
-as its download runs; the lock ends with its process. A file that nobody holds is an orphan: the next download to the
-same target removes it, or goes on with it (`resume=True`). Where there are no such locks (Windows, some network file
+A process that is killed cannot remove its files. So their names are derived from the target's, and each file is locked
+while its download runs; the lock ends with its process. A file without a lock is an orphan: the next download to the
+same target removes it, or continues with it (`resume=True`). Where files cannot be locked (Windows, some network file
 systems), names are random, and a file to resume is not protected from a second download.
 
-In a folder that other users may write to, somebody may have put a file or a link under the expected name. It is used
-only if it is a regular file of this user under this name alone.
+In a folder that other users may write to, a file or a link may exist under the expected name. It is used only if it is
+a regular file, belongs to this user, and has no other name.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
                 raise InvalidRequestError(f"{str(path)!r} is in the way of the download; remove it")
             if _try_lock(file.fileno()) is False:
                 raise InvalidRequestError(
-                    f"path {str(target)!r}: another download is writing to it; wait for its end"
+                    f"path {str(target)!r}: another download is writing to it; wait until it has ended"
                 )
         except BaseException:
             file.close()
@@ -90,7 +90,7 @@ def open_resumable(target: Path) -> tuple[BinaryIO, Path]:
 def _remove_orphan(path: Path) -> None:
     try:
         descriptor = os.open(path, os.O_RDWR | _NO_LINK)
-    except OSError:  # there is none, or it is a link, or somebody else's
+    except OSError:  # missing, a link, or another user's
         return
     try:
         if _is_ours(descriptor) and _try_lock(descriptor) and _is_at(descriptor, path):
@@ -100,35 +100,35 @@ def _remove_orphan(path: Path) -> None:
 
 
 def _try_lock(descriptor: int) -> bool | None:
-    """Whether no other download holds the file; None where there are no locks."""
+    """Lock the file. False if another download has locked it; None where files cannot be locked."""
     if fcntl is None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # this file system has none
+    except OSError:  # this file system has no locks
         return None
     return True
 
 
 def unlock(file: BinaryIO) -> None:
-    """End the lock now. Closing the file would not end it while a child that was forked meanwhile lives."""
+    """Release the lock now. A child that was forked meanwhile would keep it after the file is closed."""
     if fcntl is not None and not file.closed:
         with suppress(OSError):
             fcntl.flock(file.fileno(), fcntl.LOCK_UN)
 
 
 def read_own(path: Path) -> str:
-    """The text of a small file of this user's. Raises OSError where there is none."""
+    """The text of a small file that belongs to this user. Raises OSError if it is missing or another user's."""
     with os.fdopen(os.open(path, os.O_RDONLY | _NO_LINK), encoding="utf-8") as file:
         if not _is_ours(file.fileno()):
-            raise PermissionError(f"{str(path)!r} is not a file of this user's own")
+            raise PermissionError(f"{str(path)!r} does not belong to this user")
         return file.read()
 
 
 def write_own(path: Path, text: str) -> None:
-    """Replace a small file, through no link that somebody put there."""
+    """Replace a small file. A link under its name is replaced and not followed."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
         file.write(text)

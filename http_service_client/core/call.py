@@ -65,7 +65,7 @@ class Saver(Protocol):
     def attempt(
         self, proceed: Callable[[HttpRequest, Call], Plan[Outcome]], request: HttpRequest, call: Call
     ) -> Plan[Outcome]:
-        """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+        """One attempt: the response whose body was saved, a response without a file, or a failure."""
         ...
 
 

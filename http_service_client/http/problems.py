@@ -47,7 +47,7 @@ class Problem:
 def parse_problem(content_type: str | None, content: bytes) -> Problem | None:
     """The problem that a response describes, or None. Never raises.
 
-    Content of more than 1 MiB is no description of a problem. An error would parse it unasked, on the event loop.
+    Content of more than 1 MiB is not parsed: each error does so, without being asked to, on the event loop.
 
     content_type: the header's value. The media type must be application/problem+json or a vendor's
         refinement of it (``application/vnd.example.problem+json``): in JSON of another kind, a "title" may

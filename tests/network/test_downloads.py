@@ -212,7 +212,7 @@ def test_a_download_that_always_breaks_leaves_no_file(
 def test_a_response_without_a_file_is_an_error(
     front_end: FrontEnd, server: LoopbackServer, path: Path, status: int
 ) -> None:
-    """A status that brings no file raises HttpStatusError."""
+    """A status without a file raises HttpStatusError."""
     client = front_end.client(enable_retry_policy=False)
     with pytest.raises(HttpStatusError, match=str(status)) as caught:
         fetch(front_end, client, server, lambda _: respond(status), path)

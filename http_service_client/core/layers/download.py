@@ -4,9 +4,9 @@ The layer is inside the circuit breaker and the retries, so a connection lost mi
 other: counted, retried after a wait, within budget and deadline. The next attempt requests the rest, if the server
 can show that it is of the same version (see `http.bodies.ranges`), and otherwise all of it.
 
-An attempt that failed but brought the file a good piece further has made *progress*: it is no evidence against the
-server, costs nothing of the retry budget, and the attempts are counted from it again. So a long download over a
-connection that breaks now and then comes to its end, and one that does not move is given up as any other call.
+An attempt that failed but added a good piece to the file has made *progress*: it is no evidence against the server,
+costs nothing of the retry budget, and the attempts are counted from it again. So a long download completes over a
+connection that breaks now and then, and one that gains nothing ends like any other call.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Download:
         self._furthest = 0
 
     def attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        """One attempt: the response whose body was saved, one that has none to save, or a failure."""
+        """One attempt: the response whose body was saved, a response without a file, or a failure."""
         outcome = yield from self._attempt(proceed, request, call)
         received = self._sink.received
         if isinstance(outcome, Failure) and received >= self._furthest + _PROGRESS:
@@ -190,7 +190,7 @@ class Download:
                     )
                 )
             # The transport guarantees that the body is complete. More parts may follow: where the length is
-            # not known, a 416 says that there are none.
+            # not known, a 416 ends them.
             if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
                 return (yield from self._commit(outcome, call))
             if self._first_part is not None:

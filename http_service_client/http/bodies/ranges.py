@@ -70,7 +70,7 @@ class Validators(NamedTuple):
 
     @classmethod
     def of(cls, headers: Headers, total: int | None = None) -> Validators:
-        """The validators of a response; none if its content is encoded, which moves every byte."""
+        """The validators of a response. If its content is encoded it has none, since a coding moves every byte."""
         if _is_encoded(headers):
             return cls()
         return cls(headers.get("ETag"), headers.get("Last-Modified"), headers.get("Date"), total)

@@ -122,7 +122,7 @@ def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) ->
 def test_without_locks_no_download_takes_another_one_s_part_for_an_orphan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Some network file systems have none. The name is random there."""
+    """Some network file systems have no locks. The name is random there."""
     fcntl = pytest.importorskip("fcntl")
 
     def flock(*about: object) -> None:
