@@ -125,7 +125,7 @@ class Failure:
     message: str
     sent_state: SentState
     cause: BaseException | None = None
-    details: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    details: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         if self.cause is not None:
@@ -231,7 +231,7 @@ class HttpClientError(Exception):
     sent_state: SentState = SentState.NEVER_SENT
     timeline: Timeline | None = None
 
-    def __init__(self, message: str = "", **details: Any) -> None:
+    def __init__(self, message: str = "", **details: object) -> None:
         super().__init__(message)
         self.__dict__.update(details)
 

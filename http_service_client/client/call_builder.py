@@ -385,6 +385,8 @@ class CallBuilder:
             headers = list(headers)  # it is read twice
         given = build_headers(headers)
         if headers is not None:
+            if any("***" in field for field in given._fields.values()):
+                _refuse_redacted(given)
             override(merged, given)
             if "Range" in given and "Accept-Encoding" not in given:
                 # A part of an encoded body cannot be decoded on its own (RFC 9110, 14.1.2: bytes count after coding).
@@ -516,6 +518,15 @@ def _new_quoted_key() -> str:
 
 
 _KEYS_LOCK = ForkSafeLock()  # shared by all operations: it is held for a few microseconds only
+
+
+def _refuse_redacted(headers: Headers) -> None:
+    """Raise InvalidRequestError for a secret header whose value was redacted: the server would take it for a wrong one."""
+    for name, value in headers.items():
+        if value == "***" and name in headers.secret_names:
+            raise InvalidRequestError(
+                f"header {name} is ***, which stands for a value that was redacted; set it, or use client.send(request)"
+            )
 
 
 def override(headers: Headers, given: Headers) -> None:

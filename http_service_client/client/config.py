@@ -132,8 +132,8 @@ class HttpClientConfig:
     max_connections_per_host: int | None = by_default(20)
     enable_circuit_breaker: bool = True
     enable_retry_policy: bool = True
-    request_interceptors: Sequence[Any] = ()
-    response_interceptors: Sequence[Any] = ()
+    request_interceptors: Sequence[object] = ()
+    response_interceptors: Sequence[object] = ()
     connection_pool: ConnectionPoolConfig | None = None
     circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | CircuitBreakerSettings | None = None
     retry_policy_config: Mapping[str, Any] | RetryPolicy | None = None
@@ -158,7 +158,7 @@ class HttpClientConfig:
     egress_policy: EgressPolicy | None = None
     netrc: bool | str | os.PathLike[str] = False
     auth: tuple[str, str] | str | AuthFlow | None = None
-    request_signers: Sequence[Any] = ()
+    request_signers: Sequence[object] = ()
     tolerated_faults: Sequence[str] = ()
 
     def __post_init__(self) -> None:

@@ -254,7 +254,11 @@ class Call(HttpContext):
         """Close the timeline, and return the response to return or a new error to raise."""
         if isinstance(outcome, Failure):
             self.end(None, outcome.error_type.__name__)
-            details = {"request": self.request, "response": self.response, "sent_state": self.sent_state}
+            details: dict[str, object] = {
+                "request": self.request,
+                "response": self.response,
+                "sent_state": self.sent_state,
+            }
             details |= {name: value for name, value in outcome.details.items() if value is not None}
             error = outcome.error_type(outcome.message, timeline=Timeline(self.events), **details)
             error.__cause__ = outcome.cause

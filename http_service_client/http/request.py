@@ -64,9 +64,9 @@ class HttpRequest:
         url: str,
         *,
         headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
-        json: Any = None,
-        data: Any = None,
-        files: Any = None,
+        json: object = None,
+        data: object = None,
+        files: object = None,
         content: bytes | None = None,
         idempotent: bool | None = None,
     ) -> None:

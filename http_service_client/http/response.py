@@ -69,7 +69,7 @@ class HttpResponse(Generic[Data]):
         *,
         headers: Headers | Mapping[str, object] | Iterable[tuple[str, str]] = (),
         content: bytes | str = b"",
-        json: Any = UNSET,
+        json: object = UNSET,
         reason_phrase: str = "",
         url: str = "",
         request: HttpRequest | None = None,

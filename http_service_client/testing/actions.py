@@ -206,7 +206,7 @@ def respond(
     *,
     headers: HeadersGiven = (),
     body: bytes | str = b"",
-    json: Any = None,
+    json: object = None,
     reason: str | None = None,
     delay: float = 0.0,
     close: bool = False,
@@ -224,7 +224,12 @@ def respond(
 
 
 def drip(
-    body: bytes | str, every: float = 0.05, *, status: int = 200, headers: HeadersGiven = (), json: Any = None
+    body: bytes | str,
+    every: float = 0.05,
+    *,
+    status: int = 200,
+    headers: HeadersGiven = (),
+    json: object = None,
 ) -> Action:
     """A response whose body trickles: one byte every so many seconds. Each read succeeds, and it takes forever."""
     content, pairs = _content(body, json, headers)
@@ -268,7 +273,7 @@ def answer(function: Callable[[Received], Action | HttpResponse]) -> Action:
 
 
 def _content(
-    body: bytes | str, json: Any, headers: HeadersGiven
+    body: bytes | str, json: object, headers: HeadersGiven
 ) -> tuple[bytes, tuple[tuple[str, str], ...]]:
     given: Any = headers.items() if isinstance(headers, Mapping) else headers
     pairs: tuple[tuple[str, str], ...] = tuple(given)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -132,7 +132,9 @@ class RequestInterceptor:
     which skips the network; or it raises, which ends the call with that error.
     """
 
-    def intercept_request(self, request: HttpRequest, context: HttpContext) -> Any:
+    def intercept_request(
+        self, request: HttpRequest, context: HttpContext
+    ) -> HttpRequest | HttpResponse | Awaitable[HttpRequest | HttpResponse]:
         """Called once for each attempt, with the attempt's own copy of the request and the context of the call."""
         raise NotImplementedError(
             f"{type(self).__name__} must define intercept_request(self, request, context)"
@@ -145,7 +147,9 @@ class ResponseInterceptor:
     The method may be plain or `async def`. It returns the response, the same or another; or it raises.
     """
 
-    def intercept_response(self, response: HttpResponse, context: HttpContext) -> Any:
+    def intercept_response(
+        self, response: HttpResponse, context: HttpContext
+    ) -> HttpResponse | Awaitable[HttpResponse]:
         """Called once for each attempt that got a response, with the context of the call."""
         raise NotImplementedError(
             f"{type(self).__name__} must define intercept_response(self, response, context)"

@@ -26,7 +26,7 @@ class RequestSigner(Protocol):
     redirect led to another origin.
     """
 
-    def sign_request(self, request: SignableRequest, context: HttpContext) -> Any:
+    def sign_request(self, request: SignableRequest, context: HttpContext) -> object:
         """Called for each exchange, with the final request. It adds headers and returns nothing, or the request."""
         ...
 

@@ -189,3 +189,15 @@ def test_its_keywords_are_those_of_a_call(front_end: FrontEnd) -> None:
         InvalidRequestError, match=r"send takes an HttpRequest, such as error\.request, not str"
     ):
         front_end.send(client, URL)
+
+
+def test_a_redacted_value_is_never_sent(front_end: FrontEnd) -> None:
+    """Sending a kept request by hand would use *** as its credential. A public header may have that value."""
+    request = letter(front_end, auth="old")
+    harness = Harness(front_end, 200)
+    with pytest.raises(
+        InvalidRequestError, match=r"header Authorization is \*\*\*, .* use client\.send\(request\)"
+    ):
+        harness.request(request.method, request.url, headers=request.headers)
+    harness.request(headers={"X-Rating": "***"})
+    assert harness.sends == 1
