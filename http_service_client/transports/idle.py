@@ -5,7 +5,7 @@ used one is closed first. The pools of the transports keep the connections; this
 idle, and the way to close each.
 
 There is no lock. Each step is one operation of an `OrderedDict`, which the interpreter does not interrupt, so a signal
-handler or a finalizer may make a call in the midst of another.
+handler or a finalizer may make a call during another.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ from http_service_client import (
     Timeout,
 )
 from http_service_client.http.content_codings.decoder import Decoder
+from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.http.http1.fast_path import FastHead
 from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.testing.server import Action, LoopbackServer, hang_up, raw, reset, respond, stall
@@ -332,6 +333,22 @@ def test_a_body_that_arrives_faster_than_it_is_read_is_complete(first: int) -> N
         return b"".join(pieces)
 
     assert asyncio.run(read_slowly()) == body
+
+
+@pytest.mark.parametrize("banner", [b"SSH-2.0-OpenSSH_9.6\r\n", b"220 mail.example ESMTP\r\n"])
+def test_a_server_that_speaks_first_is_no_http_server(banner: bytes) -> None:
+    """Its greeting arrives before the request is written, and is refused at once: no response will follow."""
+
+    async def exchange() -> None:
+        protocol = StrictResponseHandler(asyncio.get_running_loop(), ParserSettings(), None, Mock(), Mock())
+        protocol.connection_made(Mock(asyncio.Transport, get_extra_info=lambda name, default=None: default))
+        protocol.data_received(banner)
+        protocol.begin_parsing()
+        with pytest.raises(NotHttpError, match="not-http"):
+            await protocol.read()
+        assert protocol.should_close
+
+    asyncio.run(exchange())
 
 
 def test_an_idle_connection_keeps_no_response(

@@ -1,9 +1,8 @@
 """The head of an ordinary response, parsed with one regex: this subset of HTTP has a single reading.
 
 No two parsers disagree about it: HTTP/1.1, a final status, fields without folds or odd characters, one
-Content-Length that is a number or one `chunked`, and no other field that affects the end of the body or the
-connection, but a plain `close` or `keep-alive`. `read_fast_head` takes such a head, which nearly all responses have,
-and leaves all others to the full parser.
+Content-Length that is a number or one `chunked`, or a status without a body. `read_fast_head` takes such a head, which
+nearly all responses have, and leaves all others to the full parser.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _HEAD = re.compile(
 ).match
 _FIELDS = re.compile(rb"\r\n([^:]+):[\t ]*([^\r]*)").findall
 _FRAMING = re.compile(  # the fields that say how the body ends, or the connection
-    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|upgrade|content-encoding|keep-alive):"
+    rb"\r\n(content-length|transfer-encoding|connection|proxy-connection|content-encoding|keep-alive):"
     rb"[\t ]*([^\r]*)",
     re.IGNORECASE,
 ).findall
@@ -102,8 +101,8 @@ def read_fast_head(data: bytes, settings: ParserSettings) -> FastHead | None:
             keep_alive = value.decode("latin-1")
         elif key == b"transfer-encoding" and length is None and not is_chunked and value == b"chunked":
             is_chunked = True
-        elif key == b"connection" and value.lower() in (b"close", b"keep-alive"):
-            is_last = is_last or len(value) == 5
+        elif key in (b"connection", b"proxy-connection"):
+            is_last = is_last or b"close" in [option.strip(b"\t ") for option in value.lower().split(b",")]
         else:
             return None
     if status in _WITHOUT_BODY:

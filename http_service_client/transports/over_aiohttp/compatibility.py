@@ -1,10 +1,12 @@
 """What the asyncio transport uses of aiohttp beside its documented interface, and what if any of it is gone.
 
-Two connectors do the same work. `connector` is fast, and strict about what servers send; it needs all of `_SEAMS`.
-`public_connector` needs what aiohttp documents, and asyncio. It is used as soon as one seam is not as expected.
+Two connectors do the same work. `connector` is fast; it needs all of `_SEAMS`. `public_connector` needs what aiohttp
+documents, and asyncio. It is used as soon as one seam is not as expected.
 
     promise                               with the seams               without them
     timeouts, phases, sent states         kept                         kept; the write timeout sees bodies in pieces only
+    rules and tolerated faults of HTTP    our parser replaces          our parser writes the responses out again for
+                                          aiohttp's (`feed_data`)      aiohttp's: slower
     no foreign bytes in a response        kept                         kept
     no silent second request              `_retry_connection`          a middleware turns aiohttp's error into one
                                                                        that it does not retry
@@ -17,7 +19,8 @@ Two connectors do the same work. `connector` is fast, and strict about what serv
 
 The public connector has seams of its own, of which aiohttp documents a part. Without `KEEPS_ALIVE`, each connection serves
 one exchange. Without `SEES_CONNECTIONS`, nobody sees the socket before the request is sent, so an egress policy cannot be
-kept: calls of a client that has one are refused.
+kept: calls of a client that has one are refused. aiohttp's parser then reads the responses alone: faults have no rule, and
+none is tolerated.
 
 Private names that our classes add to those of aiohttp must not be names of aiohttp's too (`collisions`).
 """

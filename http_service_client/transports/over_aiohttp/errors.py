@@ -61,7 +61,7 @@ def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phas
         return phase, root
     if isinstance(error, aiohttp.ServerDisconnectedError):
         # A message that is not text is the part of the response that did arrive.
-        if not isinstance(error.message, str) or getattr(exchange.connection, "response_started", False):
+        if not isinstance(error.message, str):
             return phase, CutShortError()
         return phase, ConnectionResetError("closed without a response")
     if isinstance(error, aiohttp.ClientPayloadError):

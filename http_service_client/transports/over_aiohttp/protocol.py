@@ -51,6 +51,7 @@ class StrictResponseHandler(ResponseHandler):
     key: Any = None
     fatal_error: Exception | None = None
     _is_reading = False  # `_responses` reads the response of this exchange
+    _early: bytes | None = b""  # what arrived before the first exchange began; None since then
     _whole: asyncio.Future[Any] | None = None  # the whole response, for `request_whole`
     _head: FastHead | None = None  # of that response, once it has arrived
     _pieces: list[bytes]  # of that response, head included
@@ -95,6 +96,9 @@ class StrictResponseHandler(ResponseHandler):
         self._payload = None
         self._responses.begin(method)
         self._is_reading = True
+        early, self._early = self._early, None
+        if early:
+            self.data_received(early)
 
     def set_response_params(self, **options: Any) -> None:
         """aiohttp begins an exchange."""
@@ -180,6 +184,8 @@ class StrictResponseHandler(ResponseHandler):
             return
         if not self._is_reading:
             self.force_close()  # nobody requested these bytes
+            if self._early is not None:  # a server that speaks first, such as SSH, is no HTTP server
+                self._early += data
             return
         if self._read_timeout:
             self._reschedule_timeout()

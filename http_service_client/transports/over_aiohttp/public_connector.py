@@ -236,9 +236,8 @@ class WatchingProtocol(asyncio.Protocol):
                 self.fatal_error = error.with_traceback(None)
                 self._fail(aiohttp.ClientPayloadError())
                 self.abort()
-            if (
-                self._protocol.exception() is not None
-            ):  # of aiohttp's parser, which reads strictly in development mode
+            # aiohttp's parser is stricter in development mode.
+            if self._protocol.exception() is not None:
                 self._fail(aiohttp.ClientPayloadError())
 
     def _pass_on(self) -> None:
