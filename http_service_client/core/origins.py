@@ -31,7 +31,7 @@ from ..errors import ConfigurationError
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
 from .machines.retry_budget import RetryBudget
-from .machines.semaphore import FairSemaphore
+from .machines.semaphore import FairSemaphore, Waiter
 
 __all__ = ["OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
 
@@ -81,6 +81,7 @@ class OriginRegistry:
     make: makes the state of a new origin.  lock: guards creation; look-ups take no lock.
     clock: monotonic seconds.  max_origins: how many are kept before some are forgotten.
 
+    queued: the calls that have their host's slot and wait for the client's own, each with the state of its origin.
     open_bodies: a mark for each body that is open, and holds slots.
     get: the state of an origin. It is the dictionary's own look-up, since each call makes two.
     """
@@ -97,6 +98,7 @@ class OriginRegistry:
         self._make = make
         self._lock = lock
         self.open_bodies: set[object] = set()
+        self.queued: dict[Waiter, OriginState] = {}
         self._clock = clock
         self._max_origins = max_origins
         self._queues: tuple[deque[str], ...] = (deque(), deque(), deque())  # of ranks 0, 1, and all above
@@ -109,6 +111,7 @@ class OriginRegistry:
             return list(self._states.items())
 
     def _reset_after_fork(self) -> None:
+        self.queued.clear()  # threads of the parent
         for state in self._states.values():
             if state.breaker is not None:
                 state.breaker.reset_after_fork()

@@ -65,9 +65,8 @@ def call_pipeline(
     auth: calls may have auth flows; the headers of requests that a flow makes itself.
     collect: collects garbage, which may hold slots; None for nothing.
     """
-    whole = Exchange(
-        origins, connections, egress, max_size, observe, is_whole=True, collect=collect
-    )  # of requests that a flow makes
+    # Of the requests that a flow makes itself.
+    whole = Exchange(origins, connections, egress, max_size, observe, is_whole=True, collect=collect)
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
@@ -77,13 +76,9 @@ def call_pipeline(
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
-        AuthLayer(whole, prepare, auth)
-        if auth is not None
-        else None,  # of a call with an auth flow: credentials
+        AuthLayer(whole, prepare, auth) if auth is not None else None,  # credentials, by the call's auth flow
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
-        SigningLayer(signers)
-        if signers
-        else None,  # of each exchange in its final form, if there are signers
+        SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
     ]
     return compose(
         layers,

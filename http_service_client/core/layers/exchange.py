@@ -83,8 +83,6 @@ class Exchange:
         self._observe = observe
         self._is_whole = is_whole
         self._collect = collect
-        # The calls that have their host's slot and wait for the client's own.
-        self._queued: dict[Waiter, OriginState] = {}
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -194,7 +192,7 @@ class Exchange:
         else:
             patience = None if timeout.total is None else timeout.total + _PATIENCE
         if limit is self._connections:
-            self._queued[waiter] = state
+            self._keys.queued[waiter] = state
         try:
             if self._collect is not None and self._keys.open_bodies:
                 limits = [bound for bound in (patience, call.remaining()) if bound is not None]
@@ -218,7 +216,7 @@ class Exchange:
                 if progress == self._progress(limit, state):
                     return f"for {patience:g} s"
         finally:
-            self._queued.pop(waiter, None)
+            self._keys.queued.pop(waiter, None)
 
     def _progress(self, limit: FairSemaphore, state: OriginState) -> object:
         """It differs from an earlier one if connections have become free since then.
@@ -230,7 +228,7 @@ class Exchange:
         if limit is self._connections:
             return common
         # The host's calls may have to wait behind those of other hosts, and move with them.
-        is_queued = any(each is state for each in tuple(self._queued.values()))
+        is_queued = any(each is state for each in tuple(self._keys.queued.values()))
         return state.begun, common if is_queued else None
 
 

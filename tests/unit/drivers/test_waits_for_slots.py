@@ -18,6 +18,7 @@ from http_service_client import (
     HttpServiceClient,
     Timeout,
 )
+from http_service_client.auth import Bearer
 from http_service_client.core.effects import Acquire, Send, Sleep
 from http_service_client.core.layers.exchange import Exchange
 from http_service_client.core.machines.circuit_states import CircuitBreakerState
@@ -336,23 +337,37 @@ def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
 
 
 def in_virtual_time(
-    urls: list[str], respond: Any, every: float = 0.0, leaked: tuple[str, ...] = (), **limits: int
+    urls: list[str],
+    respond: Any,
+    every: float = 0.0,
+    leaked: tuple[str, ...] = (),
+    with_auth: tuple[int, ...] = (),
+    **limits: int,
 ) -> list[tuple[float, Any]]:
     """For each of these GETs, begun at intervals: the seconds it took, and its status or type of error.
 
     leaked: the URLs of streams that were opened before and are never closed.
+    with_auth: the numbers of the calls that have an auth flow.
     """
     simulator = Simulator(respond)
     clock: Any = FakeClock()
     clock.monotonic = simulator.clock
     config = HttpClientConfig(connection_pool=ConnectionPoolConfig(**limits))
     client = HttpServiceClient(config, transport=FakeTransport(), clock=clock)
-    calls = [client._call_builder.build("GET", url, timeout=6.0, retry_policy=None) for url in urls]
+    calls = [
+        client._call_builder.build(
+            "GET", url, timeout=6.0, retry_policy=None, auth=FLOW if number in with_auth else None
+        )
+        for number, url in enumerate(urls)
+    ]
     for url in leaked:
         assert client._call_builder.origins.get(origin_of(url)).connections.try_acquire()
         assert client._backends._limits()[0].try_acquire()
     runs: list[Run[Any]] = [
-        simulator.spawn(client._pipeline(call.request, call), number * every)
+        simulator.spawn(
+            (client._auth_pipeline if call.options.auth else client._pipeline)(call.request, call),
+            number * every,
+        )
         for number, call in enumerate(calls)
     ]
     simulator.run(until=len(urls) * every + 1000.0)
@@ -365,15 +380,23 @@ def two_seconds(request: Any, timeout: Timeout) -> tuple[float, Any]:
 
 
 OTHER = "https://other.example/"
+FLOW = Bearer(lambda: "token")
 
 
-def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free() -> None:
-    """For the host's calls, or for those of all hosts, among which the host's wait their turn."""
+@pytest.mark.parametrize("with_auth", [(), (30,), (31,)])
+def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free(
+    with_auth: tuple[int, ...],
+) -> None:
+    """For the host's calls, or for those of all hosts, among which the host's wait their turn.
+
+    with_auth: calls with an auth flow go through other layers, and wait in the same queue.
+    """
     same_host = in_virtual_time([URL] * 20, two_seconds, max_connections_per_host=1)
     assert same_host[-1] == (40.0, 200)
     others = in_virtual_time(
         [f"https://host-{number}.example/" for number in range(30)] + [URL] * 3,
         two_seconds,
+        with_auth=with_auth,
         max_connections=1,
         max_connections_per_host=1,
     )
