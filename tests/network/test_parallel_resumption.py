@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -271,3 +272,21 @@ def test_a_thread_that_is_late_does_not_touch_the_record(
     with pytest.raises(InterruptedError):
         parts[0].write([b"x"])
     assert record.read_text() == "the next one's"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_parts_are_what_is_missing(tmp_path: Path, seed: int) -> None:
+    """Each byte of the file has arrived, or is of one part; whatever was left by an earlier download."""
+    random = Random(seed)
+    total = random.randrange(1, 200)
+    received = random.randrange(0, total)
+    kept = [(start, start + random.randrange(0, 30)) for start in random.choices(range(received, total), k=4)]
+    kept = [(start, min(end, total)) for start, end in kept]
+    with parted(tmp_path / "file") as file:
+        file.write([b"x" * received])
+        file._kept = kept
+        parts = file.split(total, random.randrange(1, 50))
+        arrived = {byte for start, end in [(0, received), *kept] for byte in range(start, end)}
+        missing = [byte for part in parts for byte in range(part.start, part.end)]
+        assert sorted(missing) == sorted(set(range(total)) - arrived)
+        assert file.arrived == (len(arrived) if parts else received)

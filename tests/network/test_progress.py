@@ -287,8 +287,11 @@ class TestTheBar:
         front_end.download(front_end.client(), server.url, tmp_path / "file", progress=True)
         assert "2.00k/2.00k" in capsys.readouterr().err
 
-    def test_without_tqdm(self, front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.parametrize("progress", [True, "label"])
+    def test_without_tqdm(
+        self, front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch, progress: bool | str
+    ) -> None:
         """The error says what to install, before anything is sent."""
         monkeypatch.setitem(sys.modules, "tqdm", None)
         with pytest.raises(ConfigurationError, match=r"pip install http-service-client\[progress\]"):
-            front_end.request(front_end.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=True)
+            front_end.request(front_end.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=progress)
