@@ -1,4 +1,4 @@
-"""The command line: `python -m http_service_client demo`.
+"""The command line: `python -m http_service_client demo` and `simulate`.
 
 This module reads the arguments; each command is a module of its own, imported when it runs.
 Exit codes: 0, all is well; 1, an invariant is broken; 2, wrong arguments; 130, interrupted by Ctrl-C.
@@ -22,6 +22,11 @@ connections, resets after the charge was made, 429 with Retry-After, 503, respon
 The same orders are placed twice at the same time, by worker threads and by asyncio tasks, each with their own
 client and services. At the end the services report what they saw: nobody may be charged twice."""
 
+_SIMULATE = """\
+What will a configuration do when the service behind it fails? This runs the real client, its own retries,
+circuits and deadlines, against a model of a service, in virtual time. It compares your configurations with the
+defaults, and with no client at all."""
+
 _BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
 _INTERRUPTED = 128 + 2
 
@@ -32,15 +37,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
     except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
         return end.code if isinstance(end.code, int) else 2
-    from .demo.play import Settings, run
-
     # The demo shows the circuits on its screen; without a handler, Python would write warnings across it.
     logging.getLogger("http_service_client").addHandler(logging.NullHandler())
-    settings = Settings(
-        orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
-    )
     try:
-        code = run(settings, sys.stdout, plain=arguments.plain, colour=not arguments.no_color)
+        code: int = arguments.run(arguments)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -49,6 +49,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _BROKEN_PIPE
     return code
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from .demo.play import Settings, run
+
+    settings = Settings(
+        orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
+    )
+    return run(settings, sys.stdout, plain=arguments.plain, colour=not arguments.no_color)
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from .simulate import run
+
+    return run(arguments, sys.stdout, sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -80,6 +95,28 @@ def _parser() -> argparse.ArgumentParser:
     # For the tests: a shorter evening, and servers that break the invariants.
     demo.add_argument("--tempo", type=float, default=1.0, help=argparse.SUPPRESS)
     demo.add_argument("--sabotage", choices=["forget-keys", "stay-down"], help=argparse.SUPPRESS)
+    demo.set_defaults(run=_demo)
+    simulate = commands.add_parser(
+        "simulate",
+        help="see what a configuration does when its service fails, in virtual time",
+        description=_SIMULATE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    simulate.add_argument("scenarios", nargs="*", metavar="scenario", help="default: all but retry-storm")
+    simulate.add_argument("--list", action="store_true", help="list the scenarios")
+    simulate.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="settings of HttpClientConfig in TOML or JSON; may be repeated",
+    )
+    simulate.add_argument("--seconds", type=float, metavar="S", help="of each simulation")
+    simulate.add_argument("--clients", type=int, metavar="N", help="how many call the service")
+    simulate.add_argument("--rate", type=float, metavar="R", help="calls a second of each client")
+    simulate.add_argument("--seed", type=int, default=0, help="decides the random numbers (default: 0)")
+    simulate.add_argument("--html", metavar="FILE", help="write a page with pictures (extra simulation)")
+    simulate.set_defaults(run=_simulate)
     return parser
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..core.checks import did_you_mean
 from ..errors import ConfigurationError
+from .plots import Section, draw, save
 from .report import Report, in_seconds
 from .scenarios import SCENARIOS, Scenario
 from .simulate import Configuration, simulate
@@ -21,9 +23,11 @@ class Comparison:
 
     reports: by the names of scenario and configuration, in the order in which they were given.
     comparison[scenario, configuration] is one of them.
+    about: a sentence on each scenario.
     """
 
     reports: Mapping[tuple[str, str], Report]
+    about: Mapping[str, str]
 
     def __getitem__(self, names: tuple[str, str]) -> Report:
         return self.reports[names]
@@ -38,6 +42,27 @@ class Comparison:
         """The names of the configurations."""
         return list(dict.fromkeys(configuration for _, configuration in self.reports))
 
+    def plot(self, path: str | os.PathLike[str] | None = None, *, scenario: str | None = None) -> Any:
+        """Draw the configurations side by side, with matplotlib (extra `simulation`); returns its figure.
+
+        path: of the file to write: .svg, .png, or .html for a page with tables and all scenarios; None for no file.
+        scenario: which one to draw, if there are several.
+
+        Raises ConfigurationError for an unknown scenario, without matplotlib, or if a picture would have to show several.
+        """
+        if scenario is not None and scenario not in self.scenarios:
+            remedy = did_you_mean(scenario, self.scenarios) or f"there are {', '.join(self.scenarios)}"
+            raise ConfigurationError(f"scenario={scenario!r} was not compared; {remedy}")
+        sections = [self._section(name) for name in self.scenarios if scenario in (None, name)]
+        if path is not None:
+            return save(path, "Simulation", sections, _LEGEND)
+        return draw(sections[0].reports, sections[0].title)
+
+    def _section(self, scenario: str) -> Section:
+        reports = {name: self[scenario, name] for name in self.configurations}
+        rows = [_HEADERS[1:], *((name, *_figures(report)) for name, report in reports.items())]
+        return Section(scenario, self.about[scenario], rows, reports)
+
     def __str__(self) -> str:
         rows: list[tuple[str, ...]] = [_HEADERS]
         before = ""
@@ -47,13 +72,18 @@ class Comparison:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  ".join(map(_aligned, row, widths, range(len(row)))).rstrip() for row in rows]
         lines.insert(1, "  ".join("-" * width for width in widths))
-        return "\n".join(lines)
+        return "\n".join([*lines, "", _LEGEND])
 
 
 _HEADERS = (
-    *("scenario", "configuration", "success", "exchanges a call", "p50", "p99", "opened after"),
-    *("normal after", "wasted work", "duplicates", "metastable"),
+    *("scenario", "configuration", "success", "exchanges", "p50", "p99", "opened", "normal", "wasted"),
+    *("doubled", "metastable"),
 )
+_LEGEND = """\
+exchanges: for each call, retries included.  p50, p99: of the durations of calls.  opened: from the first fault until
+a circuit opened.  normal: from the end of the last fault until as many calls succeed as before.  wasted: work of the
+service on requests that were given up.  doubled: calls that were acted on twice, to harm.  metastable: the failure
+outlives its cause."""
 
 
 def _figures(report: Report) -> tuple[str, ...]:
@@ -121,7 +151,7 @@ def compare(
                 method=scenario.method,
                 options=None if is_function else scenario.options,
             )
-    return Comparison(reports)
+    return Comparison(reports, {name: scenario.about for name, scenario in scenarios.items()})
 
 
 def _names(scenarios: Any) -> list[str]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from .histogram import Histogram
+from .plots import Section, draw, save
 from .service import Service
 from .tally import Moment, Tally
 
@@ -95,8 +98,24 @@ class Report:
         """Of the calls that ended in the moments of this span, those that succeeded; None if none ended."""
         return _share(self.between(start, end))
 
+    def plot(self, path: str | os.PathLike[str] | None = None, *, title: str = "simulation") -> Any:
+        """Draw load, success, circuits and durations over time, with matplotlib (extra `simulation`).
+
+        path: of the file to write: .svg, .png or .html; None for no file.   Returns the matplotlib figure.
+
+        Raises ConfigurationError for another suffix, or without matplotlib.
+        """
+        if path is None:
+            return draw({"": self}, title)
+        return save(path, title, [Section("", "", self._rows(), {"": self})])
+
     def __str__(self) -> str:
-        rows = [
+        rows = self._rows()
+        width = max(len(name) for name, _ in rows)
+        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+    def _rows(self) -> list[tuple[str, str]]:
+        return [
             ("calls", f"{self.calls}"),
             ("succeeded", f"{self.success_share:.1%}"),
             ("useful throughput", f"{self.throughput:.3g} a second"),
@@ -115,8 +134,6 @@ class Report:
             *((f"failed by {name}", f"{count}") for name, count in self.errors.items()),
             *((f"no retry: {reason}", f"{count}") for reason, count in self.stops.items()),
         ]
-        width = max(len(name) for name, _ in rows)
-        return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
 def make_report(tally: Tally, service: Service, seconds: float, ended_at: float) -> Report:
@@ -191,5 +208,11 @@ def _share(moments: Sequence[Moment]) -> float | None:
 
 
 def in_seconds(value: float | None) -> str:
-    """The text of a duration."""
-    return "-" if value is None else f"{value:.3g} s"
+    """The text of a duration, to three digits; a dash for None.
+
+    >>> in_seconds(0.05178), in_seconds(12.345), in_seconds(0.0), in_seconds(None)
+    ('51.8 ms', '12.3 s', '0 s', '-')
+    """
+    if value is None:
+        return "-"
+    return f"{value * 1000:.3g} ms" if 0 < value < 0.9995 else f"{value:.3g} s"

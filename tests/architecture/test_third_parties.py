@@ -31,7 +31,9 @@ THIRD_PARTY: dict[str, list[str]] = {
     "neuroglia": ["integrations/neuroglia.py"],
     "pytest": ["testing/*"],
     "aioresponses": ["testing/mocks.py"],
-    "tqdm": ["client/progress_bar.py"],
+    "tqdm": ["client/progress_bar.py", "cli/simulate.py"],
+    "matplotlib": ["simulation/plots.py"],
+    "tomli": ["cli/config_file.py"],  # before Python 3.11
 }
 
 # `import http_service_client` is lazy: it imports its own modules by name when they are first used.

@@ -56,7 +56,7 @@ LOOKALIKE = re.compile(
 )
 
 # Modules of the extras in setup.cfg, which a sample may import beside the package and the standard library.
-EXTRAS = {"aioresponses", "neuroglia", "pydantic", "requests_mock", "responses"}
+EXTRAS = {"aioresponses", "matplotlib", "neuroglia", "pydantic", "requests_mock", "responses"}
 
 
 @dataclass(frozen=True)

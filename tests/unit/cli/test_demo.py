@@ -164,6 +164,7 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
 def test_the_options_have_the_defaults_that_help_states() -> None:
     """An evening of 60 orders in real time, always the same one, with servers that keep their promises."""
     assert vars(cli._parser().parse_args(["demo"])) == {
+        "run": cli._demo,
         "orders": 60,
         "seed": 1,
         "plain": False,

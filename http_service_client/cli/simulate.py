@@ -1,0 +1,99 @@
+"""`python -m http_service_client simulate`: configurations in scenarios, as a table and as a page with pictures."""
+
+from __future__ import annotations
+
+import importlib
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from ..client.config import HttpClientConfig
+from ..core.checks import check_count, check_duration, check_number
+from ..errors import ConfigurationError
+from ..simulation import NO_CLIENT, SCENARIOS, Scenario, compare
+from ..simulation.compare import built_in
+from ..simulation.plots import check_picture
+from .config_file import load_config
+
+__all__ = ["Progress", "run"]
+
+_HEAVY = {"retry-storm"}  # runs for half a minute, so it runs only when it is named
+
+
+def run(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
+    """Simulate and print; the exit code: 0, or 2 for a wrong argument."""
+    try:
+        if arguments.list:
+            width = max(map(len, SCENARIOS))
+            for name, scenario in SCENARIOS.items():
+                print(f"{name:<{width}}  {scenario.about}", file=output)
+            return 0
+        return _simulate(arguments, output, errors)
+    except ConfigurationError as error:
+        print(f"error: {error}", file=errors)
+        return 2
+
+
+def _simulate(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
+    scenarios = _scenarios(arguments)
+    configs: dict[str, HttpClientConfig] = {"no client": NO_CLIENT, "defaults": HttpClientConfig()}
+    for path in arguments.config:
+        configs[Path(path).stem if Path(path).stem not in configs else path] = load_config(path)
+    if arguments.html is not None:
+        check_picture(arguments.html, [".html"])  # before minutes of work, not after them
+    bar = Progress(len(scenarios) * len(configs), errors)
+    try:
+        comparison = compare(configs, scenarios, seed=arguments.seed, progress=bar)
+    finally:
+        bar.close()
+    print(comparison, file=output)
+    if arguments.html is not None:
+        comparison.plot(arguments.html)
+        print(f"written to {arguments.html}", file=errors)
+    return 0
+
+
+def _scenarios(arguments: Namespace) -> dict[str, Scenario]:
+    names = arguments.scenarios or [name for name in SCENARIOS if name not in _HEAVY]
+    settings: dict[str, Any] = {}
+    for name, check in (("clients", check_count), ("rate", check_number), ("seconds", check_duration)):
+        value = getattr(arguments, name)
+        if value is not None:
+            check(f"--{name}", value)
+            settings[name] = value
+    return {name: replace(built_in(name), **settings) for name in names}
+
+
+class Progress:
+    """One line on a terminal: by tqdm (extra `progress`) if it is installed. Nothing where nobody watches."""
+
+    def __init__(self, total: int, stream: TextIO) -> None:
+        self._total, self._done, self._stream = total, 0, stream
+        self._is_shown = stream.isatty()
+        self._bar: Any = None
+        try:
+            if self._is_shown:
+                self._bar = importlib.import_module("tqdm").tqdm(total=total, file=stream, leave=False)
+        except ModuleNotFoundError:
+            pass
+
+    def __call__(self, scenario: str, configuration: str) -> None:
+        if self._bar is not None:
+            self._bar.set_description(f"{scenario}, {configuration}")
+            self._bar.update(min(1, self._done))  # the one before has ended
+        elif self._is_shown:
+            print(
+                f"\r\x1b[K{self._done + 1} of {self._total}: {scenario}, {configuration}",
+                end="",
+                file=self._stream,
+                flush=True,
+            )
+        self._done += 1
+
+    def close(self) -> None:
+        """Remove the line."""
+        if self._bar is not None:
+            self._bar.close()
+        elif self._is_shown:
+            print("\r\x1b[K", end="", file=self._stream, flush=True)

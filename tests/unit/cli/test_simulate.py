@@ -1,0 +1,205 @@
+"""The command `simulate`: scenarios, configurations from files, a table and a page."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from http_service_client import HttpClientConfig
+from http_service_client.cli import main
+from http_service_client.cli.config_file import load_config
+from http_service_client.cli.simulate import Progress
+from http_service_client.errors import ConfigurationError
+from http_service_client.simulation import SCENARIOS
+from kit.sources import INSTALLED
+
+QUICK = ["--clients", "2", "--seconds", "20"]
+
+
+def test_the_command_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the scenarios that were named, for no client and the defaults."""
+    assert main(["simulate", "healthy", "failing-10", *QUICK]) == 0
+    output, errors = capsys.readouterr()
+    assert errors == ""
+    rows = [re.split(r" {2,}", line.strip()) for line in output.splitlines()[2:6]]
+    assert [row[0] for row in rows] == ["healthy", "defaults", "failing-10", "defaults"]
+    assert rows[0][1:4] == ["no client", "100.0%", "1.00"]
+    assert "exchanges: for each call" in output
+
+
+def test_all_scenarios_but_the_heavy_one_are_simulated_by_default(capsys: pytest.CaptureFixture[str]) -> None:
+    """The retry storm runs when it is named."""
+    assert main(["simulate", "--clients", "1", "--seconds", "2"]) == 0
+    output = capsys.readouterr().out
+    assert [name for name in SCENARIOS if not re.search(rf"^{name} ", output, re.MULTILINE)] == [
+        "retry-storm"
+    ]
+
+
+def test_the_list_names_all_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with a sentence."""
+    assert main(["simulate", "--list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    assert all(SCENARIOS[line.split()[0]].about in line for line in lines)
+
+
+def test_configurations_are_compared_by_the_names_of_their_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """TOML and JSON, as many as are given; two of one name are told apart by their paths."""
+    (tmp_path / "hasty.toml").write_text("base_timeout = 1.5\n[retry_policy_config]\nmax_attempts = 2\n")
+    (tmp_path / "hasty.json").write_text('{"enable_retry_policy": false}')
+    files = [f"--config={tmp_path / name}" for name in ("hasty.toml", "hasty.json")]
+    assert main(["simulate", "failing-30", *QUICK, *files]) == 0
+    output = capsys.readouterr().out
+    assert re.search(r"^ +hasty  ", output, re.MULTILINE)
+    assert re.search(rf"^ +{re.escape(str(tmp_path / 'hasty.json'))}  ", output, re.MULTILINE)
+
+
+def test_the_seed_decides_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command prints the same table."""
+    outputs = []
+    for seed in ("1", "1", "2"):
+        assert main(["simulate", "failing-30", *QUICK, "--seed", seed]) == 0
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1] != outputs[2]
+
+
+def test_a_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With pictures of each scenario."""
+    pytest.importorskip("matplotlib", reason="an extra that is not installed here")
+    page = tmp_path / "page.html"
+    assert main(["simulate", "healthy", *QUICK, "--html", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").count("<svg") == 1
+    assert f"written to {page}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["helthy"], "there is no scenario 'helthy'; did you mean 'healthy'?"),
+        (["healthy", "--rate=-1"], "--rate must be a finite number"),
+        (["healthy", "--clients=0"], "--clients must be a whole number of 1 or more, not 0"),
+        (["healthy", "--seconds=0"], "--seconds must be a positive"),
+        (["healthy", "--config=/no/such/file.toml"], "/no/such/file.toml: No such file or directory"),
+        (["healthy", "--html=page.txt"], "must end with .html, not 'page.txt'"),
+    ],
+)
+def test_a_wrong_argument_ends_the_command(
+    arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2 and one line."""
+    assert main(["simulate", *arguments]) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.startswith("error: ")
+    assert part in errors
+    assert errors.count("\n") == 1
+
+
+def test_a_file_has_the_settings_of_a_configuration(tmp_path: Path) -> None:
+    """Nested settings are tables of TOML, or objects of JSON."""
+    settings = {
+        "base_timeout": 2.5,
+        "circuit_breaker_config": {"failure_threshold": 9},
+        "retry_policy_config": {"max_attempts": 4, "initial_delay": 0.2},
+        "connection_pool": {"pool_timeout": 1.0},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(settings))
+    (tmp_path / "a.toml").write_text("""
+        base_timeout = 2.5
+        circuit_breaker_config = {failure_threshold = 9}
+        [retry_policy_config]
+        max_attempts = 4
+        initial_delay = 0.2
+        [connection_pool]
+        pool_timeout = 1.0
+    """)
+    for name in ("a.json", "a.toml"):
+        config = load_config(str(tmp_path / name))
+        assert isinstance(config, HttpClientConfig)
+        assert config.resolved.timeout.total == 2.5
+        assert config.resolved.timeout.pool == 1.0
+        assert config.resolved.retry is not None
+        assert config.resolved.retry.max_attempts == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("a.toml", "base_timout = 1", "HttpClientConfig takes no keyword 'base_timout'; did you mean"),
+        ("a.toml", "retries = 1", "set max_attempts in retry_policy_config"),
+        ("a.toml", "base_timeout = -1", "base_timeout must be a positive"),
+        ("a.toml", "[connection_pool]\nmax_conections = 5", "did you mean 'max_connections'"),
+        ("a.toml", "[retry_policy_config]\nmax_atempts = 5", "did you mean 'max_attempts'"),
+        ("a.toml", "base_timeout = ", "Invalid value"),
+        ("a.json", "[1]", "a JSON object"),
+        ("a.json", "{", "line 1 column 2"),
+        ("a.yaml", "a: 1", r"must end with \.toml or \.json"),
+    ],
+)
+def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, part: str) -> None:
+    """The file first, then what is wrong and what to write instead."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigurationError, match=f"{re.escape(str(tmp_path / name))}: .*{part}"):
+        load_config(str(tmp_path / name))
+
+
+def test_without_a_reader_of_toml_the_error_names_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python 3.10 has none."""
+    (tmp_path / "a.toml").write_text("base_timeout = 1")
+    for module in ("tomllib", "tomli"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ConfigurationError, match="pip install tomli, or write JSON"):
+        load_config(str(tmp_path / "a.toml"))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("has_tqdm", [True, False])
+def test_progress_is_shown_on_a_terminal(has_tqdm: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By tqdm, or by a plain line without it; the line is removed at the end."""
+    if has_tqdm:
+        pytest.importorskip("tqdm", reason="an extra that is not installed here")
+    else:
+        monkeypatch.setitem(sys.modules, "tqdm", None)
+    terminal = Terminal()
+    progress = Progress(2, terminal)
+    progress("outage", "defaults")
+    progress("outage", "mine")
+    progress.close()
+    shown = terminal.getvalue()
+    assert "outage, defaults" in shown
+    assert "outage, mine" in shown
+    assert shown.rpartition("\r")[2].strip("\x1b[K") == ""
+
+
+def test_progress_is_not_shown_where_nobody_watches() -> None:
+    """In a log or a pipe it would be noise."""
+    stream = io.StringIO()
+    progress = Progress(1, stream)
+    progress("outage", "defaults")
+    progress.close()
+    assert stream.getvalue() == ""
+
+
+def test_the_command_works_in_a_shell_without_warnings() -> None:
+    """As `python -m http_service_client simulate`."""
+    command = [sys.executable, "-W", "error", "-m", "http_service_client", "simulate", "healthy", *QUICK]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(INSTALLED.parent)}, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("scenario")
