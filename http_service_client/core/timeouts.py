@@ -6,7 +6,7 @@ timeout of single operations achieves.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 from .checks import check_duration, suggests_keywords
 
@@ -58,8 +58,9 @@ class Timeout:
     between: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            check_duration(f"Timeout.{field.name}", getattr(self, field.name))
+        for name, value in self.__dict__.items():  # a call with a timeout of its own makes one
+            if value is not None:
+                check_duration(f"Timeout.{name}", value)
 
     def within(self, remaining: float | None) -> Timeout:
         """This timeout, limited to what is left of a deadline (seconds > 0, or None)."""

@@ -15,7 +15,14 @@ from typing import Any
 
 import pytest
 
-from http_service_client import ConnectionLostError, HttpServiceClient, ResponseTooLargeError, StreamError
+from http_service_client import (
+    ConnectionLostError,
+    HttpResponse,
+    HttpServiceClient,
+    ResponseTooLargeError,
+    StreamError,
+)
+from http_service_client.testing import ScriptedTransport
 from kit.fakes import RESET
 from kit.streaming import StreamingTransport
 
@@ -159,3 +166,20 @@ def test_in_asyncio_what_is_kept_has_a_limit_too() -> None:
 
     for method in ("read", "readline"):
         asyncio.run(read(method))
+
+
+def test_the_body_of_a_stream_may_be_that_of_another_request() -> None:
+    """Its pieces and its file, and in asyncio its pieces, though a plain `for` refuses them."""
+    source = HttpServiceClient(transport=StreamingTransport(*pieces(TABLE, 1000)))
+    network = ScriptedTransport([HttpResponse(204)])
+    target = HttpServiceClient(transport=network)
+    for form in ("iter_bytes", "as_file"):
+        with source.stream("GET", URL) as response:
+            target.post(URL, data=getattr(response, form)())
+
+    async def pass_on() -> None:
+        async with source.stream_async("GET", URL) as response:
+            await target.post_async(URL, data=response.iter_bytes())
+
+    asyncio.run(pass_on())
+    assert [sent.content for sent in network.sent] == [TABLE] * 3
