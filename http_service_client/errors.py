@@ -243,11 +243,11 @@ class HttpClientError(Exception):
         return (_rebuild, (type(self), self.args, self.__dict__))
 
     def redacted(self) -> Self:
-        """A copy without secrets, for a queue or another process: its request and response are redacted.
+        """A copy without secrets, for a log, a queue or another process: its request and response are redacted.
 
-        A pickle, a log of local variables or a debugger shows what the error holds: credentials in headers, and
-        bodies. The copy's request and response have neither (see `HttpResponse.redacted`). As after pickling, it has
-        no `__cause__` and no traceback.
+        A log of local variables or a debugger shows what the error holds: credentials in headers, and bodies. A
+        pickle has the bodies. The copy's request and response have neither (see `HttpResponse.redacted`). As after
+        pickling, it has no `__cause__` and no traceback.
         """
         twin: Self = _rebuild(type(self), self.args, self.__dict__)  # type: ignore[assignment]  # of the same class
         for name in ("request", "response"):

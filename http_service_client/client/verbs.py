@@ -3,8 +3,8 @@
 An editor shows a docstring as the source has it: not one that is inherited, or made at run time. So each verb
 lists the keywords in full, and a test keeps the lists alike. The signatures do not, since passing fifteen
 keywords on by name takes four times as long as passing `**options`, at every call. `response_type` is the exception:
-a type checker needs it in the signature, to know the type of `data`. One signature does for all that it may be.
-Overloads would do it too, but a wrong keyword is then reported as "no overload matches", with each of them in full.
+a type checker needs it in the signature, to know the type of `data`. One generic signature covers every type.
+Overloads would do so, too, but a wrong keyword is then reported as "no overload matches", with each of them in full.
 """
 
 from __future__ import annotations

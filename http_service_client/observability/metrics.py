@@ -132,7 +132,7 @@ class HttpMetrics:
         """The mean of a histogram over all series that contain the labels; 0.0 without a value."""
         key = series_key(labels)
         with self._lock:
-            metric = self._asked_for(name, "histogram")
+            metric = self._for_reading(name, "histogram")
             found = [] if metric is None else [(one.sum, one.count) for one in metric.containing(key)]
         count = sum(count for _, count in found)
         return math.fsum(total for total, _ in found) / count if count else 0.0
@@ -199,8 +199,8 @@ class HttpMetrics:
             )
         return metric
 
-    def _asked_for(self, name: str, kind: str) -> Any:
-        """As `_known`, for reading. A misspelt name would read as 0 for ever, so one of the client's own is an error.
+    def _for_reading(self, name: str, kind: str) -> Any:
+        """As `_known`, for reading. A misspelt name would always read as 0, so a name close to one of the client's own is an error.
 
         A name that is like none of these may be that of a metric that is still to come.
         """
@@ -218,7 +218,7 @@ class HttpMetrics:
     def _sum(self, name: str, kind: str, labels: Mapping[str, object] | None) -> float:
         key = series_key(labels)
         with self._lock:
-            metric = self._asked_for(name, kind)
+            metric = self._for_reading(name, kind)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
 
     def _reset_after_fork(self) -> None:

@@ -235,3 +235,29 @@ def test_a_response_of_a_script_is_the_listener_s_own() -> None:
     ((request, outcome, _),) = audit.seen
     assert outcome.request is request
     assert response.request is not request
+
+
+def test_the_requests_of_an_auth_flow_are_exchanges(front_end: FrontEnd) -> None:
+    """Those that it makes itself, and the request again with what it got."""
+
+    class Login:
+        def auth_flow(self, request: HttpRequest) -> Any:
+            token = yield HttpRequest("POST", f"{ORIGIN}/token", data="me")
+            request.headers["Authorization"] = f"Bearer {token.status_code}"
+            yield request
+
+    audit = Audit()
+    Harness(front_end, 201, 200, on_exchange=audit).request(auth=Login())
+    assert audit.lines == ["1 POST /token 201", "1 GET /charges 200"]
+    assert audit.seen[1][0].headers["Authorization"] == "Bearer 201"
+
+
+def test_a_signature_of_the_final_bytes_is_seen(front_end: FrontEnd) -> None:
+    """The request is what went on the wire, after the last layer."""
+
+    def sign(request: Any, context: HttpContext) -> None:
+        request.headers["X-Signature"] = "signed"
+
+    audit = Audit()
+    Harness(front_end, 200, on_exchange=audit, request_signers=[sign]).request("POST", data=b"x")
+    assert audit.seen[0][0].headers["X-Signature"] == "signed"

@@ -92,7 +92,7 @@ def test_the_client_puts_its_credentials_back(front_end: FrontEnd, settings: Any
 
 
 def test_a_missing_credential_is_an_error(front_end: FrontEnd) -> None:
-    """Without it, the server would see a request of nobody; `***` is never sent."""
+    """Without it, the server would see an anonymous request; `***` is never sent."""
     request = letter(front_end, headers={"X-Api-Key": "old"}, auth="old")
     harness = Harness(front_end, 200)
     with pytest.raises(InvalidRequestError, match=r"X-Api-Key stayed .* set request.headers\['X-Api-Key'\]"):
@@ -116,7 +116,7 @@ def test_the_cookies_of_the_jar_take_the_place_of_old_ones(front_end: FrontEnd) 
 
 
 def test_credentials_may_be_kept(front_end: FrontEnd) -> None:
-    """By their owner's word, also over a second pickle."""
+    """If their owner says so, also over a second pickle."""
     request = letter(front_end, is_pickled=False, params={"token": "old"}, auth="old")
     request.pickles_secrets = True
     request = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(request))))

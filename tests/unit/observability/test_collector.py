@@ -290,7 +290,7 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
 
 @pytest.mark.parametrize("read", ["total", "value", "mean"])
 def test_a_misspelt_metric_is_an_error(read: str) -> None:
-    """It would read as 0 for ever. A name like none of the client's may be a metric that is still to come."""
+    """It would always read as 0. A name like none of the client's may be a metric that is still to come."""
     metrics = MetricsCollector().metrics
     with pytest.raises(
         ConfigurationError, match="no metric 'http_request_total'; did you mean 'http_requests"
