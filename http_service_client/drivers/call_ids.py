@@ -1,6 +1,6 @@
 """Ids of calls: short, cheap to make, and different in every process.
 
-A UUID for each call would take 2 us of some 30. This one is a random name of the process and a number.
+A UUID would take 2 us of the 16 of a call. This is a random name of the process and a number, and takes 0.15 us.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class CallIds:
 
     def _reset_after_fork(self) -> None:
         # Of C functions alone, so no thread can come in between two steps.
-        self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}-{{:x}}".format, itertools.count(1))
+        self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}-%x".__mod__, itertools.count(1))
 
     def new(self) -> str:
         """An id that no other call has."""

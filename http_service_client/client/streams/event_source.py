@@ -251,7 +251,7 @@ class _Source:
     response: that of the connection that is open, or was open last; None before the first.
     """
 
-    def __init__(self, listening: Listening, open_stream: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, listening: Listening, open_stream: Callable[[Any], Any]) -> None:
         self._listening = listening
         self._open_stream = open_stream
         self._events: Any = None  # of the open connection
