@@ -1,7 +1,7 @@
-"""The command line: `python -m http_service_client demo` and `simulate`.
+"""The command line: `python -m http_service_client demo`, `simulate` and `check`.
 
 This module reads the arguments; each command is a module of its own, imported when it runs.
-Exit codes: 0, all is well; 1, an invariant is broken; 2, wrong arguments; 130, interrupted by Ctrl-C.
+Exit codes: 0, all is well; 1, an invariant is broken or settings contradict each other; 2, wrong arguments; 130, interrupted by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -66,6 +66,12 @@ def _simulate(arguments: argparse.Namespace) -> int:
     return run(arguments, sys.stdout, sys.stderr)
 
 
+def _check(arguments: argparse.Namespace) -> int:
+    from .check import run
+
+    return run(arguments, sys.stdout, sys.stderr)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m http_service_client", description="One HTTP client for blocking and asyncio code."
@@ -117,6 +123,20 @@ def _parser() -> argparse.ArgumentParser:
     simulate.add_argument("--seed", type=int, default=0, help="decides the random numbers (default: 0)")
     simulate.add_argument("--html", metavar="FILE", help="write a page with pictures (extra simulation)")
     simulate.set_defaults(run=_simulate)
+    check = commands.add_parser(
+        "check",
+        help="find settings that contradict each other",
+        description="Find settings of a client that contradict each other, each with a call that shows it.",
+    )
+    check.add_argument("file", help="settings of HttpClientConfig in TOML or JSON")
+    check.add_argument("--rate", type=float, metavar="R", required=True, help="calls a second of one client")
+    check.add_argument(
+        "--caller-timeout",
+        type=float,
+        metavar="S",
+        help="seconds after which whoever waits for the calls gives up",
+    )
+    check.set_defaults(run=_check)
     return parser
 
 

@@ -4,10 +4,12 @@ report = simulate(HttpClientConfig(), Service(workers=20, faults=[Outage(start=6
 assert report.success_share > 0.94 and not report.is_metastable
 """
 
+from .check import Finding, check
 from .compare import Comparison, compare
 from .faults import Bursts, Errors, Fault, Flapping, Outage, Poison, RateLimit, Slowdown
 from .fleet import Environment
 from .latency import Constant, Empirical, Exponential, Latency, LogNormal, Uniform
+from .replay import Replay, ReplayedCall, replay
 from .report import Report
 from .scenarios import SCENARIOS, Scenario
 from .service import Service
@@ -25,6 +27,7 @@ __all__ = [
     "Errors",
     "Exponential",
     "Fault",
+    "Finding",
     "Flapping",
     "Latency",
     "LogNormal",
@@ -32,11 +35,15 @@ __all__ = [
     "Outage",
     "Poison",
     "RateLimit",
+    "Replay",
+    "ReplayedCall",
     "Report",
     "Scenario",
     "Service",
     "Slowdown",
     "Uniform",
+    "check",
     "compare",
+    "replay",
     "simulate",
 ]

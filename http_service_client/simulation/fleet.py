@@ -31,7 +31,7 @@ from ..http.messages import HttpRequest, HttpResponse
 from .service import LiveService, Service
 from .tally import Tally
 
-__all__ = ["Environment", "Fleet"]
+__all__ = ["Environment", "Fleet", "QuietCircuits", "SimulatedClock", "without_user_code"]
 
 _URL = "http://service.test/"
 _WALL = 1_704_067_200.0  # 2024-01-01 00:00 UTC
@@ -145,7 +145,24 @@ _REAL = (
 )
 
 
-class _QuietCircuits(Circuits):
+def without_user_code(config: HttpClientConfig) -> HttpClientConfig:
+    """Without code, files and logins of the user, which are not for a simulation to run, read or use.
+
+    And without what depends on the URL of a call or on the headers of responses.
+    """
+    return replace(
+        config,
+        request_interceptors=(),
+        response_interceptors=(),
+        request_signers=(),
+        auth=None,
+        netrc=False,
+        egress_policy=None,
+        cookies=False,
+    )
+
+
+class QuietCircuits(Circuits):
     """Neither the log nor the user's listener hears of circuits that open in a simulation."""
 
     def report(self, change: StateChange) -> None:
@@ -156,6 +173,7 @@ class Fleet:
     """One simulation: the clients, the service, and the calls as they come.
 
     rate: calls a second of all clients together, at random and independent of each other (a Poisson process).
+    jitter: uniform in [0, 1), for the waits of the clients that are made from then on.
     """
 
     def __init__(
@@ -170,7 +188,8 @@ class Fleet:
         method: str,
     ) -> None:
         # Each has a source of its own: another number of retries must not change when calls come.
-        self._arrivals, self._jitter = Random(f"arrivals {seed}"), Random(f"jitter {seed}")
+        self._arrivals = Random(f"arrivals {seed}")
+        self.jitter = Random(f"jitter {seed}").random
         self._simulator = _Simulator(service, tally, method, Random(f"service {seed}"))
         self._tally = tally
         self._clock = SimulatedClock(self._simulator.clock)
@@ -182,20 +201,9 @@ class Fleet:
 
     def of_clients(self, config: HttpClientConfig, options: Mapping[str, Any]) -> None:
         """Let each client be a core with this configuration, whose calls have these options."""
-        # Left out: code, files and logins of the user, which are not for a simulation to run, read or use, and what
-        # depends on the URL of the calls or the headers of responses.
-        config = replace(
-            config,
-            request_interceptors=(),
-            response_interceptors=(),
-            request_signers=(),
-            auth=None,
-            netrc=False,
-            egress_policy=None,
-            cookies=False,
-        )
-        settings, clock, random = config.resolved.circuit_breaker, self._clock, self._jitter.random
-        circuits = None if settings is None else _QuietCircuits(settings, self._tally.count_change)
+        config = without_user_code(config)
+        settings, clock, random = config.resolved.circuit_breaker, self._clock, self.jitter
+        circuits = None if settings is None else QuietCircuits(settings, self._tally.count_change)
         lock = ForkSafeLock()
         for _ in range(self._clients):
             origins = origin_registry(config, clock, random, circuits, [lock])
@@ -207,12 +215,15 @@ class Fleet:
     def of_functions(self, make: Callable[[Environment], Callable[[], Coroutine[Any, Any, object]]]) -> None:
         """Let each client be a guarded function."""
         for _ in range(self._clients):
-            function = make(
-                Environment(self._clock, self._jitter.random, self._tally.count_change, self._method)
-            )
+            function = make(Environment(self._clock, self.jitter, self._tally.count_change, self._method))
             if not callable(function):
                 raise ConfigurationError(f"config must return an async function, not {function!r}")
             self._callers.append(partial(_call_of_function, function))
+
+    def call(self, at: float) -> None:
+        """Let the first client make a call at this instant, beside those that come at random."""
+        self._tally.at(at).calls += 1
+        self._simulator.spawn(self._callers[0](), at)
 
     def run(self) -> float:
         """Simulate. Returns the instant of the end: calls that are under way at the end of the time are finished."""

@@ -1,0 +1,211 @@
+"""`check`: settings that contradict each other, each shown by a call.
+
+Every rule simulates a service that brings the contradiction to light, and looks at what the real core does. So a rule
+knows no formula of a breaker or a backoff, and holds for those of the future:
+
+    service        what must not happen
+    silent         fewer attempts than were set fit into the total timeout; a call never ends; it outlasts its caller
+    refusing       the waits alone leave no time for the last attempt
+    busy           a wait that the service asked for outlasts the caller
+    dead           no circuit opens within ten minutes at this rate
+    nearly well    a circuit opens though 95 % of the requests succeed
+"""
+
+from __future__ import annotations
+
+import math
+from contextvars import Context
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from ..client.config import HttpClientConfig
+from ..core.call import Call
+from ..core.checks import check_duration
+from ..errors import ConfigurationError, SentState
+from ..events import AttemptFinished, CircuitRefused, Event, RetryStopped, StopReason, Timeline
+from .faults import Errors, Fault, Outage, Slowdown
+from .fleet import Fleet
+from .service import Service
+from .tally import Tally
+
+__all__ = ["Finding", "check"]
+
+_LONG = 600.0  # seconds in which a dead service must be noticed
+_MOST_CALLS = 5000  # in a simulation
+_SICK = 0.05  # of the requests of a service that is nearly well
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A contradiction between settings.
+
+    rule: its name.   message: the settings, their values, and what to change.
+    timeline: of a call that shows it; empty if the call never ends.
+    """
+
+    rule: str
+    message: str
+    timeline: Timeline
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.message}\n{self.timeline.explain()}".rstrip()
+
+
+def check(
+    config: HttpClientConfig | None = None, *, rate: float, caller_timeout: float | None = None
+) -> list[Finding]:
+    """The contradictions in a configuration at this rate, each with the timeline of a call that shows it.
+
+    config: None for the defaults.   rate: calls a second of one client, above 0.
+    caller_timeout: seconds after which whoever waits for the calls gives up, such as a gateway; None if nobody does.
+
+    Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
+    ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
+    95 % of its requests; a trial lease that is not above the attempt timeout.
+
+    Raises ConfigurationError for a wrong argument.
+
+    >>> for finding in check(HttpClientConfig(base_timeout=30.0, total_timeout=20.0), rate=5):
+    ...     print(finding.message)
+    a silent service gets 0 of 3 attempts in full: the call ends after total_timeout=20; lower base_timeout=30 or max_attempts=3
+    """
+    if not isinstance(config, (HttpClientConfig, type(None))):
+        raise ConfigurationError(f"config must be an HttpClientConfig, not {config!r}")
+    check_duration("rate", rate, optional=False)
+    check_duration("caller_timeout", caller_timeout)
+    rules = partial(_findings, config or HttpClientConfig(), rate, caller_timeout)
+    return Context().run(rules)
+
+
+def _findings(config: HttpClientConfig, rate: float, caller_timeout: float | None) -> list[Finding]:
+    found = _about_time(config, caller_timeout)
+    if config.resolved.circuit_breaker is not None:
+        found += _about_circuits(config, rate)
+    return found
+
+
+def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[Finding]:
+    found = []
+    limit, total = config.resolved.timeout.total, config.total_timeout
+    most = 1 if config.resolved.retry is None else config.resolved.retry.max_attempts
+    alone = replace(config, enable_circuit_breaker=False, enable_retry_budget=False)
+    silent = _one_call(alone, Outage(how="silent"))
+    if silent is None:
+        message = "nothing ends a call to a service that falls silent; set base_timeout or total_timeout"
+        return [Finding("call-without-end", message, Timeline())]
+    ends = [event.sent_state for event in silent if isinstance(event, AttemptFinished)]
+    made = len(ends) - ends.count(SentState.ABANDONED)  # by the deadline
+    if total is not None and made < most:
+        message = (
+            f"a silent service gets {made} of {most} attempts in full: the call ends after total_timeout={total:g}; "
+            f"lower base_timeout={limit if limit is None else f'{limit:g}'} or max_attempts={most}"
+        )
+        found.append(Finding("attempts-over-total" if made else "attempt-over-total", message, silent))
+    refusing = _one_call(alone, Outage(how="refused"))
+    if refusing is not None and any(map(_is_late, refusing)):
+        message = (
+            f"the longest waits alone leave no time for all {most} attempts within total_timeout={total:g}; "
+            f"shorten the backoff, or lower max_attempts={most}"
+        )
+        found.append(Finding("waits-over-total", message, refusing))
+    if caller_timeout is not None:
+        if silent[-1].at > caller_timeout:
+            message = (
+                f"a call to a silent service takes {silent[-1].at:.3g} s, and its caller waits {caller_timeout:g} s; "
+                f"set total_timeout below {caller_timeout:g}"
+            )
+            found.append(Finding("call-over-caller", message, silent))
+        asked = math.ceil(caller_timeout)
+        busy = _one_call(alone, Outage(how=429, retry_after=asked))
+        if busy is not None and busy[-1].at > caller_timeout:
+            message = (
+                f"a call waits {asked} s if its service asks for that, and its caller waits {caller_timeout:g} s; "
+                f"set total_timeout below {caller_timeout:g}"
+            )
+            found.append(Finding("wait-over-caller", message, busy))
+    return found
+
+
+def _is_late(event: Event) -> bool:
+    return isinstance(event, RetryStopped) and event.reason is StopReason.DEADLINE
+
+
+def _about_circuits(config: HttpClientConfig, rate: float) -> list[Finding]:
+    found = []
+    seconds = min(_LONG, _MOST_CALLS / rate)
+    dead = _many_calls(config, Outage(how="refused"), rate, seconds)
+    if dead.last is not None and not dead.openings:
+        message = (
+            f"at {rate:g} calls a second no circuit opens within {seconds:g} s, though every call fails; "
+            "let fewer failures open it in circuit_breaker_config"
+        )
+        found.append(Finding("circuit-never-opens", message, dead.last))
+    sick = _many_calls(config, Errors(rate=_SICK), rate, seconds)
+    if sick.openings and sick.refused is not None:
+        message = (
+            f"at {rate:g} calls a second a circuit opens after {sick.opened_at:.3g} s, though {1 - _SICK:.0%} of the requests "
+            "succeed; let more failures open it in circuit_breaker_config"
+        )
+        found.append(Finding("circuit-opens-without-need", message, sick.refused))
+    limit, settings = config.resolved.timeout.total, config.resolved.circuit_breaker
+    lease = math.inf if settings is None else settings.trial_lease
+    if limit is None or lease <= limit:
+        slow = 1.5 * lease if limit is None else (lease + limit) / 2
+        trial = _one_call(replace(config, total_timeout=None), Slowdown(factor=slow))
+        if trial is not None:
+            message = (
+                f"a trial that takes longer than trial_lease={lease:g} is not used, however it ends; raise it above the "
+                f"attempt timeout of {'no limit' if limit is None else f'{limit:g} s'}"
+            )
+            found.append(Finding("lease-below-timeout", message, trial))
+    return found
+
+
+class _Witness(Tally):
+    """Keeps the timelines of the last call, and of the first one that a circuit refused."""
+
+    def __init__(self) -> None:
+        super().__init__(1.0, trigger=0.0, relief=math.inf)
+        self.last: Timeline | None = None
+        self.refused: Timeline | None = None
+
+    def count_call(
+        self, now: float, began_at: float, outcome: Any, call: Call | None, exchanges: int
+    ) -> None:
+        """See `Tally.count_call`."""
+        super().count_call(now, began_at, outcome, call, exchanges)
+        assert call is not None
+        call.finish(outcome)
+        self.last = Timeline(call.events)
+        if self.refused is None and any(isinstance(event, CircuitRefused) for event in self.last):
+            self.refused = self.last
+
+
+def _fleet(config: HttpClientConfig, fault: Fault, rate: float, seconds: float) -> tuple[Fleet, _Witness]:
+    # A second of work, so that a factor of a slowdown is seconds.
+    service = Service(latency=1.0 if isinstance(fault, Slowdown) else 0.05, network=0.0, faults=[fault])
+    witness = _Witness()
+    fleet = Fleet(service, witness, clients=1, rate=rate, seconds=seconds, seed=0, method="GET")
+    fleet.jitter = _longest
+    fleet.of_clients(config, {})
+    return fleet, witness
+
+
+def _longest() -> float:
+    """The jitter of the longest waits."""
+    return 1 - 1e-9
+
+
+def _one_call(config: HttpClientConfig, fault: Fault) -> Timeline | None:
+    """The timeline of a call to a service with this fault, its waits as long as they may be; None if it never ends."""
+    fleet, witness = _fleet(config, fault, 0.0, 1.0)
+    fleet.call(0.0)
+    fleet.run()
+    return witness.last
+
+
+def _many_calls(config: HttpClientConfig, fault: Fault, rate: float, seconds: float) -> _Witness:
+    fleet, witness = _fleet(config, fault, rate, seconds)
+    fleet.run()
+    return witness
