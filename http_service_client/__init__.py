@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .core.machines.circuit_states import StateChange as StateChange
     from .core.machines.retry_budget import RetryBudgetSettings as RetryBudgetSettings
     from .core.machines.retry_conditions import RetryCondition as RetryCondition
+    from .core.machines.retry_quota import RetryQuotaSettings as RetryQuotaSettings
     from .errors import AttemptTimeoutError as AttemptTimeoutError
     from .errors import ChecksumError as ChecksumError
     from .errors import CircuitOpenError as CircuitOpenError
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from .errors import ResponseValidationError as ResponseValidationError
     from .errors import SentState as SentState
     from .errors import StreamError as StreamError
+    from .errors import ThrottledError as ThrottledError
     from .errors import TlsError as TlsError
     from .errors import TlsVerificationError as TlsVerificationError
     from .errors import TooManyRedirectsError as TooManyRedirectsError
@@ -93,6 +95,7 @@ _MODULES = {
     "client.pages": "next_by_field",
     "core.machines.backoff": "ConstantBackoff DecorrelatedBackoff ExponentialBackoff FibonacciBackoff LinearBackoff",
     "core.machines.retry_budget": "RetryBudgetSettings",
+    "core.machines.retry_quota": "RetryQuotaSettings",
     "core.machines.retry_conditions": "RetryCondition",
     "core.machines.circuit_states": "CircuitBreakerState StateChange",
     "core.layers.interceptors": "RequestInterceptor ResponseInterceptor",
@@ -104,7 +107,7 @@ _MODULES = {
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PoolTimeoutError "
         "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
-        "SentState StreamError TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
+        "SentState StreamError ThrottledError TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
         "WriteTimeoutError"
     ),
     "events": "Timeline",

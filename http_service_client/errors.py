@@ -11,6 +11,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── StreamError                   (RuntimeError)     a streamed body cannot be read: not yet, or no longer
     ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
     ├── CircuitOpenError                                 the circuit breaker refused the call
+    ├── ThrottledError                                   the service asked for a pause, and the call cannot wait
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
     │   │   ├── ConnectError                             no connection could be made
@@ -86,6 +87,7 @@ __all__ = [
     "ResponseValidationError",
     "SentState",
     "StreamError",
+    "ThrottledError",
     "TlsError",
     "TlsVerificationError",
     "TooManyRedirectsError",
@@ -307,6 +309,16 @@ class CircuitOpenError(HttpClientError):
     key: the circuit's key, such as ``https://api.example.com``.
     retry_after: seconds until a trial call may pass, or None when the circuit is isolated or a trial is
         in progress.
+    """
+
+    key: str | None = None
+    retry_after: float | None = None
+
+
+class ThrottledError(HttpClientError):
+    """The service asked for a pause (429, or 503 with Retry-After) that is longer than this call may wait; nothing was sent.
+
+    key: of the service, such as ``https://api.example.com``.   retry_after: seconds until the pause is over.
     """
 
     key: str | None = None

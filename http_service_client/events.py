@@ -30,6 +30,8 @@ __all__ = [
     "RetryScheduled",
     "RetryStopped",
     "StopReason",
+    "ThrottleRefused",
+    "ThrottleWaited",
     "Timeline",
 ]
 
@@ -46,6 +48,7 @@ class StopReason(str, Enum):
     DEADLINE = "the deadline leaves no time for another attempt"
     CIRCUIT_OPEN = "the circuit is open"
     BUDGET = "the retry budget is spent"
+    THROTTLED = "the service asked for a longer pause than this call may wait"
     NESTED = "an enclosing retry policy is in charge"
 
 
@@ -212,6 +215,36 @@ class CircuitRefused(NamedTuple):
         return f"attempt {self.attempt}: refused by the circuit breaker for {self.key} ({self.reason}{when})"
 
 
+class ThrottleWaited(NamedTuple):
+    """The service had asked for a pause, and the attempt waits for its end.   delay: seconds."""
+
+    at: float
+    attempt: int
+    key: str
+    delay: float
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "throttle_waited"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: waits for {self.delay:.3f} s, since {self.key} asked for a pause"
+
+
+class ThrottleRefused(NamedTuple):
+    """The pause is longer than the call may wait; nothing was sent.   retry_after: seconds that are left of it."""
+
+    at: float
+    attempt: int
+    key: str
+    retry_after: float
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "throttle_refused"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: refused, since {self.key} asked for a pause of another {self.retry_after:.3f} s"
+
+
 class CallFinished(NamedTuple):
     """The call ended.
 
@@ -248,6 +281,8 @@ Event = (
     | RetryScheduled
     | RetryStopped
     | CircuitRefused
+    | ThrottleWaited
+    | ThrottleRefused
     | CallFinished
 )
 

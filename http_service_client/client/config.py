@@ -17,7 +17,7 @@ from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.circuit_states import CircuitBreakerSettings
-from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.machines.retry_quota import BudgetSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
 from ..http.auth.flow import AuthFlow
@@ -87,7 +87,10 @@ class HttpClientConfig:
         `CircuitBreakerPolicy`, of which the settings are taken, or a mapping of its arguments.
     enable_retry_policy, retry_policy_config: a `RetryPolicy`, or a mapping of its arguments and those of
         `ExponentialBackoff`.
-    enable_retry_budget, retry_budget_config: `RetryBudgetSettings`, or a mapping of its arguments.
+    enable_throttle_gate: a pause that a service asks for, by 429 or 503 with Retry-After, holds for all calls to it:
+        a call waits for its end if that is within half of its attempt timeout, else it is refused at once.
+    enable_retry_budget, retry_budget_config: `RetryQuotaSettings`, or `RetryBudgetSettings` for a share of the calls;
+        or a mapping of the arguments of one of them.
     auto_idempotency_key: give each request that is not safe to repeat, such as a POST, an Idempotency-Key, the same
         over its attempts.
     quote_idempotency_key: write it in quotes, as the draft standard has it; else bare, as most services do.
@@ -137,8 +140,9 @@ class HttpClientConfig:
     connection_pool: ConnectionPoolConfig | None = None
     circuit_breaker_config: Mapping[str, Any] | CircuitBreakerPolicy | CircuitBreakerSettings | None = None
     retry_policy_config: Mapping[str, Any] | RetryPolicy | None = None
+    enable_throttle_gate: bool = True
     enable_retry_budget: bool = True
-    retry_budget_config: Mapping[str, Any] | RetryBudgetSettings | None = None
+    retry_budget_config: Mapping[str, Any] | BudgetSettings | None = None
     total_timeout: float | None = None
     auto_idempotency_key: bool = False
     quote_idempotency_key: bool = False
@@ -171,7 +175,7 @@ class HttpClientConfig:
             else:
                 check_count(name, value)
         for name in (
-            "enable_circuit_breaker", "enable_retry_policy", "enable_retry_budget", "auto_idempotency_key",
+            "enable_circuit_breaker", "enable_retry_policy", "enable_throttle_gate", "enable_retry_budget", "auto_idempotency_key",
             "quote_idempotency_key", "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
         ):  # fmt: skip
             check_flag(name, getattr(self, name))
@@ -272,7 +276,7 @@ class HttpClientConfig:
         return self.resolved.retry
 
     @property
-    def budget(self) -> RetryBudgetSettings | None:
+    def budget(self) -> BudgetSettings | None:
         """The settings of each retry budget; None when switched off."""
         return self.resolved.retry_budget
 

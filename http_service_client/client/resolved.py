@@ -16,6 +16,7 @@ from ..core.checks import did_you_mean, keyword_remedy
 from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
 from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.auth.credentials import HIDDEN
@@ -90,7 +91,7 @@ class ResolvedConfig:
     pool: ConnectionPoolConfig
     circuit_breaker: CircuitBreakerSettings | None
     retry: RetryPolicy | None
-    retry_budget: RetryBudgetSettings | None
+    retry_budget: BudgetSettings | None
     headers: Headers
     secret_names: SecretNames
     proxies: ProxySettings | None
@@ -131,11 +132,21 @@ def parse_retry_policy(given: object) -> RetryPolicy:
     return RetryPolicy(**arguments)
 
 
-def parse_retry_budget(given: object) -> RetryBudgetSettings:
-    """Settings, or those made of a mapping of their fields; the default ones for None."""
-    if isinstance(given, RetryBudgetSettings):
+def parse_retry_budget(given: object) -> BudgetSettings:
+    """Settings, or those made of a mapping of the fields of one kind; the default ones for None."""
+    if isinstance(given, (RetryQuotaSettings, RetryBudgetSettings)):
         return given
-    return RetryBudgetSettings(**_arguments("retry_budget_config", given, RetryBudgetSettings))
+    arguments = _arguments("retry_budget_config", given, RetryQuotaSettings, RetryBudgetSettings)
+    share, tokens = (
+        {item.name for item in fields(kind)} & arguments.keys()
+        for kind in (RetryBudgetSettings, RetryQuotaSettings)
+    )
+    if share and tokens:
+        raise ConfigurationError(
+            f"retry_budget_config mixes {min(share)!r}, of RetryBudgetSettings, with {min(tokens)!r}, of RetryQuotaSettings; "
+            "choose one of them"
+        )
+    return RetryBudgetSettings(**arguments) if share else RetryQuotaSettings(**arguments)
 
 
 # A client has a clock and randomness of its own, and names its circuits by their origins.

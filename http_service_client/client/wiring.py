@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
 from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.retry_budget import RetryBudget
+from ..core.machines.retry_quota import new_budget
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline
@@ -116,7 +116,7 @@ def origin_registry(
                 on_change=circuits.report,
             )
         if config.budget is not None:
-            budget = RetryBudget(config.budget, clock=now, lock=lock)
+            budget = new_budget(config.budget, now, lock)
         return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
 
     registry = OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
@@ -160,6 +160,7 @@ def pipelines(
         max_size=config.max_response_size,
         random=random,
         wall_clock=clock.wall,
+        has_gates=config.enable_throttle_gate,
         report=report_condition,
         signers=[made.signer(item) for item in config.request_signers],
         collect=collect_garbage,

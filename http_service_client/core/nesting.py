@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from .effects import Outcome
     from .machines.circuit_breaker import CircuitBreaker
-    from .machines.retry_budget import RetryBudget
+    from .machines.retry_quota import AnyBudget
 
 __all__ = ["CallScope", "EndedCall", "Scope", "current_scope"]
 
@@ -50,7 +50,7 @@ class EndedCall(NamedTuple):
     call_id: str
     call_name: str | None
     request: HttpRequest
-    budget: RetryBudget | None
+    budget: AnyBudget | None
     listener: Callable[[Event], None] | None
 
 

@@ -30,8 +30,9 @@ from collections.abc import Callable
 from ..errors import ConfigurationError
 from .machines.circuit_breaker import CircuitBreaker
 from .machines.circuit_states import CircuitBreakerState
-from .machines.retry_budget import RetryBudget
+from .machines.retry_quota import AnyBudget
 from .machines.semaphore import FairSemaphore, Waiter
+from .machines.throttle_gate import ThrottleGate
 
 __all__ = ["OriginRegistry", "OriginState", "parse_key", "state_key", "without_key"]
 
@@ -46,22 +47,24 @@ class OriginState:
 
     refuses_codings: it accepted a request's body only without compression.
     begun: how many exchanges have begun after a wait for a connection slot.
+    gate: closed while the service asks for a pause; None as long as it never has.
     """
 
-    __slots__ = ("begun", "breaker", "budget", "connections", "refuses_codings")
+    __slots__ = ("begun", "breaker", "budget", "connections", "gate", "refuses_codings")
 
     def __init__(
-        self, breaker: CircuitBreaker | None, budget: RetryBudget | None, connections: FairSemaphore
+        self, breaker: CircuitBreaker | None, budget: AnyBudget | None, connections: FairSemaphore
     ) -> None:
         self.breaker = breaker
         self.budget = budget
         self.connections = connections
         self.refuses_codings = False
         self.begun = 0
+        self.gate: ThrottleGate | None = None
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
-        if self.connections.in_use:
+        if self.connections.in_use or (self.gate is not None and self.gate.left):
             return _KEPT
         if self.breaker is None:
             return _IDLE

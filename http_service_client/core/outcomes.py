@@ -5,7 +5,8 @@ never sent (refused, DNS, TLS, connect timeout)  failure
 never sent (no free connection in time)          none: the limit is our own
 maybe processed (reset, read timeout, cut short) failure
 abandoned (cancelled, the deadline expired)      none
-408, 429, 5xx                                    failure
+refused (429, 503 with Retry-After)              none: the service works, and asks for a pause
+408, any other 5xx                               failure
 any other response                               success
 an invalid request, an unsafe redirect, a refusal  none: the server is not to blame
 """
@@ -16,12 +17,14 @@ from collections.abc import Callable
 
 from ..errors import (
     AttemptTimeoutError,
+    CircuitOpenError,
     ClientClosedError,
     DeadlineExceededError,
     Failure,
     HttpClientError,
     PoolTimeoutError,
     SentState,
+    ThrottledError,
     TransportError,
 )
 from ..http.messages import HttpResponse
@@ -30,6 +33,7 @@ from .effects import Outcome
 
 __all__ = [
     "FAILURE_STATUSES",
+    "REFUSALS",
     "already_closed",
     "describe",
     "ended_by_close",
@@ -41,11 +45,16 @@ __all__ = [
 
 FAILURE_STATUSES = frozenset({408, 429, *range(500, 600)})
 
+REFUSALS = (CircuitOpenError, ThrottledError)
+"""What a client refuses itself: nothing was sent, and another attempt now would be refused as well."""
+
 
 def is_failure(outcome: Outcome) -> bool | None:
     """True: the service failed.  False: it works.  None: no evidence."""
     if isinstance(outcome, HttpResponse):
-        return outcome.status_code in FAILURE_STATUSES
+        if outcome.status_code not in FAILURE_STATUSES:
+            return False
+        return None if outcome.sent_state is SentState.REFUSED else True
     if outcome.sent_state is SentState.ABANDONED:
         return None
     if outcome.error_type is AttemptTimeoutError and outcome.sent_state is SentState.NEVER_SENT:

@@ -21,6 +21,7 @@ from .layers.interceptors import Interceptor, InterceptorsLayer
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.signing import Signer, SigningLayer
+from .layers.throttle_gate import ThrottleGateLayer
 from .layers.whole_call import CallLayer
 from .machines.retry_conditions import RetryCondition
 from .machines.semaphore import FairSemaphore
@@ -48,6 +49,7 @@ def call_pipeline(
     is_download: bool = False,
     auth: Headers | None = None,
     collect: Callable[[], object] | None = None,
+    has_gates: bool = True,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -62,14 +64,17 @@ def call_pipeline(
     observe: called with each exchange (see `Exchange`); None for nothing.
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
+    has_gates: a pause that a service asks for holds for all calls.
     auth: calls may have auth flows; the headers of requests that a flow makes itself.
     collect: collects garbage, which may hold slots; None for nothing.
     """
-    # Of the requests that a flow makes itself.
-    whole = Exchange(origins, connections, egress, max_size, observe, is_whole=True, collect=collect)
+    wire = (origins, connections, egress, max_size, observe)
+    gates = wall_clock if has_gates else None
+    whole = Exchange(*wire, is_whole=True, collect=collect, wall_clock=gates)  # of requests that a flow makes
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
+        ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         CircuitBreakerLayer(),  # a permit for each attempt
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
         InterceptorsLayer(*interceptors, prepare),  # user code, then the request's final form
@@ -82,7 +87,5 @@ def call_pipeline(
     ]
     return compose(
         layers,
-        Exchange(
-            origins, connections, egress, max_size, observe, collect=collect
-        ),  # connection slots, then the wire
+        Exchange(*wire, collect=collect, wall_clock=gates),  # connection slots, then the wire
     )

@@ -14,7 +14,16 @@ from ..core.machines.circuit_states import StateChange
 from ..core.origins import without_key
 from ..drivers.forks import reset_in_forked_children
 from ..errors import ConfigurationError
-from ..events import AttemptFinished, CallFinished, CircuitRefused, Event, RedirectFollowed, RetryStopped
+from ..events import (
+    AttemptFinished,
+    CallFinished,
+    CircuitRefused,
+    Event,
+    RedirectFollowed,
+    RetryStopped,
+    ThrottleRefused,
+    ThrottleWaited,
+)
 from .metrics import HttpMetrics
 from .series import Distribution, Number, series_key
 
@@ -30,6 +39,8 @@ _LABELS = {
     "http_redirects_total": ("service", "status_code"),
     "http_circuit_refusals_total": ("service", "reason"),
     "http_circuit_state_changes_total": ("service", "state"),
+    "http_throttle_refusals_total": ("service",),
+    "http_throttle_waits_total": ("service",),
 }
 _DURATION = "http_request_duration_seconds"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -50,6 +61,8 @@ class MetricsCollector:
         http_redirects_total                service, status_code                 redirects followed
         http_circuit_refusals_total         service, reason                      attempts that a circuit refused
         http_circuit_state_changes_total    service, state                       changes of a circuit to this state
+        http_throttle_refusals_total        service                              attempts refused while a service wants a pause
+        http_throttle_waits_total           service                              attempts that waited for its end
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three. A call that a
@@ -145,6 +158,12 @@ class MetricsCollector:
     def _circuit_refused(self, event: CircuitRefused) -> None:
         self._count(("http_circuit_refusals_total", _service(event), event.reason))
 
+    def _throttle_refused(self, event: ThrottleRefused) -> None:
+        self._count(("http_throttle_refusals_total", _service(event)))
+
+    def _throttle_waited(self, event: ThrottleWaited) -> None:
+        self._count(("http_throttle_waits_total", _service(event)))
+
     def _state_change(self, event: StateChange) -> None:
         self._count(("http_circuit_state_changes_total", _service(event), event.new))
 
@@ -203,5 +222,7 @@ _COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
     RetryStopped: MetricsCollector._retry_stopped,
     RedirectFollowed: MetricsCollector._redirect_followed,
     CircuitRefused: MetricsCollector._circuit_refused,
+    ThrottleRefused: MetricsCollector._throttle_refused,
+    ThrottleWaited: MetricsCollector._throttle_waited,
     StateChange: MetricsCollector._state_change,
 }

@@ -21,6 +21,7 @@ from ..core.machines.circuit_states import (
 )
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
+from ..core.machines.retry_quota import RetryQuotaSettings
 from .circuit_breaker import CircuitBreakerPolicy
 from .retry import RetryPolicy
 
@@ -40,5 +41,6 @@ __all__ = [
     "RetryBudgetSettings",
     "RetryCondition",
     "RetryPolicy",
+    "RetryQuotaSettings",
     "StateChange",
 ]

@@ -10,12 +10,12 @@ import copy
 import random as _random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import fields
 from functools import partial
 from types import CoroutineType, FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
 from ..core.checks import check_function, suggests_keywords
 from ..core.layers.circuit_breaker import refused
@@ -61,18 +61,32 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @suggests_keywords(CIRCUIT_RENAMED)
 class CircuitBreakerPolicy:
-    """Stop calling a service that keeps failing; after a while, try again with one call at a time.
+    """Stop calling a service that is down; after a while, try again with one call at a time.
 
-    failure_threshold: consecutive failures that open the circuit (>= 1).
+    By default the circuit opens when nothing has succeeded for 10 s and 30 calls, and makes a trial after 1 s, then after a
+    twentieth of the time that the service has been down, at most 60 s. A service that answers one call in ten is never
+    cut off for long. `CircuitBreakerSettings` says more of each setting, and what those left out follow from.
+
+    failure_threshold, failure_duration: consecutive failures that open the circuit (>= 1), and seconds that they must
+        span; a threshold alone opens it at once.
+    failure_rate: 0 to 1, of the calls in the window that failed.
+    slow_call_rate, slow_call_duration: 0 to 1, of those that took so many seconds or longer.
+    window: seconds that the rates look back; or window_calls: the last so many calls.
+    minimum_calls: calls in the window from which on its rates count.
+    opens_when: "any" of these tests holds, or "all" of them do.
     recovery_timeout: seconds that it stays open before a trial call (probe) may pass (> 0).
-    success_threshold: successful trials in a row that close it (>= 1).
+    recovery_multiplier, max_recovery_timeout: growth of the open time at each failed trial, and its limit.
+    recovery_jitter: 0 to 1; the open time is prolonged by up to this fraction at random.
+    success_threshold, trial_count: so many (>= 1) of so many trials must succeed to close it.
+    trials_at_once: trials that may be in flight together.
+    trial_lease: seconds after which a trial that was not settled no longer blocks the next one.
+    ramp, ramp_step: shares of the calls that pass after the trials, such as [0.1, 0.25, 0.5], each for so many seconds.
+    max_rejected: 0 to 1, of the calls of a minute: what may be refused while the service answers some.
     timeout: seconds that one guarded call may take, or None. It bounds the client's calls inside like a
         `deadline`; a guarded call that took longer counts as a failure even if it returned.
         In a client's configuration it bounds each attempt.
-    recovery_multiplier, max_recovery_timeout: growth of the open time at each failed trial, and its limit.
-    recovery_jitter: 0 to 1; the open time is prolonged by up to this fraction at random.
-    trial_lease: seconds after which a trial that was not settled no longer blocks the next one.
     metrics_only: count and change state, but refuse no call.
+    shadow: `CircuitBreakerSettings` to observe beside these, by a circuit that refuses nothing.
     is_failure: judges each result and each exception (of a client's call: its response or error): True for a
         failure of the service, False for a success, None for no evidence. It replaces the rules below.
     exclude: exception types, as a list, that count as a success: the service answered, as with a declined card.
@@ -93,16 +107,30 @@ class CircuitBreakerPolicy:
 
     def __init__(
         self,
-        failure_threshold: int = 5,
-        recovery_timeout: float = 60.0,
-        success_threshold: int = 3,
+        failure_threshold: int | None = None,
+        recovery_timeout: float | None = None,
+        success_threshold: int = 1,
         timeout: float | None = None,
         *,
-        recovery_multiplier: float = 1.0,
-        max_recovery_timeout: float = 600.0,
+        failure_duration: float | None = None,
+        failure_rate: float | None = None,
+        slow_call_rate: float | None = None,
+        slow_call_duration: float | None = None,
+        window: float = 30.0,
+        window_calls: int | None = None,
+        minimum_calls: int = 20,
+        opens_when: Literal["any", "all"] = "any",
+        recovery_multiplier: float | None = None,
+        max_recovery_timeout: float | None = None,
         recovery_jitter: float = 0.0,
         trial_lease: float = 60.0,
+        trial_count: int | None = None,
+        trials_at_once: int = 1,
+        ramp: Sequence[float] = (),
+        ramp_step: float = 1.0,
+        max_rejected: float = 1.0,
         metrics_only: bool = False,
+        shadow: CircuitBreakerSettings | None = None,
         is_failure: Callable[[Any], bool | None] | None = None,
         exclude: Iterable[type[BaseException]] = (),
         name: str = "",
@@ -114,14 +142,28 @@ class CircuitBreakerPolicy:
         check_function("clock", clock)
         settings = CircuitBreakerSettings(
             failure_threshold=failure_threshold,
-            recovery_timeout=recovery_timeout,
+            recovery_timeout=recovery_timeout,  # type: ignore[arg-type]  # None: it follows from others
             success_threshold=success_threshold,
             timeout=timeout,
-            recovery_multiplier=recovery_multiplier,
-            max_recovery_timeout=max_recovery_timeout,
+            failure_duration=failure_duration,  # type: ignore[arg-type]
+            failure_rate=failure_rate,
+            slow_call_rate=slow_call_rate,
+            slow_call_duration=slow_call_duration,
+            window=window,
+            window_calls=window_calls,
+            minimum_calls=minimum_calls,
+            opens_when=opens_when,
+            recovery_multiplier=recovery_multiplier,  # type: ignore[arg-type]
+            max_recovery_timeout=max_recovery_timeout,  # type: ignore[arg-type]
             recovery_jitter=recovery_jitter,
             trial_lease=trial_lease,
+            trial_count=trial_count,  # type: ignore[arg-type]
+            trials_at_once=trials_at_once,
+            ramp=ramp,
+            ramp_step=ramp_step,
+            max_rejected=max_rejected,
             metrics_only=metrics_only,
+            shadow=shadow,
             is_failure=judging(is_failure),
             exclude=exclude,
             on_change=on_change,
@@ -208,8 +250,8 @@ class CircuitBreakerPolicy:
         return self.breaker.key
 
     @property
-    def failure_threshold(self) -> int:
-        """Consecutive failures that open the circuit."""
+    def failure_threshold(self) -> int | None:
+        """Consecutive failures that open the circuit; None where it is judged by rates alone."""
         return self.breaker.settings.failure_threshold
 
     @property

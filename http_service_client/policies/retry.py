@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from ..core.checks import check_function, suggests_keywords
 from ..core.machines.backoff import load_backoff
 from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import RetryScope
 from ..drivers.clocks import Clock, SystemClock
@@ -71,16 +72,16 @@ class RetryPolicy(RetrySettings):
 
     random: Callable[[], float] = field(default=_random.random, repr=False, compare=False)
     clock: Clock = field(default=SystemClock(), repr=False, compare=False)
-    budget: RetryBudgetSettings | None = field(default=RetryBudgetSettings(), repr=False)
+    budget: BudgetSettings | None = field(default=RetryQuotaSettings(), repr=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_function("random", self.random)
         if not isinstance(self.clock, Clock):
             raise ConfigurationError(f"clock must be a clock such as SystemClock(), not {self.clock!r}")
-        if not (self.budget is None or isinstance(self.budget, RetryBudgetSettings)):
+        if not isinstance(self.budget, (RetryQuotaSettings, RetryBudgetSettings, type(None))):
             raise ConfigurationError(
-                f"budget must be RetryBudgetSettings(…) or None for no limit, not {self.budget!r}"
+                f"budget must be RetryQuotaSettings(…), RetryBudgetSettings(…) or None for no limit, not {self.budget!r}"
             )
 
     @cached_property
@@ -148,6 +149,8 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                     if not policy.is_worth_it(result, report_condition) and not (
                         attempts is not None and attempts.is_in_progress(result)
                     ):
+                        if attempts is not None:
+                            attempts.succeeded()
                         return result
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_result(result)
@@ -193,6 +196,8 @@ def with_retries_async(
                     if not policy.is_worth_it(result, report_condition) and not (
                         attempts is not None and attempts.is_in_progress(result)
                     ):
+                        if attempts is not None:
+                            attempts.succeeded()
                         return result
                     attempts = attempts or policy._attempts(scope, handled)
                     wait = attempts.wait_after_result(result)

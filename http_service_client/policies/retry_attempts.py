@@ -13,15 +13,15 @@ from ..core.call import worst
 from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import endless_waits
 from ..core.machines.other_libraries import requested_delay_of
-from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
 from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
+from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
 from ..core.machines.retry_settings import RetrySettings
 from ..core.nesting import EndedCall, RetryScope
-from ..core.outcomes import describe, requested_wait, sent_state_of
+from ..core.outcomes import REFUSALS, describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
-from ..errors import CircuitOpenError, HttpClientError, HttpStatusError, SentState, errors_behind
+from ..errors import HttpClientError, HttpStatusError, SentState, errors_behind
 from ..events import Event, RetryScheduled, RetryStopped, StopReason
 from ..http.messages import HttpResponse
 from .functions import is_interruption
@@ -41,29 +41,36 @@ class FunctionBudget:
     asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
     """
 
-    __slots__ = ("__weakref__", "_budget", "_clock", "_entered", "_entered_at", "_lock", "calls")
+    __slots__ = ("__weakref__", "_budget", "_clock", "_entered", "_entered_at", "_failed", "_lock", "calls")
 
-    def __init__(self, settings: RetryBudgetSettings | None, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float]) -> None:
         self.calls = itertools.count()
+        self._failed = 0  # since calls were entered last
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
         reset_in_forked_children(self)
         self._lock = ForkSafeLock()
-        self._budget = None if settings is None else RetryBudget(settings, clock=clock, lock=ForkSafeLock())
+        self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock())
 
     def _reset_after_fork(self) -> None:
         self._entered, self._entered_at = next(self.calls) + 1, self._clock()
         if self._budget is not None:
             self._budget.reset_after_fork()
 
-    def up_to_date(self) -> RetryBudget | None:
+    def record_failure(self) -> None:
+        """The first attempt of a call failed."""
+        with self._lock:
+            self._failed += 1
+
+    def up_to_date(self) -> AnyBudget | None:
         """The budget, with the calls until now in it; None for no limit."""
         if self._budget is not None:
             with self._lock:
                 made, now = next(self.calls), self._clock()
                 count, seconds = made - self._entered, now - self._entered_at
                 self._entered, self._entered_at = made + 1, now  # reading it advanced it
-                self._budget.record_calls(count, seconds)
+                failed, self._failed = self._failed, 0
+                self._budget.record_calls(count, seconds, failed)
         return self._budget
 
 
@@ -76,7 +83,17 @@ class Attempts:
 
     __slots__ = (
         *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled"),
-        *("_began_at", "_delays", "_kept", "_made", "_paid", "_state", "_withdrawal", "is_refused"),
+        *(
+            "_began_at",
+            "_charged",
+            "_delays",
+            "_kept",
+            "_made",
+            "_paid",
+            "_state",
+            "_withdrawal",
+            "is_refused",
+        ),
     )
 
     def __init__(
@@ -98,8 +115,10 @@ class Attempts:
         self._delays: Iterator[float] | None = None
         self._kept: tuple[BaseException | None, Any] | None = None
         self._state = SentState.NEVER_SENT  # the worst over the attempts before
-        self._paid: Withdrawal | None = None
-        self._withdrawal: Withdrawal | None = None
+        self._charged: AnyBudget | None = None
+        self._paid: AnyWithdrawal | None = None
+        self._withdrawal: AnyWithdrawal | None = None
+        budget.record_failure()
         self.is_refused = False
 
     def wait_after_error(self, error: BaseException) -> float | None:
@@ -128,6 +147,11 @@ class Attempts:
         """The wait is over."""
         self._scope.begin_attempt()
         self._paid, self._withdrawal = self._withdrawal, None  # an interruption from now on refunds nothing
+
+    def succeeded(self) -> None:
+        """A repetition succeeded."""
+        if self._charged is not None:
+            self._charged.record_success(self._paid)
 
     def outcome_before(self) -> Any:
         """The result of the attempt before the refusal; or raises its error."""
@@ -165,7 +189,7 @@ class Attempts:
 
     def _is_worth_it(self, error: BaseException, shown: list[HttpClientError], before: SentState) -> bool:
         settings = self._settings
-        if is_interruption(error) or any(isinstance(each, CircuitOpenError) for each in shown):
+        if is_interruption(error) or any(isinstance(each, REFUSALS) for each in shown):
             return False
         if settings.is_worth_it(error, report_condition, self._handled):
             return True
@@ -192,7 +216,8 @@ class Attempts:
         wait = next_wait(settings, situation, self._delays)
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
-            self._withdrawal = budget.try_withdraw()
+            self._withdrawal = budget.try_withdraw(is_throttled=asked is not None)
+            self._charged = budget
             if self._withdrawal is None:
                 wait = StopReason.BUDGET
         if isinstance(wait, StopReason):
@@ -218,7 +243,7 @@ class Attempts:
 
     def _was_refused(self, shown: list[HttpClientError]) -> bool:
         """Whether this attempt came to nothing. If a call was sent, the attempt has an outcome of its own."""
-        return not self._scope.has_sent and any(isinstance(each, CircuitOpenError) for each in shown)
+        return not self._scope.has_sent and any(isinstance(each, REFUSALS) for each in shown)
 
     def _payer(self) -> EndedCall | None:
         """The call that a retry is for. A function may well write down a failure, by a call that succeeds."""
@@ -233,7 +258,7 @@ class Attempts:
         payer = self._payer()
         return ("", None) if payer is None else (payer.call_id, payer.call_name)
 
-    def _budget(self) -> RetryBudget | None:
+    def _budget(self) -> AnyBudget | None:
         """The budget of that call's client, None if it has none; without a call, that of the policy's functions."""
         payer = self._payer()
         return self._function_budget.up_to_date() if payer is None else payer.budget

@@ -271,13 +271,14 @@ class Bursts(Fault):
         self._check_span()
 
     def begin(self, random: Random) -> Effect:
-        is_bad, ends_at = False, self.start + random.expovariate(1 / self.good)
+        spans = Random(random.getrandbits(64))  # of its own: they do not depend on how many requests come
+        is_bad, ends_at = False, self.start + spans.expovariate(1 / self.good)
 
         def effect(now: float, treatment: Treatment) -> None:
             nonlocal is_bad, ends_at
             while now >= ends_at:
                 is_bad = not is_bad
-                ends_at += random.expovariate(1 / (self.bad if is_bad else self.good))
+                ends_at += spans.expovariate(1 / (self.bad if is_bad else self.good))
             if is_bad and treatment.how is None and random.random() < self.rate:
                 treatment.how = self.how
 

@@ -23,7 +23,10 @@ from .tally import Tally
 __all__ = ["NO_CLIENT", "simulate"]
 
 NO_CLIENT = HttpClientConfig(
-    enable_retry_policy=False, enable_circuit_breaker=False, enable_retry_budget=False
+    enable_retry_policy=False,
+    enable_circuit_breaker=False,
+    enable_retry_budget=False,
+    enable_throttle_gate=False,
 )
 """No retries and no circuit breaker: what a plain HTTP library does. To compare with."""
 

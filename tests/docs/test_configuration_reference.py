@@ -79,6 +79,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "ConstantBackoff",
             "FibonacciBackoff",
             "DecorrelatedBackoff",
+            "RetryQuotaSettings",
             "RetryBudgetSettings",
             "deadline",
         )

@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from http_service_client import ExponentialBackoff, HttpClientConfig, HttpResponse, HttpServiceClient
+from http_service_client import (
+    ExponentialBackoff,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    RetryQuotaSettings,
+)
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,7 +54,8 @@ def test_the_defaults_are_those_of_the_code() -> None:
     timeout, retry, breaker, budget = config.timeout, config.retry, config.circuit_breaker, config.budget
     assert retry is not None
     assert breaker is not None
-    assert budget is not None
+    assert isinstance(budget, RetryQuotaSettings)
+    words = {5.0: "five"}
     assert (backoff.initial_delay, backoff.backoff_factor, backoff.jitter.value) == (1.0, 2.0, "full")
     actual = {
         "attempt timeout, ": f"{timeout.total:g} s, {timeout.connect:g} s",
@@ -56,11 +63,12 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
-        "retry budget": f"{budget.ratio:.0%} of calls and {budget.min_per_second:g} a second".replace(
-            "%", " %"
-        ),
-        "circuit": f"opens after {breaker.failure_threshold} failures in a row, for {breaker.recovery_timeout:g} s; "
-        f"{breaker.success_threshold} trials close it",
+        "retry budget": f"{budget.initial:g} retries at first, and one for {words[budget.cost / budget.earned]} calls that succeed",
+        "throttle gate": {True: "a pause that the host asks for holds for all calls"}[
+            config.enable_throttle_gate
+        ],
+        "circuit": f"opens when nothing has succeeded for {breaker.settings.failure_duration:g} s and "
+        f"{breaker.failure_threshold} attempts; trials after {breaker.recovery_timeout:g} s and then ever later",
         "connections, ": f"{config.pool.max_connections}, {config.pool.max_connections_per_host}",
         "response size": f"{(config.max_response_size or 0) / 2**20:g} MiB",
         "redirects": config.allowed_redirect_count,

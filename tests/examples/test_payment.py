@@ -6,7 +6,7 @@ import pytest
 
 from examples.local_services import Answer, ClientMaker, LocalServices, VirtualClock
 from examples.standins import Provider
-from http_service_client import CircuitOpenError, ConnectError
+from http_service_client import CircuitOpenError, ConnectError, HttpClientConfig
 from payment import (
     PaymentGatewayService,
     PaymentProcessingError,
@@ -83,8 +83,10 @@ async def test_a_gateway_that_is_down_is_the_example_s_unavailability(
 async def test_a_gateway_that_stays_down_is_refused_by_the_client_s_own_circuit(
     new_client: ClientMaker,
 ) -> None:
-    """After five failed attempts, charging fails without a look at the network."""
-    client = new_client(down=True)
+    """After five failed attempts, with the document's settings, charging fails without a look at the network."""
+    client = new_client(
+        HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60}), down=True
+    )
     service = PaymentGatewayService(Provider(client))
     for _ in range(2):
         with pytest.raises(PaymentServiceUnavailableError):

@@ -18,14 +18,17 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 
 class Circuit(CircuitBreaker):
-    """A breaker with a clock (`now`) and a random number (`dice`) that the test sets, and a list of its state changes."""
+    """A breaker with a clock (`now`) and a random number (`dice`) that the test sets, and a list of its state changes.
+
+    It opens for 60 s and closes after three trials, if the test sets nothing else.
+    """
 
     def __init__(self, *, on_change: Callable[[StateChange], None] | None = None, **settings: Any) -> None:
         self.now = 1000.0
         self.dice = 0.0
         self.changes: list[StateChange] = []
         super().__init__(
-            CircuitBreakerSettings(**settings),
+            CircuitBreakerSettings(**{"recovery_timeout": 60.0, "success_threshold": 3, **settings}),
             key="https://api.example.com",
             clock=lambda: self.now,
             random=lambda: self.dice,

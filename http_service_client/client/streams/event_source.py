@@ -29,9 +29,8 @@ from ...core.deadline import earliest
 from ...core.effects import Plan, Sleep
 from ...core.machines.backoff import endless_waits
 from ...core.machines.retry_settings import RetrySettings
-from ...core.outcomes import requested_wait
+from ...core.outcomes import REFUSALS, requested_wait
 from ...errors import (
-    CircuitOpenError,
     ConfigurationError,
     DeadlineExceededError,
     HttpClientError,
@@ -172,7 +171,7 @@ class Listening:
     def failed(self, error: HttpClientError) -> float | None:
         """Seconds to wait after a connection that could not be opened, or broke off. None to raise the error."""
         is_final = isinstance(error, (DeadlineExceededError, TlsVerificationError))
-        if not self._has_opened or is_final or not isinstance(error, (TransportError, CircuitOpenError)):
+        if not self._has_opened or is_final or not isinstance(error, (TransportError, *REFUSALS)):
             self.end()
             return None
         return self._wait(type(error).__name__, getattr(error, "retry_after", None))

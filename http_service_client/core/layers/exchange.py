@@ -38,8 +38,10 @@ from ...http.egress import EgressPolicy
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import origin_of, split_url
 from ..effects import Acquire, Open, Outcome, Plan, Send
+from ..machines.throttle_gate import ThrottleGate
 from ..open_body import OpenBody, OpenResponse
 from ..origins import state_key
+from ..outcomes import requested_wait
 from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ __all__ = ["Exchange", "Observer"]
 
 _PATIENCE = 10.0
 _SUSPICIOUS = 2.0  # seconds: an ordinary call is over by then
+_THROTTLES = frozenset({429, 503})
 
 Observer = Callable[[HttpRequest, "Outcome", "Call"], None]
 
@@ -64,6 +67,7 @@ class Exchange:
     observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
     is_whole: bodies are read here, also when the call leaves that of its own response open.
     collect: collects garbage, if it has not done so just before; None for nothing.
+    wall_clock: seconds since the epoch, for Retry-After dates; None for no throttle gates.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Exchange:
         observe: Observer | None = None,
         is_whole: bool = False,
         collect: Callable[[], object] | None = None,
+        wall_clock: Callable[[], float] | None = None,
     ) -> None:
         self._keys = keys
         self._connections = connections
@@ -83,6 +88,7 @@ class Exchange:
         self._observe = observe
         self._is_whole = is_whole
         self._collect = collect
+        self._wall_clock = wall_clock
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -133,6 +139,8 @@ class Exchange:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)
+            if isinstance(outcome, HttpResponse) and outcome.status_code in _THROTTLES:
+                self._throttled(state, outcome, call)
             if not is_whole:
                 if isinstance(outcome, OpenResponse):
                     mark = object()
@@ -150,6 +158,16 @@ class Exchange:
         finally:
             if not is_open:
                 _release(held)
+
+    def _throttled(self, state: OriginState, response: HttpResponse, call: Call) -> None:
+        """Close the gate of an origin that asks for a pause."""
+        if self._wall_clock is None:
+            return
+        pause = requested_wait(response, self._wall_clock)
+        if pause:
+            if state.gate is None:
+                state.gate = ThrottleGate(call.clock)
+            state.gate.close(pause)
 
     def _observed(
         self, request: HttpRequest, timeout: Timeout, call: Call, held: list[Callable[[], None]]

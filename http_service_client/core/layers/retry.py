@@ -31,12 +31,12 @@ from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import endless_waits
 from ..machines.retry_decision import Situation, is_in_progress, next_wait
-from ..outcomes import describe, requested_wait
+from ..outcomes import FAILURE_STATUSES, REFUSALS, describe, requested_wait
 
 if TYPE_CHECKING:
     from ..layer import Handler
-    from ..machines.retry_budget import Withdrawal
     from ..machines.retry_conditions import RetryCondition
+    from ..machines.retry_quota import AnyBudget, AnyWithdrawal
 
 __all__ = ["RetryLayer"]
 
@@ -61,6 +61,14 @@ def _adds_no_load(call: Call, outcome: Outcome) -> bool:
         and issubclass(outcome.error_type, PoolTimeoutError)
         and call.current.sent_state is _NEVER_SENT  # no hop of a redirect either
     )
+
+
+def _record_success(
+    budget: AnyBudget | None, response: HttpResponse, withdrawal: AnyWithdrawal | None
+) -> None:
+    """Let a call that succeeded earn something for the retries of others."""
+    if budget is not None and response.status_code not in FAILURE_STATUSES:
+        budget.record_success(withdrawal)
 
 
 class RetryLayer:
@@ -88,7 +96,7 @@ class RetryLayer:
         delays: Iterator[float] | None = None
         before_first = 0  # attempts that do not count: a download that makes progress begins to count again
         last: Outcome | None = None
-        withdrawal: Withdrawal | None = None
+        withdrawal: AnyWithdrawal | None = None
         while True:
             call.attempt += 1
             if call.attempt > 1:
@@ -96,17 +104,20 @@ class RetryLayer:
             before = call.sent_state
             began_at = call.clock()
             outcome = yield from proceed(request, call)
-            if isinstance(outcome, Failure) and outcome.error_type is CircuitOpenError:
+            if isinstance(outcome, Failure) and outcome.error_type in REFUSALS:
                 if withdrawal is not None:
                     withdrawal.refund()  # the retry was not made after all
                 return self._refused(call, outcome, last)
             call.record_attempt(outcome, began_at)
             if settings is None:
+                if isinstance(outcome, HttpResponse):
+                    _record_success(budget, outcome, withdrawal)
                 return outcome
             if call.current.has_progressed:
                 before_first, delays = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
+                _record_success(budget, outcome, withdrawal)
                 if outcome.status_code < 400:
                     return outcome
                 if not is_in_progress(outcome, before, call.request):
@@ -122,7 +133,8 @@ class RetryLayer:
                 wait = self._wait(request, call, call.attempt - before_first, outcome, requested, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
-                withdrawal = budget.try_withdraw()
+                is_throttled = call.current.sent_state is SentState.REFUSED
+                withdrawal = budget.try_withdraw(is_throttled=is_throttled)
                 if withdrawal is None:
                     wait = StopReason.BUDGET
             if isinstance(wait, StopReason):
@@ -204,7 +216,8 @@ class RetryLayer:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
         # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            self._stop(call, StopReason.CIRCUIT_OPEN)
+            is_open = refusal.error_type is CircuitOpenError
+            self._stop(call, StopReason.CIRCUIT_OPEN if is_open else StopReason.THROTTLED)
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
 

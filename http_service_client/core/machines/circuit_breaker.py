@@ -4,10 +4,11 @@ Theory (M. Nygard, *Release It!*, "Circuit Breaker"). More calls do not help a s
 for errors that are sure to come does not help a caller. So calls pass a switch:
 
     from        to          when
-    CLOSED      OPEN        `failure_threshold` failures in a row
+    CLOSED      OPEN        the service is down, as the failure detector judges
     OPEN        HALF_OPEN   a caller asks at or after the end of the recovery time; it makes the trial (probe)
-    HALF_OPEN   CLOSED      `success_threshold` trials in a row, one at a time, succeeded
-    HALF_OPEN   OPEN        a trial failed; the recovery time grows
+    HALF_OPEN   CLOSED      `success_threshold` of `trial_count` trials succeeded, and there is no ramp
+    HALF_OPEN   CLOSED      the ramp after them is over
+    HALF_OPEN   OPEN        too many trials failed, or calls during the ramp; the recovery time grows
     any         OPEN        `isolate()`: until `reset()`
     any         CLOSED      `reset()`
 
@@ -24,8 +25,8 @@ Rules that keep it honest, each one learned from a library that lacks it:
    still *is* OPEN until a caller asks for a permit: nothing has been tried yet.
 5. A clock that steps back cannot prolong an open span or a lease beyond one full span from then.
 
-This module decides who may call, and when. The window (`core.machines.windows`) says how many failures are too
-many, `core.outcomes` what counts as one; time, randomness and the lock are arguments.
+This module is the switch. `failure_detector` says when a service is down, `recovery` when it may be tried again and by how many
+calls, `core.outcomes` what counts as a failure; time, randomness and the lock are arguments.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ import itertools
 import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 from .circuit_states import (
@@ -44,7 +46,9 @@ from .circuit_states import (
     Refusal,
     StateChange,
 )
-from .windows import ConsecutiveFailures
+from .failure_detector import FailureDetector, Watched
+from .recovery import Admission, Recovery
+from .rejection_cap import RejectionCap
 
 __all__ = ["CircuitBreaker", "Permit"]
 
@@ -56,27 +60,39 @@ _HALF_OPEN = CircuitBreakerState.HALF_OPEN
 class Permit:
     """Permission to make one call. Settle it once, whatever happens; further settlements are ignored."""
 
-    __slots__ = ("_breaker", "_generation", "_is_settled", "is_trial")
+    __slots__ = ("_breaker", "_generation", "_is_settled", "_shadow", "_watched", "is_trial")
 
-    def __init__(self, breaker: CircuitBreaker, generation: int, is_trial: bool = False) -> None:
+    def __init__(
+        self,
+        breaker: CircuitBreaker,
+        generation: int,
+        is_trial: bool = False,
+        watched: Watched | None = None,
+    ) -> None:
         self._breaker = breaker
         self._generation = generation
         self._is_settled = False
+        self._watched = watched  # where the duration of calls matters
+        self._shadow: Permit | None = None
         self.is_trial = is_trial  # its result decides whether the circuit closes
 
     def record_success(self) -> None:
         """The server did its work."""
-        breaker = self._breaker
+        breaker, shadow = self._breaker, self._shadow
         with breaker._lock:
             change = breaker._succeed_locked(self) if breaker._counts_locked(self) else None
+        if shadow is not None:
+            shadow.record_success()
         if change is not None:
             breaker._notify(change)
 
     def record_failure(self) -> None:
         """The server failed, or could not be reached."""
-        breaker = self._breaker
+        breaker, shadow = self._breaker, self._shadow
         with breaker._lock:
             change = breaker._fail_locked(self) if breaker._counts_locked(self) else None
+        if shadow is not None:
+            shadow.record_failure()
         if change is not None:
             breaker._notify(change)
 
@@ -88,6 +104,10 @@ class Permit:
         with breaker._lock:
             if breaker._counts_locked(self):
                 breaker._abandoned += 1
+                if self._watched is not None:
+                    breaker._detector.forget(self._watched)
+        if self._shadow is not None:
+            self._shadow.release()
 
     def __repr__(self) -> str:
         kind = "trial, " if self.is_trial else ""
@@ -114,8 +134,7 @@ class CircuitBreaker:
     __slots__ = (
         *("judge", "settings", "_key", "_clock", "_random", "_lock", "_on_change"),
         *("_state", "_is_isolated", "_generation", "free_pass"),
-        *("_window", "_failed_at", "_recovery", "_opened_at", "_open_for", "_recovers_at"),
-        *("_trial", "_lease_ends_at", "_trial_successes"),
+        *("_detector", "_failed_at", "_recovery", "_cap", "_shadow"),
         *("_unlocked_successes", "_successes", "_failures", "_abandoned", "_late", "_refused"),
     )
 
@@ -130,7 +149,6 @@ class CircuitBreaker:
         on_change: Callable[[StateChange], None] | None = None,
     ) -> None:
         self.settings = settings
-        self.judge = _judge(settings)
         self._key = key
         self._clock = clock
         self._random = random
@@ -144,22 +162,22 @@ class CircuitBreaker:
         # single reference, it is read without the lock: at worst the span has just ended, and the result is late.
         self.free_pass: int | None = 0
 
-        self._window = ConsecutiveFailures(settings.failure_threshold)
-        self._failed_at = 0.0  # the last failure in the window
-        self._recovery = float(settings.recovery_timeout)  # as next_recovery_timeout, before jitter
-        self._opened_at = 0.0
-        self._open_for = 0.0
-        self._recovers_at = 0.0
-
-        self._trial: Permit | None
-        self._lease_ends_at = 0.0
-        self._trial_successes = 0
+        self._detector = FailureDetector(settings, clock, lock)
+        self._failed_at = -math.inf  # the last failure that the detector knows
+        self._recovery: Recovery[Permit] | None = None  # made when the circuit opens: most circuits never do
+        self._cap: RejectionCap | None = None
+        self._shadow: CircuitBreaker | None = None
+        self._take_settings_locked(None)
 
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """In a forked child: the totals are the parent's, and its trial will not be settled here. The state stays."""
-        self._trial = None
+        if self._recovery is not None:
+            self._recovery.trials.forget_leases()
+        self._detector.forget_calls()
+        if self._shadow is not None:
+            self._shadow.reset_after_fork()
         # Successes are the sum of two counts. Advancing an iterator is atomic, with the GIL and without it.
         self._unlocked_successes = itertools.count()
         self._successes = self._failures = self._abandoned = self._late = self._refused = 0
@@ -184,14 +202,21 @@ class CircuitBreaker:
                 if isinstance(answer, Permit):  # nobody will get it, and it may be the trial
                     answer.release()
                 raise
+        if self._shadow is not None and isinstance(answer, Permit):
+            shadowed = self._shadow.try_acquire()
+            assert isinstance(shadowed, Permit)  # it refuses nothing
+            answer._shadow = shadowed
         return answer
 
     def record_success(self, generation: int) -> None:
         """Like `Permit.record_success`, for a call that joined by the `free_pass` and has no permit."""
-        # With a clear window there is only a counter to advance, so the lock is not needed. The window is read
+        # Without a failure to forget there is only a counter to advance, so the lock is not needed. That is read
         # before the generation: generations never return, so if the caller's is current now, it was current then.
-        if self._window.is_clear and generation == self.free_pass:
+        detector = self._detector
+        if detector.is_clear and generation == self.free_pass:
             next(self._unlocked_successes)
+            if detector.window is not None:
+                detector.window.record_success()
         else:
             Permit(self, generation).record_success()
 
@@ -235,10 +260,13 @@ class CircuitBreaker:
         -inf if there is none and a new breaker would decide the same; inf while it is isolated.
         """
         if self._state is _CLOSED:
-            return -math.inf if self._window.is_clear else self._failed_at
+            detector = self._detector
+            is_clear = detector.is_clear and detector.window is None
+            return -math.inf if is_clear else self._failed_at
         if self._is_isolated:
             return math.inf
-        return max(self._recovers_at, self._lease_ends_at)
+        recovery = self._recovery_of()
+        return max(recovery.span.ends_at, recovery.trials.leased_until)
 
     @property
     def retry_after(self) -> float | None:
@@ -254,14 +282,14 @@ class CircuitBreaker:
                 state=self._state,
                 is_isolated=self._is_isolated,
                 generation=self._generation,
-                consecutive_failures=self._window.count,
-                trial_successes=self._trial_successes,
+                consecutive_failures=self._detector.failures_in_row,
+                trial_successes=0 if self._recovery is None else self._recovery.trials.successes,
                 successes=self._successes_locked(),
                 failures=self._failures,
                 abandoned=self._abandoned,
                 late=self._late,
                 refused=self._refused,
-                opened_at=None if self._state is _CLOSED else self._opened_at,
+                opened_at=None if self._state is _CLOSED else self._recovery_of().span.began_at,
                 retry_after=self._retry_after_locked(self._clock()),
             )
 
@@ -286,7 +314,7 @@ class CircuitBreaker:
         """
         with self._lock:
             if self._state is _CLOSED:
-                self._window.clear()
+                self._detector.begin()
                 return
             change = self._move_locked(_CLOSED, "reset by hand", self._clock())
         self._notify(change)
@@ -302,47 +330,71 @@ class CircuitBreaker:
         """
         with self._lock:
             before, self.settings = self.settings, self.settings.changed(changes)
-            self.judge = _judge(self.settings)
-            self._window.threshold = self.settings.failure_threshold
-            if self.settings.recovery_timeout != before.recovery_timeout:
-                self._recovery = float(self.settings.recovery_timeout)
-                if self._state is _OPEN and not self._is_isolated:
-                    self._open_for = self.settings.with_jitter(self._recovery, self._random())
-                    self._recovers_at = self._opened_at + self._open_for
+            self._take_settings_locked(before)
             return self.settings
 
     # ---- decisions, with the lock held
 
     def _answer_locked(self, now: float) -> tuple[Permit | Refusal, StateChange | None]:
         # state                                         answer
-        # CLOSED (only just)                            a permit
+        # CLOSED                                        a permit
         # OPEN, isolated                                refused: "isolated"
         # OPEN, before the recovery time is over        refused: "open"
-        # OPEN, at that instant or after it             HALF_OPEN, and the trial
-        # HALF_OPEN, a trial holds its lease            refused: "trial in progress"
-        # HALF_OPEN, no trial, or its lease is over     the trial
+        # OPEN, at that instant or after it             HALF_OPEN, and a trial
+        # HALF_OPEN, as many trials as may be           refused: "trial in progress"
+        # HALF_OPEN, fewer, or the lease of one is over a trial
+        # HALF_OPEN, the ramp                           a permit for a share of the calls; others: "recovering"
+        # HALF_OPEN, the ramp is over                   CLOSED, and a permit
         change = None
         if self._state is _CLOSED:
-            return Permit(self, self._generation), None
+            change = self._judged_locked(self._detector.find_slow() if self._detector.watches else None)
+            if change is None:
+                return self._permit_locked(), None
+            return self._refuse_locked(self._recovery_of().span.left(now), "open"), change
         if self._is_isolated:
             return self._refuse_locked(None, "isolated"), None
+        recovery = self._recovery_of()
         if self._state is _OPEN:
-            self._recovers_at = min(self._recovers_at, now + self._open_for)  # in case the clock stepped back
-            if now < self._recovers_at:
-                return self._refuse_locked(self._recovers_at - now, "open"), None
-            change = self._move_locked(_HALF_OPEN, f"{self._open_for:g} s have passed: time for a trial", now)
-        elif self._trial is not None:
-            self._lease_ends_at = min(self._lease_ends_at, now + self.settings.trial_lease)
-            if now < self._lease_ends_at:
-                return self._refuse_locked(None, "trial in progress"), None
-        self._trial = Permit(self, self._generation, is_trial=True)
-        self._lease_ends_at = now + self.settings.trial_lease
-        return self._trial, change
+            left = recovery.span.left(now)
+            if left > 0 and not self._must_pass_locked():
+                return self._refuse_locked(left, "open"), None
+            reason = f"{now - recovery.span.began_at:g} s have passed: time for a trial"
+            change = self._move_locked(_HALF_OPEN, reason, now)
+        trials = recovery.trials
+        admission = trials.admit(now)
+        if admission is Admission.CLOSED:
+            change = self._move_locked(_CLOSED, "the ramp is over", now)
+            return self._permit_locked(), change
+        if admission is Admission.REFUSED:
+            if self._must_pass_locked():
+                return Permit(self, self._generation), change
+            why = "recovering" if trials.is_ramping else "trial in progress"
+            return self._refuse_locked(None, why), change
+        permit = Permit(self, self._generation, is_trial=admission is Admission.TRIAL)
+        if permit.is_trial:
+            trials.lease(permit, now)
+        if self._cap is not None:
+            self._cap.record(is_rejected=False)
+        return permit, change
+
+    def _permit_locked(self) -> Permit:
+        """A permit of the closed circuit."""
+        if self._cap is not None:
+            self._cap.record(is_rejected=False)
+        return Permit(
+            self, self._generation, watched=self._detector.watch() if self._detector.watches else None
+        )
+
+    def _must_pass_locked(self) -> bool:
+        """Whether the call passes since too many were refused lately, for a service that still answers some."""
+        return self._cap is not None and self._cap.is_reached()
 
     def _refuse_locked(self, retry_after: float | None, reason: str) -> Permit | Refusal:
         self._refused += 1
         if self.settings.metrics_only:
             return Permit(self, self._generation)  # not closed, and no trial: its result changes nothing
+        if self._cap is not None:
+            self._cap.record(is_rejected=True)
         return Refusal(self._key, self._state, retry_after, reason)
 
     def _counts_locked(self, permit: Permit) -> bool:
@@ -350,37 +402,46 @@ class CircuitBreaker:
         if permit._is_settled:
             return False
         permit._is_settled = True
-        if permit is self._trial:
-            self._trial = None
-            is_in_time = self._clock() < self._lease_ends_at
-        else:  # a trial that another one has replaced is late, though its generation may still be current
-            is_in_time = permit._generation == self._generation and not permit.is_trial
+        if (
+            permit.is_trial
+        ):  # one that another has replaced is late, though its generation may still be current
+            is_in_time = self._recovery_of().trials.settle(permit, self._clock())
+        else:
+            is_in_time = permit._generation == self._generation
         if not is_in_time:
             self._late += 1
         return is_in_time
 
     def _succeed_locked(self, permit: Permit) -> StateChange | None:
         self._successes += 1
+        if self._cap is not None:
+            self._cap.record_success()
         if self._state is _CLOSED:
-            self._window.succeeded()
-        elif permit.is_trial:
-            self._trial_successes += 1
-            if self._trial_successes >= self.settings.success_threshold:
-                reason = f"{self._trial_successes} successful trial{'s' if self._trial_successes > 1 else ''}"
-                return self._move_locked(_CLOSED, reason, self._clock())
+            return self._judged_locked(self._detector.succeeded(permit._watched))
+        now, trials = self._clock(), self._recovery_of().trials
+        if self._state is _HALF_OPEN and trials.succeeded(now, is_trial=permit.is_trial):
+            count = trials.successes
+            reason = f"{count} successful trial{'s' if count > 1 else ''}"
+            return self._move_locked(_CLOSED, reason, now)
         return None
 
     def _fail_locked(self, permit: Permit) -> StateChange | None:
         self._failures += 1
         if self._state is _CLOSED:
-            reason = self._window.failed()
+            reason = self._detector.failed(permit._watched)
             self._failed_at = self._clock()
-            if reason is not None:
-                return self._move_locked(_OPEN, reason, self._failed_at)
-        elif permit.is_trial:
-            self._recovery = self.settings.next_recovery_timeout(self._recovery)
-            return self._move_locked(_OPEN, "a trial failed", self._clock())
+            return self._judged_locked(reason)
+        recovery = self._recovery_of()
+        trials = recovery.trials
+        if self._state is _HALF_OPEN and (permit.is_trial or trials.is_ramping) and trials.failed():
+            reason = "a call failed during the recovery" if trials.is_ramping else "a trial failed"
+            recovery.span.grow()
+            return self._move_locked(_OPEN, reason, self._clock())
         return None
+
+    def _judged_locked(self, reason: str | None) -> StateChange | None:
+        """Open the circuit for the detector's reason, if it has one."""
+        return None if reason is None else self._move_locked(_OPEN, reason, self._clock())
 
     def _move_locked(
         self, new: CircuitBreakerState, reason: str, now: float, *, is_isolated: bool = False
@@ -388,19 +449,56 @@ class CircuitBreaker:
         """Change the state and begin a new generation. Nothing else changes the state."""
         old, self._state = self._state, new
         self._generation += 1
-        self.free_pass = self._generation if new is _CLOSED else None
         self._is_isolated = is_isolated
-        self._trial = None
-        self._trial_successes = 0
+        recovery = self._recovery_of()
+        recovery.trials.begin()
         if new is _CLOSED:
-            self._window.clear()
-            self._recovery = float(self.settings.recovery_timeout)
+            self._detector.begin()
+            self._failed_at = -math.inf
+            recovery.span.reset()
         elif new is _OPEN:
-            self._open_for = self.settings.with_jitter(self._recovery, self._random())
-            self._opened_at = now
-            self._recovers_at = now + self._open_for
-        open_for = self._open_for if new is _OPEN and not is_isolated else None
+            recovery.span.begin(now)
+        self._set_free_pass_locked()
+        open_for = recovery.span.length if new is _OPEN and not is_isolated else None
         return StateChange(self._key, old, new, reason, now, self._generation, open_for)
+
+    def _recovery_of(self) -> Recovery[Permit]:
+        """The recovery of a circuit that is open, or was."""
+        if self._recovery is None:
+            self._recovery = Recovery(self.settings, self._random)
+        return self._recovery
+
+    def _set_free_pass_locked(self) -> None:
+        must_ask = self._detector.watches or self._cap is not None or self._shadow is not None
+        self.free_pass = self._generation if self._state is _CLOSED and not must_ask else None
+
+    def _take_settings_locked(self, before: CircuitBreakerSettings | None) -> None:
+        """Let all parts go by `settings`.   before: those until now; None at first."""
+        settings = self.settings
+        self.judge = _judge(settings)
+        self._detector.reconfigure(settings)
+        if self._recovery is not None:
+            self._recovery.reconfigure(settings, is_open=self._state is _OPEN and not self._is_isolated)
+        if settings.max_rejected >= 1:
+            self._cap = None
+        elif self._cap is None:
+            self._cap = RejectionCap(settings, self._clock)
+        else:
+            self._cap.settings = settings
+        if before is None or before.shadow != settings.shadow:
+            self._shadow = None if settings.shadow is None else self._make_shadow(settings.shadow)
+        self._set_free_pass_locked()
+
+    def _make_shadow(self, settings: CircuitBreakerSettings) -> CircuitBreaker:
+        """A circuit that sees what this one sees, and refuses nothing."""
+        return CircuitBreaker(
+            replace(settings, metrics_only=True, shadow=None),
+            key=f"{self._key} (shadow)",
+            clock=self._clock,
+            random=self._random,
+            lock=self._lock,
+            on_change=self._on_change,
+        )
 
     def _successes_locked(self) -> int:
         total = self._successes + next(self._unlocked_successes)
@@ -410,11 +508,12 @@ class CircuitBreaker:
     def _retry_after_locked(self, now: float) -> float | None:
         if self._is_isolated:
             return None
+        if self._state is _CLOSED:
+            return 0.0
+        recovery = self._recovery_of()
         if self._state is _OPEN:
-            return min(max(self._recovers_at - now, 0.0), self._open_for)
-        if self._trial is not None and now < self._lease_ends_at:
-            return None
-        return 0.0
+            return min(max(recovery.span.ends_at - now, 0.0), recovery.span.length)
+        return 0.0 if recovery.trials.may_begin(now) else None
 
     def _notify(self, change: StateChange) -> None:
         if self._on_change is not None:

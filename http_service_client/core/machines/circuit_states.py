@@ -5,10 +5,10 @@ Plain records; the machine is in `core.machines.circuit_breaker`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from ...errors import ConfigurationError
 from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
@@ -52,18 +52,39 @@ CIRCUIT_RENAMED = {
 class CircuitBreakerChanges(TypedDict, total=False):
     """The keywords of `reconfigure`: see `CircuitBreakerSettings`."""
 
-    failure_threshold: int
+    failure_threshold: int | None
     recovery_timeout: float
     success_threshold: int
     timeout: float | None
+    failure_duration: float
+    failure_rate: float | None
+    slow_call_rate: float | None
+    slow_call_duration: float | None
+    window: float
+    window_calls: int | None
+    minimum_calls: int
+    opens_when: Literal["any", "all"]
     recovery_multiplier: float
     max_recovery_timeout: float
     recovery_jitter: float
     trial_lease: float
+    trial_count: int
+    trials_at_once: int
+    ramp: Sequence[float]
+    ramp_step: float
+    max_rejected: float
     metrics_only: bool
+    shadow: CircuitBreakerSettings | None
     is_failure: Callable[[Any], bool | None] | None
     exclude: Iterable[type[BaseException]]
     on_change: Callable[[StateChange], None] | None
+
+
+# Chosen by simulation: see the decision record on the defaults of the circuit breaker.
+_FAILURES_IN_ROW, _FAILING_FOR = 30, 10.0
+_FIRST_RECOVERY, _GROWTH = 1.0, 1.05
+
+_FOLLOWS: Any = None  # the default of a setting that follows from others; see `_complete`
 
 
 @suggests_keywords(CIRCUIT_RENAMED)
@@ -71,21 +92,48 @@ class CircuitBreakerChanges(TypedDict, total=False):
 class CircuitBreakerSettings:
     """When a circuit opens and how it closes again: the settings of a `CircuitBreakerPolicy`, without its circuit.
 
-    Durations are seconds.
+    Durations are seconds, shares and rates are from 0 to 1. By default a circuit opens when a service is *down*: nothing has
+    succeeded for 10 s and 30 calls; it then makes a trial after 1 s, and after a twentieth of the time that the service has
+    been down, at most 60 s. Under these settings no service that answers one call in ten is ever cut off for long.
 
-    failure_threshold: failures in a row that open the circuit, 1 or more.
-    recovery_timeout: seconds that the circuit is open before a trial call may pass, above 0.
-    success_threshold: successful trials in a row that close the circuit, 1 or more.
+    When it opens, by the tests that are given:
+
+    failure_threshold, failure_duration: failures in a row, and over at least so long. Without any test, 20 and 10.0; a
+        threshold alone opens the circuit at once (0.0).
+    failure_rate: of the calls in the window.
+    slow_call_rate, slow_call_duration: of the calls in the window that took so long or longer. One in flight counts as soon
+        as it has taken that long. Both or neither.
+    window, window_calls: the span of both rates: so many seconds, or, if given, the last so many calls.
+    minimum_calls: calls in the window from which on its rates count.
+    opens_when: "any" of the tests given holds, or "all" of them do.
+
+    How it closes:
+
+    recovery_timeout: from its opening to a trial, above 0; 1.0 when not given.
+    recovery_multiplier: its growth at each failed trial, 1 or more; reset when the circuit closes. When not given, 1.05 if
+        `recovery_timeout` is not given either, else 1.0: no growth.
+    max_recovery_timeout: the limit of that growth, at least `recovery_timeout`; when not given, 60.0, or 600.0 likewise.
+    recovery_jitter: an open span is prolonged, never shortened, by up to this share at random (also beyond
+        `max_recovery_timeout`), so that many clients do not return at the same instant.
+    success_threshold, trial_count: so many of so many trials must succeed; the circuit opens again as soon as that has
+        become impossible. When `trial_count` is not given, none may fail.
+    trials_at_once: trials that may be in flight together.
+    trial_lease: a trial that was not settled no longer blocks the next one after that time. Keep it above the attempt
+        timeout: the result of a trial that outlives its lease is not used.
+    ramp, ramp_step: after the trials, these shares of the calls pass, each for so many seconds, such as (0.1, 0.25, 0.5). As many
+        failures as among the trials are tolerated in each.
+
+    What limits it:
+
+    max_rejected: the share of the calls of a minute that may be refused while the service answers some.
+    metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
+    shadow: other settings to observe beside these: a second circuit that refuses nothing. Its changes are reported with
+        " (shadow)" after the key.
+
+    And:
+
     timeout: seconds that one guarded call may take, or None. It is for what guards the calls; the circuit has no use
         for it.
-    recovery_multiplier: growth of the recovery time at each failed trial, 1 or more; reset when the circuit closes.
-    max_recovery_timeout: the limit of that growth. Used only when `recovery_multiplier` is above 1, and must
-        then not be below `recovery_timeout`.
-    recovery_jitter: 0 to 1. An open span is prolonged, never shortened, by up to this fraction at random
-        (also beyond `max_recovery_timeout`), so that many clients do not return at the same instant.
-    trial_lease: seconds after which a trial that was not settled no longer blocks the next one. Keep it
-        above the attempt timeout: the result of a trial that outlives its lease is not used.
-    metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
     is_failure: judges a result or an exception: True for a failure of the service, False for a success, None for no
         evidence. It replaces the rules of `core.outcomes`; cancellation is never evidence.
     exclude: exception types, as a list, that count as a success, since the service answered.
@@ -94,28 +142,38 @@ class CircuitBreakerSettings:
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
 
-    failure_threshold: int = 5
-    recovery_timeout: float = 60.0
-    success_threshold: int = 3
+    failure_threshold: int | None = None
+    recovery_timeout: float = _FOLLOWS
+    success_threshold: int = 1
     timeout: float | None = None
-    recovery_multiplier: float = 1.0
-    max_recovery_timeout: float = 600.0
+    failure_duration: float = _FOLLOWS
+    failure_rate: float | None = None
+    slow_call_rate: float | None = None
+    slow_call_duration: float | None = None
+    window: float = 30.0
+    window_calls: int | None = None
+    minimum_calls: int = 20
+    opens_when: Literal["any", "all"] = "any"
+    recovery_multiplier: float = _FOLLOWS
+    max_recovery_timeout: float = _FOLLOWS
     recovery_jitter: float = 0.0
     trial_lease: float = 60.0
+    trial_count: int = _FOLLOWS
+    trials_at_once: int = 1
+    ramp: Sequence[float] = ()
+    ramp_step: float = 1.0
+    max_rejected: float = 1.0
     metrics_only: bool = False
     is_failure: Callable[[Any], bool | None] | None = None
     exclude: Iterable[type[BaseException]] = ()
     on_change: Callable[[StateChange], None] | None = None
+    shadow: CircuitBreakerSettings | None = None
 
     def __post_init__(self) -> None:
-        check_count("failure_threshold", self.failure_threshold)
-        check_duration("recovery_timeout", self.recovery_timeout, optional=False)
-        check_count("success_threshold", self.success_threshold)
+        self._complete()
+        self._check_opening()
+        self._check_closing()
         check_duration("timeout", self.timeout)
-        check_number("recovery_multiplier", self.recovery_multiplier, least=1)
-        check_duration("max_recovery_timeout", self.max_recovery_timeout, optional=False)
-        check_number("recovery_jitter", self.recovery_jitter, most=1)
-        check_duration("trial_lease", self.trial_lease, optional=False)
         check_flag("metrics_only", self.metrics_only)
         for name, function in (("is_failure", self.is_failure), ("on_change", self.on_change)):
             if function is not None:
@@ -127,6 +185,74 @@ class CircuitBreakerSettings:
         ):
             raise ConfigurationError(f"exclude must be a list of exception classes, not {self.exclude!r}")
         object.__setattr__(self, "exclude", excluded)
+        if not isinstance(self.shadow, (CircuitBreakerSettings, type(None))):
+            raise ConfigurationError(f"shadow must be CircuitBreakerSettings(…) or None, not {self.shadow!r}")
+
+    def _complete(self) -> None:
+        """Set what was not given and follows from what was."""
+        found: dict[str, object] = {}
+        has_rate = self.failure_rate is not None or self.slow_call_rate is not None
+        if self.failure_threshold is None and not has_rate:
+            found["failure_threshold"] = _FAILURES_IN_ROW
+            if self.failure_duration is None:
+                found["failure_duration"] = _FAILING_FOR
+        elif self.failure_duration is None:
+            found["failure_duration"] = 0.0
+        is_default = self.recovery_timeout is None
+        if is_default:
+            found["recovery_timeout"] = _FIRST_RECOVERY
+        if self.recovery_multiplier is None:
+            found["recovery_multiplier"] = _GROWTH if is_default else 1.0
+        if self.max_recovery_timeout is None:
+            found["max_recovery_timeout"] = 60.0 if is_default else 600.0
+        if self.trial_count is None:
+            found["trial_count"] = self.success_threshold
+        for name, value in found.items():
+            object.__setattr__(self, name, value)
+
+    def _check_opening(self) -> None:
+        if self.failure_threshold is not None:
+            check_count("failure_threshold", self.failure_threshold)
+        check_number("failure_duration", self.failure_duration, unit="of seconds ")
+        for name in ("failure_rate", "slow_call_rate"):
+            if getattr(self, name) is not None:
+                check_number(name, getattr(self, name), least=0.001, most=1)
+        check_duration("slow_call_duration", self.slow_call_duration)
+        if (self.slow_call_rate is None) != (self.slow_call_duration is None):
+            missing = "slow_call_rate" if self.slow_call_rate is None else "slow_call_duration"
+            raise ConfigurationError(
+                f"{missing} is missing; slow_call_rate and slow_call_duration go together"
+            )
+        check_duration("window", self.window, optional=False)
+        check_count("minimum_calls", self.minimum_calls)
+        if self.window_calls is not None:
+            check_count("window_calls", self.window_calls)
+            if self.minimum_calls > self.window_calls:
+                raise ConfigurationError(
+                    f"minimum_calls={self.minimum_calls!r} is above window_calls={self.window_calls!r}, so that the "
+                    "circuit could never open; lower it"
+                )
+        if self.opens_when not in ("any", "all"):
+            raise ConfigurationError(f"opens_when must be 'any' or 'all', not {self.opens_when!r}")
+
+    def _check_closing(self) -> None:
+        check_duration("recovery_timeout", self.recovery_timeout, optional=False)
+        check_count("success_threshold", self.success_threshold)
+        check_number("recovery_multiplier", self.recovery_multiplier, least=1)
+        check_duration("max_recovery_timeout", self.max_recovery_timeout, optional=False)
+        check_number("recovery_jitter", self.recovery_jitter, most=1)
+        check_duration("trial_lease", self.trial_lease, optional=False)
+        check_count("trials_at_once", self.trials_at_once)
+        check_count("trial_count", self.trial_count, least=self.success_threshold)
+        if isinstance(self.ramp, (str, bytes)) or not isinstance(self.ramp, Sequence):
+            raise ConfigurationError(
+                f"ramp must be a list of shares such as [0.1, 0.25, 0.5], not {self.ramp!r}"
+            )
+        for position, share in enumerate(self.ramp):
+            check_number(f"ramp[{position}]", share, least=0.001, most=1)
+        object.__setattr__(self, "ramp", tuple(self.ramp))
+        check_duration("ramp_step", self.ramp_step, optional=False)
+        check_number("max_rejected", self.max_rejected, most=1)
         if self.recovery_multiplier > 1 and self.max_recovery_timeout < self.recovery_timeout:
             raise ConfigurationError(
                 f"max_recovery_timeout must be at least recovery_timeout ({self.recovery_timeout!r}) when "
@@ -135,7 +261,18 @@ class CircuitBreakerSettings:
 
     def changed(self, changes: CircuitBreakerChanges) -> CircuitBreakerSettings:
         """These settings but for the changes.   Raises TypeError for an unknown name."""
-        return replace(self, **changes)
+        given: dict[str, Any] = dict(changes)
+        # What followed from a setting that changes follows from the new one.
+        if "failure_threshold" in given:
+            given.setdefault("failure_duration", None)
+        if "recovery_timeout" in given:
+            given.setdefault(
+                "recovery_multiplier",
+                None if self.recovery_multiplier == _GROWTH else self.recovery_multiplier,
+            )
+        if "success_threshold" in given and self.trial_count == self.success_threshold:
+            given.setdefault("trial_count", None)
+        return replace(self, **given)
 
     def judge(self, subject: object, default: bool | None) -> bool | None:
         """The verdict on a result or an exception, where `default` is that of the usual rules."""
@@ -179,7 +316,7 @@ class Refusal(NamedTuple):
 
     key, state: of the circuit that refused.
     retry_after: seconds until a trial may pass; None when unknown (isolated, or a trial in progress).
-    reason: "open", "isolated" or "trial in progress".
+    reason: "open", "isolated", "trial in progress" or "recovering".
     """
 
     key: str

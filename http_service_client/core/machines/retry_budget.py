@@ -114,10 +114,11 @@ class RetryBudget:
                 self._advance_locked(tick)
             self._calls[self._bucket % _BUCKETS] += 1
 
-    def record_calls(self, count: int, seconds: float) -> None:
+    def record_calls(self, count: int, seconds: float, failed: int = 0) -> None:
         """Count calls that were not counted one by one.
 
         seconds: the time over which they came. Of a longer time than the window, only the window's share counts.
+        failed: those of them that failed at first, which count as the others do.
         """
         window = self._settings.window
         with self._lock:
@@ -125,8 +126,11 @@ class RetryBudget:
             share = count if seconds <= window else round(count * window / seconds)
             self._calls[self._bucket % _BUCKETS] += share
 
-    def try_withdraw(self) -> Withdrawal | None:
-        """Withdraw one retry; None when the budget is spent."""
+    def record_success(self, withdrawal: object) -> None:
+        """A call succeeded: it was counted when it began, and its retries stay paid."""
+
+    def try_withdraw(self, *, is_throttled: bool = False) -> Withdrawal | None:
+        """Withdraw one retry; None when the budget is spent.   is_throttled: all retries have one price."""
         with self._lock:
             if self._balance_locked() < 1:
                 return None

@@ -1,59 +1,151 @@
-"""What a circuit breaker counts while its circuit is closed, apart from the switch that acts on it.
+"""What a circuit breaker remembers of the results while its circuit is closed.
 
-A window is fed each result and says when the circuit must open. It knows no state, no permits and no lock: the
-breaker calls it with its lock held, for results of the present generation only.
+    CountWindow   the last so many results
+    TimeWindow    the results of the last so many seconds
+
+A window is fed each result and knows no state, no permits and no settings of a circuit: `failure_detector` judges what it has
+counted. Constant memory and constant time for each result, however many there are.
+
+Successes are counted without a lock. All else happens with the breaker's lock held.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
 
-__all__ = ["ConsecutiveFailures", "Window"]
+from .counter import Counter
+
+__all__ = ["CountWindow", "Counts", "TimeWindow", "Window"]
+
+_BUCKETS = 10
+
+
+class Counts(NamedTuple):
+    """Results in a window: how many, and how many of them were failures or slow (they may be both)."""
+
+    calls: int
+    failures: int
+    slow: int
 
 
 class Window(Protocol):
-    """Counts results, and says when there are too many failures among them.
+    """Counts results over a span.   span: for messages, such as "the last 100 calls"."""
 
-    is_clear: nothing is remembered that a success would change, and none need be counted. It is read without the
-        lock, on the fast path of a call that succeeded.
+    span: str
+
+    def record_success(self) -> None:
+        """Count a success that was not slow. The lock is *not* held."""
+
+    def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
+        """Count a result. The lock is held.   is_counted: the call was counted before, when it became slow."""
+
+    def counts(self) -> Counts:
+        """What it holds now. The lock is held."""
+
+
+class CountWindow:
+    """The last `size` results.
+
+    Only the positions of failures and slow calls are kept, so that a success costs no more than the count of it.
     """
 
-    is_clear: bool
+    __slots__ = ("_failures", "_others", "_size", "_slow", "_successes", "span")
 
-    def succeeded(self) -> None:
-        """Count a success."""
+    def __init__(self, size: int) -> None:
+        self.span = f"the last {size} calls"
+        self._size = size
+        self._successes = Counter()
+        self._others = 0
+        self._failures: deque[int] = deque()
+        self._slow: deque[int] = deque()
 
-    def failed(self) -> str | None:
-        """Count a failure; the reason to open the circuit, for people, or None to leave it closed."""
+    def record_success(self) -> None:
+        self._successes.advance()
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
+        position = self._position()
+        if is_counted:
+            position -= 1  # it takes no room of its own
+        else:
+            self._others += 1
+        if is_failure:
+            self._failures.append(position)
+        if is_slow:
+            self._slow.append(position)
+        self._forget_before(position + 1 - self._size)
+
+    def counts(self) -> Counts:
+        position = self._position()
+        self._forget_before(position - self._size)
+        return Counts(min(position, self._size), len(self._failures), len(self._slow))
+
+    def _position(self) -> int:
+        """That of the next result."""
+        return self._successes.read() + self._others
+
+    def _forget_before(self, position: int) -> None:
+        for positions in (self._failures, self._slow):
+            while positions and positions[0] < position:
+                positions.popleft()
 
 
-class ConsecutiveFailures:
-    """Opens after `threshold` failures in a row. A success forgets them.
+class _Bucket:
+    __slots__ = ("failures", "others", "slow", "successes")
 
-    threshold: it may change; the next failure is compared with the new one.
-    count: the failures in a row; when the circuit is not closed, those that opened it.
+    def __init__(self) -> None:
+        self.successes = Counter()
+        self.others = self.failures = self.slow = 0
+
+
+class TimeWindow:
+    """The results of the last `seconds`, exact to a tenth: a result is forgotten between 9/10 and 10/10 of them later.
+
+    clock: monotonic seconds. A clock that steps back forgets nothing: time stands still until it has caught up.
+    lock: the breaker's own, reentrant where the breaker needs it to be.
     """
 
-    __slots__ = ("count", "is_clear", "threshold")
+    __slots__ = ("_buckets", "_clock", "_ends_at", "_length", "_lock", "_successes", "span")
 
-    def __init__(self, threshold: int) -> None:
-        self.threshold = threshold
-        self.count = 0
-        self.is_clear = True
+    def __init__(self, seconds: float, clock: Callable[[], float], lock: object) -> None:
+        self.span = f"the last {seconds:g} s"
+        self._length = seconds / _BUCKETS
+        self._clock = clock
+        self._lock = lock
+        self._buckets: deque[_Bucket] = deque([_Bucket()], maxlen=_BUCKETS)
+        self._successes = self._buckets[-1].successes
+        self._ends_at = clock() + self._length
 
-    def succeeded(self) -> None:
-        self.clear()
+    def record_success(self) -> None:
+        if self._clock() >= self._ends_at:
+            with self._lock:  # type: ignore[attr-defined]
+                self._advance()
+        self._successes.advance()
 
-    def failed(self) -> str | None:
-        self.count += 1
-        self.is_clear = False
-        if self.count < self.threshold:
-            return None
-        return f"{self.count} consecutive failure{'s' if self.count > 1 else ''}"
+    def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
+        self._advance()
+        bucket = self._buckets[-1]
+        bucket.others += not is_counted
+        bucket.failures += is_failure
+        bucket.slow += is_slow
 
-    def clear(self) -> None:
-        self.count = 0
-        self.is_clear = True
+    def counts(self) -> Counts:
+        self._advance()
+        calls = sum(bucket.successes.read() + bucket.others for bucket in self._buckets)
+        return Counts(
+            calls,
+            sum(bucket.failures for bucket in self._buckets),
+            sum(bucket.slow for bucket in self._buckets),
+        )
+
+    def _advance(self) -> None:
+        """Begin the buckets that are due; each one that the ring has no room for is forgotten."""
+        due = math.floor((self._clock() - self._ends_at) / self._length) + 1
+        if due <= 0:
+            return
+        for _ in range(min(due, _BUCKETS)):
+            self._buckets.append(_Bucket())
+        self._successes = self._buckets[-1].successes
+        self._ends_at += due * self._length

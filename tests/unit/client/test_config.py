@@ -18,8 +18,10 @@ from http_service_client import (
     RetryBudgetSettings,
     RetryCondition,
     RetryPolicy,
+    RetryQuotaSettings,
     Timeout,
 )
+from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
 
 SHARED = {
     "base_timeout": "request_timeout",
@@ -173,9 +175,12 @@ def test_the_defaults() -> None:
     )
     assert config.circuit_breaker is not None
     settings = config.circuit_breaker.settings
-    assert (settings.failure_threshold, settings.recovery_timeout, settings.success_threshold) == (5, 60.0, 3)
+    assert settings == CircuitBreakerSettings()
     assert config.budget is not None
-    assert (config.budget.ratio, config.budget.min_per_second) == (0.2, 10.0)
+    assert config.budget == RetryQuotaSettings(
+        capacity=100.0, initial=10.0, earned=0.2, cost=1.0, throttled_cost=0.5
+    )
+    assert config.enable_throttle_gate
     assert (config.max_response_size, config.allowed_redirect_count) == (10 * 1024 * 1024, 10)
 
 

@@ -89,6 +89,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
             CircuitBreakerPolicy,
         ],
         "retry_policy_config": [5, "policy", [], CircuitBreakerPolicy(), RetryPolicy],
+        "enable_throttle_gate": FLAG,
         "enable_retry_budget": FLAG,
         "retry_budget_config": [5, "budget", [], RetryPolicy()],
         "total_timeout": DURATION,

@@ -38,7 +38,9 @@ def call(
 
 def test_a_view_is_a_client_that_shares_all_that_is_live(front_end: FrontEnd) -> None:
     """Circuits, metrics, listeners and limits are those of the client."""
-    harness = Harness(front_end, 500, enable_retry_policy=False)
+    harness = Harness(
+        front_end, 500, enable_retry_policy=False, circuit_breaker_config={"failure_threshold": 5}
+    )
     view = harness.client.with_options(timeout=1.0)
     assert type(view) is HttpServiceClient
     for _ in range(5):

@@ -85,7 +85,7 @@ def test_of_nested_policies_only_the_outermost_retries(
     condition = [RetryCondition.on_result(lambda value: value == 503)]
     function = front_end.function(body)
     for is_nested in reversed(nested):
-        function = policy_of(retry_conditions=condition, nested=is_nested).apply(function)
+        function = policy_of(retry_conditions=condition, nested=is_nested, budget=None).apply(function)
     assert front_end.run(function) == 503
     assert count == calls
 

@@ -7,6 +7,7 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     ConstantBackoff,
+    HttpClientConfig,
     HttpMetrics,
     HttpResponse,
     HttpServiceClient,
@@ -90,7 +91,10 @@ def test_the_calls_of_the_parent_pay_for_no_retry_of_its_child() -> None:
     settings = RetryBudgetSettings(ratio=0.5, min_per_second=0.0)
     clock = VirtualClock()
     policy = RetryPolicy(2, ConstantBackoff(0.0), clock=clock, budget=settings)
-    client = HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)] * 10 + [HttpResponse(503)]))
+    client = HttpServiceClient(
+        HttpClientConfig(retry_budget_config=RetryBudgetSettings()),
+        transport=ScriptedTransport([HttpResponse(200)] * 10 + [HttpResponse(503)]),
+    )
     calls = []
 
     def failing() -> None:

@@ -26,6 +26,8 @@ from http_service_client.events import (
     RetryScheduled,
     RetryStopped,
     StopReason,
+    ThrottleRefused,
+    ThrottleWaited,
 )
 from http_service_client.observability import collector as module
 from kit.fakes import ORIGIN, REFUSED, Harness
@@ -80,6 +82,16 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         RedirectFollowed(0.1, 1, "https://a.test", 301, "GET", "https://b.test"),
         "http_redirects_total",
         {"service": "https://a.test", "status_code": "301"},
+    ),
+    (
+        ThrottleWaited(0.1, 1, "https://a.test", 2.0),
+        "http_throttle_waits_total",
+        {"service": "https://a.test"},
+    ),
+    (
+        ThrottleRefused(0.1, 1, "https://a.test", 2.0),
+        "http_throttle_refusals_total",
+        {"service": "https://a.test"},
     ),
     (
         CircuitRefused(0.1, 1, "https://a.test", "open", 2.0),

@@ -195,7 +195,7 @@ def test_a_plain_function_that_returns_an_awaitable_is_rejected(make: Any) -> No
 
 
 class Methods:
-    retry_policy = retrying(2)
+    retry_policy = retrying(2, budget=None)
     circuit_breaker = breaking(2)
     body = Failing(99)
 

@@ -31,7 +31,10 @@ def failing_call(front_end: FrontEnd, **options: Any) -> None:
     clock = VirtualClock()
     transport = ScriptedTransport([HttpResponse(503)], clock=clock)
     client = front_end.client(
-        clock=clock, random=lambda: 0.5, transport=transport, circuit_breaker_config={"failure_threshold": 3}
+        clock=clock,
+        random=lambda: 0.5,
+        transport=transport,
+        circuit_breaker_config={"failure_threshold": 3, "recovery_timeout": 60.0},
     )
     front_end.request(client, "GET", URL, **options)
 
@@ -82,7 +85,7 @@ def test_no_secret_is_logged(front_end: FrontEnd, caplog: pytest.LogCaptureFixtu
 
 def test_guarded_functions_log_too(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
     """Without a client: the retries of a policy, and the changes of its circuit, once each."""
-    breaker = CircuitBreakerPolicy(failure_threshold=2, name="shipping")
+    breaker = CircuitBreakerPolicy(failure_threshold=2, recovery_timeout=60.0, name="shipping")
     retries = RetryPolicy(3, ConstantBackoff(0.0), clock=FakeClock())
 
     def body() -> None:

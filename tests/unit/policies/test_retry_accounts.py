@@ -47,7 +47,7 @@ def test_the_budget_of_functions_may_be_set_or_switched_off() -> None:
         with pytest.raises(ConnectionError):
             policy_of(3, budget=budget).call(failing)
         assert len(calls) == expected
-    with pytest.raises(ValueError, match="budget must be RetryBudgetSettings"):
+    with pytest.raises(ValueError, match="budget must be RetryQuotaSettings"):
         RetryPolicy(budget=5)  # type: ignore[arg-type]
 
 

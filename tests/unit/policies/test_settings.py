@@ -75,8 +75,8 @@ def test_a_refusal_names_the_circuit_and_the_next_trial(front_end: FrontEnd) -> 
 
 
 BAD_POLICIES = [
-    (CircuitBreakerPolicy, "failure_threshold", [0, -1, 1.5, "5", None, True]),
-    (CircuitBreakerPolicy, "recovery_timeout", [0, -1, float("nan"), float("inf"), "60", None, True]),
+    (CircuitBreakerPolicy, "failure_threshold", [0, -1, 1.5, "5", True]),
+    (CircuitBreakerPolicy, "recovery_timeout", [0, -1, float("nan"), float("inf"), "60", True]),
     (CircuitBreakerPolicy, "success_threshold", [0, -1, 1.5, "3", None]),
     (CircuitBreakerPolicy, "timeout", [0, -1, float("nan"), float("inf"), "10", True]),
     (CircuitBreakerPolicy, "recovery_multiplier", [0.5, float("nan"), float("inf"), "2"]),

@@ -35,7 +35,10 @@ def retrying(environment: Environment) -> Function:
 def breaking(environment: Environment) -> Function:
     """A function under a circuit breaker alone."""
     policy = CircuitBreakerPolicy(
-        clock=environment.clock.monotonic, recovery_timeout=10, on_change=environment.on_change
+        clock=environment.clock.monotonic,
+        failure_threshold=5,
+        recovery_timeout=10,
+        on_change=environment.on_change,
     )
 
     @policy.apply

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from http_service_client import ConfigurationError
+from http_service_client import ConfigurationError, HttpClientConfig
 from http_service_client.simulation import (
     NO_CLIENT,
     Comparison,
@@ -22,6 +22,8 @@ from http_service_client.simulation import (
     simulate,
 )
 
+# A circuit that opens within the short outage.
+STRICT = HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60})
 SERVICE = Service(latency=0.05, workers=20, faults=[Outage(start=10, seconds=10)])
 
 
@@ -32,14 +34,14 @@ def _matplotlib() -> None:
 
 @pytest.fixture(scope="module")
 def report() -> Report:
-    return simulate(None, SERVICE, rate=10, seconds=30)
+    return simulate(STRICT, SERVICE, rate=10, seconds=30)
 
 
 @pytest.fixture(scope="module")
 def comparison() -> Comparison:
     scenario = Scenario(service=SERVICE, about="down for <10> s", clients=3, rate=2, seconds=30)
     calm = Scenario(service=Service(), about="calm", clients=1, rate=2, seconds=10)
-    return compare({"no client": NO_CLIENT, "the defaults": None}, {"outage": scenario, "calm": calm})
+    return compare({"no client": NO_CLIENT, "strict": STRICT}, {"outage": scenario, "calm": calm})
 
 
 def test_a_report_is_drawn_as_svg(report: Report, tmp_path: Path) -> None:
@@ -81,7 +83,7 @@ def test_configurations_are_drawn_side_by_side(comparison: Comparison) -> None:
     figure = comparison.plot(scenario="outage")
     assert len(figure.axes) == 8
     titles = [axis.get_title(loc="left") for axis in figure.axes]
-    assert [title.splitlines()[0] for title in titles if title] == ["no client", "the defaults"]
+    assert [title.splitlines()[0] for title in titles if title] == ["no client", "strict"]
     assert figure.axes[0].get_ylim() == figure.axes[1].get_ylim()
     assert figure.axes[4].get_ylim()[1] >= 3  # three circuits, in the second column alone
 

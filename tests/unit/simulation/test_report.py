@@ -49,7 +49,8 @@ def test_retries_are_exchanges_beyond_the_first_of_a_call() -> None:
     report = steady(config, Outage())
     assert (report.amplification, report.retries) == (3.0, 2 * report.calls)
     assert report.refusals == {}
-    open_circuit = steady(None, Outage())
+    plain = HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60})
+    open_circuit = steady(plain, Outage())
     assert open_circuit.amplification < 0.2
     assert open_circuit.refusals == {"CircuitOpenError": open_circuit.errors["CircuitOpenError"]}
 
@@ -62,7 +63,9 @@ def test_the_throughput_is_that_of_the_calls_that_succeeded() -> None:
 
 def test_the_times_after_an_outage() -> None:
     """Until a circuit opened, until the first success after it, and until all is as before."""
-    report = steady(HttpClientConfig(circuit_breaker_config={"recovery_timeout": 15.0}), OUTAGE)
+    report = steady(
+        HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 15.0}), OUTAGE
+    )
     assert report.time_to_open is not None
     assert 0 < report.time_to_open < 5
     assert report.time_to_recover is not None

@@ -95,7 +95,8 @@ def test_a_call_without_a_timeout_may_never_end() -> None:
 
 def test_each_client_has_circuits_and_connections_of_its_own() -> None:
     """A dead service opens as many circuits as there are clients."""
-    report = simulate(None, Service(faults=[Outage()]), clients=7, rate=10, seconds=20)
+    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60})
+    report = simulate(config, Service(faults=[Outage()]), clients=7, rate=10, seconds=20)
     assert report.openings == 7
     assert report.moments[-1].open_circuits == 7
 
@@ -138,7 +139,7 @@ def test_interceptors_and_private_files_are_left_out() -> None:
 def test_listeners_of_a_policy_are_not_called(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody wants alarms of a circuit that opened in a simulation; the log stays quiet too."""
     changes: list[Any] = []
-    config = HttpClientConfig(circuit_breaker_config=CircuitBreakerPolicy(on_change=changes.append))
+    config = HttpClientConfig(circuit_breaker_config=CircuitBreakerPolicy(5, 60, on_change=changes.append))
     assert simulate(config, Service(faults=[Outage()]), rate=10, seconds=10).openings == 1
     assert changes == []
     assert caplog.records == []

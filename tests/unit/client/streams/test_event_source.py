@@ -96,7 +96,10 @@ class Feed:
         self._front_end = front_end
         self._options = options
         self.client = HttpServiceClient(
-            HttpClientConfig(enable_circuit_breaker=options.pop("breaker", False)),
+            HttpClientConfig(
+                enable_circuit_breaker=options.pop("breaker", False),
+                circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 60.0},
+            ),
             transport=self.server,
             clock=self.clock,
             random=lambda: 0.5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -38,9 +39,10 @@ class Model:
     states: list[CircuitBreakerState] = field(default_factory=lambda: [CLOSED])  # one for each generation
     is_isolated: bool = False
     row: list[str] = field(default_factory=list)  # results of this generation, in order
+    times: list[float] = field(default_factory=list)  # of these results
     failed_trials: int = 0  # since the last closing
     opened_at: float = 0.0
-    trial: Call | None = None
+    trials: list[Call] = field(default_factory=list)  # in flight
     settled: dict[str, int] = field(
         default_factory=lambda: {"success": 0, "failure": 0, "abandoned": 0, "late": 0}
     )
@@ -48,7 +50,7 @@ class Model:
 
     def move(self, state: CircuitBreakerState, now: float) -> None:
         self.states.append(state)
-        self.row, self.trial, self.is_isolated = [], None, False
+        self.row, self.times, self.trials, self.is_isolated = [], [], [], False
         if state is CLOSED:
             self.failed_trials = 0
         if state is OPEN:
@@ -61,8 +63,29 @@ class Model:
             recovery = min(cap, recovery * self.settings.recovery_multiplier)
         return recovery * (1 + self.settings.recovery_jitter * self.dice)
 
-    def trial_is_held(self, now: float) -> bool:
-        return self.trial is not None and now - self.trial.begun_at < self.settings.trial_lease
+    def is_held(self, trial: Call, now: float) -> bool:
+        return now - trial.begun_at < self.settings.trial_lease
+
+    def held(self, now: float) -> list[Call]:
+        return [trial for trial in self.trials if self.is_held(trial, now)]
+
+    def may_try(self, now: float) -> bool:
+        held, settings = len(self.held(now)), self.settings
+        return held < settings.trials_at_once and held + len(self.row) < settings.trial_count
+
+    def must_open(self, now: float) -> bool:
+        """Judged at a failure, which is the last of the row."""
+        settings, tests = self.settings, list[bool]()
+        if settings.failure_threshold is not None:
+            in_row = len(self.row) - len("".join(result[0] for result in self.row).rstrip("f"))
+            lasted = now - self.times[-in_row]
+            tests.append(in_row >= settings.failure_threshold and lasted >= settings.failure_duration)
+        if settings.failure_rate is not None:
+            assert settings.window_calls is not None
+            window = self.row[-settings.window_calls :]
+            is_enough = len(window) >= settings.minimum_calls
+            tests.append(is_enough and window.count("failure") >= settings.failure_rate * len(window))
+        return all(tests) if settings.opens_when == "all" else any(tests)
 
     def acquire(self, now: float) -> Call | str:
         state = self.states[-1]
@@ -71,9 +94,9 @@ class Model:
             state = HALF_OPEN
         if state is CLOSED:
             return Call(len(self.states), False, now)
-        if state is HALF_OPEN and not self.trial_is_held(now):
-            self.trial = Call(len(self.states), True, now)
-            return self.trial
+        if state is HALF_OPEN and self.may_try(now):
+            self.trials = [*self.held(now), Call(len(self.states), True, now)]
+            return self.trials[-1]
         self.refused += 1
         if self.settings.metrics_only:
             return Call(len(self.states), False, now)
@@ -83,9 +106,8 @@ class Model:
         if call.is_settled:
             return
         call.is_settled = True
-        lost_its_lease = call.is_trial and not (call is self.trial and self.trial_is_held(now))
-        if call is self.trial:
-            self.trial = None
+        lost_its_lease = call.is_trial and not any(call is trial for trial in self.held(now))
+        self.trials = [trial for trial in self.trials if trial is not call]
         if call.generation != len(self.states) or lost_its_lease:
             self.settled["late"] += 1
             return
@@ -94,25 +116,49 @@ class Model:
         if result == "abandoned" or (state is not CLOSED and not call.is_trial):
             return
         self.row.append(result)
+        self.times.append(now)
+        settings = self.settings
         if state is CLOSED:
-            last = self.row[-self.settings.failure_threshold :]
-            if last == ["failure"] * self.settings.failure_threshold:
+            if result == "failure" and self.must_open(now):
                 self.move(OPEN, now)
-        elif result == "failure":
+        elif self.row.count("failure") > settings.trial_count - settings.success_threshold:
             self.failed_trials += 1
             self.move(OPEN, now)
-        elif self.row == ["success"] * self.settings.success_threshold:
+        elif self.row.count("success") >= settings.success_threshold:
             self.move(CLOSED, now)
 
 
 SETTLE = {"success": Permit.record_success, "failure": Permit.record_failure, "abandoned": Permit.release}
 
 # Powers of two and whole numbers: the model's arithmetic is exact, so `>=` is tested at equality.
+OPENING = st.one_of(
+    st.fixed_dictionaries(
+        {"failure_threshold": st.integers(1, 3)}, optional={"failure_duration": st.sampled_from([1.0, 4.0])}
+    ),
+    st.fixed_dictionaries(
+        {
+            "failure_rate": st.sampled_from([0.25, 0.5, 1.0]),
+            "window_calls": st.integers(3, 6),
+            "minimum_calls": st.integers(1, 3),
+        },
+        optional={"failure_threshold": st.integers(1, 3), "opens_when": st.sampled_from(["any", "all"])},
+    ),
+)
+CLOSING = st.fixed_dictionaries(
+    {"success_threshold": st.integers(1, 3), "trials_at_once": st.integers(1, 3)},
+    optional={"trial_count": st.integers(3, 4)},
+)
+
+
+def _settings(opening: dict[str, Any], closing: dict[str, Any], **others: Any) -> CircuitBreakerSettings:
+    return CircuitBreakerSettings(**opening, **closing, **others)
+
+
 SETTINGS = st.builds(
-    CircuitBreakerSettings,
-    failure_threshold=st.integers(1, 3),
+    _settings,
+    OPENING,
+    CLOSING,
     recovery_timeout=st.sampled_from([4.0, 8.0]),
-    success_threshold=st.integers(1, 3),
     recovery_multiplier=st.sampled_from([1.0, 2.0]),
     max_recovery_timeout=st.sampled_from([8.0, 32.0]),
     recovery_jitter=st.sampled_from([0.0, 0.5]),
@@ -135,7 +181,7 @@ class BreakerMachine(RuleBasedStateMachine):
             settings,
             clock=lambda: self.now,
             random=lambda: dice,
-            lock=threading.Lock(),
+            lock=threading.RLock(),
             on_change=self.changes.append,
         )
 
@@ -211,7 +257,7 @@ class BreakerMachine(RuleBasedStateMachine):
         if is_sure or self.model.is_isolated:
             self.breaker.reset()
             if self.model.states[-1] is CLOSED:
-                self.model.row = []
+                self.model.row, self.model.times = [], []
             else:
                 self.model.move(CLOSED, self.now)
 
@@ -236,7 +282,7 @@ class BreakerMachine(RuleBasedStateMachine):
             expected = max(0.0, model.opened_at + model.open_for() - self.now)
             assert found.retry_after == (None if model.is_isolated else expected)
         else:
-            assert found.retry_after == (None if model.trial_is_held(self.now) else 0.0)
+            assert found.retry_after == (0.0 if model.may_try(self.now) else None)
 
     @invariant()
     def every_change_was_reported_once(self) -> None:

@@ -1,0 +1,176 @@
+"""A retry quota: tokens that retries spend and successes earn, so that a service in trouble gets hardly any retries.
+
+Theory (the retry quota of the AWS SDKs' standard mode; gRPC proposal A6, "throttling retry attempts"). A share of all calls, as a
+`RetryBudget` grants, lets an overloaded service have its share of retries for as long as the overload lasts, and a floor of
+so many retries a second binds no small process at all. A quota is a bucket of tokens instead:
+
+    at first              it has `initial` tokens
+    a retry               takes `cost` tokens, or `throttled_cost` after a response that asked for a pause;
+                          it is not made when there are not enough
+    a call that           gets back what its last retry took, if it made any;
+    succeeded             else it earns `earned` tokens, up to the capacity
+
+While most calls succeed, retries are nearly free: they mostly succeed, too, and then cost nothing. While most fail, hardly anything is
+earned, and when the tokens are spent there are few. Each attempt failing by chance p, a call makes in the long run about
+
+    earned / cost * (1 - p) / p
+
+retries. A quota counts calls and knows no time: it binds a process that makes a call a minute as one that makes a thousand a
+second. It never waits: a retry is withdrawn before its wait, so that a refusal comes at once, and refunded if it is not made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from ...errors import ConfigurationError
+from ..checks import check_number, suggests_keywords
+from .counter import Counter
+from .retry_budget import RetryBudget, RetryBudgetSettings, Withdrawal
+
+__all__ = [
+    "AnyBudget",
+    "AnyWithdrawal",
+    "BudgetSettings",
+    "QuotaWithdrawal",
+    "RetryQuota",
+    "RetryQuotaSettings",
+    "new_budget",
+]
+
+_MOST = 1e6
+_ROUNDING = 1e-9  # five times 0.2 must pay for 1.0
+
+
+@suggests_keywords({"max_tokens": "it is called capacity", "token_ratio": "it is called earned"})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryQuotaSettings:
+    """How much may be retried, in tokens.
+
+    capacity: tokens at most, above 0: they last for a short failure of many calls at once.
+    initial: tokens at first, 0 or more; with fewer than the capacity, a new process has to earn the rest.
+    earned: tokens for each call that succeeds without a retry, 0 or more.
+    cost: tokens for a retry, above 0.   throttled_cost: the same, after a response that asked for a pause (429, or 503
+        with Retry-After).
+
+    Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
+    """
+
+    capacity: float = 100.0
+    initial: float = 10.0
+    earned: float = 0.2
+    cost: float = 1.0
+    throttled_cost: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("capacity", "initial", "earned", "cost", "throttled_cost"):
+            least = 0 if name in ("earned", "initial") else 0.001
+            check_number(name, getattr(self, name), least=least, most=_MOST)
+        if self.initial > self.capacity:
+            raise ConfigurationError(
+                f"initial={self.initial!r} is above capacity={self.capacity!r}; lower it, or raise the capacity"
+            )
+        for name in ("cost", "throttled_cost"):
+            if getattr(self, name) > self.capacity:
+                raise ConfigurationError(
+                    f"{name}={getattr(self, name)!r} is above capacity={self.capacity!r}, so that nothing could be retried; "
+                    "raise the capacity, or set enable_retry_policy=False"
+                )
+
+
+class QuotaWithdrawal:
+    """The tokens of one retry. `refund()` them when the retry is not sent, or when its call has succeeded."""
+
+    __slots__ = ("_cost", "_is_refunded", "_quota")
+
+    def __init__(self, quota: RetryQuota, cost: float) -> None:
+        self._quota = quota
+        self._cost = cost
+        self._is_refunded = False
+
+    def refund(self) -> None:
+        """Return the tokens. A second time does nothing."""
+        quota = self._quota
+        with quota._lock:
+            if not self._is_refunded:
+                self._is_refunded = True
+                quota._add_locked(self._cost)
+
+
+class RetryQuota:
+    """The quota of one key.   settings: see `RetryQuotaSettings`.   lock: makes it safe among threads."""
+
+    __slots__ = ("_lock", "_rewarded", "_settings", "_successes", "_tokens")
+
+    def __init__(self, settings: RetryQuotaSettings, *, lock: AbstractContextManager[Any]) -> None:
+        self._settings = settings
+        self._lock = lock
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In a forked child: the parent spends its tokens itself."""
+        self._tokens = self._settings.initial
+        self._rewarded = 0
+        self._successes = (
+            Counter()
+        )  # what they earn is added when it matters: a call that succeeds takes no lock
+
+    def record_call(self) -> None:
+        """A call begins: nothing to count, since those that succeed earn the tokens."""
+
+    def record_calls(self, count: int, seconds: float, failed: int) -> None:
+        """Count calls that were not counted one by one.   failed: of the `count`, those whose first attempt failed."""
+        if count > failed:
+            with self._lock:
+                self._add_locked((count - failed) * self._settings.earned)
+
+    def record_success(self, withdrawal: object) -> None:
+        """A call succeeded.   withdrawal: that of its last retry; None for a call that made none."""
+        if isinstance(withdrawal, QuotaWithdrawal):
+            withdrawal.refund()
+        elif withdrawal is None:
+            self._successes.advance()
+
+    def try_withdraw(self, *, is_throttled: bool = False) -> QuotaWithdrawal | None:
+        """The tokens for one retry; None when there are not enough.   is_throttled: the service asked for a pause."""
+        cost = self._settings.throttled_cost if is_throttled else self._settings.cost
+        with self._lock:
+            self._earn_locked()
+            if self._tokens < cost - _ROUNDING:
+                return None
+            self._tokens = max(0.0, self._tokens - cost)
+            return QuotaWithdrawal(self, cost)
+
+    @property
+    def balance(self) -> int:
+        """How many retries of the full cost the tokens pay for, 0 or more."""
+        with self._lock:
+            self._earn_locked()
+            return int((self._tokens + _ROUNDING) / self._settings.cost)
+
+    def __repr__(self) -> str:
+        return f"<RetryQuota with {self.balance} left>"
+
+    def _earn_locked(self) -> None:
+        before, self._rewarded = self._rewarded, self._successes.read()
+        self._add_locked((self._rewarded - before) * self._settings.earned)
+
+    def _add_locked(self, tokens: float) -> None:
+        self._tokens = min(self._settings.capacity, self._tokens + tokens)
+
+
+BudgetSettings = RetryQuotaSettings | RetryBudgetSettings
+AnyBudget = RetryQuota | RetryBudget
+AnyWithdrawal = QuotaWithdrawal | Withdrawal
+
+
+def new_budget(
+    settings: BudgetSettings, clock: Callable[[], float], lock: AbstractContextManager[Any]
+) -> AnyBudget:
+    """What these settings describe.   clock: monotonic seconds."""
+    if isinstance(settings, RetryQuotaSettings):
+        return RetryQuota(settings, lock=lock)
+    return RetryBudget(settings, clock=clock, lock=lock)

@@ -1,0 +1,54 @@
+"""A throttle gate: while a service asks for a pause, no caller sends it anything.
+
+A service that limits its rate answers 429, or 503 with Retry-After, and says when to come back. That holds for all callers of the same
+client, not only for the one that got the answer: the others would be refused as well, and count against the limit. So such an
+answer closes the gate until then. It is no evidence for the circuit: the service works.
+
+A pause of a second or less closes nothing. It is the least that the header can say: a service that takes ten requests a second says
+"1" where it means a tenth, and all callers together would make one request a second of them.
+
+The gate opens gently. Calls that wait for it do not pass in the same millisecond, but spread over a fifth of the pause, two
+seconds at most; the call whose own retry is due passes first, and finds out for the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+__all__ = ["ThrottleGate"]
+
+_LEAST = 1.0  # seconds
+_SPREAD = 0.2  # of the pause
+_MOST_SPREAD = 2.0  # seconds
+
+
+class ThrottleGate:
+    """The gate of one origin. Its numbers are read and set without a lock: at worst, a call too many passes.
+
+    clock: monotonic seconds.   opens_at: the instant; in the past while it is open.
+    """
+
+    __slots__ = ("_clock", "_pause", "opens_at")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pause = 0.0
+        self.opens_at = clock()
+
+    def close(self, seconds: float) -> None:
+        """The service asks for a pause. A shorter one never opens the gate earlier."""
+        if seconds <= _LEAST:
+            return
+        opens_at = self._clock() + seconds
+        if opens_at > self.opens_at:
+            self.opens_at, self._pause = opens_at, seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until it opens; 0.0 when it is open. A clock that steps back prolongs no pause."""
+        left = self.opens_at - self._clock()
+        return min(max(0.0, left), self._pause)
+
+    def wait(self, random: float) -> float:
+        """Seconds for one of the waiting calls.   random: uniform in [0, 1)."""
+        return self.left + random * min(_SPREAD * self._pause, _MOST_SPREAD)
