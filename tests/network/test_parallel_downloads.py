@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import importlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from http_service_client.client import parallel_download
 from http_service_client.testing import LoopbackServer, answer, hang_up, raw, respond
 from http_service_client.testing.actions import Action, Received
 from kit.front_ends import FrontEnd, run_task
+from kit.threads import wait_until
 from network.faults import slots_in_use
 
 FIRST = 50_000
@@ -343,6 +345,28 @@ def test_a_cancelled_download_leaves_nothing(server: LoopbackServer, path: Path)
             assert slots_in_use(client) == 0
 
     run_task(main())
+
+
+def test_an_interrupt_ends_the_threads(
+    server: LoopbackServer, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C is raised at once. The parts end then, and the last of them removes the file."""
+    file = File(part=lambda start, end: half_then_stall(file, start, end) if start else None)
+    server.script("/file", answer(file))
+
+    def interrupt(_: object) -> None:
+        wait_until(lambda: len(file.requests) == 5)
+        raise KeyboardInterrupt
+
+    module = importlib.import_module("http_service_client.policies.gather_in_threads")
+    monkeypatch.setattr(module, "_wait", interrupt)
+    with HttpServiceClient() as client:
+        with pytest.raises(KeyboardInterrupt):
+            client.download_parallel(server.url + "/file", path, timeout=60)
+        wait_until(lambda: slots_in_use(client) == 0 and not os.listdir(path.parent))
+        assert slots_in_use(client) == 0
+        wait_until(lambda: all(it.name != "http_service_client gather" for it in threading.enumerate()))
+        assert all(thread.name != "http_service_client gather" for thread in threading.enumerate())
 
 
 @pytest.mark.parametrize("of", ["the call", "a view"])
