@@ -122,7 +122,7 @@ class ParallelDownload:
 
     def part(self, part: FilePart) -> PartDownload:
         assert self._first.split is not None
-        return PartDownload(part, self._first.split, part.end)
+        return PartDownload(part, self._first.split, part.end, lambda: self._file.is_stopped)
 
     def _report(self, received: int, total: int | None) -> object:
         assert self._progress is not None

@@ -64,6 +64,11 @@ class PartedFile(PartFile):
         self._noted = 0
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether writing to a part fails."""
+        return self._is_abandoned or self._are_stopped
+
+    @property
     def is_split(self) -> bool:
         """Whether it consists of parts now."""
         return bool(self._parts)
@@ -102,7 +107,7 @@ class PartedFile(PartFile):
     def write_part(self, part: FilePart, pieces: list[bytes]) -> None:
         """Add bytes to a part, from any thread."""
         with self._using_file():
-            if self._is_abandoned or self._are_stopped:
+            if self.is_stopped:
                 raise InterruptedError("the download that this is a part of has ended")
             self._file.seek(part.received)
             for piece in pieces:
@@ -131,13 +136,9 @@ class PartedFile(PartFile):
             self._parts = []
         self.rewind(0)
 
-    def remember(self, url: str, version: tuple[Any, ...]) -> None:
-        super().remember(url, version)
-        self._kept = []
-
     def rewind(self, offset: int) -> None:
         super().rewind(offset)
-        self._kept = []  # it was beyond
+        self._kept = []  # it is beyond
 
     def _continue(self, url: str, version: tuple[Any, ...], size: int, spans: list[Span]) -> None:
         self._record_of_version = record_of(url, version)

@@ -274,6 +274,16 @@ def test_a_thread_that_is_late_does_not_touch_the_record(
     assert record.read_text() == "the next one's"
 
 
+def test_what_was_discarded_has_not_arrived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server may send an earlier part than the one that was requested: the file is cut there."""
+    monkeypatch.setattr(parted_file, "_NOTE_EVERY", 1)
+    killed(tmp_path / "file", (1, b"c" * 300))
+    with parted(tmp_path / "file") as file:
+        file.restore(URL)
+        file.rewind(50)
+        assert spans_of(file.split(1000, 1000)) == [(50, 1000)]
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_parts_are_what_is_missing(tmp_path: Path, seed: int) -> None:
     """Each byte of the file has arrived, or is of one part; whatever was left by an earlier download."""

@@ -7,9 +7,10 @@ the server sends anything else, the part ends and says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...errors import Failure, ProtocolError, SentState
+from ...errors import ClientClosedError, Failure, ProtocolError, SentState
 from ...http.bodies.ranges import Continue, Validators, judge_response, resume_headers
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
@@ -26,11 +27,15 @@ class PartDownload(Download):
     """Writes a part of a file into a sink, whose `received` counts from the start of the file.
 
     version: of the file, with a strong validator.   end: the first byte that is not of this part.
+    is_stopped: whether another part has failed, so that this one is of no use.
     is_refused: the server sent something else than this part of this version.
     """
 
-    def __init__(self, sink: DownloadSink, version: Validators, end: int) -> None:
+    def __init__(
+        self, sink: DownloadSink, version: Validators, end: int, is_stopped: Callable[[], bool]
+    ) -> None:
         super().__init__(sink)
+        self._is_stopped = is_stopped
         self.is_refused = False
         self._validators = version
         self._start = self._furthest = sink.received
@@ -45,6 +50,10 @@ class PartDownload(Download):
             outcome = yield from proceed(with_headers(request, headers), call)
             if isinstance(outcome, Failure):
                 return outcome
+            if self._is_stopped():  # it was waiting for the head while the bodies of the others were closed
+                call.discard_body()
+                message = "the download that this is a part of has ended"
+                return Failure(ClientClosedError, message, SentState.ABANDONED)
             verdict = judge_response(outcome.status_code, outcome.headers, sink.received, version)
             if not isinstance(verdict, Continue) or not self._is_inside(verdict):
                 call.discard_body()
