@@ -39,13 +39,13 @@ def requested_delay(headers: Headers, wall_now: float) -> float | None:
     wall_now: seconds since the epoch, by the client's clock. A date is compared with it only if the response has no
         valid Date of its own: the difference of two dates of one clock is right even if that clock is not.
     """
+    # A failed attempt asks three times, and mostly there is nothing: `in` costs a third of `get`.
     for name in _IN_MILLISECONDS:
-        milliseconds = headers.get(name, "").strip(" \t")
-        if _NUMBER(milliseconds):
+        if name in headers and _NUMBER(milliseconds := headers[name].strip(" \t")):
             return min(float(milliseconds) / 1000.0, LONGEST_DELAY)
-    value = headers.get("Retry-After")
-    if value is None:
+    if "Retry-After" not in headers:
         return None
+    value = headers["Retry-After"]
     sent_at = parse_http_date(headers.get("Date", "").strip(" \t"), wall_now)
     return parse_retry_after(value, wall_now if sent_at is None else sent_at)
 
