@@ -13,7 +13,7 @@ from http_service_client.simulation import NO_CLIENT, compare
 _STATIC = Path(__file__).resolve().parent / "_static"
 
 # Three attempts whatever happens, as a loop around a plain HTTP library makes them.
-NAIVE = HttpClientConfig(enable_circuit_breaker=False, enable_retry_budget=False)
+NAIVE = HttpClientConfig(enable_circuit_breaker=False, enable_retry_budget=False, enable_throttle_gate=False)
 
 
 def main() -> None:

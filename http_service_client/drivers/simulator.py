@@ -85,6 +85,12 @@ class Simulator:
         self._schedule(run, delay)
         return run
 
+    def start(self, plan: Plan[T]) -> Run[T]:
+        """Start a plan and take its first step at once, before whatever else is due now."""
+        run: Run[T] = Run(plan, self._now)
+        self._resume(run, None, None)
+        return run
+
     def cancel(self, run: Run[Any]) -> None:
         """Close a plan at its current step; it releases what it holds."""
         if not run.is_done:
@@ -130,7 +136,11 @@ class Simulator:
 
     def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
         try:
-            delay, answer = self._answer(run, effect)
+            if isinstance(effect, Send):
+                run.exchanges += 1
+                delay, answer = self._exchange(run, effect)
+            else:
+                delay, answer = self._answer(run, effect)
         except BaseException as raised:
             self._schedule(run, 0.0, error=raised)
         else:
@@ -139,9 +149,6 @@ class Simulator:
 
     def _answer(self, run: Run[Any], effect: Effect[Any]) -> tuple[float | None, Any]:
         """The delay and the answer. The delay is None where something else resumes the plan."""
-        if isinstance(effect, Send):
-            run.exchanges += 1
-            return self._exchange(run, effect)
         if isinstance(effect, Sleep):
             return effect.seconds, None
         if isinstance(effect, Acquire):

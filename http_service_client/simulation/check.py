@@ -31,8 +31,8 @@ from .tally import Tally
 
 __all__ = ["Finding", "check"]
 
-_LONG = 600.0  # seconds in which a dead service must be noticed
-_MOST_CALLS = 5000  # in a simulation
+_LONG, _SHORT = 600.0, 60.0  # seconds in which a dead service must be noticed, at a low and at a high rate
+_ENOUGH_CALLS = 5000  # for a high one
 _SICK = 0.05  # of the requests of a service that is nearly well
 
 
@@ -89,7 +89,9 @@ def _about_time(config: HttpClientConfig, caller_timeout: float | None) -> list[
     found = []
     limit, total = config.resolved.timeout.total, config.total_timeout
     most = 1 if config.resolved.retry is None else config.resolved.retry.max_attempts
-    alone = replace(config, enable_circuit_breaker=False, enable_retry_budget=False)
+    alone = replace(
+        config, enable_circuit_breaker=False, enable_retry_budget=False, enable_throttle_gate=False
+    )
     silent = _one_call(alone, Outage(how="silent"))
     if silent is None:
         message = "nothing ends a call to a service that falls silent; set base_timeout or total_timeout"
@@ -133,7 +135,7 @@ def _is_late(event: Event) -> bool:
 
 def _about_circuits(config: HttpClientConfig, rate: float) -> list[Finding]:
     found = []
-    seconds = min(_LONG, _MOST_CALLS / rate)
+    seconds = min(_LONG, max(_SHORT, _ENOUGH_CALLS / rate))
     dead = _many_calls(config, Outage(how="refused"), rate, seconds)
     if dead.last is not None and not dead.openings:
         message = (

@@ -24,6 +24,7 @@ from ..core.layer import Handler
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.semaphore import FairSemaphore
 from ..core.timeouts import Timeout
+from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..drivers.simulator import Run, Simulator
 from ..errors import ConfigurationError, Failure
@@ -79,7 +80,7 @@ class Environment:
 
     def __init__(
         self,
-        clock: SimulatedClock,
+        clock: Clock,
         random: Callable[[], float],
         on_change: Callable[[StateChange], None],
         method: str,
@@ -110,11 +111,6 @@ class _Simulator(Simulator):
         self._tally = tally
         self._is_harmless = method in _HARMLESS
         self._acted: dict[Run[Any], int] = {}  # how often the service acted on the request of each call
-
-    def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
-        if not isinstance(effect, Effect):
-            raise ConfigurationError(_REAL.format(repr(effect)))
-        super()._perform(run, effect)
 
     def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:
         now, tally = self._now, self._tally
@@ -233,7 +229,7 @@ class Fleet:
         while at < self._seconds:
             simulator.run(at)
             tally.at(at).calls += 1
-            simulator.spawn(callers[int(choose() * len(callers))]())
+            simulator.start(callers[int(choose() * len(callers))]())
             at += wait()
         simulator.run(self._seconds)
         simulator.run()
@@ -266,11 +262,19 @@ def _caller(first: Call, pipeline: Handler, now: Callable[[], float]) -> Caller:
 
 def _call_of_function(function: Callable[[], Any]) -> Plan[tuple[object, None]]:
     """A coroutine yields what it awaits, as a plan yields its effects."""
+    answer: Any = None
     try:
         coroutine = function()
         if not inspect.isawaitable(coroutine):
             raise ConfigurationError(f"config must return an async function; {function!r} is a plain one")
-        return (yield from coroutine.__await__()), None
+        steps = coroutine.__await__()
+        while True:
+            effect = steps.send(answer)
+            if not isinstance(effect, Effect):
+                raise ConfigurationError(_REAL.format(repr(effect)))
+            answer = yield effect
+    except StopIteration as stop:
+        return stop.value, None
     except ConfigurationError:
         raise
     except Exception as error:

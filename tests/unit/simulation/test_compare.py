@@ -23,7 +23,7 @@ from http_service_client.simulation import (
 )
 
 # Three attempts whatever happens: what a loop around a plain HTTP library does.
-NAIVE = HttpClientConfig(enable_circuit_breaker=False, enable_retry_budget=False)
+NAIVE = HttpClientConfig(enable_circuit_breaker=False, enable_retry_budget=False, enable_throttle_gate=False)
 
 # The built-in retry storm at a fiftieth of its size. The jitter is the default's.
 STORM = Scenario(

@@ -163,7 +163,9 @@ def test_whether_a_post_may_be_repeated_is_not_always_recorded() -> None:
 
 def test_what_a_circuit_refused_was_never_sent() -> None:
     """So nobody knows what a client without circuits would have got."""
-    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 1}, enable_retry_policy=False)
+    config = HttpClientConfig(
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60.0}, enable_retry_policy=False
+    )
     clock = VirtualClock()
     client = HttpServiceClient(config, transport=ScriptedTransport([REFUSED], clock=clock), clock=clock)
     timelines: list[Any] = []
