@@ -39,7 +39,13 @@ BYTE_ORDER_MARKS = (
 
 # Text codecs that only Python has: they are not charsets, and some of them raise or warn. UTF-7 hides markup from
 # filters, so the WHATWG forbids it (HTML, 4.2.5.4), and Python takes quadratic time for a body that comes in pieces.
-_NOT_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"})
+# The last row does not decode bytes to text at all.
+_NOT_CHARSETS = frozenset(
+    """
+    idna punycode raw-unicode-escape undefined unicode-escape utf-7
+    base64 bz2 hex quopri rot-13 uu zlib
+    """.split()
+)
 _WITHOUT_ALIAS = """
     cp1006 cp720 cp737 cp856 cp874 cp875 iso8859_1 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian palmos
     utf_8_sig
@@ -96,7 +102,7 @@ def decode_text(content: bytes, content_type: str | None) -> str:
         charset = next(marks, None) or _declared_in_xml(content, content_type) or "utf-8"
     try:
         return content.decode(charset, "replace")
-    except (LookupError, ValueError):  # LookupError also for zlib, rot13, which do not decode to text
+    except (LookupError, ValueError):
         return content.decode("utf-8-sig", "replace")
 
 

@@ -218,15 +218,8 @@ class Streamed(HttpResponse[None]):
     def _charset(self, encoding: str | None) -> str | None:
         if encoding is None:
             return parse_content_type(self.headers.get("Content-Type", ""))[1].get("charset")
-        known = charset_of(f"text/plain; charset={encoding}") if isinstance(encoding, str) else None
-        try:
-            b"a".decode(
-                known or "", "replace"
-            )  # LookupError for "", and for zlib, which does not decode to text
-        except LookupError:
-            raise ConfigurationError(
-                f"encoding must be a charset such as 'utf-8' or None, not {encoding!r}"
-            ) from None
+        if not isinstance(encoding, str) or charset_of(f"text/plain; charset={encoding}") is None:
+            raise ConfigurationError(f"encoding must be a charset such as 'utf-8' or None, not {encoding!r}")
         return encoding
 
     def _idle(self, item: str, seconds: float | None) -> Callable[[], Idle] | None:

@@ -172,7 +172,6 @@ class LineDecoder:
 
 def _text_decoder(name: str) -> codecs.IncrementalDecoder:
     try:
-        b"a".decode(name, "replace")  # LookupError for zlib, rot13, which do not decode to text
         return codecs.getincrementaldecoder(name)("replace")
     except (LookupError, ValueError):
         return codecs.getincrementaldecoder("utf-8-sig")("replace")

@@ -133,6 +133,14 @@ def test_nothing_else_is_quoted(content_type: str, content: bytes) -> None:
     assert quote_error(content_type, content) == ""
 
 
+@pytest.mark.parametrize("charset", ["base64", "bz2", "hex", "quopri", "rot13", "uu", "zlib"])
+def test_a_codec_that_is_no_charset_is_not_used(charset: str) -> None:
+    """Python has codecs that inflate, or give bytes: none of them may break or fill the error."""
+    response = HttpResponse(502, content="closed", headers={"Content-Type": f"text/plain; charset={charset}"})
+    with pytest.raises(HttpStatusError, match="closed$"):
+        response.raise_for_status()
+
+
 def error_of(front_end: FrontEnd, response: HttpResponse, **options: Any) -> HttpStatusError:
     client = front_end.client(transport=ScriptedTransport(response), enable_retry_policy=False)
     with pytest.raises(HttpStatusError) as caught:
