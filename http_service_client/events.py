@@ -58,6 +58,7 @@ class AttemptFinished(NamedTuple):
     duration: of this attempt.  status_code / error: one of them is None.
     answered_by: the interceptor that answered without the network, or the auth flow whose own request failed;
         None for the call's service.
+    is_trial: its outcome decided about an open circuit.
     """
 
     at: float
@@ -69,6 +70,7 @@ class AttemptFinished(NamedTuple):
     message: str
     sent_state: SentState
     answered_by: str | None = None
+    is_trial: bool = False
     call_id: str = ""
     call_name: str | None = None
     name: str = "attempt_finished"

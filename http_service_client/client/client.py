@@ -637,8 +637,15 @@ class HttpServiceClient(Events):
         self._circuits.reconfigure(changes, self._call_builder.origins)
 
     def get_health_summary(self) -> dict[str, Any]:
-        """Totals, the error rate, the mean response time in seconds, and the state of each circuit."""
-        return {**self._collector.summary(), "circuit_breaker_states": self.get_circuit_breaker_states()}
+        """Totals, the error rate, the mean response time in seconds, and the state of each circuit.
+
+        And for each origin the ``amplification``: what its calls cost in exchanges (see `MetricsCollector.amplification`).
+        """
+        return {
+            **self._collector.summary(),
+            "amplification": self._collector.amplification(),
+            "circuit_breaker_states": self.get_circuit_breaker_states(),
+        }
 
     # Closing.
 

@@ -119,18 +119,19 @@ class Attempt:
         outcome says nothing about the call's service.
     has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
+    is_trial: its outcome decides about an open circuit.
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
     """
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_left_origin", "has_progressed", "sent_state"),
+        *("has_left_origin", "has_progressed", "is_trial", "sent_state"),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
-        self.ends_with_deadline = self.has_left_origin = self.has_progressed = False
+        self.ends_with_deadline = self.has_left_origin = self.has_progressed = self.is_trial = False
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None
@@ -235,7 +236,7 @@ class Call(HttpContext):
         self.record(
             AttemptFinished(
                 now - self.started_at, self.attempt, self.key, now - began_at, status, error, message,
-                attempt.sent_state, attempt.answered_by, self.call_id, self.call_name,
+                attempt.sent_state, attempt.answered_by, attempt.is_trial, self.call_id, self.call_name,
             )
         )  # fmt: skip
 

@@ -16,8 +16,10 @@ from ..drivers.forks import reset_in_forked_children
 from ..errors import ConfigurationError
 from ..events import (
     AttemptFinished,
+    AuthContinued,
     CallFinished,
     CircuitRefused,
+    CodingRefused,
     Event,
     RedirectFollowed,
     RetryStopped,
@@ -41,6 +43,16 @@ _LABELS = {
     "http_circuit_state_changes_total": ("service", "state"),
     "http_throttle_refusals_total": ("service",),
     "http_throttle_waits_total": ("service",),
+    "http_circuit_trials_total": ("service",),
+    "http_auth_exchanges_total": ("service",),
+    "http_codings_refused_total": ("service",),
+}
+# What a call may send beyond its first request.
+_FURTHER = {
+    "retries": "http_retries_total",
+    "redirects": "http_redirects_total",
+    "auth": "http_auth_exchanges_total",
+    "codings": "http_codings_refused_total",
 }
 _DURATION = "http_request_duration_seconds"
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
@@ -63,6 +75,9 @@ class MetricsCollector:
         http_circuit_state_changes_total    service, state                       changes of a circuit to this state
         http_throttle_refusals_total        service                              attempts refused while a service wants a pause
         http_throttle_waits_total           service                              attempts that waited for its end
+        http_circuit_trials_total           service                              attempts that decided about a circuit
+        http_auth_exchanges_total           service                              requests that auth flows added
+        http_codings_refused_total          service                              bodies sent again without compression
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three. A call that a
@@ -118,6 +133,40 @@ class MetricsCollector:
             "refusals": counted["http_circuit_refusals_total"],
         }
 
+    def amplification(self) -> dict[str, dict[str, float]]:
+        """For each origin, how many exchanges its calls cost: what the client adds to the load of a service.
+
+        ``exchanges`` is the sum of the calls' attempts, ``redirects``, ``auth`` (requests that auth flows added) and
+        ``codings`` (bodies sent again without compression). Of the attempts, ``retries`` are those after a call's first, and
+        ``trials`` those that decided about an open circuit. ``amplification`` is exchanges for each call: below 1 where
+        calls are refused.
+
+        The numbers are those of the metrics, which other collectors may feed as well.
+        """
+        calls, attempts = self._by_service("http_requests_total"), self._by_service("http_attempts_total")
+        further = {word: self._by_service(name) for word, name in _FURTHER.items()}
+        trials = self._by_service("http_circuit_trials_total")
+        found: dict[str, dict[str, float]] = {}
+        for service, count in calls.items():
+            parts = {word: counts.get(service, 0) for word, counts in further.items()}
+            exchanges = attempts.get(service, 0) + sum(parts.values()) - parts["retries"]
+            found[service] = {
+                "calls": count,
+                "exchanges": exchanges,
+                **parts,
+                "trials": trials.get(service, 0),
+                "amplification": exchanges / count if count else 0.0,
+            }
+        return found
+
+    def _by_service(self, name: str) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        with self._metrics._lock:
+            for key, number in self._metrics._counter(name).series.items():
+                service = dict(key).get("service", "")
+                sums[service] = sums.get(service, 0) + number.value
+        return sums
+
     # One method for each kind of event. These run two or three times a call: look up, lock, count.
 
     def _call_finished(self, event: CallFinished) -> None:
@@ -148,6 +197,14 @@ class MetricsCollector:
         self._count(("http_attempts_total", service, outcome))
         if event.attempt > 1:
             self._count(("http_retries_total", service))
+        if event.is_trial:
+            self._count(("http_circuit_trials_total", service))
+
+    def _auth_continued(self, event: AuthContinued) -> None:
+        self._count(("http_auth_exchanges_total", _service(event)))
+
+    def _coding_refused(self, event: CodingRefused) -> None:
+        self._count(("http_codings_refused_total", _service(event)))
 
     def _retry_stopped(self, event: RetryStopped) -> None:
         self._count(("http_retries_stopped_total", _service(event), event.reason.name.lower()))
@@ -220,6 +277,8 @@ _COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
     CallFinished: MetricsCollector._call_finished,
     AttemptFinished: MetricsCollector._attempt_finished,
     RetryStopped: MetricsCollector._retry_stopped,
+    AuthContinued: MetricsCollector._auth_continued,
+    CodingRefused: MetricsCollector._coding_refused,
     RedirectFollowed: MetricsCollector._redirect_followed,
     CircuitRefused: MetricsCollector._circuit_refused,
     ThrottleRefused: MetricsCollector._throttle_refused,

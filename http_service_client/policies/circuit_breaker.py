@@ -87,6 +87,8 @@ class CircuitBreakerPolicy:
         In a client's configuration it bounds each attempt.
     metrics_only: count and change state, but refuse no call.
     shadow: `CircuitBreakerSettings` to observe beside these, by a circuit that refuses nothing.
+    failures: what counts as a failure, in place of the rules below: a list of statuses, ranges of them, and exception
+        classes, such as [503, range(520, 530), ConnectError].
     is_failure: judges each result and each exception (of a client's call: its response or error): True for a
         failure of the service, False for a success, None for no evidence. It replaces the rules below.
     exclude: exception types, as a list, that count as a success: the service answered, as with a declined card.
@@ -131,6 +133,7 @@ class CircuitBreakerPolicy:
         max_rejected: float = 1.0,
         metrics_only: bool = False,
         shadow: CircuitBreakerSettings | None = None,
+        failures: Iterable[int | range | type[BaseException]] | None = None,
         is_failure: Callable[[Any], bool | None] | None = None,
         exclude: Iterable[type[BaseException]] = (),
         name: str = "",
@@ -164,6 +167,7 @@ class CircuitBreakerPolicy:
             max_rejected=max_rejected,
             metrics_only=metrics_only,
             shadow=shadow,
+            failures=failures,
             is_failure=judging(is_failure),
             exclude=exclude,
             on_change=on_change,

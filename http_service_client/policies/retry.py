@@ -55,6 +55,8 @@ class RetryPolicy(RetrySettings):
     retry_conditions: list of `RetryCondition`; an outcome for which any holds is retried. None: transport errors
         except TLS verification, and statuses 408, 425, 429, 500, 502, 503, 504, 529.
     nested: retry even when an enclosing retry policy does, which multiplies the attempts.
+    throttled_backoff: the waits after a response that refused the request (429, 425, 503 with Retry-After); None for
+        those of `backoff_strategy`.
     random: uniform in [0, 1), for jitter.   clock: the clock for the waits.
     budget: how much of the guarded functions' calls may be repeated; None for no limit. It is for functions in which
         no client's call is made: otherwise the budget of the client whose call failed last counts, or made the last

@@ -6,12 +6,12 @@ They keep the promises of a client's own retries: see `RetryPolicy`.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ..core.call import worst
 from ..core.deadline import AMBIENT_DEADLINE, remaining
-from ..core.machines.backoff import endless_waits
+from ..core.machines.backoff import Waits
 from ..core.machines.other_libraries import requested_delay_of
 from ..core.machines.retry_decision import Situation, is_in_progress, next_wait
 from ..core.machines.retry_quota import AnyBudget, AnyWithdrawal, BudgetSettings, new_budget
@@ -83,17 +83,8 @@ class Attempts:
 
     __slots__ = (
         *("_settings", "_random", "_clock", "_function_budget", "_scope", "_handled"),
-        *(
-            "_began_at",
-            "_charged",
-            "_delays",
-            "_kept",
-            "_made",
-            "_paid",
-            "_state",
-            "_withdrawal",
-            "is_refused",
-        ),
+        *("_began_at", "_charged", "_kept", "_made", "_paid", "_state", "_waits", "_withdrawal"),
+        "is_refused",
     )
 
     def __init__(
@@ -112,7 +103,7 @@ class Attempts:
         self._scope = scope
         self._handled = handled
         self._made = 0
-        self._delays: Iterator[float] | None = None
+        self._waits: Waits | None = None
         self._kept: tuple[BaseException | None, Any] | None = None
         self._state = SentState.NEVER_SENT  # the worst over the attempts before
         self._charged: AnyBudget | None = None
@@ -204,19 +195,23 @@ class Attempts:
         settings, scope, clock = self._settings, self._scope, self._clock
         if not shown and scope.last_call is not None:
             self._state = worst(self._state, scope.last_call.sent_state)
-        if self._delays is None:
-            self._delays = endless_waits(settings.backoff_strategy, self._random)
+        if self._waits is None:
+            self._waits = Waits(settings.backoff_strategy, settings.throttled_backoff, self._random)
             self._began_at = clock.monotonic()
         left_of_deadline = self._remaining()
-        asked = requested_wait(self._response(value, shown), clock.wall)
+        response = self._response(value, shown)
+        asked = requested_wait(response, clock.wall)
         if asked is None:
             asked = requested_delay_of(value, error, self._handled, clock.wall())
         is_nested = scope.outer is not None and scope.outer.in_charge() is not None
         situation = Situation(self._made, is_nested, asked, left_of_deadline, is_safe=scope.may_repeat())
-        wait = next_wait(settings, situation, self._delays)
+        is_throttled = asked is not None or (
+            isinstance(response, HttpResponse) and response.sent_state is SentState.REFUSED
+        )
+        wait = next_wait(settings, situation, self._waits.series(is_throttled=is_throttled))
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
-            self._withdrawal = budget.try_withdraw(is_throttled=asked is not None)
+            self._withdrawal = budget.try_withdraw(is_throttled=is_throttled)
             self._charged = budget
             if self._withdrawal is None:
                 wait = StopReason.BUDGET

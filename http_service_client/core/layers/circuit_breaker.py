@@ -8,6 +8,7 @@ from ...errors import CircuitOpenError, Failure, HttpClientError, SentState
 from ...events import CircuitRefused
 from ...http.messages import HttpRequest, HttpResponse
 from ..effects import Outcome, Plan
+from ..machines.circuit_breaker import Permit
 from ..machines.circuit_states import Refusal
 from ..outcomes import is_failure
 
@@ -52,6 +53,8 @@ class CircuitBreakerLayer:
             )
             return refused(admission)
         failed: bool | None = None
+        if isinstance(admission, Permit):
+            call.current.is_trial = admission.is_trial
         if scope is not None:
             scope.breaker = breaker
         if outer is not None:

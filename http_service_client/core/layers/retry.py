@@ -29,7 +29,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
 from ..call import Attempt, Call
 from ..effects import Outcome, Plan, Sleep
-from ..machines.backoff import endless_waits
+from ..machines.backoff import Waits
 from ..machines.retry_decision import Situation, is_in_progress, next_wait
 from ..outcomes import FAILURE_STATUSES, REFUSALS, describe, requested_wait
 
@@ -93,7 +93,7 @@ class RetryLayer:
         if budget is not None and not _is_repeated(call):
             budget.record_call()
         settings = call.options.retry
-        delays: Iterator[float] | None = None
+        waits: Waits | None = None
         before_first = 0  # attempts that do not count: a download that makes progress begins to count again
         last: Outcome | None = None
         withdrawal: AnyWithdrawal | None = None
@@ -114,7 +114,7 @@ class RetryLayer:
                     _record_success(budget, outcome, withdrawal)
                 return outcome
             if call.current.has_progressed:
-                before_first, delays = call.attempt - 1, None
+                before_first, waits = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
                 _record_success(budget, outcome, withdrawal)
@@ -125,15 +125,16 @@ class RetryLayer:
                         self._stop(call, StopReason.PUSHBACK)
                     return outcome
                 is_worth_it = True
-            if delays is None:
-                delays = endless_waits(settings.backoff_strategy, self._random)
+            if waits is None:
+                waits = Waits(settings.backoff_strategy, settings.throttled_backoff, self._random)
+            is_throttled = call.current.sent_state is SentState.REFUSED
             requested = requested_wait(outcome, self._wall_clock)
             wait: float | StopReason = StopReason.NOT_RETRYABLE
             if is_worth_it:
+                delays = waits.series(is_throttled=is_throttled)
                 wait = self._wait(request, call, call.attempt - before_first, outcome, requested, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
-                is_throttled = call.current.sent_state is SentState.REFUSED
                 withdrawal = budget.try_withdraw(is_throttled=is_throttled)
                 if withdrawal is None:
                     wait = StopReason.BUDGET

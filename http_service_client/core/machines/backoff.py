@@ -38,6 +38,7 @@ __all__ = [
     "FibonacciBackoff",
     "Jitter",
     "LinearBackoff",
+    "Waits",
     "endless_waits",
     "load_backoff",
 ]
@@ -74,6 +75,32 @@ def endless_waits(strategy: BackoffStrategy, random: Callable[[], float]) -> Ite
             f"{type(strategy).__name__} yielded no delay; delays() must yield at least one"
         )
     yield from itertools.repeat(wait)
+
+
+class Waits:
+    """The waits of one call. Those after throttling may have a strategy of their own, and then count by themselves.
+
+    throttled: the strategy after throttling; None for the same as otherwise.   random: gives floats in [0, 1).
+    """
+
+    __slots__ = ("_random", "_series", "_strategies")
+
+    def __init__(
+        self, strategy: BackoffStrategy, throttled: BackoffStrategy | None, random: Callable[[], float]
+    ) -> None:
+        self._strategies = (strategy, throttled)
+        self._random = random
+        self._series: list[Iterator[float] | None] = [None, None]
+
+    def series(self, *, is_throttled: bool) -> Iterator[float]:
+        """The waits to take the next one from."""
+        which = 1 if is_throttled and self._strategies[1] is not None else 0
+        found = self._series[which]
+        if found is None:
+            strategy = self._strategies[which]
+            assert strategy is not None
+            found = self._series[which] = endless_waits(strategy, self._random)
+        return found
 
 
 class Jitter(str, Enum):

@@ -522,4 +522,5 @@ class CircuitBreaker:
 
 def _judge(settings: CircuitBreakerSettings) -> Callable[[object, bool | None], bool | None] | None:
     """None in the usual case, so that a call need not ask twice."""
-    return settings.judge if settings.is_failure is not None or settings.exclude else None
+    has_rules = settings.is_failure is not None or settings.failures is not None or settings.exclude
+    return settings.judge if has_rules else None

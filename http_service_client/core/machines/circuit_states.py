@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, chain
 from ..checks import check_count, check_duration, check_flag, check_function, check_number, suggests_keywords
+from .other_libraries import status_of, status_of_error
 
 __all__ = [
     "CIRCUIT_RENAMED",
@@ -75,6 +76,7 @@ class CircuitBreakerChanges(TypedDict, total=False):
     max_rejected: float
     metrics_only: bool
     shadow: CircuitBreakerSettings | None
+    failures: Iterable[int | range | type[BaseException]] | None
     is_failure: Callable[[Any], bool | None] | None
     exclude: Iterable[type[BaseException]]
     on_change: Callable[[StateChange], None] | None
@@ -134,6 +136,8 @@ class CircuitBreakerSettings:
 
     timeout: seconds that one guarded call may take, or None. It is for what guards the calls; the circuit has no use
         for it.
+    failures: what counts as a failure, in place of the usual: a list of statuses, ranges of them, and exception classes, such as
+        ``[503, range(520, 530), ConnectError, RequestTimeoutError]``; all else that is evidence counts as a success.
     is_failure: judges a result or an exception: True for a failure of the service, False for a success, None for no
         evidence. It replaces the rules of `core.outcomes`; cancellation is never evidence.
     exclude: exception types, as a list, that count as a success, since the service answered.
@@ -164,6 +168,7 @@ class CircuitBreakerSettings:
     ramp_step: float = 1.0
     max_rejected: float = 1.0
     metrics_only: bool = False
+    failures: Iterable[int | range | type[BaseException]] | None = None
     is_failure: Callable[[Any], bool | None] | None = None
     exclude: Iterable[type[BaseException]] = ()
     on_change: Callable[[StateChange], None] | None = None
@@ -185,6 +190,8 @@ class CircuitBreakerSettings:
         ):
             raise ConfigurationError(f"exclude must be a list of exception classes, not {self.exclude!r}")
         object.__setattr__(self, "exclude", excluded)
+        if self.failures is not None:
+            object.__setattr__(self, "failures", _kinds(self.failures))
         if not isinstance(self.shadow, (CircuitBreakerSettings, type(None))):
             raise ConfigurationError(f"shadow must be CircuitBreakerSettings(…) or None, not {self.shadow!r}")
 
@@ -279,7 +286,9 @@ class CircuitBreakerSettings:
         if isinstance(subject, self.exclude):  # type: ignore[arg-type]  # a tuple since __post_init__
             return False
         if self.is_failure is None:
-            return default
+            if self.failures is None or default is None:
+                return default
+            return _is_among(subject, self.failures)
         verdict = self.is_failure(subject)
         return None if verdict is None else bool(verdict)
 
@@ -309,6 +318,38 @@ class CircuitBreakerSettings:
         75.0
         """
         return recovery * (1 + self.recovery_jitter * random)
+
+
+def _kinds(given: Any) -> tuple[int | range | type[BaseException], ...]:
+    """The kinds of failures, checked."""
+    kinds = tuple(given) if isinstance(given, Iterable) and not isinstance(given, (str, bytes)) else None
+    for kind in kinds or ():
+        is_status = isinstance(kind, range) or (type(kind) is int and 100 <= kind <= 599)
+        if not (is_status or (isinstance(kind, type) and issubclass(kind, BaseException))):
+            kinds = None
+            break
+    if not kinds:
+        raise ConfigurationError(
+            f"failures must be a list of statuses, ranges of them and exception classes, not {given!r}; write for example "
+            "[503, range(520, 530), ConnectError]"
+        )
+    return kinds
+
+
+def _is_among(subject: object, kinds: Any) -> bool:
+    """Whether a response, an exception or what it stems from is of one of these kinds."""
+    if isinstance(subject, BaseException):
+        if any(isinstance(each, kind) for each in chain(subject) for kind in kinds if isinstance(kind, type)):
+            return True
+        statuses = [getattr(each, "status_code", None) or status_of_error(each) for each in chain(subject)]
+    else:
+        statuses = [status_of(subject)]
+    return any(
+        status == kind or (isinstance(kind, range) and status in kind)
+        for status in statuses
+        if status is not None
+        for kind in kinds
+    )
 
 
 class Refusal(NamedTuple):

@@ -25,6 +25,8 @@ class RetrySettings:
     backoff_strategy: the waits between attempts.
     retry_conditions: an outcome for which any of them holds is worth a retry. None: transport errors except TLS
         verification, and statuses 408, 425, 429, 500, 502, 503, 504, 529.
+    throttled_backoff: the waits after a response that says that the request was not processed (429, 425, or 503 with
+        Retry-After), which may well be longer than after a failure that is soon over; None for the same.
     nested: retry even when an enclosing retry policy does (which multiplies the attempts).
 
     Raises ConfigurationError for anything else.
@@ -34,17 +36,21 @@ class RetrySettings:
     backoff_strategy: BackoffStrategy = field(default_factory=ExponentialBackoff)
     retry_conditions: tuple[RetryCondition, ...] | list[RetryCondition] | None = None
     nested: bool = False
+    throttled_backoff: BackoffStrategy | None = None
 
     def __post_init__(self) -> None:
         if type(self.max_attempts) is not int or self.max_attempts < 1:
             raise ConfigurationError(
                 f"max_attempts must be a whole number >= 1 (the first attempt included), not {self.max_attempts!r}"
             )
-        strategy = self.backoff_strategy
-        if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
-            raise ConfigurationError(
-                f"backoff_strategy must be a strategy such as ExponentialBackoff(), not {strategy!r}"
-            )
+        for name in ("backoff_strategy", "throttled_backoff"):
+            strategy = getattr(self, name)
+            if strategy is None and name == "throttled_backoff":
+                continue
+            if isinstance(strategy, type) or not callable(getattr(strategy, "delays", None)):
+                raise ConfigurationError(
+                    f"{name} must be a strategy such as ExponentialBackoff(), not {strategy!r}"
+                )
         check_flag("nested", self.nested)
         conditions = DEFAULT_CONDITIONS if self.retry_conditions is None else self.retry_conditions
         if not isinstance(conditions, (list, tuple)) or not all(

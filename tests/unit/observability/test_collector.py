@@ -20,8 +20,10 @@ from http_service_client import (
 )
 from http_service_client.events import (
     AttemptFinished,
+    AuthContinued,
     CallFinished,
     CircuitRefused,
+    CodingRefused,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -73,6 +75,17 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         {"service": "https://a.test", "error": "ReadTimeoutError"},
     ),
     (attempt(number=2), "http_retries_total", {"service": "https://a.test"}),
+    (attempt()._replace(is_trial=True), "http_circuit_trials_total", {"service": "https://a.test"}),
+    (
+        AuthContinued(0.1, 1, "https://a.test", 401, "https://a.test/", "GET", "https://a.test/"),
+        "http_auth_exchanges_total",
+        {"service": "https://a.test"},
+    ),
+    (
+        CodingRefused(0.1, 1, "https://a.test", "gzip"),
+        "http_codings_refused_total",
+        {"service": "https://a.test"},
+    ),
     (
         RetryStopped(0.1, 1, "https://a.test", StopReason.BUDGET, 0.0, None),
         "http_retries_stopped_total",
@@ -286,7 +299,9 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     harness.error(ConnectError, retry_policy=False)
     harness.error(CircuitOpenError, retry_policy=False)
 
-    assert harness.client.get_health_summary() == {
+    summary = harness.client.get_health_summary()
+    assert summary.pop("amplification")[ORIGIN]["exchanges"] == 2
+    assert summary == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),
         "retries": 1, "refusals": 1, "circuit_breaker_states": {ORIGIN: "open"},

@@ -11,15 +11,21 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    AttemptTimeoutError,
     CircuitBreakerPolicy,
     CircuitBreakerState,
     CircuitOpenError,
     ConfigurationError,
+    ConnectError,
     HttpClientConfig,
+    HttpClientError,
     HttpResponse,
     HttpServiceClient,
+    RequestTimeoutError,
+    TlsVerificationError,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock
+from kit.fakes import Harness
 from kit.front_ends import FrontEnd
 
 
@@ -146,3 +152,42 @@ def test_a_wrong_setting_is_refused(settings: dict[str, Any], message: str) -> N
         CircuitBreakerPolicy(**settings)
     with pytest.raises(ConfigurationError, match=message):
         HttpServiceClient(HttpClientConfig(circuit_breaker_config=settings))
+
+
+@pytest.mark.parametrize(
+    ("subject", "fails"),
+    [
+        (500, False), (503, True), (525, True), (530, False), (404, True), (200, False),
+        (ConnectError("x"), True), (TlsVerificationError("x"), False), (AttemptTimeoutError("x"), True),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_failures_may_be_named_by_kind(front_end: FrontEnd, subject: Any, fails: bool) -> None:
+    """Statuses, ranges and classes that are listed are failures, around functions and in a client; others are not."""
+    kinds = [503, 404, range(520, 530), ConnectError, RequestTimeoutError]
+    policy = CircuitBreakerPolicy(failure_threshold=1, failures=kinds)
+
+    def body() -> Any:
+        if isinstance(subject, Exception):
+            raise subject
+        return HttpResponse(subject)
+
+    with suppress(HttpClientError):
+        front_end.run(policy.apply(front_end.function(body)))
+    assert (policy.state.value == "open") is fails
+
+
+def test_failures_by_kind_in_a_client(front_end: FrontEnd) -> None:
+    """A 404 that is listed opens the circuit, and a 500 that is not does not; throttling stays no evidence."""
+    settings = {"failure_threshold": 1, "recovery_timeout": 60.0, "failures": [404, 429]}
+    harness = Harness(front_end, 500, 429, 404, enable_retry_policy=False, circuit_breaker_config=settings)
+    for state in ("closed", "closed", "open"):
+        harness.request()
+        assert set(harness.client.get_circuit_breaker_states().values()) == {state}
+
+
+@pytest.mark.parametrize("wrong", ["503", [], [99], [True], ["ConnectError"], 503], ids=repr)
+def test_wrong_kinds_are_refused(wrong: Any) -> None:
+    """The message names the field, the value and what to write."""
+    with pytest.raises(ConfigurationError, match="failures must be a list of statuses"):
+        CircuitBreakerPolicy(failures=wrong)

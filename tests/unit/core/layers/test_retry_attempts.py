@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.machines.backoff import ExponentialBackoff
-from http_service_client.core.machines.retry_conditions import (
-    RETRYABLE_STATUSES,
-)
+from http_service_client.core.machines.backoff import ConstantBackoff, ExponentialBackoff
+from http_service_client.core.machines.retry_conditions import RETRYABLE_STATUSES, RetryCondition
 from http_service_client.errors import (
     AttemptTimeoutError,
     ConnectError,
@@ -21,8 +19,9 @@ from http_service_client.errors import (
     SentState,
 )
 from http_service_client.events import CallFinished, RetryScheduled, RetryStopped, StopReason
+from http_service_client.http.messages import HttpResponse
 from http_service_client.policies import RetryPolicy
-from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, Harness, failure, short
+from kit.fakes import READ_TIMEOUT, REFUSED, RESET, URL, FakeClock, Harness, failure, short
 from kit.front_ends import FrontEnd
 
 EXACT = ExponentialBackoff(jitter="none")  # 1, 2, 4 ... seconds
@@ -191,3 +190,28 @@ def test_a_scheduled_retry_has_an_event(front_end: FrontEnd) -> None:
 def test_the_retryable_statuses_are_the_documented_ones() -> None:
     """`RETRYABLE_STATUSES` has the eight statuses that README and docs name."""
     assert {408, 425, 429, 500, 502, 503, 504, 529} == RETRYABLE_STATUSES
+
+
+def test_throttling_has_waits_of_its_own(front_end: FrontEnd) -> None:
+    """With `throttled_backoff`, a refused request waits by it, a failure by the other; each counts by itself."""
+    policy = RetryPolicy(
+        5, ExponentialBackoff(0.1, jitter="none"), throttled_backoff=ExponentialBackoff(2.0, jitter="none")
+    )
+    harness = Harness(front_end, 500, 429, 500, 429, 200, retry_policy_config=policy)
+    assert harness.request().attempts == 5
+    assert harness.sleeps == [0.1, 2.0, 0.2, 4.0]
+
+
+def test_throttling_of_a_function_has_waits_of_its_own(front_end: FrontEnd) -> None:
+    """Around a function that returns or raises for a response, too."""
+    clock = FakeClock()
+    policy = RetryPolicy(
+        3,
+        ConstantBackoff(0.1, jitter="none"),
+        retry_conditions=[RetryCondition.on_status_codes([429, 503])],
+        throttled_backoff=ConstantBackoff(3.0, jitter="none"),
+        clock=clock,
+    )
+    responses = iter([HttpResponse(503), HttpResponse(429), HttpResponse(200)])
+    front_end.run(policy.apply(front_end.function(lambda: next(responses))))
+    assert clock.sleeps == [0.1, 3.0]
