@@ -300,7 +300,7 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     harness.error(CircuitOpenError, retry_policy=False)
 
     summary = harness.client.get_health_summary()
-    assert summary.pop("amplification")[ORIGIN]["exchanges"] == 2
+    assert summary.pop("amplification")[ORIGIN]["exchanges"] == 4
     assert summary == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),
