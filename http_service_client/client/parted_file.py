@@ -110,10 +110,10 @@ class PartedFile(PartFile):
             if self.is_stopped:
                 raise InterruptedError("the download that this is a part of has ended")
             self._file.seek(part.received)
-            for piece in pieces:
-                self._file.write(piece[: part.end - part.received])  # more would be another part's bytes
-                part.received = min(part.end, part.received + len(piece))
+            block = b"".join(pieces)[: part.end - part.received]  # more would be another part's bytes
+            self._file.write(block)
             self._file.flush()
+            part.received += len(block)  # only now: what a full disk refused must not count as arrived
             if self._in_parts() - self._noted >= _NOTE_EVERY:
                 self._note_parts()
 

@@ -41,10 +41,10 @@ BYTE_ORDER_MARKS = (
 # filters, so the WHATWG forbids it (HTML, 4.2.5.4), and Python takes quadratic time for a body that comes in pieces.
 # The last row does not decode bytes to text at all.
 _NOT_CHARSETS = frozenset(
-    """
-    idna punycode raw-unicode-escape undefined unicode-escape utf-7
-    base64 bz2 hex quopri rot-13 uu zlib
-    """.split()
+    (
+        *("idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"),
+        *("base64", "bz2", "hex", "quopri", "rot-13", "uu", "zlib"),
+    )
 )
 _WITHOUT_ALIAS = """
     cp1006 cp720 cp737 cp856 cp874 cp875 iso8859_1 koi8_t koi8_u mac_arabic mac_croatian mac_farsi mac_romanian palmos

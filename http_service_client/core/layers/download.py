@@ -43,12 +43,14 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
 
-__all__ = ["Download", "DownloadLayer", "DownloadSink", "with_headers"]
+__all__ = ["WRONG_LENGTH", "Download", "DownloadLayer", "DownloadSink", "with_headers"]
 
 _BLOCK = 256 * 1024  # bytes handed to the sink at a time
 # Bytes that are worth an attempt. With fewer, a hostile server could keep a call for days.
 _PROGRESS = 64 * 1024
 _UNREQUESTED_PART = Refuse("the server sent a part of the file although all of it was requested")
+
+WRONG_LENGTH = "the body does not have the length that its Content-Range says"
 
 Verdict = Complete | Continue | Refuse | Restart
 
@@ -180,15 +182,10 @@ class Download:
                         sink.remember, request.url, tuple(self._validators), timeout=call.remaining()
                     )
                     failure = _disk_timed_out() if noted is TIMED_OUT else None
-            failure = failure or (yield from self._save(outcome, call, total))
+            span = verdict if isinstance(verdict, Continue) else None
+            failure = failure or (yield from self._save(outcome, call, total, span))
             if failure is not None:
                 return failure
-            if isinstance(verdict, Continue) and sink.received != verdict.offset + verdict.length:
-                return (
-                    yield from self._start_over(
-                        "the body does not have the length that its Content-Range says", call
-                    )
-                )
             # The transport guarantees that the body is complete. More parts may follow: where the length is
             # not known, a 416 ends them.
             if isinstance(verdict, Restart) or (total is not None and sink.received >= total):
@@ -209,16 +206,25 @@ class Download:
 
     def _start_over(self, reason: str, call: Call) -> Plan[Failure]:
         """The server sent a part of another file: the next attempt requests all of it."""
-        failure = yield from self._rewind(0, call)
         self._validators = Validators()
-        return failure or Failure(
-            ProtocolError, f"the download cannot be resumed: {reason}", SentState.ANSWERED
-        )
+        return self._go_back(0, f"the download cannot be resumed: {reason}", call)
 
-    def _save(self, response: HttpResponse, call: Call, total: int | None) -> Plan[Failure | None]:
-        if not isinstance(response, OpenResponse) or call.current.body is None:
-            return (yield from self._write([response.content], call, total))  # the transport cannot stream
-        limit = self._limit(call)
+    def _go_back(self, offset: int, message: str, call: Call) -> Plan[Failure]:
+        """Discard what is beyond `offset`. The failure of the attempt."""
+        failure = yield from self._rewind(offset, call)
+        return failure or Failure(ProtocolError, message, SentState.ANSWERED)
+
+    def _save(
+        self, response: HttpResponse, call: Call, total: int | None, span: Continue | None
+    ) -> Plan[Failure | None]:
+        """Write the body.   span: the bytes of the file that it must have; None for all."""
+        assert call.options.stream is not None
+        limit = call.options.stream.max_size
+        end = 0 if span is None else span.offset + span.length
+        if not isinstance(response, OpenResponse) or call.current.body is None:  # the transport cannot stream
+            if span is not None and len(response.content) != span.length:
+                return (yield from self._refuse_body(span, call))
+            return (yield from self._write([response.content], call, total))
         block: list[bytes] = []
         size = 0
         while True:
@@ -226,9 +232,14 @@ class Download:
             if isinstance(piece, bytes):
                 block.append(piece)
                 size += len(piece)
-                if limit is not None and self._sink.received + size > limit:
+                received = self._sink.received + size
+                # At once: if this connection broke, the next attempt would go on after bytes that nobody vouches for.
+                if span is not None and (received > end or (not piece and received < end)):
                     call.discard_body()
-                    piece = self._beyond(limit)
+                    return (yield from self._refuse_body(span, call))
+                if limit is not None and received > limit:
+                    call.discard_body()
+                    piece = _too_large(limit)
             has_ended = isinstance(piece, Failure) or not piece
             if size and (has_ended or size >= _BLOCK):
                 failure = yield from self._write(block, call, total)
@@ -238,13 +249,9 @@ class Download:
             if has_ended:
                 return piece if isinstance(piece, Failure) else None
 
-    def _limit(self, call: Call) -> int | None:
-        """The bytes that the sink may have: of the file, not of one part."""
-        assert call.options.stream is not None
-        return call.options.stream.max_size
-
-    def _beyond(self, limit: int) -> Failure:
-        return _too_large(limit)
+    def _refuse_body(self, span: Continue, call: Call) -> Plan[Failure]:
+        """The body does not have the length of its span: whose bytes it has is not known."""
+        return self._start_over(WRONG_LENGTH, call)
 
     def _write(self, pieces: list[bytes], call: Call, total: int | None) -> Plan[Failure | None]:
         # The disk may be that of a dead file server. A wait for it has the limit of a wait for more of the body.

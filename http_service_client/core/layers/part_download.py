@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ...errors import ClientClosedError, Failure, ProtocolError, SentState
+from ...errors import ClientClosedError, Failure, SentState
 from ...http.bodies.ranges import Continue, Validators, judge_response, resume_headers
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan
-from .download import Download, DownloadSink, with_headers
+from .download import WRONG_LENGTH, Download, DownloadSink, with_headers
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -44,6 +44,10 @@ class PartDownload(Download):
     def _attempt(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         sink, version = self._sink, self._validators
         tag, changed, date, total = version
+        if sink.received == self._end:  # only the end of the body was missing; an empty range is invalid
+            failure = yield from self._rewind(self._end - 1, call)
+            if failure is not None:
+                return failure
         while True:
             headers = resume_headers(sink.received, tag, changed, date, self._end)
             assert headers is not None  # the first bytes are those of the first part; the validator is strong
@@ -60,20 +64,14 @@ class PartDownload(Download):
                 self.is_refused = outcome.status_code < 400 or outcome.status_code == 416
                 return outcome
             failure = yield from self._rewind(verdict.offset, call)
-            failure = failure or (yield from self._save(outcome, call, total))
+            failure = failure or (yield from self._save(outcome, call, total, verdict))
             if failure is not None:
                 return failure
-            if sink.received != verdict.offset + verdict.length:
-                return self._beyond(self._end)
             if sink.received == self._end:
                 return outcome
 
     def _is_inside(self, part: Continue) -> bool:
         return self._start <= part.offset and part.offset + part.length <= self._end
 
-    def _limit(self, call: Call) -> int:
-        return self._end
-
-    def _beyond(self, limit: int) -> Failure:
-        message = "the body of a part does not have the length that its Content-Range says"
-        return Failure(ProtocolError, message, SentState.ANSWERED)
+    def _refuse_body(self, span: Continue, call: Call) -> Plan[Failure]:
+        return self._go_back(span.offset, WRONG_LENGTH, call)

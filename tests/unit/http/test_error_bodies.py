@@ -137,7 +137,7 @@ def test_nothing_else_is_quoted(content_type: str, content: bytes) -> None:
 def test_a_codec_that_is_no_charset_is_not_used(charset: str) -> None:
     """Python has codecs that inflate, or give bytes: none of them may break or fill the error."""
     response = HttpResponse(502, content="closed", headers={"Content-Type": f"text/plain; charset={charset}"})
-    with pytest.raises(HttpStatusError, match="closed$"):
+    with pytest.raises(HttpStatusError, match=r"closed$"):
         response.raise_for_status()
 
 
