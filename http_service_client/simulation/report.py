@@ -17,7 +17,7 @@ __all__ = ["Report", "in_seconds", "make_report"]
 
 _NORMAL = 0.99  # of the share before the trigger
 _LASTING = 0.9  # below this share of it, long after the trigger is gone, the state is metastable
-_WINDOW = 10.0  # seconds over which a share is taken
+_WINDOW, _MANY = 10.0, 20  # seconds over which a share is taken; calls in them
 _SETTLED = 30.0  # seconds after the trigger that no verdict is given for
 
 
@@ -41,8 +41,9 @@ class Report:
     time_to_recover: from the end of the last fault until a call succeeded; None if none did, or without such an end.
     time_to_normal: from there until at least 99 % as many calls succeed as before the faults, and stay so to the end;
         None if they never do, or if no fault ends, or if one begins at the start.
-    is_metastable: the last fault is over, and its effects stay: less than 90 % as many calls succeed as before, in the last
-        fifth of the time. None if there is no verdict: no fault ends 30 s before the end, or one begins at the start.
+    is_metastable: the last fault is over, and its effects stay: it never becomes normal, and in the last fifth of the time
+        less than 90 % as many calls succeed as before. None if there is no verdict: no fault ends 30 s before the end, or
+        one begins at the start.
     moments: the series.   service: the service that was called.
     """
 
@@ -141,6 +142,7 @@ def make_report(tally: Tally, service: Service, seconds: float, ended_at: float)
     moments = tally.moments()
     trigger, relief = service.trigger, service.relief
     before = _share([moment for moment in moments if moment.at + tally.span <= trigger])
+    normal = _time_to_normal(moments, before, relief, seconds)
     durations = Histogram.merged(span.durations for span in tally.spans)
     exchanges = sum(moment.exchanges for moment in moments)
     return Report(
@@ -163,8 +165,8 @@ def make_report(tally: Tally, service: Service, seconds: float, ended_at: float)
         openings=tally.openings,
         time_to_open=None if tally.opened_at == math.inf else tally.opened_at - trigger,
         time_to_recover=None if tally.recovered_at == math.inf else tally.recovered_at - relief,
-        time_to_normal=_time_to_normal(moments, before, relief, seconds),
-        is_metastable=_is_metastable(moments, before, relief, seconds),
+        time_to_normal=normal,
+        is_metastable=_is_metastable(moments, before, relief, seconds, normal),
         moments=moments,
         service=service,
     )
@@ -175,17 +177,19 @@ def _time_to_normal(
 ) -> float | None:
     """From `relief` until as large a share of the calls succeeds as before, and stays so.
 
-    Judged in windows of ten seconds, in each of which one call may fail: single failures are no trend.
+    Judged in windows of ten seconds. Of many calls in one, one more may fail: single failures are no trend.
     """
     if math.isinf(relief) or before is None:
         return None
     after = [moment for moment in moments if relief <= moment.at < seconds]
     normal_at: float | None = None
     for moment in reversed(after):
+        if moment.at + _WINDOW > seconds:
+            continue  # too short to say
         window = [each for each in after if moment.at <= each.at < moment.at + _WINDOW]
         succeeded = sum(each.succeeded for each in window)
         ended = succeeded + sum(each.failed for each in window)
-        if ended and succeeded + 1 < _NORMAL * before * ended:
+        if ended and succeeded + (ended >= _MANY) < _NORMAL * before * ended:
             break
         if ended:
             normal_at = moment.at
@@ -193,12 +197,12 @@ def _time_to_normal(
 
 
 def _is_metastable(
-    moments: Sequence[Moment], before: float | None, end: float, seconds: float
+    moments: Sequence[Moment], before: float | None, relief: float, seconds: float, normal: float | None
 ) -> bool | None:
-    if before is None or end + _SETTLED > seconds:
+    if before is None or relief + _SETTLED > seconds:
         return None
-    last = _share([moment for moment in moments if max(end + _SETTLED, 0.8 * seconds) <= moment.at < seconds])
-    return None if last is None else last < _LASTING * before
+    last = _share([m for m in moments if max(relief + _SETTLED, 0.8 * seconds) <= m.at < seconds])
+    return None if last is None else normal is None and last < _LASTING * before
 
 
 def _share(moments: Sequence[Moment]) -> float | None:

@@ -112,6 +112,22 @@ def test_a_circuit_that_stays_open_is_not_normal() -> None:
     assert "YES" in str(report)
 
 
+def test_a_late_recovery_is_a_recovery() -> None:
+    """Though it takes until the last fifth of the time."""
+    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 5, "recovery_timeout": 72.0})
+    report = steady(config, OUTAGE)
+    assert report.is_metastable is False
+    assert report.time_to_normal is not None
+    assert 50 < report.time_to_normal < 60
+
+
+def test_a_few_calls_that_fail_are_not_normal() -> None:
+    """With a call in ten seconds, each failure counts."""
+    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 5000.0})
+    report = steady(config, Outage(start=300, seconds=60), clients=1, rate=0.1, seconds=900)
+    assert (report.time_to_normal, report.is_metastable) == (None, True)
+
+
 @pytest.mark.parametrize(
     ("method", "options", "doubled"),
     [
