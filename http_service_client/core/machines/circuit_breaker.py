@@ -60,7 +60,7 @@ _HALF_OPEN = CircuitBreakerState.HALF_OPEN
 class Permit:
     """Permission to make one call. Settle it once, whatever happens; further settlements are ignored."""
 
-    __slots__ = ("_breaker", "_generation", "_is_settled", "_shadow", "_watched", "is_trial")
+    __slots__ = ("_breaker", "_generation", "_is_admitted", "_is_settled", "_shadow", "_watched", "is_trial")
 
     def __init__(
         self,
@@ -68,9 +68,11 @@ class Permit:
         generation: int,
         is_trial: bool = False,
         watched: Watched | None = None,
+        is_admitted: bool = True,
     ) -> None:
         self._breaker = breaker
         self._generation = generation
+        self._is_admitted = is_admitted  # False where another breaker would have refused the call
         self._is_settled = False
         self._watched = watched  # where the duration of calls matters
         self._shadow: Permit | None = None
@@ -81,20 +83,24 @@ class Permit:
         breaker, shadow = self._breaker, self._shadow
         with breaker._lock:
             change = breaker._succeed_locked(self) if breaker._counts_locked(self) else None
-        if shadow is not None:
-            shadow.record_success()
-        if change is not None:
-            breaker._notify(change)
+        try:
+            if shadow is not None:
+                shadow.record_success()
+        finally:  # a listener may raise
+            if change is not None:
+                breaker._notify(change)
 
     def record_failure(self) -> None:
         """The server failed, or could not be reached."""
         breaker, shadow = self._breaker, self._shadow
         with breaker._lock:
             change = breaker._fail_locked(self) if breaker._counts_locked(self) else None
-        if shadow is not None:
-            shadow.record_failure()
-        if change is not None:
-            breaker._notify(change)
+        try:
+            if shadow is not None:
+                shadow.record_failure()
+        finally:
+            if change is not None:
+                breaker._notify(change)
 
     def release(self) -> None:
         """The call was cancelled or never made: no evidence. Another call may make the trial at once."""
@@ -187,25 +193,28 @@ class CircuitBreaker:
     def try_acquire(self) -> Permit | Refusal:
         """A permit for one call, or a refusal with its reason. Settle the permit, whatever happens.
 
-        In metrics-only mode it is always a permit. Where another breaker would refuse, the result is counted and
-        changes no state, so the states are those that an enforcing breaker would go through.
+        In metrics-only mode it is always a permit. Where another breaker would refuse, the result is counted in the totals
+        and changes nothing else, so the states are those that an enforcing breaker would go through.
         """
         generation = self.free_pass
         if generation is not None:
             return Permit(self, generation)
         with self._lock:
             answer, change = self._answer_locked(self._clock())
-        if change is not None:
-            try:
+        shadow = self._shadow  # read once: it may be reconfigured meanwhile
+        if change is None and shadow is None:
+            return answer
+        try:
+            if change is not None:
                 self._notify(change)
-            except BaseException:
-                if isinstance(answer, Permit):  # nobody will get it, and it may be the trial
-                    answer.release()
-                raise
-        if self._shadow is not None and isinstance(answer, Permit):
-            shadowed = self._shadow.try_acquire()
-            assert isinstance(shadowed, Permit)  # it refuses nothing
-            answer._shadow = shadowed
+            if shadow is not None and isinstance(answer, Permit):
+                shadowed = shadow.try_acquire()
+                assert isinstance(shadowed, Permit)  # it refuses nothing
+                answer._shadow = shadowed
+        except BaseException:
+            if isinstance(answer, Permit):  # nobody will get it, and it may be the trial
+                answer.release()
+            raise
         return answer
 
     def record_success(self, generation: int) -> None:
@@ -215,8 +224,9 @@ class CircuitBreaker:
         detector = self._detector
         if detector.is_clear and generation == self.free_pass:
             next(self._unlocked_successes)
-            if detector.window is not None:
-                detector.window.record_success()
+            window = detector.window  # read once: another thread may replace it
+            if window is not None:
+                window.record_success()
         else:
             Permit(self, generation).record_success()
 
@@ -311,7 +321,11 @@ class CircuitBreaker:
         """Close the circuit; forget failures in a row, growth and isolation. Totals stay.
 
         On a closed circuit this is no change of state: `on_change` is not called, and calls in flight still count.
+        The shadow, if any, is reset as well.
         """
+        shadow = self._shadow
+        if shadow is not None:
+            shadow.reset()
         with self._lock:
             if self._state is _CLOSED:
                 self._detector.begin()
@@ -367,23 +381,27 @@ class CircuitBreaker:
             return self._permit_locked(), change
         if admission is Admission.REFUSED:
             if self._must_pass_locked():
+                self._record_in_cap_locked()
                 return Permit(self, self._generation), change
             why = "recovering" if trials.is_ramping else "trial in progress"
             return self._refuse_locked(None, why), change
         permit = Permit(self, self._generation, is_trial=admission is Admission.TRIAL)
         if permit.is_trial:
             trials.lease(permit, now)
-        if self._cap is not None:
-            self._cap.record(is_rejected=False)
+        self._record_in_cap_locked()
         return permit, change
 
     def _permit_locked(self) -> Permit:
         """A permit of the closed circuit."""
-        if self._cap is not None:
-            self._cap.record(is_rejected=False)
+        self._record_in_cap_locked()
         return Permit(
             self, self._generation, watched=self._detector.watch() if self._detector.watches else None
         )
+
+    def _record_in_cap_locked(self, *, is_rejected: bool = False) -> None:
+        """Count a call for the cap, if there is one."""
+        if self._cap is not None:
+            self._cap.record(is_rejected=is_rejected)
 
     def _must_pass_locked(self) -> bool:
         """Whether the call passes since too many were refused lately, for a service that still answers some."""
@@ -391,10 +409,9 @@ class CircuitBreaker:
 
     def _refuse_locked(self, retry_after: float | None, reason: str) -> Permit | Refusal:
         self._refused += 1
+        self._record_in_cap_locked(is_rejected=True)
         if self.settings.metrics_only:
-            return Permit(self, self._generation)  # not closed, and no trial: its result changes nothing
-        if self._cap is not None:
-            self._cap.record(is_rejected=True)
+            return Permit(self, self._generation, is_admitted=False)
         return Refusal(self._key, self._state, retry_after, reason)
 
     def _counts_locked(self, permit: Permit) -> bool:
@@ -414,6 +431,8 @@ class CircuitBreaker:
 
     def _succeed_locked(self, permit: Permit) -> StateChange | None:
         self._successes += 1
+        if not permit._is_admitted:
+            return None
         if self._cap is not None:
             self._cap.record_success()
         if self._state is _CLOSED:
@@ -427,6 +446,8 @@ class CircuitBreaker:
 
     def _fail_locked(self, permit: Permit) -> StateChange | None:
         self._failures += 1
+        if not permit._is_admitted:
+            return None
         if self._state is _CLOSED:
             reason = self._detector.failed(permit._watched)
             self._failed_at = self._clock()

@@ -100,7 +100,7 @@ class CircuitBreakerSettings:
 
     When it opens, by the tests that are given:
 
-    failure_threshold, failure_duration: failures in a row, and over at least so long. Without any test, 20 and 10.0; a
+    failure_threshold, failure_duration: failures in a row, and over at least so long. Without any test, 30 and 10.0; a
         threshold alone opens the circuit at once (0.0).
     failure_rate: of the calls in the window.
     slow_call_rate, slow_call_duration: of the calls in the window that took so long or longer. One in flight counts as soon
@@ -130,7 +130,8 @@ class CircuitBreakerSettings:
     max_rejected: the share of the calls of a minute that may be refused while the service answers some.
     metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
     shadow: other settings to observe beside these: a second circuit that refuses nothing. Its changes are reported with
-        " (shadow)" after the key.
+        " (shadow)" after the key. What is a failure is judged once, by these settings: `is_failure`, `exclude`, `timeout`
+        and `on_change` of the shadow are not used.
 
     And:
 

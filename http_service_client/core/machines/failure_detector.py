@@ -22,7 +22,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .windows import CountWindow, TimeWindow, Window
+from .windows import ROUNDING, CountWindow, TimeWindow, Window
 
 if TYPE_CHECKING:
     from .circuit_states import CircuitBreakerSettings
@@ -111,6 +111,7 @@ class FailureDetector:
         limit, now, reason = self.settings.slow_call_duration, self._clock(), None
         while self._in_flight:
             watched = next(iter(self._in_flight))
+            watched.started_at = min(watched.started_at, now)  # in case the clock stepped back
             if limit is None or now - watched.started_at < limit:
                 break
             del self._in_flight[watched]
@@ -176,7 +177,7 @@ class FailureDetector:
                 (settings.slow_call_rate, slow, "were slow"),
             ):
                 if rate is not None:
-                    is_met = calls >= settings.minimum_calls and count >= rate * calls
+                    is_met = calls >= settings.minimum_calls and count >= rate * calls - ROUNDING
                     found.append(f"{count} of {calls} calls {what} in {self.window.span}" if is_met else None)
         met = [reason for reason in found if reason is not None]
         if not met or (settings.opens_when == "all" and len(met) < len(found)):

@@ -105,7 +105,7 @@ class Trials(Generic[Ticket]):
     @property
     def leased_until(self) -> float:
         """The instant until which trials in flight hold up the others; 0.0 without any."""
-        return max(self._leases.values(), default=0.0)
+        return max(list(self._leases.values()), default=0.0)  # of a copy: it is read without the lock, too
 
     def admit(self, now: float) -> Admission:
         """What to do with a call. For TRIAL, `lease` it."""
@@ -124,6 +124,8 @@ class Trials(Generic[Ticket]):
         if self._step is not None:
             return True
         in_flight = sum(now < ends_at for ends_at in self._leases.values())
+        if not in_flight:
+            return True  # with fewer trials by new settings, there may have been enough of them without a decision
         begun = self.successes + self._failures + in_flight
         return in_flight < self.settings.trials_at_once and begun < self.settings.trial_count
 

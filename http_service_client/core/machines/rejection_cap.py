@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .windows import TimeWindow
+from .windows import ROUNDING, TimeWindow
 
 if TYPE_CHECKING:
     from .circuit_states import CircuitBreakerSettings
@@ -42,4 +42,4 @@ class RejectionCap:
         if not self._results.counts().calls:
             return False
         calls, rejected, _ = self._calls.counts()
-        return rejected + 1 > self.settings.max_rejected * (calls + 1)
+        return rejected + 1 > self.settings.max_rejected * (calls + 1) + ROUNDING

@@ -18,7 +18,10 @@ from typing import NamedTuple, Protocol
 
 from .counter import Counter
 
-__all__ = ["CountWindow", "Counts", "TimeWindow", "Window"]
+__all__ = ["ROUNDING", "CountWindow", "Counts", "TimeWindow", "Window"]
+
+ROUNDING = 1e-9
+"""For a share of a count: 0.07 * 100 is 7.000000000000001 in binary floating point."""
 
 _BUCKETS = 10
 
@@ -103,7 +106,7 @@ class _Bucket:
 class TimeWindow:
     """The results of the last `seconds`, exact to a tenth: a result is forgotten between 9/10 and 10/10 of them later.
 
-    clock: monotonic seconds. A clock that steps back forgets nothing: time stands still until it has caught up.
+    clock: monotonic seconds. One that steps back forgets nothing, and a result is forgotten in time from then on.
     lock: the breaker's own, reentrant where the breaker needs it to be.
     """
 
@@ -142,7 +145,9 @@ class TimeWindow:
 
     def _advance(self) -> None:
         """Begin the buckets that are due; each one that the ring has no room for is forgotten."""
-        due = math.floor((self._clock() - self._ends_at) / self._length) + 1
+        now = self._clock()
+        self._ends_at = min(self._ends_at, now + self._length)  # in case the clock stepped back
+        due = math.floor((now - self._ends_at) / self._length) + 1
         if due <= 0:
             return
         for _ in range(min(due, _BUCKETS)):
