@@ -222,7 +222,8 @@ class MetricsCollector:
         self._count(("http_throttle_waits_total", _service(event)))
 
     def _state_change(self, event: StateChange) -> None:
-        self._count(("http_circuit_state_changes_total", _service(event), event.new))
+        service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
+        self._count(("http_circuit_state_changes_total", service, event.new))
 
     def _count(self, key: tuple[Any, ...]) -> None:
         """Increment a counter. `key` is its name and the values of its labels."""

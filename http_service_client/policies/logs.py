@@ -35,7 +35,8 @@ def log_event(event: Event) -> None:
 
 def log_change(change: StateChange) -> None:
     """Log a change of a circuit's state."""
-    level = logging.WARNING if change.new is CircuitBreakerState.OPEN else logging.INFO
+    is_serious = change.new is CircuitBreakerState.OPEN and not change.is_shadow
+    level = logging.WARNING if is_serious else logging.INFO
     if LOGGER.isEnabledFor(level):
         until = "" if change.open_for is None else f"; next trial in {change.open_for:.3f} s"
         text = f"the circuit is {change.new.value.replace('_', '-')}: {change.reason}{until}"

@@ -100,7 +100,9 @@ class Tally:
                 self.stops[event.reason.value] += 1
 
     def count_change(self, change: StateChange) -> None:
-        """Count a change of a circuit."""
+        """Count a change of a circuit; that of a shadow refuses nothing and does not count."""
+        if change.is_shadow:
+            return
         span, closed = self.at(change.at), CircuitBreakerState.CLOSED
         if change.new is CircuitBreakerState.OPEN:
             self.openings += 1

@@ -36,6 +36,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .circuit_states import (
@@ -518,7 +519,7 @@ class CircuitBreaker:
             clock=self._clock,
             random=self._random,
             lock=self._lock,
-            on_change=self._on_change,
+            on_change=None if self._on_change is None else partial(_notify_of_shadow, self._on_change),
         )
 
     def _successes_locked(self) -> int:
@@ -539,6 +540,10 @@ class CircuitBreaker:
     def _notify(self, change: StateChange) -> None:
         if self._on_change is not None:
             self._on_change(change)
+
+
+def _notify_of_shadow(listener: Callable[[StateChange], None], change: StateChange) -> None:
+    listener(change._replace(is_shadow=True))
 
 
 def _judge(settings: CircuitBreakerSettings) -> Callable[[object, bool | None], bool | None] | None:

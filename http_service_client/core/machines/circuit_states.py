@@ -374,6 +374,7 @@ class StateChange(NamedTuple):
     at: the instant of the change, by the breaker's clock.
     generation: the number of the span that begins; it orders the changes of one circuit.
     open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
+    is_shadow: it is a change of the circuit's shadow, which refuses nothing.
     """
 
     key: str
@@ -383,6 +384,7 @@ class StateChange(NamedTuple):
     at: float
     generation: int
     open_for: float | None
+    is_shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

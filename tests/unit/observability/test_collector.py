@@ -118,6 +118,20 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         "http_circuit_state_changes_total",
         {"service": "https://a.test", "state": "open"},
     ),
+    (
+        StateChange(
+            "https://a.test (eu) (shadow)",
+            CircuitBreakerState.CLOSED,
+            CircuitBreakerState.OPEN,
+            "5 failures",
+            0.0,
+            1,
+            60.0,
+            is_shadow=True,
+        ),
+        "http_circuit_state_changes_total",
+        {"service": "https://a.test (shadow)", "state": "open"},
+    ),
 ]
 
 

@@ -148,14 +148,14 @@ def test_a_shadow_reports_what_it_would_have_done() -> None:
     circuit.fail()
     circuit.succeed()
     assert circuit.state is CLOSED
-    assert [(change.key, change.new) for change in circuit.changes] == [
-        ("https://api.example.com (shadow)", OPEN)
+    assert [(change.key, change.new, change.is_shadow) for change in circuit.changes] == [
+        ("https://api.example.com (shadow)", OPEN, True)
     ]
     circuit.now += 5
     circuit.succeed()
     assert [change.new for change in circuit.changes] == [OPEN, HALF_OPEN, CLOSED]
     circuit.fail(3)
-    assert circuit.state is OPEN
+    assert (circuit.state, circuit.changes[-1].is_shadow) == (OPEN, False)
     circuit.refusal()
 
 
