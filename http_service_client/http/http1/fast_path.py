@@ -78,16 +78,16 @@ class FastHead:
         return iter([(name.decode("ascii"), field_text(value)) for name, value in self.raw_fields()])
 
 
-def read_fast_head(data: bytes, settings: ParserSettings) -> FastHead | None:
-    """The head at the start of these bytes; None if it is incomplete, or not in the subset.
+def read_fast_head(data: bytes | bytearray, settings: ParserSettings, at: int = 0) -> FastHead | None:
+    """The head that starts at this index of the bytes; None if it is incomplete, or not in the subset.
 
     A response to HEAD has no body, whatever the length says.
     """
-    match = _HEAD(data)
+    match = _HEAD(data, at)
     if match is None:
         return None
     status, reason, fields = match.groups()
-    size = match.end()
+    size = match.end() - at
     if size > settings.size or fields.count(b"\r") > settings.fields:
         return None
     length, is_chunked, is_encoded, is_last, keep_alive = None, False, False, False, None
@@ -110,4 +110,4 @@ def read_fast_head(data: bytes, settings: ParserSettings) -> FastHead | None:
     elif length is None and not is_chunked:
         return None
     text = (reason or b"").decode("ascii")
-    return FastHead(size, int(status), text, fields, length, is_encoded, is_last, keep_alive)
+    return FastHead(size, int(status), text, bytes(fields), length, is_encoded, is_last, keep_alive)

@@ -198,7 +198,7 @@ def equal_lengths(line: bytes, before: Sequence[tuple[bytes, bytes]]) -> bytes |
 
 def may_frame(line: bytes) -> bool:
     """Whether a malformed line may have been meant to frame the body: such a line is never skipped."""
-    name = _NO_LETTER(b"", line[:200].partition(b":")[0].lower())
+    name = _NO_LETTER(b"", line.partition(b":")[0].lower())
     return name.startswith((LENGTH, CODING))
 
 

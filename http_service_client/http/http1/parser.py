@@ -74,7 +74,7 @@ class ResponseParser:
         "_parts",
         "_report",
         "_section_start",
-        "_skips_folds",
+        "_skipped",
         "_status",
         "_tolerated",
         "_trailers_left",
@@ -119,7 +119,7 @@ class ResponseParser:
         self._fields: list[tuple[bytes, bytes]] = []
         self._parts: list[bytes] = []  # of the last value, by line, with the white space after it
         self._folded = 0  # bytes of the lines of the last value
-        self._skips_folds = False  # the last line was skipped
+        self._skipped: Rule | None = None  # that the last line broke, if it was skipped
         self._line_start = self._section_start = self._buffer.offset
 
     def feed(self, data: bytes) -> None:
@@ -155,7 +155,10 @@ class ResponseParser:
         while self.head is None:
             head: Head | FastHead | None
             if self._status is None:
-                if not self._buffer.skip_line_ends():
+                has_more = self._buffer.skip_line_ends()
+                if self._buffer.offset > self.settings.total:
+                    raise NotHttpError(RULES["head-too-large"], self.settings.total)
+                if not has_more:
                     if self._buffer.has_ended:
                         raise ConnectionResetError("closed without a response")
                     return None
@@ -178,8 +181,7 @@ class ResponseParser:
 
     def _read_fast_head(self) -> FastHead | None:
         buffer = self._buffer
-        data = buffer.data if not buffer.at and type(buffer.data) is bytes else buffer.rest
-        head = read_fast_head(data, self.settings)
+        head = read_fast_head(buffer.data, self.settings, buffer.at)
         if head is not None:
             if buffer.offset + head.size > self.settings.total:
                 return None
@@ -236,7 +238,7 @@ class ResponseParser:
         if self._status is None and self.head is None:
             fault = fault_in_status_line(line)
         elif line and (self.head is None or self._in_trailers):
-            if not (self._skips_folds and line[0] in b" \t"):
+            if self._skipped is None or line[0] not in b" \t":
                 fault = fault_in_field(line, self._fields, self._in_trailers)
         elif line:
             fault = fault_in_chunk_line(line)
@@ -285,7 +287,6 @@ class ResponseParser:
                     return True
                 mended = self._mended(line)
                 if mended is None:
-                    self._skips_folds = True
                     continue
                 if mended[0] in b" \t":
                     self._fold(mended)
@@ -294,35 +295,49 @@ class ResponseParser:
             if len(self._fields) >= most_fields:
                 raise self._error(line, Fault(RULES["too-many-fields"], 0, 0))
             self._join_folds()
-            self._skips_folds = False
+            self._skipped = None
             self._parts, self._folded = [value.lstrip(b" \t")], len(line)
             self._fields.append((name, value.strip(b" \t")))
 
     def _mended(self, line: bytes) -> bytes | None:
         """A line without the faults that are tolerated; None if it is skipped. Raises any other fault."""
-        if line[0] in b" \t" and self._skips_folds:
+        if line[0] in b" \t" and self._skipped is not None:
+            is_length = self._skipped.name == "repeated-content-length"
+            if is_length or may_frame(line):
+                rule = RULES["folded-framing-header"] if is_length else self._skipped
+                raise self._error(line, Fault(rule, 0, 1))
+            self._skip(line, self._skipped)
             return None
         while (fault := fault_in_field(line, self._fields, self._in_trailers)) is not None:
-            rule = fault.rule.name
-            if rule in self.settings.tolerated:
-                if rule == "repeated-content-length":
+            name = fault.rule.name
+            if name in self.settings.tolerated:
+                if name == "repeated-content-length":
                     one = equal_lengths(line, self._fields)
                     if one is None:
                         raise self._error(line, Fault(RULES["conflicting-content-length"], 0, fault.end))
                     self._tolerate(line, fault)
-                    if any(name.lower() == LENGTH for name, _ in self._fields):
+                    if any(each.lower() == LENGTH for each, _ in self._fields):
+                        self._skipped = fault.rule
                         return None
                     return b"Content-Length:%b\r\n" % one
                 if may_frame(line):
                     raise self._error(line, fault)
             self._tolerate(line, fault)
-            if rule == "nul-in-value":
+            if name == "nul-in-value":
                 line = line.replace(b"\0", b" ")
-            elif rule == "space-before-colon":
+            elif name == "space-before-colon":
                 line = line[: fault.start] + line[fault.end - 1 :]
             else:
+                self._skip(line, fault.rule)
                 return None
         return line
+
+    def _skip(self, line: bytes, rule: Rule) -> None:
+        """Skip a line and its folds. A CR in it is refused: to another reader it may end the line before a field."""
+        at = line.find(b"\r", 0, -2 if line[-2:] == b"\r\n" else -1)
+        if at >= 0:
+            raise self._error(line, Fault(RULES["bare-cr"], at, at + 1))
+        self._skipped = rule
 
     def _fold(self, line: bytes) -> None:
         """Append a line to the last value (RFC 9112, 5.2)."""

@@ -116,8 +116,6 @@ class StrictResponseHandler(ResponseHandler):
             self._left = head.size + head.length
             if head.keep_alive is not None:
                 self.lifetime.announce(head.keep_alive)
-            if head.keep_alive is not None:
-                self.lifetime.announce(head.keep_alive)
         self._left -= len(data)
         if self._left <= 0 and self._whole is not None:
             whole, self._whole, self._head = self._whole, None, None

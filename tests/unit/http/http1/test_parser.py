@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from http_service_client.http.http1.errors import CutShortError, NotHttpError
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.http1.head import request_head
 from http_service_client.http.http1.parser import ResponseParser
+from http_service_client.http.http1.rules import RULES
 from network.test_responses import CUT, READ, REFUSED
 
 
@@ -98,6 +100,18 @@ def test_white_space_around_a_value_is_not_part_of_it() -> None:
     data = b"HTTP/1.1 200 OK\r\nA: \t a \t\r\nB:\r\nC: c \r\n\td \r\nContent-Length: 0\r\n\r\n"
     parser, _ = parse([data])
     assert list(parser.head or []) == [("A", "a"), ("B", ""), ("C", "c \td"), ("Content-Length", "0")]
+
+
+@pytest.mark.parametrize("size", [1000, 300_000])
+def test_line_ends_without_a_response_are_not_read_without_end(size: int) -> None:
+    """They count as a part of the head, which may not be larger."""
+    parser = ResponseParser()
+    parser.begin("GET")
+    with pytest.raises(NotHttpError) as caught:
+        for _ in range(1000):
+            parser.feed(b"\r\n" * (size // 2))
+            assert parser.read_head() is None
+    assert (caught.value.rule, caught.value.offset) == (RULES["head-too-large"], ParserSettings().total)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
