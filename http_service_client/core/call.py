@@ -120,18 +120,20 @@ class Attempt:
     has_left_origin: a redirect led to another origin, so no credentials are added from then on.
     has_progressed: it failed, but a download has more of its file than before, and the next attempt continues there.
     is_trial: its outcome decides about an open circuit.
+    passes_gate: the client was closed during the wait before it, so that it waits for nothing else.
     sent_state: what is known to have become of its request.
     body: that of its response, when it is to be streamed.
     """
 
     __slots__ = (
         *("answered_by", "blocked_until", "body", "ends_with_deadline", "exchange_timeout", "expires_at"),
-        *("has_left_origin", "has_progressed", "is_trial", "sent_state"),
+        *("has_left_origin", "has_progressed", "is_trial", "passes_gate", "sent_state"),
     )
 
     def __init__(self) -> None:
         self.expires_at: float | None = None
         self.ends_with_deadline = self.has_left_origin = self.has_progressed = self.is_trial = False
+        self.passes_gate = False
         self.exchange_timeout: Timeout | None = None
         self.blocked_until: float | None = None
         self.answered_by: str | None = None

@@ -106,7 +106,7 @@ def test_a_mocked_error_is_retried_like_a_real_one(library: Library, front_end: 
 
 def test_mocked_failures_open_the_circuit(library: Library, front_end: FrontEnd) -> None:
     """After five failures in a row the sixth call does not reach the mock."""
-    client = front_end.client()
+    client = front_end.client(circuit_breaker_config={"failure_threshold": 5})
     for _ in range(5):
         library.add_response("GET", URL, status=500)
         front_end.request(client, "GET", URL, retry_policy=False)

@@ -93,9 +93,10 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def test_a_wait_for_a_retry_ends_with_the_client(server: LoopbackServer, front_end: str) -> None:
+@pytest.mark.parametrize("pause", ["8", "20"])
+def test_a_wait_for_a_retry_ends_with_the_client(server: LoopbackServer, front_end: str, pause: str) -> None:
     """Only ClientClosedError could follow it: nothing is sent any more."""
-    server.script("/", respond(503, headers={"Retry-After": "8"}))
+    server.script("/", respond(503, headers={"Retry-After": pause}))
     sent = lambda: len(server.requests) == 1  # noqa: E731
     with Stopwatch() as watch:
         error, _ = during(front_end, get(server), lambda client: (time.sleep(0.1), client.close())[1], sent)
@@ -103,6 +104,34 @@ def test_a_wait_for_a_retry_ends_with_the_client(server: LoopbackServer, front_e
     assert error.sent_state is SentState.REFUSED  # by the attempt that was made
     assert watch.seconds < 5
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("pause", ["8", "20"])
+def test_a_wait_for_the_end_of_a_pause_ends_with_the_client(
+    server: LoopbackServer, front_end: str, pause: str
+) -> None:
+    """Another call met the pause; this one would wait for its end, and was never sent."""
+    server.script("/", respond(429, headers={"Retry-After": pause}))
+
+    def two(front_end: str) -> Any:
+        if front_end == "blocking":
+            return lambda client: (
+                client.get(server.url + "/", retry_policy=False),
+                client.get(server.url + "/", timeout=60.0),
+            )
+
+        async def call(client: HttpServiceClient) -> None:
+            await client.get_async(server.url + "/", retry_policy=False)
+            await client.get_async(server.url + "/", timeout=60.0)
+
+        return call
+
+    sent = lambda: len(server.requests) == 1  # noqa: E731
+    with Stopwatch() as watch:
+        error, _ = during(front_end, two, lambda client: (time.sleep(0.1), client.close())[1], sent)
+    assert type(error) is ClientClosedError
+    assert error.sent_state is SentState.NEVER_SENT
+    assert watch.seconds < 5
 
 
 def test_a_wait_for_a_connection_ends_with_the_client(server: LoopbackServer, front_end: str) -> None:

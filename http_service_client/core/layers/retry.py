@@ -32,6 +32,7 @@ from ..effects import Outcome, Plan, Sleep
 from ..machines.backoff import Waits
 from ..machines.retry_decision import Situation, is_in_progress, next_wait
 from ..outcomes import FAILURE_STATUSES, REFUSALS, describe, requested_wait
+from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ..layer import Handler
@@ -97,10 +98,12 @@ class RetryLayer:
         before_first = 0  # attempts that do not count: a download that makes progress begins to count again
         last: Outcome | None = None
         withdrawal: AnyWithdrawal | None = None
+        resumes_at = 0.0
         while True:
             call.attempt += 1
             if call.attempt > 1:
                 call.current = Attempt()
+                call.current.passes_gate = call.clock() < resumes_at - TIMER_SLACK
             before = call.sent_state
             began_at = call.clock()
             outcome = yield from proceed(request, call)
@@ -143,6 +146,7 @@ class RetryLayer:
                 return outcome
             call.discard_body()
             decided_at = call.clock()
+            resumes_at = decided_at + wait
             call.record(
                 RetryScheduled(
                     call.elapsed(),

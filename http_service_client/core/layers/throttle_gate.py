@@ -9,6 +9,7 @@ from ...errors import Failure, SentState, ThrottledError
 from ...events import ThrottleRefused, ThrottleWaited
 from ...http.messages import HttpRequest
 from ..effects import Outcome, Plan, Sleep
+from ..timeouts import TIMER_SLACK
 
 if TYPE_CHECKING:
     from ..call import Call
@@ -34,7 +35,7 @@ class ThrottleGateLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         gate = call.origin_state.gate
-        if gate is None or not gate.left:
+        if gate is None or not gate.left or call.current.passes_gate:
             return proceed(request, call)
         return self._when_open(proceed, request, call, gate)
 
@@ -58,7 +59,10 @@ class ThrottleGateLayer:
             call.record(
                 ThrottleWaited(call.elapsed(), call.attempt, call.key, wait, call.call_id, call.call_name)
             )
+            began_at = call.clock()
             yield from Sleep(wait)
+            if call.clock() < began_at + wait - TIMER_SLACK:
+                break  # the client was closed, and the exchange will say so
             waited += wait
         return (yield from proceed(request, call))
 
