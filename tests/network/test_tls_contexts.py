@@ -19,6 +19,7 @@ from http_service_client import ConnectionPoolConfig, HttpClientConfig, HttpServ
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.transports.network import tls
 from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.network.tls_contexts import SharedContext
 from kit.front_ends import FrontEnd
 from network.faults import Certificates, failing, served
 
@@ -49,6 +50,33 @@ def test_clients_of_like_settings_share_one_context(
     del second
     gc.collect()
     assert alive() is None
+
+
+def test_a_relative_path_means_the_directory_in_which_the_client_was_made(
+    certificates: Certificates, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A daemon leaves it, and must not trust the file of that name in another one. Nor do two clients share these."""
+    settings: list[TlsSettings] = []
+    for name, found in (("mine", certificates), ("strange", Certificates(tmp_path))):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        shutil.copy(found.ca_file, "ca.pem")
+        settings.append(TlsSettings(ca_file="ca.pem"))
+    contexts = [each.context_for(PEER) for each in settings]
+    assert contexts[0].get_ca_certs() != contexts[1].get_ca_certs()
+    assert [each.context_for(PEER) for each in settings] == contexts
+
+
+def test_a_file_that_is_replaced_with_its_time_and_size_is_read_again(tmp_path: Path) -> None:
+    """As `rsync --inplace --times` and `cp --preserve` do it."""
+    file = tmp_path / "a.pem"
+    file.write_text("one")
+    shared = SharedContext(lambda: file.read_text(), (str(file),))  # type: ignore[arg-type,return-value]  # any object
+    assert shared.get() == "one"
+    then = file.stat()
+    file.write_text("two")
+    os.utime(file, ns=(then.st_atime_ns, then.st_mtime_ns))
+    assert shared.get() == "two"
 
 
 def test_a_class_that_replaces_the_standard_one_is_not_shared(

@@ -20,7 +20,8 @@ class TlsSettings:
     """How servers are verified, and the client's own certificate.
 
     verify: False accepts any certificate, for tests only; it warns once a process.
-    cert_file, key_file: PEM files of the client's certificate and key.
+    cert_file, key_file: PEM files of the client's certificate and key. The paths of all files are made absolute now: a
+        process may change its directory, and contexts are shared by path.
     ca_file: PEM bundle of authorities to trust instead of the system's.
     key_password: the pass phrase of the key, if it is encrypted.
     shows_certificate: whether a host and port may see the client's certificate; None for all that request it. A
@@ -43,7 +44,9 @@ class TlsSettings:
         shows_certificate: Callable[[str, int], bool] | None = None,
         context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
-        cert, key, ca = (None if path is None else os.fspath(path) for path in (cert_file, key_file, ca_file))
+        cert, key, ca = (
+            None if path is None else os.path.abspath(path) for path in (cert_file, key_file, ca_file)
+        )
         without = _Files(verify, ca)
         self._files = {False: without, True: _Files(verify, ca, cert, key, key_password) if cert else without}
         self._shows_certificate = shows_certificate if cert else None

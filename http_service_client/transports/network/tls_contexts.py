@@ -28,7 +28,7 @@ __all__ = ["SharedContext"]
 _LOGGER = logging.getLogger("http_service_client")
 _THREADS = DaemonThreads(2)  # most of the work needs the interpreter's lock: more would gain nothing
 
-_Signature = tuple["tuple[int, int, int] | None", ...]
+_Signature = tuple["tuple[int, ...] | None", ...]
 
 
 class SharedContext:
@@ -139,12 +139,13 @@ def _warn(reason: str) -> None:
         pass  # of a filter or a handler: a broken log must not cost the caller the connection
 
 
-def _state_of(file: str) -> tuple[int, int, int] | None:
+def _state_of(file: str) -> tuple[int, ...] | None:
     try:
         found = os.stat(file)
     except (OSError, ValueError):  # it is missing, or no path at all
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    # A copy may keep the time of its source (`rsync --times`): the time of the change of the inode shows it.
+    return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 # By settings. A client holds those that it uses; nothing else does.
