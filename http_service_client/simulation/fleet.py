@@ -75,7 +75,8 @@ class Environment:
     """What a guarded function is made with: the service that it calls, and what its policies need.
 
     clock: for a `RetryPolicy`; its `monotonic` for a `CircuitBreakerPolicy`.   random: for a `RetryPolicy`.
-    on_change: for a `CircuitBreakerPolicy`, so that the report knows of its circuit.
+    on_change: for a `CircuitBreakerPolicy`, so that the report knows of its circuit. Its `recovery_jitter` is drawn from
+        Python's own generator, and not by the seed of the simulation.
     """
 
     def __init__(

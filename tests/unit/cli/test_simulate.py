@@ -53,7 +53,7 @@ def test_the_list_names_all_scenarios(capsys: pytest.CaptureFixture[str]) -> Non
 def test_configurations_are_compared_by_the_names_of_their_files(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """TOML and JSON, as many as are given; two of one name are told apart by their paths."""
+    """TOML and JSON, as many as are given; of two with one name, the second has its path as its name."""
     (tmp_path / "hasty.toml").write_text("base_timeout = 1.5\n[retry_policy_config]\nmax_attempts = 2\n")
     (tmp_path / "hasty.json").write_text('{"enable_retry_policy": false}')
     files = [f"--config={tmp_path / name}" for name in ("hasty.toml", "hasty.json")]
