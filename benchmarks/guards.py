@@ -53,6 +53,7 @@ def _guarded(function: Any) -> dict[str, Any]:
         "backoff": backoff.on_exception(backoff.expo, ConnectionError, max_tries=3)(function),
         "our retry": RetryPolicy().apply(function),
         "our breaker": CircuitBreakerPolicy().apply(function),
+        "our breaker, by failure rate": CircuitBreakerPolicy(failure_rate=0.5).apply(function),
         "pybreaker": breaker(function),
         "no guard": function,
     }

@@ -80,6 +80,7 @@ TARGETS = (
     Target("… async", "async guards", OURS, "tenacity + pybreaker", 0.20, 0.4),
     Target("breaker on a no-op, to purgatory", "plain guards", "our breaker", "purgatory", 1.0, 2.0),
     Target("… async", "async guards", "our breaker", "purgatory", 1.0, 2.0),
+    Target("breaker by failure rate, to one by failures in a row", "plain guards", "our breaker, by failure rate", "our breaker", 1.2, 1.6),
     Target("16 threads on one client, calls a second, to requests", "threads", OURS, "requests", 1.5, kind="rate"),
     Target("1,000 async calls at once, calls a second, to aiohttp", "concurrent", OURS, "aiohttp", 0.95, kind="rate"),
     Target("100 MB upload, to requests", "blocking bodies", "our upload", "requests upload", 1.05),

@@ -110,7 +110,7 @@ class TimeWindow:
     lock: the breaker's own, reentrant where the breaker needs it to be.
     """
 
-    __slots__ = ("_buckets", "_clock", "_ends_at", "_length", "_lock", "_successes", "span")
+    __slots__ = ("_buckets", "_clock", "_count_success", "_ends_at", "_length", "_lock", "span")
 
     def __init__(self, seconds: float, clock: Callable[[], float], lock: object) -> None:
         self.span = f"the last {seconds:g} s"
@@ -118,14 +118,14 @@ class TimeWindow:
         self._clock = clock
         self._lock = lock
         self._buckets: deque[_Bucket] = deque([_Bucket()], maxlen=_BUCKETS)
-        self._successes = self._buckets[-1].successes
+        self._count_success = self._buckets[-1].successes.advance
         self._ends_at = clock() + self._length
 
     def record_success(self) -> None:
         if self._clock() >= self._ends_at:
             with self._lock:  # type: ignore[attr-defined]
                 self._advance()
-        self._successes.advance()
+        self._count_success()
 
     def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
         self._advance()
@@ -152,5 +152,5 @@ class TimeWindow:
             return
         for _ in range(min(due, _BUCKETS)):
             self._buckets.append(_Bucket())
-        self._successes = self._buckets[-1].successes
+        self._count_success = self._buckets[-1].successes.advance
         self._ends_at += due * self._length
