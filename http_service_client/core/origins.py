@@ -6,7 +6,8 @@ for ever, so origins are forgotten, by what forgetting would cost:
     rank    the origin                                  is forgotten
     0       has nothing to remember                     when there are too many, the oldest first
     1       failed lately, its circuit is closed        when there are too many, and none of rank 0
-    2       has an open or half-open circuit            when there are too many, and none of ranks 0 and 1
+    2       has an open or half-open circuit, or a      when there are too many, and none of ranks 0 and 1
+            closed gate
     3       is in use, or was isolated by hand          never
 
 and in ranks 1 and 2 an hour after the last failure, or after the end of the recovery time. So an attacker that has us
@@ -64,8 +65,12 @@ class OriginState:
 
     def rank(self, now: float) -> int:
         """What forgetting it would cost (see above); -1 if what it remembers is too old to matter."""
-        if self.connections.in_use or (self.gate is not None and self.gate.left):
+        if self.connections.in_use:
             return _KEPT
+        found = self._rank_of_circuit(now)
+        return max(found, _OPEN) if self.gate is not None and self.gate.left else found
+
+    def _rank_of_circuit(self, now: float) -> int:
         if self.breaker is None:
             return _IDLE
         evidence_at = self.breaker.evidence_at

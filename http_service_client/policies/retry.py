@@ -130,10 +130,9 @@ class RetryPolicy(RetrySettings):
 def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[..., Any]:
     """The plain function, with each call under the retry policy."""
 
-    count = policy._function_budget.calls
+    successes = policy._function_budget.successes
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
-        next(count)
         handled, scope = handled_now(), RetryScope()
         attempts: Attempts | None = None  # made when the first one failed: most need no more than one
         try:
@@ -151,7 +150,9 @@ def with_retries(policy: RetryPolicy, function: Callable[..., Any]) -> Callable[
                     if not policy.is_worth_it(result, report_condition) and not (
                         attempts is not None and attempts.is_in_progress(result)
                     ):
-                        if attempts is not None:
+                        if attempts is None:
+                            next(successes)
+                        else:
                             attempts.succeeded()
                         return result
                     attempts = attempts or policy._attempts(scope, handled)
@@ -175,10 +176,9 @@ def with_retries_async(
 ) -> Callable[..., Awaitable[Any]]:
     """Like `with_retries`, for an async function, or one that returns a plain value."""
 
-    count = policy._function_budget.calls
+    successes = policy._function_budget.successes
 
     async def guarded(*args: Any, **kwargs: Any) -> Any:
-        next(count)
         handled, scope = handled_now(), RetryScope()
         attempts: Attempts | None = None
         try:
@@ -198,7 +198,9 @@ def with_retries_async(
                     if not policy.is_worth_it(result, report_condition) and not (
                         attempts is not None and attempts.is_in_progress(result)
                     ):
-                        if attempts is not None:
+                        if attempts is None:
+                            next(successes)
+                        else:
                             attempts.succeeded()
                         return result
                     attempts = attempts or policy._attempts(scope, handled)

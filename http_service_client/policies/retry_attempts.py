@@ -37,14 +37,18 @@ _OWN_STATE = "_own_sent_state"
 class FunctionBudget:
     """The retry budget of the functions under one policy in which no client's call is made.
 
-    A guarded call that succeeds does no more than advance `calls`. They are entered into the budget when a retry
-    asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
+    A guarded call whose first attempt succeeds does no more than advance `successes`. They are entered into the budget
+    when a retry asks for its share; under a lock, or threads that fail at the same time would each enter the same calls.
+    A call is counted when its first attempt ends: one that hangs, or is cancelled, has not earned anything.
     """
 
-    __slots__ = ("__weakref__", "_budget", "_clock", "_entered", "_entered_at", "_failed", "_lock", "calls")
+    __slots__ = (
+        *("__weakref__", "_budget", "_clock", "_entered", "_entered_at", "_failed", "_lock"),
+        "successes",
+    )
 
     def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float]) -> None:
-        self.calls = itertools.count()
+        self.successes = itertools.count()
         self._failed = 0  # since calls were entered last
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
@@ -53,7 +57,8 @@ class FunctionBudget:
         self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock())
 
     def _reset_after_fork(self) -> None:
-        self._entered, self._entered_at = next(self.calls) + 1, self._clock()
+        self._entered, self._entered_at = next(self.successes) + 1, self._clock()
+        self._failed = 0
         if self._budget is not None:
             self._budget.reset_after_fork()
 
@@ -66,11 +71,11 @@ class FunctionBudget:
         """The budget, with the calls until now in it; None for no limit."""
         if self._budget is not None:
             with self._lock:
-                made, now = next(self.calls), self._clock()
-                count, seconds = made - self._entered, now - self._entered_at
-                self._entered, self._entered_at = made + 1, now  # reading it advanced it
+                ended, now = next(self.successes), self._clock()
+                succeeded, seconds = ended - self._entered, now - self._entered_at
+                self._entered, self._entered_at = ended + 1, now  # reading it advanced it
                 failed, self._failed = self._failed, 0
-                self._budget.record_calls(count, seconds, failed)
+                self._budget.record_calls(succeeded + failed, seconds, failed)
         return self._budget
 
 
@@ -141,7 +146,7 @@ class Attempts:
 
     def succeeded(self) -> None:
         """A repetition succeeded."""
-        if self._charged is not None:
+        if self._charged is not None and self._paid is not None:
             self._charged.record_success(self._paid)
 
     def outcome_before(self) -> Any:

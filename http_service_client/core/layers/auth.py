@@ -109,7 +109,10 @@ class _Run:
         self._prepare = prepare
         self._headers = headers
         self._flow: Generator[Any, HttpResponse, None] | None = None
-        self._latest: HttpResponse | None = None  # to the call's own request
+        self._latest: HttpResponse | None = (
+            None  # to the call's own request; None when its body was discarded
+        )
+        self._latest_status: int | None = None
         self._sent = 0
         self.sends_own = False
 
@@ -117,7 +120,7 @@ class _Run:
         """The next request to send, or the outcome.   answer: the response to the last one; None to begin."""
         call = self._call
         if answer is not None and self.sends_own:
-            self._latest = answer
+            self._latest, self._latest_status = answer, answer.status_code
         try:
             flow = self._flow or self._begin()
             if isinstance(flow, Failure):
@@ -187,8 +190,8 @@ class _Run:
     def _continued(self, request: HttpRequest, answer: HttpResponse) -> HttpRequest | Outcome:
         """The request that follows a response, if it may follow."""
         call, latest, status = self._call, self._latest, answer.status_code
-        if self.sends_own and latest is not None:
-            if not request.body.may_send:
+        if self.sends_own and self._latest_status is not None:
+            if not request.body.may_send and latest is not None:
                 call.record(
                     AuthStopped(
                         call.elapsed(),
@@ -200,9 +203,10 @@ class _Run:
                     )
                 )
                 return latest
-            if latest.status_code not in _NOT_APPLIED and not request.is_safe_to_repeat:
+            if self._latest_status not in _NOT_APPLIED and not request.is_safe_to_repeat:
+                shown = str(self._latest_status) if latest is None else _status(latest)
                 return self._misused(
-                    f"yielded the {request.method} again after {_status(latest)}, when it may have been processed; "
+                    f"yielded the {request.method} again after {shown}, when it may have been processed; "
                     "send it again only after 400, 401, 403 or 407"
                 )
         if answer is latest:

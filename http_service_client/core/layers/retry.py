@@ -65,10 +65,19 @@ def _adds_no_load(call: Call, outcome: Outcome) -> bool:
 
 
 def _record_success(
-    budget: AnyBudget | None, response: HttpResponse, withdrawal: AnyWithdrawal | None
+    call: Call, response: HttpResponse, withdrawal: AnyWithdrawal | None, is_repeated: bool
 ) -> None:
-    """Let a call that succeeded earn something for the retries of others."""
-    if budget is not None and response.status_code not in FAILURE_STATUSES:
+    """Let a call that succeeded earn something for the retries of others.
+
+    is_repeated: see `_is_repeated`. Its success returns what the repetition cost, to the policy that makes it again.
+    """
+    budget = call.budget
+    if budget is None or response.status_code in FAILURE_STATUSES:
+        return
+    if call.current.answered_by is not None:
+        if withdrawal is not None:
+            withdrawal.refund()  # the retry was not sent, and the service has shown nothing
+    elif withdrawal is not None or not is_repeated:
         budget.record_success(withdrawal)
 
 
@@ -91,8 +100,11 @@ class RetryLayer:
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         budget = call.budget
-        if budget is not None and not _is_repeated(call):
-            budget.record_call()
+        is_repeated = False
+        if budget is not None:
+            is_repeated = _is_repeated(call)
+            if not is_repeated:
+                budget.record_call()
         settings = call.options.retry
         waits: Waits | None = None
         before_first = 0  # attempts that do not count: a download that makes progress begins to count again
@@ -114,16 +126,17 @@ class RetryLayer:
             call.record_attempt(outcome, began_at)
             if settings is None:
                 if isinstance(outcome, HttpResponse):
-                    _record_success(budget, outcome, withdrawal)
+                    _record_success(call, outcome, withdrawal, is_repeated)
                 return outcome
             if call.current.has_progressed:
                 before_first, waits = call.attempt - 1, None
             is_worth_it = settings.is_worth_it(outcome, self._report)
             if isinstance(outcome, HttpResponse) and not is_worth_it:
-                _record_success(budget, outcome, withdrawal)
                 if outcome.status_code < 400:
+                    _record_success(call, outcome, withdrawal, is_repeated)
                     return outcome
                 if not is_in_progress(outcome, before, call.request):
+                    _record_success(call, outcome, withdrawal, is_repeated)
                     if asks_to_retry(outcome.headers) is False:
                         self._stop(call, StopReason.PUSHBACK)
                     return outcome
@@ -144,24 +157,24 @@ class RetryLayer:
             if isinstance(wait, StopReason):
                 self._stop(call, wait)
                 return outcome
-            call.discard_body()
-            decided_at = call.clock()
-            resumes_at = decided_at + wait
-            call.record(
-                RetryScheduled(
-                    call.elapsed(),
-                    call.attempt,
-                    call.key,
-                    wait,
-                    describe(outcome) if _is_safe(call) else _vouched_for(outcome),
-                    requested,
-                    None if budget is None else budget.balance,
-                    call.remaining(),
-                    call.call_id,
-                    call.call_name,
-                )
-            )
             try:
+                call.discard_body()
+                decided_at = call.clock()
+                resumes_at = decided_at + wait
+                call.record(
+                    RetryScheduled(
+                        call.elapsed(),
+                        call.attempt,
+                        call.key,
+                        wait,
+                        describe(outcome) if _is_safe(call) else _vouched_for(outcome),
+                        requested,
+                        None if budget is None else budget.balance,
+                        call.remaining(),
+                        call.call_id,
+                        call.call_name,
+                    )
+                )
                 # A slow listener uses up some of the wait; the next attempt is not later for it.
                 yield from Sleep(max(0.0, wait - (call.clock() - decided_at)))
             except BaseException:

@@ -25,7 +25,8 @@ class ThrottleGateLayer:
     """A call waits if the gate opens within half of its attempt timeout and before its deadline; else it is refused.
 
     So a caller who set a short timeout gets the error, and what to wait, at once. The wait is no part of the attempt's
-    time. The exchange closes the gate.
+    time. The exchange closes the gate. The gate asked is that of the call's own origin: a redirect's hop is not refused,
+    since by then the server before it has acted on the request.
 
     random: uniform in [0, 1), for the gentle opening.
     """

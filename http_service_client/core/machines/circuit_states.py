@@ -130,7 +130,7 @@ class CircuitBreakerSettings:
     max_rejected: the share of the calls of a minute that may be refused while the service answers some.
     metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
     shadow: other settings to observe beside these: a second circuit that refuses nothing. Its changes are reported with
-        " (shadow)" after the key. What is a failure is judged once, by these settings: `is_failure`, `exclude`, `timeout`
+        " (shadow)" after the key. What is a failure is judged once, by these settings: `failures`, `is_failure`, `exclude`, `timeout`
         and `on_change` of the shadow are not used.
 
     And:

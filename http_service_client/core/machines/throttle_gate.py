@@ -7,6 +7,9 @@ answer closes the gate until then. It is no evidence for the circuit: the servic
 A pause of a second or less closes nothing. It is the least that the header can say: a service that takes ten requests a second says
 "1" where it means a tenth, and all callers together would make one request a second of them.
 
+A longer pause than five minutes is kept to in parts. The number may be a mistake, or a lie, and a service that is asked once in
+five minutes has its pause all the same: it repeats what it said.
+
 The gate opens gently. Calls that wait for it do not pass in the same millisecond, but spread over a fifth of the pause, two
 seconds at most; the call whose own retry is due passes first, and finds out for the others.
 """
@@ -18,6 +21,7 @@ from collections.abc import Callable
 __all__ = ["ThrottleGate"]
 
 _LEAST = 1.0  # seconds
+_MOST = 300.0
 _SPREAD = 0.2  # of the pause
 _MOST_SPREAD = 2.0  # seconds
 
@@ -39,15 +43,21 @@ class ThrottleGate:
         """The service asks for a pause. A shorter one never opens the gate earlier."""
         if seconds <= _LEAST:
             return
-        opens_at = self._clock() + seconds
+        pause = min(seconds, _MOST)
+        opens_at = self._clock() + pause
         if opens_at > self.opens_at:
-            self.opens_at, self._pause = opens_at, seconds
+            self._pause = pause  # first: `left` is never more than it
+            self.opens_at = opens_at
 
     @property
     def left(self) -> float:
-        """Seconds until it opens; 0.0 when it is open. A clock that steps back prolongs no pause."""
-        left = self.opens_at - self._clock()
-        return min(max(0.0, left), self._pause)
+        """Seconds until it opens; 0.0 when it is open. A clock that steps back prolongs it by no more than one pause."""
+        now = self._clock()
+        left = self.opens_at - now
+        if left > self._pause:
+            left = self._pause
+            self.opens_at = now + left
+        return max(0.0, left)
 
     def wait(self, random: float) -> float:
         """Seconds for one of the waiting calls.   random: uniform in [0, 1)."""

@@ -9,6 +9,7 @@ import pytest
 from http_service_client.core.machines.circuit_breaker import CircuitBreaker, Permit
 from http_service_client.core.machines.circuit_states import CircuitBreakerSettings
 from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.throttle_gate import ThrottleGate
 from http_service_client.core.origins import OriginRegistry, OriginState
 from kit.fakes import FakeClock, LockWithQueue
 
@@ -152,6 +153,19 @@ def test_an_isolated_circuit_is_never_forgotten() -> None:
     registry.clock.now += 1e9
     registry.visit(named("new", 50))
     assert "isolated" in registry.origins
+
+
+def test_hosts_that_ask_for_a_pause_are_no_flood() -> None:
+    """A closed gate is worth as much as an open circuit, and the number of both is bounded."""
+    registry = Registry(16)
+    registry.settle(["open"], True, True)
+    for origin in named("throttled", 500):
+        registry.get(origin).gate = gate = ThrottleGate(registry.clock.monotonic)
+        gate.close(300.0)
+        assert len(registry.origins) <= 17
+    throttled = registry.origins - {"open"}
+    registry.visit(named("idle", 100))
+    assert len(throttled - registry.origins) <= 1  # the last one may not have been examined yet
 
 
 def test_an_origin_that_works_again_is_worth_no_more_than_others() -> None:

@@ -57,7 +57,7 @@ def test_old_calls_do_not_pay_for_the_retries_of_now() -> None:
     settings = RetryBudgetSettings(ratio=0.1, min_per_second=0.0, window=10.0)
     policy = policy_of(2, clock=clock, budget=settings)
     for _ in range(36_000):
-        policy._function_budget.calls.__next__()
+        next(policy._function_budget.successes)
     clock.now += 3600.0
     budget = policy._function_budget.up_to_date()
     assert budget is not None
@@ -143,7 +143,7 @@ def test_threads_that_fail_at_the_same_time_enter_each_call_once() -> None:
     policy = policy_of(2, budget=RetryBudgetSettings(ratio=0.1, min_per_second=0.0))
     functions = policy._function_budget
     for _ in range(1000):
-        next(functions.calls)
+        next(functions.successes)
     budget: Any = functions._budget
     budget._lock = queue = LockWithQueue()
     queue.first = functions.up_to_date

@@ -29,10 +29,12 @@ from http_service_client import (
 from http_service_client.core.call import Call
 from http_service_client.core.effects import Outcome, Plan
 from http_service_client.core.layers.redirects import RedirectsLayer
+from http_service_client.core.timeouts import Timeout
 from http_service_client.events import AuthContinued
 from http_service_client.http.secret_names import SECRET_NAMES
 from kit.fakes import ORIGIN, READ_TIMEOUT, REFUSED, SLOW, URL, Harness
 from kit.front_ends import FrontEnd, run_task
+from kit.streaming import StreamingTransport
 
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))}
 TOKEN_URL = "https://id.example.com/token"
@@ -435,6 +437,31 @@ def test_a_stream_is_authenticated_too(front_end: FrontEnd) -> None:
     harness = Harness(front_end, 401, TOKEN, HttpResponse(200, content=b"body", url=URL))
     with front_end.stream(harness.client, "GET", URL, auth=Refreshing()) as response:
         assert (response.status_code, response.read()) == (200, b"body")
+
+
+def test_a_streamed_post_is_not_sent_again_after_a_success(front_end: FrontEnd) -> None:
+    """Not even if the flow fetches a token in between, for which the open response is discarded."""
+
+    class Transport(StreamingTransport):
+        def send(self, request: HttpRequest, timeout: Timeout) -> Any:
+            return TOKEN
+
+        async def send_async(self, request: HttpRequest, timeout: Timeout) -> Any:
+            return TOKEN
+
+        async def open_response_async(self, request: HttpRequest, timeout: Timeout) -> Any:
+            return self.open_response(request, timeout)
+
+    transport = Transport(b"done")
+    client = HttpServiceClient(transport=transport)
+    auth = flow_of(None, HttpRequest("POST", TOKEN_URL), None)
+    with (
+        pytest.raises(InterceptorError, match="may have been processed") as raised,
+        front_end.stream(client, "POST", URL, auth=auth),
+    ):
+        pass
+    assert raised.value.sent_state is SentState.ANSWERED
+    assert len(transport.sources) == 1
 
 
 def test_each_attempt_runs_the_flow_from_its_start(front_end: FrontEnd) -> None:

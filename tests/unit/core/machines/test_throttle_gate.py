@@ -57,8 +57,34 @@ def test_the_gate_opens_gently() -> None:
 
 
 def test_a_clock_that_steps_back_prolongs_no_pause() -> None:
-    """The most that is left is the pause itself."""
+    """From the step on, one pause at most is left."""
     gate = Gate()
     gate.close(5.0)
     gate.now -= 1000.0
     assert gate.left == 5.0
+    gate.now += 5.0
+    assert gate.left == 0.0
+
+
+def test_a_pause_beyond_five_minutes_is_kept_to_in_parts() -> None:
+    """The number may be a mistake or a lie: after a part of it, a call finds out."""
+    gate = Gate()
+    gate.close(1e9)
+    assert gate.left == 300.0
+    gate.now += 300.0
+    assert gate.left == 0.0
+
+
+def test_a_pause_that_is_being_prolonged_is_never_cut_short() -> None:
+    """A reader between the two steps of `close` sees no length of the pause before."""
+
+    class Watched(Gate):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if name == "opens_at":
+                assert self.left <= self._pause
+
+    gate = Watched()
+    gate.close(5.0)
+    gate.close(60.0)
+    assert gate.left == 60.0

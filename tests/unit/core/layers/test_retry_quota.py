@@ -1,0 +1,156 @@
+"""Which calls of a client earn and spend the tokens of its retry quota."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ConstantBackoff,
+    HttpResponse,
+    HttpServiceClient,
+    RetryPolicy,
+    RetryQuotaSettings,
+)
+from http_service_client.events import RetryScheduled
+from kit.fakes import ORIGIN, RESET, URL, Harness
+from kit.front_ends import FrontEnd, run_task
+from kit.guarded import policy_of
+
+KEYED = {"Idempotency-Key": "order-42"}
+
+
+class Interrupt(BaseException):
+    pass
+
+
+class Answering:
+    """An interceptor that answers some attempts without the network."""
+
+    def __init__(self, *attempts: int) -> None:
+        self.attempts = attempts
+
+    def intercept_request(self, request: Any, context: Any) -> Any:
+        return HttpResponse(200) if context.attempt in self.attempts else request
+
+
+def with_quota(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
+    """A client that begins with ten tokens, and earns one by each success."""
+    return Harness(
+        front_end,
+        *script,
+        retry_policy_config=RetryPolicy(4, ConstantBackoff(1.0, jitter="none")),
+        retry_budget_config={"initial": 10.0, "earned": 1.0, "cost": 2.0, "throttled_cost": 1.0},
+        enable_circuit_breaker=False,
+        **settings,
+    )
+
+
+def tokens(harness: Harness) -> float:
+    quota = harness.state.budget
+    assert quota.balance is not None  # reading it enters the successes
+    return float(quota._tokens)
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ((200,), 11.0),
+        ((404,), 11.0),
+        ((503, 200), 10.0),
+        ((503, 404), 10.0),
+        ((503, 503, 200), 8.0),
+        ((500, 500, 500, 500), 4.0),
+        (((429, {"Retry-After": "1"}), 200), 10.0),
+        ((RESET, 409, 409, 200), 6.0),
+    ],
+)
+def test_what_a_call_earns_and_spends(front_end: FrontEnd, script: Any, expected: float) -> None:
+    """A success earns a token, or returns what the last retry took; all other retries are paid for.
+
+    A 409 that says "still in progress" is no success yet, so the retry before it is paid for.
+    """
+    harness = with_quota(front_end, *script)
+    harness.request("POST" if 409 in script else "GET", headers=KEYED)
+    assert tokens(harness) == expected
+
+
+def test_what_an_interceptor_answers_earns_nothing(front_end: FrontEnd) -> None:
+    """A cache would pay for retries to a service that is down."""
+    harness = with_quota(front_end, RESET, request_interceptors=[Answering(1)])
+    harness.request()
+    assert (harness.sends, tokens(harness)) == (0, 10.0)
+
+
+def test_a_retry_that_an_interceptor_answers_is_refunded(front_end: FrontEnd) -> None:
+    """It was not sent."""
+    harness = with_quota(front_end, 503, request_interceptors=[Answering(2)])
+    assert harness.request().attempts == 2
+    assert (harness.sends, tokens(harness)) == (1, 10.0)
+
+
+def test_a_repetition_by_an_enclosing_policy_earns_nothing_of_its_own(front_end: FrontEnd) -> None:
+    """Its success returns what the repetition took, and that alone."""
+    harness = with_quota(front_end, 503, 200)
+    assert front_end.run(policy_of(3).apply(harness.calling())).status_code == 200
+    assert (harness.sends, tokens(harness)) == (2, 10.0)
+
+
+def test_a_call_without_the_budget_neither_earns_nor_spends(front_end: FrontEnd) -> None:
+    """`retry_budget=False`, in its success and in its retries."""
+    harness = with_quota(front_end, 200, 503, 503, 200)
+    harness.request(retry_budget=False)
+    harness.request(retry_budget=False)
+    assert (harness.sends, tokens(harness)) == (4, 10.0)
+
+
+def test_an_interrupt_in_a_listener_refunds_the_retry(front_end: FrontEnd) -> None:
+    """It comes between the withdrawal and the wait, and nothing was sent."""
+    harness = with_quota(front_end, 503)
+
+    def listen(event: object) -> None:
+        if isinstance(event, RetryScheduled):
+            raise Interrupt
+
+    client = HttpServiceClient(
+        harness.client.config, transport=harness.transport, clock=harness.clock, on_event=listen
+    )
+    with pytest.raises(Interrupt):
+        front_end.run(front_end.calling(client, "GET", URL))
+    budget = client._call_builder.origins.get(ORIGIN).budget
+    assert budget is not None
+    assert (harness.sends, budget.balance) == (1, 5)
+
+
+def test_calls_of_a_guarded_function_that_have_not_ended_earn_nothing() -> None:
+    """Fifty at the same time in a dead service have succeeded no more than one has."""
+    policy = policy_of(2, budget=RetryQuotaSettings(initial=0.0, earned=1.0))
+    attempts = [0]
+
+    async def failing() -> None:
+        attempts[0] += 1
+        await asyncio.sleep(0)
+        raise ConnectionError
+
+    async def main() -> None:
+        guarded = policy.apply(failing)
+        await asyncio.gather(*(guarded() for _ in range(50)), return_exceptions=True)
+
+    run_task(main())
+    assert attempts == [50]
+
+
+def test_an_interrupted_call_of_a_guarded_function_earns_nothing(front_end: FrontEnd) -> None:
+    """Nobody knows what became of it: in an outage, callers give up."""
+    policy = policy_of(2, budget=RetryQuotaSettings(initial=0.0, earned=1.0))
+
+    def interrupted() -> None:
+        raise Interrupt
+
+    with pytest.raises(Interrupt):
+        front_end.run(policy.apply(front_end.function(interrupted)))
+    budget = policy._function_budget.up_to_date()
+    assert budget is not None
+    assert budget.balance == 0
