@@ -291,6 +291,7 @@ class Call(HttpContext):
                 now - self.started_at, request.method, redact_url(str(request.url)), self.key, self.attempt,
                 status_code, error, self.sent_state,
                 None if self.deadline_at is None else self.deadline_at - now,
-                None if self.scope is None else self.scope.parent_id, self.call_id, self.call_name,
+                None if self.scope is None or self.scope.outer is None else self.scope.parent_id,
+                self.call_id, self.call_name,
             )
         )  # fmt: skip

@@ -154,14 +154,12 @@ class Scope:
 class CallScope(Scope):
     """The scope of a client's call.
 
-    call_id: of the call.
+    call_id: of the call; set after it was made, to save each call another `__init__`.
     """
 
     __slots__ = ("call_id",)
 
-    def __init__(self, call_id: str = "") -> None:
-        Scope.__init__(self)
-        self.call_id = call_id
+    call_id: str
 
     @property
     def parent_id(self) -> str | None:

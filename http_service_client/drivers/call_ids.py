@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from .forks import reset_in_forked_children
 
@@ -15,7 +15,10 @@ __all__ = ["CallIds"]
 
 
 class CallIds:
-    """Makes ids such as ``9f86d08188-1a``. Thread-safe."""
+    """Makes ids such as ``9f86d08188-1a``. Thread-safe.
+
+    new: returns an id that no other call has.
+    """
 
     def __init__(self) -> None:
         self._reset_after_fork()
@@ -23,11 +26,8 @@ class CallIds:
 
     def _reset_after_fork(self) -> None:
         # Of C functions alone, so no thread can come in between two steps.
-        self._ids: Iterator[str] = map(f"{os.urandom(5).hex()}-%x".__mod__, itertools.count(1))
-
-    def new(self) -> str:
-        """An id that no other call has."""
-        return next(self._ids)
+        ids = map(f"{os.urandom(5).hex()}-%x".__mod__, itertools.count(1))
+        self.new: Callable[[], str] = ids.__next__
 
 
 CALL_IDS = CallIds()

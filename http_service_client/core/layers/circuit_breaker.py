@@ -36,25 +36,25 @@ class CircuitBreakerLayer:
             if outer is not None:
                 outer.record_sending()
             return (yield from proceed(request, call))
-        free_pass = breaker.free_pass
-        admission = breaker.try_acquire() if free_pass is None else free_pass
-        if isinstance(admission, Refusal):
-            key, why = admission.key or call.key, admission.reason
-            call.record(
-                CircuitRefused(
-                    call.elapsed(),
-                    call.attempt,
-                    key,
-                    why,
-                    admission.retry_after,
-                    call.call_id,
-                    call.call_name,
+        admission: Permit | int | None = breaker.free_pass
+        if admission is None:
+            permit = breaker.try_acquire()
+            if isinstance(permit, Refusal):
+                call.record(
+                    CircuitRefused(
+                        call.elapsed(),
+                        call.attempt,
+                        permit.key or call.key,
+                        permit.reason,
+                        permit.retry_after,
+                        call.call_id,
+                        call.call_name,
+                    )
                 )
-            )
-            return refused(admission)
+                return refused(permit)
+            call.current.is_trial = permit.is_trial
+            admission = permit
         failed: bool | None = None
-        if isinstance(admission, Permit):
-            call.current.is_trial = admission.is_trial
         if scope is not None:
             scope.breaker = breaker
         if outer is not None:

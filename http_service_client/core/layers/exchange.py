@@ -157,7 +157,8 @@ class Exchange:
             return outcome
         finally:
             if not is_open:
-                _release(held)
+                while held:  # as `_release`, without another call
+                    held.pop(0)()
 
     def _throttled(self, state: OriginState, response: HttpResponse, call: Call) -> None:
         """Close the gate of an origin that asks for a pause."""

@@ -37,7 +37,7 @@ from ..timeouts import TIMER_SLACK
 if TYPE_CHECKING:
     from ..layer import Handler
     from ..machines.retry_conditions import RetryCondition
-    from ..machines.retry_quota import AnyBudget, AnyWithdrawal
+    from ..machines.retry_quota import AnyWithdrawal
 
 __all__ = ["RetryLayer"]
 
@@ -45,10 +45,8 @@ _NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 
 def _is_repeated(call: Call) -> bool:
-    """Whether an enclosing retry policy makes this call again: a retry, which pays for no other."""
-    if not call.options.is_nested or call.scope is None:
-        return False
-    operation = call.scope.in_charge()
+    """Whether an enclosing retry policy makes this nested call again: a retry, which pays for no other."""
+    operation = None if call.scope is None else call.scope.in_charge()
     return operation is not None and operation.is_repetition
 
 
@@ -102,8 +100,8 @@ class RetryLayer:
         budget = call.budget
         is_repeated = False
         if budget is not None:
-            is_repeated = _is_repeated(call)
-            if not is_repeated:
+            is_repeated = call.options.is_nested and _is_repeated(call)
+            if budget.counts_calls and not is_repeated:
                 budget.record_call()
         settings = call.options.retry
         waits: Waits | None = None

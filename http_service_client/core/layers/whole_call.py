@@ -24,7 +24,8 @@ class CallLayer:
     """
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
-        call.scope = scope = CallScope(call.call_id)
+        call.scope = scope = CallScope()
+        scope.call_id = call.call_id
         try:
             if call.deadline_at is not None and (late := call.clock() - call.deadline_at) >= 0:
                 outcome = _too_late(late)

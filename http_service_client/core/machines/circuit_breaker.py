@@ -227,7 +227,10 @@ class CircuitBreaker:
             next(self._unlocked_successes)
             window = detector.window  # read once: another thread may replace it
             if window is not None:
-                window.record_success()
+                if window.ends_at is None or self._clock() < window.ends_at:
+                    window.count_success()
+                else:
+                    window.record_success()
         else:
             Permit(self, generation).record_success()
 

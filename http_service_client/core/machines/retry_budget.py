@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ..checks import check_number, suggests_keywords
 
@@ -90,6 +90,8 @@ class RetryBudget:
     """
 
     __slots__ = ("_bucket", "_calls", "_clock", "_lock", "_retries", "_settings", "_tick")
+
+    counts_calls: Literal[True] = True  # it needs `record_call`
 
     def __init__(
         self, settings: RetryBudgetSettings, *, clock: Callable[[], float], lock: AbstractContextManager[Any]

@@ -24,7 +24,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from ...errors import ConfigurationError
 from ..checks import check_number, suggests_keywords
@@ -101,9 +101,14 @@ class QuotaWithdrawal:
 
 
 class RetryQuota:
-    """The quota of one key.   settings: see `RetryQuotaSettings`.   lock: makes it safe among threads."""
+    """The quota of one key.   settings: see `RetryQuotaSettings`.   lock: makes it safe among threads.
 
-    __slots__ = ("_lock", "_rewarded", "_settings", "_successes", "_tokens")
+    counts_calls: False: those that succeed earn the tokens, so calls that begin are not recorded.
+    """
+
+    __slots__ = ("_count_success", "_lock", "_rewarded", "_settings", "_successes", "_tokens")
+
+    counts_calls: Literal[False] = False
 
     def __init__(self, settings: RetryQuotaSettings, *, lock: AbstractContextManager[Any]) -> None:
         self._settings = settings
@@ -114,12 +119,8 @@ class RetryQuota:
         """In a forked child: the parent spends its tokens itself."""
         self._tokens = self._settings.initial
         self._rewarded = 0
-        self._successes = (
-            Counter()
-        )  # what they earn is added when it matters: a call that succeeds takes no lock
-
-    def record_call(self) -> None:
-        """A call begins: nothing to count, since those that succeed earn the tokens."""
+        self._successes = Counter()  # what they earn is added when it matters: a success takes no lock
+        self._count_success = self._successes.advance
 
     def record_calls(self, count: int, seconds: float, failed: int) -> None:
         """Count calls that were not counted one by one.   failed: of the `count`, those whose first attempt failed."""
@@ -129,10 +130,10 @@ class RetryQuota:
 
     def record_success(self, withdrawal: object) -> None:
         """A call succeeded.   withdrawal: that of its last retry; None for a call that made none."""
-        if isinstance(withdrawal, QuotaWithdrawal):
+        if withdrawal is None:
+            self._count_success()
+        elif isinstance(withdrawal, QuotaWithdrawal):
             withdrawal.refund()
-        elif withdrawal is None:
-            self._successes.advance()
 
     def try_withdraw(self, *, is_throttled: bool = False) -> QuotaWithdrawal | None:
         """The tokens for one retry; None when there are not enough.   is_throttled: the service asked for a pause."""

@@ -35,12 +35,23 @@ class Counts(NamedTuple):
 
 
 class Window(Protocol):
-    """Counts results over a span.   span: for messages, such as "the last 100 calls"."""
+    """Counts results over a span.
+
+    span: for messages, such as "the last 100 calls".
+    count_success: counts a success that was not slow, before `ends_at`. The lock is *not* held.
+    ends_at: an instant, from which on it takes `record_success`; None for never.
+    """
 
     span: str
 
+    @property
+    def count_success(self) -> Callable[[], object]: ...
+
+    @property
+    def ends_at(self) -> float | None: ...
+
     def record_success(self) -> None:
-        """Count a success that was not slow. The lock is *not* held."""
+        """Count such a success at any time. The lock is *not* held."""
 
     def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
         """Count a result. The lock is held.   is_counted: the call was counted before, when it became slow."""
@@ -55,18 +66,20 @@ class CountWindow:
     Only the positions of failures and slow calls are kept, so that a success costs no more than the count of it.
     """
 
-    __slots__ = ("_failures", "_others", "_size", "_slow", "_successes", "span")
+    __slots__ = ("_failures", "_others", "_size", "_slow", "_successes", "count_success", "ends_at", "span")
 
     def __init__(self, size: int) -> None:
         self.span = f"the last {size} calls"
         self._size = size
         self._successes = Counter()
+        self.count_success = self._successes.advance
+        self.ends_at: None = None
         self._others = 0
         self._failures: deque[int] = deque()
         self._slow: deque[int] = deque()
 
     def record_success(self) -> None:
-        self._successes.advance()
+        self.count_success()
 
     def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
         position = self._position()
@@ -110,7 +123,7 @@ class TimeWindow:
     lock: the breaker's own, reentrant where the breaker needs it to be.
     """
 
-    __slots__ = ("_buckets", "_clock", "_count_success", "_ends_at", "_length", "_lock", "span")
+    __slots__ = ("_buckets", "_clock", "_length", "_lock", "count_success", "ends_at", "span")
 
     def __init__(self, seconds: float, clock: Callable[[], float], lock: object) -> None:
         self.span = f"the last {seconds:g} s"
@@ -118,14 +131,14 @@ class TimeWindow:
         self._clock = clock
         self._lock = lock
         self._buckets: deque[_Bucket] = deque([_Bucket()], maxlen=_BUCKETS)
-        self._count_success = self._buckets[-1].successes.advance
-        self._ends_at = clock() + self._length
+        self.count_success = self._buckets[-1].successes.advance
+        self.ends_at = clock() + self._length
 
     def record_success(self) -> None:
-        if self._clock() >= self._ends_at:
+        if self._clock() >= self.ends_at:
             with self._lock:  # type: ignore[attr-defined]
                 self._advance()
-        self._count_success()
+        self.count_success()
 
     def record(self, *, is_failure: bool, is_slow: bool, is_counted: bool = False) -> None:
         self._advance()
@@ -146,11 +159,11 @@ class TimeWindow:
     def _advance(self) -> None:
         """Begin the buckets that are due; each one that the ring has no room for is forgotten."""
         now = self._clock()
-        self._ends_at = min(self._ends_at, now + self._length)  # in case the clock stepped back
-        due = math.floor((now - self._ends_at) / self._length) + 1
+        self.ends_at = min(self.ends_at, now + self._length)  # in case the clock stepped back
+        due = math.floor((now - self.ends_at) / self._length) + 1
         if due <= 0:
             return
         for _ in range(min(due, _BUCKETS)):
             self._buckets.append(_Bucket())
-        self._count_success = self._buckets[-1].successes.advance
-        self._ends_at += due * self._length
+        self.count_success = self._buckets[-1].successes.advance
+        self.ends_at += due * self._length
