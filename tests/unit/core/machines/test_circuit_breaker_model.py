@@ -22,12 +22,26 @@ CLOSED, OPEN, HALF_OPEN = CircuitBreakerState
 
 @dataclass
 class Call:
-    """A call in the model: the generation in which it began, and whether it was that generation's trial."""
+    """A call in the model: the generation in which it began, and whether it was that generation's trial.
+
+    is_admitted: False where only the metrics-only mode let it pass.
+    """
 
     generation: int
     is_trial: bool
     begun_at: float
     is_settled: bool = False
+    is_admitted: bool = True
+
+
+@dataclass
+class Step:
+    """A step of the ramp.   asked: the calls in it."""
+
+    number: int
+    ends_at: float
+    asked: int = 0
+    failures: int = 0
 
 
 @dataclass
@@ -40,6 +54,9 @@ class Model:
     is_isolated: bool = False
     row: list[str] = field(default_factory=list)  # results of this generation, in order
     times: list[float] = field(default_factory=list)  # of these results
+    window_from: int = 0  # the first of them that the window has seen
+    window_began: float = 0.0
+    step: Step | None = None
     failed_trials: int = 0  # since the last closing
     opened_at: float = 0.0
     trials: list[Call] = field(default_factory=list)  # in flight
@@ -50,11 +67,42 @@ class Model:
 
     def move(self, state: CircuitBreakerState, now: float) -> None:
         self.states.append(state)
-        self.row, self.times, self.trials, self.is_isolated = [], [], [], False
+        self.begin(now)
+        self.trials, self.is_isolated, self.step = [], False, None
         if state is CLOSED:
             self.failed_trials = 0
         if state is OPEN:
             self.opened_at = now
+
+    def begin(self, now: float) -> None:
+        """Forget the results of this generation."""
+        self.row, self.times, self.window_from, self.window_began = [], [], 0, now
+
+    def span(self) -> str:
+        """What the window looks back over."""
+        settings = self.settings
+        if settings.failure_rate is None:
+            return "nothing"
+        return f"{settings.window} s" if settings.window_calls is None else f"{settings.window_calls} calls"
+
+    def in_window(self, now: float) -> list[str]:
+        seen, settings = self.row[self.window_from :], self.settings
+        if settings.window_calls is not None:
+            return seen[-settings.window_calls :]
+        tenths = [int((at - self.window_began) // (settings.window / 10)) for at in (*self.times, now)]
+        return [
+            result
+            for result, tenth in zip(seen, tenths[self.window_from :], strict=False)
+            if tenth > tenths[-1] - 10
+        ]
+
+    def reconfigure(self, changes: dict[str, Any], now: float) -> None:
+        before, span = self.settings, self.span()
+        self.settings = before.changed(changes)  # type: ignore[arg-type]
+        if self.span() != span:
+            self.window_from, self.window_began = len(self.row), now
+        if self.settings.recovery_timeout != before.recovery_timeout:
+            self.failed_trials = 0
 
     def open_for(self) -> float:
         recovery = self.settings.recovery_timeout
@@ -71,7 +119,7 @@ class Model:
 
     def may_try(self, now: float) -> bool:
         held, settings = len(self.held(now)), self.settings
-        return held < settings.trials_at_once and held + len(self.row) < settings.trial_count
+        return not held or self.step is not None or (held < settings.trials_at_once and held + len(self.row) < settings.trial_count)
 
     def must_open(self, now: float) -> bool:
         """Judged at a failure, which is the last of the row."""
@@ -81,8 +129,7 @@ class Model:
             lasted = now - self.times[-in_row]
             tests.append(in_row >= settings.failure_threshold and lasted >= settings.failure_duration)
         if settings.failure_rate is not None:
-            assert settings.window_calls is not None
-            window = self.row[-settings.window_calls :]
+            window = self.in_window(now)
             is_enough = len(window) >= settings.minimum_calls
             tests.append(is_enough and window.count("failure") >= settings.failure_rate * len(window))
         return all(tests) if settings.opens_when == "all" else any(tests)
@@ -94,13 +141,30 @@ class Model:
             state = HALF_OPEN
         if state is CLOSED:
             return Call(len(self.states), False, now)
-        if state is HALF_OPEN and self.may_try(now):
+        if self.step is not None:
+            admitted = self.admit_to_ramp(self.step, now)
+            if admitted is not None:
+                return admitted
+        elif state is HALF_OPEN and self.may_try(now):
             self.trials = [*self.held(now), Call(len(self.states), True, now)]
             return self.trials[-1]
         self.refused += 1
         if self.settings.metrics_only:
-            return Call(len(self.states), False, now)
-        return "isolated" if self.is_isolated else "open" if state is OPEN else "trial in progress"
+            return Call(len(self.states), False, now, is_admitted=False)
+        if state is HALF_OPEN:
+            return "trial in progress" if self.step is None else "recovering"
+        return "isolated" if self.is_isolated else "open"
+
+    def admit_to_ramp(self, step: Step, now: float) -> Call | None:
+        shares, seconds = self.settings.ramp, self.settings.ramp_step
+        while now >= step.ends_at:
+            if step.number + 1 == len(shares):
+                self.move(CLOSED, now)
+                return Call(len(self.states), False, now)
+            step = self.step = Step(step.number + 1, step.ends_at + seconds)
+        step.asked += 1
+        passed, before = (int(count * shares[step.number]) for count in (step.asked, step.asked - 1))
+        return Call(len(self.states), False, now) if passed > before else None
 
     def settle(self, call: Call, result: str, now: float) -> None:
         if call.is_settled:
@@ -113,7 +177,13 @@ class Model:
             return
         self.settled[result] += 1
         state = self.states[-1]
-        if result == "abandoned" or (state is not CLOSED and not call.is_trial):
+        if result == "abandoned" or not call.is_admitted:
+            return
+        if self.step is not None:
+            self.step.failures += result == "failure"
+            if self.step.failures > self.settings.trial_count - self.settings.success_threshold:
+                self.failed_trials += 1
+                self.move(OPEN, now)
             return
         self.row.append(result)
         self.times.append(now)
@@ -121,11 +191,14 @@ class Model:
         if state is CLOSED:
             if result == "failure" and self.must_open(now):
                 self.move(OPEN, now)
-        elif self.row.count("failure") > settings.trial_count - settings.success_threshold:
+        elif result == "failure" and self.row.count("failure") > settings.trial_count - settings.success_threshold:
             self.failed_trials += 1
             self.move(OPEN, now)
-        elif self.row.count("success") >= settings.success_threshold:
-            self.move(CLOSED, now)
+        elif result == "success" and self.row.count("success") >= settings.success_threshold:
+            if settings.ramp:
+                self.step = Step(0, now + settings.ramp_step)
+            else:
+                self.move(CLOSED, now)
 
 
 SETTLE = {"success": Permit.record_success, "failure": Permit.record_failure, "abandoned": Permit.release}
@@ -138,10 +211,9 @@ OPENING = st.one_of(
     st.fixed_dictionaries(
         {
             "failure_rate": st.sampled_from([0.25, 0.5, 1.0]),
-            "window_calls": st.integers(3, 6),
             "minimum_calls": st.integers(1, 3),
         },
-        optional={"failure_threshold": st.integers(1, 3), "opens_when": st.sampled_from(["any", "all"])},
+        optional={"window_calls": st.integers(3, 6), "failure_threshold": st.integers(1, 3), "opens_when": st.sampled_from(["any", "all"])},
     ),
 )
 CLOSING = st.fixed_dictionaries(
@@ -151,7 +223,7 @@ CLOSING = st.fixed_dictionaries(
 
 
 def _settings(opening: dict[str, Any], closing: dict[str, Any], **others: Any) -> CircuitBreakerSettings:
-    return CircuitBreakerSettings(**opening, **closing, **others)
+    return CircuitBreakerSettings(**{"minimum_calls": 2, **opening, **closing, **others})
 
 
 SETTINGS = st.builds(
@@ -164,6 +236,18 @@ SETTINGS = st.builds(
     recovery_jitter=st.sampled_from([0.0, 0.5]),
     trial_lease=st.sampled_from([4.0, 16.0]),
     metrics_only=st.booleans(),
+    window=st.sampled_from([10.0, 20.0]),
+    ramp=st.sampled_from([(), (0.5,), (0.25, 0.5)]),
+    ramp_step=st.just(4.0),
+)
+CHANGES = st.one_of(
+    CLOSING,
+    st.fixed_dictionaries({"recovery_timeout": st.sampled_from([4.0, 8.0])}),
+    st.fixed_dictionaries({"failure_threshold": st.integers(1, 3)}),
+    st.fixed_dictionaries({"failure_rate": st.sampled_from([0.25, 0.5])}),
+    st.fixed_dictionaries({"window": st.sampled_from([10.0, 20.0])}),
+    st.fixed_dictionaries({"window_calls": st.sampled_from([None, 3, 6])}),
+    st.fixed_dictionaries({"metrics_only": st.booleans()}),
 )
 
 
@@ -257,9 +341,17 @@ class BreakerMachine(RuleBasedStateMachine):
         if is_sure or self.model.is_isolated:
             self.breaker.reset()
             if self.model.states[-1] is CLOSED:
-                self.model.row, self.model.times = [], []
+                self.model.begin(self.now)
             else:
                 self.model.move(CLOSED, self.now)
+
+    @rule(is_sure=st.booleans(), changes=CHANGES)
+    def reconfigure(self, is_sure: bool, changes: dict[str, Any]) -> None:
+        if is_sure:
+            if "success_threshold" in changes:
+                changes = {"trial_count": 4, **changes}
+            self.breaker.reconfigure(changes)  # type: ignore[arg-type]
+            self.model.reconfigure(changes, self.now)
 
     @invariant()
     def they_agree(self) -> None:
