@@ -119,7 +119,11 @@ class Model:
 
     def may_try(self, now: float) -> bool:
         held, settings = len(self.held(now)), self.settings
-        return not held or self.step is not None or (held < settings.trials_at_once and held + len(self.row) < settings.trial_count)
+        return (
+            not held
+            or self.step is not None
+            or (held < settings.trials_at_once and held + len(self.row) < settings.trial_count)
+        )
 
     def must_open(self, now: float) -> bool:
         """Judged at a failure, which is the last of the row."""
@@ -191,7 +195,10 @@ class Model:
         if state is CLOSED:
             if result == "failure" and self.must_open(now):
                 self.move(OPEN, now)
-        elif result == "failure" and self.row.count("failure") > settings.trial_count - settings.success_threshold:
+        elif (
+            result == "failure"
+            and self.row.count("failure") > settings.trial_count - settings.success_threshold
+        ):
             self.failed_trials += 1
             self.move(OPEN, now)
         elif result == "success" and self.row.count("success") >= settings.success_threshold:
@@ -213,7 +220,11 @@ OPENING = st.one_of(
             "failure_rate": st.sampled_from([0.25, 0.5, 1.0]),
             "minimum_calls": st.integers(1, 3),
         },
-        optional={"window_calls": st.integers(3, 6), "failure_threshold": st.integers(1, 3), "opens_when": st.sampled_from(["any", "all"])},
+        optional={
+            "window_calls": st.integers(3, 6),
+            "failure_threshold": st.integers(1, 3),
+            "opens_when": st.sampled_from(["any", "all"]),
+        },
     ),
 )
 CLOSING = st.fixed_dictionaries(
