@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from http_service_client import ConstantBackoff, ThrottledError, TransportError
+from http_service_client.core.machines.throttle_gate import ThrottleGate
 from http_service_client.policies import RetryPolicy
 from kit.fakes import RESET, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
@@ -22,6 +23,12 @@ RESPONSES: dict[str, Any] = {
     "reset": RESET,
     "throttled": 429,
     **{f"throttled for {seconds}": (429, {"Retry-After": str(seconds)}) for seconds in (1, 3, 6, 20, 900)},
+}
+# Responses of the same kinds, just before which another caller was asked for a pause of so many seconds.
+MEANWHILE = {
+    "failure, 4": (500, 4.0),
+    "failure, 20": (500, 20.0),
+    "throttled for 3, 20": (RESPONSES["throttled for 3"], 20.0),
 }
 
 
@@ -45,10 +52,11 @@ class Account:
                 self.earn(price)
                 return result
             self.sends += 1
-            result = response
+            result, _, meanwhile = response.partition(", ")
+            response = result
+            self.pause(float(meanwhile or 0.0))
             seconds = float(response.rpartition(" ")[2]) if "for" in response else 0.0
-            if seconds > 1.0:
-                self.opens_at = max(self.opens_at, self.now + min(seconds, 300.0))
+            self.pause(seconds)
             if response in ("success", "not found"):
                 self.earn((price or 0.5) if pays else 0.0)
                 return result
@@ -61,6 +69,10 @@ class Account:
             self.now += max(2.0, seconds)
         raise AssertionError(script)
 
+    def pause(self, seconds: float) -> None:
+        if seconds > 1.0:
+            self.opens_at = max(self.opens_at, self.now + min(seconds, 300.0))
+
     def passes_gate(self) -> bool:
         left = self.opens_at - self.now
         if left > TIMEOUT / 2:
@@ -70,6 +82,20 @@ class Account:
 
     def earn(self, tokens: float) -> None:
         self.tokens = min(4.0, self.tokens + tokens)
+
+
+def scripted(harness: Harness, name: str) -> Any:
+    if name in RESPONSES:
+        return RESPONSES[name]
+    response, seconds = MEANWHILE[name]
+
+    def respond(request: object) -> Any:
+        state = harness.state
+        state.gate = state.gate or ThrottleGate(harness.clock.monotonic)
+        state.gate.close(seconds)
+        return response
+
+    return respond
 
 
 def outcome_of(harness: Harness, **options: Any) -> str:
@@ -89,7 +115,7 @@ def shown(result: str) -> str:
 
 
 CALLS = st.tuples(
-    st.lists(st.sampled_from(sorted(RESPONSES)), min_size=3, max_size=3),
+    st.lists(st.sampled_from([*RESPONSES, *MEANWHILE]), min_size=3, max_size=3),
     st.integers(1, 3),
     st.sampled_from([True, True, False]),
 )
@@ -115,7 +141,7 @@ def test_a_client_keeps_the_account(front_end: FrontEnd, steps: list[Any]) -> No
             account.now += step
             continue
         script, attempts, pays = step
-        harness.transport.script = [RESPONSES[name] for name in script]
+        harness.transport.script = [scripted(harness, name) for name in script]
         policy = RetryPolicy(attempts, ConstantBackoff(2.0, jitter="none"))
         found = outcome_of(harness, retry_policy=policy, retry_budget=pays)
         assert found == shown(account.call(script, attempts, pays))
