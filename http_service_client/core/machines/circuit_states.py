@@ -84,7 +84,7 @@ class CircuitBreakerChanges(TypedDict, total=False):
 
 # Chosen by simulation: see the decision record on the defaults of the circuit breaker.
 _FAILURES_IN_ROW, _FAILING_FOR = 30, 10.0
-_FIRST_RECOVERY, _GROWTH = 1.0, 1.05
+_FIRST_RECOVERY, _GROWTH, _LONGEST_RECOVERY = 1.0, 1.05, 60.0
 
 _FOLLOWS: Any = None  # the default of a setting that follows from others; see `_complete`
 
@@ -212,7 +212,7 @@ class CircuitBreakerSettings:
         if self.recovery_multiplier is None:
             found["recovery_multiplier"] = _GROWTH if is_default else 1.0
         if self.max_recovery_timeout is None:
-            found["max_recovery_timeout"] = 60.0 if is_default else 600.0
+            found["max_recovery_timeout"] = _LONGEST_RECOVERY if is_default else 600.0
         if self.trial_count is None:
             found["trial_count"] = self.success_threshold
         for name, value in found.items():
@@ -271,13 +271,15 @@ class CircuitBreakerSettings:
         """These settings but for the changes.   Raises TypeError for an unknown name."""
         given: dict[str, Any] = dict(changes)
         # What followed from a setting that changes follows from the new one.
-        if "failure_threshold" in given:
+        if self.failure_threshold is None or (
+            "failure_threshold" in given
+            and (self.failure_threshold, self.failure_duration) == (_FAILURES_IN_ROW, _FAILING_FOR)
+        ):
             given.setdefault("failure_duration", None)
-        if "recovery_timeout" in given:
-            given.setdefault(
-                "recovery_multiplier",
-                None if self.recovery_multiplier == _GROWTH else self.recovery_multiplier,
-            )
+        if "recovery_timeout" in given and self.recovery_multiplier == _GROWTH:
+            given.setdefault("recovery_multiplier", None)
+            if self.max_recovery_timeout == _LONGEST_RECOVERY:
+                given.setdefault("max_recovery_timeout", None)
         if "success_threshold" in given and self.trial_count == self.success_threshold:
             given.setdefault("trial_count", None)
         return replace(self, **given)

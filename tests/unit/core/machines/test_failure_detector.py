@@ -216,4 +216,13 @@ def test_what_is_not_given_follows_from_what_is() -> None:
     assert (plain.failure_duration, plain.recovery_multiplier) == (0.0, 1.0)
     assert CircuitBreakerSettings(failure_rate=0.5).failure_threshold is None
     changed = default.changed({"failure_threshold": 5, "recovery_timeout": 30.0})
-    assert (changed.failure_duration, changed.recovery_multiplier) == (0.0, 1.0)
+    assert changed == CircuitBreakerSettings(failure_threshold=5, recovery_timeout=30.0)
+
+
+def test_what_was_given_survives_other_changes() -> None:
+    """A duration of one's own stays when the threshold changes; the default one comes back with the default test."""
+    given = CircuitBreakerSettings(failure_threshold=10, failure_duration=5.0)
+    assert given.changed({"failure_threshold": 20}).failure_duration == 5.0
+    by_rate = CircuitBreakerSettings(failure_rate=0.5)
+    assert by_rate.changed({"failure_rate": None}) == CircuitBreakerSettings()
+    assert by_rate.changed({"failure_threshold": 5}).failure_duration == 0.0
