@@ -47,14 +47,14 @@ class FunctionBudget:
         "successes",
     )
 
-    def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float], retries: int) -> None:
         self.successes = itertools.count()
         self._failed = 0  # since calls were entered last
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
         reset_in_forked_children(self)
         self._lock = ForkSafeLock()
-        self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock())
+        self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock(), retries)
 
     def _reset_after_fork(self) -> None:
         self._entered, self._entered_at = next(self.successes) + 1, self._clock()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from threading import RLock
 
 import pytest
 
@@ -14,6 +15,7 @@ from http_service_client import (
     HttpServiceClient,
     RetryQuotaSettings,
 )
+from http_service_client.core.machines.retry_quota import new_budget
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +65,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
-        "retry budget": f"{budget.initial:g} retries at first, and one for {words[budget.cost / budget.earned]} calls that succeed",
+        "retry budget": f"{new_budget(budget, lambda: 0.0, RLock(), 2).balance} retries at first, and one for {words[budget.cost / budget.earned]} calls that succeed",
         "throttle gate": {True: "a pause that the host asks for holds for all calls"}[
             config.enable_throttle_gate
         ],

@@ -4,23 +4,29 @@ Theory (the retry quota of the AWS SDKs' standard mode; gRPC proposal A6, "throt
 `RetryBudget` grants, lets an overloaded service have its share of retries for as long as the overload lasts, and a floor of
 so many retries a second binds no small process at all. A quota is a bucket of tokens instead:
 
-    at first              it has `initial` tokens
+    at first              it has `capacity` tokens
     a retry               takes `cost` tokens, or `throttled_cost` after a response that asked for a pause;
                           it is not made when there are not enough
     a call that           gets back what its last retry took, if it made any;
-    succeeded             else it earns `earned` tokens, up to the capacity
+    succeeded             else it earns `earned` tokens
+    as time passes        what is above the capacity is forgotten, within about `memory` seconds
 
 While most calls succeed, retries are nearly free: they mostly succeed, too, and then cost nothing. While most fail, hardly anything is
 earned, and when the tokens are spent there are few. Each attempt failing by chance p, a call makes in the long run about
 
     earned / cost * (1 - p) / p
 
-retries. A quota counts calls and knows no time: it binds a process that makes a call a minute as one that makes a thousand a
-second. It never waits: a retry is withdrawn before its wait, so that a refusal comes at once, and refunded if it is not made.
+retries. At r calls a second that succeed, there are capacity + earned * r * memory tokens: enough for a short failure of many calls
+at once, and hardly more than the capacity for a process with few calls. Without the forgetting, thousands of such
+processes would each have saved for hours, and spend it all on the first outage, which their retries would make
+a lasting one.
+
+A quota never waits: a retry is withdrawn before its wait, so that a refusal comes at once, and refunded if it is not made.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -42,6 +48,7 @@ __all__ = [
 ]
 
 _MOST = 1e6
+_LEAST_RETRIES = 4
 _ROUNDING = 1e-9  # five times 0.2 must pay for 1.0
 
 
@@ -50,31 +57,29 @@ _ROUNDING = 1e-9  # five times 0.2 must pay for 1.0
 class RetryQuotaSettings:
     """How much may be retried, in tokens.
 
-    capacity: tokens at most, above 0: they last for a short failure of many calls at once.
-    initial: tokens at first, 0 or more; with fewer than the capacity, a new process has to earn the rest.
+    capacity: tokens at first, and of those saved the ones that are kept for any time; above 0. None for 4, or for as many as
+        the retries of one call cost, if its policy allows more than four.
     earned: tokens for each call that succeeds without a retry, 0 or more.
     cost: tokens for a retry, above 0.   throttled_cost: the same, after a response that asked for a pause (429, or 503
         with Retry-After).
+    memory: seconds within which earned tokens above the capacity are forgotten, but for 1/e of them; 0.001 to 3600.
 
     Raises `ConfigurationError` (a `ValueError`) naming the field, the value and what to write instead.
     """
 
-    capacity: float = 100.0
-    initial: float = 10.0
+    capacity: float | None = None
     earned: float = 0.2
     cost: float = 1.0
     throttled_cost: float = 0.5
+    memory: float = 10.0
 
     def __post_init__(self) -> None:
-        for name in ("capacity", "initial", "earned", "cost", "throttled_cost"):
-            least = 0 if name in ("earned", "initial") else 0.001
-            check_number(name, getattr(self, name), least=least, most=_MOST)
-        if self.initial > self.capacity:
-            raise ConfigurationError(
-                f"initial={self.initial!r} is above capacity={self.capacity!r}; lower it, or raise the capacity"
-            )
+        for name in ("capacity", "earned", "cost", "throttled_cost"):
+            if name != "capacity" or self.capacity is not None:
+                check_number(name, getattr(self, name), least=0 if name == "earned" else 0.001, most=_MOST)
+        check_number("memory", self.memory, least=0.001, most=3600, unit="of seconds ")
         for name in ("cost", "throttled_cost"):
-            if getattr(self, name) > self.capacity:
+            if self.capacity is not None and getattr(self, name) > self.capacity:
                 raise ConfigurationError(
                     f"{name}={getattr(self, name)!r} is above capacity={self.capacity!r}, so that nothing could be retried; "
                     "raise the capacity, or set enable_retry_policy=False"
@@ -97,36 +102,60 @@ class QuotaWithdrawal:
         with quota._lock:
             if not self._is_refunded:
                 self._is_refunded = True
-                quota._add_locked(self._cost)
+                quota._tokens += self._cost  # what is above the capacity now is forgotten in its time
 
 
 class RetryQuota:
-    """The quota of one key.   settings: see `RetryQuotaSettings`.   lock: makes it safe among threads.
+    """The quota of one key.
 
+    settings: see `RetryQuotaSettings`.   retries: those of one call, as its policy allows.
+    lock: makes it safe among threads.
+    clock: monotonic seconds. One that steps back forgets nothing for that moment.
     counts_calls: False: those that succeed earn the tokens, so calls that begin are not recorded.
     """
 
-    __slots__ = ("_count_success", "_lock", "_rewarded", "_settings", "_successes", "_tokens")
+    __slots__ = (
+        "_capacity",
+        "_clock",
+        "_count_success",
+        "_lock",
+        "_rewarded",
+        "_settings",
+        "_successes",
+        "_tokens",
+        "_updated_at",
+    )
 
     counts_calls: Literal[False] = False
 
-    def __init__(self, settings: RetryQuotaSettings, *, lock: AbstractContextManager[Any]) -> None:
+    def __init__(
+        self,
+        settings: RetryQuotaSettings,
+        *,
+        clock: Callable[[], float],
+        lock: AbstractContextManager[Any],
+        retries: int = 2,
+    ) -> None:
         self._settings = settings
+        self._capacity = settings.capacity or max(
+            max(_LEAST_RETRIES, retries) * settings.cost, settings.throttled_cost
+        )
+        self._clock = clock
         self._lock = lock
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """In a forked child: the parent spends its tokens itself."""
-        self._tokens = self._settings.initial
+        self._tokens = self._capacity
+        self._updated_at = self._clock()
         self._rewarded = 0
         self._successes = Counter()  # what they earn is added when it matters: a success takes no lock
         self._count_success = self._successes.advance
 
     def record_calls(self, count: int, seconds: float, failed: int) -> None:
         """Count calls that were not counted one by one.   failed: of the `count`, those whose first attempt failed."""
-        if count > failed:
-            with self._lock:
-                self._add_locked((count - failed) * self._settings.earned)
+        with self._lock:
+            self._update_locked(max(0, count - failed))
 
     def record_success(self, withdrawal: object) -> None:
         """A call succeeded.   withdrawal: that of its last retry; None for a call that made none."""
@@ -139,7 +168,7 @@ class RetryQuota:
         """The tokens for one retry; None when there are not enough.   is_throttled: the service asked for a pause."""
         cost = self._settings.throttled_cost if is_throttled else self._settings.cost
         with self._lock:
-            self._earn_locked()
+            self._update_locked()
             if self._tokens < cost - _ROUNDING:
                 return None
             self._tokens = max(0.0, self._tokens - cost)
@@ -149,18 +178,25 @@ class RetryQuota:
     def balance(self) -> int:
         """How many retries of the full cost the tokens pay for, 0 or more."""
         with self._lock:
-            self._earn_locked()
+            self._update_locked()
             return int((self._tokens + _ROUNDING) / self._settings.cost)
 
     def __repr__(self) -> str:
         return f"<RetryQuota with {self.balance} left>"
 
-    def _earn_locked(self) -> None:
+    def _update_locked(self, further: int = 0) -> None:
+        """Add what was earned since the last update, as if it had come evenly, and forget.   further: successes."""
+        now, settings = self._clock(), self._settings
+        elapsed, self._updated_at = max(0.0, now - self._updated_at), now
         before, self._rewarded = self._rewarded, self._successes.read()
-        self._add_locked((self._rewarded - before) * self._settings.earned)
-
-    def _add_locked(self, tokens: float) -> None:
-        self._tokens = min(self._settings.capacity, self._tokens + tokens)
+        earned = (self._rewarded - before + further) * settings.earned
+        kept = min(self._tokens, self._capacity)
+        to_fill = min(earned, self._capacity - kept)
+        share = elapsed / settings.memory
+        above = (self._tokens - kept) * math.exp(-share)
+        # Of tokens that come evenly over a time, this much is left at its end.
+        above += (earned - to_fill) * (-math.expm1(-share) / share if share else 1.0)
+        self._tokens = kept + to_fill + above
 
 
 BudgetSettings = RetryQuotaSettings | RetryBudgetSettings
@@ -169,9 +205,12 @@ AnyWithdrawal = QuotaWithdrawal | Withdrawal
 
 
 def new_budget(
-    settings: BudgetSettings, clock: Callable[[], float], lock: AbstractContextManager[Any]
+    settings: BudgetSettings,
+    clock: Callable[[], float],
+    lock: AbstractContextManager[Any],
+    retries: int,
 ) -> AnyBudget:
-    """What these settings describe.   clock: monotonic seconds."""
+    """What these settings describe.   clock: monotonic seconds.   retries: of one call, as its policy allows."""
     if isinstance(settings, RetryQuotaSettings):
-        return RetryQuota(settings, lock=lock)
+        return RetryQuota(settings, clock=clock, lock=lock, retries=retries)
     return RetryBudget(settings, clock=clock, lock=lock)

@@ -178,7 +178,7 @@ def test_the_defaults() -> None:
     assert settings == CircuitBreakerSettings()
     assert config.budget is not None
     assert config.budget == RetryQuotaSettings(
-        capacity=100.0, initial=10.0, earned=0.2, cost=1.0, throttled_cost=0.5
+        capacity=None, earned=0.2, cost=1.0, throttled_cost=0.5, memory=10.0
     )
     assert config.enable_throttle_gate
     assert (config.max_response_size, config.allowed_redirect_count) == (10 * 1024 * 1024, 10)

@@ -54,7 +54,11 @@ def test_a_policy_around_a_client_call_retries_alone(
 ) -> None:
     """Only the outer policy retries: 3 attempts, not 9. With nested=True they multiply."""
     harness = Harness(
-        front_end, 503, retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested), **NO_BREAKER
+        front_end,
+        503,
+        retry_policy_config=RetryPolicy(3, EXACT, nested=is_nested),
+        enable_retry_budget=False,
+        **NO_BREAKER,
     )
     guarded = policy_of().apply(harness.calling())
     assert front_end.run(guarded).status_code == 503

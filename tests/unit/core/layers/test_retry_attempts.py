@@ -184,7 +184,7 @@ def test_a_scheduled_retry_has_an_event(front_end: FrontEnd) -> None:
     (scheduled,) = [event for event in harness.events if isinstance(event, RetryScheduled)]
     assert (scheduled.attempt, scheduled.delay, scheduled.cause) == (1, 5.0, "status 429")
     assert (scheduled.retry_after, scheduled.deadline_left) == (5.0, 20.0)
-    assert scheduled.budget_left == 9
+    assert scheduled.budget_left == 3
 
 
 def test_the_retryable_statuses_are_the_documented_ones() -> None:

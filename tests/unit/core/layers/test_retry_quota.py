@@ -42,10 +42,24 @@ def with_quota(front_end: FrontEnd, *script: Any, **settings: Any) -> Harness:
         front_end,
         *script,
         retry_policy_config=RetryPolicy(4, ConstantBackoff(1.0, jitter="none")),
-        retry_budget_config={"initial": 10.0, "earned": 1.0, "cost": 2.0, "throttled_cost": 1.0},
+        retry_budget_config={
+            "capacity": 10.0,
+            "memory": 3600.0,
+            "earned": 1.0,
+            "cost": 2.0,
+            "throttled_cost": 1.0,
+        },
         enable_circuit_breaker=False,
         **settings,
     )
+
+
+def spend(policy: RetryPolicy) -> None:
+    """Leave no token in the quota of its functions."""
+    budget = policy._function_budget.up_to_date()
+    assert budget is not None
+    while budget.try_withdraw() is not None:
+        pass
 
 
 def tokens(harness: Harness) -> float:
@@ -126,7 +140,8 @@ def test_an_interrupt_in_a_listener_refunds_the_retry(front_end: FrontEnd) -> No
 
 def test_calls_of_a_guarded_function_that_have_not_ended_earn_nothing() -> None:
     """Fifty at the same time in a dead service have succeeded no more than one has."""
-    policy = policy_of(2, budget=RetryQuotaSettings(initial=0.0, earned=1.0))
+    policy = policy_of(2, budget=RetryQuotaSettings(capacity=1.0, earned=1.0))
+    spend(policy)
     attempts = [0]
 
     async def failing() -> None:
@@ -144,7 +159,8 @@ def test_calls_of_a_guarded_function_that_have_not_ended_earn_nothing() -> None:
 
 def test_an_interrupted_call_of_a_guarded_function_earns_nothing(front_end: FrontEnd) -> None:
     """Nobody knows what became of it: in an outage, callers give up."""
-    policy = policy_of(2, budget=RetryQuotaSettings(initial=0.0, earned=1.0))
+    policy = policy_of(2, budget=RetryQuotaSettings(capacity=1.0, earned=1.0))
+    spend(policy)
 
     def interrupted() -> None:
         raise Interrupt

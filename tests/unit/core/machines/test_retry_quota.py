@@ -14,22 +14,28 @@ from http_service_client.core.machines.retry_quota import QuotaWithdrawal, Retry
 from http_service_client.errors import ConfigurationError
 
 
-def quota(**settings: Any) -> RetryQuota:
-    """A quota that is full at first, if the test sets nothing else."""
-    capacity = settings.setdefault("capacity", 10.0)
-    return RetryQuota(RetryQuotaSettings(**{"initial": capacity, **settings}), lock=threading.RLock())
+class Quota(RetryQuota):
+    """A quota whose clock the test sets."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.now = 1000.0
+        super().__init__(
+            RetryQuotaSettings(**{"capacity": 10.0, **settings}),
+            clock=lambda: self.now,
+            lock=threading.RLock(),
+        )
 
 
-def drained(**settings: Any) -> RetryQuota:
-    found = quota(**settings)
+def drained(**settings: Any) -> Quota:
+    found = Quota(**settings)
     while found.try_withdraw() is not None:
         pass
     return found
 
 
 def test_a_new_quota_allows_what_it_has_at_first() -> None:
-    """`initial / cost` retries at first, and none after them."""
-    found = quota(capacity=10.0, cost=3.0, throttled_cost=3.0)
+    """`capacity / cost` retries at first, and none after them."""
+    found = Quota(capacity=10.0, cost=3.0, throttled_cost=3.0)
     assert [found.try_withdraw() is not None for _ in range(4)] == [True, True, True, False]
 
 
@@ -45,7 +51,7 @@ def test_successes_earn_retries() -> None:
 
 def test_a_retry_that_succeeds_costs_nothing() -> None:
     """Its tokens come back, and the success earns no more than them."""
-    found = quota(capacity=5.0)
+    found = Quota(capacity=5.0)
     withdrawal = found.try_withdraw()
     assert found.balance == 4
     found.record_success(withdrawal)
@@ -70,15 +76,45 @@ def test_a_retry_that_is_not_made_is_refunded_once() -> None:
 
 def test_a_throttled_retry_is_cheaper() -> None:
     """It takes `throttled_cost`: the service works, and the wait is its own."""
-    found = quota(capacity=1.0, cost=1.0, throttled_cost=0.25)
+    found = Quota(capacity=1.0, cost=1.0, throttled_cost=0.25)
     assert [found.try_withdraw(is_throttled=True) is not None for _ in range(5)] == [True] * 4 + [False]
 
 
-def test_the_tokens_never_exceed_the_capacity() -> None:
-    """A quiet day earns no more than the capacity."""
-    found = quota(capacity=2.0)
-    found.record_calls(100_000, 60.0, 0)
-    assert found.balance == 2
+def test_what_is_above_the_capacity_is_forgotten() -> None:
+    """Earned by a busy minute, gone after a quiet one; the capacity itself stays for any time."""
+    found = Quota(capacity=4.0, earned=0.2, memory=10.0)
+    for _ in range(60):
+        found.now += 1.0
+        for _ in range(100):
+            found.record_success(None)
+        assert found.balance >= 0  # it is looked at now and then
+    assert 4 + 180 <= found.balance <= 4 + 200  # 20 tokens a second, of which those of about 10 s are kept
+    found.now += 10.0
+    assert found.balance == pytest.approx(4 + 190 / 2.718, abs=5)
+    found.now += 3600.0
+    assert found.balance == 4
+
+
+def test_it_does_not_matter_how_often_it_is_looked_at() -> None:
+    """Tokens that come evenly are the same, updated each second or once."""
+    often, once = Quota(), Quota()
+    for _ in range(30):
+        for each in (often, once):
+            each.now += 1.0
+            for _ in range(50):
+                each.record_success(None)
+        assert often.balance >= 10
+    assert once.balance == pytest.approx(often.balance, rel=0.06)
+
+
+def test_a_clock_that_steps_back_forgets_nothing() -> None:
+    """Nothing is gained by it, either."""
+    found = Quota(capacity=4.0)
+    for _ in range(100):
+        found.record_success(None)
+    assert found.balance == 24
+    found.now -= 500.0
+    assert found.balance == 24
 
 
 def test_calls_that_failed_at_first_earn_nothing() -> None:
@@ -91,11 +127,11 @@ def test_calls_that_failed_at_first_earn_nothing() -> None:
 @given(st.lists(st.sampled_from(["success", "retry", "throttled", "retried success", "refund"]), max_size=80))
 def test_the_tokens_are_what_a_plain_sum_says(steps: list[str]) -> None:
     """Any order of successes, retries and refunds leaves the tokens of a simple model."""
-    found, tokens, open_ = quota(capacity=4.0, earned=0.5), 4.0, list[tuple[QuotaWithdrawal, float]]()
+    found, tokens, open_ = Quota(capacity=4.0, earned=0.5), 4.0, list[tuple[QuotaWithdrawal, float]]()
     for step in steps:
         if step == "success":
             found.record_success(None)
-            tokens = min(4.0, tokens + 0.5)
+            tokens += 0.5
         elif step in ("retry", "throttled"):
             cost = 1.0 if step == "retry" else 0.5
             withdrawal = found.try_withdraw(is_throttled=step == "throttled")
@@ -106,14 +142,14 @@ def test_the_tokens_are_what_a_plain_sum_says(steps: list[str]) -> None:
         elif open_:
             withdrawal, cost = open_.pop()
             withdrawal.refund() if step == "refund" else found.record_success(withdrawal)
-            tokens = min(4.0, tokens + cost)
+            tokens += cost
         assert found.balance == int(tokens)
 
 
 @pytest.mark.parametrize("failing", [0.3, 0.5, 0.7, 0.9])
 def test_the_retries_of_a_failing_service_are_as_the_theory_says(failing: float) -> None:
     """Each attempt failing by chance p, a call makes about earned / cost * (1 - p) / p retries, if it may make one."""
-    random, found, retries, calls = Random(7), quota(), 0, 20_000
+    random, found, retries, calls = Random(7), Quota(), 0, 20_000
     for _ in range(calls):
         if random.random() >= failing:
             found.record_success(None)
@@ -127,22 +163,20 @@ def test_the_retries_of_a_failing_service_are_as_the_theory_says(failing: float)
     assert retries / calls == pytest.approx(expected, abs=0.02)
 
 
+def test_one_call_may_make_the_retries_of_its_policy() -> None:
+    """Without a capacity of its own: a policy of ten attempts is meant to make them."""
+    settings = RetryQuotaSettings()
+    few, many = (
+        RetryQuota(settings, clock=lambda: 0.0, lock=threading.RLock(), retries=retries) for retries in (2, 9)
+    )
+    assert (few.balance, many.balance) == (4, 9)
+
+
 def test_a_forked_child_has_a_quota_of_its_own() -> None:
     """The parent spends its own tokens."""
     found = drained(capacity=3.0)
     found.reset_after_fork()
     assert found.balance == 3
-
-
-def test_the_rest_of_the_capacity_has_to_be_earned() -> None:
-    """A process that has just begun has few retries, one that has worked for long has many."""
-    found = quota(capacity=100.0, initial=10.0)
-    assert found.balance == 10
-    for _ in range(100):
-        found.record_success(None)
-    assert found.balance == 30
-    found.record_calls(10_000, 60.0, 0)
-    assert found.balance == 100
 
 
 @pytest.mark.parametrize(
@@ -151,8 +185,8 @@ def test_the_rest_of_the_capacity_has_to_be_earned() -> None:
         ({"capacity": 0}, "capacity"),
         ({"earned": -1}, "earned"),
         ({"cost": float("nan")}, "cost"),
-        ({"cost": 101.0}, "cost=101.0 is above capacity=100.0"),
-        ({"initial": 101.0}, "initial=101.0 is above capacity=100.0"),
+        ({"capacity": 4.0, "cost": 5.0}, "cost=5.0 is above capacity=4.0"),
+        ({"memory": 0}, "memory"),
         ({"throttled_cost": True}, "throttled_cost"),
     ],
 )
