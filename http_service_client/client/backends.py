@@ -10,7 +10,7 @@ import os
 import weakref
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..core.checks import check_function
 from ..core.machines.backoff import load_backoff
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..transports.over_requests.transport import RequestsTransport
 
 __all__ = ["Backends", "check_parts"]
+
+_Value = TypeVar("_Value")
 
 
 class Backends:
@@ -64,7 +66,7 @@ class Backends:
         self._routes: weakref.WeakValueDictionary[ProxySettings, Backends] = weakref.WeakValueDictionary()
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         self._new_blocking: Callable[[], BlockingDriver]  # set with `_blocking`
-        self._apart: weakref.WeakSet[BlockingDriver] = weakref.WeakSet()
+        self._apart: weakref.WeakValueDictionary[int, BlockingDriver] = weakref.WeakValueDictionary()
         self._has_ended = False
         _ALL.add(self)
 
@@ -118,7 +120,7 @@ class Backends:
         """A driver of its own for several threads, so that their waits can be ended without those of others."""
         self.blocking()
         driver = self._new_blocking()
-        self._apart.add(driver)
+        self._apart[id(driver)] = driver
         if self._has_ended:  # closed meanwhile
             driver.end_waits()
         return driver
@@ -150,13 +152,15 @@ class Backends:
 
     def is_idle(self) -> bool:
         """Whether no call is in flight, and no stream is open."""
-        drivers = [driver for each in self._all() for driver in (each._blocking, each._asyncio, *each._apart)]
-        return (
-            not any(driver is not None and driver.running for driver in drivers) and not self._common.in_use
-        )
+        drivers = [driver for each in self._all() for driver in each._drivers()]
+        return not any(driver.running for driver in drivers) and not self._common.in_use
 
     def _all(self) -> list[Backends]:
-        return [self, *self._routes.values()]
+        return [self, *_values(self._routes)]
+
+    def _drivers(self) -> list[BlockingDriver | AsyncioDriver]:
+        made = (self._blocking, self._asyncio, *_values(self._apart))
+        return [driver for driver in made if driver is not None]
 
     def drop_idle(self) -> int:
         """Close the connections that wait for a call, sync and async; returns how many there were."""
@@ -183,9 +187,8 @@ class Backends:
 
     def _end_waits(self, abort: bool) -> None:
         self._has_ended = True
-        for driver in (self._blocking, self._asyncio, *self._apart):
-            if driver is not None:
-                driver.end_waits()
+        for driver in self._drivers():
+            driver.end_waits()
         if self._over_requests is not None:
             (self._over_requests.abort if abort else self._over_requests.close)()
 
@@ -195,6 +198,11 @@ class Backends:
         self._settings.idle.reset_after_fork()
         for limit in self._limits():
             limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here
+
+
+def _values(references: weakref.WeakValueDictionary[Any, _Value]) -> list[_Value]:
+    """The values, in one step: another thread may add one at any time, which an iteration does not bear."""
+    return [value for reference in references.valuerefs() if (value := reference()) is not None]
 
 
 def _load_blocking() -> None:

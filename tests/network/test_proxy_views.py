@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from http_service_client import ConnectionPoolConfig
+import gc
+import sys
+import threading
+
+from http_service_client import ConnectionPoolConfig, HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
 from kit.front_ends import FrontEnd
 from network.proxy_server import running_proxy
@@ -62,3 +66,44 @@ def test_views_through_the_same_proxy_share_its_connections(
         assert server.requests[-1].connection == 3
         front_end.close(client)
         assert client.drop_idle_connections() == 0
+
+
+def test_the_connections_of_a_view_that_is_gone_count_no_more(
+    front_end: FrontEnd, server: LoopbackServer
+) -> None:
+    """They were closed with it, and must not push the client's own out of the limit."""
+    server.script("/", respond(body="x"))
+    with running_proxy() as proxy:
+        client = front_end.client(
+            connection_pool=ConnectionPoolConfig(max_idle_connections=2), trust_env_proxy_settings=False
+        )
+        for tenant in range(3):
+            view = client.with_options(proxy=f"http://tenant{tenant}:pass@{proxy.address}")
+            front_end.request(view, "GET", server.url + "/")
+            del view
+            gc.collect()
+            front_end.request(client, "GET", server.url + "/")
+        assert len({request.connection for request in server.requests}) == 4
+        assert client.drop_idle_connections() == 1
+        front_end.close(client)
+
+
+def test_views_may_be_made_while_the_client_is_closed_or_looked_at() -> None:
+    """From other threads, as in a service that has a view for each tenant."""
+    client = HttpServiceClient()
+
+    def views(tenants: range) -> list[HttpServiceClient]:
+        return [client.with_options(proxy=f"http://tenant{each}:pass@proxy.test") for each in tenants]
+
+    kept = [views(range(2000))]
+    thread = threading.Thread(target=lambda: kept.append(views(range(2000, 3000))))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    thread.start()
+    try:
+        while thread.is_alive():
+            assert client._backends.is_idle()
+    finally:
+        thread.join()
+        sys.setswitchinterval(interval)
+    client.close()

@@ -25,6 +25,7 @@ from ...http.proxies.urls import HttpProxy, Proxy
 from ...http.urls import Url
 from ..base import TransportSettings
 from ..failures import BodySourceError, Phase, ProxyRefusedError
+from ..idle import IdleConnections
 from .connection import Connection, IoTimeouts, OpenConnections, PhaseError
 from .connector import connect
 
@@ -51,7 +52,7 @@ class Pool:
         # For `IdleConnections`: without a reference to the pool, which would keep a forgotten one alive.
         self._close_idle = partial(_close_one, self._idle)
         self._is_closed = False
-        weakref.finalize(self, _close_all, self._idle)
+        weakref.finalize(self, _close_all, self._idle, settings.idle)
 
     def urlopen(
         self,
@@ -137,7 +138,7 @@ class Pool:
         self._idle.append(connection)
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
         if self._is_closed:  # before this release, or during it
-            self._close_all_idle()
+            _close_all(self._idle, self._settings.idle)
 
     @property
     def has_idle_connections(self) -> bool:
@@ -147,12 +148,7 @@ class Pool:
     def close(self) -> None:
         """Close the idle connections; one in use is closed when it is released."""
         self._is_closed = True
-        self._close_all_idle()
-
-    def _close_all_idle(self) -> None:
-        for connection in tuple(self._idle):
-            self._settings.idle.discard(connection)
-        _close_all(self._idle)
+        _close_all(self._idle, self._settings.idle)
 
 
 def _close_one(idle: deque[Connection], connection: Connection) -> None:
@@ -163,12 +159,14 @@ def _close_one(idle: deque[Connection], connection: Connection) -> None:
     connection.close()
 
 
-def _close_all(idle: deque[Connection]) -> None:
+def _close_all(idle: deque[Connection], counted: IdleConnections) -> None:
     while idle:
         try:
-            idle.pop().close()
+            connection = idle.pop()
         except IndexError:
             return
+        counted.discard(connection)
+        connection.close()
 
 
 def _send(connection: Connection, head: bytes, body: Any, chunked: bool) -> bool:
