@@ -109,12 +109,16 @@ class Receive(Effect["bytes | Failure"]):
 
 
 class Sleep(Effect[None]):
-    """Wait for so many seconds (>= 0)."""
+    """Wait for so many seconds (>= 0).
 
-    __slots__ = ("seconds",)
+    waiter: of a permit that is never granted; `interrupt` ends the wait. None: only closing the client does.
+    """
 
-    def __init__(self, seconds: float) -> None:
+    __slots__ = ("seconds", "waiter")
+
+    def __init__(self, seconds: float, waiter: Waiter | None = None) -> None:
         self.seconds = seconds
+        self.waiter = waiter
 
 
 class Acquire(Effect[bool]):

@@ -104,7 +104,11 @@ class AsyncioDriver:
             self._waits.leave(effect.waiter)
 
     async def _sleep(self, effect: Sleep) -> None:
-        wait = self._waits.sleep(effect.seconds)
+        wait = (
+            self._waits.sleep(effect.seconds)
+            if effect.waiter is None
+            else Acquire(effect.waiter, effect.seconds)
+        )
         try:
             await self._acquire(wait)
         finally:

@@ -95,7 +95,11 @@ class BlockingDriver:
             self._waits.leave(effect.waiter)
 
     def _sleep(self, effect: Sleep) -> None:
-        wait = self._waits.sleep(effect.seconds)
+        wait = (
+            self._waits.sleep(effect.seconds)
+            if effect.waiter is None
+            else Acquire(effect.waiter, effect.seconds)
+        )
         try:
             self._acquire(wait)
         finally:

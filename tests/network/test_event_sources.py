@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -59,18 +60,35 @@ def test_events_go_on_over_broken_and_silent_connections(front_end: FrontEnd, se
     client.close()
 
 
-@pytest.mark.parametrize("is_waiting", [False, True], ids=["while it reads", "while it waits"])
-def test_another_thread_may_end_a_source(server: LoopbackServer, is_waiting: bool) -> None:
-    """Its iteration then ends, and its connection is free; `close()` of the client ends a wait, too."""
-    ending = (b"0\r\n\r\n",) if is_waiting else (b"", b"")
-    server.script(
-        "/", raw(HEAD + chunk(b"retry: 20000\ndata: a\n\n"), *ending, every=0.05 if is_waiting else 20)
-    )
-    client = HttpServiceClient()
-    with client.events(server.url + "/") as events:
-        assert next(events).data == "a"
-        threading.Timer(0.2, lambda: (events.close(), client.close())).start()
-        assert list(events) == []
+ENDINGS = {
+    "reads": raw(HEAD + chunk(b"data: a\n\n"), b"", every=60),
+    "waits": raw(HEAD + chunk(b"retry: 200000\ndata: a\n\n"), b"0\r\n\r\n"),
+    "connects": reset(HEAD + chunk(b"retry: 1\ndata: a\n\n")),
+}
+
+
+@pytest.mark.parametrize("step", ENDINGS)
+def test_another_thread_may_end_a_source(front_end: FrontEnd, server: LoopbackServer, step: str) -> None:
+    """Its iteration then ends without an error and without the rest of a wait, and its connection is free."""
+    server.script("/", ENDINGS[step], respond(404, delay=1.5))
+    client = front_end.client(retry_policy_config={"initial_delay": 0.001})
+    began = time.monotonic()
+    if isinstance(front_end, BlockingFrontEnd):
+        with client.events(server.url + "/") as events:
+            assert next(events).data == "a"
+            threading.Timer(0.5, events.close).start()
+            assert list(events) == []
+    else:
+
+        async def listen() -> None:
+            async with client.events_async(server.url + "/") as events:
+                assert (await anext(events)).data == "a"
+                threading.Timer(0.5, events.close).start()
+                assert [event async for event in events] == []
+
+        front_end.run(listen)
+    assert time.monotonic() - began < 30
+    assert len(server.requests) == (2 if step == "connects" else 1)
     assert slots_in_use(client) == 0
 
 
@@ -87,3 +105,22 @@ def test_a_cancelled_listener_leaves_no_connection(server: LoopbackServer) -> No
             return slots_in_use(client)
 
     assert run_task(listen()) == 0
+
+
+def test_a_step_after_a_cancelled_one_connects_again(server: LoopbackServer) -> None:
+    """Whoever limits a step by a timeout of their own may go on."""
+    server.script(
+        "/",
+        raw(HEAD + chunk(b"id: 1\ndata: a\n\n"), b"", every=20),
+        raw(HEAD + chunk(b"data: b\n\n"), b"", every=20),
+    )
+
+    async def listen() -> list[str]:
+        async with HttpServiceClient() as client, client.events_async(server.url + "/") as events:
+            first = await anext(events)
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(anext(events), 0.1)
+            return [first.data, (await anext(events)).data]
+
+    assert run_task(listen()) == ["a", "b"]
+    assert [request.header("Last-Event-ID") for request in server.requests] == [None, "1"]

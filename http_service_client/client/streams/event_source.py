@@ -20,6 +20,7 @@ back together.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -30,6 +31,7 @@ from ...core.effects import Plan, Sleep
 from ...core.machines.backoff import endless_waits
 from ...core.machines.retry_settings import RetrySettings
 from ...core.outcomes import REFUSALS, requested_wait
+from ...drivers.waits import Waits
 from ...errors import (
     ConfigurationError,
     DeadlineExceededError,
@@ -58,6 +60,9 @@ __all__ = ["AsyncEventSource", "EventSource", "Listening"]
 
 _LONGEST = 300.0  # seconds: a server must not block its listener for a day by `retry:`
 _STEADY = 10.0  # seconds: a connection that lasted this long counts as a good one, even without an event
+_LONGEST_PAUSE = 3600.0  # seconds: nor for years by Retry-After
+# No header can carry such an id. The one before it repeats an event or two; an error would end the events.
+_UNSENDABLE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]").search
 _LEAST = 1e-9  # seconds: a deadline that has passed ends the next call at once
 
 
@@ -91,6 +96,8 @@ class Listening:
             check_duration("idle_timeout", idle_timeout)
         if last_event_id is not None and not isinstance(last_event_id, str):
             raise ConfigurationError(f"last_event_id must be text or None, not {last_event_id!r}")
+        if last_event_id and _UNSENDABLE(last_event_id):
+            raise ConfigurationError("last_event_id has a character that no header can carry; remove it")
         self.method, self.url = method, url
         self.last_event_id = last_event_id or ""
         self.max_length, self.idle_timeout = max_length, idle_timeout
@@ -149,6 +156,8 @@ class Listening:
         Raises HttpStatusError or ResponseValidationError.
         """
         self._opened_at = self._now()
+        if self.is_over:  # another thread has closed the source meanwhile
+            return None
         status = response.status_code
         if status == 204:
             self.is_over = True
@@ -170,6 +179,8 @@ class Listening:
 
     def failed(self, error: HttpClientError) -> float | None:
         """Seconds to wait after a connection that could not be opened, or broke off. None to raise the error."""
+        if self.is_over:  # as above
+            return 0.0
         is_final = isinstance(error, (DeadlineExceededError, TlsVerificationError))
         if not self._has_opened or is_final or not isinstance(error, (TransportError, *REFUSALS)):
             self.end()
@@ -182,20 +193,24 @@ class Listening:
 
     def received(self, event: ServerSentEvent, decoder: EventStreamDecoder) -> None:
         """An event arrived."""
-        self.last_event_id = event.id
+        self._continue_after(event.id)
         if self._fruitless:
             self._fruitless, self._delays = 0, self._new_delays()
         self._note(decoder)
 
     def ended(self, decoder: EventStreamDecoder, error: HttpClientError | None) -> float | None:
         """Seconds to wait after a connection whose events have ended, with this error. None to raise it."""
-        if self.is_over:  # another thread has closed the source
+        if self.is_over:  # as above
             return 0.0
         self._note(decoder)
-        self.last_event_id = decoder.last_event_id
+        self._continue_after(decoder.last_event_id)
         if self._now() - self._opened_at >= _STEADY:
             self._fruitless, self._delays = 0, self._new_delays()
         return self._wait("its end") if error is None else self.failed(error)
+
+    def _continue_after(self, event_id: str) -> None:
+        if event_id != self.last_event_id and _UNSENDABLE(event_id) is None:
+            self.last_event_id = event_id
 
     def _note(self, decoder: EventStreamDecoder) -> None:
         if decoder.retry is not None:
@@ -209,7 +224,7 @@ class Listening:
                 message = f"{self._most + 1} connections in a row to {redact_url(self.url)} brought no event"
                 raise StreamError(message)
             return None
-        wait = max(self._delay, requested or 0.0) + next(self._delays)
+        wait = max(self._delay, min(requested or 0.0, _LONGEST_PAUSE)) + next(self._delays)
         if self._fruitless > 1 and self._budget is not None and self._budget.try_withdraw() is None:
             wait += next(self._delays)  # nothing is left for retries: come back later than planned
         now = self._now()
@@ -240,10 +255,6 @@ def _check_repeatable(call: Call) -> None:
         )
 
 
-def _pause(seconds: float) -> Plan[None]:
-    yield from Sleep(seconds)
-
-
 class _Source:
     """What both front ends share.
 
@@ -255,6 +266,7 @@ class _Source:
         self._open_stream = open_stream
         self._events: Any = None  # of the open connection
         self._decoder: Any = None
+        self._waits = Waits()
         self.response: Any = None
 
     @property
@@ -263,10 +275,25 @@ class _Source:
         return self._listening.last_event_id
 
     def close(self) -> None:
-        """End the iteration and release the connection. Any thread may call it; a second call does nothing."""
+        """End the iteration and release the connection. Any thread may call it; a second call does nothing.
+
+        A wait for the next connection ends at once, a connection that is being opened with its head or its timeout.
+        """
         self._listening.is_over = True
+        self._waits.end()
         if self.response is not None:
             self.response.close()
+
+    def _pause(self, seconds: float) -> Plan[None]:
+        """Wait for so long, or until the source is closed."""
+        waits = self._waits
+        waiter = waits.sleep(seconds).waiter
+        try:
+            if waits.enter(waiter):
+                yield from Sleep(seconds, waiter)
+        finally:
+            waits.leave(waiter)
+            waiter.release()
 
     def _check(self) -> None:
         if self._listening.has_failed:
@@ -319,7 +346,7 @@ class EventSource(_Source):
                 return found
             if found is not None:
                 assert self.response is not None  # a first connection that fails is not followed by a wait
-                self.response._driver.run(_pause(found))
+                self.response._driver.run(self._pause(found))
         raise StopIteration
 
     def _connect(self) -> float | None:
@@ -340,6 +367,11 @@ class EventSource(_Source):
             if wait is None:
                 raise
             return wait
+        except (
+            BaseException
+        ):  # cancelled, or interrupted: that took the connection, and the next step opens another
+            self._events = None
+            raise
         if event is None:
             return self._end(None)
         self._listening.received(event, self._decoder)
@@ -370,7 +402,7 @@ class AsyncEventSource(_Source):
                 return found
             if found is not None:
                 assert self.response is not None  # as above
-                await self.response._driver.run(_pause(found))
+                await self.response._driver.run(self._pause(found))
         raise StopAsyncIteration
 
     async def _connect(self) -> ServerSentEvent | float | None:
@@ -391,6 +423,11 @@ class AsyncEventSource(_Source):
             if wait is None:
                 raise
             return wait
+        except (
+            BaseException
+        ):  # cancelled, or interrupted: that took the connection, and the next step opens another
+            self._events = None
+            raise
         if event is None:
             return self._end(None)
         self._listening.received(event, self._decoder)

@@ -142,6 +142,14 @@ def test_events_go_on_after_the_connection_ends(front_end: FrontEnd) -> None:
     assert all(source.is_closed for source in feed.server.sources)
 
 
+def test_an_id_that_no_header_can_carry_is_not_sent(front_end: FrontEnd) -> None:
+    """The events go on after the one before it, and do not end with an error about a header."""
+    feed = Feed(front_end, (b"id: 1\ndata: a\n\nid: \x1b\ndata: b\n\n",), (b"id: \x7f\n\n",))
+    assert feed.error is None
+    assert [event.id for event in feed.events] == ["1", "\x1b"]
+    assert feed.server.ids == [None, "1", "1"]
+
+
 def test_the_server_sets_the_wait(front_end: FrontEnd) -> None:
     """Also without an event; nobody waits for days."""
     feed = Feed(front_end, (b"retry: 10000\n\n",), (b"data: x\nretry: 99999999999\n\n",), reconnect_delay=0.0)
@@ -164,8 +172,9 @@ def test_the_waits_grow_while_connections_bring_nothing(front_end: FrontEnd) -> 
         (READ_TIMEOUT, 1.0),
         (HttpResponse(503), 1.0),
         (HttpResponse(429, headers={"Retry-After": "20"}), 21.0),
+        (HttpResponse(429, headers={"Retry-After": "999999999"}), 3601.0),
     ],
-    ids=["refused", "timeout", "503", "429"],
+    ids=["refused", "timeout", "503", "429", "429 for years"],
 )
 def test_a_reconnection_that_fails_is_made_again(front_end: FrontEnd, failed: Any, wait: float) -> None:
     """After a longer wait, in one attempt each."""
@@ -279,6 +288,7 @@ def test_a_post_may_be_repeated_if_the_caller_says_so(front_end: FrontEnd) -> No
         ("idle_timeout", 0),
         ("total_timeout", 0),
         ("last_event_id", 5),
+        ("last_event_id", "5\n"),
     ],
 )
 def test_wrong_arguments_are_refused_at_once(name: str, wrong: Any) -> None:
