@@ -34,6 +34,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "tqdm": ["client/progress_bar.py", "cli/simulate.py"],
     "matplotlib": ["simulation/plots.py"],
     "tomli": ["cli/config_file.py"],  # before Python 3.11
+    "tomllib": ["cli/config_file.py"],  # from there on
 }
 
 # `import http_service_client` is lazy: it imports its own modules by name when they are first used.
