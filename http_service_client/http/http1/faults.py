@@ -47,6 +47,8 @@ def excerpt(line: bytes, fault: Fault) -> str:
     value_at = line.find(b":", 0, fault.start) + 1
     if fault.rule.name in _WITHIN_VALUE and (value_at or line[0] in b" \t"):
         shown = line[:value_at][-_MOST_SHOWN:] + b"..." + line[fault.start : fault.end]
+    elif fault.rule.name in _MAYBE_A_VALUE and _LETTERS(line, 0, fault.start or fault.end) is None:
+        shown = b"..." + (line[fault.start : fault.end] if fault.start else b"")
     else:
         first = max(0, fault.end - _MOST_SHOWN)
         shown = (b"..." if first else b"") + line[first : fault.end]
@@ -54,6 +56,9 @@ def excerpt(line: bytes, fault: Fault) -> str:
 
 
 _WITHIN_VALUE = ("nul-in-value", "bare-cr")
+# A server that breaks a value over two lines sends the rest of a secret where a name should be.
+_MAYBE_A_VALUE = ("missing-colon", "invalid-header-name", "bare-cr", "nul-in-value")
+_LETTERS = re.compile(rb"[A-Za-z-]*").fullmatch
 
 _TOKEN = rb"%b+" % TOKEN_CHARACTER.encode()
 LENGTH, CODING = b"content-length", b"transfer-encoding"

@@ -70,6 +70,10 @@ def test_the_fault_is_the_same_wherever_the_bytes_are_cut(row: Row) -> None:
         (fault_in_field, b"Transfer-Encoding: rot13\r\n", "'Transfer-Encoding: rot13'"),
         (fault_in_field, b"Content-Length: 2, 2\r\n", "'Content-Length: 2,'"),
         (fault_in_chunk_line, b"\x1b[2J\r\n", r"'\x1b'"),
+        (fault_in_field, b"dGhpcyBpcyBhIHNlY3JldA==\r\n", "'...='"),
+        (fault_in_field, b"hunter2\r\n", "'...'"),
+        (fault_in_field, b"garbage\r\n", "'garbage'"),
+        (fault_in_field, b"hunter2\rX\r\n", "'...\\r'"),
     ],
 )
 def test_the_excerpt_shows_the_fault_and_no_secret(
