@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING
+from typing import TypeVar as _TypeVar
 
+from ..errors import PaginationError
 from .pages import Next, Pages
 from .verbs import Verbs
 
@@ -17,7 +19,53 @@ if TYPE_CHECKING:
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
-__all__ = ["Paging"]
+V = _TypeVar("V")
+
+__all__ = ["AsyncSteps", "Paging", "Steps"]
+
+
+class Steps(Iterator[V]):
+    """The values of a generator. After a step that raised, further steps raise, too.
+
+    A generator is over then, and a loop that goes on after an error would take what it has for the whole listing.
+    """
+
+    def __init__(self, values: Iterator[V]) -> None:
+        self._values = values
+        self._has_failed = False
+
+    def __next__(self) -> V:
+        _check(self._has_failed)
+        try:
+            return next(self._values)
+        except StopIteration:
+            raise
+        except BaseException:
+            self._has_failed = True
+            raise
+
+
+class AsyncSteps(AsyncIterator[V]):
+    """The same, in asyncio."""
+
+    def __init__(self, values: AsyncIterator[V]) -> None:
+        self._values = values
+        self._has_failed = False
+
+    async def __anext__(self) -> V:
+        _check(self._has_failed)
+        try:
+            return await self._values.__anext__()
+        except StopAsyncIteration:
+            raise
+        except BaseException:
+            self._has_failed = True
+            raise
+
+
+def _check(has_failed: bool) -> None:
+    if has_failed:
+        raise PaginationError("this listing ended with an error, and pages are missing; call paginate again")
 
 
 class Paging(Verbs):
@@ -80,7 +128,7 @@ class Paging(Verbs):
         pages = Pages(
             self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
         )
-        return self._pages(pages, response_type)
+        return Steps(self._pages(pages, response_type))
 
     def paginate_async(
         self,
@@ -129,7 +177,7 @@ class Paging(Verbs):
         pages = Pages(
             self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
         )
-        return self._pages_async(pages, response_type)
+        return AsyncSteps(self._pages_async(pages, response_type))
 
     def _pages(self, pages: Pages, response_type: type[T] | None) -> Iterator[HttpResponse[T]]:
         while (page := pages.next_page()) is not None:

@@ -163,7 +163,8 @@ def test_a_page_that_comes_again_is_an_error(front_end: FrontEnd) -> None:
         next(pages)
     assert len(transport.sent) == 3
     assert caught.value.response is not None
-    assert list(pages) == []
+    with pytest.raises(PaginationError, match="pages are missing"):
+        next(pages)
 
 
 def test_the_same_url_with_another_body_is_another_page(front_end: FrontEnd) -> None:
@@ -214,6 +215,17 @@ def test_a_page_with_an_error_is_raised(front_end: FrontEnd) -> None:
     pages = front_end.paginate(front_end.client(transport=transport), URL)
     assert next(pages).status_code == 200
     with pytest.raises(HttpStatusError, match="404"):
+        next(pages)
+
+
+def test_a_listing_that_failed_never_ends_as_if_it_were_whole(front_end: FrontEnd) -> None:
+    """A loop that goes on after an error gets another one, and not the end."""
+    client = front_end.client(transport=ScriptedTransport([*linked("?page=2")[:1], HttpResponse(404)]))
+    pages = iter(front_end.paginate(client, URL))
+    assert next(pages).status_code == 200
+    with pytest.raises(HttpStatusError):
+        next(pages)
+    with pytest.raises(PaginationError, match="pages are missing"):
         next(pages)
 
 
