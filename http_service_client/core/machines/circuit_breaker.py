@@ -367,6 +367,7 @@ class CircuitBreaker:
         if self._state is _CLOSED:
             change = self._judged_locked(self._detector.find_slow() if self._detector.watches else None)
             if change is None:
+                self._set_free_pass_locked()  # in case an interrupt came before it, when the circuit closed
                 return self._permit_locked(), None
             return self._refuse_locked(self._recovery_of().span.left(now), "open"), change
         if self._is_isolated:
@@ -471,7 +472,12 @@ class CircuitBreaker:
     def _move_locked(
         self, new: CircuitBreakerState, reason: str, now: float, *, is_isolated: bool = False
     ) -> StateChange:
-        """Change the state and begin a new generation. Nothing else changes the state."""
+        """Change the state and begin a new generation. Nothing else changes the state.
+
+        An interrupt (Ctrl-C) may end this after any step. The pass goes first: with that of an ended span, calls would
+        never ask again, and the circuit would stay as it is for ever.
+        """
+        self.free_pass = None
         old, self._state = self._state, new
         self._generation += 1
         self._is_isolated = is_isolated
