@@ -27,9 +27,11 @@ class Latency(Protocol):
     @property
     def mean(self) -> float:
         """The expected value, in seconds."""
+        ...
 
     def draw(self, random: Random) -> float:
         """One value, in seconds."""
+        ...
 
 
 @suggests_keywords({})

@@ -54,12 +54,12 @@ def recorded_call(timeline: Any, position: int) -> RecordedCall:
         parsed = Timeline(map(_event, timeline if isinstance(timeline, Iterable) else ()))
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"timelines[{position}] has {error}") from None
-    if not parsed or not isinstance(parsed[-1], CallFinished):
+    end = parsed[-1] if parsed else None
+    if not isinstance(end, CallFinished):
         raise ConfigurationError(
             f"timelines[{position}] must be the events of a call that ended, not {timeline!r:.200}; "
             "pass response.timeline, error.timeline, or [event._asdict() for event in …]"
         )
-    end = parsed[-1]
     retries = {event.attempt: event for event in parsed if isinstance(event, RetryScheduled)}
     stops = {event.attempt: event.reason for event in parsed if isinstance(event, RetryStopped)}
     attempts = [

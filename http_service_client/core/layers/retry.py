@@ -101,7 +101,7 @@ class RetryLayer:
         is_repeated = False
         if budget is not None:
             is_repeated = call.options.is_nested and _is_repeated(call)
-            if budget.counts_calls and not is_repeated:
+            if budget.counts_calls is True and not is_repeated:
                 budget.record_call()
         settings = call.options.retry
         waits: Waits | None = None

@@ -58,6 +58,7 @@ class Window(Protocol):
 
     def counts(self) -> Counts:
         """What it holds now. The lock is held."""
+        ...
 
 
 class CountWindow:
