@@ -48,14 +48,20 @@ _OTHERS = sorted(
 # Types in public signatures that have no public name: users pass, receive or compare such objects, and do not
 # import their classes.
 _UNLINKED = [
+    "AsyncBodyFile",  # what `as_file()` of an asyncio stream returns
     "AsyncStreamContext",  # what `stream_async()` returns: for `async with`
+    "BudgetSettings",  # `RetryQuotaSettings` or `RetryBudgetSettings`
     "Clock",  # a `VirtualClock`, or any object with its methods
+    "Data",  # the type of a response's data
     "F",  # the type of the function that a policy is put around
+    "Listening",  # what an event source is made of
+    "Next",  # a function that says which page comes next
     "Outcome",  # a response, or a failure
     "P",  # the parameters of a function that a policy calls
     "R",  # the result of such a function
     "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
     "StreamContext",  # what `stream()` returns: for `with`
+    "T",  # of a `response_type`, or of the results that are gathered
     "Time",  # a `VirtualClock`
     "Url",  # a parsed URL; text will do
 ]
