@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,13 @@ def _simulate(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
         configs[Path(path).stem if Path(path).stem not in configs else path] = load_config(path)
     if arguments.html is not None:
         check_picture(arguments.html, [".html"])  # before minutes of work, not after them
+    for name, scenario in scenarios.items():
+        begins = scenario.service.trigger
+        if scenario.seconds <= begins < math.inf:
+            print(
+                f"{name}: nothing fails within {scenario.seconds:g} s, since its fault begins at {begins:g} s",
+                file=errors,
+            )
     bar = Progress(len(scenarios) * len(configs), errors)
     try:
         comparison = compare(configs, scenarios, seed=arguments.seed, progress=bar)
@@ -62,6 +70,8 @@ def _scenarios(arguments: Namespace) -> dict[str, Scenario]:
         if value is not None:
             check(f"--{name}", value)
             settings[name] = value
+    if settings.get("rate") == 0:
+        raise ConfigurationError("--rate must be a finite number above 0, not 0")
     return {name: replace(built_in(name), **settings) for name in names}
 
 

@@ -470,7 +470,7 @@ _RENAMED = {
     "stream": "use client.stream(method, url), or stream_async",
     "retries": "it is called retry_policy",
     "tenant": "it is called key",
-    "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
+    **dict.fromkeys(("max_attempts", "max_retries"), "pass retry_policy=RetryPolicy(max_attempts=…)"),
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
     "query": "it is called params",

@@ -196,8 +196,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -244,8 +244,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -278,8 +278,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -318,8 +318,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -362,8 +362,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
@@ -404,8 +404,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called during an upload with the bytes sent and the total (None if unknown), from 0 in each
@@ -472,8 +472,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
@@ -527,8 +527,8 @@ class HttpServiceClient(Events):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a

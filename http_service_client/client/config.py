@@ -16,8 +16,10 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
+from ..core.machines.backoff import ExponentialBackoff
 from ..core.machines.circuit_states import CircuitBreakerSettings
-from ..core.machines.retry_quota import BudgetSettings
+from ..core.machines.retry_budget import RetryBudgetSettings
+from ..core.machines.retry_quota import BudgetSettings, RetryQuotaSettings
 from ..core.timeouts import Timeout
 from ..errors import ConfigurationError
 from ..http.auth.flow import AuthFlow
@@ -58,6 +60,13 @@ _SHARED = {
 
 # Names that other clients use, and settings of another class.
 RENAMED = {
+    **{item.name: "set it in retry_budget_config" for item in fields(RetryBudgetSettings)},
+    **{item.name: "set it in retry_budget_config" for item in fields(RetryQuotaSettings)},
+    **{
+        item.name: "set it in retry_policy_config"
+        for item in (*fields(RetryPolicy), *fields(ExponentialBackoff))
+    },
+    **{item.name: "set it in circuit_breaker_config" for item in fields(CircuitBreakerSettings)},
     **{item.name: "set it in ConnectionPoolConfig" for item in fields(ConnectionPoolConfig)},
     **dict.fromkeys(("max_attempts", "retries", "max_retries"), "set max_attempts in retry_policy_config"),
     "verify": "set ssl_verify in ConnectionPoolConfig",

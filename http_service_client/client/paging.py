@@ -108,8 +108,8 @@ class Paging(Verbs):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -162,8 +162,8 @@ class Paging(Verbs):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.

@@ -76,8 +76,8 @@ class ParallelDownloads(Paging):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a
@@ -148,8 +148,8 @@ class ParallelDownloads(Paging):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         progress: called with the bytes received and the total (None if unknown), plain or async; True draws a

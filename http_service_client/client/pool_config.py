@@ -130,6 +130,10 @@ class ConnectionPoolConfig:
         check_duration("keep_alive_timeout", self.keep_alive_timeout, optional=False)
         object.__setattr__(self, "socket_options", parse_socket_options(self.socket_options))
         check_source(parse_source_address(self.source_address), self.uds)
+        if is_path(self.ssl_verify):
+            raise ConfigurationError(
+                f"ssl_verify must be True or False, not {self.ssl_verify!r}; set ssl_ca_file to a bundle's path"
+            )
         for name in ("ssl_verify", "enable_compression"):
             check_flag(name, getattr(self, name))
         for name in ("ssl_cert_file", "ssl_key_file", "ssl_ca_file"):

@@ -114,7 +114,10 @@ def parse_circuit_breaker(given: object) -> CircuitBreakerSettings:
         return replace(given, is_failure=judging(given.is_failure))
     if isinstance(given, CircuitBreakerPolicy):
         return given.settings
-    return CircuitBreakerPolicy(**_arguments("circuit_breaker_config", given, CircuitBreakerPolicy)).settings
+    arguments = _arguments("circuit_breaker_config", given, CircuitBreakerPolicy)
+    if isinstance(arguments.get("shadow"), Mapping):  # all that a file can say
+        arguments["shadow"] = parse_circuit_breaker(arguments["shadow"])
+    return CircuitBreakerPolicy(**arguments).settings
 
 
 def parse_retry_policy(given: object) -> RetryPolicy:

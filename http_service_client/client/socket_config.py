@@ -59,6 +59,10 @@ def check_source(source: tuple[str, int] | None, uds: Any) -> None:
     path = os.fspath(uds) if isinstance(uds, os.PathLike) else uds
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigurationError(f"uds must be the path of a Unix socket, or None, not {uds!r}")
+    if "://" in path:
+        raise ConfigurationError(
+            f"uds must be a path, without a scheme, such as '/run/app.sock', not {uds!r}"
+        )
     if source is not None:
         raise ConfigurationError(
             f"source_address conflicts with uds={uds!r}, which has no addresses; set one"

@@ -68,8 +68,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -102,8 +102,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -136,8 +136,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -170,8 +170,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -204,8 +204,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -238,8 +238,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -272,8 +272,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -306,8 +306,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -340,8 +340,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -374,8 +374,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -408,8 +408,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -442,8 +442,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -476,8 +476,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -510,8 +510,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -544,8 +544,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.
@@ -578,8 +578,8 @@ class Verbs(ABC):
         retry_policy: a `RetryPolicy` for this call; False or None for a single attempt.
         circuit_breaker: a `CircuitBreakerPolicy` for this call; False or None for no circuit breaker.
         retry_budget: False or None for retries that the budget does not count.
-        key: a name, such as a tenant's, that has a circuit, a retry budget and connection slots of its own at each
-            origin; None for those of the origin.
+        key: a name, such as a tenant's, that has a circuit, retry budget, throttle gate and connection slots of its own at
+            each origin; None for those of the origin.
         idempotent: True if processing the request twice does no harm, False if it does; None decides by the
             method and the headers.
         response_type: any type that pydantic can validate; `data` of a 2xx response is then of this type.

@@ -16,7 +16,7 @@ from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, parse_base_url, uses_budget
-from .config import HttpClientConfig
+from .config import ConnectionPoolConfig, HttpClientConfig
 from .resolved import parse_client_auth, parse_default_headers
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ _RENAMED = {
     "base_timeout": "it is called timeout",
     "tenant": "it is called key",
     "proxies": "it is called proxy",
+    "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
     **dict.fromkeys(("follow_redirects", "max_redirects"), "it is called allow_redirects"),
     **dict.fromkeys(
         ("params", "json", "data", "files", "idempotent", "progress", "response_type"),
@@ -66,14 +67,17 @@ _RENAMED = {
     ),
 }
 _OF_CLIENTS = frozenset(item.name for item in fields(HttpClientConfig))
+_OF_POOLS = frozenset(item.name for item in fields(ConnectionPoolConfig)) - _OF_CLIENTS
 
 
 def check_view_options(options: Mapping[str, Any]) -> None:
     """Raise TypeError for an unknown option, with what to write instead."""
     for name in options:
         if name not in _OPTIONS:
-            of_clients = "set it in HttpClientConfig" if name in _OF_CLIENTS else None
-            remedy = _RENAMED.get(name) or of_clients or did_you_mean(name, _OPTIONS) or "see its docstring"
+            elsewhere = "set it in HttpClientConfig" if name in _OF_CLIENTS else None
+            if name in _OF_POOLS:
+                elsewhere = "set it in ConnectionPoolConfig, of a client of its own"
+            remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, _OPTIONS) or "see its docstring"
             raise TypeError(f"with_options takes no option {name!r}; {remedy}")
 
 

@@ -71,7 +71,8 @@ def check_call_name(name: object) -> None:
     """Raise ConfigurationError unless this can name a kind of call in logs and metrics."""
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
         raise ConfigurationError(
-            f"name must be a short text in one line, such as 'charge card', not {str(name)[:_LONGEST_NAME]!r}"
+            f"name must be a short text in one line, such as 'charge card', of at most {_LONGEST_NAME} characters, "
+            f"not {name[:_LONGEST_NAME] if isinstance(name, str) else name!r}"
         )
 
 

@@ -250,7 +250,10 @@ def _parts(url: str) -> tuple[str, str, str | None]:
     if scheme == UNIX:
         return f"{UNIX}://{normalise_socket(authority)}", path, query
     if scheme not in DEFAULT_PORTS:
-        raise InvalidRequestError(f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent")
+        hint = "; for a Unix socket write http+unix://%2Frun%2Fapp.sock/path" if scheme == "unix" else ""
+        raise InvalidRequestError(
+            f"the URL's scheme is {scheme[:40]!r}; only http and https can be sent{hint}"
+        )
     if "@" in authority:
         raise InvalidRequestError(
             "the URL has user information before the host; remove it and pass auth= instead"

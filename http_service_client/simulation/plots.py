@@ -189,6 +189,10 @@ def check_picture(path: str | os.PathLike[str], suffixes: Sequence[str] = _SUFFI
         raise ConfigurationError(
             f"a picture's path must end with {' or '.join(suffixes)}, not {Path(path).name!r}"
         )
+    if not Path(path).parent.is_dir():
+        raise ConfigurationError(
+            f"a picture's path: the folder {str(Path(path).parent)!r} does not exist; create it first"
+        )
     _matplotlib()
 
 

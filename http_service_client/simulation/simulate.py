@@ -84,6 +84,10 @@ def simulate(
     if not isinstance(options, Mapping):
         raise ConfigurationError(f"options must be a mapping of the keywords of a call, not {options!r}")
     if not isinstance(config, (HttpClientConfig, type(None))):
+        if not callable(config):
+            raise ConfigurationError(
+                f"config must be an HttpClientConfig, None, or a function that makes a guarded function, not {config!r}"
+            )
         check_function("config", config)
         if options:
             raise ConfigurationError("options are for a client's calls; pass them on in the guarded function")

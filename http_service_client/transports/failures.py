@@ -229,6 +229,8 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ProxyRefusedError):
         return printable(str(error))
     text = _tls_reason(error) if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    if text and isinstance(path := getattr(error, "filename", None), str):  # of a Unix socket
+        text = f"{text}: {path!r}"
     if type(error) is ConnectionError:  # the system raises subclasses only: this text is a mock's
         text = str(error).partition("\n")[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -255,5 +257,7 @@ def _plain(error: BaseException) -> BaseException:
         and error.errno is not None
         and not isinstance(error, (gaierror, ssl.SSLError))
     ):
-        return OSError(error.errno, os.strerror(error.errno))  # OSError chooses the subclass by the number
+        return OSError(
+            error.errno, os.strerror(error.errno), error.filename
+        )  # it chooses the subclass by the number
     return error

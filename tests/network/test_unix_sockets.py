@@ -137,9 +137,8 @@ def test_a_socket_that_nobody_listens_on_is_a_connect_error(each_path: FrontEnd,
     daemon = Daemon(tmp_path / "gone.sock")
     caught = failing(each_path, each_path.client(), "POST", daemon.url + "/")
     assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
-    assert (
-        caught.message == f"could not connect to {daemon.url} (FileNotFoundError: No such file or directory)"
-    )
+    reason = "FileNotFoundError: No such file or directory: "
+    assert caught.message == f"could not connect to {daemon.url} ({reason}{str(tmp_path / 'gone.sock')!r})"
 
 
 def test_a_path_that_is_too_long_is_named(each_path: FrontEnd, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...core.call import Idle
 from ...core.checks import check_count, check_duration, check_flag
@@ -45,6 +45,15 @@ class Streamed(HttpResponse[None]):
         *("_body", "_call", "_content", "_is_finished", "_is_taken", "_opened_at", "_opened_by"),
         "partial_content",
     )
+
+    if not TYPE_CHECKING:  # a type checker finds the mistake on its own
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError(
+                "a stream has several forms: iterate over response.iter_bytes(), iter_lines() or another"
+            )
+
+        __aiter__ = __iter__
 
     _is_finished: bool
     partial_content: bytes

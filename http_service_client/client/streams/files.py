@@ -7,7 +7,7 @@ freed, which the cycle collector may do in any thread at any time. The end of th
 from __future__ import annotations
 
 import io
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 __all__ = ["AsyncBodyFile", "body_file"]
 
@@ -110,6 +110,11 @@ class AsyncBodyFile:
             end = start + most
         self._at = end
         return self._piece[start:end]
+
+    if not TYPE_CHECKING:  # a type checker finds the mistake on its own
+
+        def __iter__(self) -> NoReturn:
+            raise TypeError("this body is read in asyncio: write 'async for', not 'for'")
 
     def __aiter__(self) -> AsyncBodyFile:
         return self

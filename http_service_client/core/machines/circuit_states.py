@@ -38,10 +38,17 @@ class CircuitBreakerState(str, Enum):
 
 # Keywords of other libraries.
 CIRCUIT_RENAMED = {
-    **dict.fromkeys(("fail_max", "failures", "max_failures", "threshold"), "it is called failure_threshold"),
+    **dict.fromkeys(("fail_max", "max_failures", "threshold"), "it is called failure_threshold"),
     **dict.fromkeys(
-        ("break_duration", "open_timeout", "reset_timeout", "wait_duration"), "it is called recovery_timeout"
+        ("break_duration", "open_timeout", "reset_timeout", "wait_duration", "wait_duration_in_open_state"),
+        "it is called recovery_timeout",
     ),
+    "failure_rate_threshold": "it is called failure_rate, a share such as 0.5",
+    "slow_call_rate_threshold": "it is called slow_call_rate, a share such as 0.5",
+    "slow_call_duration_threshold": "it is called slow_call_duration",
+    "sliding_window_size": "it is called window_calls, or window for seconds",
+    **dict.fromkeys(("minimum_number_of_calls", "minimum_throughput"), "it is called minimum_calls"),
+    "permitted_number_of_calls_in_half_open_state": "it is called trial_count",
     **dict.fromkeys(
         ("exceptions", "expected_exception"), "name the others in exclude, or judge by is_failure"
     ),
@@ -194,7 +201,10 @@ class CircuitBreakerSettings:
         if self.failures is not None:
             object.__setattr__(self, "failures", _kinds(self.failures))
         if not isinstance(self.shadow, (CircuitBreakerSettings, type(None))):
-            raise ConfigurationError(f"shadow must be CircuitBreakerSettings(…) or None, not {self.shadow!r}")
+            raise ConfigurationError(
+                f"shadow must be settings or None, not {self.shadow!r}; "
+                "write shadow=CircuitBreakerSettings(…), from http_service_client.policies"
+            )
 
     def _complete(self) -> None:
         """Set what was not given and follows from what was."""

@@ -18,6 +18,7 @@ __all__ = ["Bearer", "bearer"]
 
 # Wider than b64token (RFC 6750 2.1): tokens such as "1|abc" are in use.
 _TOKEN = re.compile(r"[!-~]+").fullmatch
+_HAS_SCHEME = re.compile(r"bearer ", re.I).match
 
 
 def bearer(token: str) -> str:
@@ -30,8 +31,11 @@ def bearer(token: str) -> str:
             "Bearer takes text, or a plain function that returns it"
         )
     if _TOKEN(token) is None:
+        remedy = (
+            "leave out its 'Bearer '" if _HAS_SCHEME(token) is not None else "strip the line break, if any"
+        )
         raise InvalidRequestError(
-            "the token in auth must be visible ASCII text without white space; strip the line break, if any"
+            f"the token in auth must be visible ASCII text without white space; {remedy}"
         )
     return f"Bearer {token}"
 

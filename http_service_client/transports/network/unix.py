@@ -34,6 +34,7 @@ class UnixSocket(socket.socket):
             super().connect(self._path)
         except OSError as error:
             if error.errno is not None:
+                error.filename = self._path  # as errors of files have it
                 raise
             raise ConfigurationError(f"{self._path!r} is too long for the path of a Unix socket") from None
 

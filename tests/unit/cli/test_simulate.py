@@ -16,6 +16,7 @@ from http_service_client.cli import main
 from http_service_client.cli.config_file import load_config
 from http_service_client.cli.simulate import Progress
 from http_service_client.errors import ConfigurationError
+from http_service_client.policies import CircuitBreakerSettings
 from http_service_client.simulation import SCENARIOS
 from kit.sources import INSTALLED
 
@@ -89,6 +90,8 @@ def test_a_page_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
         (["healthy", "--clients=0"], "--clients must be a whole number of 1 or more, not 0"),
         (["healthy", "--seconds=0"], "--seconds must be a positive"),
         (["healthy", "--config=/no/such/file.toml"], "/no/such/file.toml: No such file or directory"),
+        (["healthy", "--rate=0"], "--rate must be a finite number above 0"),
+        (["healthy", "--html=/no/such/page.html"], "the folder '/no/such' does not exist; create it first"),
         (["healthy", "--html=page.txt"], "must end with .html, not 'page.txt'"),
     ],
 )
@@ -104,18 +107,24 @@ def test_a_wrong_argument_ends_the_command(
     assert errors.count("\n") == 1
 
 
+def test_a_run_that_ends_before_the_fault_begins_is_pointed_out(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its figures are those of good health."""
+    assert main(["simulate", "healthy", "flapping", *QUICK]) == 0
+    assert capsys.readouterr().err == "flapping: nothing fails within 20 s, since its fault begins at 60 s\n"
+
+
 def test_a_file_has_the_settings_of_a_configuration(tmp_path: Path) -> None:
     """Nested settings are tables of TOML, or objects of JSON."""
     settings = {
         "base_timeout": 2.5,
-        "circuit_breaker_config": {"failure_threshold": 9},
+        "circuit_breaker_config": {"failure_threshold": 9, "shadow": {"failure_rate": 0.5}},
         "retry_policy_config": {"max_attempts": 4, "initial_delay": 0.2},
         "connection_pool": {"pool_timeout": 1.0},
     }
     (tmp_path / "a.json").write_text(json.dumps(settings))
     (tmp_path / "a.toml").write_text("""
         base_timeout = 2.5
-        circuit_breaker_config = {failure_threshold = 9}
+        circuit_breaker_config = {failure_threshold = 9, shadow = {failure_rate = 0.5}}
         [retry_policy_config]
         max_attempts = 4
         initial_delay = 0.2
@@ -127,6 +136,8 @@ def test_a_file_has_the_settings_of_a_configuration(tmp_path: Path) -> None:
         assert isinstance(config, HttpClientConfig)
         assert config.resolved.timeout.total == 2.5
         assert config.resolved.timeout.pool == 1.0
+        assert config.resolved.circuit_breaker is not None
+        assert config.resolved.circuit_breaker.shadow == CircuitBreakerSettings(failure_rate=0.5)
         assert config.resolved.retry is not None
         assert config.resolved.retry.max_attempts == 4
 

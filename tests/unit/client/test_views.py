@@ -253,6 +253,8 @@ def test_a_view_is_freed_when_it_is_dropped() -> None:
         ("tenant", "it is called key"),
         ("json", "pass it with each call"),
         ("max_response_size", "set it in HttpClientConfig"),
+        ("max_attempts", "pass retry_policy=RetryPolicy(max_attempts=…)"),
+        ("ssl_verify", "set it in ConnectionPoolConfig, of a client of its own"),
         ("xyzzy", "see its docstring"),
     ],
 )

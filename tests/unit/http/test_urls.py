@@ -277,6 +277,10 @@ def test_base_url_cannot_be_left_by_a_relative_url(base: str, url: str, says: st
         ("", "base_url '' is not absolute; write it as https://host/path"),
         ("//u:pw@h/v1", "base_url '//***@h/v1' is not absolute"),
         ("ftp://h/v1", "base_url: the URL's scheme is 'ftp'"),
+        (
+            "unix:///run/app.sock",
+            "base_url: the URL's scheme is 'unix'; only http and https can be sent; for a Unix socket write http+unix://%2Frun%2Fapp.sock/path",
+        ),
         ("https://u:pw@h/v1", "base_url: the URL has user information"),
     ],
 )

@@ -142,7 +142,7 @@ def test_other_clients_come_out_of_the_same_storm(config: HttpClientConfig | Non
         ({"a": None}, ["q"], "there is no scenario 'q'; there are healthy, failing-10"),
         ({"a": None}, "healthy", "a list of names"),
         ({"a": None}, {"x": Service()}, r"scenarios\['x'\] must be a Scenario"),
-        ({"a": 5}, {"x": Scenario(service=Service())}, "config must be a function"),
+        ({"a": 5}, {"x": Scenario(service=Service())}, "config must be an HttpClientConfig"),
     ],
 )
 def test_wrong_arguments_of_a_comparison_are_errors(configs: Any, scenarios: Any, part: str) -> None:

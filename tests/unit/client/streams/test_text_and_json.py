@@ -227,6 +227,23 @@ def test_for_over_an_asyncio_stream_says_what_to_write() -> None:
     asyncio.run(mixed_up())
 
 
+def test_a_response_that_is_iterated_itself_names_the_methods() -> None:
+    """As the response of requests can be; here there are several forms of a body to choose from."""
+    client = HttpServiceClient(transport=StreamingTransport(b"1\n"))
+    with client.stream("GET", URL) as response, pytest.raises(TypeError, match=r"over response\.iter_bytes"):
+        list(response)  # type: ignore[call-overload]
+
+    async def mixed_up() -> None:
+        client = HttpServiceClient(transport=StreamingTransport(b"1\n"))
+        async with client.stream_async("GET", URL) as response:
+            with pytest.raises(TypeError, match=r"over response\.iter_bytes"):
+                [piece async for piece in response]  # type: ignore[attr-defined]
+            with pytest.raises(TypeError, match="write 'async for', not 'for'"):
+                list(response.as_file())  # type: ignore[call-overload]
+
+    asyncio.run(mixed_up())
+
+
 def test_a_blocking_iterator_does_not_pass_for_an_asynchronous_one() -> None:
     """It may be the body of another request."""
     client = HttpServiceClient(transport=StreamingTransport(b"1\n"))

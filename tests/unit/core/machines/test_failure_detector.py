@@ -189,7 +189,10 @@ def test_several_trials_at_once() -> None:
         ({"ramp": "fast"}, "ramp must be a list"),
         ({"trial_count": 1, "success_threshold": 2}, "trial_count"),
         ({"max_rejected": -0.1}, "max_rejected"),
-        ({"shadow": {"failure_threshold": 1}}, "shadow must be CircuitBreakerSettings"),
+        (
+            {"shadow": {"failure_threshold": 1}},
+            "write shadow=CircuitBreakerSettings(…), from http_service_client.policies",
+        ),
         ({"window": 0}, "window"),
         ({"failure_duration": -1.0}, "failure_duration"),
     ],
