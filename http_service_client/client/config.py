@@ -310,9 +310,8 @@ class HttpClientConfig:
         return hash(self._value())
 
     def __deepcopy__(self, memo: object) -> HttpClientConfig:
-        return copy.copy(
-            self
-        )  # the settings do not change; interceptors, auth flows and a jar are the user's
+        # The settings do not change; interceptors, auth flows and a jar are the user's.
+        return copy.copy(self)
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone: the rest is resolved again."""

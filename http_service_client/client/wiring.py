@@ -116,8 +116,7 @@ def origin_registry(
                 on_change=circuits.report,
             )
         if config.budget is not None:
-            retries = 0 if config.retry is None else config.retry.max_attempts - 1
-            budget = new_budget(config.budget, now, lock, retries)
+            budget = new_budget(config.budget, now, lock)
         return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
 
     registry = OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)

@@ -183,9 +183,8 @@ class Call(HttpContext):
         call_id: str = "",
         call_name: str | None = None,
     ) -> None:
-        self.request = (
-            request  # HttpContext's attributes are set here, to save a call of its __init__ in every call
-        )
+        # HttpContext's attributes are set here, to save a call of its __init__ in every call.
+        self.request = request
         self.key = key
         self.attempt = 0
         self.call_id = call_id

@@ -26,9 +26,8 @@ __all__ = ["WORKERS", "AsyncioDriver", "bounded", "wake_loop"]
 
 T = TypeVar("T")
 
-_LAST_WAIT = (
-    0.5  # seconds for a thread's work that was cancelled; the disk of a dead file server takes longer
-)
+# Seconds for a thread's work that was cancelled; the disk of a dead file server takes longer.
+_LAST_WAIT = 0.5
 
 WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""

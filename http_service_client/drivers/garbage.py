@@ -10,9 +10,8 @@ import time
 
 __all__ = ["collect_garbage"]
 
-_EVERY = (
-    30.0  # seconds: a collection takes about 0.4 s for each million objects, during which nothing else runs
-)
+# Seconds: a collection takes about 0.4 s for each million objects, during which nothing else runs.
+_EVERY = 30.0
 
 _last_at: float | None = None
 

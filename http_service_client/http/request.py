@@ -250,6 +250,5 @@ class HttpRequest:
             setattr(self, name, state[name])
         if state["content"] is None:
             self._body = RequestBody(is_replayable=False)
-            self._body.has_started = (
-                True  # it stayed behind; to send nothing in its place would be another request
-            )
+            # It stayed behind; to send nothing in its place would be another request.
+            self._body.has_started = True

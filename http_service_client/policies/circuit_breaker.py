@@ -387,9 +387,8 @@ class CircuitBreakerScope(Scope):
             free_pass = admission = None
         self._admission = admission
         self.breaker = breaker  # pyright: ignore[reportIncompatibleVariableOverride]  # never None here
-        self._timeout = timeout = (
-            breaker.settings.timeout
-        )  # read once: it may be reconfigured during this call
+        # Read once: it may be reconfigured during this call.
+        self._timeout = timeout = breaker.settings.timeout
         self._is_plain = free_pass is not None and timeout is None and breaker.judge is None
         if timeout is not None:
             self._clock = policy._clock

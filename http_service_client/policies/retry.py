@@ -89,7 +89,7 @@ class RetryPolicy(RetrySettings):
     @cached_property
     def _function_budget(self) -> FunctionBudget:
         import_apart(load_backoff)  # when the policy is put around a function, not by the first retry
-        return FunctionBudget(self.budget, self.clock.monotonic, self.max_attempts - 1)
+        return FunctionBudget(self.budget, self.clock.monotonic)
 
     def _attempts(self, scope: RetryScope, handled: BaseException | None) -> Attempts:
         return Attempts(self, self.random, self.clock, self._function_budget, scope, handled)

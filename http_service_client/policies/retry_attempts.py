@@ -47,14 +47,14 @@ class FunctionBudget:
         "successes",
     )
 
-    def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float], retries: int) -> None:
+    def __init__(self, settings: BudgetSettings | None, clock: Callable[[], float]) -> None:
         self.successes = itertools.count()
         self._failed = 0  # since calls were entered last
         self._clock = clock
         self._entered, self._entered_at = 0, clock()
         reset_in_forked_children(self)
         self._lock = ForkSafeLock()
-        self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock(), retries)
+        self._budget = None if settings is None else new_budget(settings, clock, ForkSafeLock())
 
     def _reset_after_fork(self) -> None:
         self._entered, self._entered_at = next(self.successes) + 1, self._clock()
@@ -216,7 +216,9 @@ class Attempts:
         wait = next_wait(settings, situation, self._waits.series(is_throttled=is_throttled))
         budget = self._budget()
         if not isinstance(wait, StopReason) and budget is not None:
-            self._withdrawal = budget.try_withdraw(is_throttled=is_throttled)
+            self._withdrawal = budget.try_withdraw(
+                is_throttled=is_throttled, retries=settings.max_attempts - 1
+            )
             self._charged = budget
             if self._withdrawal is None:
                 wait = StopReason.BUDGET

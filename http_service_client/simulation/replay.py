@@ -235,9 +235,8 @@ class _Replayed:
 
     def result(self) -> ReplayedCall:
         """The call, when its run is over."""
-        events = (
-            self.call.events if self.unknown is None else self.call.events[:-1]
-        )  # the end is that of `cancel`
+        # Where the rest is unknown, the end is that of `cancel`.
+        events = self.call.events if self.unknown is None else self.call.events[:-1]
         stops = [event.reason for event in events if isinstance(event, RetryStopped)]
         why, verdict = self.unknown, _UNKNOWN
         if why is None and StopReason.NOT_SAFE in stops and self.record.may_repeat is None:

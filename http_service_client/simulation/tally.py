@@ -56,9 +56,8 @@ class Tally:
         self.spans: list[_Span] = []
         self._current, self._current_ends_at = _Span(0), 0.0
         self._trigger, self._relief = trigger, relief
-        self.opened_at = self.recovered_at = (
-            math.inf
-        )  # first after the trigger, first success after the relief
+        # Of the first circuit after the trigger, and of the first success after the relief.
+        self.opened_at = self.recovered_at = math.inf
         self.errors: Counter[str] = Counter()  # of failed calls: the class of the error, or the status
         self.refusals: Counter[str] = Counter()  # those of them that sent nothing
         self.stops: Counter[str] = Counter()  # why no further attempt was made

@@ -257,7 +257,6 @@ def _plain(error: BaseException) -> BaseException:
         and error.errno is not None
         and not isinstance(error, (gaierror, ssl.SSLError))
     ):
-        return OSError(
-            error.errno, os.strerror(error.errno), error.filename
-        )  # it chooses the subclass by the number
+        # It chooses the subclass by the number.
+        return OSError(error.errno, os.strerror(error.errno), error.filename)
     return error

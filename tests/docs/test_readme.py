@@ -65,7 +65,7 @@ def test_the_defaults_are_those_of_the_code() -> None:
         "timeout of the whole call": "no limit" if config.total_timeout is None else config.total_timeout,
         "attempts": retry.max_attempts,
         "waits between": f"up to 1 s, 2 s, 4 s … {backoff.max_delay:g} s, at random",
-        "retry budget": f"{new_budget(budget, lambda: 0.0, RLock(), 2).balance} retries at first, and one for {words[budget.cost / budget.earned]} calls that succeed",
+        "retry budget": f"{new_budget(budget, lambda: 0.0, RLock()).balance} retries at first, and one for {words[budget.cost / budget.earned]} calls that succeed",
         "throttle gate": {True: "a pause that the host asks for holds for all calls"}[
             config.enable_throttle_gate
         ],

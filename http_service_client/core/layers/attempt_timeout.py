@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["AttemptTimeoutLayer", "with_limit"]
 
-_LIMIT = re.compile(
-    r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$"
-)  # at the end of a message of `transports.failures`
+# At the end of a message of `transports.failures`.
+_LIMIT = re.compile(r"(?: within|: [a-z ]+ for) [0-9.e+-]+ s$")
 
 
 class AttemptTimeoutLayer:

@@ -109,9 +109,8 @@ class _Run:
         self._prepare = prepare
         self._headers = headers
         self._flow: Generator[Any, HttpResponse, None] | None = None
-        self._latest: HttpResponse | None = (
-            None  # to the call's own request; None when its body was discarded
-        )
+        # To the call's own request; None when its body was discarded.
+        self._latest: HttpResponse | None = None
         self._latest_status: int | None = None
         self._sent = 0
         self.sends_own = False
@@ -139,12 +138,10 @@ class _Run:
             )
         except InvalidRequestError as error:
             return self._failure(InvalidRequestError, str(error))
-        except (
-            HttpClientError
-        ) as error:  # such as that of `raise_for_status` on the response of a token endpoint
-            error.sent_state = worst(
-                call.sent_state, self._state()
-            )  # its own says nothing about the call's request
+        except HttpClientError as error:
+            # Such as that of `raise_for_status` on the response of a token endpoint. Its own state says nothing about the
+            # call's request.
+            error.sent_state = worst(call.sent_state, self._state())
             raise
         if isinstance(request, Failure):
             return request
@@ -232,14 +229,10 @@ class _Run:
             return failure
         # It says nothing about the call's service, and nothing new about what became of the call's own request.
         call.current.answered_by = self._name
-        return self._failure(
-            failure.error_type,
-            f"a request of {self._name} failed: {failure.message}",
-            failure.cause,
-            {
-                name: value for name, value in failure.details.items() if name != "response"
-            },  # it may hold a token
-        )
+        # The response of a token endpoint may hold a token.
+        details = {name: value for name, value in failure.details.items() if name != "response"}
+        message = f"a request of {self._name} failed: {failure.message}"
+        return self._failure(failure.error_type, message, failure.cause, details)
 
     def _misused(self, message: str) -> Failure:
         return self._failure(InterceptorError, f"{self._name} {message}")

@@ -149,7 +149,7 @@ class RetryLayer:
                 wait = self._wait(request, call, call.attempt - before_first, outcome, requested, delays)
             withdrawal = None
             if not isinstance(wait, StopReason) and budget is not None and not _adds_no_load(call, outcome):
-                withdrawal = budget.try_withdraw(is_throttled=is_throttled)
+                withdrawal = budget.try_withdraw(is_throttled=is_throttled, retries=settings.max_attempts - 1)
                 if withdrawal is None:
                     wait = StopReason.BUDGET
             if isinstance(wait, StopReason):

@@ -137,8 +137,8 @@ class CircuitBreakerSettings:
     max_rejected: the share of the calls of a minute that may be refused while the service answers some.
     metrics_only: count, change state and report it, but refuse no call (to observe before enforcing).
     shadow: other settings to observe beside these: a second circuit that refuses nothing. Its changes are reported with
-        " (shadow)" after the key. What is a failure is judged once, by these settings: `failures`, `is_failure`, `exclude`, `timeout`
-        and `on_change` of the shadow are not used.
+        " (shadow)" after the key. What is a failure is judged once, by these settings: the shadow sets no `failures`,
+        `is_failure`, `exclude`, `timeout` or `on_change`.
 
     And:
 
@@ -205,6 +205,11 @@ class CircuitBreakerSettings:
                 f"shadow must be settings or None, not {self.shadow!r}; "
                 "write shadow=CircuitBreakerSettings(…), from http_service_client.policies"
             )
+        for name in ("failures", "is_failure", "exclude", "timeout", "on_change", "shadow"):
+            if self.shadow is not None and getattr(self.shadow, name) not in (None, ()):
+                raise ConfigurationError(
+                    f"shadow sets {name}, which is that of the circuit beside it; set it there, or leave it out"
+                )
 
     def _complete(self) -> None:
         """Set what was not given and follows from what was."""

@@ -67,9 +67,8 @@ class FailureDetector:
         self.settings = settings
         self._clock = clock
         self._lock = lock
-        self._in_flight: OrderedDict[Watched, None] | None = (
-            None  # those watched; the one that began first is first
-        )
+        # Those watched; the one that began first is first.
+        self._in_flight: OrderedDict[Watched, None] | None = None
         self.begin()
 
     def begin(self) -> None:

@@ -159,9 +159,8 @@ class Trials(Generic[Ticket]):
     def _admit_to_ramp(self, now: float) -> Admission:
         assert self._step is not None
         settings = self.settings
-        self._step_ends_at = min(
-            self._step_ends_at, now + settings.ramp_step
-        )  # in case the clock stepped back
+        # In case the clock stepped back.
+        self._step_ends_at = min(self._step_ends_at, now + settings.ramp_step)
         while now >= self._step_ends_at:
             if self._step + 1 >= len(settings.ramp):
                 return Admission.CLOSED

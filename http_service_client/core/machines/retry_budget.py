@@ -131,7 +131,7 @@ class RetryBudget:
     def record_success(self, withdrawal: object) -> None:
         """A call succeeded: it was counted when it began, and its retries stay paid."""
 
-    def try_withdraw(self, *, is_throttled: bool = False) -> Withdrawal | None:
+    def try_withdraw(self, *, is_throttled: bool = False, retries: int = 0) -> Withdrawal | None:
         """Withdraw one retry; None when the budget is spent.   is_throttled: all retries have one price."""
         with self._lock:
             if self._balance_locked() < 1:

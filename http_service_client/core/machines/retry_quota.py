@@ -58,7 +58,7 @@ class RetryQuotaSettings:
     """How much may be retried, in tokens.
 
     capacity: tokens at first, and of those saved the ones that are kept for any time; above 0. None for 4, or for as many as
-        the retries of one call cost, if its policy allows more than four.
+        the retries of one call cost, once a policy that allows more has been used.
     earned: tokens for each call that succeeds without a retry, 0 or more.
     cost: tokens for a retry, above 0.   throttled_cost: the same, after a response that asked for a pause (429, or 503
         with Retry-After).
@@ -108,8 +108,7 @@ class QuotaWithdrawal:
 class RetryQuota:
     """The quota of one key.
 
-    settings: see `RetryQuotaSettings`.   retries: those of one call, as its policy allows.
-    lock: makes it safe among threads.
+    settings: see `RetryQuotaSettings`.   lock: makes it safe among threads.
     clock: monotonic seconds. One that steps back forgets nothing for that moment.
     counts_calls: False: those that succeed earn the tokens, so calls that begin are not recorded.
     """
@@ -134,12 +133,9 @@ class RetryQuota:
         *,
         clock: Callable[[], float],
         lock: AbstractContextManager[Any],
-        retries: int = 2,
     ) -> None:
         self._settings = settings
-        self._capacity = settings.capacity or max(
-            max(_LEAST_RETRIES, retries) * settings.cost, settings.throttled_cost
-        )
+        self._capacity = settings.capacity or max(_LEAST_RETRIES * settings.cost, settings.throttled_cost)
         self._clock = clock
         self._lock = lock
         self.reset_after_fork()
@@ -164,11 +160,17 @@ class RetryQuota:
         elif isinstance(withdrawal, QuotaWithdrawal):
             withdrawal.refund()
 
-    def try_withdraw(self, *, is_throttled: bool = False) -> QuotaWithdrawal | None:
-        """The tokens for one retry; None when there are not enough.   is_throttled: the service asked for a pause."""
+    def try_withdraw(self, *, is_throttled: bool = False, retries: int = 0) -> QuotaWithdrawal | None:
+        """The tokens for one retry; None when there are not enough.
+
+        is_throttled: the service asked for a pause.   retries: those of one call, as its policy allows.
+        """
         cost = self._settings.throttled_cost if is_throttled else self._settings.cost
         with self._lock:
             self._update_locked()
+            if self._settings.capacity is None and retries * self._settings.cost > self._capacity:
+                more = retries * self._settings.cost - self._capacity
+                self._capacity, self._tokens = self._capacity + more, self._tokens + more
             if self._tokens < cost - _ROUNDING:
                 return None
             self._tokens = max(0.0, self._tokens - cost)
@@ -208,9 +210,8 @@ def new_budget(
     settings: BudgetSettings,
     clock: Callable[[], float],
     lock: AbstractContextManager[Any],
-    retries: int,
 ) -> AnyBudget:
-    """What these settings describe.   clock: monotonic seconds.   retries: of one call, as its policy allows."""
+    """What these settings describe.   clock: monotonic seconds."""
     if isinstance(settings, RetryQuotaSettings):
-        return RetryQuota(settings, clock=clock, lock=lock, retries=retries)
+        return RetryQuota(settings, clock=clock, lock=lock)
     return RetryBudget(settings, clock=clock, lock=lock)

@@ -107,9 +107,8 @@ class ResponseParser:
         self.head: Head | FastHead | None = None
         self.is_complete = False
         self._closes = False  # an interim response said so, or a fault was tolerated
-        self._status: tuple[bytes, int, str] | None = (
-            None  # version, status and reason of a head that has begun
-        )
+        # Version, status and reason of a head that has begun.
+        self._status: tuple[bytes, int, str] | None = None
         self._begin_fields()
         self._body_left: int | None = None
         self._chunk_left = 0

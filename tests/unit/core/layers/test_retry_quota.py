@@ -170,3 +170,18 @@ def test_an_interrupted_call_of_a_guarded_function_earns_nothing(front_end: Fron
     budget = policy._function_budget.up_to_date()
     assert budget is not None
     assert budget.balance == 0
+
+
+def test_a_policy_of_a_call_may_make_its_attempts(front_end: FrontEnd) -> None:
+    """Also where it allows more than the client's own: it was chosen for this call."""
+    harness = Harness(front_end, 503, enable_circuit_breaker=False)
+    policy = RetryPolicy(9, ConstantBackoff(0.1))
+    assert harness.request(retry_policy=policy).attempts == 9
+    assert harness.request(retry_policy=policy).attempts == 1  # the tokens are spent
+
+
+def test_a_policy_around_a_call_may_make_its_attempts(front_end: FrontEnd) -> None:
+    """A function pays with the quota of the client whose call failed."""
+    harness = Harness(front_end, 503, enable_circuit_breaker=False, enable_retry_policy=False)
+    front_end.run(policy_of(9).apply(harness.calling()))
+    assert harness.sends == 9

@@ -164,12 +164,13 @@ def test_the_retries_of_a_failing_service_are_as_the_theory_says(failing: float)
 
 
 def test_one_call_may_make_the_retries_of_its_policy() -> None:
-    """Without a capacity of its own: a policy of ten attempts is meant to make them."""
-    settings = RetryQuotaSettings()
-    few, many = (
-        RetryQuota(settings, clock=lambda: 0.0, lock=threading.RLock(), retries=retries) for retries in (2, 9)
-    )
-    assert (few.balance, many.balance) == (4, 9)
+    """Without a capacity of its own, the quota grows to what the largest policy needs, once."""
+    found = Quota(capacity=None)
+    assert found.balance == 4
+    assert [found.try_withdraw(retries=9) is not None for _ in range(10)] == [True] * 9 + [False]
+    assert found.try_withdraw(retries=9) is None
+    bounded = Quota(capacity=2.0)
+    assert [bounded.try_withdraw(retries=9) is not None for _ in range(3)] == [True, True, False]
 
 
 def test_a_forked_child_has_a_quota_of_its_own() -> None:
