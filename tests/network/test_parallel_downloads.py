@@ -267,7 +267,7 @@ def test_a_part_that_does_not_fit_is_never_written(
     file = File(part=odd)
     fetch(front_end, client, server, file, path, checksum=SHA)
     assert path.read_bytes() == CONTENT
-    assert file.requests[-1] is None
+    assert file.requests.count(None) == 1  # the server may see an abandoned part after it
 
 
 def test_a_wrong_checksum_discards_the_file(

@@ -193,6 +193,8 @@ def test_several_trials_at_once() -> None:
             {"shadow": {"failure_threshold": 1}},
             "write shadow=CircuitBreakerSettings(…), from http_service_client.policies",
         ),
+        ({"shadow": CircuitBreakerSettings(timeout=5.0)}, "shadow sets timeout"),
+        ({"shadow": CircuitBreakerSettings(failures=[503])}, "shadow sets failures"),
         ({"window": 0}, "window"),
         ({"failure_duration": -1.0}, "failure_duration"),
     ],
