@@ -48,6 +48,14 @@ class deadline:  # reads as a statement: `with deadline(2.0):`
             """Say what to write in place of `@deadline(2.0)`."""
             raise TypeError(_NO_DECORATOR)
 
+        async def __aenter__(self):
+            raise TypeError(
+                "a deadline is entered in asyncio, too, by `with deadline(2.0):`, not by `async with`"
+            )
+
+        async def __aexit__(self, *about):  # without it, Python refuses the block with words of its own
+            pass
+
     def remaining(self) -> float:
         """Seconds left inside the block; negative when the deadline has passed.
 

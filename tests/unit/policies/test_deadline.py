@@ -190,3 +190,14 @@ def test_the_repr_of_a_deadline_shows_the_remaining_time() -> None:
     with bound:
         clock.now += 0.5
         assert repr(bound) == "<deadline of 2 s, 1.500 s left>"
+
+
+def test_async_with_names_the_plain_block() -> None:
+    """`asyncio.timeout` is entered by `async with`, so it is a likely mistake."""
+
+    async def mistaken() -> None:
+        async with deadline(1.0):  # type: ignore[attr-defined]
+            pass
+
+    with pytest.raises(TypeError, match=r"by `with deadline\(2.0\):`, not by `async with`"):
+        asyncio.run(mistaken())
