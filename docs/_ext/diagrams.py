@@ -95,9 +95,8 @@ def pipeline_stages(source: str | None = None) -> list[Stage]:
 
 
 def _stage(node: ast.expr, comments: dict[int, str], module: ModuleType) -> Stage:
-    made = (
-        node.body if isinstance(node, ast.IfExp) else node
-    )  # a layer that is left out when it is not needed
+    # A layer that is left out when it is not needed.
+    made = node.body if isinstance(node, ast.IfExp) else node
     shown = ast.unparse(made)
     made_by = getattr(module, str(_called(made)), None) if isinstance(made, ast.Call) else None
     if made_by is None or not inspect.isclass(made_by):

@@ -26,6 +26,7 @@ from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
 from ..client.wiring import origin_registry, pipelines
 from ..core.call import Call
+from ..core.checks import check_number
 from ..core.effects import Outcome, Plan, Send
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry
@@ -119,6 +120,10 @@ def replay(
         raise ConfigurationError(
             f"started_at must have an instant for each of the {len(records)} timelines, not {len(started_at)}"
         )
+    for position, instant in enumerate(started_at or ()):
+        check_number(f"started_at[{position}]", instant, unit="of seconds ")
+    if type(seed) is not int:
+        raise ConfigurationError(f"seed must be a whole number, not {seed!r}")
     run = partial(_replay, config or HttpClientConfig(), records, started_at, Random(seed).random)
     return Context().run(run)
 

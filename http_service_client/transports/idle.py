@@ -52,10 +52,8 @@ class IdleConnections:
         while True:
             try:
                 oldest, (since, close) = next(iter(self._connections.items()))
-            except (
-                StopIteration,
-                RuntimeError,
-            ):  # none is left; another thread changed it, and will come here, too
+            except (StopIteration, RuntimeError):
+                # None is left; or another thread changed it, and will come here, too.
                 return
             if since >= instant:
                 return

@@ -53,6 +53,7 @@ from .iterators import AsyncDecodedIterator, DecodedIterator
 
 if TYPE_CHECKING:
     from ...core.call import Call
+    from ...core.machines.retry_quota import AnyWithdrawal
     from ...drivers.clocks import Clock
     from .response import AsyncStreamedResponse, StreamedResponse
 
@@ -129,6 +130,7 @@ class Listening:
         self._delay = reconnect_delay
         self._most = max_reconnects
         self._fruitless = 0  # connections in a row that brought nothing
+        self._withdrawal: AnyWithdrawal | None = None  # of the last one
         self._has_opened = False
 
     def next_options(self) -> dict[str, Any]:
@@ -195,7 +197,7 @@ class Listening:
         """An event arrived."""
         self._continue_after(event.id)
         if self._fruitless:
-            self._fruitless, self._delays = 0, self._new_delays()
+            self._begin_afresh()
         self._note(decoder)
 
     def ended(self, decoder: EventStreamDecoder, error: HttpClientError | None) -> float | None:
@@ -205,8 +207,15 @@ class Listening:
         self._note(decoder)
         self._continue_after(decoder.last_event_id)
         if self._now() - self._opened_at >= _STEADY:
-            self._fruitless, self._delays = 0, self._new_delays()
+            self._begin_afresh()
         return self._wait("its end") if error is None else self.failed(error)
+
+    def _begin_afresh(self) -> None:
+        """The connection was a good one."""
+        self._fruitless, self._delays = 0, self._new_delays()
+        if self._budget is not None and self._withdrawal is not None:
+            self._budget.record_success(self._withdrawal)
+            self._withdrawal = None
 
     def _continue_after(self, event_id: str) -> None:
         if event_id != self.last_event_id and _UNSENDABLE(event_id) is None:
@@ -225,8 +234,10 @@ class Listening:
                 raise StreamError(message)
             return None
         wait = max(self._delay, min(requested or 0.0, _LONGEST_PAUSE)) + next(self._delays)
-        if self._fruitless > 1 and self._budget is not None and self._budget.try_withdraw() is None:
-            wait += next(self._delays)  # nothing is left for retries: come back later than planned
+        if self._fruitless > 1 and self._budget is not None:
+            self._withdrawal = self._budget.try_withdraw()
+            if self._withdrawal is None:
+                wait += next(self._delays)  # nothing is left for retries: come back later than planned
         now = self._now()
         ends_at = earliest(None if self._ends_at is None else self._ends_at - now, self._now)
         if ends_at is not None and now + wait >= ends_at:
@@ -367,9 +378,8 @@ class EventSource(_Source):
             if wait is None:
                 raise
             return wait
-        except (
-            BaseException
-        ):  # cancelled, or interrupted: that took the connection, and the next step opens another
+        except BaseException:
+            # Cancelled, or interrupted: that took the connection, and the next step opens another.
             self._events = None
             raise
         if event is None:
@@ -423,9 +433,8 @@ class AsyncEventSource(_Source):
             if wait is None:
                 raise
             return wait
-        except (
-            BaseException
-        ):  # cancelled, or interrupted: that took the connection, and the next step opens another
+        except BaseException:
+            # Cancelled, or interrupted: that took the connection, and the next step opens another.
             self._events = None
             raise
         if event is None:

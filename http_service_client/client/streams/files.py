@@ -68,11 +68,13 @@ class AsyncBodyFile:
         self._piece = b""
         self._at = 0  # how much of the piece was taken
 
-    async def read(self, size: int = -1) -> bytes:
+    async def read(self, size: int | None = -1) -> bytes:
         """So many bytes, fewer only at the end of the body; b"" after it.
 
-        size: -1 for all that is left, at most `max_response_size` bytes. Raises as `iter_bytes`.
+        size: -1 or None for all that is left, at most `max_response_size` bytes. Raises as `iter_bytes`.
         """
+        if size is None:
+            size = -1
         body = io.BytesIO()
         while (left := size - body.tell()) and await self._fill():
             if size < 0:

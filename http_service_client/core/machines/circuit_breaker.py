@@ -424,9 +424,8 @@ class CircuitBreaker:
         if permit._is_settled:
             return False
         permit._is_settled = True
-        if (
-            permit.is_trial
-        ):  # one that another has replaced is late, though its generation may still be current
+        if permit.is_trial:
+            # One that another has replaced is late, though its generation may still be current.
             is_in_time = self._recovery_of().trials.settle(permit, self._clock())
         else:
             is_in_time = permit._generation == self._generation

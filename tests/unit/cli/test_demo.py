@@ -143,9 +143,8 @@ def test_a_broken_invariant_is_named_and_fails_the_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A gateway that charges twice, or an outage without end: exit code 1, and the invariant by name."""
-    monkeypatch.setattr(
-        demo, "_PATIENCE", patience
-    )  # at least ten times as long as a circuit needs to recover
+    # At least ten times as long as a circuit needs to recover.
+    monkeypatch.setattr(demo, "_PATIENCE", patience)
     assert main(["demo", "--plain", *QUICK, "--sabotage", sabotage]) == 1
     assert re.search(complaint, capsys.readouterr().out, flags=re.MULTILINE)
 

@@ -253,6 +253,8 @@ def test_a_replay_as_text_has_a_line_for_each_difference() -> None:
         ([[{"name": "call_finishd"}]], {}, "unknown kind 'call_finishd'; did you mean 'call_finished'"),
         ([[{"name": "call_finished"}]], {}, r"timelines\[0\] has .*missing"),
         ([], {"started_at": [1.0]}, "an instant for each of the 0 timelines, not 1"),
+        ([record(ONCE, OK)], {"started_at": ["now"]}, r"started_at\[0\] must be a finite number of seconds"),
+        ([], {"seed": "x"}, "seed must be a whole number, not 'x'"),
         ([], {"config": 5}, "config must be an HttpClientConfig, not 5"),
     ],
 )

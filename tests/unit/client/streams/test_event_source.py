@@ -165,6 +165,21 @@ def test_the_waits_grow_while_connections_bring_nothing(front_end: FrontEnd) -> 
     assert lasting.clock.sleeps == [0.5, 0.5, 0.5]
 
 
+@pytest.mark.parametrize(("refused", "left"), [(1, 4), (2, 3), (6, 0)])
+def test_reconnections_are_paid_for(front_end: FrontEnd, refused: int, left: int) -> None:
+    """Each but the first costs a retry; the one that brings an event gets its own back."""
+    feed = Feed(front_end, (b"data: a\n\n",), *[REFUSED] * refused, (b"data: b\n\n",), reconnect_delay=0.0)
+    assert feed.data == ["a", "b"]
+    assert feed.client._call_builder.origins.get("https://api.example.com").budget.balance == left
+
+
+def test_a_spent_budget_delays_a_reconnection(front_end: FrontEnd) -> None:
+    """It ends nothing: the listener waits for two delays at a time."""
+    feed = Feed(front_end, (b"data: a\n\n",), *[REFUSED] * 6, (b"data: b\n\n",), reconnect_delay=0.0)
+    assert feed.data == ["a", "b"]
+    assert feed.clock.sleeps == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0 + 30.0, 30.0 + 30.0, 0.5]
+
+
 @pytest.mark.parametrize(
     ("failed", "wait"),
     [

@@ -76,7 +76,7 @@ def copied(file: Any) -> bytes:
             lambda file: (file.read(10), file.readline(), file.peek(1)[:1]),
             (TABLE[:10], TABLE[10:17], TABLE[17:18]),
         ),
-        (b"", lambda file: file.read(), b""),
+        (b"", lambda file: file.read(None), b""),
     ],
     ids=["gzip", "csv", "tarfile", "json", "shutil", "lines", "read, readline, peek", "empty"],
 )
@@ -150,7 +150,13 @@ def test_in_asyncio_the_methods_of_the_file_are_awaited() -> None:
                 parts.append(line)
                 if line == b"three\n":
                     break
-            return [*parts, await file.read(6), await file.read(), await file.read(), await file.readline()]
+            return [
+                *parts,
+                await file.read(6),
+                await file.read(None),
+                await file.read(),
+                await file.readline(),
+            ]
 
     assert asyncio.run(read()) == [b"on", b"e\n", b"", b"two\n", b"three\n", b"four\nf", b"ive", b"", b""]
 

@@ -335,9 +335,8 @@ def test_threads_may_share_a_jar() -> None:
         thread.join()
     assert errors == []
     assert len(jar) == len(list(jar))
-    for number in range(
-        4
-    ):  # each host has the cookies that its own thread stored, the other ones have expired
+    # Each host has the cookies that its own thread stored; the other ones have expired.
+    for number in range(4):
         found = jar.header(f"https://h{number}.test/", NOW + 1000)
         assert sorted((found or "").split("; ")) == sorted(f"of{turn}={number}" for turn in range(40))
 
