@@ -173,6 +173,12 @@ def test_the_options_have_the_defaults_that_help_states() -> None:
     }
 
 
+@pytest.mark.parametrize("count", [1, 9, 500])
+def test_the_number_of_orders_has_bounds(count: int) -> None:
+    """One to 500: see the wrong arguments for those beyond."""
+    assert cli._parser().parse_args(["demo", "--orders", str(count)]).orders == count
+
+
 def test_help_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:
     """It hides the options that only the tests need."""
     assert main(["demo", "--help"]) == 0

@@ -7,12 +7,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from http_service_client import HttpClientConfig
-from http_service_client.cli import main
+from http_service_client import HttpClientConfig, cli
+from http_service_client.cli import main, simulate
 from http_service_client.cli.config_file import load_config
 from http_service_client.cli.simulate import Progress
 from http_service_client.errors import ConfigurationError
@@ -41,6 +43,33 @@ def test_all_scenarios_but_the_heavy_one_are_simulated_by_default(capsys: pytest
     assert [name for name in SCENARIOS if not re.search(rf"^{name} ", output, re.MULTILINE)] == [
         "retry-storm"
     ]
+
+
+def test_the_options_have_the_defaults_that_help_states() -> None:
+    """What a scenario says of its clients, their rate and its time holds unless an option says otherwise."""
+    assert vars(cli._parser().parse_args(["simulate"])) == {
+        "run": cli._simulate,
+        "scenarios": [],
+        "list": False,
+        "config": [],
+        "seconds": None,
+        "clients": None,
+        "rate": None,
+        "seed": 0,
+        "html": None,
+    }
+
+
+def test_options_replace_what_a_scenario_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its clients, their rate, its time; each on its own."""
+    for option, name, value in (
+        ("--clients=3", "clients", 3),
+        ("--rate=0.5", "rate", 0.5),
+        ("--seconds=7", "seconds", 7.0),
+    ):
+        arguments = cli._parser().parse_args(["simulate", "healthy", "flapping", option])
+        scenarios = simulate._scenarios(arguments)
+        assert scenarios == {key: replace(SCENARIOS[key], **{name: value}) for key in ("healthy", "flapping")}  # type: ignore[arg-type]
 
 
 def test_the_list_names_all_scenarios(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +224,49 @@ def test_progress_is_shown_on_a_terminal(has_tqdm: bool, monkeypatch: pytest.Mon
     assert "outage, defaults" in shown
     assert "outage, mine" in shown
     assert shown.rpartition("\r")[2].strip("\x1b[K") == ""
+
+
+def test_a_plain_line_counts_the_simulations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line replaces the one before, and the last is removed."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    terminal = Terminal()
+    progress = Progress(2, terminal)
+    progress("outage", "defaults")
+    progress("outage", "mine")
+    progress.close()
+    assert terminal.getvalue().split("\r\x1b[K") == [
+        "",
+        "1 of 2: outage, defaults",
+        "2 of 2: outage, mine",
+        "",
+    ]
+
+
+def test_a_bar_moves_when_a_simulation_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the last one is not done while it runs; the bar leaves nothing behind."""
+    seen: list[object] = []
+
+    class Bar:
+        def __init__(self, **settings: object) -> None:
+            seen.append(settings)
+
+        set_description = update = staticmethod(seen.append)
+
+        def close(self) -> None:
+            seen.append("closed")
+
+    monkeypatch.setitem(sys.modules, "tqdm", SimpleNamespace(tqdm=Bar))
+    terminal = Terminal()
+    progress = Progress(3, terminal)
+    for configuration in ("no client", "defaults", "mine"):
+        progress("outage", configuration)
+    progress.close()
+    assert seen == [
+        {"total": 3, "file": terminal, "leave": False},
+        *("outage, no client", 0, "outage, defaults", 1, "outage, mine", 1),
+        "closed",
+    ]
+    assert terminal.getvalue() == ""
 
 
 def test_progress_is_not_shown_where_nobody_watches() -> None:

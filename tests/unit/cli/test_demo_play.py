@@ -1,0 +1,237 @@
+"""The course of an evening: orders come evenly, an act ends when its work is done, and news are shown in order."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections import deque
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client.cli.demo import play, views
+from http_service_client.cli.demo.screen import Ink, Screen
+from http_service_client.cli.demo.script import Act, Order
+
+ORDERS = tuple(Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for number in (1, 2, 3, 4))
+ACT = Act(title="a rush", seconds=2.0, share=1.0, orders=ORDERS)
+
+
+class Evening:
+    """An evening in which time passes only where the demo sleeps, and a diary of what it did, with the seconds."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+        self.diary: list[tuple[float, str, object]] = []
+        self.news: deque[tuple[float, str, str]] = deque()
+        self.idle_at = [0.0, 0.0]
+        self.runners = [self._runner(n) for n in (0, 1)]
+        view: Any = SimpleNamespace(
+            begin=lambda at, title: self._write("begin", (round(at, 3), title)),
+            announce=lambda *news: self._write("announce", news),
+            update=lambda _: None,
+            end=lambda at: self._write("end", round(at, 3)),
+        )
+        self.played = play._Evening(self.runners, view, self.news, 1000.0)
+
+    def _write(self, what: str, value: object) -> None:
+        self.diary.append((round(self.now - 1000.0, 3), what, value))
+
+    def _runner(self, n: int) -> Any:
+        return SimpleNamespace(
+            services=SimpleNamespace(enter=lambda act: self._write(f"enter {n}", act.title)),
+            take=lambda order: self._write(f"take {n}", order.number),
+            is_idle=lambda: self.now - 1000.0 >= self.idle_at[n],
+            resume_postponed=lambda: self._write(f"resume {n}", None),
+            call_until_closed=lambda patience: self._write(f"call {n}", patience),
+        )
+
+    def sleep(self, seconds: float) -> None:
+        assert len(self.slept) < 2000, "the evening does not end"
+        self.slept.append(seconds)
+        self.now = round(self.now + max(seconds, 1e-6), 6)
+
+    def instants(self, what: str) -> list[float]:
+        return [at for at, known, _ in self.diary if known == what]
+
+
+@pytest.fixture
+def evening(monkeypatch: pytest.MonkeyPatch) -> Evening:
+    made = Evening()
+    clock = SimpleNamespace(monotonic=lambda: made.now, sleep=made.sleep)
+    monkeypatch.setattr(play, "time", clock)
+    return made
+
+
+def test_orders_come_evenly_over_an_act(evening: Evening) -> None:
+    """Each to threads and tasks at the same moment, after the services have entered the act."""
+    evening.played.play("act 1", ACT)
+    assert evening.diary[:3] == [
+        (0.0, "begin", (0.0, "act 1")),
+        (0.0, "enter 0", "a rush"),
+        (0.0, "enter 1", "a rush"),
+    ]
+    assert evening.instants("take 0") == evening.instants("take 1") == [0.0, 0.5, 1.0, 1.5]
+    assert [value for _, what, value in evening.diary if what == "take 1"] == [1, 2, 3, 4]
+    assert evening.now - 1000.0 == pytest.approx(2.0)
+
+
+def test_an_act_ends_when_threads_and_tasks_have_finished(evening: Evening) -> None:
+    """Even if its time is over before; the picture is redrawn fifty times a second meanwhile."""
+    evening.idle_at = [0.0, 3.0]
+    evening.played.play("act 1", ACT)
+    assert evening.now - 1000.0 == pytest.approx(3.0, abs=0.021)
+    assert max(evening.slept) == 0.02
+    assert min(evening.slept) > 0
+
+
+def test_news_are_announced_in_their_order_and_once(evening: Evening) -> None:
+    """Those of an act before the next one begins."""
+    evening.news.extend([(0.1, "threads", "first"), (0.2, "tasks", "second")])
+    evening.played.play("act 1", ACT)
+    assert [value for _, what, value in evening.diary if what in ("announce", "begin")] == [
+        (0.1, "threads", "first"),
+        (0.2, "tasks", "second"),
+        (0.0, "act 1"),
+    ]
+    assert not evening.news
+
+
+def test_the_last_orders_end_when_all_is_settled(evening: Evening) -> None:
+    """Postponed steps are resumed and circuits checked, for threads and for tasks."""
+    evening.news.append((0.0, "threads", "first"))
+    evening.played.close(5.0)
+    assert [entry[1:] for entry in evening.diary] == [
+        ("announce", (0.0, "threads", "first")),
+        ("begin", (0.0, "last orders: postponed steps are done now")),
+        ("resume 0", None),
+        ("call 0", 0.3),
+        ("resume 1", None),
+        ("call 1", 0.3),
+        ("end", 0.0),
+    ]
+
+
+def test_steps_are_resumed_again_while_work_comes_up(evening: Evening) -> None:
+    """A tenth of a second after the work is done."""
+    evening.idle_at = [0.5, 0.0]
+    evening.played.close(5.0)
+    first, second = evening.instants("resume 1")
+    assert first == 0.0
+    assert second == pytest.approx(0.6, abs=0.03)
+    assert evening.diary[-1] == (second, "end", second)
+
+
+def test_patience_ends_the_last_orders(evening: Evening) -> None:
+    """An outage without an end does not keep the demo open: steps are resumed until the given seconds are over."""
+    # Each round finds work, which has ended at the second look.
+    evening.runners[0].is_idle = iter([False, True] * 100).__next__
+    evening.sleep(1.0)
+    evening.played.close(0.25)
+    assert evening.instants("resume 0") == [1.0, 1.1, 1.2]
+    assert evening.diary[-1] == (1.3, "end", 1.3)
+
+
+@pytest.mark.parametrize(
+    ("orders", "greeting"), [(1, "1 order by 8 worker threads, and the same 1 order by 8 asyncio tasks. "),
+                             (60, "60 orders by 8 worker threads, and the same 60 orders by 8 asyncio tasks. ")]
+)  # fmt: skip
+def test_the_greeting_says_who_orders(orders: int, greeting: str) -> None:
+    """And the seed, so that an evening can be seen again."""
+    stream = io.StringIO()
+    play._greet(Screen(stream, is_live=False), play.Settings(orders=orders, seed=4))
+    rest = "Threads and tasks each have their own client and their own failing services. Seed 4.\n\n"
+    assert stream.getvalue() == greeting + rest
+
+
+def test_acts_are_numbered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the first to the last, which a reader knows from the start."""
+    stream = io.StringIO()
+    assert play.run(play.Settings(orders=1, tempo=0.01), stream, plain=True) == 0
+    titles = [
+        line[9:] for line in stream.getvalue().splitlines() if line[4:9] == " s  " or line[5:9] == " s  "
+    ]
+    assert titles[0] == "act 1 of 5: a quiet start"
+    assert "act 5 of 5: all is well again" in titles
+    assert "last orders: postponed steps are done now" in titles
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The pictures of a live view."""
+    pictures: list[list[str]] = []
+    monkeypatch.setattr(views, "table", lambda runners, width, ink: [f"table of {width}".ljust(50)])
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((70, 30)))
+    monkeypatch.setattr(Screen, "draw", lambda self, lines: pictures.append(list(lines)))
+    return pictures
+
+
+def test_a_picture_has_a_title_a_clock_the_table_and_the_news(drawn: list[list[str]]) -> None:
+    """As wide as the table; news with their time and their runner."""
+    view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(True))
+    view.announce(1.25, "tasks", "email: closed → open")
+    view.begin(12.34, "a rush")
+    assert drawn == [
+        [
+            "\x1b[1mMario's Pizzeria · a rush\x1b[0m" + " " * 19 + "\x1b[2m12.3 s\x1b[0m",
+            "",
+            "table of 70".ljust(50),
+            "",
+            "\x1b[2m  1.2 s  tasks    email: closed → open\x1b[0m",
+        ]
+    ]
+
+
+def test_a_title_and_its_clock_stay_apart(drawn: list[list[str]]) -> None:
+    """By a space, also where a title is wider than the table."""
+    view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
+    view.begin(1.0, "x" * 60)
+    assert drawn[0][0] == f"Mario's Pizzeria · {'x' * 60} 1.0 s"
+
+
+def test_a_picture_is_drawn_ten_times_a_second(drawn: list[list[str]]) -> None:
+    """More often would only cost time; a new act is drawn at once."""
+    view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
+    for now, count in ((0.0, 1), (0.0625, 1), (0.1, 2), (0.15, 2), (0.2, 3)):
+        view.update(now)
+        assert len(drawn) == count
+    view.begin(0.21, "a rush")
+    view.end(0.22)
+    assert [picture[0].split("  ")[0] for picture in drawn[3:]] == [
+        "Mario's Pizzeria · a rush",
+        "Mario's Pizzeria · closed for today",
+    ]
+
+
+def test_the_latest_eight_news_are_kept(drawn: list[list[str]]) -> None:
+    """However high the terminal is."""
+    view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
+    for number in range(20):
+        view.announce(1.0, "tasks", f"news {number}")
+    view.begin(1.0, "")
+    assert [line.split()[-1] for line in drawn[0][4:]] == [str(number) for number in range(12, 20)]
+
+
+def test_plain_lines_show_the_table_after_each_act(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before the first, which would be a table of zeros."""
+    monkeypatch.setattr(views, "table", lambda runners, width, ink: [f"table of {width}{ink('', 'red')}"])
+    stream = io.StringIO()
+    view = views.PlainView(Screen(stream, is_live=False), [])
+    view.begin(0.04, "one")
+    view.announce(0.5, "tasks", "email: closed → open")
+    view.update(0.6)
+    view.begin(12.0, "two")
+    view.end(13.0)
+    assert stream.getvalue().splitlines() == [
+        "  0.0 s  one",
+        "  0.5 s  tasks    email: closed → open",
+        "",
+        "table of 80",
+        "",
+        " 12.0 s  two",
+        "",
+        "table of 80",
+    ]

@@ -1,0 +1,228 @@
+"""The runners of the demo: the work of an evening on threads, and the same on tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import CircuitOpenError, ConnectError
+from http_service_client.cli.demo.orders import Call, Pause, Plan, Status
+from http_service_client.cli.demo.runners import WORKERS, Runner, TaskRunner, ThreadRunner
+from http_service_client.cli.demo.script import Order
+from http_service_client.core.machines.circuit_breaker import CircuitBreaker
+
+URLS = {"payment": "http://127.0.0.1:1", "delivery": "http://127.0.0.1:2"}
+ORDERS = [Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for number in (1, 2, 3)]
+RUNNERS = [ThreadRunner, TaskRunner]
+
+
+class Collecting(Runner):
+    """A runner that performs nothing: a test takes its plans and ends its futures."""
+
+    name = library = "collecting"
+
+    def __init__(self, tempo: float = 1.0) -> None:
+        self.plans: list[Plan] = []
+        self.announced: list[tuple[str, str]] = []
+        self.closings = 0
+        services: Any = SimpleNamespace(urls=URLS)
+        super().__init__(services, 3, tempo, lambda runner, text: self.announced.append((runner, text)))
+
+    def submit(self, plan: Plan) -> Future[None]:
+        self.plans.append(plan)
+        return Future()
+
+    def _close(self) -> None:
+        self.closings += 1
+        self.client.close()
+
+
+def circuit_of_delivery(runner: Runner) -> CircuitBreaker:
+    """The circuit, which the first call made."""
+    with pytest.raises(ConnectError):
+        runner.client.get(URLS["delivery"], retry_policy=False)
+    circuit = runner.client.get_circuit_breaker(URLS["delivery"])
+    assert circuit is not None
+    return circuit
+
+
+@pytest.fixture
+def runner() -> Iterator[Collecting]:
+    made = Collecting()
+    yield made
+    made.close()
+
+
+def test_an_order_is_submitted(runner: Collecting) -> None:
+    """Its plan begins with the payment."""
+    runner.take(ORDERS[0])
+    assert [ticket.order for ticket in runner.tickets] == ORDERS[:1]
+    assert len(runner.futures) == 1
+    call = next(runner.plans[0])
+    assert isinstance(call, Call)
+    assert call.service == "payment"
+
+
+def test_only_postponed_orders_are_resumed(runner: Collecting) -> None:
+    """With the step that was postponed; the work before it stays in sight."""
+    for order in ORDERS:
+        runner.take(order)
+    runner.tickets[1].statuses = {"payment": Status.DONE, "delivery": Status.POSTPONED}
+    runner.resume_postponed()
+    assert len(runner.futures) == len(runner.plans) == 4
+    call = next(runner.plans[3])
+    assert isinstance(call, Call)
+    assert call.path == "/deliveries/order-002"
+
+
+def test_services_with_a_closed_circuit_are_not_checked(runner: Collecting) -> None:
+    """A service that was never called has a closed one. The check ends when the circuit has closed."""
+    runner.call_until_closed(patience=60.0)
+    assert runner.plans == []
+    assert runner.states() == {"payment": "closed", "delivery": "closed"}
+    circuit = circuit_of_delivery(runner)
+    circuit.isolate()
+    assert runner.states()["payment"] == "closed" != runner.states()["delivery"]
+    runner.call_until_closed(patience=60.0)
+    assert len(runner.futures) == 1
+    assert next(runner.plans[0]) == Call("delivery", "GET", "/health")
+    runner.plans[0].send(CircuitOpenError())
+    circuit.reset()
+    with pytest.raises(StopIteration):
+        next(runner.plans[0])
+
+
+def test_changes_of_circuits_are_announced_with_the_runner(runner: Collecting) -> None:
+    """And with the name of the service instead of its origin."""
+    circuit_of_delivery(runner).isolate()
+    assert [(name, text.partition(" (")[0]) for name, text in runner.announced] == [
+        ("collecting", "delivery: closed → open")
+    ]
+
+
+def test_a_runner_is_idle_when_all_work_is_done(runner: Collecting) -> None:
+    """The exception of a worker, a bug, is raised; work that is done is forgotten."""
+    for order in ORDERS[:2]:
+        runner.take(order)
+    first, second = runner.futures
+    first.set_result(None)
+    assert not runner.is_idle()
+    assert runner.futures == [second]
+    second.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        runner.is_idle()
+    runner.futures = [first]
+    assert runner.is_idle()
+    assert runner.futures == []
+
+
+def test_a_runner_is_closed_once() -> None:
+    """A second call does nothing."""
+    runner = Collecting()
+    runner.close()
+    runner.close()
+    assert runner.closings == 1
+
+
+def test_the_client_of_the_demo_gives_up_often_enough_to_be_interesting() -> None:
+    """Three attempts, a budget that runs out once, a circuit that opens; it recovers sooner in a quick evening."""
+    runner = Collecting(tempo=0.5)
+    runner.close()
+    settings = runner.client.config.resolved
+    assert settings.timeout.total == 5.0
+    assert settings.circuit_breaker is not None
+    assert settings.circuit_breaker.failure_threshold == 5
+    assert settings.circuit_breaker.recovery_timeout == 0.5
+    assert settings.circuit_breaker.success_threshold == 2
+    assert settings.retry is not None
+    assert settings.retry.max_attempts == 3
+    assert runner.client.config.retry_policy_config == {
+        "max_attempts": 3,
+        "initial_delay": 0.1,
+        "max_delay": 2.0,
+    }
+    assert runner.client.config.retry_budget_config == {"ratio": 0.2, "min_per_second": 0.4}
+    assert runner.client.config.trust_env_proxy_settings is False
+
+
+@pytest.fixture(params=RUNNERS, ids=["threads", "tasks"])
+def working(request: pytest.FixtureRequest) -> Iterator[Runner]:
+    made: Runner = request.param(SimpleNamespace(urls=URLS), 3, 1.0, lambda *_: None)
+    yield made
+    made.close()
+
+
+def test_the_work_is_done_by_so_many_workers(working: Runner) -> None:
+    """Eight at once; the ninth order waits for one of them."""
+    entered: list[int] = []
+    release = threading.Event()
+
+    def request(*_: Any, **__: Any) -> Any:
+        entered.append(1)
+        release.wait(10)
+        raise ZeroDivisionError
+
+    async def request_async(*_: Any, **__: Any) -> Any:
+        entered.append(1)
+        while not release.is_set():
+            await asyncio.sleep(0.001)
+        raise ZeroDivisionError
+
+    working.client.request, working.client.request_async = request, request_async  # type: ignore[method-assign]
+
+    def plan() -> Plan:
+        yield Call("payment", "GET", "/")
+
+    futures = [working.submit(plan()) for _ in range(WORKERS + 1)]
+    try:
+        for _ in range(5000):
+            if len(entered) >= WORKERS:
+                break
+            threading.Event().wait(0.001)
+        assert WORKERS == 8
+        assert len(entered) == WORKERS
+    finally:
+        release.set()
+    for future in futures:
+        with pytest.raises(ZeroDivisionError):
+            future.result(timeout=10)
+    assert len(entered) == WORKERS + 1
+
+
+def test_a_plan_that_ends_has_a_result(working: Runner) -> None:
+    """None, as soon as it is performed."""
+
+    def plan() -> Plan:
+        yield from ()
+
+    assert working.submit(plan()).result(timeout=10) is None
+
+
+def test_closing_cancels_what_has_not_begun() -> None:
+    """And ends what has: nobody waits for the rest of an evening after Ctrl-C."""
+    runner: Any = TaskRunner(SimpleNamespace(urls=URLS), 3, 1.0, lambda *_: None)  # type: ignore[arg-type]
+
+    def plan() -> Plan:
+        yield Pause(600.0)
+
+    futures = [runner.submit(plan()) for _ in range(WORKERS + 2)]
+    runner.close()
+    assert all(future.cancelled() for future in futures)
+    assert not runner._thread.is_alive()
+    assert runner._loop.is_closed()
+
+
+def test_the_seed_decides_the_jitter() -> None:
+    """Two evenings of one seed wait equally long before a retry."""
+    runner = Collecting()
+    runner.close()
+    assert [runner.client._random() for _ in range(2)] == [
+        value for generator in [random.Random(3)] for value in (generator.random(), generator.random())
+    ]
