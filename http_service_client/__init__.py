@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from .http.messages import HttpRequest as HttpRequest
     from .http.messages import HttpResponse as HttpResponse
     from .http.problems import Problem as Problem
+    from .http.propagation import Propagation as Propagation
     from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
@@ -120,6 +121,7 @@ _MODULES = {
     "http.cookies.jar": "Cookie CookieJar",
     "http.egress": "EgressPolicy",
     "http.problems": "Problem",
+    "http.propagation": "Propagation",
     "http.urls": "RawUrl",
     "http.bodies.event_stream": "ServerSentEvent",
     "client.streams.event_source": "AsyncEventSource EventSource",

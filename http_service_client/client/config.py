@@ -27,6 +27,7 @@ from ..http.content_codings.compression import REQUEST_CODINGS, may_compress
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
 from ..http.headers import redact_headers
+from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
@@ -36,6 +37,7 @@ from .resolved import (
     parse_circuit_breaker,
     parse_client_auth,
     parse_default_headers,
+    parse_propagation,
     parse_proxies,
     parse_retry_budget,
     parse_retry_policy,
@@ -106,6 +108,8 @@ class HttpClientConfig:
     request_interceptors, response_interceptors: classes or objects, run in this order at each attempt.
     request_signers: classes or objects with `sign_request(request, context)`, or functions, plain or async; run in this
         order on each request as it goes out. They add headers.
+    propagation: headers by which a service learns how long this client waits and whether it tries again: a
+        `Propagation`, or a mapping of its arguments. None for none.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together; four times as many for all headers of a response.
@@ -173,6 +177,7 @@ class HttpClientConfig:
     auth: tuple[str, str] | str | AuthFlow | None = None
     request_signers: Sequence[object] = ()
     tolerated_faults: Sequence[str] = ()
+    propagation: Propagation | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -239,6 +244,7 @@ class HttpClientConfig:
             proxies=proxies,
             auth=parse_client_auth(self.auth, headers),
             tolerated_faults=parse_tolerated_faults(self.tolerated_faults),
+            propagation=parse_propagation(self.propagation),
         )
 
     def _shared_pool(self, set_here: Mapping[str, Any]) -> ConnectionPoolConfig:

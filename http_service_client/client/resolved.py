@@ -25,6 +25,7 @@ from ..http.content_codings.decoder import accept_encoding
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
 from ..http.http1.rules import RULES, TOLERABLE
+from ..http.propagation import Propagation
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
@@ -40,6 +41,7 @@ __all__ = [
     "parse_circuit_breaker",
     "parse_client_auth",
     "parse_default_headers",
+    "parse_propagation",
     "parse_proxies",
     "parse_retry_budget",
     "parse_retry_policy",
@@ -86,6 +88,7 @@ class ResolvedConfig:
     proxies: None to take those of the environment, where it is trusted.
     auth: the Authorization header of each call, or the flow that sets it; None for neither.
     tolerated_faults: names of rules of HTTP that responses may break.
+    propagation: the headers that say what is left of a call's time; None for none.
     """
 
     pool: ConnectionPoolConfig
@@ -97,6 +100,7 @@ class ResolvedConfig:
     proxies: ProxySettings | None
     auth: str | AuthFlow | None
     tolerated_faults: frozenset[str]
+    propagation: Propagation | None
 
     @property
     def timeout(self) -> Timeout:
@@ -173,6 +177,21 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
             hint = keyword_remedy(key, known, *takers) or f"known keys: {', '.join(known)}"
             raise ConfigurationError(f"{field} has the unknown key {key!r}; {hint}")
     return dict(given)
+
+
+def parse_propagation(given: object) -> Propagation | None:
+    """Settings, or those made of a mapping of their fields; None for none."""
+    if given is None or isinstance(given, Propagation):
+        return given
+    if isinstance(given, bool):
+        remedy = "write Propagation() for headers of the default names" if given else "write None for none"
+        raise ConfigurationError(f"propagation must be a Propagation or None, not {given}; {remedy}")
+    try:
+        return Propagation(**_arguments("propagation", given, Propagation))
+    except ConfigurationError as error:
+        if str(error).startswith("propagation"):
+            raise
+        raise ConfigurationError(f"propagation: {error}") from None
 
 
 def parse_default_headers(given: object) -> Headers:

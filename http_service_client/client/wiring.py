@@ -162,6 +162,7 @@ def pipelines(
         wall_clock=clock.wall,
         has_gates=config.enable_throttle_gate,
         report=report_condition,
+        propagation=config.resolved.propagation,
         signers=[made.signer(item) for item in config.request_signers],
         collect=collect_garbage,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),

@@ -5,6 +5,8 @@ is a retry policy in charge already (then inner ones make a single attempt), is 
 (then inner ones need none, and count no result of their own), and which call ended last inside (so that a condition
 sees the 503 that caused the function's own exception).
 
+A server's handling of an inbound request is such a scope, too, if its caller announced retries.
+
 A client's call is in charge of no other call's retries: what its interceptors call are calls of their own, whose
 errors it does not retry.
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from .machines.circuit_breaker import CircuitBreaker
     from .machines.retry_quota import AnyBudget
 
-__all__ = ["CallScope", "EndedCall", "Scope", "current_scope"]
+__all__ = ["CallScope", "EndedCall", "InboundScope", "RetryScope", "Scope", "current_scope"]
 
 
 _CURRENT: ContextVar[Scope | None] = ContextVar("http_service_client.scope", default=None)
@@ -106,11 +108,12 @@ class Scope:
     ) -> OperationKeys | None:
         """The idempotency keys of the innermost operation that may be repeated; None when none may be.
 
-        What the interceptors of a client's call send are operations of their own.
+        What the interceptors of a client's call send are operations of their own, and so is all that an inbound
+        request leads to: its repetition may come to another process.
         make, lock: see `OperationKeys`.
         """
         scope: Scope | None = self
-        while scope is not None and not isinstance(scope, CallScope):
+        while scope is not None and not isinstance(scope, (CallScope, InboundScope)):
             if isinstance(scope, RetryScope) and scope.may_repeat():
                 with lock:
                     if scope.keys is None:
@@ -119,6 +122,16 @@ class Scope:
                 return scope.keys
             scope = scope.outer
         return None
+
+    def earlier_attempts(self) -> int:
+        """How many attempts there were before the present ones, of this scope and of those around it."""
+        count = 0
+        scope: Scope | None = self
+        while scope is not None:
+            if isinstance(scope, RetryScope) and not scope.has_ended:
+                count += scope.attempt - 1
+            scope = scope.outer
+        return count
 
     def holds(self, breaker: CircuitBreaker) -> bool:
         """Whether this scope, or one around it, holds a permit of the breaker."""
@@ -173,16 +186,16 @@ class CallScope(Scope):
 class RetryScope(Scope):
     """The scope of a function under a retry policy, over all its attempts.
 
-    is_repetition: it makes another attempt now.
+    attempt: its number, from 1.
     keys: the idempotency keys of its requests, or None before the first.
     failed_call: the call that ended last of those that failed, or None: a retry is on its account.
     """
 
-    __slots__ = ("failed_call", "is_repetition", "keys")
+    __slots__ = ("attempt", "failed_call", "keys")
 
     def __init__(self) -> None:
         Scope.__init__(self)
-        self.is_repetition = False
+        self.attempt = 1
         self.keys: OperationKeys | None = None
         self.failed_call: EndedCall | None = None
 
@@ -198,9 +211,26 @@ class RetryScope(Scope):
         """What the attempt before left inside says nothing about the next one."""
         self.last_call = self.failed_call = None
         self.has_sent = False
-        self.is_repetition = True
+        self.attempt += 1
         if self.keys is not None:
             self.keys.begin_attempt()
+
+
+class InboundScope(RetryScope):
+    """The scope of a request that a server handles, as one attempt of its caller.
+
+    attempt: as the caller counts.   is_retried_above: the caller retries, or a service above it.
+    """
+
+    __slots__ = ("is_retried_above",)
+
+    def __init__(self, attempt: int, is_retried_above: bool) -> None:
+        RetryScope.__init__(self)
+        self.attempt = attempt
+        self.is_retried_above = is_retried_above
+
+    def may_repeat(self) -> bool:
+        return self.is_retried_above and not self.has_ended
 
 
 def _record_key(keys: OperationKeys, call: EndedCall) -> None:

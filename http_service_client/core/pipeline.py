@@ -8,6 +8,7 @@ from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
 from ..http.headers import Headers
 from ..http.messages import HttpRequest
+from ..http.propagation import Propagation
 from ..http.secret_names import SecretNames
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
@@ -18,6 +19,7 @@ from .layers.cookies import CookiesLayer
 from .layers.download import DownloadLayer
 from .layers.exchange import Exchange, Observer
 from .layers.interceptors import Interceptor, InterceptorsLayer
+from .layers.propagation import PropagationLayer, Stamp
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.signing import Signer, SigningLayer
@@ -50,6 +52,7 @@ def call_pipeline(
     auth: Headers | None = None,
     collect: Callable[[], object] | None = None,
     has_gates: bool = True,
+    propagation: Propagation | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -67,10 +70,12 @@ def call_pipeline(
     has_gates: a pause that a service asks for holds for all calls.
     auth: calls may have auth flows; the headers of requests that a flow makes itself.
     collect: collects garbage, which may hold slots; None for nothing.
+    propagation: the headers that say what is left of the call's time, and more; None for none.
     """
     wire = (origins, connections, egress, max_size, observe)
     gates = wall_clock if has_gates else None
     whole = Exchange(*wire, is_whole=True, collect=collect, wall_clock=gates)  # of requests that a flow makes
+    stamp = None if propagation is None else Stamp(propagation)
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
@@ -83,9 +88,14 @@ def call_pipeline(
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
         AuthLayer(whole, prepare, auth) if auth is not None else None,  # credentials, by the call's auth flow
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
+        # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
+        PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server
         SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
     ]
+    own_stamp = None if signers else stamp
     return compose(
         layers,
-        Exchange(*wire, collect=collect, wall_clock=gates),  # connection slots, then the wire
+        Exchange(
+            *wire, collect=collect, wall_clock=gates, stamp=own_stamp
+        ),  # connection slots, then the wire
     )

@@ -81,6 +81,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
             "DecorrelatedBackoff",
             "RetryQuotaSettings",
             "RetryBudgetSettings",
+            "Propagation",
             "deadline",
         )
     },

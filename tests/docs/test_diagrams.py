@@ -14,7 +14,7 @@ import pytest
 
 from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import load
-from http_service_client import CircuitBreakerState
+from http_service_client import CircuitBreakerState, Propagation
 from http_service_client.core import pipeline
 from http_service_client.core.layers.signing import Signer
 from http_service_client.core.machines.semaphore import FairSemaphore
@@ -59,6 +59,7 @@ class TestPipeline:
             is_download=True,
             auth=Headers(),
             signers=[Signer("sign", print, False)],
+            propagation=Propagation(),
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]

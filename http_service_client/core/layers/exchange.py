@@ -68,6 +68,7 @@ class Exchange:
     is_whole: bodies are read here, also when the call leaves that of its own response open.
     collect: collects garbage, if it has not done so just before; None for nothing.
     wall_clock: seconds since the epoch, for Retry-After dates; None for no throttle gates.
+    stamp: returns the request to send in place of this one, now that nothing is waited for; None for the same one.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Exchange:
         is_whole: bool = False,
         collect: Callable[[], object] | None = None,
         wall_clock: Callable[[], float] | None = None,
+        stamp: Callable[[HttpRequest, Call], HttpRequest] | None = None,
     ) -> None:
         self._keys = keys
         self._connections = connections
@@ -89,6 +91,7 @@ class Exchange:
         self._is_whole = is_whole
         self._collect = collect
         self._wall_clock = wall_clock
+        self._stamp = stamp
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -131,6 +134,8 @@ class Exchange:
                     message = "the attempt timed out before its request could be sent"
                     return Failure(AttemptTimeoutError, message, SentState.NEVER_SENT)
                 timeout = call.options.timeout.within(remaining)
+            if self._stamp is not None:
+                request = self._stamp(request, call)
             is_whole = call.options.stream is None or self._is_whole
             outcome: Outcome
             if self._observe is not None:

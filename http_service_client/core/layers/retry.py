@@ -47,7 +47,7 @@ _NEVER_SENT = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 def _is_repeated(call: Call) -> bool:
     """Whether an enclosing retry policy makes this nested call again: a retry, which pays for no other."""
     operation = None if call.scope is None else call.scope.in_charge()
-    return operation is not None and operation.is_repetition
+    return operation is not None and operation.attempt > 1
 
 
 def _adds_no_load(call: Call, outcome: Outcome) -> bool:

@@ -20,6 +20,7 @@ from http_service_client import (
     ExponentialBackoff,
     HttpClientConfig,
     HttpServiceClient,
+    Propagation,
     RetryBudgetSettings,
     RetryPolicy,
     Timeout,
@@ -119,6 +120,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
         "public_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None, ["cookie"]],
         "auth": [5, True, "", "two words", ("u",), ("u:x", "p"), {"u": "p"}, lambda: "t", object()],
+        "propagation": [5, True, False, "X-T", ["X-T"], {"dedline": "X-T"}, {"deadline": "X T"}, Propagation],
         "request_signers": [5, "sign", [5], [object()], None],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
@@ -176,7 +178,11 @@ def test_the_error_of_a_wrong_value_names_field_and_value(kind: Any, field: str,
         assert not re.search("object at", message)
     elif field == "auth":  # a secret
         assert "two words" not in message
-    elif not isinstance(value, type) and field not in ("connection_pool", "proxy") and "_config" not in field:
+    elif (
+        not isinstance(value, type)
+        and field not in ("connection_pool", "propagation", "proxy")
+        and "_config" not in field
+    ):
         shown = repr(value[0]) if isinstance(value, list) and value else repr(value)
         assert shown in message or repr(value) in message
     assert any(word in message for word in (" must be ", " must have ", "; ", "which has no method")), message
