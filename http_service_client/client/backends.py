@@ -20,6 +20,7 @@ from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
 from ..http.proxies.settings import ProxySettings
+from ..transports import foreign
 from ..transports.base import TransportSettings
 
 if TYPE_CHECKING:
@@ -66,6 +67,9 @@ class Backends:
         self._routes: weakref.WeakValueDictionary[ProxySettings, Backends] = weakref.WeakValueDictionary()
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
         self._new_blocking: Callable[[], BlockingDriver]  # set with `_blocking`
+        # Of calls whose exchanges another library makes.
+        self._foreign_blocking: BlockingDriver | None = None
+        self._foreign_asyncio: AsyncioDriver | None = None
         self._apart: weakref.WeakValueDictionary[int, BlockingDriver] = weakref.WeakValueDictionary()
         self._has_ended = False
         _ALL.add(self)
@@ -125,6 +129,39 @@ class Backends:
             driver.end_waits()
         return driver
 
+    def foreign_blocking(self) -> BlockingDriver:
+        """The driver for the calling thread, of calls whose exchanges another library makes."""
+        driver = self._foreign_blocking
+        if driver is None:
+            import_apart(load_backoff, _load_blocking)
+            from ..drivers.blocking import BlockingDriver
+            from ..drivers.portal import PORTAL
+
+            with self._lock:
+                driver = self._foreign_blocking
+                if driver is None:
+                    sleep = None if self._is_real_time else self._clock.sleep
+                    driver = self._foreign_blocking = BlockingDriver(foreign.send, PORTAL, sleep)
+            if self._has_ended:  # closed meanwhile
+                driver.end_waits()
+        return driver
+
+    def foreign_asyncio(self) -> AsyncioDriver:
+        """The driver for asyncio tasks, of calls whose exchanges another library makes."""
+        driver = self._foreign_asyncio
+        if driver is None:
+            import_apart(load_backoff, _load_aio)
+            from ..drivers.aio import AsyncioDriver
+
+            with self._lock:
+                driver = self._foreign_asyncio
+                if driver is None:
+                    sleep = None if self._is_real_time else self._clock.sleep_async
+                    driver = self._foreign_asyncio = AsyncioDriver(foreign.send_async, sleep)
+            if self._has_ended:
+                driver.end_waits()
+        return driver
+
     def _make_asyncio(self) -> AsyncioDriver:
         self._import(_load_aio, _load_aiohttp)
         from ..drivers.aio import AsyncioDriver
@@ -159,7 +196,10 @@ class Backends:
         return [self, *_values(self._routes)]
 
     def _drivers(self) -> list[BlockingDriver | AsyncioDriver]:
-        made = (self._blocking, self._asyncio, *_values(self._apart))
+        made = (
+            *(self._blocking, self._asyncio, self._foreign_blocking, self._foreign_asyncio),
+            *_values(self._apart),
+        )
         return [driver for driver in made if driver is not None]
 
     def drop_idle(self) -> int:
@@ -195,6 +235,7 @@ class Backends:
     def _abandon_after_fork(self) -> None:
         _KEPT_FOR_PARENT.append((self._blocking, self._asyncio, self._over_requests, self._over_aiohttp))
         self._blocking = self._asyncio = self._over_requests = self._over_aiohttp = None
+        self._foreign_blocking = self._foreign_asyncio = None
         self._settings.idle.reset_after_fork()
         for limit in self._limits():
             limit.reset_after_fork()  # threads and tasks of the parent hold the slots; they do not exist here

@@ -208,6 +208,7 @@ class CallBuilder:
         name: str | None = None,
         _stream: StreamOptions | None = None,
         _kept: HttpRequest | None = None,
+        _foreign: HttpRequest | None = None,
         **unknown: Any,
     ) -> Call:
         """Make the call of these arguments.
@@ -225,6 +226,8 @@ class CallBuilder:
         config, flow = self._config, self._auth
         if _kept is not None:
             request, flow = self._of_kept(_kept, auth, idempotent)
+        elif _foreign is not None:  # another library has made it
+            request, flow = _foreign, None
         else:
             if headers is None and cookies is None and auth is CLIENT_DEFAULT:
                 merged = self._headers.copy()

@@ -44,7 +44,15 @@ from .results import check_download, finish, open_stream
 from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
 from .views import ViewCallBuilder, about_assignment, check_view_options
-from .wiring import Circuits, cookie_jar, origin_registry, pipelines, proxy_settings, transport_settings
+from .wiring import (
+    Circuits,
+    cookie_jar,
+    foreign_calls,
+    origin_registry,
+    pipelines,
+    proxy_settings,
+    transport_settings,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
@@ -127,6 +135,7 @@ class HttpServiceClient(Events):
         self._pipelines_with = pipelines(
             config, origins, connections, interceptor_factory, clock, random, on_exchange
         )
+        self._foreign_calls = partial(foreign_calls, config, origins, clock, random, on_exchange)
         self._set_jar(cookie_jar(config.cookies))
         self._backends = Backends(
             transport_settings(config),

@@ -13,7 +13,7 @@ from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.retry_quota import new_budget
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
-from ..core.pipeline import call_pipeline
+from ..core.pipeline import call_pipeline, foreign_pipeline
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
@@ -47,6 +47,7 @@ __all__ = [
     "Circuits",
     "Pipelines",
     "cookie_jar",
+    "foreign_calls",
     "origin_registry",
     "pipelines",
     "proxy_settings",
@@ -176,6 +177,24 @@ def pipelines(
         return Pipelines(*(kind() for kind in kinds), *(kind(is_download=True) for kind in kinds))
 
     return make
+
+
+def foreign_calls(
+    config: HttpClientConfig,
+    keys: OriginRegistry,
+    clock: Clock,
+    random: Callable[[], float],
+    on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
+) -> Handler:
+    """The layers of calls whose exchanges another library makes."""
+    return foreign_pipeline(
+        origins=keys,
+        random=random,
+        wall_clock=clock.wall,
+        report=report_condition,
+        observe=None if on_exchange is None else ExchangeListener(on_exchange),
+        has_gates=config.enable_throttle_gate,
+    )
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

@@ -29,7 +29,7 @@ from .machines.retry_conditions import RetryCondition
 from .machines.semaphore import FairSemaphore
 from .origins import OriginRegistry
 
-__all__ = ["call_pipeline"]
+__all__ = ["call_pipeline", "foreign_pipeline"]
 
 
 def call_pipeline(
@@ -98,4 +98,30 @@ def call_pipeline(
         Exchange(
             *wire, collect=collect, wall_clock=gates, stamp=own_stamp
         ),  # connection slots, then the wire
+    )
+
+
+def foreign_pipeline(
+    *,
+    origins: OriginRegistry,
+    random: Callable[[], float],
+    wall_clock: Callable[[], float],
+    report: Callable[[RetryCondition], None],
+    observe: Observer | None,
+    has_gates: bool,
+) -> Handler:
+    """The layers of a call whose exchange another library makes (see `transports.foreign`).
+
+    That library owns the rest: it has built the request, and will follow redirects, keep cookies, authenticate and
+    decode. One call is one hop of it. Its connections are limited by its own pool. The arguments are as above.
+    """
+    layers: list[Layer | None] = [
+        CallLayer(),
+        RetryLayer(random, wall_clock, report),
+        ThrottleGateLayer(random) if has_gates else None,
+        CircuitBreakerLayer(),
+        AttemptTimeoutLayer(),
+    ]
+    return compose(
+        layers, Exchange(origins, None, observe=observe, wall_clock=wall_clock if has_gates else None)
     )

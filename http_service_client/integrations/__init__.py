@@ -1,4 +1,32 @@
-"""This client inside other frameworks: one module for each, which names the extra to install when it is missing.
+"""This client under and inside other libraries: one module for each, which names the extra to install when it is missing.
 
+ResilientAdapter: policies under a `requests.Session`.
+explain: what happened in the calls behind a response or an error of such a library.
 neuroglia: the client in the container and the host of a neuroglia application.
 """
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .foreign import explain as explain
+    from .requests_adapter import ResilientAdapter as ResilientAdapter
+
+_MODULE_OF = {"ResilientAdapter": "requests_adapter", "explain": "foreign"}
+
+__all__ = sorted(_MODULE_OF)  # each is imported when it is first used
+
+
+if not TYPE_CHECKING:  # a type checker would take every name for one that exists
+
+    def __getattr__(name: str) -> object:
+        module = _MODULE_OF.get(name)
+        if module is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_import_module(f".{module}", __name__), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -62,6 +62,7 @@ Observer = Callable[[HttpRequest, "Outcome", "Call"], None]
 class Exchange:
     """Sends one request, original or redirected, once its destination is allowed and a connection slot is free.
 
+    connections: the slots of all hosts; None where another library makes the connections, and has limits of its own.
     egress: None for anywhere. The transport checks the addresses that a name resolves to.
     max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
     observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
@@ -74,7 +75,7 @@ class Exchange:
     def __init__(
         self,
         keys: OriginRegistry,
-        connections: FairSemaphore,
+        connections: FairSemaphore | None,
         egress: EgressPolicy | None = None,
         max_size: int | None = None,
         observe: Observer | None = None,
@@ -110,7 +111,7 @@ class Exchange:
         waited = 0.0  # the pool timeout is for both slots together
         has_waited = False
         try:
-            for limit in (host_limit, self._connections):
+            for limit in () if self._connections is None else (host_limit, self._connections):
                 if limit.try_acquire():
                     held.append(limit.release)
                     continue
@@ -248,6 +249,7 @@ class Exchange:
         A host's slot that a call releases because its own wait has ended does not count: otherwise calls that come
         and give up would keep each other waiting without end.
         """
+        assert self._connections is not None  # or nothing waits
         common = self._connections.grants
         if limit is self._connections:
             return common

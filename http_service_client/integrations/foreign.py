@@ -1,0 +1,451 @@
+"""What the adapters inside other libraries' sessions have in common: requests, aiohttp, httpx.
+
+An adapter makes an `AdaptedRequest` of each request of its library, and has a `ForeignCalls` run it as a call: the
+layers of a client, its state and its listener, around the library's own exchange. The library's response is returned,
+unread where the library leaves it unread. What is raised is
+
+    the library's own error     if it was the outcome of the last attempt, as it is
+    a class of both             for an error of ours: a circuit that is open, a deadline that has passed
+
+and both have the `timeline` and the `sent_state` of the call.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, Token
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from ..client.client import HttpServiceClient
+from ..client.config import HttpClientConfig
+from ..client.pool_config import ConnectionPoolConfig, is_default
+from ..core.checks import check_function
+from ..core.effects import TIMED_OUT, Outcome
+from ..core.timeouts import TIMER_SLACK, Timeout
+from ..drivers.aio import bounded
+from ..errors import (
+    ConfigurationError,
+    ConnectError,
+    ConnectTimeoutError,
+    Failure,
+    HttpClientError,
+    InvalidRequestError,
+    SentState,
+    chain,
+)
+from ..events import Timeline
+from ..http.headers import Headers
+from ..http.messages import HttpRequest, HttpResponse
+from ..http.urls import normalise_url
+from ..transports.failures import Phase, failure_of
+from ..transports.foreign import ForeignRequest
+
+if TYPE_CHECKING:
+    from ..core.call import Call
+
+__all__ = ["DRAINED", "DRAIN_TIME", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
+
+Response = TypeVar("Response")
+Idempotent = bool | Callable[[HttpRequest], bool | None] | None
+
+DRAINED = 64 * 1024
+"""Bytes of a response that is discarded before a retry, up to which its body is read to keep the connection."""
+DRAIN_TIME = 1.0
+"""Seconds that this may take. A connection whose response is not read to its end by then is closed."""
+
+_WHILE_CONNECTING = (ConnectError, ConnectTimeoutError)  # nothing of a body has been read by then
+
+# The method and URL of the exchange that is being made, where an adapter makes it: another adapter inside passes it on.
+_INSIDE: ContextVar[tuple[str, str] | None] = ContextVar("http_service_client.inside", default=None)
+
+
+class AdaptedRequest(ForeignRequest, Generic[Response]):
+    """A request of another library, and what the library made of it.
+
+    url: that of the library, whatever it is.   content, is_replayable: see `ForeignRequest`.
+
+    A subclass says how the library sends it (`_send` or `_send_async`), what its errors mean (`_meaning`), what its
+    response looks like from outside (`_head`), and how one is discarded (`_close`, `_drain`, `_drain_async`).
+
+    errors: the classes of the library's errors; any other error is a bug, or the caller's own, and is raised as it is.
+    raises: for classes of our errors, the class of the library that code catches for them; the first that fits. Each can
+        be made of a message alone.
+    native: the library's own request, which errors have as their `request`.
+    response: the last response that came and has not been discarded.   error: the last error of the library.
+    """
+
+    __slots__ = ("_latest", "error", "native", "response")
+
+    errors: ClassVar[tuple[type[Exception], ...]]
+    raises: ClassVar[tuple[tuple[type[HttpClientError], type[Exception]], ...]]
+
+    def __init__(
+        self,
+        native: Any,
+        method: str,
+        url: str,
+        headers: Headers,
+        content: bytes | None = b"",
+        *,
+        is_replayable: bool = True,
+    ) -> None:
+        super().__init__(method.upper(), _known_url(url), headers, content, is_replayable=is_replayable)
+        self.native = native
+        self.response: Response | None = None
+        self.error: Exception | None = None
+        self._latest: Outcome | None = None  # what `response` or `error` is to the layers
+
+    # What a subclass defines.
+
+    def _send(self, timeout: Timeout) -> Response:
+        """Have the library send it. Raises one of `errors`.   timeout: as far as the library can keep to it."""
+        raise NotImplementedError
+
+    async def _send_async(self, timeout: Timeout) -> Response:
+        """As `_send`. It is cancelled after `timeout.total`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:
+        """The failure for an error of the library.   timed_out: the attempt's whole time is over."""
+
+    @abstractmethod
+    def _head(self, response: Response, elapsed: float) -> HttpResponse:
+        """The status and headers of a response, without its body."""
+
+    @abstractmethod
+    def _close(self, response: Response) -> None:
+        """Discard a response and its connection at once. It does not fail."""
+
+    def _drain(self, response: Response) -> None:
+        """Discard a response; read the rest of it first if that is at most `DRAINED` bytes. It does not fail."""
+        self._close(response)
+
+    async def _drain_async(self, response: Response) -> None:
+        """As `_drain`. It is cancelled after `DRAIN_TIME`, and the response is closed then."""
+        self._close(response)
+
+    @abstractmethod
+    def _add_header(self, name: str, value: str) -> None:
+        """Set a header of the library's request, not of the object that its caller may send again."""
+
+    # What the layers call.
+
+    def exchange(self, timeout: Timeout) -> Outcome:
+        if (before := self._forget()) is not None:
+            self._drain(before)
+        began, token = time.monotonic(), self._enter()
+        try:
+            response = self._send(timeout)
+        except self.errors as error:
+            return self._failed(error, timeout, began)
+        finally:
+            _leave(token)
+        return self._succeeded(response, began)
+
+    async def exchange_async(self, timeout: Timeout) -> Outcome:
+        if (before := self._forget()) is not None:
+            try:
+                await bounded(self._drain_async(before), DRAIN_TIME)
+            finally:
+                self._close(before)
+        began, token = time.monotonic(), self._enter()
+        try:
+            response: Any = await bounded(self._send_async(timeout), timeout.total)
+        except self.errors as error:
+            return self._failed(error, timeout, began)
+        finally:
+            _leave(token)
+        if response is TIMED_OUT:
+            failure = failure_of(Phase.RECEIVE, TimeoutError(), self, timeout, True)
+            self.body.has_started = True
+            self.error, self._latest = None, failure
+            return failure
+        return self._succeeded(response, began)
+
+    def _enter(self) -> Token[tuple[str, str] | None]:
+        return _INSIDE.set((self.method, self.url))
+
+    def _succeeded(self, response: Response, began: float) -> HttpResponse:
+        self.body.has_started = True
+        self.response, self.error = response, None
+        self._latest = head = self._head(response, time.monotonic() - began)
+        return head
+
+    def _failed(self, error: Exception, timeout: Timeout, began: float) -> Failure:
+        timed_out = timeout.total is not None and time.monotonic() - began >= timeout.total - TIMER_SLACK
+        failure = self._meaning(error, timeout, timed_out)
+        self.body.has_started = not (
+            failure.sent_state is SentState.NEVER_SENT and issubclass(failure.error_type, _WHILE_CONNECTING)
+        )
+        self.error, self._latest = error, failure
+        return failure
+
+    # What `ForeignCalls` calls.
+
+    def _forget(self) -> Response | None:
+        response, self.response = self.response, None
+        return response
+
+    def abandon(self) -> None:
+        """The call ended with an error: its last response, if it is still open, is of no use."""
+        if (response := self._forget()) is not None:
+            self._close(response)
+
+    def finish(self, call: Call, outcome: Outcome) -> Response:
+        """Close the timeline, then return the library's response, or raise the library's error or one of both."""
+        result = call.finish(outcome)
+        response, error = self.response, self.error
+        if isinstance(result, HttpResponse) and response is not None:
+            response.timeline = result.timeline  # type: ignore[attr-defined]
+            return response
+        assert isinstance(result, HttpClientError)
+        self.abandon()
+        self.error = None  # its traceback will have this frame
+        try:
+            if error is not None and outcome is self._latest:
+                for name in ("timeline", "sent_state"):
+                    setattr(error, name, getattr(result, name))
+                raise error
+            raise self.joined(result) from (result.__cause__ if error is None else error)
+        finally:
+            del result, error
+
+    def joined(self, error: HttpClientError) -> HttpClientError:
+        """An error of ours, of a class that code for this library catches as well."""
+        theirs = next((theirs for ours, theirs in self.raises if isinstance(error, ours)), None)
+        kind = type(error) if theirs is None else joined_error(type(error), theirs)
+        details = {**vars(error), "request": self.native, "response": None}
+        return kind(str(error), **details)
+
+
+def _leave(token: Token[tuple[str, str] | None]) -> None:
+    try:
+        _INSIDE.reset(token)
+    except ValueError:
+        pass  # the coroutine is being closed from another context
+
+
+class ForeignCalls:
+    """Runs the requests of one adapter as calls of a client.
+
+    adapter: its name, for messages.   library: the name of its library.
+    config: of a client of its own, None for the defaults; or client: one to share all state with, or a view of it.
+    idempotent: for requests that neither method nor key makes safe to repeat: True or False for all of them, or a
+        function of the `HttpRequest` that returns True, False, or None for the ordinary rules.
+    without: fields of `ConnectionPoolConfig` beside those that no adapter can keep to.
+
+    Raises ConfigurationError for both, and for a setting that the library owns.
+    """
+
+    def __init__(
+        self,
+        adapter: str,
+        library: str,
+        config: HttpClientConfig | None,
+        client: HttpServiceClient | None,
+        idempotent: Idempotent = None,
+        without: Iterable[str] = (),
+    ) -> None:
+        if client is None:
+            if config is not None and not isinstance(config, HttpClientConfig):
+                raise ConfigurationError(
+                    f"{adapter} takes an HttpClientConfig, not {type(config).__name__}; pass a client as client=…"
+                )
+            if config is not None:
+                _check_settings(adapter, library, config, without)
+        elif not isinstance(client, HttpServiceClient):
+            raise ConfigurationError(f"client must be an HttpServiceClient, not {type(client).__name__}")
+        elif config is not None:
+            raise ConfigurationError(f"{adapter} takes a config or a client, not both: a client has a config")
+        elif client.config.egress_policy is not None:
+            raise ConfigurationError(
+                f"{adapter} cannot keep to the egress_policy of the client, since {library} resolves names itself; "
+                "share a client without one"
+            )
+        if idempotent is not None and type(idempotent) is not bool:
+            check_function("idempotent", idempotent)
+        self.has_own_client = client is None
+        self.client = client or HttpServiceClient(config)
+        self.idempotent = idempotent
+        self._pipeline = self.client._foreign_calls()
+
+    def is_inside(self, method: str, url: str) -> bool:
+        """Whether an adapter around this one is making this very exchange: only one of them retries it."""
+        inside = _INSIDE.get()
+        return inside is not None and inside == (method.upper(), _known_url(url))
+
+    def run(self, request: AdaptedRequest[Response]) -> Response:
+        """The library's response. Raises the library's error, or one of ours that is one of its classes, too."""
+        driver = self.client._backends.foreign_blocking()
+        call = self._call(request)
+        try:
+            outcome = driver.run(self._pipeline(request, call))
+        except BaseException:
+            request.abandon()
+            raise
+        return request.finish(call, outcome)
+
+    async def run_async(self, request: AdaptedRequest[Response]) -> Response:
+        """As `run`, in an asyncio task."""
+        driver = self.client._backends.foreign_asyncio()
+        call = self._call(request)
+        try:
+            outcome = await driver.run(self._pipeline(request, call))
+        except BaseException:
+            request.abandon()
+            raise
+        return request.finish(call, outcome)
+
+    def _call(self, request: AdaptedRequest[Any]) -> Call:
+        request.headers.secret_names = self.client.config.resolved.secret_names
+        if not request.is_safe_to_repeat:
+            given = self.idempotent
+            request.idempotent = given(request) if callable(given) else given
+        had_key = "Idempotency-Key" in request.headers
+        try:
+            call = self.client._call_builder.build(
+                request.method, request.url, idempotent=request.idempotent, _foreign=request
+            )
+        except HttpClientError as error:  # the client is closed
+            raise request.joined(error) from None
+        if not had_key and "Idempotency-Key" in request.headers:
+            request._add_header("Idempotency-Key", request.headers["Idempotency-Key"])
+        return call
+
+
+# Errors that are of our class and of the library's.
+
+
+class _OfBoth:
+    """An error of ours that is one of another library, too."""
+
+    __dict__: dict[str, Any]
+    args: tuple[Any, ...]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without the library's request, which holds credentials, and may hold a connection.
+        state = {name: value for name, value in vars(self).items() if name not in ("request", "response")}
+        _, ours, theirs = type(self).__bases__
+        return _rebuild, (ours, theirs, self.args, state)
+
+    def redacted(self) -> Any:
+        """A copy without secrets; it has no request."""
+        rebuild, arguments = self.__reduce__()
+        return rebuild(*arguments)
+
+
+_JOINED: dict[tuple[type, type], type[HttpClientError]] = {}
+
+
+def joined_error(ours: type[HttpClientError], theirs: type[Exception]) -> type[HttpClientError]:
+    """The class of errors that are of both classes. It has the name of ours."""
+    joined = _JOINED.get((ours, theirs))
+    if joined is None:
+        body = {"__doc__": ours.__doc__, "__module__": ours.__module__}
+        made = type(ours.__name__, (_OfBoth, ours, theirs), body)
+        joined = _JOINED.setdefault((ours, theirs), made)  # another thread may have been faster
+    return joined
+
+
+def _rebuild(
+    ours: type[HttpClientError], theirs: type[Exception], args: tuple[Any, ...], state: dict[str, Any]
+) -> HttpClientError:
+    return joined_error(ours, theirs)(*args, **state)
+
+
+def explain(subject: object) -> str:
+    """What happened in the calls behind a response or an error of another library, one line for each event.
+
+    subject: a response that came through an adapter, or an error; also an SDK's own error that stems from one. A
+        response that redirects led to has one story for each hop. One without a story is shown by its `repr`.
+    """
+    found: list[Timeline] = []
+    if isinstance(subject, BaseException):
+        for link in chain(subject):
+            found = _timelines(link) or _timelines(getattr(link, "response", None))
+            if found:
+                break
+    else:
+        found = _timelines(subject)
+    return "\n".join(timeline.explain() for timeline in found) or repr(subject)
+
+
+def _timelines(subject: object) -> list[Timeline]:
+    """Those of a response's redirects, and its own."""
+    history = getattr(subject, "history", None) or ()
+    known = [getattr(each, "timeline", None) for each in (*history, subject)]
+    return [timeline for timeline in known if isinstance(timeline, Timeline)]
+
+
+# The library's request.
+
+
+def headers_of(pairs: Iterable[tuple[Any, Any]]) -> Headers:
+    """The headers of a library's request. It has checked them, or will."""
+    return Headers([(_text(name), _text(value)) for name, value in pairs])
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+_AUTHORITY = re.compile(r"^([^:/?#]*)://(?:[^/?#@]*@)?([^/?#]*)")
+
+
+@lru_cache(maxsize=1024)
+def _known_url(url: str) -> str:
+    """The URL in the form by which state is kept.
+
+    An origin of another scheme, such as docker's, has a name that no host can have (RFC 2606).
+    """
+    try:
+        return normalise_url(url)
+    except InvalidRequestError:
+        match = _AUTHORITY.match(url)
+        parts = match.groups() if match else ("", "")
+        host = ".".join(re.sub(r"[^a-z0-9.-]", "-", part.lower()).strip(".-") or "unknown" for part in parts)
+        try:
+            return normalise_url(f"http://{host}.invalid/")
+        except InvalidRequestError:
+            return "http://unknown.invalid/"
+
+
+# Settings.
+
+_OWNED = (
+    *("request_interceptors", "response_interceptors", "request_signers", "max_response_size"),
+    *("max_response_headers", "max_response_header_size", "tolerated_faults", "enable_request_compression"),
+    *("request_coding", "cookies", "enable_response_decompression", "allowed_redirect_count"),
+    *("trust_env_proxy_settings", "proxy", "default_headers", "auth", "netrc", "egress_policy"),
+    *("max_connections", "max_connections_per_host"),
+)
+_KEPT = ("request_timeout", "connection_timeout")  # of ConnectionPoolConfig
+
+
+def _check_settings(adapter: str, library: str, config: HttpClientConfig, without: Iterable[str]) -> None:
+    """Raise ConfigurationError for a setting that would do nothing."""
+    plain, pool = HttpClientConfig(), config.resolved.pool
+    found = [name for name in _OWNED if _is_set(config, plain, name)]
+    kept = set(_KEPT) - set(without)
+    found += [
+        name
+        for name in ConnectionPoolConfig.__dataclass_fields__
+        if name not in kept
+        and name not in _OWNED
+        and getattr(pool, name) != getattr(plain.resolved.pool, name)
+    ]
+    if found:
+        raise ConfigurationError(
+            f"{found[0]} does nothing in {adapter}: {library} decides about that; "
+            f"set it up on the session of {library}, and leave it out here"
+        )
+
+
+def _is_set(config: HttpClientConfig, plain: HttpClientConfig, name: str) -> bool:
+    value = getattr(config, name)
+    return not is_default(value) and value != getattr(plain, name)

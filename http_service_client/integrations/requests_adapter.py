@@ -1,0 +1,298 @@
+"""Policies under any `requests.Session`: an adapter to mount on it.
+
+The adapter sends by the `HTTPAdapter` that it is, or by another one. Around that stand the layers of a client. requests
+itself has no bound for an attempt as a whole: see docs/adapters.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+import requests.exceptions as rex
+import urllib3.exceptions as uex
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util import Retry
+from urllib3.util import Timeout as Urllib3Timeout
+
+from ..client.client import HttpServiceClient
+from ..client.config import HttpClientConfig
+from ..core.timeouts import Timeout
+from ..drivers.forks import reset_in_forked_children
+from ..errors import (
+    ConfigurationError,
+    ConnectTimeoutError,
+    DecodingError,
+    Failure,
+    HttpClientError,
+    InvalidRequestError,
+    ProxyError,
+    ReadTimeoutError,
+    RequestTimeoutError,
+    SentState,
+    TlsError,
+)
+from ..http.messages import HttpResponse
+from ..http.urls import redact_url
+from ..transports.failures import Phase, failure_of
+from ..transports.over_requests.errors import translate_error
+from .foreign import AdaptedRequest, ForeignCalls, Idempotent, headers_of
+
+__all__ = ["ResilientAdapter"]
+
+# Of parents of this process; see `ResilientAdapter._reset_after_fork`.
+_KEPT_FOR_PARENT: list[Any] = []
+
+
+class ResilientAdapter(HTTPAdapter):
+    """An adapter to mount on a `requests.Session`: ``session.mount("https://", ResilientAdapter())``.
+
+    Each hop of the session is a call with the policies of a client: retries, circuit breaker, throttle gate, retry
+    budget, deadlines, timeline, metrics, events. `integrations.explain` tells the story of a response or an error.
+
+    config: settings of a client of its own; None for the defaults.
+    client: an `HttpServiceClient`, or a view of it, to share circuits, budgets, metrics and listeners with.
+    adapter: the adapter that sends, such as one for Unix sockets; None for requests' own.
+    idempotent: whether requests that neither method nor key makes safe to repeat are so all the same: True, False, or a
+        function of an `HttpRequest` that returns True, False or None.
+    pool_connections, pool_maxsize, pool_block: as in `HTTPAdapter`.
+    max_retries: 0. Retries are set in `HttpClientConfig.retry_policy_config`.
+
+    Its errors are those of requests, such as `requests.ConnectionError`, with a `timeline` and a `sent_state`. Those of
+    this package, such as `CircuitOpenError`, are subclasses of requests' as well.
+
+    Raises ConfigurationError for a wrong setting, for max_retries, and for settings that requests owns.
+    """
+
+    __attrs__ = [*HTTPAdapter.__attrs__, "_adapter", "_config", "_idempotent"]
+
+    def __init__(
+        self,
+        config: HttpClientConfig | None = None,
+        *,
+        client: HttpServiceClient | None = None,
+        adapter: BaseAdapter | None = None,
+        idempotent: Idempotent = None,
+        pool_connections: int = 10,
+        pool_maxsize: int = 10,
+        pool_block: bool = False,
+        max_retries: int | Retry = 0,
+    ) -> None:
+        if adapter is not None:
+            _check_adapter(adapter)
+        self._adapter, self._config, self._idempotent = adapter, config, idempotent
+        self._calls = ForeignCalls("ResilientAdapter", "requests", config, client, idempotent)
+        super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
+        reset_in_forked_children(self)
+
+    @property
+    def client(self) -> HttpServiceClient:
+        """The client whose state its calls use: for metrics, and for circuits to inspect."""
+        return self._calls.client
+
+    @property
+    def max_retries(self) -> Retry:
+        """Of urllib3: none."""
+        return self.__dict__["max_retries"]  # type: ignore[no-any-return]
+
+    @max_retries.setter
+    def max_retries(self, value: Retry) -> None:
+        _check_retries("max_retries", value)
+        self.__dict__["max_retries"] = value
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: Any = True,
+        cert: Any = None,
+        proxies: Any = None,
+    ) -> requests.Response:
+        """Send a request as one call. The session calls it."""
+        options = {"stream": stream, "verify": verify, "cert": cert, "proxies": proxies}
+        if self._calls.is_inside(str(request.method), str(request.url)):
+            return self._send_once(request, timeout=timeout, **options)
+        return self._calls.run(_Request(self, request, timeout, options))
+
+    def _send_once(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
+        send = super().send if self._adapter is None else self._adapter.send
+        response: requests.Response = send(request, **options)
+        return response
+
+    def close(self) -> None:
+        """Close the connections. A session can go on after that, as with any adapter."""
+        super().close()
+        if self._adapter is not None:
+            self._adapter.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        if not self._calls.has_own_client:
+            raise TypeError(
+                "a ResilientAdapter that shares a client cannot be copied or pickled; make it of a configuration"
+            )
+        return {name: getattr(self, name) for name in self.__attrs__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]  # the stubs do not know it
+        self._calls = ForeignCalls("ResilientAdapter", "requests", self._config, None, self._idempotent)
+        reset_in_forked_children(self)
+
+    def _reset_after_fork(self) -> None:
+        # Parent and child must not read from one connection. The child does not close them either: they are kept.
+        _KEPT_FOR_PARENT.append((self.poolmanager, self.proxy_manager))
+        self.proxy_manager = {}
+        connections, maxsize, block = (
+            getattr(self, f"_pool_{name}") for name in ("connections", "maxsize", "block")
+        )
+        self.init_poolmanager(connections, maxsize, block=block)
+
+
+def _check_adapter(adapter: BaseAdapter) -> None:
+    if not isinstance(adapter, BaseAdapter):
+        raise ConfigurationError(f"adapter must be an adapter of requests, not {type(adapter).__name__}")
+    if isinstance(adapter, ResilientAdapter):
+        raise ConfigurationError("adapter is a ResilientAdapter itself; mount it on the session")
+    _check_retries("adapter.max_retries", getattr(adapter, "max_retries", 0))
+
+
+def _check_retries(name: str, value: object) -> None:
+    total = value.total if isinstance(value, Retry) else value
+    if total not in (0, None, False):
+        raise ConfigurationError(
+            f"{name} must be 0, not {value!r}: urllib3 would retry within each attempt; "
+            "set max_attempts in retry_policy_config"
+        )
+
+
+class _Request(AdaptedRequest[requests.Response]):
+    """A prepared request on its way through a `ResilientAdapter`."""
+
+    __slots__ = ("_adapter", "_given", "_options", "_position", "_timeout")
+
+    errors = (rex.RequestException, uex.HTTPError, ConnectionError, TimeoutError)
+    raises = (
+        (ConnectTimeoutError, rex.ConnectTimeout),
+        (ReadTimeoutError, rex.ReadTimeout),
+        (RequestTimeoutError, rex.Timeout),
+        (TlsError, rex.SSLError),
+        (ProxyError, rex.ProxyError),
+        (InvalidRequestError, rex.RequestException),
+        (ConfigurationError, rex.RequestException),
+        (HttpClientError, rex.ConnectionError),
+    )
+
+    def __init__(
+        self,
+        adapter: ResilientAdapter,
+        prepared: requests.PreparedRequest,
+        timeout: Any,
+        options: dict[str, Any],
+    ) -> None:
+        body: Any = prepared.body
+        self._position = _position(body)
+        if isinstance(body, str):
+            body = body.encode()
+        content = b"" if body is None else body if isinstance(body, bytes) else None
+        super().__init__(
+            prepared,
+            str(prepared.method),
+            str(prepared.url),
+            headers_of(prepared.headers.items()),
+            content,
+            is_replayable=content is not None or self._position is not None or _starts_over(body),
+        )
+        self._adapter, self._given, self._options = adapter, timeout, options
+        self._timeout = Timeout()  # of the running exchange
+
+    def _send(self, timeout: Timeout) -> requests.Response:
+        if self._position is not None:
+            self.native.body.seek(self._position)
+        self._timeout = timeout = _within(timeout, self._given)
+        response = self._adapter._send_once(self.native, timeout=_for_urllib3(timeout), **self._options)
+        if not self._options["stream"]:
+            try:
+                response.content  # noqa: B018  # the session would read it now, outside of the attempt
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:
+        if isinstance(error, rex.ContentDecodingError):
+            message = f"the body of the response from {redact_url(self.url)} could not be decoded: {error}"
+            return Failure(DecodingError, message, SentState.ANSWERED)
+        phase, plain = translate_error(Phase.RECEIVE, error)
+        return failure_of(phase, plain, self, self._timeout, timed_out)
+
+    def _head(self, response: requests.Response, elapsed: float) -> HttpResponse:
+        fields: Any = getattr(response.raw, "headers", None) or response.headers
+        return HttpResponse(
+            response.status_code,
+            headers=[(str(name), str(value)) for name, value in fields.items()],
+            reason_phrase=response.reason or "",
+            url=self.url,
+            request=self,
+            elapsed=elapsed,
+        )
+
+    def _close(self, response: requests.Response) -> None:
+        response.close()  # a connection whose response has been read is in the pool already
+
+    def _add_header(self, name: str, value: str) -> None:
+        self.native = self.native.copy()
+        self.native.headers[name] = value
+
+
+def _position(body: Any) -> Any:
+    """Where a file begins that can be rewound; None for any other body."""
+    if isinstance(body, (str, bytes, type(None))) or not hasattr(body, "read"):
+        return None
+    try:
+        position = body.tell()
+        body.seek(position)
+    except Exception:  # whatever a file-like object raises that cannot
+        return None
+    return position
+
+
+def _starts_over(body: Any) -> bool:
+    """Whether it is an iterable that begins from its start each time."""
+    if hasattr(body, "read"):
+        return False
+    try:
+        return iter(body) is not body
+    except TypeError:
+        return False
+
+
+def _within(timeout: Timeout, given: Any) -> Timeout:
+    """The smaller limits of the attempt's and of those that the caller of the session gave."""
+    if isinstance(given, Urllib3Timeout):
+        started = given.clone()
+        started.start_connect()
+        connect, read = started.connect_timeout, started.read_timeout
+    elif isinstance(given, tuple):
+        if len(given) != 2:
+            raise ValueError(
+                f"Invalid timeout {given}. Pass a (connect, read) timeout tuple, or a single float."
+            )
+        connect, read = given
+    else:
+        connect = read = given
+    return Timeout(
+        total=timeout.total,
+        connect=_smallest(timeout.connect, connect),
+        read=_smallest(timeout.read, read),
+    )
+
+
+def _smallest(limit: float | None, given: Any) -> float | None:
+    if not isinstance(given, (int, float)) or isinstance(given, bool):
+        return limit  # None, or urllib3's mark for the default
+    return given if limit is None else min(limit, given)
+
+
+def _for_urllib3(timeout: Timeout) -> Urllib3Timeout:
+    # `total` cuts the time to connect and the first read to what is left of the attempt.
+    return Urllib3Timeout(total=timeout.total, connect=timeout.connect, read=timeout.read)

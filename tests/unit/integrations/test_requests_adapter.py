@@ -1,0 +1,177 @@
+"""`ResilientAdapter`: what a session of requests sees of the policies."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from http_service_client import (
+    CircuitOpenError,
+    ConfigurationError,
+    DeadlineExceededError,
+    HttpClientConfig,
+    HttpServiceClient,
+    RetryPolicy,
+    SentState,
+    deadline,
+)
+from http_service_client.integrations import ResilientAdapter, explain
+from http_service_client.testing import LoopbackServer, VirtualClock, reset, respond, stall
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture
+def client() -> Iterator[HttpServiceClient]:
+    with HttpServiceClient(clock=VirtualClock()) as client:
+        yield client
+
+
+@pytest.fixture
+def session(client: HttpServiceClient) -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False
+        session.mount("http://", ResilientAdapter(client=client))
+        yield session
+
+
+DOWN = respond(503, body="down")
+
+
+def test_the_response_is_that_of_requests(server: LoopbackServer, session: requests.Session) -> None:
+    """After two failures, with its story."""
+    server.script("/", DOWN, reset(), respond(200, body="up"))
+    response = session.get(server.url)
+    assert (type(response), response.text) == (requests.Response, "up")
+    assert explain(response).splitlines()[-1].endswith("done: 200 after 3 attempts, maybe processed")
+
+
+def test_a_stream_is_left_unread(server: LoopbackServer, session: requests.Session) -> None:
+    """Also that of the last of some failures."""
+    server.script("/", DOWN)
+    with session.get(server.url, stream=True) as response:
+        assert response.status_code == 503
+        assert response.raw.read() == b"down"
+
+
+def test_the_last_error_is_that_of_requests(server: LoopbackServer, session: requests.Session) -> None:
+    """As it is, with the timeline and the sent state of the call; it can be pickled."""
+    server.script("/", reset())
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(server.url)
+    error: Any = caught.value
+    assert type(error) is requests.ConnectionError
+    assert (error.sent_state, error.request.url) == (SentState.MAYBE_PROCESSED, f"{server.url}/")
+    assert explain(pickle.loads(pickle.dumps(error))) == explain(error)
+    assert "attempt 3" in explain(error)
+
+
+def test_our_errors_are_those_of_requests_too(server: LoopbackServer, session: requests.Session) -> None:
+    """A circuit that is open is a connection error for code that knows requests only."""
+    client = HttpServiceClient(
+        HttpClientConfig(circuit_breaker_config={"failure_threshold": 1}, enable_retry_policy=False)
+    )
+    session.mount("http://", ResilientAdapter(client=client))
+    server.script("/", DOWN)
+    assert session.get(server.url).status_code == 503
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(server.url)
+    error = caught.value
+    assert isinstance(error, CircuitOpenError)
+    assert error.sent_state is SentState.NEVER_SENT
+    assert error.retry_after is not None
+    assert isinstance(error.request, requests.PreparedRequest)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), copy.retry_after) == (type(error), str(error), error.retry_after)
+    assert copy.request is None
+    assert list(client.get_circuit_breaker_states()) == [server.url]
+
+
+def test_a_deadline_is_a_timeout(server: LoopbackServer) -> None:
+    """The ambient one bounds each read."""
+    server.script("/", stall())
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter())
+        with deadline(0.1), pytest.raises(requests.Timeout) as caught:
+            session.get(server.url)
+    assert isinstance(caught.value, DeadlineExceededError)
+    assert caught.value.sent_state is SentState.ABANDONED
+    assert isinstance(caught.value.__cause__, requests.ReadTimeout)
+
+
+def test_the_smaller_timeout_holds(server: LoopbackServer, session: requests.Session) -> None:
+    """That of the session's caller, where it is below the attempt's."""
+    server.script("/", stall(), respond(200))
+    assert session.get(server.url, timeout=(5, 0.1)).status_code == 200
+
+
+def test_a_generator_is_sent_once(server: LoopbackServer, session: requests.Session) -> None:
+    """What has been read of it is gone."""
+    server.script("/", DOWN)
+    assert session.put(server.url, data=iter([b"one ", b"shot"])).status_code == 503
+    assert [request.body for request in server.requests] == [b"one shot"]
+
+
+def test_a_file_is_rewound(server: LoopbackServer, session: requests.Session) -> None:
+    """To where it was when the session got it."""
+    server.script("/", DOWN, respond(200))
+    file = io.BytesIO(b"header,body")
+    file.seek(7)
+    assert session.put(server.url, data=file).status_code == 200
+    assert [request.body for request in server.requests] == [b"body", b"body"]
+
+
+@pytest.mark.parametrize("retries", [3, Retry(total=2)])
+def test_retries_of_urllib3_are_refused(retries: Any) -> None:
+    """They would multiply with ours: as an argument, assigned, or of the adapter inside."""
+    with pytest.raises(ConfigurationError, match="max_attempts"):
+        ResilientAdapter(max_retries=retries)
+    with pytest.raises(ConfigurationError, match="max_attempts"):
+        ResilientAdapter().max_retries = retries
+    with pytest.raises(ConfigurationError, match="max_attempts"):
+        ResilientAdapter(adapter=HTTPAdapter(max_retries=retries))
+
+
+def test_a_retry_policy_around_is_in_charge(server: LoopbackServer, session: requests.Session) -> None:
+    """The adapter makes one attempt for each of the policy's."""
+    server.script("/", DOWN)
+    policy = RetryPolicy(max_attempts=2, clock=VirtualClock())
+    assert policy.apply(session.get)(server.url).status_code == 503
+    assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"proxy": "http://proxy:8080"},
+        {"max_connections": 5},
+        {"default_headers": {"X": "1"}},
+    ],
+)
+def test_settings_that_requests_owns_are_refused(settings: Any) -> None:
+    """They would do nothing."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} does nothing"):
+        ResilientAdapter(HttpClientConfig(**settings))
+
+
+def test_a_session_can_be_pickled(server: LoopbackServer) -> None:
+    """With the configuration of its adapter; not one that shares a client."""
+    server.script("/", respond(200))
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(HttpClientConfig(base_timeout=3.0)))
+        with pickle.loads(pickle.dumps(session)) as copy:
+            assert copy.get(server.url).status_code == 200
+            assert copy.adapters["http://"].client.config.base_timeout == 3.0
+    with HttpServiceClient() as client, pytest.raises(TypeError, match="shares a client"):
+        pickle.dumps(ResilientAdapter(client=client))
