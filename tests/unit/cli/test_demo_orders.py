@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -252,7 +253,7 @@ class TestCallUntilClosed:
     def test_patience_ends_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Seconds after the first look, also if the circuit never closes."""
         now = [100.0]
-        monkeypatch.setattr(orders.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(orders, "time", SimpleNamespace(monotonic=lambda: now[0]))
         plan = call_until_closed("email", lambda: False, lambda *_: None, 2.0)
         next(plan)
         plan.send(reply(200))
@@ -290,8 +291,8 @@ def test_a_plan_is_performed(is_async: bool, monkeypatch: pytest.MonkeyPatch) ->
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    monkeypatch.setattr(orders.time, "sleep", slept.append)
-    monkeypatch.setattr(orders.asyncio, "sleep", sleep)
+    monkeypatch.setattr(orders, "time", SimpleNamespace(sleep=slept.append))
+    monkeypatch.setattr(orders, "asyncio", SimpleNamespace(sleep=sleep))
     sent: list[Outcome | None] = []
 
     def plan() -> Plan:
