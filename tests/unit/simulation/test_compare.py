@@ -16,6 +16,7 @@ from http_service_client.simulation import (
     Environment,
     Errors,
     Outage,
+    Report,
     Scenario,
     Service,
     compare,
@@ -165,3 +166,33 @@ def test_wrong_settings_of_a_scenario_are_errors(settings: dict[str, Any], part:
     """When it is made."""
     with pytest.raises(ConfigurationError, match=part):
         Scenario(**({"service": Service()} | settings))
+
+
+TABLE = """
+scenario  configuration  success  exchanges     p50    p99  opened  normal  wasted  doubled  metastable
+--------  -------------  -------  ---------  ------  -----  ------  ------  ------  -------  ----------
+outage    mine             75.0%       1.25  518 ms  1.5 s     4 s       -     25%        3         YES
+          other            75.0%       1.25  518 ms  1.5 s     4 s       -       -        3           -
+errors    mine             75.0%       1.25  518 ms  1.5 s     4 s       -     25%        3          no
+
+exchanges: for each call, retries included.  p50, p99: of the durations of calls.  opened: from the first fault until
+a circuit opened.  normal: from the end of the last fault until as many calls succeed as before.  wasted: work of the
+service on requests that were given up.  doubled: calls that were acted on twice, to harm.  metastable: the failure
+outlives its cause.
+"""
+
+
+def test_the_table_has_the_main_figures() -> None:
+    """Text to the left, numbers to the right."""
+    known = Report(
+        calls=200, succeeded=150, failed=50, exchanges=250, retries=60, seconds=100.0,
+        mean_call=0.1, p50_call=0.5178, p99_call=1.5, worst_call=12.3, errors={}, refusals={}, stops={},
+        work=80.0, wasted_work=20.0, duplicates=3, openings=2, time_to_open=4.0, time_to_recover=0.5,
+        time_to_normal=None, is_metastable=True, moments=(), service=Service(),
+    )  # fmt: skip
+    reports = {
+        ("outage", "mine"): known,
+        ("outage", "other"): replace(known, work=0.0, is_metastable=None),
+        ("errors", "mine"): replace(known, is_metastable=False),
+    }
+    assert str(Comparison(reports, {})) == TABLE.strip()
