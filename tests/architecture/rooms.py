@@ -73,7 +73,9 @@ PUBLIC_MODULES = [
     "policies",
     "observability",
     "integrations",
+    "integrations.asgi",
     "integrations.neuroglia",
+    "integrations.wsgi",
     "testing",
     "simulation",
 ]

@@ -6,8 +6,10 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def _own_services(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_services(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """All builders share one collection; here each test has its own."""
+    if not request.path.name.startswith("test_neuroglia"):
+        return
     apps = pytest.importorskip("kit.neuroglia_apps", exc_type=ImportError)
     monkeypatch.setattr(apps.ApplicationBuilderBase, "services", apps.ServiceCollection())
     monkeypatch.setattr(apps.Interceptor, "made", 0)

@@ -1,0 +1,92 @@
+"""Adopting what the headers of an inbound request say, for as long as the request is handled.
+
+The calls that the handling makes end when the caller stops waiting, and leave retries to a caller that announced them.
+Both hold in every task and thread that has the context of the handling, and end with the response: what runs in the
+background after it is nobody's to wait for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import Token
+
+from ..core.checks import check_duration, check_flag, check_number
+from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
+from ..core.nesting import InboundScope
+from ..errors import ConfigurationError
+from ..http.propagation import Propagation
+from ..policies.logs import LOGGER
+
+__all__ = ["SPENT", "InboundLimits", "InboundRequest"]
+
+SPENT = b"the time that the caller allowed was spent before the request was handled\n"
+"""The body of the 504 to a request that comes too late."""
+
+
+class InboundLimits:
+    """The settings of a middleware. What they mean is said in `integrations.asgi.DeadlineMiddleware`."""
+
+    def __init__(
+        self, propagation: Propagation | None, max_timeout: float | None, reserve: float, reject_spent: bool
+    ) -> None:
+        if propagation is not None and not isinstance(propagation, Propagation):
+            raise ConfigurationError(f"propagation must be a Propagation or None, not {propagation!r}")
+        check_duration("max_timeout", max_timeout)
+        check_number("reserve", reserve, unit="of seconds ")
+        check_flag("reject_spent", reject_spent)
+        self._propagation = Propagation() if propagation is None else propagation
+        self._max_timeout = max_timeout
+        self._reserve = reserve
+        self._reject_spent = reject_spent
+
+    def begin(self, get: Callable[[str], str | None]) -> InboundRequest | None:
+        """Open the limits of a request around the running code; None for a request that comes too late.
+
+        get: see `Propagation.inbound`.
+        """
+        said = self._propagation.inbound(get)
+        for name, value in said.ignored:
+            LOGGER.debug("the inbound header %s is ignored, since %r is not valid there", name, value[:100])
+        seconds = said.seconds
+        if seconds is not None:
+            seconds -= self._reserve
+            if seconds <= 0 and self._reject_spent:
+                return None
+        if self._max_timeout is not None:
+            seconds = self._max_timeout if seconds is None else min(seconds, self._max_timeout)
+        return InboundRequest(seconds, said.attempt, said.is_retried_above)
+
+
+class InboundRequest:
+    """The handling of one request, from here to `end`.
+
+    seconds: until its deadline, None for none.   attempt, is_retried_above: see `InboundScope`.
+    """
+
+    def __init__(self, seconds: float | None, attempt: int, is_retried_above: bool) -> None:
+        self._deadline: Deadline | None = None
+        self._token: Token[Deadline | None] | None = None
+        if seconds is not None:
+            clock, outer = time.monotonic, AMBIENT_DEADLINE.get()
+            self._deadline = Deadline(clock() + seconds, clock, outer, virtual_instants(seconds))
+            self._token = AMBIENT_DEADLINE.set(self._deadline)
+        is_special = attempt > 1 or is_retried_above
+        self._scope = InboundScope(attempt, is_retried_above) if is_special else None
+
+    def end(self) -> None:
+        """The response has been sent. What goes on is free of the limits, in whatever task or thread."""
+        if self._deadline is not None:
+            self._deadline.has_ended = True
+        if self._scope is not None and not self._scope.has_ended:
+            self._scope.leave()
+
+    def leave(self) -> None:
+        """End, and restore the context of the code that called the middleware."""
+        self.end()
+        token, self._token = self._token, None
+        if token is not None:
+            try:
+                AMBIENT_DEADLINE.reset(token)
+            except ValueError:
+                pass  # closed in another context, which has no part in this

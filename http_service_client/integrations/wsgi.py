@@ -1,0 +1,83 @@
+"""For WSGI applications, such as those of Flask and Django: adopt the deadline of each request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from ..http.propagation import Propagation
+from .inbound import SPENT, InboundLimits, InboundRequest
+
+__all__ = ["DeadlineMiddleware"]
+
+_App = Callable[[dict[str, Any], Any], Iterable[bytes]]
+
+
+class DeadlineMiddleware:
+    """The calls that the handling of a request makes end when its caller stops waiting, and leave retries to that caller.
+
+    app: the WSGI application.   The settings are those of `integrations.asgi.DeadlineMiddleware`, and so is what they do.
+
+    The limits hold until the body has been iterated or closed, also where a generator makes it piece by piece. Threads that
+    the handling starts have a context of their own; give them its context by ``contextvars.copy_context().run``.
+
+    Raises ConfigurationError for a wrong setting.
+    """
+
+    def __init__(
+        self,
+        app: _App,
+        propagation: Propagation | None = None,
+        *,
+        max_timeout: float | None = None,
+        reserve: float = 0.0,
+        reject_spent: bool = True,
+    ) -> None:
+        self.app = app
+        self._limits = InboundLimits(propagation, max_timeout, reserve, reject_spent)
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        request = self._limits.begin(lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"))
+        if request is None:
+            headers = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(SPENT)))]
+            start_response("504 Gateway Timeout", headers)
+            return [SPENT]
+        try:
+            body = self.app(environ, start_response)
+        except BaseException:
+            request.leave()
+            raise
+        wrapper = environ.get("wsgi.file_wrapper")
+        if isinstance(body, (list, tuple)) or (isinstance(wrapper, type) and isinstance(body, wrapper)):
+            # It is complete, or a file that the server has its own way to send. Servers look for these types.
+            request.leave()
+            return body
+        return _Body(body, request)
+
+
+class _Body:
+    """The body of a response that may still make calls."""
+
+    def __init__(self, body: Iterable[bytes], request: InboundRequest) -> None:
+        self._body = body
+        self._pieces: Iterator[bytes] | None = None
+        self._request = request
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            if self._pieces is None:
+                self._pieces = iter(self._body)
+            return next(self._pieces)
+        except BaseException:  # StopIteration, too
+            self._request.leave()
+            raise
+
+    def close(self) -> None:
+        """Called by the server in any case (PEP 3333). Cleaning up is not limited."""
+        self._request.leave()
+        close = getattr(self._body, "close", None)
+        if close is not None:
+            close()
