@@ -61,6 +61,7 @@ _UNLINKED = [
     "R",  # the result of such a function
     "ServiceCollection",  # neuroglia's, whose import is for type checkers alone
     "StreamContext",  # what `stream()` returns: for `with`
+    "SupportsModelDump",  # a model of pydantic
     "T",  # of a `response_type`, or of the results that are gathered
     "Time",  # a `VirtualClock`
     "Url",  # a parsed URL; text will do

@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         action="append",
         default=[],
-        help="settings of HttpClientConfig in TOML or JSON; may be repeated",
+        help="settings of HttpClientConfig in TOML, JSON or YAML, of one client or several; may be repeated",
     )
     simulate.add_argument("--seconds", type=float, metavar="S", help="of each simulation")
     simulate.add_argument("--clients", type=int, metavar="N", help="how many call the service")
@@ -128,7 +128,10 @@ def _parser() -> argparse.ArgumentParser:
         help="find settings that contradict each other",
         description="Find settings of a client that contradict each other, each with a call that shows it.",
     )
-    check.add_argument("file", help="settings of HttpClientConfig in TOML or JSON")
+    check.add_argument("file", help="settings of HttpClientConfig in TOML, JSON or YAML")
+    check.add_argument(
+        "--client", metavar="NAME", help="the client, in a file with a table [clients.NAME] for each"
+    )
     check.add_argument("--rate", type=float, metavar="R", required=True, help="calls a second of one client")
     check.add_argument(
         "--caller-timeout",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TextIO
 
+from ..client.config import HttpClientConfig
 from ..core.checks import check_duration
 from ..errors import ConfigurationError
 from ..simulation import check
-from .config_file import load_config
 
 __all__ = ["run"]
 
@@ -18,7 +18,7 @@ def run(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
     try:
         check_duration("--rate", arguments.rate, optional=False)
         check_duration("--caller-timeout", arguments.caller_timeout)
-        config = load_config(arguments.file)
+        config = HttpClientConfig.from_file(arguments.file, arguments.client)
     except ConfigurationError as error:
         print(f"error: {error}", file=errors)
         return 2

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ..client.config import HttpClientConfig
+from ..client.settings.files import client_names
 from ..core.checks import check_count, check_duration, check_number
 from ..errors import ConfigurationError
 from ..simulation import NO_CLIENT, SCENARIOS, Scenario, compare
 from ..simulation.compare import built_in
 from ..simulation.plots import check_picture
-from .config_file import load_config
 
 __all__ = ["Progress", "run"]
 
@@ -40,7 +40,11 @@ def _simulate(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
     scenarios = _scenarios(arguments)
     configs: dict[str, HttpClientConfig] = {"no client": NO_CLIENT, "defaults": HttpClientConfig()}
     for path in arguments.config:
-        configs[Path(path).stem if Path(path).stem not in configs else path] = load_config(path)
+        clients: list[str | None] = [*client_names(path)]
+        for client in clients or [None]:
+            short = Path(path).stem if client is None else client
+            long = path if client is None else f"{path} {client}"
+            configs[long if short in configs else short] = HttpClientConfig.from_file(path, client)
     if arguments.html is not None:
         check_picture(arguments.html, [".html"])  # before minutes of work, not after them
     for name, scenario in scenarios.items():

@@ -30,12 +30,12 @@ from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
-from ..http.urls import check_base_url, normalise_url, origin_of, redact_url
+from ..http.urls import normalise_url, origin_of, redact_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
 from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
-from .resolved import standard_headers
+from .resolved import parse_base_url, standard_headers
 
 __all__ = [
     "CLIENT_DEFAULT",
@@ -44,7 +44,6 @@ __all__ = [
     "StreamRequestOptions",
     "chosen",
     "override",
-    "parse_base_url",
     "uses_budget",
 ]
 
@@ -445,16 +444,6 @@ class CallBuilder:
                 total=given, connect=self._options.timeout.connect, pool=self._options.timeout.pool
             )
         return timeout.within(breaker.timeout) if isinstance(breaker, CircuitBreakerPolicy) else timeout
-
-
-def parse_base_url(base_url: str | None) -> str | None:
-    """Raises ConfigurationError for a URL that cannot be a prefix."""
-    if base_url is not None:
-        try:
-            check_base_url(base_url)
-        except InvalidRequestError as error:
-            raise ConfigurationError(str(error)) from None
-    return base_url
 
 
 _IN_THE_REQUEST = set(StreamRequestOptions.__annotations__) - set(SendOptions.__annotations__)

@@ -73,7 +73,7 @@ class HttpServiceClient(Events):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
     config: see `HttpClientConfig`; None for the defaults.
-    base_url: prefix of relative URLs, such as ``https://api.example.com/v1``.
+    base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; None for that of the configuration.
     transport: replaces the network, sync and async, such as a `testing.ScriptedTransport`; None for requests
         and aiohttp.
     metrics: an `HttpMetrics` to feed, or a `MetricsCollector`; None for one of its own.
@@ -124,7 +124,7 @@ class HttpServiceClient(Events):
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
-        self._base_url = base_url
+        self._base_url = base_url = config.base_url if base_url is None else base_url
         self._clock, self._random = clock, random
         listener = _listener(self._collector, on_event)
         settings = config.resolved.circuit_breaker

@@ -13,7 +13,7 @@ import copy
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.checks import check_count, check_duration, check_flag, suggests_keywords
 from ..core.machines.backoff import ExponentialBackoff
@@ -34,6 +34,7 @@ from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, 
 from .resolved import (
     ResolvedConfig,
     frozen,
+    parse_base_url,
     parse_circuit_breaker,
     parse_client_auth,
     parse_default_headers,
@@ -47,6 +48,11 @@ from .resolved import (
     redacted_proxy,
 )
 from .socket_config import check_no_proxy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from .settings.source import SupportsModelDump
 
 __all__ = ["ConnectionPoolConfig", "HttpClientConfig", "Timeout"]
 
@@ -81,7 +87,6 @@ RENAMED = {
     "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
-    "base_url": "pass it to HttpServiceClient",
 }
 
 
@@ -110,6 +115,7 @@ class HttpClientConfig:
         order on each request as it goes out. They add headers.
     propagation: headers by which a service learns how long this client waits and whether it tries again: a
         `Propagation`, or a mapping of its arguments. None for none.
+    base_url: prefix of relative URLs, such as ``https://api.example.com/v1``; that of the client's keyword comes first.
     max_response_size: decoded bytes of a response, its redirects included; None for no limit.
     max_response_headers: in one response, trailers included.   max_response_header_size: bytes of one, its name
         and value together; four times as many for all headers of a response.
@@ -178,6 +184,7 @@ class HttpClientConfig:
     request_signers: Sequence[object] = ()
     tolerated_faults: Sequence[str] = ()
     propagation: Propagation | Mapping[str, Any] | None = None
+    base_url: str | None = None
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -203,6 +210,7 @@ class HttpClientConfig:
             _check_interceptors(name, getattr(self, name))
         _check_signers(self.request_signers)
         _check_request_coding(self.request_coding)
+        parse_base_url(self.base_url)
         if not isinstance(self.cookies, (bool, CookieJar)):
             raise ConfigurationError(f"cookies must be True, False or a CookieJar, not {self.cookies!r}")
         if not isinstance(self.egress_policy, (EgressPolicy, type(None))):
@@ -265,6 +273,60 @@ class HttpClientConfig:
                     f"{name}={set_here[name]!r} conflicts with connection_pool.{name_there}={there!r}; set only one"
                 )
         return replace(pool, **shared)
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any] | SupportsModelDump) -> Self:
+        """A configuration with the settings of a mapping, such as a part of a program's own settings.
+
+        settings: a mapping of the fields to their values; or an object with a method `model_dump`, such as a model of
+            pydantic or pydantic-settings. The fields that are records of their own, such as `connection_pool`, may be
+            mappings of their fields in turn. Text is read as the type of its field: ``"8"`` or ``"250ms"`` for seconds,
+            ``"yes"``, ``"none"``. None for a field that cannot be None leaves its default.
+
+        Raises ConfigurationError with all that is wrong. It never shows a secret that pydantic hides in a `SecretStr`.
+        """
+        from .settings.source import from_mapping
+
+        return from_mapping(cls, settings)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        client: str | None = None,
+        *,
+        env_prefix: str | None = None,
+    ) -> Self:
+        """A configuration with the settings of a file, or of one client in it.
+
+        path: of a TOML, JSON or YAML file (``.toml``, ``.json``, ``.yaml``, ``.yml``). Its keys are the fields, and values
+            are as in `from_mapping`. ``${NAME}`` in a text is the environment variable of this name, ``$${`` a plain ``${``.
+            YAML needs the extra `yaml`; TOML, before Python 3.11, the extra `toml`.
+        client: the client's name, in a file with a table ``[clients.NAME]`` for each; None for that called ``default``.
+            A client may inherit the settings of another one: ``inherits = "default"``.
+        env_prefix: environment variables with this prefix come before the file's settings, as in `from_env`.
+
+        Raises ConfigurationError with the file and all that is wrong in it. Values of variables are not shown.
+        """
+        from .settings.files import from_file
+
+        return from_file(cls, path, client, env_prefix)
+
+    @classmethod
+    def from_env(cls, prefix: str, environ: Mapping[str, str | None] | None = None) -> Self:
+        """A configuration with the settings of environment variables: ``PAYMENTS_BASE_TIMEOUT=8``.
+
+        prefix: of the variables' names, such as ``PAYMENTS_``. After it comes the name of a field; two underscores lead into
+            the fields that are records of their own: ``PAYMENTS_RETRY_POLICY_CONFIG__MAX_ATTEMPTS=5``. Text is read as
+            in `from_mapping`; lists as ``a, b`` or in JSON, mappings in JSON. A variable that is empty counts as not set.
+        environ: a mapping to read in place of the process's environment.
+
+        Variables that Kubernetes sets for its services, such as ``PAYMENTS_SERVICE_HOST``, are left alone. Any other
+        unknown name is an error. Raises ConfigurationError with all that is wrong.
+        """
+        from .settings.variables import from_env
+
+        return from_env(cls, prefix, os.environ if environ is None else environ)
 
     @property
     def resolved(self) -> ResolvedConfig:

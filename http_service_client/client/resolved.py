@@ -29,6 +29,7 @@ from ..http.propagation import Propagation
 from ..http.proxies.settings import ProxySettings, unreadable_exceptions
 from ..http.proxies.urls import read_proxy, redact_proxy
 from ..http.secret_names import CREDENTIAL_HEADERS, SecretNames
+from ..http.urls import check_base_url
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.listeners import judging
 from ..policies.retry import RetryPolicy
@@ -38,6 +39,8 @@ __all__ = [
     "ReadOnlyMapping",
     "ResolvedConfig",
     "frozen",
+    "known_arguments",
+    "parse_base_url",
     "parse_circuit_breaker",
     "parse_client_auth",
     "parse_default_headers",
@@ -160,6 +163,12 @@ def parse_retry_budget(given: object) -> BudgetSettings:
 _SET_BY_THE_CLIENT = frozenset({"budget", "clock", "name", "random"})
 
 
+def known_arguments(*takers: Any) -> list[str]:
+    """The keywords that a mapping for these classes may have."""
+    parameters = [name for taker in takers for name in inspect.signature(taker).parameters]
+    return [name for name in parameters if name not in _SET_BY_THE_CLIENT]
+
+
 def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
     """A mapping of keyword arguments, each known to one of the takers."""
     if given is None:
@@ -170,8 +179,7 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
         raise ConfigurationError(
             f"{field} must be a mapping or a {takers[0].__name__}, not {type(given).__name__}{remedy}"
         )
-    parameters = [name for taker in takers for name in inspect.signature(taker).parameters]
-    known = [name for name in parameters if name not in _SET_BY_THE_CLIENT]
+    known = known_arguments(*takers)
     for key in given:
         if key not in known:
             hint = keyword_remedy(key, known, *takers) or f"known keys: {', '.join(known)}"
@@ -192,6 +200,16 @@ def parse_propagation(given: object) -> Propagation | None:
         if str(error).startswith("propagation"):
             raise
         raise ConfigurationError(f"propagation: {error}") from None
+
+
+def parse_base_url(base_url: str | None) -> str | None:
+    """Raises ConfigurationError for a URL that cannot be a prefix."""
+    if base_url is not None:
+        try:
+            check_base_url(base_url)
+        except InvalidRequestError as error:
+            raise ConfigurationError(str(error)) from None
+    return base_url
 
 
 def parse_default_headers(given: object) -> Headers:

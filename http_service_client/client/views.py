@@ -15,9 +15,9 @@ from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
 from ..policies.circuit_breaker import CircuitBreakerPolicy
-from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, parse_base_url, uses_budget
+from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, uses_budget
 from .config import ConnectionPoolConfig, HttpClientConfig
-from .resolved import parse_client_auth, parse_default_headers
+from .resolved import parse_base_url, parse_client_auth, parse_default_headers
 
 if TYPE_CHECKING:
     from ..core.call import Call

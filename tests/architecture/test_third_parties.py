@@ -33,8 +33,9 @@ THIRD_PARTY: dict[str, list[str]] = {
     "aioresponses": ["testing/mocks.py"],
     "tqdm": ["client/progress_bar.py", "cli/simulate.py"],
     "matplotlib": ["simulation/plots.py"],
-    "tomli": ["cli/config_file.py"],  # before Python 3.11
-    "tomllib": ["cli/config_file.py"],  # from there on
+    "tomli": ["client/settings/files.py"],  # before Python 3.11
+    "tomllib": ["client/settings/files.py"],  # from there on
+    "yaml": ["client/settings/files.py"],
 }
 
 # `import http_service_client` is lazy: it imports its own modules by name when they are first used.

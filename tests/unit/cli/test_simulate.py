@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import subprocess
 import sys
@@ -13,12 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from http_service_client import HttpClientConfig, cli
+from http_service_client import cli
 from http_service_client.cli import main, simulate
-from http_service_client.cli.config_file import load_config
 from http_service_client.cli.simulate import Progress
-from http_service_client.errors import ConfigurationError
-from http_service_client.policies import CircuitBreakerSettings
 from http_service_client.simulation import SCENARIOS
 from kit.sources import INSTALLED
 
@@ -142,65 +138,16 @@ def test_a_run_that_ends_before_the_fault_begins_is_pointed_out(capsys: pytest.C
     assert capsys.readouterr().err == "flapping: nothing fails within 20 s, since its fault begins at 60 s\n"
 
 
-def test_a_file_has_the_settings_of_a_configuration(tmp_path: Path) -> None:
-    """Nested settings are tables of TOML, or objects of JSON."""
-    settings = {
-        "base_timeout": 2.5,
-        "circuit_breaker_config": {"failure_threshold": 9, "shadow": {"failure_rate": 0.5}},
-        "retry_policy_config": {"max_attempts": 4, "initial_delay": 0.2},
-        "connection_pool": {"pool_timeout": 1.0},
-    }
-    (tmp_path / "a.json").write_text(json.dumps(settings))
-    (tmp_path / "a.toml").write_text("""
-        base_timeout = 2.5
-        circuit_breaker_config = {failure_threshold = 9, shadow = {failure_rate = 0.5}}
-        [retry_policy_config]
-        max_attempts = 4
-        initial_delay = 0.2
-        [connection_pool]
-        pool_timeout = 1.0
-    """)
-    for name in ("a.json", "a.toml"):
-        config = load_config(str(tmp_path / name))
-        assert isinstance(config, HttpClientConfig)
-        assert config.resolved.timeout.total == 2.5
-        assert config.resolved.timeout.pool == 1.0
-        assert config.resolved.circuit_breaker is not None
-        assert config.resolved.circuit_breaker.shadow == CircuitBreakerSettings(failure_rate=0.5)
-        assert config.resolved.retry is not None
-        assert config.resolved.retry.max_attempts == 4
-
-
-@pytest.mark.parametrize(
-    ("name", "text", "part"),
-    [
-        ("a.toml", "base_timout = 1", "HttpClientConfig takes no keyword 'base_timout'; did you mean"),
-        ("a.toml", "retries = 1", "set max_attempts in retry_policy_config"),
-        ("a.toml", "base_timeout = -1", "base_timeout must be a positive"),
-        ("a.toml", "[connection_pool]\nmax_conections = 5", "did you mean 'max_connections'"),
-        ("a.toml", "[retry_policy_config]\nmax_atempts = 5", "did you mean 'max_attempts'"),
-        ("a.toml", "base_timeout = ", "Invalid value"),
-        ("a.json", "[1]", "a JSON object"),
-        ("a.json", "{", "line 1 column 2"),
-        ("a.yaml", "a: 1", r"must end with \.toml or \.json"),
-    ],
-)
-def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, part: str) -> None:
-    """The file first, then what is wrong and what to write instead."""
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigurationError, match=f"{re.escape(str(tmp_path / name))}: .*{part}"):
-        load_config(str(tmp_path / name))
-
-
-def test_without_a_reader_of_toml_the_error_names_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Python 3.10 has none."""
-    (tmp_path / "a.toml").write_text("base_timeout = 1")
-    for module in ("tomllib", "tomli"):
-        monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigurationError, match="pip install tomli, or write JSON"):
-        load_config(str(tmp_path / "a.toml"))
+def test_each_client_of_a_file_is_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By its name; where two files name one alike, the second has the file before it."""
+    text = "[clients.default]\nbase_timeout = 1.5\n[clients.payments]\ninherits = 'default'\n"
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text(text)
+    files = [f"--config={tmp_path / name}" for name in ("a.toml", "b.toml")]
+    assert main(["simulate", "failing-30", *QUICK, *files]) == 0
+    output = capsys.readouterr().out
+    for name in ("default", "payments", f"{tmp_path / 'b.toml'} payments"):
+        assert re.search(rf"^ +{re.escape(name)}  ", output, re.MULTILINE)
 
 
 class Terminal(io.StringIO):

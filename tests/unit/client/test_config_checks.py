@@ -99,6 +99,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "max_response_size": COUNT,
         "max_response_headers": COUNT,
         "max_response_header_size": COUNT,
+        "base_url": ["/v1", "api.example.com"],
         "tolerated_faults": [
             5,
             "bare-cr",
@@ -278,7 +279,6 @@ def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
         (HttpClientConfig, "headers", "; set default_headers in HttpClientConfig"),
         (HttpClientConfig, "trust_env", "; set trust_env_proxy_settings or netrc in HttpClientConfig"),
         (HttpClientConfig, "user_agent", "; set User-Agent in default_headers"),
-        (HttpClientConfig, "base_url", "; pass it to HttpServiceClient"),
         (HttpClientConfig, "total_timout", "; did you mean 'total_timeout'?"),
         (HttpClientConfig, "failure_rate", "; set it in circuit_breaker_config"),
         (HttpClientConfig, "initial_delay", "; set it in retry_policy_config"),

@@ -1,0 +1,1 @@
+"""A configuration from a mapping, a file or environment variables."""

@@ -1,0 +1,78 @@
+"""The tables that a configuration is made of: which keys each has, and what checks its values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ...core.checks import keyword_remedy
+from ...core.machines.backoff import ExponentialBackoff
+from ...core.machines.retry_budget import RetryBudgetSettings
+from ...core.machines.retry_quota import RetryQuotaSettings
+from ...http.egress import EgressPolicy
+from ...http.propagation import Propagation
+from ...policies.circuit_breaker import CircuitBreakerPolicy
+from ...policies.retry import RetryPolicy
+from ..pool_config import ConnectionPoolConfig
+from ..resolved import (
+    known_arguments,
+    parse_circuit_breaker,
+    parse_propagation,
+    parse_retry_budget,
+    parse_retry_policy,
+)
+from .values import annotations_of
+
+__all__ = ["Table", "table_of"]
+
+
+class Table(NamedTuple):
+    """One table of a file, or the settings of one prefix.
+
+    takers: the classes whose keywords are its keys.   tables: those within it, by their keys.
+    make: checks the values, and returns what the configuration takes for them.
+    """
+
+    takers: tuple[Any, ...]
+    make: Callable[[dict[str, Any]], Any]
+    tables: Mapping[str, Table] = {}
+
+    @property
+    def annotations(self) -> dict[str, Any]:
+        """The type of each key."""
+        types = {name: hint for taker in self.takers for name, hint in annotations_of(taker).items()}
+        return {name: types[name] for name in known_arguments(*self.takers)}
+
+    def remedy(self, key: object) -> str:
+        """What to write instead of an unknown key."""
+        known = known_arguments(*self.takers)
+        return keyword_remedy(key, known, *self.takers) or f"known are: {', '.join(known)}"
+
+
+def table_of(kind: type) -> Table:
+    """The settings of a configuration.   kind: its class."""
+    return Table((kind,), lambda values: kind(**values), _TABLES)
+
+
+def _checked(parse: Callable[[dict[str, Any]], object]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A function that checks values, and returns them as they are: a configuration shows what was set."""
+
+    def check(values: dict[str, Any]) -> dict[str, Any]:
+        parse(values)
+        return values
+
+    return check
+
+
+_TABLES = {
+    "connection_pool": Table((ConnectionPoolConfig,), lambda values: ConnectionPoolConfig(**values)),
+    "egress_policy": Table((EgressPolicy,), lambda values: EgressPolicy(**values)),
+    "circuit_breaker_config": Table(
+        (CircuitBreakerPolicy,),
+        _checked(parse_circuit_breaker),
+        {"shadow": Table((CircuitBreakerPolicy,), parse_circuit_breaker)},
+    ),
+    "retry_policy_config": Table((RetryPolicy, ExponentialBackoff), _checked(parse_retry_policy)),
+    "retry_budget_config": Table((RetryQuotaSettings, RetryBudgetSettings), _checked(parse_retry_budget)),
+    "propagation": Table((Propagation,), _checked(parse_propagation)),
+}
