@@ -3,6 +3,7 @@
 ResilientAdapter: policies under a `requests.Session`.
 explain: what happened in the calls behind a response or an error of such a library.
 asgi, wsgi: middleware that adopts the deadline of an inbound request.
+error_responses: the response to a caller when a service behind this one fails.
 neuroglia: the client in the container and the host of a neuroglia application.
 """
 

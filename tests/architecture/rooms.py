@@ -74,6 +74,7 @@ PUBLIC_MODULES = [
     "observability",
     "integrations",
     "integrations.asgi",
+    "integrations.error_responses",
     "integrations.neuroglia",
     "integrations.wsgi",
     "testing",

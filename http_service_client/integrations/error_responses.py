@@ -1,0 +1,97 @@
+"""The response to a caller whose request failed because a service behind this one did.
+
+what failed                                       status   why
+the circuit is open, the service asked            503      with Retry-After: nothing was sent, and nothing will be
+for a pause, 429 or 503 of the service                     until then
+no free connection of our own                     503      this service has more to do than it can
+a timeout, the deadline, 504 of the service       504
+any other failure of an exchange or a response,   502      the caller can do nothing about it, so a 404 of a service
+any other 4xx or 5xx                                       behind is none of its own
+a wrong call, a wrong setting, a closed client    none     a bug here, which is to be seen as one
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from typing import NamedTuple
+
+from ..errors import (
+    CircuitOpenError,
+    HttpStatusError,
+    PoolTimeoutError,
+    RequestTimeoutError,
+    ResponseError,
+    ThrottledError,
+    TransportError,
+)
+from ..events import RetryStopped, StopReason
+from ..http.messages import HttpResponse
+from ..http.retry_after import requested_delay
+
+__all__ = ["ErrorResponse", "error_response"]
+
+_TITLES = {
+    502: "A service that this one depends on failed",
+    503: "A service that this one depends on is not available",
+    504: "A service that this one depends on did not respond in time",
+}
+
+
+class ErrorResponse(NamedTuple):
+    """A response for any framework. Nothing in it names the service that failed.
+
+    status: 502, 503 or 504.   headers: by name.   body: problem details in JSON (RFC 9457).
+    """
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def error_response(error: BaseException) -> ErrorResponse | None:
+    """The response to a request that failed by this error of a call; None for one that is a bug of this service.
+
+    An open circuit, a pause and this service's own overload make a 503, a timeout or a deadline a 504, and any other
+    failure of a service behind this one a 502. `Retry-After` is set where it is known when a repetition has a chance.
+    `x-should-retry: false` is set when retries were made here and are used up, or the service behind forbids them, so
+    that the caller does not multiply them.
+    """
+    status = _status(error)
+    if status is None:
+        return None
+    headers = {"Content-Type": "application/problem+json"}
+    if status == 503 and (seconds := _pause(error)) is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(seconds)))
+    if _is_given_up(error):
+        headers["x-should-retry"] = "false"
+    problem = {"type": "about:blank", "title": _TITLES[status], "status": status}
+    return ErrorResponse(status, headers, json.dumps(problem).encode())
+
+
+def _status(error: BaseException) -> int | None:
+    if isinstance(error, HttpStatusError):
+        return {429: 503, 503: 503, 504: 504}.get(error.status_code, 502)
+    if isinstance(error, (CircuitOpenError, ThrottledError, PoolTimeoutError)):
+        return 503
+    if isinstance(error, RequestTimeoutError):
+        return 504
+    return 502 if isinstance(error, (TransportError, ResponseError)) else None
+
+
+def _pause(error: BaseException) -> float | None:
+    if isinstance(error, (CircuitOpenError, ThrottledError)):
+        return error.retry_after
+    response = getattr(error, "response", None)
+    return requested_delay(response.headers, time.time()) if isinstance(response, HttpResponse) else None
+
+
+def _is_given_up(error: BaseException) -> bool:
+    """Whether the retries of this level ended without success, and those of the next would only come on top."""
+    for event in reversed(getattr(error, "timeline", None) or ()):
+        if isinstance(event, RetryStopped):
+            if event.reason is StopReason.EXHAUSTED:
+                return event.attempt > 1
+            return event.reason in (StopReason.BUDGET, StopReason.PUSHBACK)
+    return False
