@@ -1,6 +1,6 @@
 """This client under and inside other libraries: one module for each, which names the extra to install when it is missing.
 
-ResilientAdapter: policies under a `requests.Session`.
+ResilientAdapter: policies under a `requests.Session`.   resilience_middleware: under an aiohttp `ClientSession`.
 explain: what happened in the calls behind a response or an error of such a library.
 asgi, wsgi: middleware that adopts the deadline of an inbound request.
 error_responses: the response to a caller when a service behind this one fails.
@@ -11,10 +11,15 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aiohttp_middleware import resilience_middleware as resilience_middleware
     from .foreign import explain as explain
     from .requests_adapter import ResilientAdapter as ResilientAdapter
 
-_MODULE_OF = {"ResilientAdapter": "requests_adapter", "explain": "foreign"}
+_MODULE_OF = {
+    "ResilientAdapter": "requests_adapter",
+    "explain": "foreign",
+    "resilience_middleware": "aiohttp_middleware",
+}
 
 __all__ = sorted(_MODULE_OF)  # each is imported when it is first used
 

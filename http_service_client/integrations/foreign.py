@@ -115,7 +115,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     @abstractmethod
     def _head(self, response: Response, elapsed: float) -> HttpResponse:
-        """The status and headers of a response, without its body."""
+        """The status and headers of a response, and its body if it has been read."""
 
     @abstractmethod
     def _close(self, response: Response) -> None:
@@ -132,6 +132,18 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     @abstractmethod
     def _add_header(self, name: str, value: str) -> None:
         """Set a header of the library's request, not of the object that its caller may send again."""
+
+    def _has_started(self, failure: Failure | None) -> bool:
+        """Whether the exchange may have read some of a one-shot body.   failure: None after a response."""
+        return (
+            failure is None
+            or failure.sent_state is not SentState.NEVER_SENT
+            or not issubclass(failure.error_type, _WHILE_CONNECTING)
+        )
+
+    def _may_raise(self, error: Exception) -> bool:
+        """Whether the library may see its own error again. It must not if it would send the request once more."""
+        return True
 
     # What the layers call.
 
@@ -162,7 +174,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             _leave(token)
         if response is TIMED_OUT:
             failure = failure_of(Phase.RECEIVE, TimeoutError(), self, timeout, True)
-            self.body.has_started = True
+            self.body.has_started = self._has_started(failure)
             self.error, self._latest = None, failure
             return failure
         return self._succeeded(response, began)
@@ -171,7 +183,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         return _INSIDE.set((self.method, self.url))
 
     def _succeeded(self, response: Response, began: float) -> HttpResponse:
-        self.body.has_started = True
+        self.body.has_started = self._has_started(None)
         self.response, self.error = response, None
         self._latest = head = self._head(response, time.monotonic() - began)
         return head
@@ -179,9 +191,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     def _failed(self, error: Exception, timeout: Timeout, began: float) -> Failure:
         timed_out = timeout.total is not None and time.monotonic() - began >= timeout.total - TIMER_SLACK
         failure = self._meaning(error, timeout, timed_out)
-        self.body.has_started = not (
-            failure.sent_state is SentState.NEVER_SENT and issubclass(failure.error_type, _WHILE_CONNECTING)
-        )
+        self.body.has_started = self._has_started(failure)
         self.error, self._latest = error, failure
         return failure
 
@@ -207,7 +217,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.abandon()
         self.error = None  # its traceback will have this frame
         try:
-            if error is not None and outcome is self._latest:
+            if error is not None and outcome is self._latest and self._may_raise(error):
                 for name in ("timeline", "sent_state"):
                     setattr(error, name, getattr(result, name))
                 raise error
@@ -235,8 +245,8 @@ class ForeignCalls:
 
     adapter: its name, for messages.   library: the name of its library.
     config: of a client of its own, None for the defaults; or client: one to share all state with, or a view of it.
-    idempotent: for requests that neither method nor key makes safe to repeat: True or False for all of them, or a
-        function of the `HttpRequest` that returns True, False, or None for the ordinary rules.
+    idempotent: True if processing a request twice does no harm, False if it does; None decides by the method and the
+        headers; or a function of the `HttpRequest` that returns one of these.
     without: fields of `ConnectionPoolConfig` beside those that no adapter can keep to.
 
     Raises ConfigurationError for both, and for a setting that the library owns.
@@ -303,9 +313,8 @@ class ForeignCalls:
 
     def _call(self, request: AdaptedRequest[Any]) -> Call:
         request.headers.secret_names = self.client.config.resolved.secret_names
-        if not request.is_safe_to_repeat:
-            given = self.idempotent
-            request.idempotent = given(request) if callable(given) else given
+        given = self.idempotent
+        request.idempotent = given(request) if callable(given) else given
         had_key = "Idempotency-Key" in request.headers
         try:
             call = self.client._call_builder.build(

@@ -53,8 +53,8 @@ class ResilientAdapter(HTTPAdapter):
     config: settings of a client of its own; None for the defaults.
     client: an `HttpServiceClient`, or a view of it, to share circuits, budgets, metrics and listeners with.
     adapter: the adapter that sends, such as one for Unix sockets; None for requests' own.
-    idempotent: whether requests that neither method nor key makes safe to repeat are so all the same: True, False, or a
-        function of an `HttpRequest` that returns True, False or None.
+    idempotent: True if processing a request twice does no harm, False if it does; None decides by the method and the
+        headers; or a function of an `HttpRequest` that returns one of these.
     pool_connections, pool_maxsize, pool_block: as in `HTTPAdapter`.
     max_retries: 0. Retries are set in `HttpClientConfig.retry_policy_config`.
 
@@ -230,6 +230,7 @@ class _Request(AdaptedRequest[requests.Response]):
         return HttpResponse(
             response.status_code,
             headers=[(str(name), str(value)) for name, value in fields.items()],
+            content=b"" if self._options["stream"] else response.content,
             reason_phrase=response.reason or "",
             url=self.url,
             request=self,

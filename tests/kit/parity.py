@@ -40,6 +40,8 @@ __all__ = [
     "records",
     "responds",
     "run",
+    "seeded",
+    "set_up",
     "wire_only",
 ]
 
@@ -113,11 +115,11 @@ def http_date_in(seconds: float) -> str:
 
 def jittered(*delays: float) -> list[float]:
     """The waits that full jitter makes of these delays, with the random numbers of every run."""
-    random = _seeded()
+    random = seeded()
     return [delay * random() for delay in delays]
 
 
-def _seeded() -> Callable[[], float]:
+def seeded() -> Callable[[], float]:
     return Random(7).random
 
 
@@ -222,7 +224,7 @@ def run(row: Row, kind: type[FrontEnd], scripted: bool) -> Record:
                 for path, steps in row.steps().items()
             }
             transport = ScriptedTransport(outcomes, clock=clock if row.real_time else VirtualClock())
-        refusals = 0 if scripted else _set_up(row, here, elsewhere, at)
+        refusals = 0 if scripted else set_up(row, here, elsewhere, at)
 
         def listen(event: Any) -> None:
             events.append(_CALL_ID.sub("call_id=…", repr(event)))
@@ -233,7 +235,7 @@ def run(row: Row, kind: type[FrontEnd], scripted: bool) -> Record:
             **{"trust_env_proxy_settings": False, **row.config},
             transport=transport,
             clock=None if row.real_time and not scripted else clock,
-            random=_seeded(),
+            random=seeded(),
             on_event=listen,
         )
         record = Record()
@@ -259,7 +261,7 @@ def _address(path: str) -> str:
     return "{elsewhere}" + path.removeprefix("elsewhere") if path.startswith("elsewhere") else "{here}" + path
 
 
-def _set_up(row: Row, here: LoopbackServer, elsewhere: LoopbackServer, at: Callable[[str], str]) -> int:
+def set_up(row: Row, here: LoopbackServer, elsewhere: LoopbackServer, at: Callable[[str], str]) -> int:
     """Script the servers. Returns how many attempts they must refuse."""
     refusals = 0
     for path, steps in row.steps().items():

@@ -12,7 +12,6 @@ import aiohttp
 from ...errors import innermost
 from ...http.http1.errors import CutShortError, NotHttpError
 from ..failures import Phase, ProxyRefusedError, UnsendableError
-from .exchange_timer import ExchangeTimer
 
 __all__ = ["ERRORS", "NotRepeatedError", "translate_error"]
 
@@ -32,9 +31,13 @@ ERRORS = (
 )
 
 
-def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phase, BaseException]:
-    """The phase, and the builtin error beneath an error of aiohttp."""
-    phase = exchange.phase
+def translate_error(
+    phase: Phase, error: BaseException, connection_error: BaseException | None = None
+) -> tuple[Phase, BaseException]:
+    """The phase, and the builtin error beneath an error of aiohttp.
+
+    phase: how far the exchange is known to have got.   connection_error: that of its connection, if it is known.
+    """
     if isinstance(error, NotRepeatedError):
         error = error.args[0]
     root = innermost(error)
@@ -55,8 +58,8 @@ def translate_error(exchange: ExchangeTimer, error: BaseException) -> tuple[Phas
         phase = phase if phase is Phase.PROXY else Phase.CONNECT
     if isinstance(root, asyncio.TimeoutError):
         return phase, TimeoutError(str(root))  # on Python 3.10 they are two classes
-    if exchange.connection_error is not None:
-        return phase, exchange.connection_error
+    if connection_error is not None:
+        return phase, connection_error
     if isinstance(root, OSError):
         return phase, root
     if isinstance(error, aiohttp.ServerDisconnectedError):

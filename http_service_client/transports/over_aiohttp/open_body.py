@@ -64,7 +64,7 @@ class AiohttpBodySource:
         try:
             exchange = ExchangeTimer(timeout, proxy=None)
             exchange.connection = protocol
-            phase, error = translate_error(exchange, error)
+            phase, error = translate_error(exchange.phase, error, exchange.connection_error)
             failure = failure_of(phase, error, self._request, timeout, timed_out)
             return ended_by_close(failure) if self._sessions.is_closed else failure
         finally:

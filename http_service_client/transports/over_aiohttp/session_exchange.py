@@ -166,7 +166,7 @@ class SessionExchange:
         try:
             if exchange.source_error is not None:
                 return source_failed(exchange.source_error)
-            phase, error = translate_error(exchange, error)
+            phase, error = translate_error(exchange.phase, error, exchange.connection_error)
             if exchange.is_answered:
                 timeout = timeout.in_body()
             failure = failure_of(phase, error, request, timeout, exchange.timed_out, proxy_url)

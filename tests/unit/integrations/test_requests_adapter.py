@@ -147,7 +147,7 @@ def test_a_retry_policy_around_is_in_charge(server: LoopbackServer, session: req
     """The adapter makes one attempt for each of the policy's."""
     server.script("/", DOWN)
     policy = RetryPolicy(max_attempts=2, clock=VirtualClock())
-    assert policy.apply(session.get)(server.url).status_code == 503
+    assert policy.call(session.get, server.url).status_code == 503
     assert len(server.requests) == 2
 
 

@@ -1,0 +1,195 @@
+"""Policies under any aiohttp `ClientSession`: a middleware for it.
+
+aiohttp calls a middleware once for each hop, and lets it call the handler, which sends the request, as often as it likes.
+Two traps are in that. A payload that can be written once only is `consumed` then, and would be sent as an empty body. And
+aiohttp sends a request again by itself, once, when its connection was lost and its method is idempotent: it looks at the
+class of the error that a middleware raises. So an error of these classes never leaves this middleware.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
+
+from ..client.client import HttpServiceClient
+from ..client.config import HttpClientConfig
+from ..core.checks import check_flag
+from ..core.timeouts import Timeout
+from ..drivers.aio import bounded
+from ..errors import (
+    ConfigurationError,
+    ConnectTimeoutError,
+    DecodingError,
+    Failure,
+    HttpClientError,
+    InvalidRequestError,
+    NetworkError,
+    ReadTimeoutError,
+    RequestTimeoutError,
+    SentState,
+)
+from ..http.messages import HttpResponse
+from ..http.urls import redact_url
+from ..transports.failures import Phase, failure_of
+from ..transports.over_aiohttp.errors import translate_error
+from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+
+__all__ = ["resilience_middleware"]
+
+_SENT_AGAIN = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
+_NOT_SENT_AGAIN = (aiohttp.ClientConnectorError,)  # of the above
+
+_SETTLING = 1.0  # seconds for the task that wrote the body of the attempt before, and was cancelled
+
+
+def resilience_middleware(
+    config: HttpClientConfig | None = None,
+    *,
+    client: HttpServiceClient | None = None,
+    idempotent: Idempotent = None,
+    read_bodies: bool = False,
+) -> ResilienceMiddleware:
+    """A middleware for an aiohttp session: ``ClientSession(middlewares=[resilience_middleware()])``.
+
+    Each hop of the session is a call with the policies of a client: retries, circuit breaker, throttle gate, retry
+    budget, deadlines, timeline, metrics, events. `integrations.explain` tells the story of a response or an error. Put it
+    before middlewares that must see each attempt, such as one that signs.
+
+    config: settings of a client of its own; None for the defaults.
+    client: an `HttpServiceClient`, or a view of it, to share circuits, budgets, metrics and listeners with.
+    idempotent: True if processing a request twice does no harm, False if it does; None decides by the method and the
+        headers; or a function of an `HttpRequest` that returns one of these.
+    read_bodies: True if an attempt includes the response's body, so that a lost one is retried. It must fit into memory,
+        and `response.content` is empty then: use `read`, `text` or `json`. False leaves the body to the session's user.
+
+    The middleware may serve several sessions. It has an attribute `client`: the one whose state it uses. Its errors are
+    aiohttp's, such as `ClientConnectorError`, with a `timeline` and a `sent_state`. Those of this package, such as
+    `CircuitOpenError`, are subclasses of aiohttp's as well.
+
+    Raises ConfigurationError for a wrong setting, and for those that aiohttp owns.
+    """
+    check_flag("read_bodies", read_bodies)
+    calls = ForeignCalls(
+        "resilience_middleware", "aiohttp", config, client, idempotent, without=["connection_timeout"]
+    )
+    return ResilienceMiddleware(calls, read_bodies)
+
+
+class ResilienceMiddleware:
+    """See `resilience_middleware`."""
+
+    def __init__(self, calls: ForeignCalls, read_bodies: bool) -> None:
+        self._calls = calls
+        self._read_bodies = read_bodies
+
+    @property
+    def client(self) -> HttpServiceClient:
+        """The client whose state its calls use: for metrics, and for circuits to inspect."""
+        return self._calls.client
+
+    async def __call__(self, request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+        """Send a request as one call. The session calls it."""
+        if self._calls.is_inside(request.method, str(request.url)):
+            return await handler(request)
+        body = request.body
+        content: bytes | None = None
+        if not isinstance(body, aiohttp.Payload):
+            content = body
+        elif isinstance(body, aiohttp.BytesPayload):
+            content = await body.as_bytes()
+        return await self._calls.run_async(_Request(request, handler, content, self._read_bodies))
+
+
+class _Request(AdaptedRequest[ClientResponse]):
+    """A request on its way through the middleware."""
+
+    __slots__ = ("_content", "_handler", "_has_begun", "_reads_body")
+
+    errors = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
+    raises = (
+        (ConnectTimeoutError, aiohttp.ConnectionTimeoutError),
+        (ReadTimeoutError, aiohttp.SocketTimeoutError),
+        (RequestTimeoutError, aiohttp.ServerTimeoutError),
+        (NetworkError, aiohttp.ServerConnectionError),
+        (InvalidRequestError, aiohttp.ClientError),
+        (ConfigurationError, aiohttp.ClientError),
+        (HttpClientError, aiohttp.ClientConnectionError),
+    )
+
+    def __init__(
+        self, native: ClientRequest, handler: ClientHandlerType, content: bytes | None, reads_body: bool
+    ) -> None:
+        super().__init__(
+            native,
+            native.method,
+            str(native.url),
+            headers_of(native.headers.items()),
+            content,
+            is_replayable=content is not None,
+        )
+        self._handler = handler
+        self._reads_body = reads_body
+        self._has_begun = False
+        self._content = b""  # of the last response, if it was read
+
+    async def _send_async(self, timeout: Timeout) -> ClientResponse:
+        if self._has_begun:
+            # The task that wrote the last attempt's body was cancelled; a file is rewound when it has ended.
+            with suppress(Exception):
+                await bounded(self.native.close(), _SETTLING)
+        self._has_begun = True
+        response = await self._handler(self.native)
+        if self._reads_body and response.status != 101:
+            try:
+                self._content = await response.read()
+            except BaseException:
+                response.close()
+                raise
+        return response
+
+    def _has_started(self, failure: Failure | None) -> bool:
+        body = self.native.body
+        return isinstance(body, aiohttp.Payload) and body.consumed
+
+    def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:
+        if type(error.__cause__).__name__ == "ContentEncodingError":
+            message = f"the body of the response from {redact_url(self.url)} could not be decoded: {error}"
+            return Failure(DecodingError, message, SentState.ANSWERED)
+        phase, plain = translate_error(Phase.RECEIVE, error)
+        return failure_of(phase, plain, self, Timeout(total=timeout.total), timed_out)
+
+    def _may_raise(self, error: Exception) -> bool:
+        return isinstance(error, aiohttp.ClientError) and (
+            isinstance(error, _NOT_SENT_AGAIN) or not isinstance(error, _SENT_AGAIN)
+        )
+
+    def _head(self, response: ClientResponse, elapsed: float) -> HttpResponse:
+        return HttpResponse(
+            response.status,
+            headers=list(response.headers.items()),
+            content=self._content,
+            reason_phrase=response.reason or "",
+            url=self.url,
+            request=self,
+            elapsed=elapsed,
+        )
+
+    def _close(self, response: ClientResponse) -> None:
+        response.close()  # without effect for one that was released
+
+    async def _drain_async(self, response: ClientResponse) -> None:
+        left = DRAINED
+        if (response.content_length or 0) > left:
+            return
+        with suppress(*self.errors):
+            async for piece in response.content.iter_any():
+                left -= len(piece)
+                if left < 0:
+                    return
+            response.release()
+
+    def _add_header(self, name: str, value: str) -> None:
+        self.native.headers[name] = value  # aiohttp has made the request for this hop

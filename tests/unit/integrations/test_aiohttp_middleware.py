@@ -1,0 +1,226 @@
+"""`resilience_middleware`: what a session of aiohttp sees of the policies."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import pickle
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import aiohttp
+import pytest
+
+from http_service_client import (
+    AttemptTimeoutError,
+    CircuitOpenError,
+    ConfigurationError,
+    ConnectionLostError,
+    ConstantBackoff,
+    DeadlineExceededError,
+    HttpClientConfig,
+    HttpServiceClient,
+    RetryPolicy,
+    SentState,
+    deadline,
+)
+from http_service_client.integrations import explain, resilience_middleware
+from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, reset, respond, stall
+
+pytestmark = pytest.mark.asyncio
+
+DOWN = respond(503, body="down")
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+def session(config: HttpClientConfig | None = None, **options: Any) -> aiohttp.ClientSession:
+    """A session whose middleware waits in virtual time."""
+    client = HttpServiceClient(config, clock=VirtualClock())
+    return aiohttp.ClientSession(middlewares=[resilience_middleware(client=client, **options)])
+
+
+async def test_the_response_is_that_of_aiohttp(server: LoopbackServer) -> None:
+    """After two failures, with its story, and its body unread."""
+    server.script("/", DOWN, reset(), respond(200, body="up"))
+    async with session() as http, http.get(server.url) as response:
+        assert isinstance(response, aiohttp.ClientResponse)
+        assert await response.content.read() == b"up"
+        assert explain(response).splitlines()[-1].endswith("done: 200 after 3 attempts, maybe processed")
+
+
+async def test_the_last_of_some_failures_can_be_read(server: LoopbackServer) -> None:
+    """Also after the circuit has refused the next attempt."""
+    server.script("/", DOWN)
+    breaker = {"failure_threshold": 2, "recovery_timeout": 60.0}
+    async with (
+        session(HttpClientConfig(circuit_breaker_config=breaker)) as http,
+        http.get(server.url) as response,
+    ):
+        assert (response.status, await response.text()) == (503, "down")
+
+
+async def test_a_discarded_response_keeps_its_connection(server: LoopbackServer) -> None:
+    """Its short body is read before the retry."""
+    server.script("/", DOWN, respond(200))
+    async with session() as http, http.get(server.url) as response:
+        assert response.status == 200
+    assert server.connection_count == 1
+
+
+async def test_the_last_error_is_that_of_aiohttp(server: LoopbackServer) -> None:
+    """As it is, with the timeline and the sent state of the call."""
+    server.refuse()
+    async with session() as http:
+        with pytest.raises(aiohttp.ClientConnectorError) as caught:
+            await http.post(server.url, data=b"1")
+    error: Any = caught.value
+    assert type(error) is aiohttp.ClientConnectorError
+    assert error.sent_state is SentState.NEVER_SENT
+    assert "attempt 3" in explain(error)
+
+
+@pytest.mark.parametrize("action", [reset(), hang_up()], ids=["reset", "hang_up"])
+async def test_aiohttp_does_not_send_again_what_we_gave_up(server: LoopbackServer, action: Any) -> None:
+    """It would, for a lost connection and an idempotent method: six exchanges for three attempts."""
+    server.script("/", action)
+    async with session() as http:
+        with pytest.raises(aiohttp.ServerConnectionError) as caught:
+            await http.get(server.url)
+    assert len(server.requests) == 3
+    assert isinstance(caught.value, ConnectionLostError)
+    assert isinstance(caught.value.__cause__, (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError))
+
+
+async def test_our_errors_are_those_of_aiohttp_too(server: LoopbackServer) -> None:
+    """A circuit that is open is a connection error for code that knows aiohttp only. It can be pickled."""
+    server.script("/", DOWN)
+    config = HttpClientConfig(circuit_breaker_config={"failure_threshold": 1}, enable_retry_policy=False)
+    async with session(config) as http:
+        await http.get(server.url)
+        with pytest.raises(aiohttp.ClientConnectionError) as caught:
+            await http.get(server.url)
+    assert isinstance(caught.value, CircuitOpenError)
+    assert caught.value.sent_state is SentState.NEVER_SENT
+    copy = pickle.loads(pickle.dumps(caught.value))
+    assert (type(copy), copy.retry_after) == (type(caught.value), caught.value.retry_after)
+
+
+async def test_the_attempt_as_a_whole_is_bounded(server: LoopbackServer) -> None:
+    """By a timeout that is aiohttp's, too."""
+    server.script("/", stall())
+    async with session(HttpClientConfig(base_timeout=0.1)) as http:
+        with pytest.raises(aiohttp.ServerTimeoutError) as caught:
+            await http.post(server.url, data=b"1")
+    assert isinstance(caught.value, AttemptTimeoutError)
+    assert isinstance(caught.value, asyncio.TimeoutError)
+    assert caught.value.sent_state is SentState.MAYBE_PROCESSED
+
+
+async def test_a_deadline_is_a_timeout(server: LoopbackServer) -> None:
+    """The ambient one ends the attempt."""
+    server.script("/", stall())
+    async with aiohttp.ClientSession(middlewares=[resilience_middleware()]) as http:
+        with deadline(0.1), pytest.raises(aiohttp.ServerTimeoutError) as caught:
+            await http.get(server.url)
+    assert isinstance(caught.value, DeadlineExceededError)
+
+
+async def test_the_timeout_of_the_session_ends_the_call(server: LoopbackServer) -> None:
+    """It is aiohttp's own, over all attempts."""
+    server.script("/", stall())
+    async with session() as http:
+        with pytest.raises(asyncio.TimeoutError):
+            await http.get(server.url, timeout=aiohttp.ClientTimeout(total=0.1))
+
+
+async def test_a_lost_body_is_part_of_an_attempt_that_reads_it(server: LoopbackServer) -> None:
+    """With read_bodies."""
+    cut = hang_up(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+    server.script("/", cut, respond(200, body="whole"))
+    async with session(read_bodies=True) as http, http.get(server.url) as response:
+        assert await response.text() == "whole"
+
+
+async def test_a_generator_is_sent_once(server: LoopbackServer) -> None:
+    """What has been read of it is gone; aiohttp would send an empty body."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"one "
+        yield b"shot"
+
+    server.script("/", DOWN)
+    async with session() as http, http.put(server.url, data=pieces()) as response:
+        assert response.status == 503
+    assert [request.body for request in server.requests] == [b"one shot"]
+
+
+async def test_a_file_is_rewound(server: LoopbackServer) -> None:
+    """To where it was when the session got it; a form with a file as well."""
+    server.script("/", DOWN, respond(200))
+    file = io.BytesIO(b"header,body")
+    file.seek(7)
+    async with session() as http, http.put(server.url, data=file):
+        pass
+    assert [request.body for request in server.requests] == [b"body", b"body"]
+    server.script("/form", DOWN, respond(200))
+    async with session() as http, http.put(f"{server.url}/form", data={"file": io.BytesIO(b"content")}):
+        pass
+    first, second = [request.body for request in server.requests[2:]]
+    assert b"content" in first
+    assert first == second
+
+
+async def test_an_idempotency_key_is_added_once(server: LoopbackServer) -> None:
+    """All attempts have the same one."""
+    server.script("/", reset(), respond(200))
+    async with session(HttpClientConfig(auto_idempotency_key=True)) as http:
+        await http.post(server.url, json={"amount": 5})
+    first, second = [dict(request.headers)["Idempotency-Key"] for request in server.requests]
+    assert first == second
+
+
+async def test_a_function_says_what_is_idempotent(server: LoopbackServer) -> None:
+    """By the request."""
+    server.script("/search", respond(500), respond(200))
+    server.script("/pay", respond(500))
+    async with session(idempotent=lambda request: True if "search" in request.url else None) as http:
+        statuses = [(await http.post(f"{server.url}/{path}")).status for path in ("search", "pay")]
+    assert (statuses, len(server.requests)) == ([200, 500], 3)
+
+
+async def test_one_level_retries(server: LoopbackServer) -> None:
+    """A retry policy around the adapter, or the outer one of two adapters."""
+    server.script("/", DOWN)
+    policy = RetryPolicy(max_attempts=2, clock=VirtualClock())
+    async with session() as http:
+        await policy.call_async(http.get, server.url)
+    assert len(server.requests) == 2
+    twice = [resilience_middleware(client=HttpServiceClient(clock=VirtualClock())) for _ in range(2)]
+    async with aiohttp.ClientSession(middlewares=twice) as http:
+        await http.get(server.url)
+    assert len(server.requests) == 5
+
+
+async def test_a_cancelled_wait_closes_the_response_before(server: LoopbackServer) -> None:
+    """No connection is left open, which would be a ResourceWarning."""
+    server.script("/", DOWN)
+    config = HttpClientConfig(retry_policy_config=RetryPolicy(backoff_strategy=ConstantBackoff(25.0)))
+    async with aiohttp.ClientSession(middlewares=[resilience_middleware(config)]) as http:
+        task = asyncio.create_task(http.get(server.url))
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("settings", [{"connection_timeout": 1.0}, {"proxy": "http://proxy:8080"}])
+async def test_settings_that_aiohttp_owns_are_refused(settings: Any) -> None:
+    """They would do nothing."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} does nothing"):
+        resilience_middleware(HttpClientConfig(**settings))
