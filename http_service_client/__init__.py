@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from .errors import ThrottledError as ThrottledError
     from .errors import TlsError as TlsError
     from .errors import TlsVerificationError as TlsVerificationError
+    from .errors import TokenError as TokenError
     from .errors import TooManyRedirectsError as TooManyRedirectsError
     from .errors import TransportError as TransportError
     from .errors import UnsafeRedirectError as UnsafeRedirectError
@@ -108,8 +109,8 @@ _MODULES = {
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
         "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PoolTimeoutError "
         "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
-        "SentState StreamError ThrottledError TlsError TlsVerificationError TooManyRedirectsError TransportError UnsafeRedirectError "
-        "WriteTimeoutError"
+        "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
+        "UnsafeRedirectError WriteTimeoutError"
     ),
     "events": "Timeline",
     "policies.on_self": "circuit_breaker retry_policy",

@@ -12,6 +12,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
     ├── InterceptorError              (TypeError)        an interceptor or an auth flow broke its rules
     ├── CircuitOpenError                                 the circuit breaker refused the call
     ├── ThrottledError                                   the service asked for a pause, and the call cannot wait
+    ├── TokenError                                       there is no token to send, so nothing was sent
     ├── TransportError
     │   ├── NetworkError              (ConnectionError)
     │   │   ├── ConnectError                             no connection could be made
@@ -90,6 +91,7 @@ __all__ = [
     "ThrottledError",
     "TlsError",
     "TlsVerificationError",
+    "TokenError",
     "TooManyRedirectsError",
     "TransportError",
     "UnsafeRedirectError",
@@ -119,7 +121,8 @@ class Failure:
     message: one sentence that names the subject, its value and the next step.
     sent_state: what became of this attempt's request.
     cause: the innermost builtin error (`ConnectionRefusedError`, `ssl.SSLError`, ...), the same
-        for requests and aiohttp, without its traceback so that a failure never keeps frames alive.
+        for requests and aiohttp, without its traceback so that a failure never keeps frames alive. Of a `TokenError`, the
+        error of another call, or what a user's function raised, as it is.
     details: attributes set on the error, such as `retry_after`.
     """
 
@@ -130,7 +133,7 @@ class Failure:
     details: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        if self.cause is not None:
+        if self.cause is not None and self.error_type is not TokenError:
             object.__setattr__(self, "cause", innermost(self.cause))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -322,6 +325,20 @@ class ThrottledError(HttpClientError):
     """
 
     key: str | None = None
+    retry_after: float | None = None
+
+
+class TokenError(HttpClientError):
+    """There is no token for the call: the token service refused it or failed. The request was not sent without one.
+
+    source: where tokens come from, such as ``https://id.example.com/token``.
+    error_code: what an OAuth 2.0 token service says is wrong, such as ``invalid_client``; or None.
+    retry_after: seconds that the token service asks its clients to wait, or until its circuit lets a trial pass; or None.
+    `__cause__` is the error of the token request, with a timeline of its own, or the exception of the provider.
+    """
+
+    source: str = ""
+    error_code: str | None = None
     retry_after: float | None = None
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "ThrottleRefused",
     "ThrottleWaited",
     "Timeline",
+    "TokenAwaited",
 ]
 
 
@@ -48,6 +49,7 @@ class StopReason(str, Enum):
     DEADLINE = "the deadline leaves no time for another attempt"
     CIRCUIT_OPEN = "the circuit is open"
     BUDGET = "the retry budget is spent"
+    NO_TOKEN = "there is no token to send"
     THROTTLED = "the service asked for a longer pause than this call may wait"
     NESTED = "an enclosing retry policy is in charge"
 
@@ -157,6 +159,27 @@ class AuthStopped(NamedTuple):
             f"attempt {self.attempt}: {self.status_code}, and the auth flow cannot send the request again: "
             "its body was a stream and is consumed; pass bytes or a file"
         )
+
+
+class TokenAwaited(NamedTuple):
+    """The call waited for a token, which it or another call had requested.
+
+    waited: seconds.   source: where tokens come from.   error: the name of the error, if there was no token.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    waited: float
+    source: str
+    error: str | None = None
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "token_awaited"
+
+    def __str__(self) -> str:
+        outcome = "" if self.error is None else f", in vain: {self.error}"
+        return f"attempt {self.attempt}: waited {self.waited:.3f} s for a token from {self.source}{outcome}"
 
 
 class RetryScheduled(NamedTuple):
@@ -278,6 +301,7 @@ Event = (
     AttemptFinished
     | AuthContinued
     | AuthStopped
+    | TokenAwaited
     | RedirectFollowed
     | CodingRefused
     | RetryScheduled

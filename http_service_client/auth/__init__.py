@@ -10,5 +10,18 @@ from ..http.auth.bearer import Bearer
 from ..http.auth.digest import Digest
 from ..http.auth.flow import AuthFlow
 from ..http.auth.signing import RequestSigner, SignableRequest
+from .oauth2 import OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
+from .tokens import BearerToken
 
-__all__ = ["AuthFlow", "Basic", "Bearer", "Digest", "RequestSigner", "SignableRequest"]
+__all__ = [
+    "AuthFlow",
+    "Basic",
+    "Bearer",
+    "BearerToken",
+    "Digest",
+    "OAuth2ClientCredentials",
+    "OAuth2Grant",
+    "OAuth2RefreshToken",
+    "RequestSigner",
+    "SignableRequest",
+]

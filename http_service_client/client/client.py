@@ -133,7 +133,7 @@ class HttpServiceClient(Events):
         connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
         self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
         self._pipelines_with = pipelines(
-            config, origins, connections, interceptor_factory, clock, random, on_exchange
+            config, origins, connections, interceptor_factory, clock, random, on_exchange, listener
         )
         self._foreign_calls = partial(foreign_calls, config, origins, clock, random, on_exchange)
         self._set_jar(cookie_jar(config.cookies))

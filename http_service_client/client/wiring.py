@@ -7,13 +7,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..core.call import Call, CallOptions
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
+from ..core.layers.tokens import Tokens
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.retry_quota import new_budget
 from ..core.machines.semaphore import FairSemaphore
 from ..core.origins import OriginRegistry, OriginState
 from ..core.pipeline import call_pipeline, foreign_pipeline
+from ..drivers.call_ids import CALL_IDS
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
@@ -25,6 +28,7 @@ from ..http.egress import host_matcher
 from ..http.http1.framing import ParserSettings
 from ..http.preparation import Preparation
 from ..http.proxies.settings import ProxySettings
+from ..http.urls import normalise_url, origin_of
 from ..policies.listeners import ExchangeListener, judging, notify, report_condition
 from ..policies.logs import log_change
 from ..transports.base import TransportSettings
@@ -40,6 +44,8 @@ if TYPE_CHECKING:
     from ..core.machines.circuit_states import CircuitBreakerChanges, CircuitBreakerSettings, StateChange
     from ..drivers.clocks import Clock
     from ..errors import Failure
+    from ..events import Event
+    from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
     from .config import HttpClientConfig
 
@@ -53,6 +59,9 @@ __all__ = [
     "proxy_settings",
     "transport_settings",
 ]
+
+TOKEN_CALL = "token request"
+"""The name of the calls that fetch tokens, in events and metrics."""
 
 # Each is held for about a microsecond, and no thread holds two of them. Locks for each part of each origin would
 # take more memory than the rest of an origin's state.
@@ -142,8 +151,12 @@ def pipelines(
     clock: Clock,
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
+    listener: Callable[[Event], None] | None = None,
 ) -> Callable[[CookieJar | None], Pipelines]:
-    """A function that makes the layers of each kind of call, for a cookie jar. They share all the rest."""
+    """A function that makes the layers of each kind of call, for a cookie jar. They share all the rest.
+
+    listener: called with the events of the calls that fetch tokens.
+    """
     made = _Interceptors(interceptor_factory)
     pipeline = partial(
         call_pipeline,
@@ -170,7 +183,18 @@ def pipelines(
     )
     plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
-    with_auth = partial(pipeline, prepare=Preparation(), auth=standard_headers(config.pool))
+    headers = standard_headers(config.pool)
+    headers.secret_names = config.resolved.secret_names
+    # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures.
+    fetching = partial(pipeline, prepare=Preparation(), interceptors=((), ()), signers=(), compression=None)
+    tokens = Tokens(
+        fetching(cookies=None),
+        partial(_token_call, config, keys, headers, clock, listener),
+        clock.monotonic,
+        clock.wall,
+        random,
+    )
+    with_auth = partial(pipeline, prepare=Preparation(), auth=(headers, tokens))
 
     def make(jar: CookieJar | None) -> Pipelines:
         kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
@@ -194,6 +218,39 @@ def foreign_calls(
         report=report_condition,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         has_gates=config.enable_throttle_gate,
+    )
+
+
+def _token_call(
+    config: HttpClientConfig,
+    keys: OriginRegistry,
+    headers: Headers,
+    clock: Clock,
+    listener: Callable[[Event], None] | None,
+    request: HttpRequest,
+    timeout: float,
+    held: CircuitBreaker | None,
+) -> Call:
+    """The call that fetches a token.   timeout: seconds for it as a whole.   held: a breaker whose permit is held already."""
+    request.url = normalise_url(request.url)
+    for name, value in headers.pairs():
+        request.headers.setdefault(name, value)
+    request.headers.secret_names = headers.secret_names
+    key = origin_of(request.url)
+    state = keys.get(key)
+    resolved = config.resolved
+    return Call(
+        request,
+        key,
+        state,
+        None if state.breaker is held else state.breaker,
+        # Redirects are not followed: the client's secret would go where a response says.
+        CallOptions(resolved.timeout, 0, resolved.retry, is_nested=False),
+        clock.monotonic,
+        clock.monotonic() + timeout,
+        listener,
+        CALL_IDS.new(),
+        TOKEN_CALL,
     )
 
 

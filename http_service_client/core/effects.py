@@ -10,6 +10,7 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
     granted = yield from Acquire(waiter, timeout)    wait for a permit           -> bool
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
     value   = yield from Work(function, *args)       slow code of our own        -> its value
+              yield from Start(make_plan)            another plan, beside this one
 
 The rules of plans, each learned from a measured trap:
 
@@ -48,6 +49,7 @@ __all__ = [
     "Receive",
     "Send",
     "Sleep",
+    "Start",
     "Work",
 ]
 
@@ -159,3 +161,16 @@ class Work(Effect[Any]):
         self.function = function
         self.arguments = arguments
         self.timeout = timeout
+
+
+class Start(Effect[None]):
+    """Run another plan beside this one, which goes on at once: neither ends with the other.
+
+    make_plan: returns the plan, which must not raise. It runs outside the scopes and deadlines of the caller, on a
+        thread of its own, or in a task of the running loop. When that loop ends first, the plan is closed.
+    """
+
+    __slots__ = ("make_plan",)
+
+    def __init__(self, make_plan: Callable[[], Plan[None]]) -> None:
+        self.make_plan = make_plan

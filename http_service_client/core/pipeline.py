@@ -24,6 +24,7 @@ from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.signing import Signer, SigningLayer
 from .layers.throttle_gate import ThrottleGateLayer
+from .layers.tokens import Tokens, TokensLayer
 from .layers.whole_call import CallLayer
 from .machines.retry_conditions import RetryCondition
 from .machines.semaphore import FairSemaphore
@@ -49,7 +50,7 @@ def call_pipeline(
     observe: Observer | None,
     signers: Sequence[Signer] = (),
     is_download: bool = False,
-    auth: Headers | None = None,
+    auth: tuple[Headers, Tokens] | None = None,
     collect: Callable[[], object] | None = None,
     has_gates: bool = True,
     propagation: Propagation | None = None,
@@ -68,7 +69,7 @@ def call_pipeline(
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
     has_gates: a pause that a service asks for holds for all calls.
-    auth: calls may have auth flows; the headers of requests that a flow makes itself.
+    auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
     propagation: the headers that say what is left of the call's time, and more; None for none.
     """
@@ -79,6 +80,7 @@ def call_pipeline(
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
+        TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
         CircuitBreakerLayer(),  # a permit for each attempt
         DownloadLayer() if is_download else None,  # of a download: its body, to the file
@@ -86,7 +88,9 @@ def call_pipeline(
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
-        AuthLayer(whole, prepare, auth) if auth is not None else None,  # credentials, by the call's auth flow
+        AuthLayer(whole, prepare, *auth)
+        if auth is not None
+        else None,  # credentials, by the call's auth flow
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
         # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
         PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server

@@ -7,12 +7,26 @@ what it holds.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
+from ..core.effects import (
+    TIMED_OUT,
+    Acquire,
+    Effect,
+    Invoke,
+    Open,
+    Outcome,
+    Plan,
+    Receive,
+    Send,
+    Sleep,
+    Start,
+    Work,
+)
 from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
@@ -59,7 +73,9 @@ class AsyncioDriver:
             Acquire: self._acquire,
             Invoke: _invoke,
             Work: partial(_work, timers),
+            Start: self._start,
         }
+        self._beside: set[asyncio.Task[None]] = set()  # asyncio itself keeps weak references only
 
     async def run(self, plan: Plan[T]) -> T:
         """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan."""
@@ -93,6 +109,13 @@ class AsyncioDriver:
         self._waits.end()
         for loop in list(self._timers):
             wake_loop(loop)
+
+    async def _start(self, effect: Start) -> None:
+        # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
+        loop = asyncio.get_running_loop()
+        task = contextvars.Context().run(loop.create_task, self.run(effect.make_plan()))
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     async def _acquire(self, effect: Acquire) -> bool:
         try:

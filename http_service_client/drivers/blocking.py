@@ -6,17 +6,19 @@ whether or not the calling thread has a running loop of its own.
 
 from __future__ import annotations
 
+import contextvars
 import os
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Work
+from ..core.effects import Acquire, Effect, Invoke, Open, Outcome, Plan, Receive, Send, Sleep, Start, Work
 from ..core.outcomes import already_closed
 from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
 from .portal import Portal
+from .threads import DaemonThreads
 from .waits import Waits
 
 __all__ = ["BlockingDriver", "wait_for_grant"]
@@ -25,6 +27,10 @@ T = TypeVar("T")
 
 # Seconds that a lock is waited for at a time. On Windows, Ctrl-C does not interrupt such a wait, but comes after it.
 _SLICE = 0.25 if os.name == "nt" else 3600.0
+
+# Of plans that run beside calls. They may wait for each other (a token's provider makes a call that needs another token),
+# so there must be more threads than such chains.
+_BESIDE = DaemonThreads(256)
 
 
 class BlockingDriver:
@@ -53,6 +59,7 @@ class BlockingDriver:
             Acquire: self._acquire,
             Invoke: lambda effect: _invoke(effect, portal),
             Work: lambda effect: effect.function(*effect.arguments),
+            Start: self._start,
         }
 
     def run(self, plan: Plan[T]) -> T:
@@ -85,6 +92,10 @@ class BlockingDriver:
         """The client was closed: from now on nothing waits and nothing is sent. Exchanges in flight go on."""
         self._send = self._perform[Open] = _refuse
         self._waits.end()
+
+    def _start(self, effect: Start) -> None:
+        # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
+        _BESIDE.start(lambda: contextvars.Context().run(self.run, effect.make_plan()))
 
     def _acquire(self, effect: Acquire) -> bool:
         try:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Work
+from ..core.effects import TIMED_OUT, Acquire, Effect, Invoke, Outcome, Plan, Send, Sleep, Start, Work
 from ..core.machines.semaphore import Waiter
 from ..core.timeouts import Timeout
 from ..http.messages import HttpRequest
@@ -158,6 +158,9 @@ class Simulator:
             return 0.0, run.context.run(_call, effect)
         if isinstance(effect, Work):
             return 0.0, effect.function(*effect.arguments)
+        if isinstance(effect, Start):
+            self.spawn(effect.make_plan()).context = contextvars.Context()
+            return 0.0, None
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
 
     def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:

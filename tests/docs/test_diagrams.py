@@ -57,7 +57,7 @@ class TestPipeline:
             report=lambda condition: None,
             observe=None,
             is_download=True,
-            auth=Headers(),
+            auth=(Headers(), None),  # type: ignore[arg-type]
             signers=[Signer("sign", print, False)],
             propagation=Propagation(),
         )

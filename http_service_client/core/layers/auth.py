@@ -7,6 +7,7 @@ server chose the URL.
 
     the flow yields                 which is
     the request that it was given   sent, as changed: its headers and its query may be
+    `TokenNeeded`                   answered with a token, for which the call may have to wait (see `tokens`)
     any other request               sent on its own, say to a token endpoint: without cookies, default headers or
                                     redirects, past the circuit breaker, but under the egress policy, the connection
                                     limits and the attempt's timeout
@@ -38,11 +39,13 @@ from ..call import worst
 from ..effects import Outcome, Plan
 from ..open_body import OpenResponse
 from .attempt_timeout import with_limit
+from .tokens import TokenNeeded, Tokens
 
 if TYPE_CHECKING:
     from ...http.auth.flow import AuthFlow
     from ..call import Call
     from ..layer import Handler
+    from ..machines.token_cache import Token
 
 __all__ = ["AuthLayer"]
 
@@ -54,26 +57,38 @@ class AuthLayer:
     """Runs the flow of the call's options, if it has one.
 
     send: sends a request of the flow's own.   prepare: brings a request into its final form.
-    headers: for requests of the flow's own that do not set them.
+    headers: for requests of the flow's own that do not set them.   tokens: finds those that a flow asks for.
     """
 
     def __init__(
-        self, send: Handler, prepare: Callable[[HttpRequest, HttpRequest], None], headers: Headers
+        self,
+        send: Handler,
+        prepare: Callable[[HttpRequest, HttpRequest], None],
+        headers: Headers,
+        tokens: Tokens,
     ) -> None:
         self._send = send
         self._prepare = prepare
         self._headers = headers
+        self._tokens = tokens
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         auth = call.options.auth
         if auth is None or call.current.has_left_origin:
             return (yield from proceed(request, call))
         run = _Run(auth, request, call, self._prepare, self._headers)
-        answer: HttpResponse | None = None
+        answer: HttpResponse | None = None  # the last one
+        sent: HttpResponse | Token | None = None  # what the flow is sent
         try:
             while True:
                 call.current.exchange_timeout = None  # the flow's code takes some of the attempt's time
-                step = run.advance(answer)
+                step = run.advance(answer, sent)
+                if isinstance(step, TokenNeeded):
+                    found = yield from self._tokens.get(step, call)
+                    if isinstance(found, Failure):
+                        return run.without_token(found)
+                    sent = found
+                    continue
                 if not isinstance(step, HttpRequest):
                     return step
                 if run.sends_own:
@@ -82,7 +97,7 @@ class AuthLayer:
                     outcome = yield from self._send(step, call)
                 if isinstance(outcome, Failure):
                     return run.failed(outcome)
-                answer = outcome
+                answer = sent = outcome
         finally:
             run.close()
 
@@ -108,15 +123,20 @@ class _Run:
         self._call = call
         self._prepare = prepare
         self._headers = headers
-        self._flow: Generator[Any, HttpResponse, None] | None = None
+        self._flow: Generator[Any, Any, None] | None = None
         # To the call's own request; None when its body was discarded.
         self._latest: HttpResponse | None = None
         self._latest_status: int | None = None
         self._sent = 0
         self.sends_own = False
 
-    def advance(self, answer: HttpResponse | None) -> HttpRequest | Outcome:
-        """The next request to send, or the outcome.   answer: the response to the last one; None to begin."""
+    def advance(
+        self, answer: HttpResponse | None, sent: HttpResponse | Token | None
+    ) -> HttpRequest | TokenNeeded | Outcome:
+        """The next request to send, or the outcome.
+
+        answer: the response to the last one; None to begin.   sent: that, or the token that the flow asked for.
+        """
         call = self._call
         if answer is not None and self.sends_own:
             self._latest, self._latest_status = answer, answer.status_code
@@ -124,7 +144,9 @@ class _Run:
             flow = self._flow or self._begin()
             if isinstance(flow, Failure):
                 return flow
-            yielded: Any = next(flow) if answer is None else flow.send(answer)
+            yielded: Any = next(flow) if sent is None else flow.send(sent)
+            if isinstance(yielded, TokenNeeded):
+                return yielded
             if not isinstance(yielded, HttpRequest):
                 return self._misused(f"yielded {_kind(yielded)}; yield an http_service_client.HttpRequest")
             self.sends_own = yielded is self._own or (yielded.method, yielded.url) == (
@@ -152,7 +174,7 @@ class _Run:
             )
         return request if answer is None else self._continued(request, answer)
 
-    def _begin(self) -> Generator[Any, HttpResponse, None] | Failure:
+    def _begin(self) -> Generator[Any, Any, None] | Failure:
         if getattr(self._auth, "requires_request_body", False) and self._own.content is None:
             message = "needs the body's bytes (requires_request_body), but the body is a stream or a file; pass bytes"
             return self._failure(InvalidRequestError, f"{self._name} {message}")
@@ -233,6 +255,17 @@ class _Run:
         details = {name: value for name, value in failure.details.items() if name != "response"}
         message = f"a request of {self._name} failed: {failure.message}"
         return self._failure(failure.error_type, message, failure.cause, details)
+
+    def without_token(self, failure: Failure) -> Failure:
+        """There is no token. That says nothing about the call's service."""
+        call, message = self._call, failure.message
+        call.current.answered_by = self._name
+        details = dict(failure.details)
+        if self._latest_status in _NOT_APPLIED:
+            message = f"the request was refused ({self._latest_status}), and {message}"
+            details["response"] = self._latest
+            call.current.sent_state = worst(call.current.sent_state, SentState.REFUSED)
+        return Failure(failure.error_type, message, call.current.sent_state, failure.cause, details)
 
     def _misused(self, message: str) -> Failure:
         return self._failure(InterceptorError, f"{self._name} {message}")

@@ -23,7 +23,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from ...errors import CircuitOpenError, DeadlineExceededError, Failure, PoolTimeoutError, SentState
+from ...errors import (
+    CircuitOpenError,
+    DeadlineExceededError,
+    Failure,
+    HttpClientError,
+    PoolTimeoutError,
+    SentState,
+    ThrottledError,
+    TokenError,
+)
 from ...events import RetryScheduled, RetryStopped, StopReason
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.retry_after import asks_to_retry
@@ -117,7 +126,7 @@ class RetryLayer:
             before = call.sent_state
             began_at = call.clock()
             outcome = yield from proceed(request, call)
-            if isinstance(outcome, Failure) and outcome.error_type in REFUSALS:
+            if isinstance(outcome, Failure) and _was_not_made(outcome):
                 if withdrawal is not None:
                     withdrawal.refund()  # the retry was not made after all
                 return self._refused(call, outcome, last)
@@ -232,10 +241,23 @@ class RetryLayer:
         # The refusal ends the retries, but the caller must learn what became of the request that *was* sent.
         # "The circuit is open, nothing was sent" would be a lie about the call.
         if last is not None:
-            is_open = refusal.error_type is CircuitOpenError
-            self._stop(call, StopReason.CIRCUIT_OPEN if is_open else StopReason.THROTTLED)
+            self._stop(call, _REASONS[refusal.error_type])
         call.attempt -= 1  # this one was not made
         return refusal if last is None else last
+
+
+_REASONS: dict[type[HttpClientError], StopReason] = {
+    CircuitOpenError: StopReason.CIRCUIT_OPEN,
+    ThrottledError: StopReason.THROTTLED,
+    TokenError: StopReason.NO_TOKEN,
+}
+
+
+def _was_not_made(failure: Failure) -> bool:
+    """Whether the attempt was refused before it began. After a 401 to it, a `TokenError` is the end of one that began."""
+    if failure.error_type is TokenError:
+        return failure.sent_state is _NEVER_SENT
+    return failure.error_type in REFUSALS
 
 
 def _is_safe(call: Call) -> bool:

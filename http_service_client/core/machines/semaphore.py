@@ -12,6 +12,9 @@ comes first, the waiter has left the queue before it could be granted anything.
 
 The semaphore does not know how a waiter waits. It calls `on_grant`: a thread sets an event there, a task wakes
 its loop, a simulator schedules a plan. So threads and the tasks of many loops share one semaphore.
+
+A `Latch` has no permits: it is closed until it opens, and then all its waiters are granted at once. It hands nothing
+from waiter to waiter, so one that does not run (its event loop is busy with other code) holds up no other.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any
 
 from ..checks import check_count
 
-__all__ = ["FairSemaphore", "Waiter"]
+__all__ = ["FairSemaphore", "Latch", "Waiter"]
 
 
 class _Stage(Enum):
@@ -43,7 +46,7 @@ class Waiter:
     __slots__ = ("_is_interrupted", "_limit", "_on_grant", "_stage")
 
     def __init__(
-        self, limit: FairSemaphore, stage: _Stage, on_grant: Callable[[], object] | None = None
+        self, limit: FairSemaphore | Latch, stage: _Stage, on_grant: Callable[[], object] | None = None
     ) -> None:
         self._limit = limit
         self._stage = stage
@@ -217,3 +220,48 @@ class FairSemaphore:
         next_waiter._stage = _GRANTED
         self.grants += 1
         return next_waiter
+
+
+class Latch:
+    """Closed until `open` is called; then everyone who waits may go on, and everyone who comes later.
+
+    lock: makes it safe among threads. It is never held while a waiter is notified.
+    """
+
+    __slots__ = ("_is_open", "_lock", "_waiting")
+
+    def __init__(self, *, lock: AbstractContextManager[Any]) -> None:
+        self._lock = lock
+        self._is_open = False
+        self._waiting: dict[Waiter, None] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `open` was called."""
+        return self._is_open
+
+    def wait_later(self) -> Waiter:
+        """A waiter that is granted when the latch opens, at once if it is open. The caller calls its `release`."""
+        with self._lock:
+            waiter = Waiter(self, _GRANTED if self._is_open else _WAITING)
+            if not self._is_open:
+                self._waiting[waiter] = None
+            return waiter
+
+    def open(self) -> None:
+        """Grant all waiters. A second time does nothing."""
+        with self._lock:
+            self._is_open = True
+            waiting, self._waiting = list(self._waiting), {}
+            for waiter in waiting:
+                waiter._stage = _GRANTED
+        for waiter in waiting:
+            waiter._wake_waiter()
+
+    def _release(self, waiter: Waiter) -> None:
+        with self._lock:
+            self._waiting.pop(waiter, None)
+            waiter._stage, waiter._on_grant = _RELEASED, None
+
+    def __repr__(self) -> str:
+        return f"<Latch {'open' if self._is_open else 'closed'}, {len(self._waiting)} waiting>"

@@ -1,0 +1,334 @@
+"""Token requests of OAuth 2.0: what they send, and what is made of the responses."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import datetime
+import json
+import logging
+import pickle
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from http_service_client import (
+    ConfigurationError,
+    ConstantBackoff,
+    HttpClientConfig,
+    HttpRequest,
+    HttpResponse,
+    RetryPolicy,
+    SentState,
+    TokenError,
+)
+from http_service_client.auth import BearerToken, OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
+from http_service_client.http.auth.oauth2 import parse_lifetime
+from kit.fakes import READ_TIMEOUT, REFUSED, Harness
+from kit.front_ends import FrontEnd
+
+TOKEN_URL = "https://id.example.com/token"
+RETRIES = RetryPolicy(3, ConstantBackoff(0.1, jitter="none"))
+NOW = datetime.datetime(1994, 11, 6, 8, 48, 37, tzinfo=datetime.timezone.utc)  # of the fake clock
+
+
+def run(front_end: FrontEnd, auth: Any, *answers: Any) -> Harness:
+    """A call with this auth.   answers: of the token service, in order; the API takes any token."""
+    left = list(answers)
+
+    def service(request: HttpRequest) -> Any:
+        return left.pop(0) if request.url == TOKEN_URL else 200
+
+    return Harness(front_end, service, auth=auth, retry_policy_config=RETRIES)
+
+
+def grants(members: dict[str, Any] | bytes, status: int = 200) -> HttpResponse:
+    content = members if isinstance(members, bytes) else json.dumps(members).encode()
+    return HttpResponse(status, headers={"Content-Type": "application/json"}, content=content, url=TOKEN_URL)
+
+
+def login(**settings: Any) -> OAuth2ClientCredentials:
+    return OAuth2ClientCredentials(
+        **{"token_url": TOKEN_URL, "client_id": "shop", "client_secret": "s3cret", **settings}
+    )
+
+
+def form_of(harness: Harness, number: int = 0) -> dict[str, list[str]]:
+    body = harness.transport.bodies[number]
+    assert body is not None
+    return parse_qs(body.decode(), strict_parsing=True)
+
+
+GOOD = {"access_token": "t1", "token_type": "Bearer", "expires_in": 3600}
+
+
+def test_a_request_for_client_credentials(front_end: FrontEnd) -> None:
+    """The grant in the form, the client in the header (RFC 6749, 2.3.1 and 4.4.2)."""
+    harness = run(front_end, login(scope=["read", "write"]), grants(GOOD))
+    harness.request()
+    request = harness.transport.sent[0]
+    assert (request.method, request.headers["Accept"]) == ("POST", "application/json")
+    assert request.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert form_of(harness) == {"grant_type": ["client_credentials"], "scope": ["read write"]}
+    assert request.headers["Authorization"] == "Basic " + base64.b64encode(b"shop:s3cret").decode()
+
+
+def test_id_and_secret_are_form_encoded_before_they_are_joined(front_end: FrontEnd) -> None:
+    """Else a colon in the id would end it (RFC 6749, 2.3.1)."""
+    harness = run(front_end, login(client_id="a:b", client_secret="p q+%é"), grants(GOOD))
+    harness.request()
+    _, _, credentials = harness.transport.sent[0].headers["Authorization"].partition(" ")
+    assert base64.b64decode(credentials) == b"a%3Ab:p+q%2B%25%C3%A9"
+
+
+@pytest.mark.parametrize(
+    ("method", "secret", "expected"),
+    [
+        ("client_secret_post", "s3cret", {"client_id": ["shop"], "client_secret": ["s3cret"]}),
+        ("none", "s3cret", {"client_id": ["shop"]}),
+        ("client_secret_basic", None, {"client_id": ["shop"]}),
+    ],
+)
+def test_other_ways_to_identify_the_client(
+    front_end: FrontEnd, method: str, secret: str | None, expected: dict[str, list[str]]
+) -> None:
+    """In the form, or the id alone for a public client."""
+    harness = run(front_end, login(client_auth=method, client_secret=secret), grants(GOOD))
+    harness.request()
+    assert form_of(harness) == {"grant_type": ["client_credentials"], **expected}
+    assert "Authorization" not in harness.transport.sent[0].headers
+
+
+def test_more_parameters_of_the_form(front_end: FrontEnd) -> None:
+    """Such as audience and resource, one or many (RFC 8707); a function returns them for each fetch."""
+    for given in ({"resource": ["https://a", "https://b"]}, lambda: {"resource": ["https://a", "https://b"]}):
+        harness = run(front_end, login(parameters=given), grants(GOOD))
+        harness.request()
+        assert form_of(harness)["resource"] == ["https://a", "https://b"]
+
+
+def test_an_async_function_may_return_the_parameters(front_end: FrontEnd) -> None:
+    """A token exchange needs another token first (RFC 8693)."""
+
+    async def subject() -> dict[str, str]:
+        return {"subject_token": "user-token", "subject_token_type": "urn:x"}
+
+    grant = "urn:ietf:params:oauth:grant-type:token-exchange"
+    auth = OAuth2Grant(token_url=TOKEN_URL, client_id="shop", grant_type=grant, parameters=subject)
+    harness = run(front_end, auth, grants(GOOD))
+    harness.request()
+    assert form_of(harness)["subject_token"] == ["user-token"]
+    assert form_of(harness)["grant_type"] == [grant]
+
+
+@pytest.mark.parametrize(
+    ("members", "problem"),
+    [
+        ({}, "it answered 200 without an access_token"),
+        ({"access_token": ""}, "without an access_token"),
+        ({"access_token": 5}, "without an access_token"),
+        (b"<html>", "without an access_token"),
+        (b"[1]", "without an access_token"),
+        (
+            {"access_token": "t", "token_type": "mac"},
+            "its token is of the type 'mac', and only Bearer can be sent",
+        ),
+        ({"access_token": "t", "token_type": 5}, "its token is of the type '5'"),
+        ({"access_token": "t\nx: y"}, "its access_token has characters that no header may have"),
+        ({"error": "bad_code"}, "it answered 200 with the error bad_code"),
+    ],
+)
+def test_responses_that_grant_nothing(front_end: FrontEnd, members: Any, problem: str) -> None:
+    """The error says what is wrong, and shows no token."""
+    error = run(front_end, login(), grants(members)).error(TokenError)
+    assert problem in str(error)
+    assert error.sent_state is SentState.NEVER_SENT
+
+
+@pytest.mark.parametrize("kind", ["Bearer", "bearer", "BEARER", None])
+def test_the_token_type_is_read_without_regard_to_case(front_end: FrontEnd, kind: str | None) -> None:
+    """RFC 6749, 5.1. Many services leave it out."""
+    harness = run(front_end, login(), grants({"access_token": "t1", "token_type": kind}))
+    assert harness.request().status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("value", "lifetime"),
+    [
+        (3600, 3600.0),
+        ("3600", 3600.0),
+        (3600.5, 3600.5),
+        (1e300, 1e300),
+        *((odd, None) for odd in (None, 0, -1, "0", "soon", "", True, [], float("inf"), "nan", 10**400)),
+    ],
+)
+def test_odd_lifetimes_are_unknown(value: Any, lifetime: float | None) -> None:
+    """A token of unknown life is used until it is refused; zero cannot be meant."""
+    assert parse_lifetime(value) == lifetime
+
+
+def test_a_refresh_token_is_replaced_by_the_one_that_comes_with_the_token(front_end: FrontEnd) -> None:
+    """Rotation: the old one is not used again, and the new one is stored by the user's function."""
+    stored: list[str] = []
+    auth = OAuth2RefreshToken(
+        token_url=TOKEN_URL, client_id="app", refresh_token="r1", on_new_refresh_token=stored.append
+    )
+    harness = run(
+        front_end,
+        auth,
+        grants({**GOOD, "expires_in": 100, "refresh_token": "r2"}),
+        grants({**GOOD, "refresh_token": "r2"}),
+    )
+    harness.request()
+    harness.clock.now += 100
+    harness.request()
+    assert form_of(harness) == {
+        "grant_type": ["refresh_token"],
+        "refresh_token": ["r1"],
+        "client_id": ["app"],
+    }
+    assert form_of(harness, 2)["refresh_token"] == ["r2"]
+    assert stored == ["r2"]
+    assert pickle.loads(pickle.dumps(auth)).refresh_token == "r2"
+
+
+def test_a_refresh_token_that_cannot_be_stored_is_reported_and_used(
+    front_end: FrontEnd, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The call succeeds: the token is good."""
+
+    def store(token: str) -> None:
+        raise OSError("the disk is full")
+
+    auth = OAuth2RefreshToken(
+        token_url=TOKEN_URL, client_id="app", refresh_token="r1", on_new_refresh_token=store
+    )
+    with caplog.at_level(logging.ERROR, "http_service_client"):
+        assert run(front_end, auth, grants({**GOOD, "refresh_token": "r2"})).request().status_code == 200
+    assert "on_new_refresh_token failed" in caplog.text
+    assert "r2" not in caplog.text
+
+
+@pytest.mark.parametrize(("outcome", "fetches"), [(READ_TIMEOUT, 1), (REFUSED, 2)])
+def test_a_refresh_that_may_have_been_processed_is_not_repeated(
+    front_end: FrontEnd, outcome: Any, fetches: int
+) -> None:
+    """A refresh token that is used twice looks stolen; one that was never sent is sent again."""
+    auth = OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token="r1")
+    harness = run(front_end, auth, outcome, grants(GOOD))
+    if fetches == 1:
+        harness.error(TokenError)
+        assert harness.sends == 1
+    else:
+        assert harness.request().status_code == 200
+
+
+def test_client_credentials_are_requested_again_after_a_timeout(front_end: FrontEnd) -> None:
+    """Another token does no harm."""
+    assert run(front_end, login(), READ_TIMEOUT, grants(GOOD)).request().status_code == 200
+
+
+def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd) -> None:
+    """Its retries included."""
+    harness = run(front_end, login(timeout=0.15), *[503] * 9)
+    harness.error(TokenError)
+    assert harness.sends == 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"token_url": "/token"},
+        {"token_url": None},
+        {"client_id": ""},
+        {"client_secret": ""},
+        {"client_secret": 5},
+        {"client_auth": "basic"},
+        {"parameters": 5},
+        {"timeout": 0},
+        {"refresh_ahead": -1},
+    ],
+)
+def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
+    """With the name of the setting, and without the secret."""
+    with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
+        login(**settings)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_copies_have_the_credentials_and_no_token(front_end: FrontEnd) -> None:
+    """A token is not a setting; equal credentials are equal."""
+    auth = login(parameters={"audience": "x"})
+    harness = run(front_end, auth, grants(GOOD))
+    harness.request()
+    data = pickle.dumps(auth)
+    assert b"t1" not in data
+    for twin in (pickle.loads(data), copy.copy(auth), copy.deepcopy(auth)):
+        assert twin == auth
+        assert twin.cache is not auth.cache
+    assert HttpClientConfig(auth=auth) == HttpClientConfig(auth=pickle.loads(data))
+    assert auth != login()
+
+
+def test_reprs_show_no_secret() -> None:
+    """Of a configuration neither."""
+    refresh = OAuth2RefreshToken(token_url=TOKEN_URL, client_id="app", refresh_token="r3fresh")
+    for auth in (login(parameters={"assertion": "s3cret"}), refresh):
+        shown = f"{auth!r} {HttpClientConfig(auth=auth)!r}"
+        assert "s3cret" not in shown
+        assert "r3fresh" not in shown
+        assert TOKEN_URL in shown
+
+
+@pytest.mark.parametrize(
+    ("expiry", "expires_at"),
+    [
+        (100, 100.0),
+        (100.5, 100.5),
+        (NOW + datetime.timedelta(seconds=100), 100.0),
+        (NOW.timestamp() + 100, None),  # 1994: taken for seconds from now
+    ],
+)
+def test_a_provider_may_say_when_its_token_expires(
+    front_end: FrontEnd, expiry: Any, expires_at: float | None
+) -> None:
+    """By seconds from now, or by an aware datetime."""
+    auth = BearerToken(lambda: ("t1", expiry))
+    run(front_end, auth).request()
+    token = auth.cache._token
+    assert token is not None
+    assert token.lifetime == (expires_at if expires_at is not None else expiry)
+
+
+def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -> None:
+    """As azure-identity's AccessToken does: no token is valid for 31 years."""
+    auth = BearerToken(lambda: ("t1", 1_000_000_100))
+    harness = run(front_end, auth)
+    harness.clock._wall_offset = 1_000_000_000 - harness.clock.now
+    harness.request()
+    token = auth.cache._token
+    assert token is not None
+    assert token.lifetime == pytest.approx(100.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "problem"),
+    [
+        (None, "it must return a token, or (token, expiry), not NoneType"),
+        (("t", "soon"), "its expiry must be seconds or a datetime, not str"),
+        (("t", -5), "its token has expired already"),
+        (("t", NOW.replace(tzinfo=None)), "its expiry is a datetime without a time zone"),
+        ("Bearer t", "leave out its 'Bearer '"),
+        ("", "the token in auth is empty"),
+    ],
+)
+def test_a_provider_that_returns_no_token_is_reported(front_end: FrontEnd, found: Any, problem: str) -> None:
+    """With what it should return."""
+    assert problem in str(run(front_end, BearerToken(lambda: found)).error(TokenError))
+
+
+def test_a_provider_must_be_a_function() -> None:
+    """A token that never changes has a class of its own."""
+    with pytest.raises(ConfigurationError, match=r"write auth\.Bearer\(token\)"):
+        BearerToken("t0k3n")  # type: ignore[arg-type]
