@@ -44,8 +44,8 @@ EQUIVALENTS = [
     Equivalent(
         "http/content_codings/decoder.py",
         "Decoder.__init__",
-        "min(len(self._names), _MAX_CODINGS) + 1",
-        "min(len(self._names), _MAX_CODINGS) + 2",
+        "self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 1)",
+        "self._counts = [0] * (min(len(self._names), _MAX_CODINGS) + 2)",
         "the last counter is never read: one more costs a word of memory",
     ),
     Equivalent(
@@ -71,7 +71,7 @@ EQUIVALENTS = [
     ),
     Equivalent(
         "transports/over_aiohttp/open_body.py",
-        "AiohttpBodySource.read_async",
+        "AiohttpBodySource._read",
         "return content._read_nowait(-1)",
         "return content._read_nowait(-2)",
         "aiohttp takes every negative number for all that there is",

@@ -113,6 +113,11 @@ def test_callers_of_one_name_share_a_look_up(
     assert names.looked_up == ["one.test"]
 
 
+def test_there_are_as_many_threads_as_in_an_executor_of_asyncio() -> None:
+    """At most 32, and eight for names that resolved the last time."""
+    assert (resolver._THREADS._limit, resolver._RESERVED_THREADS._limit) == (32, 8)
+
+
 def test_the_threads_of_a_dead_name_server_are_limited(front_end: FrontEnd, names: Resolver) -> None:
     """Calls that wait for a thread end on time, too, and nobody looks up what they have left."""
     client = front_end.client(connection_timeout=0.2, enable_retry_policy=False)

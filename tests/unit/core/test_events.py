@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from typing import Any, get_args
+
+import pytest
 
 from http_service_client import ConstantBackoff, HttpClientError, RetryPolicy
 from http_service_client.events import (
     CircuitRefused,
     CodingRefused,
+    Event,
     RedirectFollowed,
     RetryScheduled,
     RetryStopped,
@@ -95,3 +99,12 @@ def test_a_coding_that_is_refused_has_its_time_and_attempt(front_end: FrontEnd) 
     )  # fmt: skip
     made.request("PUT", data=b"x" * 10_000)
     assert when(made, CodingRefused) == [(0.25, 1), (1.85, 2)]
+
+
+@pytest.mark.parametrize("kind", get_args(Event), ids=lambda kind: kind.__name__)
+def test_the_last_fields_of_an_event_have_defaults(kind: type[Any]) -> None:
+    """An event that is made by hand, in a test, belongs to no call; its name is that of its kind."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
+    optional = {"answered_by": None, "is_trial": False, "parent_id": None}
+    expected = {field: value for field, value in optional.items() if field in kind._fields}
+    assert kind._field_defaults == {**expected, "call_id": "", "call_name": None, "name": name}

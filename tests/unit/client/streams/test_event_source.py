@@ -161,8 +161,9 @@ def test_the_waits_grow_while_connections_bring_nothing(front_end: FrontEnd) -> 
     feed = Feed(front_end, (b"data: a\n\n",), (b":\n\n",), (b"",), (b"data: b\n\n",), reconnect_delay=0.0)
     assert feed.data == ["a", "b"]
     assert feed.clock.sleeps == [0.5, 1.0, 2.0, 0.5]
-    lasting = Feed(front_end, (b":\n\n",), (b":\n\n",), (b":\n\n",), lasts=12.0, reconnect_delay=0.0)
-    assert lasting.clock.sleeps == [0.5, 0.5, 0.5]
+    for lasts, sleeps in ((10.0, [0.5, 0.5, 0.5]), (9.9, [0.5, 1.0, 2.0])):
+        lasting = Feed(front_end, *[(b":\n\n",)] * 3, lasts=lasts, reconnect_delay=0.0)
+        assert lasting.clock.sleeps == sleeps
 
 
 @pytest.mark.parametrize(("refused", "left"), [(1, 4), (2, 3), (6, 0)])
@@ -248,6 +249,8 @@ def test_reconnections_may_be_limited(front_end: FrontEnd, ending: Any, error: t
     feed = Feed(front_end, (b"data: a\n\n",), *[(b":\n\n", ending)] * 5, max_reconnects=2)
     assert type(feed.error) is error
     assert len(feed.server.requests) == 3
+    if error is StreamError:
+        assert str(feed.error) == f"3 connections in a row to {URL} brought no event"
 
 
 def test_a_deadline_bounds_all_connections(front_end: FrontEnd) -> None:
@@ -255,10 +258,15 @@ def test_a_deadline_bounds_all_connections(front_end: FrontEnd) -> None:
     feed = Feed(front_end, *[(b"data: a\n\n",)] * 9, total_timeout=8.0)
     assert isinstance(feed.error, DeadlineExceededError)
     assert feed.clock.sleeps == [3.5, 3.5]
+    assert str(feed.error) == f"the deadline expires before the next connection to {URL}, in 3.5 s"
     with deadline(2.0):
         feed = Feed(front_end, *[(b"data: a\n\n",)] * 9)
     assert isinstance(feed.error, DeadlineExceededError)
     assert feed.clock.sleeps == []
+    feed = Feed(
+        front_end, *[(b"data: a\n\n",)] * 9, total_timeout=7.0
+    )  # no time would be left after the second
+    assert feed.clock.sleeps == [3.5]
 
 
 def test_an_open_circuit_is_waited_for(front_end: FrontEnd) -> None:
@@ -321,6 +329,7 @@ def test_an_ended_source_says_how(front_end: FrontEnd) -> None:
     clock = FakeClock()
     client = HttpServiceClient(transport=Server(clock, HttpResponse(404)), clock=clock)
     events = client.events(URL)
+    assert repr(events) == "<EventSource GET https://api.example.com/feed not connected>"
     with pytest.raises(HttpStatusError):
         next(events)
     with pytest.raises(StreamError, match="call events"):
@@ -334,6 +343,7 @@ def test_an_ended_source_says_how(front_end: FrontEnd) -> None:
         assert events.response.status_code == 200
         assert repr(events) == "<EventSource GET https://api.example.com/feed open>"
     assert server.sources[0].is_closed
+    assert repr(events) == "<EventSource GET https://api.example.com/feed over>"
     assert list(events) == []
 
 

@@ -12,6 +12,7 @@ import secrets
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,6 +136,22 @@ def test_a_hash_that_is_missing_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -
     found = strongest(parse_challenges(offers))
     assert found is not None
     assert found.nonce == "b"
+
+
+def test_md5_is_used_where_it_is_forbidden_for_security(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSL in FIPS mode allows it for other ends alone; the server has chosen it here."""
+
+    def new(name: str, data: bytes = b"", *, usedforsecurity: bool = True) -> Any:
+        if usedforsecurity:
+            raise ValueError("disabled for FIPS")
+        return hashlib.new(name, data)
+
+    monkeypatch.setattr(digest, "hashlib", SimpleNamespace(new=new))
+    digest._is_available.cache_clear()
+    found = strongest(parse_challenges(['Digest realm=r, nonce=n, qop="auth-int"']))
+    assert found is not None
+    header = digest_header(found, "a", "b", "GET", "/", cnonce="c", count=1, body=[b"x"])
+    assert fields(header)["qop"] == "auth-int"
 
 
 class Server:
@@ -381,3 +398,5 @@ def test_bad_credentials_are_refused_and_not_shown(login: Any) -> None:
     with pytest.raises(InvalidRequestError, match="in auth") as raised:
         Digest(*login)
     assert re.search("s3cret", str(raised.value)) is None
+    if login[0] == "a:b":
+        assert "a colon, which Digest authentication cannot express" in str(raised.value)
