@@ -62,6 +62,11 @@ class TestInstall:
 
         assert importlib.util.find_spec("neuroglia.http") is not None
         assert "circuit_breaker" in dir(neuroglia.http)
+        assert neuroglia.http.__package__ == "neuroglia"
+        assert neuroglia.http.__spec__ is not None
+        assert neuroglia.http.__spec__.name == "neuroglia.http"
+        assert neuroglia.http.__spec__.origin == integration.__file__
+        assert "__version__" not in neuroglia.http.__all__
         names: dict[str, Any] = {}
         exec("from neuroglia.http import *", names)
         assert names["retry_policy"] is http_service_client.retry_policy
