@@ -18,6 +18,7 @@ from http_service_client.events import (
     RetryScheduled,
     RetryStopped,
     StopReason,
+    TokenAwaited,
 )
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
@@ -106,5 +107,7 @@ def test_the_last_fields_of_an_event_have_defaults(kind: type[Any]) -> None:
     """An event that is made by hand, in a test, belongs to no call; its name is that of its kind."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
     optional = {"answered_by": None, "is_trial": False, "parent_id": None}
+    if kind is TokenAwaited:
+        optional["error"] = None
     expected = {field: value for field, value in optional.items() if field in kind._fields}
     assert kind._field_defaults == {**expected, "call_id": "", "call_name": None, "name": name}
