@@ -120,7 +120,7 @@ def parameters(heading: str) -> dict[str, Any]:
         events: HttpServiceClient.events,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
-    for name in ("self", "method", "url", "path", "options", "unknown", "_stream", "_kept"):
+    for name in ("self", "method", "url", "path", "options", "unknown", "_stream", "_kept", "_foreign"):
         found.pop(name, None)
     factories = {
         field.name: field.default_factory
