@@ -5,20 +5,24 @@ and is sent their responses, run by blocking and asyncio calls alike. A `Request
 `HttpClientConfig(request_signers=[…])`, signs each request in its final form, a `SignableRequest`.
 """
 
+from ..http.auth.api_key import ApiKey
 from ..http.auth.basic import Basic
 from ..http.auth.bearer import Bearer
 from ..http.auth.digest import Digest
 from ..http.auth.flow import AuthFlow
 from ..http.auth.signing import RequestSigner, SignableRequest
+from .hmac_signature import HmacSignature
 from .oauth2 import OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
 from .tokens import BearerToken
 
 __all__ = [
+    "ApiKey",
     "AuthFlow",
     "Basic",
     "Bearer",
     "BearerToken",
     "Digest",
+    "HmacSignature",
     "OAuth2ClientCredentials",
     "OAuth2Grant",
     "OAuth2RefreshToken",

@@ -30,6 +30,7 @@ __all__ = [
     "RawUrl",
     "Url",
     "check_base_url",
+    "hide_parameter",
     "location_url",
     "normalise_url",
     "origin_of",
@@ -57,8 +58,8 @@ _BROWSER_PATH_SAFE = "".join(character for character in _BROWSER_QUERY_SAFE if c
 _NOT_PRINTABLE = re.compile(r"[^!-~]").search
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2})")
 _ONE_DOT = frozenset({".", "%2E"})
-# In a query: OAuth's code and CAS's ticket buy a token and a session.
-_VOUCHERS = frozenset({"code", "ticket"})
+# In a query: OAuth's code and CAS's ticket buy a token and a session. `hide_parameter` adds names of the user's.
+_VOUCHERS = {"code", "ticket"}
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
 
 
@@ -198,6 +199,15 @@ def redact_url(url: str) -> str:
     if "=" in fragment:  # OAuth returns a token in the fragment
         fragment = "***"
     return f"{head}{mark}{query}{hash_sign}{fragment}"
+
+
+def hide_parameter(name: str) -> None:
+    """Have `redact_url` hide the values of a parameter whose name does not show that it holds a secret.
+
+    For all URLs of the process: messages are written where nobody knows whose URL it is.
+    """
+    if name not in SECRET_NAMES:
+        _VOUCHERS.add(name.lower())
 
 
 def remove_dot_segments(path: str) -> str:
