@@ -82,6 +82,8 @@ if TYPE_CHECKING:
     from .http.urls import RawUrl as RawUrl
     from .observability.collector import MetricsCollector as MetricsCollector
     from .observability.metrics import HttpMetrics as HttpMetrics
+    from .policies.cache import Cache as Cache
+    from .policies.cache_storages import MemoryStorage as MemoryStorage
     from .policies.circuit_breaker import CircuitBreakerPolicy as CircuitBreakerPolicy
     from .policies.deadline import deadline as deadline
     from .policies.gather import gather as gather
@@ -117,6 +119,8 @@ _MODULES = {
     "http.messages": "Headers HttpContext HttpRequest HttpResponse",
     "observability.collector": "MetricsCollector",
     "observability.metrics": "HttpMetrics",
+    "policies.cache": "Cache",
+    "policies.cache_storages": "MemoryStorage",
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.retry": "RetryPolicy",
     "http.cookies.jar": "Cookie CookieJar",

@@ -22,6 +22,9 @@ __all__ = [
     "AttemptFinished",
     "AuthContinued",
     "AuthStopped",
+    "CacheFailed",
+    "CacheResult",
+    "CacheUsed",
     "CallFinished",
     "CircuitRefused",
     "CodingRefused",
@@ -270,6 +273,93 @@ class ThrottleRefused(NamedTuple):
         return f"attempt {self.attempt}: refused, since {self.key} asked for a pause of another {self.retry_after:.3f} s"
 
 
+class CacheResult(str, Enum):
+    """What a cache did for a call."""
+
+    HIT = "hit"
+    """A stored response that is fresh; nothing was sent."""
+    STALE = "stale"
+    """A stored response that is not fresh, since somebody allows it; `reason` says who."""
+    REVALIDATED = "revalidated"
+    """A stored response that the server confirmed by 304."""
+    MISS = "miss"
+    """The server's own response, or its failure."""
+
+
+class CacheUsed(NamedTuple):
+    """A cache was asked for the response.
+
+    result: a `CacheResult`.   age, ttl: seconds, of the stored response; a ttl below 0 is how long it has been stale.
+    reason: why a stale response was used, or why the server's was not stored; "" for none.
+    is_stored: the server's response was stored.   is_collapsed: an equal request that was in flight brought it.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    result: CacheResult
+    age: float | None = None
+    ttl: float | None = None
+    reason: str = ""
+    is_stored: bool = False
+    is_collapsed: bool = False
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "cache_used"
+
+    @property
+    def cache_status(self) -> str:
+        """The same as a member of the Cache-Status field (RFC 9211), such as ``http-service-client; hit; ttl=48``."""
+        parts = ["http-service-client"]
+        if self.result is not CacheResult.MISS and not self.attempt and not self.is_collapsed:
+            parts.append("hit")
+        elif self.is_collapsed or (self.result is CacheResult.MISS and self.age is None):
+            parts.append("fwd=miss")
+        else:
+            parts.append("fwd=stale")
+        if self.result is CacheResult.REVALIDATED:
+            parts.append("fwd-status=304")
+        if self.ttl is not None:
+            parts.append(f"ttl={int(self.ttl)}")
+        parts += ["stored"] * self.is_stored + ["collapsed"] * self.is_collapsed
+        return "; ".join(parts)
+
+    def __str__(self) -> str:
+        if self.result is CacheResult.MISS:
+            what = "not in the cache" if self.age is None else "the stored response is out of date"
+            stored = (
+                "stored" if self.is_stored else f"not stored: {self.reason}" if self.reason else "not stored"
+            )
+            return f"{what}; {stored}"
+        age = f"{self.age or 0.0:.0f} s old"
+        if self.result is CacheResult.REVALIDATED:
+            return f"from the cache, {age}, confirmed by the server (304)"
+        by = ", brought by an equal request in flight" if self.is_collapsed else ""
+        if self.result is CacheResult.STALE:
+            return f"from the cache, {age}, stale since {-(self.ttl or 0.0):.0f} s: {self.reason}{by}"
+        return f"from the cache, {age}, fresh for another {self.ttl or 0.0:.0f} s{by}"
+
+
+class CacheFailed(NamedTuple):
+    """The storage of a cache failed, and the call went on without it.
+
+    operation: "get", "set" or "delete".   error: the name of the exception.
+    """
+
+    at: float
+    attempt: int
+    key: str
+    operation: str
+    error: str
+    message: str
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "cache_failed"
+
+    def __str__(self) -> str:
+        return f"the cache's storage failed to {self.operation}: {self.error}: {self.message}"
+
+
 class CallFinished(NamedTuple):
     """The call ended.
 
@@ -309,6 +399,8 @@ Event = (
     | CircuitRefused
     | ThrottleWaited
     | ThrottleRefused
+    | CacheUsed
+    | CacheFailed
     | CallFinished
 )
 
@@ -334,6 +426,11 @@ class Timeline(tuple[Event, ...]):
     def call_id(self) -> str:
         """The id of the call, which all of its events have; "" without an event."""
         return self[0].call_id if self else ""
+
+    @property
+    def cache_used(self) -> CacheUsed | None:
+        """What a cache did for the call; None if none was asked."""
+        return next((event for event in self if isinstance(event, CacheUsed)), None)
 
     def __repr__(self) -> str:
         return f"Timeline({list(self)!r})"

@@ -27,14 +27,15 @@ from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError, Failure
-from ..events import Event, RetryScheduled
+from ..events import Event
 from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
-from ..policies.logs import LOGGER, log_event
+from ..policies.cache import Cache
+from ..policies.logs import LOGGER, SHOWN, log_event
 from .backends import Backends, check_parts
-from .call_builder import CLIENT_DEFAULT, CallBuilder
+from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen
 from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
 from .listening import Events
@@ -80,6 +81,7 @@ class HttpServiceClient(Events):
     on_event: called with each event of each call, and each `StateChange` of a circuit.
     on_exchange: called after each exchange on the wire, such as a redirect or a retry, with the request as it was
         sent, its outcome (an `HttpResponse` or an `errors.Failure`), and the context of the call.
+    cache: a `Cache` of responses, which several clients may share; None for none.
     interceptor_factory: makes an interceptor from its class, such as a container's; None calls the class.
     clock: the time that calls wait and are measured by.   random: uniform floats in [0, 1), for the jitter.
 
@@ -103,6 +105,7 @@ class HttpServiceClient(Events):
         on_event: Callable[[Event | StateChange], None] | None = None,
         on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None = None,
         interceptor_factory: Callable[[type], object] | None = None,
+        cache: Cache | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
@@ -119,6 +122,8 @@ class HttpServiceClient(Events):
             on_exchange=on_exchange,
             interceptor_factory=interceptor_factory,
         )
+        if not isinstance(cache, (Cache, type(None))):
+            raise ConfigurationError(f"cache must be a Cache or None, not {cache!r}; write cache=Cache()")
         config = config or HttpClientConfig()
         vars(self)["config"] = config
         self._has_warned = False
@@ -136,7 +141,7 @@ class HttpServiceClient(Events):
             config, origins, connections, interceptor_factory, clock, random, on_exchange, listener
         )
         self._foreign_calls = partial(foreign_calls, config, origins, clock, random, on_exchange)
-        self._set_jar(cookie_jar(config.cookies))
+        self._set_stores(cookie_jar(config.cookies), cache)
         self._backends = Backends(
             transport_settings(config),
             transport,
@@ -145,9 +150,9 @@ class HttpServiceClient(Events):
             connections,
         )
 
-    def _set_jar(self, jar: CookieJar | None) -> None:
-        self._jar = jar
-        self._pipeline, self._auth_pipeline, *self._download_pipelines = self._pipelines_with(jar)
+    def _set_stores(self, jar: CookieJar | None, cache: Cache | None) -> None:
+        self._jar, self._cache = jar, cache
+        self._pipeline, self._auth_pipeline, *self._download_pipelines = self._pipelines_with(jar, cache)
 
     def with_options(self, **options: Unpack[ViewOptions]) -> Self:
         """This client with other defaults for its calls: ``client.with_options(timeout=5, key="tenant-a")``.
@@ -161,6 +166,7 @@ class HttpServiceClient(Events):
         base_url: prefix of relative URLs; None for none.
         default_headers: replace those of the same name; a value of None leaves a header out.
         cookies: True for a jar of the view's own, a `CookieJar`, or False for none.
+        cache: another `Cache`; False for none.
         proxy: as in `HttpClientConfig`. The connections through it are open for as long as the view is kept, and count
             for the limits of the client.
 
@@ -173,8 +179,9 @@ class HttpServiceClient(Events):
         parts.update(vars(self))
         parts["_call_builder"] = builder = ViewCallBuilder(self._call_builder, options)
         parts["_base_url"] = builder.base_url
-        if "cookies" in options:
-            view._set_jar(cookie_jar(options["cookies"]))
+        if "cookies" in options or "cache" in options:
+            jar = cookie_jar(options["cookies"]) if "cookies" in options else self._jar
+            view._set_stores(jar, chosen("cache", options.get("cache", True), self._cache, Cache))
         if "proxy" in options:
             proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))
             parts["_backends"] = self._backends.through(proxies)
@@ -785,8 +792,8 @@ def _listener(
 
     def notify(event: Event | StateChange) -> None:
         collect(event)
-        if (type(event) is RetryScheduled or is_debugging(DEBUG)) and not isinstance(event, StateChange):
-            log_event(event)  # each call has several events, and all but retries are for debugging only
+        if (type(event) in SHOWN or is_debugging(DEBUG)) and not isinstance(event, StateChange):
+            log_event(event)  # each call has several events, and nearly all are for debugging only
         if on_event is not None:
             try:
                 on_event(event)

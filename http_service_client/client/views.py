@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..core.timeouts import Timeout
     from ..http.auth.flow import AuthFlow
     from ..http.cookies.jar import CookieJar
+    from ..policies.cache import Cache
     from ..policies.retry import RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "check_view_options"]
@@ -36,6 +37,7 @@ class ViewOptions(TypedDict, total=False):
     base_url: str | None
     default_headers: Mapping[str, object]
     cookies: bool | CookieJar
+    cache: Cache | bool | None
     proxy: str | Mapping[str, str] | None
     timeout: float | Timeout | None
     total_timeout: float | None

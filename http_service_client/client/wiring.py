@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..core.call import Call, CallOptions
+from ..core.layers.cache import CacheMembership
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
 from ..core.layers.tokens import Tokens
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
+    from ..policies.cache import Cache
     from .config import HttpClientConfig
 
 __all__ = [
@@ -152,8 +154,8 @@ def pipelines(
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
     listener: Callable[[Event], None] | None = None,
-) -> Callable[[CookieJar | None], Pipelines]:
-    """A function that makes the layers of each kind of call, for a cookie jar. They share all the rest.
+) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
+    """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
 
     listener: called with the events of the calls that fetch tokens.
     """
@@ -196,9 +198,10 @@ def pipelines(
     )
     with_auth = partial(pipeline, prepare=Preparation(), auth=(headers, tokens))
 
-    def make(jar: CookieJar | None) -> Pipelines:
+    def make(jar: CookieJar | None, cache: Cache | None) -> Pipelines:
         kinds = [partial(kind, cookies=jar) for kind in (plain, with_auth)]
-        return Pipelines(*(kind() for kind in kinds), *(kind(is_download=True) for kind in kinds))
+        part = None if cache is None else membership(config, jar, cache)
+        return Pipelines(*(kind(cache=part) for kind in kinds), *(kind(is_download=True) for kind in kinds))
 
     return make
 
@@ -252,6 +255,12 @@ def _token_call(
         CALL_IDS.new(),
         TOKEN_CALL,
     )
+
+
+def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> CacheMembership:
+    """The part in a cache of a client with this jar."""
+    adds = bool(config.request_interceptors or config.request_signers or config.netrc) or jar is not None
+    return CacheMembership(cache.state, CALL_IDS.new, config.enable_response_decompression, adds)
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

@@ -13,6 +13,7 @@ from ..http.secret_names import SecretNames
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.auth import AuthLayer
+from .layers.cache import CacheLayer, CacheMembership
 from .layers.circuit_breaker import CircuitBreakerLayer
 from .layers.compression import CompressionLayer
 from .layers.cookies import CookiesLayer
@@ -54,6 +55,7 @@ def call_pipeline(
     collect: Callable[[], object] | None = None,
     has_gates: bool = True,
     propagation: Propagation | None = None,
+    cache: CacheMembership | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -68,6 +70,7 @@ def call_pipeline(
     observe: called with each exchange (see `Exchange`); None for nothing.
     signers: of each request as it goes out.
     is_download: the body is saved to a file, over as many attempts as it takes.
+    cache: of responses; None for none.
     has_gates: a pause that a service asks for holds for all calls.
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
@@ -79,6 +82,9 @@ def call_pipeline(
     stamp = None if propagation is None else Stamp(propagation)
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
+        CacheLayer(cache, wall_clock)
+        if cache is not None
+        else None,  # stored responses, and one exchange for equal requests
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for

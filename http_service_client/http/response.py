@@ -140,6 +140,12 @@ class HttpResponse(Generic[Data]):
         return 200 <= self.status_code <= 299
 
     @property
+    def from_cache(self) -> bool:
+        """Whether it is a stored response, used as it was or confirmed by the server. Its Age says how old it is."""
+        used = None if self.timeline is None else self.timeline.cache_used
+        return used is not None and used.result != "miss"
+
+    @property
     def sent_state(self) -> SentState:
         """REFUSED when the server says that it did not process the request, else ANSWERED.
 

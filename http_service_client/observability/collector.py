@@ -17,6 +17,8 @@ from ..errors import ConfigurationError
 from ..events import (
     AttemptFinished,
     AuthContinued,
+    CacheFailed,
+    CacheUsed,
     CallFinished,
     CircuitRefused,
     CodingRefused,
@@ -46,6 +48,8 @@ _LABELS = {
     "http_circuit_trials_total": ("service",),
     "http_auth_exchanges_total": ("service",),
     "http_codings_refused_total": ("service",),
+    "http_cache_requests_total": ("service", "result"),
+    "http_cache_errors_total": ("service", "operation"),
 }
 # What a call may send beyond its first request.
 _FURTHER = {
@@ -78,6 +82,8 @@ class MetricsCollector:
         http_circuit_trials_total           service                              attempts that decided about a circuit
         http_auth_exchanges_total           service                              requests that auth flows added
         http_codings_refused_total          service                              bodies sent again without compression
+        http_cache_requests_total           service, result                      calls that asked a cache: hit, stale, …
+        http_cache_errors_total             service, operation                   failures of a cache's storage
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
     many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three. A call that a
@@ -221,6 +227,12 @@ class MetricsCollector:
     def _throttle_waited(self, event: ThrottleWaited) -> None:
         self._count(("http_throttle_waits_total", _service(event)))
 
+    def _cache_used(self, event: CacheUsed) -> None:
+        self._count(("http_cache_requests_total", _service(event), event.result.value))
+
+    def _cache_failed(self, event: CacheFailed) -> None:
+        self._count(("http_cache_errors_total", _service(event), event.operation))
+
     def _state_change(self, event: StateChange) -> None:
         service = f"{_service(event)} (shadow)" if event.is_shadow else _service(event)
         self._count(("http_circuit_state_changes_total", service, event.new))
@@ -284,5 +296,7 @@ _COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
     CircuitRefused: MetricsCollector._circuit_refused,
     ThrottleRefused: MetricsCollector._throttle_refused,
     ThrottleWaited: MetricsCollector._throttle_waited,
+    CacheUsed: MetricsCollector._cache_used,
+    CacheFailed: MetricsCollector._cache_failed,
     StateChange: MetricsCollector._state_change,
 }

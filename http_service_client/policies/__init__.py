@@ -19,14 +19,20 @@ from ..core.machines.circuit_states import (
     CircuitBreakerState,
     StateChange,
 )
+from ..core.machines.response_cache import CacheStorage
 from ..core.machines.retry_budget import RetryBudgetSettings
 from ..core.machines.retry_conditions import RetryCondition
 from ..core.machines.retry_quota import RetryQuotaSettings
+from ..http.caching.stored import StoredResponse
+from .cache import Cache
+from .cache_storages import MemoryStorage
 from .circuit_breaker import CircuitBreakerPolicy
 from .retry import RetryPolicy
 
 __all__ = [
     "BackoffStrategy",
+    "Cache",
+    "CacheStorage",
     "CircuitBreaker",
     "CircuitBreakerPolicy",
     "CircuitBreakerSettings",
@@ -38,9 +44,11 @@ __all__ = [
     "FibonacciBackoff",
     "Jitter",
     "LinearBackoff",
+    "MemoryStorage",
     "RetryBudgetSettings",
     "RetryCondition",
     "RetryPolicy",
     "RetryQuotaSettings",
     "StateChange",
+    "StoredResponse",
 ]

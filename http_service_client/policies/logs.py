@@ -3,6 +3,7 @@
     a circuit opens                         WARNING    somebody should look
     a circuit lets trials pass, or closes   INFO
     a retry is scheduled                    INFO
+    a cache's storage fails                 WARNING
     every other event of a call             DEBUG
 
 Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
@@ -16,16 +17,19 @@ from enum import Enum
 from typing import Any
 
 from ..core.machines.circuit_states import CircuitBreakerState, StateChange
-from ..events import Event, RetryScheduled
+from ..events import CacheFailed, Event, RetryScheduled
 
-__all__ = ["LOGGER", "log_change", "log_event"]
+__all__ = ["LOGGER", "SHOWN", "log_change", "log_event"]
+
+SHOWN = {RetryScheduled: logging.INFO, CacheFailed: logging.WARNING}
+"""The kinds of event that are logged above DEBUG, with their levels."""
 
 LOGGER = logging.getLogger("http_service_client")
 
 
 def log_event(event: Event) -> None:
     """Log an event of a call, or of a guarded function."""
-    level = logging.INFO if type(event) is RetryScheduled else logging.DEBUG
+    level = SHOWN.get(type(event), logging.DEBUG)
     if LOGGER.isEnabledFor(level):
         subject = event.key or "a guarded function"
         if event.call_name is not None:

@@ -206,7 +206,7 @@ class Fleet:
             origins = origin_registry(config, clock, random, circuits, [lock])
             first = CallBuilder(config, None, origins, clock, _ignore).build(self._method, _URL, **options)
             connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
-            pipeline = pipelines(config, origins, connections, None, clock, random, None)(None).call
+            pipeline = pipelines(config, origins, connections, None, clock, random, None)(None, None).call
             self._callers.append(_caller(first, pipeline, clock.monotonic))
 
     def of_functions(self, make: Callable[[Environment], Callable[[], Coroutine[Any, Any, object]]]) -> None:

@@ -181,7 +181,7 @@ def _plan(
     replayed.call = call
     # Connections of its own: how many were in use is not recorded.
     slots, connections = FairSemaphore(1, lock=ForkSafeLock()), _origins(config, clock, random)
-    pipeline = pipelines(config, connections, slots, None, clock, random, None)(None).call
+    pipeline = pipelines(config, connections, slots, None, clock, random, None)(None, None).call
     outcome = yield from pipeline(call.request, call)
     call.finish(outcome)
     if record.end.key in uncertain_keys:

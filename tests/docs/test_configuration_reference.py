@@ -67,6 +67,7 @@ TAKERS: dict[str, Callable[..., Any]] = {
     **{
         name: getattr(package, name)
         for name in (
+            "Cache",
             "HttpServiceClient",
             "HttpClientConfig",
             "ConnectionPoolConfig",

@@ -14,8 +14,9 @@ import pytest
 
 from architecture.rooms import FLOORS, PUBLIC_MODULES
 from docs.loading import load
-from http_service_client import CircuitBreakerState, Propagation
+from http_service_client import Cache, CircuitBreakerState, Propagation
 from http_service_client.core import pipeline
+from http_service_client.core.layers.cache import CacheMembership
 from http_service_client.core.layers.signing import Signer
 from http_service_client.core.machines.semaphore import FairSemaphore
 from http_service_client.core.origins import OriginRegistry
@@ -60,6 +61,7 @@ class TestPipeline:
             auth=(Headers(), None),  # type: ignore[arg-type]
             signers=[Signer("sign", print, False)],
             propagation=Propagation(),
+            cache=CacheMembership(Cache().state, str, True, False),
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]

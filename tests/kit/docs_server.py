@@ -7,6 +7,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /status/503          that status
     GET    /flaky/2             503 twice, then 200; counted per path, so /flaky/2?for=me is another
     GET    /busy/2              429 with Retry-After: 0 twice, then 200
+    GET    /cached/60           how often it was sent; fresh for that many seconds, with an ETag
     POST   /hidden-error/1      200 with an error in its body once, then 200 with a result
     GET    /slow/0.2            200 after that many seconds (at most 5)
     GET    /redirect/2          two redirects, then 200
@@ -116,6 +117,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._respond(int(argument), {"status": int(argument)})
             case "flaky":
                 self._respond(200 if self._hit() > int(argument) else 503, {"path": self.path})
+            case "cached":
+                headers = {"Cache-Control": f"max-age={argument}", "ETag": '"1"'}
+                if self.headers["If-None-Match"] == '"1"':
+                    self._send(304, b"", headers)
+                else:
+                    self._respond(200, {"sent": self._hit()}, headers)
             case "busy":
                 if self._hit() > int(argument):
                     self._respond(200, {"path": self.path})

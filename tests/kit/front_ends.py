@@ -45,6 +45,7 @@ class FrontEnd(ABC):
         """
         own = (
             "base_url",
+            "cache",
             "transport",
             "metrics",
             "on_event",

@@ -17,7 +17,6 @@ from http_service_client import (
     DecodingError,
     HttpClientError,
     HttpResponse,
-    HttpServiceClient,
     InvalidRequestError,
     PoolTimeoutError,
     ResponseTooLargeError,

@@ -21,6 +21,9 @@ from http_service_client import (
 from http_service_client.events import (
     AttemptFinished,
     AuthContinued,
+    CacheFailed,
+    CacheResult,
+    CacheUsed,
     CallFinished,
     CircuitRefused,
     CodingRefused,
@@ -95,6 +98,16 @@ EVENTS: list[tuple[Any, str, dict[str, str]]] = [
         RedirectFollowed(0.1, 1, "https://a.test", 301, "GET", "https://b.test"),
         "http_redirects_total",
         {"service": "https://a.test", "status_code": "301"},
+    ),
+    (
+        CacheUsed(0.1, 0, "https://a.test", CacheResult.HIT),
+        "http_cache_requests_total",
+        {"service": "https://a.test", "result": "hit"},
+    ),
+    (
+        CacheFailed(0.1, 0, "https://a.test", "get", "OSError", "the disk is gone"),
+        "http_cache_errors_total",
+        {"service": "https://a.test", "operation": "get"},
     ),
     (
         ThrottleWaited(0.1, 1, "https://a.test", 2.0),

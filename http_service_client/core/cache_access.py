@@ -1,0 +1,242 @@
+"""What one call may see and keep in a cache.
+
+A response is stored only if the request that was sent is the one that the cache layer saw, outside of interceptors and
+auth flows: the same URL, the same values of the fields in Vary, the same credentials. If credentials were added, it is
+stored only if it says that all may see it (`public`, `s-maxage`).
+
+A failure of the storage is a miss. An invalidation that failed is made good before the storage is asked again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+from ..events import CacheFailed, CacheResult, CacheUsed
+from ..http.caching.rules import Judgement, Use, judge, may_use_after_error, outdated_urls, why_not_stored
+from ..http.caching.stored import StoredResponse, request_values, vary_names
+from ..http.messages import HttpRequest, HttpResponse
+from ..http.redirects import REDIRECT_CODES
+from .call import Call
+from .effects import TIMED_OUT, Plan, Work
+from .machines.response_cache import Landing, ResponseCache, partition_of, url_key
+
+__all__ = ["CacheAccess"]
+
+_PATIENCE = 1.0  # seconds for an operation of the storage
+_MISSING = object()
+
+
+class CacheAccess:
+    """The access of one call.
+
+    wall: seconds since the epoch.   decodes: whether its response is decoded.
+    adds_credentials: something inside may add some to its request.
+
+    key: of the URL.   partition: the part of the cache that it may read.   landings: how many flights had landed before.
+    """
+
+    __slots__ = (
+        *(
+            "_adds_credentials",
+            "_flight_key",
+            "_wall",
+            "cache",
+            "call",
+            "key",
+            "landings",
+            "partition",
+            "request",
+        ),
+    )
+
+    def __init__(
+        self,
+        cache: ResponseCache,
+        request: HttpRequest,
+        call: Call,
+        wall: Callable[[], float],
+        *,
+        decodes: bool,
+        adds_credentials: bool,
+    ) -> None:
+        self.cache = cache
+        self.request = request
+        self.call = call
+        self._wall = wall
+        self._adds_credentials = adds_credentials
+        self._flight_key: str | None = None
+        self.landings = cache.flights.landings
+        self.key = url_key(request.url)
+        parts = (decodes, adds_credentials)
+        self.partition = partition_of(request, call.options.key, parts, cache.rules.shared)
+
+    @property
+    def flight_key(self) -> str:
+        """Equal requests have the same one."""
+        if self._flight_key is None:
+            fields = sorted((name.lower(), value) for name, value in self.request.headers.multi_items())
+            follows = self.call.options.max_redirects > 0
+            text = repr((self.key, self.partition, follows, fields))
+            self._flight_key = hashlib.sha256(text.encode()).hexdigest()
+        return self._flight_key
+
+    # The storage.
+
+    def find(self) -> Plan[StoredResponse | None]:
+        """The stored response that the request selects, whether it may be used or not."""
+        if self.cache.is_doubtful(self.key) and not (yield from self.drop()):
+            return None
+        found = yield from self._ask("get", self.cache.storage.get, self.key, self.partition)
+        if found is _MISSING:
+            return None
+        fitting = [each for each in found if each.is_for(self.request)]
+        if self.call.options.max_redirects:  # a stored redirect would have to be followed
+            fitting = [each for each in fitting if each.status_code not in REDIRECT_CODES]
+        return max(fitting, key=lambda each: each.received_at, default=None)
+
+    def keep(self, stored: StoredResponse) -> Plan[None]:
+        """Store a response."""
+        yield from self._ask("set", self.cache.storage.set, self.key, self.partition, stored)
+
+    def drop_own(self) -> Plan[None]:
+        """Delete the responses that this call may read."""
+        yield from self._ask("delete", self.cache.storage.delete, self.key, self.partition)
+
+    def drop(self, key: str | None = None) -> Plan[bool]:
+        """Delete all responses of a URL, by default of the call's. Returns whether the storage did it."""
+        key = self.key if key is None else key
+        done = yield from self._ask("delete", self.cache.storage.delete, key)
+        self.cache.note_deleted(key, is_done=done is not _MISSING)
+        return done is not _MISSING
+
+    def _ask(self, operation: str, function: Callable[..., Any], *arguments: Any) -> Plan[Any]:
+        """What the storage returns; _MISSING if it failed, or took too long."""
+        try:
+            if not self.cache.storage.blocks:
+                return function(*arguments)
+            answer = yield from Work(function, *arguments, timeout=_PATIENCE)
+            if answer is not TIMED_OUT:
+                return answer
+            error, message = "TimeoutError", f"no result within {_PATIENCE:g} s"
+        except Exception as raised:
+            error, message = type(raised).__name__, str(raised)
+        call = self.call
+        call.record(
+            CacheFailed(
+                call.elapsed(),
+                call.attempt,
+                call.key,
+                operation,
+                error,
+                message,
+                call.call_id,
+                call.call_name,
+            )
+        )
+        return _MISSING
+
+    # What the storage has, for this call.
+
+    def judge(self, stored: StoredResponse) -> Judgement:
+        """How a stored response may be used now."""
+        return judge(stored, self.request, self._wall(), self.cache.rules)
+
+    def may_use_after_error(self, stored: StoredResponse) -> bool:
+        """Whether a stored response may stand in for an error."""
+        return may_use_after_error(stored, self.request, self._wall(), self.cache.rules)
+
+    def shared(self, landing: Landing) -> HttpResponse | None:
+        """The response that an equal request has brought, if it may be used for this one."""
+        stored = landing.stored
+        if stored is None or not stored.is_for(self.request):
+            return None
+        judgement = self.judge(stored)
+        if landing.is_error:
+            if not self.may_use_after_error(stored):
+                return None
+            return self.use(stored, judgement, "the server failed", is_collapsed=True)
+        if judgement.use in (Use.FRESH, Use.STALE):
+            return self.use(stored, judgement, is_collapsed=True)
+        return None
+
+    def use(
+        self,
+        stored: StoredResponse,
+        judgement: Judgement,
+        reason: str = "",
+        *,
+        result: CacheResult | None = None,
+        is_collapsed: bool = False,
+    ) -> HttpResponse:
+        """The response to the request, from the cache."""
+        if result is None:
+            result = CacheResult.HIT if judgement.ttl > 0 and not reason else CacheResult.STALE
+        if result is CacheResult.STALE and not reason:
+            is_behind = judgement.use is Use.BEHIND
+            reason = "it is being revalidated" if is_behind else "the request accepts it"
+        self._record(result, judgement.age, judgement.ttl, reason, False, is_collapsed)
+        return stored.response(self.request, judgement.age)
+
+    def record_miss(self, found: StoredResponse | None, reason: str = "", *, is_stored: bool = False) -> None:
+        """Record that the response is the server's own.   found: what was stored of it before."""
+        age = None if found is None else self.judge(found).age
+        self._record(CacheResult.MISS, age, None, reason, is_stored, False)
+
+    def _record(
+        self,
+        result: CacheResult,
+        age: float | None,
+        ttl: float | None,
+        reason: str,
+        is_stored: bool,
+        is_collapsed: bool,
+    ) -> None:
+        call = self.call
+        call.record(
+            CacheUsed(
+                call.elapsed(), call.attempt, call.key, result, age, ttl, reason, is_stored, is_collapsed,
+                call.call_id, call.call_name,
+            )
+        )  # fmt: skip
+
+    # What the server sent.
+
+    def why_not_stored(self, response: HttpResponse) -> str | None:
+        """Why its response may not be stored; None if it may."""
+        request, call, rules = self.request, self.call, self.cache.rules
+        sent = response.request or call.request
+        if call.current.answered_by is not None:
+            return f"{call.current.answered_by} responded"
+        if response.history:
+            return "it was redirected"
+        if sent.url != request.url or sent.method != request.method:
+            return "an interceptor changed the URL"
+        names = vary_names(response.headers)
+        if request_values(sent, names) != request_values(request, names):
+            return "Vary names a header that was added later"
+        if rules.shared:
+            is_personal = bool(_secrets(sent))
+        else:
+            is_seen = response.request is not None or not self._adds_credentials
+            is_personal = not (is_seen and _secrets(sent) == _secrets(request))
+            is_personal = is_personal and not self.cache.is_single_user
+        return why_not_stored(request, response, self._wall(), rules, has_credentials=is_personal)
+
+    def drop_changed(self, response: HttpResponse | None) -> Plan[None]:
+        """Forget what a request that changes something has put out of date.   response: None if it did not arrive."""
+        for url in outdated_urls(self.request, response):
+            yield from self.drop(self.doubt(url))
+
+    def doubt(self, url: str) -> str:
+        """From now on, nothing that was stored of a URL is used before it is deleted. Returns its key."""
+        key = url_key(url)
+        self.cache.note_deleted(key, is_done=False)
+        self.cache.flights.overtake(key)
+        return key
+
+
+def _secrets(request: HttpRequest) -> dict[str, list[str]]:
+    headers = request.headers
+    return {name.lower(): headers.get_all(name) for name in headers if name in headers.secret_names}

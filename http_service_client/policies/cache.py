@@ -1,0 +1,79 @@
+"""The cache of a client, as people hold it."""
+
+from __future__ import annotations
+
+from ..core.checks import check_count, check_flag, check_number, suggests_keywords
+from ..core.machines.response_cache import CacheStorage, ResponseCache
+from ..drivers.forks import reset_in_forked_children
+from ..drivers.locks import ForkSafeLock
+from ..errors import ConfigurationError
+from ..http.caching.rules import CacheRules
+from .cache_storages import MemoryStorage
+
+__all__ = ["Cache"]
+
+_METHODS = ("get", "set", "delete")
+
+
+@suggests_keywords(
+    {"ttl": "a response says itself how long it is fresh", "max_bytes": "pass it to the storage"}
+)
+class Cache:
+    """A cache of responses by RFC 9111: ``HttpServiceClient(cache=Cache())``. Clients may share it.
+
+    A response is stored as its service allows (Cache-Control, Expires), used while it is fresh, and revalidated after
+    that (ETag, Last-Modified). Requests with other credentials, or of calls with another `key`, do not see it.
+
+    storage: a `MemoryStorage` of its own by default, or an object with the methods of one.
+    shared: keep only what all users may see, and let all see it, as a proxy does.
+    stale_if_error: seconds for which a stale response stands in for one that could not be had, also where the service
+        does not allow it by itself; must-revalidate forbids it.
+    stale_while_revalidate: seconds for which a stale response is used at once and revalidated behind the call.
+    heuristic: for a response that says nothing of its lifetime, the share of the time since its Last-Modified that it
+        counts as fresh, such as 0.1; 0 revalidates it each time.
+    max_entry_size: bytes of a response's body; a larger one is not stored.
+    coalesce: equal GETs in flight make one exchange.
+    single_user: the credentials that interceptors, auth flows and a jar add are always those of one user. By default,
+        a response to a request with such credentials is stored only if it says that all may see it.
+
+    Thread-safe. Raises ConfigurationError for a wrong setting.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: CacheStorage | None = None,
+        shared: bool = False,
+        stale_if_error: float = 0.0,
+        stale_while_revalidate: float = 0.0,
+        heuristic: float = 0.0,
+        max_entry_size: int = 5 * 1024 * 1024,
+        coalesce: bool = True,
+        single_user: bool = False,
+    ) -> None:
+        if storage is None:
+            storage = MemoryStorage()
+        if isinstance(storage, type) or not all(callable(getattr(storage, name, None)) for name in _METHODS):
+            raise ConfigurationError(
+                f"storage must be an object with get, set and delete, such as a MemoryStorage, not {storage!r}"
+            )
+        check_flag("storage.blocks", getattr(storage, "blocks", None))
+        for name, value in (("shared", shared), ("coalesce", coalesce), ("single_user", single_user)):
+            check_flag(name, value)
+        check_number("stale_if_error", stale_if_error, unit="of seconds ")
+        check_number("stale_while_revalidate", stale_while_revalidate, unit="of seconds ")
+        check_number("heuristic", heuristic)
+        if heuristic > 1:
+            raise ConfigurationError(f"heuristic must be a share from 0 to 1, such as 0.1, not {heuristic!r}")
+        check_count("max_entry_size", max_entry_size)
+        rules = CacheRules(shared, heuristic, stale_if_error, stale_while_revalidate, max_entry_size)
+        self.state = ResponseCache(storage, rules, coalesce, single_user, ForkSafeLock)
+        reset_in_forked_children(self.state)
+
+    @property
+    def storage(self) -> CacheStorage:
+        """Where the responses are."""
+        return self.state.storage
+
+    def __repr__(self) -> str:
+        return f"<Cache in {self.state.storage!r}>"

@@ -1,0 +1,358 @@
+"""A cache answers for the service while it may, and never longer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import Cache, ConnectionLostError, HttpResponse
+from http_service_client.events import CacheResult
+from kit.caches import URL, Cached, cached_for, used
+from kit.front_ends import FrontEnd
+
+
+def test_a_fresh_response_is_used_without_an_exchange(front_end: FrontEnd) -> None:
+    """The second call makes no attempt, and its response says where it comes from and how old it is."""
+    cached = Cached(front_end, cached_for(60, "first"), cached_for(60, "second"))
+    first = cached.get()
+    cached.clock.advance(20.0)
+    second = cached.get()
+    assert (first.text, second.text, cached.sends) == ("first", "first", 1)
+    assert (first.from_cache, second.from_cache) == (False, True)
+    assert (first.attempts, second.attempts, second.headers["Age"], second.url) == (1, 0, "20", URL)
+    assert used(second)[3:6] == (CacheResult.HIT, 20.0, 40.0)
+    assert used(second).cache_status == "http-service-client; hit; ttl=40"
+    assert used(first).cache_status == "http-service-client; fwd=miss; stored"
+
+
+def test_a_stale_response_is_fetched_again(front_end: FrontEnd) -> None:
+    """Without a validator there is nothing to ask the service."""
+    cached = Cached(front_end, cached_for(60, "first"), cached_for(60, "second"))
+    cached.get()
+    cached.clock.advance(60.0)
+    response = cached.get()
+    assert (response.text, response.from_cache, cached.sends) == ("second", False, 2)
+    assert "If-None-Match" not in cached.transport.requests[1].headers
+
+
+def test_a_stale_response_is_revalidated(front_end: FrontEnd) -> None:
+    """The service confirms it by 304; then it is fresh again, with the headers of the 304."""
+    confirmation = HttpResponse(304, headers={"Cache-Control": "max-age=90", "X-Seen": "2"})
+    cached = Cached(front_end, cached_for(60, "body", ETag='"v1"'), confirmation)
+    cached.get()
+    cached.clock.advance(100.0)
+    confirmed, again = cached.get(), cached.get()
+    assert cached.transport.requests[1].headers["If-None-Match"] == '"v1"'
+    assert (confirmed.status_code, confirmed.text, confirmed.headers["X-Seen"]) == (200, "body", "2")
+    assert (confirmed.from_cache, confirmed.attempts) == (True, 1)
+    assert used(confirmed).result is CacheResult.REVALIDATED
+    assert (again.text, again.headers["Age"], cached.sends) == ("body", "0", 2)
+
+
+def test_a_304_about_another_response_is_not_believed(front_end: FrontEnd) -> None:
+    """The stored response is dropped, and the request is sent without its condition."""
+    cached = Cached(
+        front_end,
+        cached_for(1, "old", ETag='"v1"'),
+        HttpResponse(304, headers={"ETag": '"v2"'}),
+        cached_for(60, "new", ETag='"v2"'),
+    )
+    cached.get()
+    cached.clock.advance(10.0)
+    assert cached.get().text == "new"
+    assert "If-None-Match" not in cached.transport.requests[2].headers
+
+
+def test_no_cache_in_a_response_means_revalidate(front_end: FrontEnd) -> None:
+    """It is stored, and never used without asking."""
+    stored = HttpResponse(200, content="x", headers={"Cache-Control": "no-cache", "ETag": '"1"'})
+    cached = Cached(front_end, stored, HttpResponse(304))
+    assert [cached.get().text for _ in range(3)] == ["x"] * 3
+    assert cached.sends == 3
+
+
+@pytest.mark.parametrize(
+    ("directives", "sends"),
+    [
+        ({"Cache-Control": "no-store"}, 2),
+        ({"Cache-Control": "no-cache"}, 2),
+        ({"Cache-Control": "max-age=10"}, 2),
+        ({"Cache-Control": "min-fresh=50"}, 2),
+        ({"Cache-Control": "max-age=30"}, 1),
+        ({"Cache-Control": "min-fresh=30"}, 1),
+    ],
+)
+def test_a_request_may_want_more(front_end: FrontEnd, directives: dict[str, str], sends: int) -> None:
+    """Its Cache-Control says what it does not accept; the stored response is 20 s old and fresh for another 40."""
+    cached = Cached(front_end, cached_for(60))
+    cached.get()
+    cached.clock.advance(20.0)
+    cached.get(headers=directives)
+    assert cached.sends == sends
+
+
+def test_a_request_may_accept_less(front_end: FrontEnd) -> None:
+    """max-stale: a response that has been stale for a shorter time will do."""
+    cached = Cached(front_end, cached_for(60))
+    cached.get()
+    cached.clock.advance(90.0)
+    response = cached.get(headers={"Cache-Control": "max-stale=40"})
+    assert (response.from_cache, used(response).result, cached.sends) == (True, CacheResult.STALE, 1)
+    cached.get(headers={"Cache-Control": "max-stale=20"})
+    assert cached.sends == 2
+
+
+def test_only_if_cached_sends_nothing(front_end: FrontEnd) -> None:
+    """The response is 504 when there is nothing to use (RFC 9111, 5.2.1.7)."""
+    cached = Cached(front_end, cached_for(60, "x"))
+    asked = {"headers": {"Cache-Control": "only-if-cached"}}
+    assert (cached.get(**asked).status_code, cached.sends) == (504, 0)
+    cached.get()
+    assert (cached.get(**asked).text, cached.sends) == ("x", 1)
+
+
+def test_a_head_request_is_answered_by_a_stored_get(front_end: FrontEnd) -> None:
+    """With its headers and without its body."""
+    cached = Cached(front_end, cached_for(60, "body", ETag='"1"'))
+    cached.get()
+    response = cached.request("HEAD")
+    assert (response.content, response.headers["ETag"], cached.sends) == (b"", '"1"', 1)
+
+
+def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -> None:
+    """It shows that the resource has changed (RFC 9111, 4.3.5)."""
+    cached = Cached(front_end, cached_for(60, ETag='"1"'), cached_for(60, ETag='"2"'))
+    cached.get()
+    cached.clock.advance(100.0)
+    cached.request("HEAD")
+    cached.get()
+    assert "If-None-Match" not in cached.transport.requests[2].headers
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Range": "bytes=0-1"},
+        {"If-None-Match": '"mine"'},
+        {"If-Modified-Since": "Mon, 01 Jan 2024 00:00:00 GMT"},
+        {"If-Match": '"mine"'},
+    ],
+)
+def test_ranges_and_conditions_of_the_caller_pass_by(front_end: FrontEnd, headers: dict[str, str]) -> None:
+    """They are sent as they are, and the response is the service's own."""
+    cached = Cached(front_end, cached_for(60), HttpResponse(206), cached_for(60))
+    cached.get()
+    assert cached.get(headers=headers).status_code == 206
+    assert cached.transport.requests[1].headers[next(iter(headers))] == next(iter(headers.values()))
+    assert cached.get().from_cache
+
+
+def test_a_partial_response_is_not_stored(front_end: FrontEnd) -> None:
+    """206 is no response to a request for the whole."""
+    partial = HttpResponse(206, headers={"Cache-Control": "max-age=60", "ETag": '"1"'})
+    cached = Cached(front_end, partial)
+    cached.get()
+    cached.get()
+    assert cached.sends == 2
+
+
+def test_streams_and_downloads_pass_by(front_end: FrontEnd, tmp_path: Any) -> None:
+    """They read what the service sends now."""
+    cached = Cached(front_end, cached_for(60, "x"))
+    cached.get()
+    with front_end.stream(cached.client, "GET", URL) as response:
+        assert response.status_code == 200
+    front_end.download(cached.client, URL, tmp_path / "file")
+    assert cached.sends == 3
+
+
+# Requests that change something.
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "MOVE"])
+def test_a_change_ends_what_was_stored(front_end: FrontEnd, method: str) -> None:
+    """After a success, the next GET asks the service."""
+    cached = Cached(front_end, cached_for(60, "old"), HttpResponse(204), cached_for(60, "new"))
+    cached.get()
+    cached.request(method)
+    assert cached.get().text == "new"
+
+
+def test_a_refused_change_ends_nothing(front_end: FrontEnd) -> None:
+    """The service did not do what it refused with 4xx."""
+    cached = Cached(front_end, cached_for(60), HttpResponse(409))
+    cached.get()
+    cached.request("POST")
+    assert cached.get().from_cache
+
+
+@pytest.mark.parametrize("outcome", [HttpResponse(500), ConnectionResetError()])
+def test_a_change_that_may_have_happened_ends_what_was_stored(front_end: FrontEnd, outcome: Any) -> None:
+    """The service may have made the change before it failed."""
+    cached = Cached(front_end, cached_for(60, "old"), outcome, cached_for(60, "new"))
+    cached.get()
+    try:
+        cached.request("POST")
+    except ConnectionLostError:
+        pass
+    assert cached.get().text == "new"
+
+
+def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
+    """Location and Content-Location of the same origin; another origin's resources are not this one's to end."""
+    here, there = "https://api.example.com/orders/7", "https://other.example.com/orders/7"
+    names = {"Location": "/orders/7", "Content-Location": there}
+    cached = Cached(
+        front_end,
+        {"/orders/7": [cached_for(60)], "/items": [HttpResponse(201, headers=names)]},
+    )
+    for url in (here, there):
+        cached.get(url)
+    cached.request("POST")
+    assert (cached.get(here).from_cache, cached.get(there).from_cache) == (False, True)
+
+
+def test_reading_methods_end_nothing(front_end: FrontEnd) -> None:
+    """OPTIONS and QUERY are safe."""
+    cached = Cached(front_end, cached_for(60), HttpResponse(200), HttpResponse(200))
+    cached.get()
+    cached.request("OPTIONS")
+    cached.request("QUERY", data=b"x")
+    assert cached.get().from_cache
+
+
+# Errors.
+
+
+def test_the_last_good_response_stands_in_for_an_error(front_end: FrontEnd) -> None:
+    """stale-if-error of the response; its end is a limit."""
+    cached = Cached(front_end, cached_for(10, "good", "stale-if-error=60"), HttpResponse(503))
+    cached.get()
+    cached.clock.advance(60.0)
+    response = cached.get()
+    assert (response.text, used(response).result) == ("good", CacheResult.STALE)
+    assert used(response).reason == "the server responded with 503"
+    cached.clock.advance(11.0)
+    assert cached.get().status_code == 503
+
+
+def test_the_setting_keeps_the_last_good_response(front_end: FrontEnd) -> None:
+    """Of a service that says nothing of caches: each call asks it, and a failure is covered."""
+    cached = Cached(
+        front_end,
+        HttpResponse(200, content="good"),
+        ConnectionResetError(),
+        settings={"stale_if_error": 3600},
+    )
+    cached.get()
+    cached.clock.advance(3599.0)
+    response = cached.get()
+    assert (response.text, cached.sends) == ("good", 2)
+    assert "stale since 3599 s: the request failed with ConnectionLostError" in response.explain()
+    cached.clock.advance(2.0)
+    with pytest.raises(ConnectionLostError):
+        cached.get()
+
+
+def test_it_stands_in_while_the_circuit_is_open(front_end: FrontEnd) -> None:
+    """A call that the circuit breaker refuses gets the last good response."""
+    cached = Cached(
+        front_end,
+        HttpResponse(200, content="good"),
+        HttpResponse(500),
+        settings={"stale_if_error": 3600},
+        circuit_breaker_config={"failure_threshold": 1, "failure_rate": None},
+    )
+    cached.get()
+    cached.get()
+    response = cached.get()
+    assert (response.text, response.attempts, cached.sends) == ("good", 0, 2)
+    assert "CircuitOpenError" in used(response).reason
+
+
+@pytest.mark.parametrize("directive", ["must-revalidate", "no-cache"])
+def test_a_response_may_forbid_its_use_after_an_error(front_end: FrontEnd, directive: str) -> None:
+    """Then the error is the caller's, whatever the settings (RFC 9111, 5.2.2.2)."""
+    cached = Cached(
+        front_end, cached_for(10, "good", directive), HttpResponse(503), settings={"stale_if_error": 3600}
+    )
+    cached.get()
+    cached.clock.advance(20.0)
+    assert cached.get().status_code == 503
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 410])
+def test_what_was_withdrawn_does_not_come_back(front_end: FrontEnd, status: int) -> None:
+    """A conclusive response ends the stored one, so that it does not stand in for a later error."""
+    cached = Cached(
+        front_end,
+        cached_for(10, "secret", "stale-if-error=999"),
+        HttpResponse(status, headers={"Cache-Control": "no-store"}),
+        HttpResponse(503),
+    )
+    cached.get()
+    cached.clock.advance(20.0)
+    assert [cached.get().status_code, cached.get().status_code] == [status, 503]
+
+
+def test_a_stale_response_is_used_and_revalidated_behind_the_call(front_end: FrontEnd) -> None:
+    """stale-while-revalidate: the caller does not wait, and the next one has the new response."""
+    cached = Cached(
+        front_end,
+        cached_for(10, "old", "stale-while-revalidate=60", ETag='"1"'),
+        cached_for(10, "new"),
+        HttpResponse(500),
+    )
+    cached.get()
+    cached.clock.advance(20.0)
+    response = cached.get()
+    assert (response.text, response.attempts, used(response).result) == ("old", 0, CacheResult.STALE)
+    following = next(found for _ in range(10_000) if (found := cached.get()).text != "old")
+    assert (following.text, following.from_cache, cached.sends) == ("new", True, 2)
+
+
+def test_the_window_of_revalidation_has_an_end(front_end: FrontEnd) -> None:
+    """After it, a call waits for the service."""
+    cached = Cached(front_end, cached_for(10, "old", "stale-while-revalidate=60"), cached_for(10, "new"))
+    cached.get()
+    cached.clock.advance(71.0)
+    assert cached.get().text == "new"
+
+
+def test_a_cache_is_counted(front_end: FrontEnd) -> None:
+    """Hits, misses and confirmations have a metric; a hit is no attempt."""
+    cached = Cached(front_end, cached_for(60))
+    for _ in range(3):
+        cached.get()
+    metrics = cached.client.metrics
+    assert metrics.total("http_cache_requests_total", {"result": "hit"}) == 2
+    assert metrics.total("http_cache_requests_total", {"result": "miss"}) == 1
+    assert (metrics.total("http_requests_total"), metrics.total("http_attempts_total")) == (3, 1)
+
+
+def test_clients_share_a_cache(front_end: FrontEnd) -> None:
+    """What one has stored, another one uses."""
+    cache = Cache()
+    one = Cached(front_end, cached_for(60, "x"), cache=cache)
+    other = Cached(front_end, HttpResponse(500), cache=cache)
+    one.get()
+    assert other.get().text == "x"
+
+
+def test_each_caller_has_a_response_of_its_own(front_end: FrontEnd) -> None:
+    """A change to its headers does not reach the cache."""
+    cached = Cached(front_end, cached_for(60, "x"))
+    cached.get().headers["Cache-Control"] = "no-store"
+    cached.get().headers["X-Mine"] = "1"
+    assert "X-Mine" not in cached.get().headers
+
+
+def test_a_view_may_have_no_cache(front_end: FrontEnd) -> None:
+    """`with_options(cache=False)`: its calls are always sent."""
+    cached = Cached(front_end, cached_for(60))
+    cached.get()
+    view = cached.client.with_options(cache=False)
+    assert not front_end.request(view, "GET", URL).from_cache
+    assert front_end.request(view.with_options(cache=True), "GET", URL).from_cache is False
+    assert cached.get().from_cache

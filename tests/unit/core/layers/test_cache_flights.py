@@ -1,0 +1,231 @@
+"""Equal GETs in flight make one exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    Cache,
+    DeadlineExceededError,
+    HttpRequest,
+    HttpResponse,
+    HttpServiceClient,
+    MemoryStorage,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.caches import URL, cached_for, used
+from kit.front_ends import run_task
+
+
+class Async:
+    """A client for tasks of one loop, in virtual time."""
+
+    def __init__(self, *script: Any, **settings: Any) -> None:
+        self.clock = VirtualClock()
+        self.transport = ScriptedTransport(list(script), clock=self.clock)
+        self.client = HttpServiceClient(
+            cache=Cache(**settings), transport=self.transport, clock=self.clock
+        ).with_options(retry_policy=False)
+
+    def gather(self, *calls: dict[str, Any]) -> list[Any]:
+        async def run() -> list[Any]:
+            return await asyncio.gather(
+                *(self.client.get_async(URL, **call) for call in calls), return_exceptions=True
+            )
+
+        return run_task(run())
+
+
+def test_equal_requests_share_one_exchange() -> None:
+    """The others wait for it, and their responses say so."""
+    network = Async(late(1.0, cached_for(60, "x")))
+    responses = network.gather(*[{}] * 200)
+    assert [response.text for response in responses] == ["x"] * 200
+    assert len(network.transport.sent) == 1
+    assert sorted(used(response).is_collapsed for response in responses) == [False] + [True] * 199
+    assert used(responses[1]).cache_status == "http-service-client; fwd=miss; ttl=59; collapsed"
+
+
+def test_other_requests_make_an_exchange_of_their_own() -> None:
+    """Other headers, other credentials, another method."""
+    network = Async(late(1.0, cached_for(60)))
+    network.gather({}, {"headers": {"Accept-Language": "de"}}, {"auth": "token"})
+    assert len(network.transport.sent) == 3
+
+
+def test_a_response_that_is_not_stored_is_not_shared() -> None:
+    """Each request makes its own exchange then; and the next time they do not wait for each other."""
+    network = Async(late(1.0, HttpResponse(200, headers={"Cache-Control": "no-store"})))
+    network.gather({}, {}, {})
+    assert (len(network.transport.sent), network.clock.monotonic()) == (3, 2.0)
+    network.gather({}, {}, {})
+    assert (len(network.transport.sent), network.clock.monotonic()) == (6, 3.0)
+
+
+def test_it_can_be_switched_off() -> None:
+    """coalesce=False."""
+    network = Async(late(1.0, cached_for(60)), coalesce=False)
+    network.gather({}, {}, {})
+    assert len(network.transport.sent) == 3
+
+
+def test_a_failure_is_not_shared() -> None:
+    """The others try it themselves, all at once."""
+    network = Async(late(1.0, ConnectionResetError()), late(1.0, cached_for(60)))
+    outcomes = network.gather({}, {}, {})
+    assert [type(outcome).__name__ for outcome in outcomes] == [
+        "ConnectionLostError", "HttpResponse", "HttpResponse",
+    ]  # fmt: skip
+    assert network.clock.monotonic() == 2.0
+
+
+def test_a_failed_revalidation_is_shared_where_a_stale_response_may_stand_in() -> None:
+    """One failed exchange covers all who wait for it."""
+    network = Async(cached_for(1, "good", "stale-if-error=60"), late(1.0, HttpResponse(503)))
+    network.gather({})
+    network.clock.advance(10.0)
+    assert [response.text for response in network.gather({}, {}, {})] == ["good"] * 3
+    assert len(network.transport.sent) == 2
+
+
+def test_when_the_first_is_cancelled_another_one_goes_on() -> None:
+    """The rest still make one exchange among them."""
+    network = Async(late(5.0, cached_for(60, "x")))
+
+    async def run() -> list[HttpResponse[Any]]:
+        first = asyncio.ensure_future(network.client.get_async(URL))
+        others = [asyncio.ensure_future(network.client.get_async(URL)) for _ in range(5)]
+        await asyncio.sleep(0)
+        await network.clock.elapse_async(1.0)
+        first.cancel()
+        return await asyncio.gather(*others)
+
+    assert [response.text for response in run_task(run())] == ["x"] * 5
+    assert len(network.transport.sent) == 2
+
+
+def test_the_deadline_of_the_first_is_not_that_of_the_others() -> None:
+    """Its call fails; one of the others makes the exchange for the rest."""
+    network = Async(late(5.0, cached_for(60, "x")))
+    first, *others = network.gather({"total_timeout": 1.0}, {}, {})
+    assert isinstance(first, DeadlineExceededError)
+    assert [response.text for response in others] == ["x", "x"]
+    assert len(network.transport.sent) == 2
+
+
+class Hangs:
+    """A service whose first response comes when somebody else has got one."""
+
+    def __init__(self) -> None:
+        self.sent = 0
+        self.is_over = asyncio.Event()
+
+    async def send_async(self, request: HttpRequest, timeout: object) -> HttpResponse:
+        self.sent += 1
+        if self.sent == 1:
+            await self.is_over.wait()
+        return cached_for(60, "slow" if self.sent == 1 else "quick")
+
+
+@pytest.mark.parametrize("limit", [{"total_timeout": 0.05}, {"timeout": 0.05}])
+def test_a_waiting_call_keeps_its_own_limits(limit: dict[str, Any]) -> None:
+    """After its deadline it fails. After the timeout of an attempt it makes an exchange itself: the first may hang."""
+
+    async def run() -> Any:
+        service = Hangs()
+        client = HttpServiceClient(cache=Cache(), transport=service)
+        first = asyncio.ensure_future(client.get_async(URL))
+        await asyncio.sleep(0)
+        try:
+            return (await client.get_async(URL, **limit)).text
+        except DeadlineExceededError as error:
+            return type(error)
+        finally:
+            service.is_over.set()
+            await first
+
+    assert run_task(run()) == (DeadlineExceededError if "total_timeout" in limit else "quick")
+
+
+def test_what_was_changed_meanwhile_is_neither_stored_nor_joined() -> None:
+    """A GET that was on its way during a POST may hold the old state; a GET after the POST must see the new one."""
+    clock = VirtualClock()
+
+    transport = ScriptedTransport(
+        [
+            late(5.0, cached_for(60, "old")),
+            HttpResponse(204),
+            late(1.0, cached_for(60, "new")),
+        ],
+        clock=clock,
+    )
+    client = HttpServiceClient(cache=Cache(), transport=transport, clock=clock)
+
+    async def run() -> list[str]:
+        before = asyncio.ensure_future(client.get_async(URL))
+        await clock.elapse_async(1.0)
+        await client.post_async(URL)
+        after = await client.get_async(URL)
+        return [(await before).text, after.text, (await client.get_async(URL)).text]
+
+    assert run_task(run()) == ["old", "new", "new"]
+    assert len(transport.sent) == 3
+
+
+class Gate:
+    """A service that responds when it is told to."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+        self.came = threading.Event()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        self.came.set()
+        assert self.opened.wait(10)
+        return cached_for(60, "x")
+
+
+def in_thread(function: Callable[[], Any], results: list[Any]) -> threading.Thread:
+    thread = threading.Thread(target=lambda: results.append(function()))
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("leader", ["thread", "task"])
+def test_threads_and_tasks_share_one_exchange(leader: str) -> None:
+    """Whichever came first."""
+    gate, results = Gate(), []  # type: ignore[var-annotated]
+    transport = ScriptedTransport([gate])
+    client = HttpServiceClient(cache=Cache(), transport=transport)
+
+    async def call() -> Any:
+        return await client.get_async(URL)
+
+    ways = [lambda: client.get(URL), lambda: asyncio.run(call())]
+    if leader == "task":
+        ways.reverse()
+    threads = [in_thread(ways[0], results)]
+    assert gate.came.wait(10)
+    threads += [in_thread(way, results) for way in ways * 3]
+    flight = next(iter(client._cache.state.flights._shared.values()))  # type: ignore[union-attr]
+    while flight._landing.waiting < 6:
+        threading.Event().wait(0.001)
+    gate.opened.set()
+    for thread in threads:
+        thread.join(10)
+    assert [response.text for response in results] == ["x"] * 7
+    assert len(transport.sent) == 1
+
+
+def test_no_flight_is_left() -> None:
+    """Neither after a response nor after a failure."""
+    network = Async(cached_for(60), ConnectionResetError(), storage=MemoryStorage(1))
+    network.gather({})
+    network.gather({})
+    flights = network.client._cache.state.flights  # type: ignore[union-attr]
+    assert (flights._shared, flights._by_subject) == ({}, {})

@@ -1,0 +1,214 @@
+"""A cache never serves one user the response of another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import Cache, CookieJar, HttpRequest, HttpResponse
+from kit.caches import URL, Cached, cached_for, used
+from kit.front_ends import FrontEnd
+
+
+def echo(*names: str, **headers: str) -> Any:
+    """A service that responds with the request's values of these headers."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        return cached_for(60, ",".join(request.headers.get(name, "-") for name in names), **headers)
+
+    return respond
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "X-Api-Key"])
+def test_users_with_credentials_of_their_own_do_not_meet(front_end: FrontEnd, name: str) -> None:
+    """A header that holds a secret parts the cache; the same secret finds its response again."""
+    cached = Cached(front_end, echo(name))
+    texts = [cached.get(headers={name: user}).text for user in ("ann", "bob", "ann")]
+    assert (texts, cached.get().text, cached.sends) == (["ann", "bob", "ann"], "-", 3)
+
+
+def test_tenants_do_not_meet(front_end: FrontEnd) -> None:
+    """`key=` of a call parts the cache, too."""
+    cached = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"))
+    assert [cached.get(key=key).text for key in ("a", "b", "a")] == ["a", "b", "a"]
+
+
+class AddsCredentials:
+    """An interceptor that authenticates whoever is the user now."""
+
+    user = "ann"
+
+    def intercept_request(self, request: HttpRequest, context: object) -> HttpRequest:
+        request.headers["Authorization"] = self.user
+        return request
+
+
+class Flow:
+    """The same as an auth flow."""
+
+    user = "ann"
+
+    def auth_flow(self, request: HttpRequest) -> Any:
+        request.headers["Authorization"] = self.user
+        yield request
+
+
+@pytest.mark.parametrize("way", ["interceptor", "flow"])
+def test_credentials_that_are_added_later_forbid_to_store(front_end: FrontEnd, way: str) -> None:
+    """The cache cannot see whose they will be, so it stores only what all may see."""
+    source: Any = AddsCredentials() if way == "interceptor" else Flow()
+    options = {"request_interceptors": [source]} if way == "interceptor" else {"auth": source}
+    cached = Cached(
+        front_end, {"/items": [echo("Authorization")], "/all": [cached_for(60, "all", "public")]}, **options
+    )
+    first = cached.get()
+    source.user = "bob"
+    assert (first.text, cached.get().text) == ("ann", "bob")
+    assert used(first).reason == "it is for one user"
+    everyone = "https://api.example.com/all"
+    assert [cached.get(everyone).from_cache for _ in range(2)] == [False, True]
+
+
+def test_a_single_user_has_a_private_cache(front_end: FrontEnd) -> None:
+    """Where credentials that are added are always those of one user, a private response is stored."""
+    cached = Cached(front_end, cached_for(60, "x", "private"), settings={"single_user": True}, auth=Flow())
+    assert [cached.get().from_cache for _ in range(2)] == [False, True]
+
+
+def test_a_call_with_a_flow_does_not_see_what_one_without_stored(front_end: FrontEnd) -> None:
+    """The service may respond differently to a user that it knows."""
+    cached = Cached(front_end, echo("Authorization"))
+    cached.get()
+    assert cached.get(auth=Flow()).text == "ann"
+
+
+def test_cookies_of_a_jar_are_credentials(front_end: FrontEnd) -> None:
+    """A response to a request with a cookie of the jar is not stored."""
+    jar = CookieJar()
+    jar.set(URL, "sid", "1")
+    cached = Cached(front_end, echo("Cookie"), cookies=jar)
+    assert [cached.get().text, cached.get().from_cache] == ["sid=1", False]
+
+
+def test_a_shared_cache_keeps_what_all_may_see(front_end: FrontEnd) -> None:
+    """With credentials, only a response that is public; a private one never (RFC 9111, 3.5)."""
+    script = {
+        "/private": [cached_for(60, "", "private")],
+        "/plain": [cached_for(60)],
+        "/public": [cached_for(60, "", "public")],
+    }
+    cached = Cached(front_end, script, settings={"shared": True})
+    for path, seen in (("private", False), ("plain", False), ("public", True)):
+        url = f"https://api.example.com/{path}"
+        cached.get(url, headers={"Authorization": "ann"})
+        assert cached.get(url, headers={"Authorization": "bob"}).from_cache is seen, path
+
+
+def test_a_shared_cache_obeys_s_maxage(front_end: FrontEnd) -> None:
+    """It replaces max-age there, and only there."""
+    for shared, sends in ((True, 2), (False, 1)):
+        cached = Cached(front_end, cached_for(60, "", "s-maxage=1"), settings={"shared": shared})
+        cached.get()
+        cached.clock.advance(10.0)
+        cached.get()
+        assert cached.sends == sends
+
+
+def test_vary_selects_a_response(front_end: FrontEnd) -> None:
+    """Each value has a response of its own, and white space in a list means nothing."""
+    cached = Cached(front_end, echo("Accept-Language", Vary="Accept-Language"))
+    texts = [cached.get(headers={"Accept-Language": value}).text for value in ("de, en", "fr", "de,en", "fr")]
+    assert (texts, cached.sends) == (["de, en", "fr", "de, en", "fr"], 2)
+
+
+def test_a_header_that_an_interceptor_adds_cannot_select(front_end: FrontEnd) -> None:
+    """Vary names it, and the cache does not see it before the request is sent."""
+
+    class Adds:
+        language = "de"
+
+        def intercept_request(self, request: HttpRequest, context: object) -> HttpRequest:
+            request.headers["X-Language"] = self.language
+            return request
+
+    adds = Adds()
+    cached = Cached(front_end, echo("X-Language", Vary="X-Language"), request_interceptors=[adds])
+    first = cached.get()
+    adds.language = "fr"
+    assert (cached.get().text, used(first).reason) == ("fr", "Vary names a header that was added later")
+
+
+def test_a_url_that_an_interceptor_changes_is_not_stored(front_end: FrontEnd) -> None:
+    """The response is of another resource than the caller named."""
+
+    class Moves:
+        def intercept_request(self, request: HttpRequest, context: object) -> HttpRequest:
+            request.url += "?user=ann"
+            return request
+
+    cached = Cached(front_end, cached_for(60), request_interceptors=[Moves()])
+    assert [cached.get().from_cache, cached.get().from_cache] == [False, False]
+
+
+def test_what_an_interceptor_responds_is_not_stored(front_end: FrontEnd) -> None:
+    """It is no response of the service."""
+
+    class Responds:
+        def intercept_request(self, request: HttpRequest, context: object) -> HttpResponse:
+            return cached_for(60)
+
+    cached = Cached(front_end, HttpResponse(500), request_interceptors=[Responds()])
+    assert [cached.get().from_cache, cached.get().from_cache] == [False, False]
+
+
+def test_a_redirect_is_followed_each_time(front_end: FrontEnd) -> None:
+    """The response behind it is that of another URL; a redirect that is returned may be stored for such calls."""
+    moved = HttpResponse(301, headers={"Location": "/new", "Cache-Control": "max-age=60"})
+    cached = Cached(front_end, {"/items": [moved], "/new": [cached_for(60, "new")]})
+    assert [cached.get().text, cached.get().text, cached.sends] == ["new", "new", 4]
+    assert [cached.get(allow_redirects=False).from_cache for _ in range(2)] == [False, True]
+    assert cached.get().text == "new"
+
+
+def test_a_cookie_is_set_once(front_end: FrontEnd) -> None:
+    """A stored response has no Set-Cookie; without a lifetime of its own it is not stored."""
+    cookie = {"Set-Cookie": "sid=1"}
+    cached = Cached(
+        front_end,
+        {
+            "/items": [cached_for(60, **cookie)],
+            "/other": [HttpResponse(200, headers={"ETag": '"1"', **cookie})],
+        },
+    )
+    assert "Set-Cookie" in cached.get().headers
+    assert "Set-Cookie" not in cached.get().headers
+    other = cached.get("https://api.example.com/other")
+    assert used(other).reason == "it sets a cookie"
+
+
+def test_bodies_that_are_not_decoded_are_kept_apart(front_end: FrontEnd) -> None:
+    """decompress=False: another content for the same URL."""
+    cached = Cached(front_end, cached_for(60, "decoded"), cached_for(60, "coded"))
+    assert [cached.get().text, cached.get(decompress=False).text] == ["decoded", "coded"]
+
+
+def test_a_key_holds_no_secret(front_end: FrontEnd) -> None:
+    """What the storage sees of a request are digests."""
+    seen: list[str] = []
+
+    class Storage:
+        blocks = False
+
+        def get(self, key: str, partition: str) -> list[Any]:
+            return []
+
+        def set(self, key: str, partition: str, response: Any) -> None:
+            seen.append(repr((key, partition, response)))
+
+        def delete(self, key: str, partition: str | None = None) -> None: ...
+
+    cached = Cached(front_end, cached_for(60, Vary="Authorization"), cache=Cache(storage=Storage()))
+    cached.get(f"{URL}?token=hush", headers={"Authorization": "hush"})
+    assert len(seen) == 1
+    assert "hush" not in seen[0]
