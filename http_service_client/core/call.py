@@ -33,7 +33,7 @@ _LEAST = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
 
 def worst(one: SentState, other: SentState) -> SentState:
     """The one by which the server may have done more."""
-    return max(one, other, key=_RANK.__getitem__)
+    return one if one is other else max(one, other, key=_RANK.__getitem__)
 
 
 class Idle(NamedTuple):

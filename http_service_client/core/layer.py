@@ -9,7 +9,7 @@ its neighbours.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from types import MethodType
 from typing import Protocol
 
 from ..http.messages import HttpRequest
@@ -30,9 +30,9 @@ class Layer(Protocol):
 def compose(layers: Sequence[Layer | None], handler: Handler) -> Handler:
     """`handler` with the layers around it, the first one outermost; those that are None are left out.
 
-    A bound method in a `partial` is entered without a step of Python's own in between.
+    A bound method that is bound once more is entered without a step of Python's own in between, sooner than by `partial`.
     """
     for layer in reversed(layers):
         if layer is not None:
-            handler = partial(layer.__call__, handler)
+            handler = MethodType(layer.__call__, handler)
     return handler

@@ -28,7 +28,7 @@ from ..errors import (
     TransportError,
 )
 from ..http.messages import HttpResponse
-from ..http.retry_after import requested_delay
+from ..http.retry_after import WAIT_HEADERS, requested_delay
 from .effects import Outcome
 
 __all__ = [
@@ -91,7 +91,7 @@ def requested_wait(outcome: object, wall_clock: Callable[[], float]) -> float | 
 
     wall_clock: seconds since the epoch, for a date in a response without a date of its own.
     """
-    if isinstance(outcome, HttpResponse):
+    if isinstance(outcome, HttpResponse) and outcome.headers.has_any(WAIT_HEADERS):
         return requested_delay(outcome.headers, wall_clock())
     return None
 

@@ -29,14 +29,16 @@ class Run(Generic[T]):
 
     is_done: whether it has ended.  result: its return value.  error: the exception it raised, or None.
     started_at, ended_at: instants of virtual time.   exchanges: how many requests it sent.
+    subject: what the plan is about, for whoever started it.
     """
 
     __slots__ = (
-        "context", "ended_at", "error", "exchanges", "is_done", "plan", "result", "started_at", "step",
+        "context", "ended_at", "error", "exchanges", "is_done", "plan", "result", "started_at", "step", "subject",
     )  # fmt: skip
 
-    def __init__(self, plan: Plan[T], started_at: float) -> None:
+    def __init__(self, plan: Plan[T], started_at: float, subject: Any = None) -> None:
         self.plan = plan
+        self.subject = subject
         self.context = contextvars.copy_context()
         self.started_at = started_at
         self.ended_at = started_at
@@ -85,9 +87,9 @@ class Simulator:
         self._schedule(run, delay)
         return run
 
-    def start(self, plan: Plan[T]) -> Run[T]:
+    def start(self, plan: Plan[T], subject: Any = None) -> Run[T]:
         """Start a plan and take its first step at once, before whatever else is due now."""
-        run: Run[T] = Run(plan, self._now)
+        run: Run[T] = Run(plan, self._now, subject)
         self._resume(run, None, None)
         return run
 
@@ -99,12 +101,12 @@ class Simulator:
 
     def run(self, until: float = math.inf) -> None:
         """Advance time to the instant `until`, or until no step is left."""
-        queue = self._queue
+        queue, pop, resume = self._queue, heapq.heappop, self._resume
         while queue and queue[0][0] <= until:
-            due, _, run, number, answer, error = heapq.heappop(queue)
-            if not (run.is_done or run.step != number):
+            due, _, run, number, answer, error = pop(queue)
+            if run.step == number and not run.is_done:
                 self._now = due
-                self._resume(run, answer, error)
+                resume(run, answer, error)
         if until < math.inf:
             self._now = max(self._now, until)
 
@@ -116,12 +118,12 @@ class Simulator:
     def _resume(self, run: Run[Any], answer: Any, error: BaseException | None) -> None:
         run.step += 1
         try:
-            if error is not None:
-                effect = run.context.run(run.plan.throw, error)
-            else:
-                if isinstance(answer, Waiter):  # a grant at the instant of the timeout is used
+            if error is None:
+                if type(answer) is Waiter:  # a grant at the instant of the timeout is used
                     answer = answer.is_granted
                 effect = run.context.run(run.plan.send, answer)
+            else:
+                effect = run.context.run(run.plan.throw, error)
         except StopIteration as stop:
             run.result = stop.value
             self._end(run)
@@ -139,18 +141,20 @@ class Simulator:
             if isinstance(effect, Send):
                 run.exchanges += 1
                 delay, answer = self._exchange(run, effect)
+            elif isinstance(effect, Sleep):
+                delay, answer = effect.seconds, None
             else:
                 delay, answer = self._answer(run, effect)
         except BaseException as raised:
             self._schedule(run, 0.0, error=raised)
         else:
-            if delay is not None:
-                self._schedule(run, delay, answer)
+            if delay is not None:  # as `_schedule`, without another call
+                heapq.heappush(
+                    self._queue, (self._now + delay, next(self._order), run, run.step, answer, None)
+                )
 
     def _answer(self, run: Run[Any], effect: Effect[Any]) -> tuple[float | None, Any]:
         """The delay and the answer. The delay is None where something else resumes the plan."""
-        if isinstance(effect, Sleep):
-            return effect.seconds, None
         if isinstance(effect, Acquire):
             effect.waiter.notify(lambda: self._schedule(run, 0.0, effect.waiter))
             return effect.timeout, effect.waiter

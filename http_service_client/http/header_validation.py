@@ -36,6 +36,8 @@ def validate_headers(headers: Headers) -> None:
         if type(field) is not _Valid:
             names += field[0]
             values += field[1] if len(field) == 2 else "".join(field[1:])
+    if not names and "" not in fields:  # the usual case: all are valid already
+        return
     if _ARE_TOKENS(names) is not None and _VALUE(values) is not None and "" not in fields:
         return
     for field in fields.values():

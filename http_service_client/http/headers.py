@@ -104,6 +104,10 @@ class Headers(MutableMapping[str, str]):
     def __contains__(self, name: object) -> bool:
         return isinstance(name, str) and name.lower() in self._fields
 
+    def has_any(self, names: Set[str]) -> bool:
+        """Whether there is a field of one of these lower-case names. It costs as much as one `in`."""
+        return not self._fields.keys().isdisjoint(names)
+
     def __iter__(self) -> Iterator[str]:
         return iter([field[0] for field in self._fields.values()])
 

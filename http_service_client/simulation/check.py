@@ -202,7 +202,7 @@ def _longest() -> float:
 def _one_call(config: HttpClientConfig, fault: Fault) -> Timeline | None:
     """The timeline of a call to a service with this fault, its waits as long as they may be; None if it never ends."""
     fleet, witness = _fleet(config, fault, 0.0, 1.0)
-    fleet.call(0.0)
+    fleet.call()
     fleet.run()
     return witness.last
 

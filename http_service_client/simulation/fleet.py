@@ -38,8 +38,8 @@ _URL = "http://service.test/"
 _WALL = 1_704_067_200.0  # 2024-01-01 00:00 UTC
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY", "PUT", "DELETE"})  # to repeat
 
-Caller = Callable[[], Plan[tuple[object, Any]]]
-"""Makes the plan of one call, which returns its outcome and the `Call`, or None for a guarded function."""
+Caller = Callable[[], tuple[Plan[object], "Call | None"]]
+"""Makes the plan of one call, which returns its outcome; and the `Call`, or None for a guarded function."""
 
 
 class SimulatedClock:
@@ -126,12 +126,10 @@ class _Simulator(Simulator):
         return None if exchange.seconds == math.inf else exchange.seconds, exchange.outcome
 
     def _end(self, run: Run[Any]) -> None:
-        super()._end(run)
+        run.is_done = True
         if run.error is not None:
             raise run.error
-        assert run.result is not None
-        outcome, call = run.result
-        self._tally.count_call(self._now, run.started_at, outcome, call, run.exchanges)
+        self._tally.count_call(self._now, run.started_at, run.result, run.subject, run.exchanges)
         if self._acted:
             self._acted.pop(run, None)
 
@@ -217,24 +215,26 @@ class Fleet:
                 raise ConfigurationError(f"config must return an async function, not {function!r}")
             self._callers.append(partial(_call_of_function, function))
 
-    def call(self, at: float) -> None:
-        """Let the first client make a call at this instant, beside those that come at random."""
-        self._tally.at(at).calls += 1
-        self._simulator.spawn(self._callers[0](), at)
+    def call(self) -> None:
+        """Let the first client make a call now, beside those that come at random."""
+        self._call(self._callers[0])
+
+    def _call(self, caller: Caller) -> None:
+        self._tally.at(self._simulator.clock()).calls += 1
+        self._simulator.start(*caller())
 
     def run(self) -> float:
         """Simulate. Returns the instant of the end: calls that are under way at the end of the time are finished."""
-        simulator, tally, callers = self._simulator, self._tally, self._callers
+        simulator, callers = self._simulator, self._callers
         wait, choose = partial(self._arrivals.expovariate, self._rate), self._arrivals.random
         at = wait() if self._rate > 0 else math.inf
         while at < self._seconds:
             simulator.run(at)
-            tally.at(at).calls += 1
-            simulator.start(callers[int(choose() * len(callers))]())
+            self._call(callers[int(choose() * len(callers))])
             at += wait()
         simulator.run(self._seconds)
         simulator.run()
-        tally.at(simulator.clock())
+        self._tally.at(simulator.clock())
         return simulator.clock()
 
 
@@ -253,15 +253,19 @@ def _caller(first: Call, pipeline: Handler, now: Callable[[], float]) -> Caller:
         first.options,
     )
 
-    def caller() -> Plan[tuple[Outcome, Call]]:
+    def caller() -> tuple[Plan[object], Call]:
         deadline_at = None if lifetime is None else now() + lifetime
         call = Call(request, key, state, breaker, options, now, deadline_at)
-        return (yield from pipeline(request, call)), call
+        return pipeline(request, call), call
 
     return caller
 
 
-def _call_of_function(function: Callable[[], Any]) -> Plan[tuple[object, None]]:
+def _call_of_function(function: Callable[[], Any]) -> tuple[Plan[object], None]:
+    return _driven(function), None
+
+
+def _driven(function: Callable[[], Any]) -> Plan[object]:
     """A coroutine yields what it awaits, as a plan yields its effects."""
     answer: Any = None
     try:
@@ -275,10 +279,10 @@ def _call_of_function(function: Callable[[], Any]) -> Plan[tuple[object, None]]:
                 raise ConfigurationError(_REAL.format(repr(effect)))
             answer = yield effect
     except StopIteration as stop:
-        return stop.value, None
+        return stop.value
     except ConfigurationError:
         raise
     except Exception as error:
         if isinstance(error, RuntimeError) and "no running event loop" in str(error):
             raise ConfigurationError(_REAL.format(error)) from error
-        return error, None
+        return error

@@ -71,7 +71,7 @@ class CircuitBreakerLayer:
             if scope is not None:
                 scope.breaker = None
             breaker.settle(admission, failed)
-        if failed:
+        if failed and breaker.free_pass is None:  # it may be open
             wait = None if breaker.is_metrics_only else breaker.retry_after
             call.current.blocked_until = None if wait is None else call.clock() + wait
         return outcome

@@ -166,6 +166,8 @@ class FailureDetector:
 
     def _reason(self, is_failure: bool) -> str | None:
         settings = self.settings
+        if is_failure and self.window is None:  # as by default: no rate is judged
+            return self._reason_in_row()
         found: list[str | None] = []
         if settings.failure_threshold is not None:
             found.append(self._reason_in_row() if is_failure or settings.opens_when == "all" else None)
@@ -186,8 +188,10 @@ class FailureDetector:
     def _reason_in_row(self) -> str | None:
         settings, count = self.settings, self.failures_in_row
         assert settings.failure_threshold is not None
+        if count < settings.failure_threshold:
+            return None
         lasted = self._clock() - self._failing_since
-        if count < settings.failure_threshold or lasted < settings.failure_duration:
+        if lasted < settings.failure_duration:
             return None
         over = f" over {lasted:.3g} s" if settings.failure_duration else ""
         return f"{count} consecutive failure{'s' if count > 1 else ''}{over}"

@@ -192,6 +192,9 @@ class RetryQuota:
         elapsed, self._updated_at = max(0.0, now - self._updated_at), now
         before, self._rewarded = self._rewarded, self._successes.read()
         earned = (self._rewarded - before + further) * settings.earned
+        if self._tokens <= self._capacity and earned <= self._capacity - self._tokens:
+            self._tokens += earned  # while retries spend it, there is nothing to forget
+            return
         kept = min(self._tokens, self._capacity)
         to_fill = min(earned, self._capacity - kept)
         share = elapsed / settings.memory
