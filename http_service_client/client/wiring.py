@@ -214,6 +214,10 @@ def foreign_calls(
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
 ) -> Handler:
     """The layers of calls whose exchanges another library makes."""
+    # That library follows redirects, so a hop to a stranger's origin looks like any call: only hosts that the user named
+    # get these headers.
+    propagation = config.resolved.propagation
+    is_for_named = propagation is not None and propagation.hosts is not None
     return foreign_pipeline(
         origins=keys,
         random=random,
@@ -221,6 +225,7 @@ def foreign_calls(
         report=report_condition,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         has_gates=config.enable_throttle_gate,
+        propagation=propagation if is_for_named else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from ..http.cookies.jar import CookieJar
 from ..http.egress import EgressPolicy
@@ -10,6 +11,7 @@ from ..http.headers import Headers
 from ..http.messages import HttpRequest
 from ..http.propagation import Propagation
 from ..http.secret_names import SecretNames
+from .call import Call
 from .layer import Handler, Layer, compose
 from .layers.attempt_timeout import AttemptTimeoutLayer
 from .layers.auth import AuthLayer
@@ -119,6 +121,7 @@ def foreign_pipeline(
     report: Callable[[RetryCondition], None],
     observe: Observer | None,
     has_gates: bool,
+    propagation: Propagation | None,
 ) -> Handler:
     """The layers of a call whose exchange another library makes (see `transports.foreign`).
 
@@ -132,6 +135,12 @@ def foreign_pipeline(
         CircuitBreakerLayer(),
         AttemptTimeoutLayer(),
     ]
-    return compose(
-        layers, Exchange(origins, None, observe=observe, wall_clock=wall_clock if has_gates else None)
-    )
+    stamp = None if propagation is None else partial(_stamped, Stamp(propagation))
+    gates = wall_clock if has_gates else None
+    return compose(layers, Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp))
+
+
+def _stamped(stamp: Stamp, request: HttpRequest, call: Call) -> HttpRequest:
+    """The same request, since only that can be sent by its library, with other headers."""
+    request.headers = stamp(request, call).headers
+    return request

@@ -191,5 +191,7 @@ class _Request(AdaptedRequest[ClientResponse]):
                     return
             response.release()
 
-    def _add_header(self, name: str, value: str) -> None:
-        self.native.headers[name] = value  # aiohttp has made the request for this hop
+    def _set_header(self, name: str, value: str | None) -> None:
+        self.native.headers.popall(name, None)  # aiohttp has made the request for this hop
+        if value is not None:
+            self.native.headers[name] = value

@@ -78,7 +78,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     response: the last response that came and has not been discarded.   error: the last error of the library.
     """
 
-    __slots__ = ("_latest", "error", "native", "response")
+    __slots__ = ("_known", "_latest", "error", "native", "response")
 
     errors: ClassVar[tuple[type[Exception], ...]]
     raises: ClassVar[tuple[tuple[type[HttpClientError], type[Exception]], ...]]
@@ -97,6 +97,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.native = native
         self.response: Response | None = None
         self.error: Exception | None = None
+        self._known = headers.copy()  # those that the library's request has
         self._latest: Outcome | None = None  # what `response` or `error` is to the layers
 
     # What a subclass defines.
@@ -130,8 +131,8 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self._close(response)
 
     @abstractmethod
-    def _add_header(self, name: str, value: str) -> None:
-        """Set a header of the library's request, not of the object that its caller may send again."""
+    def _set_header(self, name: str, value: str | None) -> None:
+        """Set a header of the library's request, or remove it. The object that its caller has remains as it is."""
 
     def _has_started(self, failure: Failure | None) -> bool:
         """Whether the exchange may have read some of a one-shot body.   failure: None after a response."""
@@ -148,6 +149,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     # What the layers call.
 
     def exchange(self, timeout: Timeout) -> Outcome:
+        self._set_headers()
         if (before := self._forget()) is not None:
             self._drain(before)
         began, token = time.monotonic(), self._enter()
@@ -160,6 +162,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         return self._succeeded(response, began)
 
     async def exchange_async(self, timeout: Timeout) -> Outcome:
+        self._set_headers()
         if (before := self._forget()) is not None:
             try:
                 await bounded(self._drain_async(before), DRAIN_TIME)
@@ -178,6 +181,15 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
             self.error, self._latest = None, failure
             return failure
         return self._succeeded(response, began)
+
+    def _set_headers(self) -> None:
+        """Give the library's request the headers that were added for this call or this attempt."""
+        headers, known = self.headers, self._known
+        if headers._fields != known._fields:
+            for name in {*headers, *known}:
+                if headers.get(name) != known.get(name):
+                    self._set_header(name, headers.get(name))
+            self._known = headers.copy()
 
     def _enter(self) -> Token[tuple[str, str] | None]:
         return _INSIDE.set((self.method, self.url))
@@ -203,6 +215,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
 
     def abandon(self) -> None:
         """The call ended with an error: its last response, if it is still open, is of no use."""
+        self._latest = None
         if (response := self._forget()) is not None:
             self._close(response)
 
@@ -210,6 +223,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         """Close the timeline, then return the library's response, or raise the library's error or one of both."""
         result = call.finish(outcome)
         response, error = self.response, self.error
+        is_latest, self._latest = outcome is self._latest, None  # a response refers to its request
         if isinstance(result, HttpResponse) and response is not None:
             response.timeline = result.timeline  # type: ignore[attr-defined]
             return response
@@ -217,7 +231,7 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
         self.abandon()
         self.error = None  # its traceback will have this frame
         try:
-            if error is not None and outcome is self._latest and self._may_raise(error):
+            if error is not None and is_latest and self._may_raise(error):
                 for name in ("timeline", "sent_state"):
                     setattr(error, name, getattr(result, name))
                 raise error
@@ -315,16 +329,12 @@ class ForeignCalls:
         request.headers.secret_names = self.client.config.resolved.secret_names
         given = self.idempotent
         request.idempotent = given(request) if callable(given) else given
-        had_key = "Idempotency-Key" in request.headers
         try:
-            call = self.client._call_builder.build(
+            return self.client._call_builder.build(
                 request.method, request.url, idempotent=request.idempotent, _foreign=request
             )
         except HttpClientError as error:  # the client is closed
             raise request.joined(error) from None
-        if not had_key and "Idempotency-Key" in request.headers:
-            request._add_header("Idempotency-Key", request.headers["Idempotency-Key"])
-        return call
 
 
 # Errors that are of our class and of the library's.
@@ -426,35 +436,42 @@ def _known_url(url: str) -> str:
 
 # Settings.
 
-_OWNED = (
-    *("request_interceptors", "response_interceptors", "request_signers", "max_response_size"),
-    *("max_response_headers", "max_response_header_size", "tolerated_faults", "enable_request_compression"),
-    *("request_coding", "cookies", "enable_response_decompression", "allowed_redirect_count"),
-    *("trust_env_proxy_settings", "proxy", "default_headers", "auth", "netrc", "egress_policy"),
-    *("max_connections", "max_connections_per_host"),
+# All others are about what the library does.
+_OURS = frozenset(
+    {
+        *(
+            "base_timeout",
+            "connection_timeout",
+            "total_timeout",
+            "enable_circuit_breaker",
+            "circuit_breaker_config",
+        ),
+        *("enable_retry_policy", "retry_policy_config", "enable_throttle_gate", "enable_retry_budget"),
+        *("retry_budget_config", "auto_idempotency_key", "quote_idempotency_key", "propagation"),
+        *("sensitive_headers", "public_headers", "connection_pool"),
+    }
 )
-_KEPT = ("request_timeout", "connection_timeout")  # of ConnectionPoolConfig
+_OURS_OF_POOLS = frozenset({"request_timeout", "connection_timeout"})
 
 
 def _check_settings(adapter: str, library: str, config: HttpClientConfig, without: Iterable[str]) -> None:
     """Raise ConfigurationError for a setting that would do nothing."""
-    plain, pool = HttpClientConfig(), config.resolved.pool
-    found = [name for name in _OWNED if _is_set(config, plain, name)]
-    kept = set(_KEPT) - set(without)
-    found += [
-        name
-        for name in ConnectionPoolConfig.__dataclass_fields__
-        if name not in kept
-        and name not in _OWNED
-        and getattr(pool, name) != getattr(plain.resolved.pool, name)
-    ]
+    propagation = config.resolved.propagation
+    if propagation is not None and propagation.hosts is None:
+        raise ConfigurationError(
+            f"propagation needs hosts=… in {adapter}: {library} follows redirects, which may lead to a stranger"
+        )
+    ours, found = _OURS_OF_POOLS - set(without), []
+    for kept, given, plain in (
+        (_OURS, config, HttpClientConfig()),
+        (ours, config.resolved.pool, ConnectionPoolConfig()),
+    ):
+        for name in plain.__dataclass_fields__:
+            value = getattr(given, name)
+            if name not in kept and not is_default(value) and value != getattr(plain, name):
+                found.append(name)
     if found:
         raise ConfigurationError(
             f"{found[0]} does nothing in {adapter}: {library} decides about that; "
             f"set it up on the session of {library}, and leave it out here"
         )
-
-
-def _is_set(config: HttpClientConfig, plain: HttpClientConfig, name: str) -> bool:
-    value = getattr(config, name)
-    return not is_default(value) and value != getattr(plain, name)

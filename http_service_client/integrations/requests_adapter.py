@@ -168,7 +168,7 @@ def _check_retries(name: str, value: object) -> None:
 class _Request(AdaptedRequest[requests.Response]):
     """A prepared request on its way through a `ResilientAdapter`."""
 
-    __slots__ = ("_adapter", "_given", "_options", "_position", "_timeout")
+    __slots__ = ("_adapter", "_given", "_is_copied", "_options", "_position", "_timeout")
 
     errors = (rex.RequestException, uex.HTTPError, ConnectionError, TimeoutError)
     raises = (
@@ -204,6 +204,7 @@ class _Request(AdaptedRequest[requests.Response]):
         )
         self._adapter, self._given, self._options = adapter, timeout, options
         self._timeout = Timeout()  # of the running exchange
+        self._is_copied = False
 
     def _send(self, timeout: Timeout) -> requests.Response:
         if self._position is not None:
@@ -240,9 +241,13 @@ class _Request(AdaptedRequest[requests.Response]):
     def _close(self, response: requests.Response) -> None:
         response.close()  # a connection whose response has been read is in the pool already
 
-    def _add_header(self, name: str, value: str) -> None:
-        self.native = self.native.copy()
-        self.native.headers[name] = value
+    def _set_header(self, name: str, value: str | None) -> None:
+        if not self._is_copied:
+            self.native, self._is_copied = self.native.copy(), True
+        if value is None:
+            self.native.headers.pop(name, None)
+        else:
+            self.native.headers[name] = value
 
 
 def _position(body: Any) -> Any:

@@ -152,14 +152,23 @@ class AiohttpWay(Way):
         return aiohttp.ClientSession(middlewares=[middleware])
 
     def request(self, method: str, url: str, **parts: Any) -> None:
-        self._wait(self._requested(method, url, parts))
+        error = self._wait(self._requested(method, url, parts))
+        if error is not None:
+            try:
+                raise error  # here, since the loop's frames would be in a cycle with it
+            finally:
+                del error
 
-    async def _requested(self, method: str, url: str, parts: dict[str, Any]) -> None:
+    async def _requested(self, method: str, url: str, parts: dict[str, Any]) -> Exception | None:
         data = parts.get("data")
         if isinstance(data, Iterator) and not hasattr(data, "read"):
             parts["data"] = _asynchronous(data)
-        async with self._session.request(method, url, allow_redirects=False, **parts) as response:
-            await response.read()
+        try:
+            async with self._session.request(method, url, allow_redirects=False, **parts) as response:
+                await response.read()
+        except Exception as error:
+            return error
+        return None
 
 
 async def _asynchronous(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:

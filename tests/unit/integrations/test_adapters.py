@@ -1,0 +1,183 @@
+"""What the adapters of all libraries have in common: one state with a client, one story, one key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    CircuitOpenError,
+    ClientClosedError,
+    ConfigurationError,
+    EgressPolicy,
+    HttpClientConfig,
+    HttpServiceClient,
+    Propagation,
+    ThrottledError,
+)
+from http_service_client.events import CallFinished
+from http_service_client.integrations import ResilientAdapter, explain, resilience_middleware
+from http_service_client.testing import LoopbackServer, VirtualClock, reset, respond
+from kit.adapters import WAYS, Way
+
+DOWN = respond(503, body="down")
+PAUSE = respond(429, headers={"Retry-After": "60"})
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    with LoopbackServer() as server:
+        yield server
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: way.name)
+def way(request: pytest.FixtureRequest) -> type[Way]:
+    """Each library in turn."""
+    kind: type[Way] = request.param
+    return kind
+
+
+def client_of(**settings: Any) -> HttpServiceClient:
+    """A client in virtual time."""
+    on_event, on_exchange = settings.pop("on_event", None), settings.pop("on_exchange", None)
+    return HttpServiceClient(
+        HttpClientConfig(trust_env_proxy_settings=False, **settings),
+        clock=VirtualClock(),
+        on_event=on_event,
+        on_exchange=on_exchange,
+    )
+
+
+def test_a_circuit_is_shared_with_the_client(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """In both directions, for one origin however its URL is written."""
+    client = client_of(circuit_breaker_config={"failure_threshold": 2}, enable_retry_policy=False)
+    session = way(client, None, stack)
+    server.script("/", DOWN)
+    session.request("GET", server.url)
+    session.request("GET", server.url.replace("http", "HTTP"))
+    with pytest.raises(CircuitOpenError):
+        client.get(server.url)
+    assert list(client.get_circuit_breaker_states()) == [server.url]
+    with pytest.raises(CircuitOpenError):
+        session.request("GET", server.url)
+
+
+def test_a_pause_is_kept_by_all(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """The throttle gate is the client's."""
+    client = client_of()
+    session = way(client, None, stack)
+    server.script("/", PAUSE)
+    session.request("GET", server.url)
+    with pytest.raises(ThrottledError):
+        client.get(server.url)
+    with pytest.raises(ThrottledError):
+        session.request("GET", server.url)
+    assert len(server.requests) == 1
+
+
+def test_calls_are_counted_and_observed(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """By the metrics, the listener of events and that of exchanges, under the name of the view."""
+    events: list[Any] = []
+    exchanges: list[Any] = []
+    client = client_of(
+        on_event=events.append, on_exchange=lambda request, outcome, _: exchanges.append(outcome)
+    )
+    session = way(client.with_options(name="partner"), None, stack)
+    server.script("/", DOWN, respond(200))
+    session.request("GET", server.url)
+    assert client.get_health_summary()["total_requests"] == 1
+    assert [outcome.status_code for outcome in exchanges] == [503, 200]
+    (finished,) = [event for event in events if isinstance(event, CallFinished)]
+    assert (finished.call_name, finished.attempts) == ("partner", 2)
+
+
+def test_all_attempts_have_one_key(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """Which the next call does not have."""
+    session = way(client_of(auto_idempotency_key=True), None, stack)
+    server.script("/", reset(), respond(200))
+    session.request("POST", server.url, data=b"1")
+    server.script("/", respond(200))
+    session.request("POST", server.url, data=b"1")
+    first, second, other = (dict(request.headers)["Idempotency-Key"] for request in server.requests)
+    assert first == second != other
+
+
+def test_a_service_learns_what_is_left(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """With each attempt, if its host was named."""
+    named = Propagation(hosts=["127.0.0.1"])
+    session = way(client_of(propagation=named, total_timeout=60.0), None, stack)
+    server.script("/", DOWN, respond(200))
+    session.request("GET", server.url)
+    assert [dict(request.headers)["X-Request-Attempt"] for request in server.requests] == ["1", "2"]
+    session = way(client_of(propagation=Propagation()), None, stack)
+    session.request("GET", server.url)
+    assert "X-Request-Attempt" not in dict(server.requests[-1].headers)
+
+
+def test_a_closed_client_refuses(way: type[Way], server: LoopbackServer, stack: ExitStack) -> None:
+    """By an error of the library, too."""
+    client = client_of()
+    session = way(client, None, stack)
+    client.close()
+    with pytest.raises(ClientClosedError) as caught:
+        session.request("GET", server.url)
+    assert way.name in {base.__module__.partition(".")[0] for base in type(caught.value).__mro__}
+
+
+def test_the_story_of_an_error_that_stems_from_ours(
+    way: type[Way], server: LoopbackServer, stack: ExitStack
+) -> None:
+    """An SDK raises its own."""
+    session = way(client_of(), None, stack)
+    server.script("/", reset())
+
+    def order() -> None:
+        try:
+            session.request("GET", server.url)
+        except Exception as error:
+            raise LookupError("no such order") from error
+
+    with pytest.raises(LookupError) as caught:
+        order()
+    assert explain(caught.value).splitlines()[0] == f"GET {server.url}/"
+    assert explain(LookupError("other")) == "LookupError('other')"
+
+
+def test_nothing_is_left_to_the_cycle_collector(
+    way: type[Way], server: LoopbackServer, stack: ExitStack, no_reference_cycles: None
+) -> None:
+    """Neither after a response nor after an error."""
+    session = way(client_of(), None, stack)
+    server.script("/", DOWN, respond(200))
+    session.request("GET", server.url)
+    server.script("/", reset())
+    with pytest.raises(Exception, match=r"aborted|lost"):
+        session.request("GET", server.url)
+
+
+@pytest.mark.parametrize("make", [ResilientAdapter, resilience_middleware])
+def test_what_is_refused(make: Any) -> None:
+    """With what to write instead."""
+    with pytest.raises(ConfigurationError, match="not both"):
+        make(HttpClientConfig(), client=HttpServiceClient())
+    with pytest.raises(ConfigurationError, match="client=…"):
+        make(HttpServiceClient())
+    with pytest.raises(ConfigurationError, match="resolves names itself"):
+        make(client=HttpServiceClient(HttpClientConfig(egress_policy=EgressPolicy())))
+    with pytest.raises(ConfigurationError, match="idempotent"):
+        make(idempotent="yes")
+    with pytest.raises(ConfigurationError, match="needs hosts"):
+        make(HttpClientConfig(propagation=Propagation()))
+    with pytest.raises(ConfigurationError, match="base_url does nothing"):
+        make(HttpClientConfig(base_url="https://api.example.com"))
