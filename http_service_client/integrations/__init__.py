@@ -4,6 +4,7 @@ ResilientAdapter: policies under a `requests.Session`.   resilience_middleware: 
 explain: what happened in the calls behind a response or an error of such a library.
 asgi, wsgi: middleware that adopts the deadline of an inbound request.
 error_responses: the response to a caller when a service behind this one fails.
+task_queues: when a task queue should run a failed task again.
 neuroglia: the client in the container and the host of a neuroglia application.
 """
 

@@ -76,6 +76,7 @@ PUBLIC_MODULES = [
     "integrations.asgi",
     "integrations.error_responses",
     "integrations.neuroglia",
+    "integrations.task_queues",
     "integrations.wsgi",
     "testing",
     "simulation",

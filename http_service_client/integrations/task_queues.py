@@ -1,0 +1,82 @@
+"""When a task queue should run a task again whose call failed: the client's own rule, for waits of minutes.
+
+    what failed                                            the task runs again
+    never sent, refused (429, 503 with Retry-After, an     yes
+    open circuit, a pause)
+    it may have been processed (a timeout, a lost          only if `idempotent`
+    connection, 500)
+    409 to a later run under the same key: the service     only if `idempotent`
+    still works on an earlier one
+    nothing that another attempt would mend (404, TLS      no
+    verification), a bug
+
+The queue keeps the task meanwhile: over restarts, and for as long as an outage takes. A client's own retries cannot do
+that, and would multiply with those of the queue, so a task makes its call with `retry_policy=False`.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+
+from ..core.checks import check_count, check_flag
+from ..core.machines.backoff import ExponentialBackoff, endless_waits
+from ..core.machines.retry_decision import is_in_progress
+from ..core.machines.retry_settings import RetrySettings
+from ..core.outcomes import REFUSALS, requested_wait, sent_state_of
+from ..errors import ConfigurationError, HttpClientError, HttpStatusError, SentState
+from ..http.messages import HttpResponse
+from ..policies.listeners import report_condition
+from ..policies.retry import RetryPolicy
+
+__all__ = ["QUEUE_POLICY", "retry_delay"]
+
+QUEUE_POLICY = RetryPolicy(
+    max_attempts=10, backoff_strategy=ExponentialBackoff(initial_delay=10.0, max_delay=900.0)
+)
+"""Ten runs, over half an hour or so: waits of 10 s at first, and of 15 minutes at most, with full jitter."""
+
+
+def retry_delay(
+    error: BaseException, run: int, *, idempotent: bool = False, policy: RetryPolicy = QUEUE_POLICY
+) -> float | None:
+    """Seconds after which a queue should run a task again that failed by this error; None for not at all.
+
+    run: the number of the run that failed, from 1.
+    idempotent: the task may run again although its requests may have been processed, since each run sends the same
+        Idempotency-Key, made of the id of the task, say, or since a repetition does no harm. A key that the client makes
+        is another one in each run.
+    policy: how many runs there are, which failures are worth another, and the waits between them.
+
+    The wait is at least what the service asked for, however long: a queue has time. Of a task with several calls, those
+    before the one that failed are made again, too.
+
+    Raises ConfigurationError for a run that is not a whole number of 1 or more, and for another wrong argument.
+    """
+    check_count("run", run)
+    check_flag("idempotent", idempotent)
+    if not isinstance(policy, RetrySettings):
+        raise ConfigurationError(f"policy must be a RetryPolicy, not {policy!r}")
+    if not isinstance(error, HttpClientError) or run >= policy.max_attempts:
+        return None
+    response = error.response if isinstance(error, HttpStatusError) else None
+    is_worth_it = isinstance(error, REFUSALS) or policy.is_worth_it(response or error, report_condition)
+    if not is_worth_it and not (idempotent and run > 1 and _is_in_progress(response)):
+        return None
+    state = sent_state_of(error)
+    is_safe = idempotent or state in (SentState.NEVER_SENT, SentState.REFUSED)
+    if not is_safe and not (response is not None and policy.is_vouched_for(response, report_condition)):
+        return None
+    is_throttled = state is SentState.REFUSED or isinstance(error, REFUSALS)
+    strategy = policy.throttled_backoff if is_throttled else None
+    waits = endless_waits(strategy or policy.backoff_strategy, random.random)
+    for _ in range(run - 1):
+        next(waits)
+    asked = error.retry_after if isinstance(error, REFUSALS) else requested_wait(response, time.time)
+    return max(next(waits), asked or 0.0)
+
+
+def _is_in_progress(response: HttpResponse | None) -> bool:
+    """Whether the service still works on the request of an earlier run, and says so by a 409 for its key."""
+    request = None if response is None else response.request
+    return is_in_progress(response, SentState.MAYBE_PROCESSED, request)
