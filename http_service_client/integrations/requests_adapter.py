@@ -1,7 +1,7 @@
 """Policies under any `requests.Session`: an adapter to mount on it.
 
 The adapter sends by the `HTTPAdapter` that it is, or by another one. Around that stand the layers of a client. requests
-itself has no bound for an attempt as a whole: see docs/adapters.md.
+itself has no bound for an attempt as a whole: see `bounded_sockets`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
 from ..transports.over_requests.errors import translate_error
+from .bounded_sockets import bound_pools, until
 from .foreign import AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilientAdapter"]
@@ -114,6 +115,17 @@ class ResilientAdapter(HTTPAdapter):
         if self._calls.is_inside(str(request.method), str(request.url)):
             return self._send_once(request, timeout=timeout, **options)
         return self._calls.run(_Request(self, request, timeout, options))
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """As in `HTTPAdapter`; sockets that wait no longer than an attempt may take."""
+        super().init_poolmanager(*arguments, **options)
+        bound_pools(self.poolmanager)
+
+    def proxy_manager_for(self, *arguments: Any, **options: Any) -> Any:
+        """As in `HTTPAdapter`; sockets that wait no longer than an attempt may take."""
+        manager: Any = super().proxy_manager_for(*arguments, **options)
+        bound_pools(manager)
+        return manager
 
     def _send_once(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         send = super().send if self._adapter is None else self._adapter.send
@@ -210,13 +222,14 @@ class _Request(AdaptedRequest[requests.Response]):
         if self._position is not None:
             self.native.body.seek(self._position)
         self._timeout = timeout = _within(timeout, self._given)
-        response = self._adapter._send_once(self.native, timeout=_for_urllib3(timeout), **self._options)
-        if not self._options["stream"]:
-            try:
-                response.content  # noqa: B018  # the session would read it now, outside of the attempt
-            except BaseException:
-                response.close()
-                raise
+        with until(timeout.total):
+            response = self._adapter._send_once(self.native, timeout=_for_urllib3(timeout), **self._options)
+            if not self._options["stream"]:
+                try:
+                    response.content  # noqa: B018  # the session would read it now, outside of the attempt
+                except BaseException:
+                    response.close()
+                    raise
         return response
 
     def _meaning(self, error: Exception, timeout: Timeout, timed_out: bool) -> Failure:

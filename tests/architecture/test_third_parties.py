@@ -14,7 +14,14 @@ from kit.sources import NAME, imports, parse, sources
 # here may not be imported at all.
 THIRD_PARTY: dict[str, list[str]] = {
     "requests": ["transports/over_requests/*", "integrations/requests_adapter.py", "testing/*"],
-    "urllib3": ["transports/over_requests/*", "integrations/requests_adapter.py", "testing/*"],
+    "urllib3": [
+        *(
+            "transports/over_requests/*",
+            "integrations/requests_adapter.py",
+            "integrations/bounded_sockets.py",
+        ),
+        "testing/*",
+    ],
     "aiohttp": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py", "testing/*", "cli/*"],
     "yarl": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py"],
     "multidict": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py"],

@@ -111,8 +111,6 @@ class RequestsWay(Way):
 
     name, plain = "requests", BlockingFrontEnd
     cannot = {
-        "a body that trickles beyond the timeout": "requests waits for single reads",
-        "a head that trickles beyond the timeout": "requests waits for single reads",
         "early hints before the response": "requests takes them for the response",
         "closed in the head": "http.client takes a head that was cut short for a whole one",
         "a length that is not a number": "http.client ignores it",

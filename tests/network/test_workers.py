@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from http_service_client.testing.server import LoopbackServer, respond, stall
+from http_service_client.testing import LoopbackServer, drip, respond, stall
 from network.test_processes import CHECKOUT, needs_fork
 
 
@@ -104,6 +104,43 @@ def test_green_threads_share_a_client(server: LoopbackServer, library: str, inte
     if interceptor == "no interceptor":
         used = {request.connection for request in server.received("/")}
         assert len(used) >= 2  # they were in flight at the same time
+
+
+UNDER_REQUESTS = """
+import sys, time
+from gevent import monkey, spawn
+monkey.patch_all()
+import requests
+from http_service_client import HttpClientConfig
+from http_service_client.integrations import ResilientAdapter
+
+url = sys.argv[1]
+session = requests.Session()
+session.mount("http://", ResilientAdapter(HttpClientConfig(base_timeout=0.3, enable_retry_policy=False)))
+trickling = spawn(session.get, url + "drip")
+others = [spawn(session.get, url) for _ in range(10)]
+assert [greenlet.get().status_code for greenlet in others] == [204] * 10
+try:
+    trickling.get()
+except requests.RequestException as error:
+    assert error.timeline[0].error == "AttemptTimeoutError", error.timeline
+    print("done")
+"""
+
+
+@needs("gevent")
+def test_green_threads_share_an_adapter(server: LoopbackServer) -> None:
+    """Each has the time of its own attempt, on the sockets of gevent as well."""
+    server.script("*", respond(204, delay=0.01))
+    server.script("/drip", drip("x" * 100, 0.1))
+    ended = subprocess.run(
+        [sys.executable, "-c", UNDER_REQUESTS, f"{server.url}/"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.stdout == "done\n", ended.stderr
 
 
 # gunicorn.

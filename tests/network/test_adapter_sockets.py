@@ -1,0 +1,130 @@
+"""The sockets under a `ResilientAdapter`: bounded by the attempt, shared by threads, not by forked children."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import requests
+import urllib3
+
+from http_service_client import HttpClientConfig, deadline
+from http_service_client.integrations import ResilientAdapter
+from http_service_client.testing import LoopbackServer, drip, raw, respond, stall_reading
+from kit.forks import in_a_child
+from kit.threads import run_threads
+from network.faults import Certificates
+from network.test_processes import needs_fork
+
+HALF_A_SECOND = HttpClientConfig(base_timeout=0.5, enable_retry_policy=False)
+SLOW_HEAD = raw(b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 99, every=0.1)
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+def session(stack: ExitStack, config: HttpClientConfig | None = None, **options: Any) -> requests.Session:
+    """A session with an adapter."""
+    session = stack.enter_context(requests.Session())
+    session.trust_env = False
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, ResilientAdapter(config, **options))
+    return session
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("action", "body"),
+    [(drip("x" * 200, 0.1), None), (SLOW_HEAD, None), (stall_reading(), bytes(20_000_000))],
+    ids=["a body", "a head", "an upload"],
+)
+def test_what_trickles_ends_with_the_attempt(
+    server: LoopbackServer,
+    tls_server: LoopbackServer,
+    certificates: Certificates,
+    stack: ExitStack,
+    scheme: str,
+    action: Any,
+    body: bytes | None,
+) -> None:
+    """requests itself would wait for as long as a byte comes now and then."""
+    chosen = server if scheme == "http" else tls_server
+    chosen.script("/", action)
+    http = session(stack, HALF_A_SECOND)
+    began = time.monotonic()
+    with pytest.raises(requests.RequestException) as caught:
+        http.put(chosen.url, data=body, verify=certificates.ca_file)
+    assert 0.4 < time.monotonic() - began < 5.0  # twenty, for what trickles
+    assert caught.value.timeline[0].error == "AttemptTimeoutError"  # type: ignore[attr-defined]
+
+
+def test_a_stream_has_the_time_that_its_reader_gives_it(server: LoopbackServer, stack: ExitStack) -> None:
+    """The attempt ends with the head, and its sockets have their own timeouts again."""
+    server.script("/", drip("abc", 0.3))
+    with session(stack, HALF_A_SECOND).get(server.url, stream=True) as response:
+        assert b"".join(response.iter_content(1)) == b"abc"
+
+
+def test_a_connection_is_kept(server: LoopbackServer, stack: ExitStack) -> None:
+    """From one attempt to the next, and from one call to the next."""
+    server.script("/", respond(503), respond(200, body="ok"))
+    http = session(stack)
+    with deadline(5.0):
+        assert http.get(server.url).text == http.get(server.url).text == "ok"
+    assert server.connection_count == 1
+
+
+def test_a_proxy_is_used(server: LoopbackServer, stack: ExitStack) -> None:
+    """The session's own, over the same kind of sockets."""
+    server.script("*", respond(200, body="by proxy"))
+    response = session(stack).get("http://api.example.com/", proxies={"http": server.url})
+    assert response.text == "by proxy"
+
+
+def test_threads_share_an_adapter(server: LoopbackServer, stack: ExitStack) -> None:
+    """Each has its own attempt's time."""
+    server.script("*", respond(200, delay=0.01))
+    http = session(stack, pool_maxsize=16)
+    statuses: list[int] = []
+    run_threads(lambda number: statuses.append(http.get(f"{server.url}/{number}").status_code))
+    assert statuses == [200] * 16
+
+
+@needs_fork
+def test_a_forked_child_connects_itself(server: LoopbackServer, stack: ExitStack) -> None:
+    """It would read the parent's responses from a connection of both."""
+    server.script("/", respond(200))
+    http = session(stack)
+    http.get(server.url)
+
+    def work() -> None:
+        assert http.get(server.url).status_code == 200
+
+    assert in_a_child(work) == 0
+    assert server.connection_count == 2
+    assert http.get(server.url).status_code == 200
+    assert server.connection_count == 2
+
+
+def test_connections_of_another_class_stay_as_they_are(
+    server: LoopbackServer, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recorder puts its own in the place of urllib3's while it records."""
+    made: list[object] = []
+
+    class Recorder(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            made.append(self)
+            super().connect()
+
+    server.script("/", respond(200, close=True))
+    http = session(stack)
+    monkeypatch.setattr(urllib3.HTTPConnectionPool, "ConnectionCls", Recorder)
+    http.get(server.url)
+    assert [type(connection) for connection in made] == [Recorder]
