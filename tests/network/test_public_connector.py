@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
+from multidict import CIMultiDict
 
 from http_service_client import ClientClosedError, ConnectionPoolConfig, EgressPolicy, Timeout
+from http_service_client.http.http1.errors import NotHttpError
 from http_service_client.testing import LoopbackServer, answer, raw, reset, respond, stall, stall_reading
 from http_service_client.transports.over_aiohttp import (
     connector,
     resolver,
     session_exchange,
 )
+from http_service_client.transports.over_aiohttp.public_connector import watch_body
 from kit.front_ends import AsyncioFrontEnd
 from network.faults import Certificates, failing, slots_in_use
 from network.proxy_server import running_proxy
@@ -278,3 +282,29 @@ def test_a_close_does_not_wait_for_an_upload_that_the_server_does_not_read(
     (error,) = either.loop.run_until_complete(closed_during_the_call())
     assert type(error) is ClientClosedError
     assert slots_in_use(client) == 0
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_refused"),
+    [
+        ([], False),
+        ([("Content-Length", "5")], False),
+        ([("Transfer-Encoding", "chunked")], False),
+        ([("Transfer-Encoding", "Identity")], False),
+        ([("Transfer-Encoding", "gzip")], True),
+        ([("Content-Length", "5"), ("Content-Length", "5")], True),
+        ([("Content-Length", "5"), ("Transfer-Encoding", "chunked")], True),
+    ],
+)
+def test_a_head_without_its_connection_must_have_one_framing(
+    fields: list[tuple[str, str]], is_refused: bool
+) -> None:
+    """aiohttp's parser has read it alone then, which accepts more."""
+    closed: list[bool] = []
+    response: Any = SimpleNamespace(headers=CIMultiDict(fields), close=lambda: closed.append(True))
+    if is_refused:
+        with pytest.raises(NotHttpError):
+            watch_body(response, None)
+    else:
+        watch_body(response, None)
+    assert closed == [True] * is_refused

@@ -159,3 +159,19 @@ def test_a_part_that_its_download_has_just_removed_is_in_nobody_s_way(
         part.write([b"all"])
         assert part.commit() is None
     assert (tmp_path / "file").read_bytes() == b"all"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner that can be compared")
+def test_a_file_of_another_user_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its bytes nor its record; that user could have put anything into it."""
+    interrupted(tmp_path / "file", b"abc")
+    (tmp_path / "record").write_text("x")
+    assert part_names.read_own(tmp_path / "record") == "x"
+    user = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: user + 1)
+    with pytest.raises(PermissionError, match="does not belong to this user"):
+        part_names.read_own(tmp_path / "record")
+    with pytest.raises(InvalidRequestError, match="is in the way of the download; remove it"):
+        resumable(tmp_path / "file").__enter__()
+    monkeypatch.delattr(os, "geteuid")  # Windows
+    assert part_names.read_own(tmp_path / "record") == "x"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from http_service_client import (
 from http_service_client.core import pipeline
 from http_service_client.core.effects import Acquire, Effect, Invoke, Send, Sleep
 from http_service_client.core.layer import compose
+from http_service_client.core.layers.whole_call import CallLayer
 from http_service_client.http.messages import HttpContext, HttpRequest, HttpResponse
 from kit.fakes import ORIGIN, RESET, SLOW, URL, FakeClock, Harness, failure, short
 from kit.front_ends import BlockingFrontEnd, FrontEnd
@@ -351,3 +353,22 @@ def test_a_response_carries_its_attempts_history_and_timeline(front_end: FrontEn
     assert response.request is harness.transport.sent[-1]
     assert response.timeline is not None
     assert tuple(response.timeline) == tuple(harness.events)
+
+
+@pytest.mark.parametrize(("now", "is_late"), [(4.999, False), (5.0, True), (5.25, True)])
+def test_a_call_begins_before_its_deadline(now: float, is_late: bool) -> None:
+    """At the very instant nothing is left of its time; the message says by how much it is late."""
+    call: Any = SimpleNamespace(deadline_at=5.0, clock=lambda: now, call_id="c", scope=None)
+
+    def proceed(request: Any, call: Any) -> Any:
+        yield from ()
+        return HttpResponse(200)
+
+    with pytest.raises(StopIteration) as ended:
+        next(CallLayer()(proceed, HttpRequest("GET", URL), call))
+    outcome = ended.value.value
+    if is_late:
+        assert outcome.error_type is DeadlineExceededError
+        assert f"had passed {now - 5.0:.3f} s before the call began; nothing was sent" in outcome.message
+    else:
+        assert outcome.status_code == 200

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from http_service_client.core.effects import Sleep
+from http_service_client.core.effects import Invoke, Sleep
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
+from http_service_client.drivers.portal import PORTAL
 from kit.front_ends import run_task
 
 
@@ -161,3 +162,19 @@ def test_an_unknown_effect_is_an_error_in_the_plan(driver: str) -> None:
         else:
             run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
     assert log == ["closed"]
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_the_value_of_invoked_code_goes_into_the_plan(driver: str) -> None:
+    """That of a plain function, and the one that an awaitable ends with."""
+
+    async def later(value: int) -> int:
+        return value
+
+    def plan() -> Any:
+        return [(yield Invoke(abs, -1)), (yield Invoke(later, 2))]
+
+    if driver == "blocking":
+        assert BlockingDriver(None, PORTAL).run(plan()) == [1, 2]  # type: ignore[arg-type]
+    else:
+        assert run_task(AsyncioDriver(None).run(plan())) == [1, 2]  # type: ignore[arg-type]

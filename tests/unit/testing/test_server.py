@@ -113,6 +113,16 @@ def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     assert server.connection_count == 2
 
 
+def test_a_closed_server_does_not_accept_again() -> None:
+    """Its port may be another program's by now. To close it again does nothing."""
+    server = LoopbackServer()
+    server.close()
+    server.close()
+    with pytest.raises(RuntimeError, match="this LoopbackServer was closed; make a new one"):
+        server.accept()
+    assert "closed" in repr(server)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems allow one socket for each port")
 def test_no_other_connection_takes_the_port_while_it_is_bound_again(
     server: LoopbackServer, monkeypatch: pytest.MonkeyPatch

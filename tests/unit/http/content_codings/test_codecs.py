@@ -31,7 +31,7 @@ class ZstdDecompressor:
         assert 0 < max_length <= STEP
         if self.eof:
             raise EOFError
-        assert self.needs_input or not data
+        assert bool(data) is self.needs_input
         piece = self._stream.decompress(self._tail + data, max_length)
         self._tail = self._stream.unconsumed_tail
         self.eof, self.unused_data = self._stream.eof, self._stream.unused_data
