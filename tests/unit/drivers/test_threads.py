@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import threading
+from collections import deque
+from typing import Any
 
 import pytest
 
@@ -76,6 +79,39 @@ def test_an_idle_thread_ends_after_its_time() -> None:
     threads.start(lambda: None)
     wait_until(lambda: not threads._workers)
     assert not threads._waiting
+
+
+def test_work_that_came_just_before_a_thread_waits_wakes_it() -> None:
+    """Either the thread sees the work itself and waits no longer, or `start` has found it among the waiting."""
+    threads = DaemonThreads(1, idle=0.001)
+    threads._queue.append(lambda: None)
+    wake = _thread.allocate_lock()
+    wake.acquire()
+    assert threads._is_woken(wake)
+    assert not threads._waiting
+
+    class Started(deque[Any]):
+        """`start` takes the entry as soon as it is there."""
+
+        def append(self, entry: Any) -> None:
+            entry.release()
+
+    for queue in ([], [lambda: None]):
+        threads._queue, threads._waiting = deque(queue), Started()
+        assert threads._is_woken(wake)
+        assert wake.locked()  # taken again, for the next time
+
+    class Late(deque[Any]):
+        """`start` takes the entry just after the wait has ended."""
+
+        def remove(self, entry: Any) -> None:
+            super().remove(entry)
+            entry.release()
+            raise ValueError
+
+    threads._queue, threads._waiting = deque(), Late()
+    assert threads._is_woken(wake)
+    assert wake.locked()
 
 
 def test_where_no_thread_can_start_the_caller_does_the_work(monkeypatch: pytest.MonkeyPatch) -> None:

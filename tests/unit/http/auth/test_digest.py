@@ -21,7 +21,7 @@ from http_service_client import HttpRequest, HttpResponse, HttpServiceClient, In
 from http_service_client.auth import Digest
 from http_service_client.http.auth import digest
 from http_service_client.http.auth.challenges import parse_challenges
-from http_service_client.http.auth.digest import digest_header, strongest
+from http_service_client.http.auth.digest import DigestChallenge, digest_header, strongest
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import ORIGIN, URL, Harness
 from kit.front_ends import FrontEnd
@@ -105,6 +105,46 @@ def test_the_example_of_the_older_rfc() -> None:
     answer = fields(header)
     assert answer["response"] == "1949323746fe6a43ef61f9606e7febea"
     assert answer.keys() == {"username", "realm", "nonce", "uri", "response", "opaque"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "user", "count", "header"),
+    [
+        (
+            {"hash": "md5"},
+            "ann",
+            1,
+            'Digest username="ann", realm="r", nonce="n", uri="/a?b=1", response="{}"',
+        ),
+        (
+            {"hash": "md5", "algorithm": "MD5", "opaque": 'o"p', "qop": "auth"},
+            'a"n\\n',
+            10,
+            'Digest username="a\\"n\\\\n", realm="r", nonce="n", uri="/a?b=1", response="{}", algorithm=MD5, '
+            'opaque="o\\"p", qop=auth, nc=0000000a, cnonce="c"',
+        ),
+        (
+            {"hash": "sha256", "algorithm": "SHA-256-sess", "qop": "auth-int", "is_session": True},
+            "Jäsøn",
+            255,
+            'Digest username*=UTF-8\'\'J%C3%A4s%C3%B8n, realm="r", nonce="n", uri="/a?b=1", response="{}", '
+            'algorithm=SHA-256-sess, qop=auth-int, nc=000000ff, cnonce="c"',
+        ),
+        (
+            {"hash": "md5", "hashes_user": True},
+            "ann",
+            1,
+            'Digest username="HASH", realm="r", nonce="n", uri="/a?b=1", response="{}", userhash=true',
+        ),
+    ],
+    ids=["oldest", "quotes", "session", "user hash"],
+)
+def test_the_header_has_these_parts(settings: dict[str, Any], user: str, count: int, header: str) -> None:
+    """In this order; some servers read it by position."""
+    challenge = DigestChallenge(realm="r", nonce="n", strength=0, **settings)
+    made = digest_header(challenge, user, "p", "GET", "/a?b=1", cnonce="c", count=count, body=[b"x"])
+    header = header.replace("HASH", hashlib.md5(b"ann:r").hexdigest())
+    assert re.sub(r'response="[0-9a-f]{32,64}"', 'response="{}"', made) == header
 
 
 @pytest.mark.parametrize(

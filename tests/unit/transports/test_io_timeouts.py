@@ -1,0 +1,233 @@
+"""The limits of one exchange on a blocking connection, in virtual time, and a connection that listens while it sends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import ssl
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import Timeout
+from http_service_client.http.http1.framing import ParserSettings
+from http_service_client.transports.over_requests import connection
+from http_service_client.transports.over_requests.connection import (
+    Connection,
+    IoTimeouts,
+    OpenConnections,
+    seconds_left,
+)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """An instant that a test sets."""
+    made = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(connection, "time", SimpleNamespace(monotonic=lambda: made.now))
+    return made
+
+
+def limits(timeouts: IoTimeouts) -> tuple[float | None, ...]:
+    return (
+        timeouts.expires_at,
+        timeouts.connect_expires_at,
+        timeouts.read_within,
+        timeouts.write_within,
+    )
+
+
+@pytest.mark.parametrize(
+    ("timeout", "expected"),
+    [
+        (Timeout(), (None, None, None, None)),
+        (Timeout(total=5.0), (105.0, 105.0, None, None)),
+        (Timeout(connect=2.0), (None, 102.0, None, None)),
+        (Timeout(total=5.0, connect=2.0), (105.0, 102.0, None, None)),
+        (Timeout(total=5.0, connect=9.0), (105.0, 105.0, None, None)),
+        (Timeout(total=5.0, read=3.0, write=4.0), (105.0, 105.0, 3.0, 4.0)),
+    ],
+)
+def test_an_exchange_has_its_limits_from_its_beginning(timeout: Timeout, expected: tuple[Any, ...]) -> None:
+    """The connection must be there by the earlier of its own limit and that of the whole."""
+    timeouts = IoTimeouts.starting(timeout, 100.0)
+    assert limits(timeouts) == expected
+    assert (timeouts.phases, timeouts.sent_at) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "head", "body"),
+    [
+        (Timeout(first_byte=2.0), (103.0, None, None, None), (None, None, None, None)),
+        (Timeout(total=9.0, first_byte=2.0), (103.0, None, None, None), (109.0, None, None, None)),
+        (Timeout(total=2.5, first_byte=2.0), (102.5, None, None, None), (102.5, None, None, None)),
+        (Timeout(total=9.0, between=2.0, read=4.0), (109.0, 109.0, 4.0, None), (109.0, None, 2.0, None)),
+    ],
+)
+def test_head_and_body_may_have_limits_of_their_own(
+    clock: Any, timeout: Timeout, head: tuple[Any, ...], body: tuple[Any, ...]
+) -> None:
+    """That of the head begins when the request was sent."""
+    timeouts = IoTimeouts.starting(timeout, 100.0)
+    assert timeouts.phases is timeout
+    clock.now = 101.0
+    assert limits(timeouts.for_head(timeout)) == head
+    assert timeouts.sent_at == 101.0
+    assert limits(timeouts.for_body(timeout)) == body
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "within", "left"),
+    [(None, None, None), (None, 3.0, 3.0), (104.0, None, 4.0), (104.0, 3.0, 3.0), (104.0, 5.0, 4.0)],
+)
+def test_an_operation_may_take_what_is_left(
+    clock: Any, expires_at: float | None, within: float | None, left: float | None
+) -> None:
+    """Of the exchange, or its own limit if that is shorter."""
+    assert seconds_left(expires_at, within) == left
+
+
+def test_nothing_is_left_at_the_very_instant(clock: Any) -> None:
+    """A socket with a timeout of zero would not wait and not raise."""
+    for expires_at in (100.0, 99.0):
+        with pytest.raises(TimeoutError, match="timed out"):
+            seconds_left(expires_at, 5.0)
+
+
+class Socket:
+    """Takes at most so many bytes at once, and gives what it was filled with."""
+
+    def __init__(self, *received: Any, takes: int = 1000) -> None:
+        self.received, self.takes = list(received), takes
+        self.sent: list[bytes] = []
+        self.timeouts: list[float | None] = []
+        self.is_closed = False
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.timeouts.append(seconds)
+
+    def send(self, data: memoryview) -> int:
+        self.sent.append(bytes(data[: self.takes]))
+        return min(self.takes, len(data))
+
+    def recv(self, size: int) -> Any:
+        assert size == 65536
+        piece = self.received.pop(0)
+        if isinstance(piece, Exception):
+            raise piece
+        return piece
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def connected(sock: Any, expires_at: float | None = None) -> Connection:
+    return Connection(sock, expires_at, ParserSettings())
+
+
+def test_each_operation_gets_what_is_left_of_the_time(clock: Any) -> None:
+    """A server that accepts a few bytes at a time is cut on time."""
+    sock = Socket(b"x", takes=4)
+    opened = connected(sock, 110.0)
+    opened.send(b"abcdefghij")
+    assert sock.sent == [b"abcd", b"efgh", b"ij"]
+    assert opened.receive() == b"x"
+    assert sock.timeouts == [10.0] * 4
+    opened.set_timeouts(IoTimeouts(120.0, None, 3.0, 4.0))
+    sock.received, sock.timeouts = [b"y"], []
+    opened.send(b"k")
+    opened.receive()
+    assert sock.timeouts == [4.0, 3.0]
+
+
+def test_an_end_without_close_notify_is_an_end() -> None:
+    """Many servers omit it; but not when another thread has cut the connection."""
+    unexpected = ssl.SSLEOFError(8, "EOF")
+    unexpected.reason = "UNEXPECTED_EOF_WHILE_READING"
+    other = ssl.SSLEOFError(8, "EOF")
+    other.reason = "OTHER"
+    for piece in (b"", unexpected, 0):
+        assert connected(Socket(piece)).receive() == b""
+    with pytest.raises(ssl.SSLEOFError):
+        connected(Socket(other)).receive()
+    for piece, error in ((b"", ConnectionAbortedError), (unexpected, ssl.SSLEOFError)):
+        cut = connected(Socket(piece))
+        cut._is_aborted = True
+        with pytest.raises(error) as raised:
+            cut.receive()
+        if error is ConnectionAbortedError:
+            assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+
+
+class Listening:
+    """What a connection finds when it looks at its socket before each piece."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *readable: bool) -> None:
+        self._readable = iter(readable)
+        self.waits: list[tuple[float | None, bool]] = []
+        monkeypatch.setattr(connection, "is_readable", lambda sock: next(self._readable, False))
+        monkeypatch.setattr(connection, "wait_until_usable", self._wait)
+
+    def _wait(self, sock: Any, within: float | None, *, to_write: bool) -> None:
+        self.waits.append((within, to_write))
+
+
+@pytest.mark.parametrize(
+    ("piece", "is_answer"),
+    [
+        (b"HTTP/1.1 413 Too Large\r\n", True),
+        (b"HTTP/1.1 100 Continue\r\n\r\n", False),
+        (b"", True),  # the server has gone
+        (BlockingIOError(), False),
+        (ssl.SSLWantReadError(), False),
+    ],
+)
+def test_an_upload_stops_when_the_server_responds(
+    piece: Any, is_answer: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interim response is none, and neither is a record of TLS itself."""
+    Listening(monkeypatch, False, True)
+    sock = Socket(piece, takes=2)
+    assert connected(sock).send_unless_answered([b"abcd", b"ef"]) is not is_answer
+    assert b"".join(sock.sent) == (b"ab" if is_answer else b"abcdef")
+    assert sock.timeouts == [0.0]
+
+
+def test_an_upload_waits_for_a_socket_that_takes_nothing(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To write, or to read what TLS needs first; within the limit of a write."""
+    listening = Listening(monkeypatch)
+    errors: list[Any] = [BlockingIOError(), ssl.SSLWantWriteError(), ssl.SSLWantReadError(), None]
+
+    class Stalling(Socket):
+        def send(self, data: memoryview) -> int:
+            if (error := errors.pop(0)) is not None:
+                raise error
+            return super().send(data)
+
+    sock = Stalling()
+    opened = connected(sock, 110.0)
+    opened.set_timeouts(IoTimeouts(110.0, None, None, 4.0))
+    assert opened.send_unless_answered([b"abc"])
+    assert listening.waits == [(4.0, True), (4.0, True), (4.0, False)]
+    assert sock.sent == [b"abc"]
+
+
+def test_connections_are_cut_once_and_for_all() -> None:
+    """Those that are open, and each that would be opened later."""
+    cut: list[str] = []
+
+    class Stub:
+        def abort(self) -> None:
+            cut.append("first")
+
+    first: Any = Stub()
+    opened = OpenConnections()
+    opened.add(first)
+    assert not opened.is_cut
+    opened.cut()
+    assert (cut, opened.is_cut) == (["first"], True)
+    with pytest.raises(ConnectionAbortedError) as raised:
+        opened.add(first)
+    assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
