@@ -71,6 +71,8 @@ class Backends:
         self._foreign_blocking: BlockingDriver | None = None
         self._foreign_asyncio: AsyncioDriver | None = None
         self._apart: weakref.WeakValueDictionary[int, BlockingDriver] = weakref.WeakValueDictionary()
+        # Those that these ones have replaced, for as long as one of their calls is in flight.
+        self._before: weakref.WeakValueDictionary[int, Backends] = weakref.WeakValueDictionary()
         self._has_ended = False
         _ALL.add(self)
 
@@ -90,6 +92,22 @@ class Backends:
                 route._root = root
                 root._routes[proxies] = route
         return route
+
+    def succeed(self, before: Backends) -> None:
+        """Make the connections of the client from now on, in the place of other backends.
+
+        Calls in flight go on with those, whose connections are closed as they become idle.
+        """
+        for each in before._all():
+            self._before[id(each)] = each
+            for driver in each._drivers():
+                driver.keeps = each  # an open stream has the driver alone
+        before._settings.idle.drop_all()
+        before._settings.idle.resize(0)  # and those that calls in flight still use, when they are idle
+
+    def resize_idle(self, limit: int) -> None:
+        """Change how many idle connections are kept."""
+        self._settings.idle.resize(limit)
 
     def blocking(self) -> BlockingDriver:
         """The driver for the calling thread."""
@@ -193,7 +211,7 @@ class Backends:
         return not any(driver.running for driver in drivers) and not self._common.in_use
 
     def _all(self) -> list[Backends]:
-        return [self, *_values(self._routes)]
+        return [self, *_values(self._routes), *_values(self._before)]
 
     def _drivers(self) -> list[BlockingDriver | AsyncioDriver]:
         made = (

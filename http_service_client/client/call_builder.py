@@ -9,12 +9,15 @@ import hashlib
 import inspect
 import uuid
 from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import IO, Any, Literal, TypedDict
 from weakref import WeakValueDictionary
 
 from ..core.call import Call, CallOptions, StreamOptions
-from ..core.checks import check_call_name, check_duration, check_flag, did_you_mean
+from ..core.checks import check_call_name, check_count, check_duration, check_flag, did_you_mean
 from ..core.deadline import AMBIENT_DEADLINE, earliest
+from ..core.layer import Handler
+from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.nesting import current_scope
 from ..core.origins import OriginRegistry, parse_key, state_key
@@ -26,16 +29,20 @@ from ..errors import ClientClosedError, ConfigurationError, InvalidRequestError
 from ..events import Event
 from ..http.auth.flow import AuthFlow, parse_auth
 from ..http.cookies.header import cookie_header
+from ..http.cookies.jar import CookieJar
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
 from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of, redact_url
+from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
+from .backends import Backends
 from .config import HttpClientConfig
 from .progress_bar import ProgressBar, parse_progress
 from .resolved import parse_base_url, standard_headers
+from .wiring import Pipelines
 
 __all__ = [
     "CLIENT_DEFAULT",
@@ -126,7 +133,16 @@ class CallBuilder:
     origins: the state that calls share.   listener: called with each event of each call.
     lifetime: once it is closed, `build` raises ClientClosedError.
     policies: the circuit breakers that single calls brought along, by their ids.
+
+    It has all that a call depends on, so that each call goes by the settings of one instant: see `use`.
     """
+
+    jar: CookieJar | None
+    cache: Cache | None
+    pipelines: Pipelines
+    backends: Backends
+    connection_settings: tuple[object, ...]
+    new_foreign_calls: Callable[[], Handler]
 
     def __init__(
         self,
@@ -152,6 +168,27 @@ class CallBuilder:
         override(headers, resolved.headers)
         headers.secret_names = resolved.secret_names
         self._set_headers(headers, resolved.auth)
+
+    @cached_property
+    def foreign_calls(self) -> Handler:
+        """The layers of calls whose exchanges another library makes."""
+        return self.new_foreign_calls()
+
+    def use(
+        self,
+        pipelines_with: Callable[[CookieJar | None, Cache | None], Pipelines],
+        jar: CookieJar | None,
+        cache: Cache | None,
+    ) -> None:
+        """Set the layers of the calls.   pipelines_with: makes them for a cookie jar and a cache."""
+        self.pipelines_with = pipelines_with
+        self.jar, self.cache = jar, cache
+        self.pipelines = pipelines_with(jar, cache)
+
+    @property
+    def config(self) -> HttpClientConfig:
+        """The configuration of the client."""
+        return self._config
 
     @property
     def base_url(self) -> str | None:
@@ -179,6 +216,27 @@ class CallBuilder:
         given: float | None = options.get("total_timeout", self._config.total_timeout)
         check_duration("total_timeout", given)
         return given
+
+    def streaming(
+        self,
+        max_size: int | None,
+        options: Mapping[str, object],
+        download: Download | None = None,
+    ) -> StreamOptions:
+        """The options of a call whose body is read as it comes. Raises ConfigurationError."""
+        if options.get("response_type") is not None:
+            raise ConfigurationError(
+                "response_type needs a response that is read whole; call request() for it"
+            )
+        if max_size is not CLIENT_DEFAULT:
+            if max_size is not None:
+                check_count("max_response_size", max_size)
+            most = max_size
+        else:
+            # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.
+            most = self._config.max_response_size
+            max_size = None if download is None else most
+        return StreamOptions(max_size, most, self._config.enable_response_decompression, download)
 
     def build(
         self,

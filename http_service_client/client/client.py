@@ -10,22 +10,19 @@ import os
 import random as _random
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from logging import DEBUG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..core.call import StreamOptions
-from ..core.checks import check_count, check_flag, check_number, suggests_keywords
+from ..core.checks import check_flag, check_number, suggests_keywords
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
-from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
-from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError, Failure
 from ..events import Event
 from ..http.cookies.jar import CookieJar
@@ -34,26 +31,18 @@ from ..observability.collector import MetricsCollector
 from ..observability.metrics import HttpMetrics
 from ..policies.cache import Cache
 from ..policies.logs import LOGGER, SHOWN, log_event
+from .assembly import Assembly
 from .backends import Backends, check_parts
-from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen
+from .call_builder import CLIENT_DEFAULT
 from .call_site import is_ours
 from .config import RENAMED, HttpClientConfig
 from .listening import Events
 from .part_file import PartFile
-from .resolved import parse_proxies
 from .results import check_download, finish, open_stream
 from .streams.context import AsyncStreamContext, StreamContext
 from .streams.response import AsyncStreamedResponse, StreamedResponse
 from .views import ViewCallBuilder, about_assignment, check_view_options
-from .wiring import (
-    Circuits,
-    cookie_jar,
-    foreign_calls,
-    origin_registry,
-    pipelines,
-    proxy_settings,
-    transport_settings,
-)
+from .wiring import cookie_jar
 
 if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
@@ -87,8 +76,7 @@ class HttpServiceClient(Events):
 
     Thread-safe, and usable from any number of event loops at once. Close it with `close()`,
     `await close_async()`, or by `with` / `async with`.
-    Settings do not change: `with_options` makes a view with others, and
-    `reconfigure_circuit_breakers` changes those of the circuits.
+    Settings are those of `config` until `reconfigure` replaces it; `with_options` makes a view with others.
 
     Raises ConfigurationError for a wrong setting.
     """
@@ -109,11 +97,8 @@ class HttpServiceClient(Events):
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
-        if config is not None and not isinstance(config, HttpClientConfig):
-            remedies = {str: "; pass a URL as base_url=", dict: "; write HttpClientConfig(**settings)"}
-            raise ConfigurationError(
-                f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
-            )
+        if config is not None:
+            _check_config(config)
         check_parts(
             transport,
             clock,
@@ -129,30 +114,25 @@ class HttpServiceClient(Events):
         self._has_warned = False
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
-        self._base_url = base_url = config.base_url if base_url is None else base_url
         self._clock, self._random = clock, random
-        listener = _listener(self._collector, on_event)
-        settings = config.resolved.circuit_breaker
-        self._circuits = None if settings is None else Circuits(settings, listener)
-        origins = origin_registry(config, clock, random, self._circuits)
-        connections = FairSemaphore(config.resolved.pool.max_connections, lock=ForkSafeLock())
-        self._call_builder = CallBuilder(config, base_url, origins, clock, listener)
-        self._pipelines_with = pipelines(
-            config, origins, connections, interceptor_factory, clock, random, on_exchange, listener
+        self._assembly = Assembly(
+            config,
+            base_url,
+            transport=transport,
+            clock=clock,
+            random=random,
+            listener=_listener(self._collector, on_event),
+            interceptor_factory=interceptor_factory,
+            on_exchange=on_exchange,
+            cache=cache,
         )
-        self._foreign_calls = partial(foreign_calls, config, origins, clock, random, on_exchange)
-        self._set_stores(cookie_jar(config.cookies), cache)
-        self._backends = Backends(
-            transport_settings(config),
-            transport,
-            clock,
-            lambda: [connections, *(s.connections for _, s in origins.items())],
-            connections,
-        )
+        self._call_builder = self._assembly.builder(config)
+        self._view_of: HttpServiceClient | None = None
+        self._view_options: tuple[ViewOptions, ...] = ()
 
-    def _set_stores(self, jar: CookieJar | None, cache: Cache | None) -> None:
-        self._jar, self._cache = jar, cache
-        self._pipeline, self._auth_pipeline, *self._download_pipelines = self._pipelines_with(jar, cache)
+    @property
+    def _backends(self) -> Backends:
+        return self._call_builder.backends
 
     def with_options(self, **options: Unpack[ViewOptions]) -> Self:
         """This client with other defaults for its calls: ``client.with_options(timeout=5, key="tenant-a")``.
@@ -177,14 +157,12 @@ class HttpServiceClient(Events):
         view = object.__new__(type(self))
         parts = vars(view)  # an assignment would be checked
         parts.update(vars(self))
-        parts["_call_builder"] = builder = ViewCallBuilder(self._call_builder, options)
-        parts["_base_url"] = builder.base_url
-        if "cookies" in options or "cache" in options:
-            jar = cookie_jar(options["cookies"]) if "cookies" in options else self._jar
-            view._set_stores(jar, chosen("cache", options.get("cache", True), self._cache, Cache))
-        if "proxy" in options:
-            proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))
-            parts["_backends"] = self._backends.through(proxies)
+        if "cookies" in options:
+            options["cookies"] = cookie_jar(options["cookies"])  # type: ignore[typeddict-item]  # the jar itself, or None
+        with self._assembly.lock:
+            parts["_call_builder"] = ViewCallBuilder(self._call_builder, options)
+            parts.update(config=self.config, _view_of=self, _view_options=(*self._view_options, options))
+            self._assembly.views[id(view)] = view
         return view
 
     # The two front ends.
@@ -230,10 +208,11 @@ class HttpServiceClient(Events):
         was received; ResponseValidationError when a 2xx response is not of the `response_type`. Every error
         carries the timeline.
         """
-        driver = self._backends.blocking()  # the first time imports requests, before the call's time starts
-        call = self._call_builder.build(method, url, response_type=response_type, **options)
+        builder = self._call_builder  # all of one configuration
+        driver = builder.backends.blocking()  # the first time imports requests, before the call's time starts
+        call = builder.build(method, url, response_type=response_type, **options)
         self._warn_inside_a_loop()
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        pipeline = builder.pipelines.of(call)
         outcome = driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)
 
@@ -274,9 +253,10 @@ class HttpServiceClient(Events):
         when left out.
         Raises as `request`.
         """
-        driver = self._backends.asyncio()  # the first time imports aiohttp, before the call's time starts
-        call = self._call_builder.build(method, url, response_type=response_type, **options)
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        builder = self._call_builder
+        driver = builder.backends.asyncio()  # the first time imports aiohttp, before the call's time starts
+        call = builder.build(method, url, response_type=response_type, **options)
+        pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)
 
@@ -313,10 +293,11 @@ class HttpServiceClient(Events):
 
         Raises as `request`.
         """
-        driver = self._backends.blocking()
-        call = self._call_builder.build_kept(request, response_type=response_type, **options)
+        builder = self._call_builder
+        driver = builder.backends.blocking()
+        call = builder.build_kept(request, response_type=response_type, **options)
         self._warn_inside_a_loop()
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        pipeline = builder.pipelines.of(call)
         outcome = driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)
 
@@ -348,9 +329,10 @@ class HttpServiceClient(Events):
         when left out.
         Raises as `send`.
         """
-        driver = self._backends.asyncio()
-        call = self._call_builder.build_kept(request, response_type=response_type, **options)
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        builder = self._call_builder
+        driver = builder.backends.asyncio()
+        call = builder.build_kept(request, response_type=response_type, **options)
+        pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))
         return finish(call, outcome, response_type)
 
@@ -441,18 +423,20 @@ class HttpServiceClient(Events):
     def _open_stream(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
     ) -> StreamedResponse:
-        driver = self._backends.blocking()
-        call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
+        builder = self._call_builder
+        driver = builder.backends.blocking()
+        call = builder.build(method, url, _stream=builder.streaming(max_size, options), **options)
         self._warn_inside_a_loop()
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        pipeline = builder.pipelines.of(call)
         return StreamedResponse(call, open_stream(call, driver.run(pipeline(call.request, call))), driver)
 
     async def _open_stream_async(
         self, method: str, url: str, max_size: int | None, options: StreamRequestOptions
     ) -> AsyncStreamedResponse:
-        driver = self._backends.asyncio()
-        call = self._call_builder.build(method, url, _stream=self._streaming(max_size, options), **options)
-        pipeline = self._pipeline if call.options.auth is None else self._auth_pipeline
+        builder = self._call_builder
+        driver = builder.backends.asyncio()
+        call = builder.build(method, url, _stream=builder.streaming(max_size, options), **options)
+        pipeline = builder.pipelines.of(call)
         outcome = await driver.run(pipeline(call.request, call))
         return AsyncStreamedResponse(call, open_stream(call, outcome), driver)
 
@@ -506,12 +490,13 @@ class HttpServiceClient(Events):
         file cannot be written.
         """
         check_flag("resume", resume)
-        driver = self._backends.blocking()
+        builder = self._call_builder
+        driver = builder.backends.blocking()
         with PartFile(path, checksum, resume) as file:
-            stream = self._streaming(max_response_size, options, Download(file))
-            call = self._call_builder.build("GET", url, _stream=stream, **options)
+            stream = builder.streaming(max_response_size, options, Download(file))
+            call = builder.build("GET", url, _stream=stream, **options)
             self._warn_inside_a_loop()
-            outcome = driver.run(self._download_pipelines[call.options.auth is not None](call.request, call))
+            outcome = driver.run(builder.pipelines.of_download(call)(call.request, call))
             return check_download(finish(call, outcome, None))
 
     async def download_async(
@@ -557,31 +542,13 @@ class HttpServiceClient(Events):
         Returns and raises as `download`.
         """
         check_flag("resume", resume)
-        driver = self._backends.asyncio()
+        builder = self._call_builder
+        driver = builder.backends.asyncio()
         with PartFile(path, checksum, resume) as file:
-            stream = self._streaming(max_response_size, options, Download(file))
-            call = self._call_builder.build("GET", url, _stream=stream, **options)
-            outcome = await driver.run(
-                self._download_pipelines[call.options.auth is not None](call.request, call)
-            )
+            stream = builder.streaming(max_response_size, options, Download(file))
+            call = builder.build("GET", url, _stream=stream, **options)
+            outcome = await driver.run(builder.pipelines.of_download(call)(call.request, call))
             return check_download(finish(call, outcome, None))
-
-    def _streaming(
-        self, max_size: int | None, options: Mapping[str, object], download: Download | None = None
-    ) -> StreamOptions:
-        if options.get("response_type") is not None:
-            raise ConfigurationError(
-                "response_type needs a response that is read whole; call request() for it"
-            )
-        if max_size is not CLIENT_DEFAULT:
-            if max_size is not None:
-                check_count("max_response_size", max_size)
-            most = max_size
-        else:
-            # Of a stream, the client's limit bounds what is kept: a stream of small items may go on for hours.
-            most = self.config.max_response_size
-            max_size = None if download is None else most
-        return StreamOptions(max_size, most, self.config.enable_response_decompression, download)
 
     def _warn_inside_a_loop(self) -> None:
         asyncio = sys.modules.get("asyncio")  # without the import, no loop runs
@@ -607,7 +574,7 @@ class HttpServiceClient(Events):
     @property
     def cookies(self) -> CookieJar | None:
         """The jar of this client, or None without one (see `HttpClientConfig.cookies`)."""
-        return self._jar
+        return self._call_builder.jar
 
     def get_circuit_breaker_states(self) -> dict[str, str]:
         """The state of each circuit, such as ``{"https://api.example.com": "closed"}``.
@@ -630,6 +597,31 @@ class HttpServiceClient(Events):
             (state.breaker for known, state in self._call_builder.origins.items() if known == key), None
         )
 
+    def reconfigure(self, config: HttpClientConfig) -> None:
+        """Change the settings while the client runs: ``client.reconfigure(HttpClientConfig.from_file(path))``.
+
+        What the calls have learned stays: circuits, budgets, throttle gates, cookies, counts; and so do connections, unless
+        the settings of connections change (TLS, proxies, sockets, keep-alive, sizes of responses, `egress_policy`): then
+        those in use are closed after their exchange, and the others at once. Views get the new settings too, beneath their
+        own options. A jar, and an interceptor that is listed as a class, stay the same object.
+
+        A call goes by the settings of the instant at which it began, retries and redirects included; circuits, budgets and
+        limits, which calls share, change for all calls at once. A call sees all of the new settings or none of them.
+
+        config: of which every setting counts, also those that have their default: make it from the file again, or by
+            `dataclasses.replace(client.config, …)`. It replaces what `reconfigure_circuit_breakers` has changed.
+
+        Threads may call it. Raises ConfigurationError for a configuration that the client or a view cannot have, and for a
+        view, which has the settings of its client; ClientClosedError when the client is closed. Then nothing has changed.
+        """
+        _check_config(config)
+        if isinstance(self._call_builder, ViewCallBuilder):
+            raise ConfigurationError(
+                "a view has the settings of its client; call reconfigure() of the client that it was made of, "
+                "or make another view"
+            )
+        self._assembly.reconfigure(self, config)
+
     def reconfigure_circuit_breakers(self, **changes: Unpack[CircuitBreakerChanges]) -> None:
         """Change the settings of all circuits while the client runs: ``reconfigure_circuit_breakers(recovery_timeout=5)``.
 
@@ -643,14 +635,15 @@ class HttpServiceClient(Events):
         Raises ConfigurationError for a wrong value, or when `enable_circuit_breaker` is False; TypeError for an
         unknown name. Then nothing has changed.
         """
-        if self._circuits is None:
+        circuits = self._assembly.origins.circuits
+        if circuits is None:
             raise ConfigurationError("this client has no circuit breakers: enable_circuit_breaker is False")
         if "timeout" in changes:
             raise ConfigurationError(
                 "the timeout of circuit_breaker_config bounds attempts; "
                 "use client.with_options(timeout=…), or timeout= of a call"
             )
-        self._circuits.reconfigure(changes, self._call_builder.origins)
+        circuits.reconfigure(changes, self._call_builder.origins)
 
     def get_health_summary(self) -> dict[str, Any]:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit.
@@ -732,7 +725,7 @@ class HttpServiceClient(Events):
             raise ConfigurationError(
                 "a view has no connections of its own; pass grace and abort to close() of the client that it was made of"
             )
-        builder.is_left = True
+        builder.own_lifetime.is_left = True
         return True
 
     def _stop(self, grace: float | None, abort: bool) -> float | None:
@@ -775,9 +768,20 @@ class HttpServiceClient(Events):
         object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        base = f" {self._base_url}" if self._base_url else ""
+        base = f" {self._call_builder.base_url}" if self._call_builder.base_url else ""
         kind = " view" if isinstance(self._call_builder, ViewCallBuilder) else ""
         return f"<HttpServiceClient{base}{kind}{' closed' if self._call_builder.is_closed else ''}>"
+
+
+def _check_config(config: object) -> None:
+    if not isinstance(config, HttpClientConfig):
+        remedies: dict[type, str] = {
+            str: "; pass a URL as base_url=",
+            dict: "; write HttpClientConfig.from_mapping(settings)",
+        }
+        raise ConfigurationError(
+            f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
+        )
 
 
 def _listener(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from ..drivers.clocks import Clock
     from ..http.messages import HttpResponse
-    from .call_builder import StreamRequestOptions
+    from .call_builder import CallBuilder, StreamRequestOptions
 
     T = TypeVar("T", default=None)  # of the data: None without a `response_type`
 
@@ -73,7 +73,7 @@ class Paging(Verbs):
 
     __slots__ = ()
 
-    _base_url: str | None
+    _call_builder: CallBuilder
     _clock: Clock
 
     def paginate(
@@ -126,7 +126,14 @@ class Paging(Verbs):
         status is 4xx or 5xx, PaginationError if the next URL is of another origin, or a page was requested before.
         """
         pages = Pages(
-            self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
+            self._call_builder.base_url,
+            self._clock.monotonic,
+            url,
+            method,
+            next,
+            max_pages,
+            allowed_origins,
+            options,
         )
         return Steps(self._pages(pages, response_type))
 
@@ -175,7 +182,14 @@ class Paging(Verbs):
         Raises as `paginate`.
         """
         pages = Pages(
-            self._base_url, self._clock.monotonic, url, method, next, max_pages, allowed_origins, options
+            self._call_builder.base_url,
+            self._clock.monotonic,
+            url,
+            method,
+            next,
+            max_pages,
+            allowed_origins,
+            options,
         )
         return AsyncSteps(self._pages_async(pages, response_type))
 

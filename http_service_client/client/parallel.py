@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,13 +19,10 @@ from .parted_file import PartedFile
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..core.call import Call, StreamOptions
+    from ..core.call import Call
     from ..core.effects import Outcome, Plan
-    from ..core.layer import Handler
     from ..http.messages import HttpResponse
-    from .backends import Backends
     from .call_builder import StreamRequestOptions
-    from .config import HttpClientConfig
 
 __all__ = ["ParallelDownloads"]
 
@@ -36,10 +32,7 @@ class ParallelDownloads(Paging):
 
     __slots__ = ()
 
-    config: HttpClientConfig
-    _backends: Backends
     _call_builder: CallBuilder
-    _download_pipelines: list[Handler]
 
     def download_parallel(
         self,
@@ -92,10 +85,11 @@ class ParallelDownloads(Paging):
         stream. Raises as `download`.
         """
         check_flag("resume", resume)
-        driver = self._backends.blocking_apart()
+        builder = self._call_builder  # all parts go by one configuration
+        driver = builder.backends.blocking_apart()
         self._warn_inside_a_loop()
         with PartedFile(path, checksum, resume) as file:
-            download = self._parallel(file, url, parts, max_response_size, options)
+            download = self._parallel(builder, file, url, parts, max_response_size, options)
             with download.limits():
                 response = download.run(driver, download.first())
                 if not download.is_split:
@@ -110,7 +104,7 @@ class ParallelDownloads(Paging):
                     driver.run(download.commit(response))
                     return response
                 except PartRefused:
-                    driver = self._backends.blocking()  # the other one was stopped
+                    driver = builder.backends.blocking()  # the other one was stopped
                 except BaseException:  # Ctrl-C: nobody else would stop the threads
                     download.stop(driver)
                     raise
@@ -160,9 +154,10 @@ class ParallelDownloads(Paging):
         Returns and raises as `download_parallel`.
         """
         check_flag("resume", resume)
-        driver = self._backends.asyncio()
+        builder = self._call_builder
+        driver = builder.backends.asyncio()
         with PartedFile(path, checksum, resume) as file:
-            download = self._parallel(file, url, parts, max_response_size, options)
+            download = self._parallel(builder, file, url, parts, max_response_size, options)
             with download.limits():
                 response = await download.run_async(driver, download.first())
                 if not download.is_split:
@@ -183,27 +178,29 @@ class ParallelDownloads(Paging):
                 return await download.run_async(driver, download.whole())
 
     def _parallel(
-        self, file: PartedFile, url: str, parts: int, max_size: int | None, options: StreamRequestOptions
+        self,
+        builder: CallBuilder,
+        file: PartedFile,
+        url: str,
+        parts: int,
+        max_size: int | None,
+        options: StreamRequestOptions,
     ) -> ParallelDownload:
         check_count("parts", parts)
-        pool = self.config.resolved.pool
+        pool = builder.config.resolved.pool
         parts = min(parts, pool.max_connections_per_host, pool.max_connections)
-        seconds = self._call_builder.total_timeout(options)
-        begin = partial(self._begin_download, url, max_size)
+        seconds = builder.total_timeout(options)
+        begin = partial(_begin_download, builder, url, max_size)
         return ParallelDownload(begin, file, parts, self._clock.monotonic, seconds, options)
-
-    def _begin_download(
-        self, url: str, max_size: int | None, saver: Download, options: StreamRequestOptions
-    ) -> tuple[Call, Plan[Outcome]]:
-        # The first part has compared the size of the whole file.
-        stream = self._streaming(None if isinstance(saver, PartDownload) else max_size, options, saver)
-        call = self._call_builder.build("GET", url, _stream=stream, **options)
-        return call, self._download_pipelines[call.options.auth is not None](call.request, call)
 
     @abstractmethod
     def _warn_inside_a_loop(self) -> None: ...
 
-    @abstractmethod
-    def _streaming(
-        self, max_size: int | None, options: Mapping[str, object], download: Download | None = None
-    ) -> StreamOptions: ...
+
+def _begin_download(
+    builder: CallBuilder, url: str, max_size: int | None, saver: Download, options: StreamRequestOptions
+) -> tuple[Call, Plan[Outcome]]:
+    # The first part has compared the size of the whole file.
+    stream = builder.streaming(None if isinstance(saver, PartDownload) else max_size, options, saver)
+    call = builder.build("GET", url, _stream=stream, **options)
+    return call, builder.pipelines.of_download(call)(call.request, call)

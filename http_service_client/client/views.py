@@ -14,17 +14,18 @@ from ..core.checks import check_call_name, check_duration, check_flag, did_you_m
 from ..core.origins import parse_key
 from ..errors import ClientClosedError, ConfigurationError
 from ..http.headers import Headers
+from ..policies.cache import Cache
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from .call_builder import CLIENT_DEFAULT, CallBuilder, chosen, override, uses_budget
 from .config import ConnectionPoolConfig, HttpClientConfig
-from .resolved import parse_base_url, parse_client_auth, parse_default_headers
+from .resolved import parse_base_url, parse_client_auth, parse_default_headers, parse_proxies
+from .wiring import proxy_settings
 
 if TYPE_CHECKING:
     from ..core.call import Call
     from ..core.timeouts import Timeout
     from ..http.auth.flow import AuthFlow
     from ..http.cookies.jar import CookieJar
-    from ..policies.cache import Cache
     from ..policies.retry import RetryPolicy
 
 __all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "check_view_options"]
@@ -90,21 +91,33 @@ def about_assignment(name: str) -> str | None:
     remedy = _RENAMED.get(name, "")
     if remedy.startswith("it is called "):
         return f"write client.with_options({remedy.removeprefix('it is called ')}=…)"
-    return "make a client with another HttpClientConfig" if name == "config" or name in _OF_CLIENTS else None
+    return "call client.reconfigure(config)" if name == "config" or name in _OF_CLIENTS else None
+
+
+class ViewLifetime:
+    """Of a view, whatever becomes of its settings.   is_left: the view was closed."""
+
+    __slots__ = ("is_left",)
+
+    def __init__(self) -> None:
+        self.is_left = False
 
 
 class ViewCallBuilder(CallBuilder):
     """Makes the calls of a view.
 
-    of: the builder of the client, or of the view, that it was made of.   options: checked by name.
-    is_left: the view was closed.
+    of: the builder of the client, or of the view, that it was made of.
+    options: checked by name; `cookies` is the jar itself, or None.
+    lifetime: of the view, if it had a builder before.
 
     Raises ConfigurationError for a wrong value.
     """
 
-    def __init__(self, of: CallBuilder, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self, of: CallBuilder, options: Mapping[str, Any], lifetime: ViewLifetime | None = None
+    ) -> None:
         self.__dict__.update(of.__dict__)
-        self.is_left = False
+        self.own_lifetime = lifetime or ViewLifetime()
         if "base_url" in options:
             self._base_url = parse_base_url(options["base_url"])
         if "default_headers" in options or "auth" in options:
@@ -112,11 +125,17 @@ class ViewCallBuilder(CallBuilder):
         ours = {name: options[name] for name in _OF_CALLS if name in options}
         self._defaults = {**self.__dict__.get("_defaults", {}), **ours}
         self._check_defaults(**self._defaults)
+        if "cookies" in options or "cache" in options:
+            cache = chosen("cache", options.get("cache", True), self.cache, Cache)
+            self.use(self.pipelines_with, options.get("cookies", self.jar), cache)
+        if "proxy" in options:
+            proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))
+            self.backends = self.backends.through(proxies)
 
     @property
     def is_closed(self) -> bool:
         """Whether the view was closed, or its client."""
-        return self.is_left or self.lifetime.is_closed
+        return self.own_lifetime.is_left or self.lifetime.is_closed
 
     def total_timeout(self, options: Mapping[str, Any]) -> float | None:
         """As `CallBuilder.total_timeout`, of a call by the view."""
@@ -124,7 +143,7 @@ class ViewCallBuilder(CallBuilder):
 
     def build(self, method: str, url: str, /, **options: Any) -> Call:
         """Make the call of these arguments and the view's defaults."""
-        if self.is_left:
+        if self.own_lifetime.is_left:
             raise ClientClosedError(
                 "this view of an HttpServiceClient was closed; make a new one by with_options"
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,12 +14,10 @@ from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
 from ..core.layers.tokens import Tokens
 from ..core.machines.circuit_breaker import CircuitBreaker
-from ..core.machines.retry_quota import new_budget
 from ..core.machines.semaphore import FairSemaphore
-from ..core.origins import OriginRegistry, OriginState
+from ..core.origins import OriginRegistry
 from ..core.pipeline import call_pipeline, foreign_pipeline
 from ..drivers.call_ids import CALL_IDS
-from ..drivers.forks import reset_in_forked_children
 from ..drivers.garbage import collect_garbage
 from ..drivers.imports import import_apart
 from ..drivers.locks import ForkSafeLock
@@ -30,8 +29,7 @@ from ..http.http1.framing import ParserSettings
 from ..http.preparation import Preparation
 from ..http.proxies.settings import ProxySettings
 from ..http.urls import normalise_url, origin_of
-from ..policies.listeners import ExchangeListener, judging, notify, report_condition
-from ..policies.logs import log_change
+from ..policies.listeners import ExchangeListener, report_condition
 from ..transports.base import TransportSettings
 from ..transports.idle import IdleConnections
 from ..transports.network.sockets import SocketSettings
@@ -41,8 +39,8 @@ from .resolved import standard_headers
 from .socket_config import check_no_proxy, parse_socket_options, parse_source_address
 
 if TYPE_CHECKING:
+    from ..core.call import Call
     from ..core.layer import Handler
-    from ..core.machines.circuit_states import CircuitBreakerChanges, CircuitBreakerSettings, StateChange
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..events import Event
@@ -52,11 +50,12 @@ if TYPE_CHECKING:
     from .config import HttpClientConfig
 
 __all__ = [
-    "Circuits",
+    "Interceptors",
     "Pipelines",
+    "connection_settings",
     "cookie_jar",
     "foreign_calls",
-    "origin_registry",
+    "idle_limit",
     "pipelines",
     "proxy_settings",
     "transport_settings",
@@ -64,76 +63,6 @@ __all__ = [
 
 TOKEN_CALL = "token request"
 """The name of the calls that fetch tokens, in events and metrics."""
-
-# Each is held for about a microsecond, and no thread holds two of them. Locks for each part of each origin would
-# take more memory than the rest of an origin's state.
-_LOCKS = 64
-
-Listener = Callable[["StateChange"], None]
-
-
-class Circuits:
-    """The settings of a client's circuits, which may change while they are in use.
-
-    settings: of the circuits to come.   listener: the client's, called with each change of a circuit.
-    """
-
-    def __init__(self, settings: CircuitBreakerSettings, listener: Listener) -> None:
-        self.settings = settings
-        self._listener = listener
-        self._lock = ForkSafeLock()
-
-    def report(self, change: StateChange) -> None:
-        """Log a change of state, and call the client's listener, then the user's."""
-        log_change(change)
-        self._listener(change)
-        own = self.settings.on_change
-        if own is not None:
-            notify(own, change)
-
-    def reconfigure(self, changes: CircuitBreakerChanges, origins: OriginRegistry) -> None:
-        """Change the settings of the circuits to come, then of those that exist; see `CircuitBreaker.reconfigure`."""
-        if "is_failure" in changes:
-            changes["is_failure"] = judging(changes["is_failure"])
-        with self._lock:
-            self.settings = self.settings.changed(changes)
-            for _, state in origins.items():
-                if state.breaker is not None:
-                    state.breaker.reconfigure(changes)
-
-
-def origin_registry(
-    config: HttpClientConfig,
-    clock: Clock,
-    random: Callable[[], float],
-    circuits: Circuits | None,
-    locks: Sequence[ForkSafeLock] | None = None,
-) -> OriginRegistry:
-    """What a client keeps for each key, created on its first use.
-
-    circuits: None when they are switched off.   locks: for the keys; None for locks of the client's own.
-    """
-    locks, now = locks or [ForkSafeLock() for _ in range(_LOCKS)], clock.monotonic
-
-    def new_state(key: str) -> OriginState:
-        lock = locks[hash(key) % len(locks)]
-        breaker = budget = None
-        if circuits is not None:
-            breaker = CircuitBreaker(
-                circuits.settings,
-                key=key,
-                clock=now,
-                random=random,
-                lock=lock,
-                on_change=circuits.report,
-            )
-        if config.budget is not None:
-            budget = new_budget(config.budget, now, lock)
-        return OriginState(breaker, budget, FairSemaphore(config.pool.max_connections_per_host, lock=lock))
-
-    registry = OriginRegistry(new_state, lock=ForkSafeLock(), clock=now)
-    reset_in_forked_children(registry)
-    return registry
 
 
 class Pipelines(NamedTuple):
@@ -144,12 +73,20 @@ class Pipelines(NamedTuple):
     download: Handler
     download_with_auth: Handler
 
+    def of(self, call: Call) -> Handler:
+        """The layers of this call."""
+        return self[0] if call.options.auth is None else self[1]
+
+    def of_download(self, call: Call) -> Handler:
+        """The layers of a download."""
+        return self[2] if call.options.auth is None else self[3]
+
 
 def pipelines(
     config: HttpClientConfig,
     keys: OriginRegistry,
     connections: FairSemaphore,
-    interceptor_factory: Callable[[type], Any] | None,
+    made: Interceptors,
     clock: Clock,
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
@@ -159,7 +96,6 @@ def pipelines(
 
     listener: called with the events of the calls that fetch tokens.
     """
-    made = _Interceptors(interceptor_factory)
     pipeline = partial(
         call_pipeline,
         origins=keys,
@@ -291,6 +227,36 @@ def proxy_settings(config: HttpClientConfig, proxies: ProxySettings | None) -> P
     return read_proxies(config.trust_env_proxy_settings) if proxies is None else proxies
 
 
+# Settings of `connection_pool` that hold for calls, not for connections.
+_OF_CALLS = {
+    *(
+        "max_connections",
+        "max_connections_per_host",
+        "max_idle_connections",
+        "connection_timeout",
+        "request_timeout",
+    ),
+    *("pool_timeout", "enable_compression", "compression_threshold"),
+}
+
+
+def connection_settings(config: HttpClientConfig) -> tuple[object, ...]:
+    """All that a connection is made by, and read by: while it stays the same, a connection may be used again."""
+    pool, resolved = config.pool, config.resolved
+    return (
+        *(getattr(pool, item.name) for item in fields(pool) if item.name not in _OF_CALLS),
+        *(config.max_response_size, config.max_response_headers, config.max_response_header_size),
+        *(config.enable_response_decompression, config.egress_policy, resolved.tolerated_faults),
+        proxy_settings(config, resolved.proxies),
+    )
+
+
+def idle_limit(config: HttpClientConfig) -> int:
+    """How many idle connections are kept."""
+    most = config.pool.max_idle_connections
+    return config.pool.max_connections if most is None else most
+
+
 def transport_settings(config: HttpClientConfig) -> TransportSettings:
     pool = config.pool
     return TransportSettings(
@@ -314,9 +280,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
             config.max_response_header_size,
             config.resolved.tolerated_faults,
         ),
-        idle=IdleConnections(
-            pool.max_connections if pool.max_idle_connections is None else pool.max_idle_connections
-        ),
+        idle=IdleConnections(idle_limit(config)),
         max_connection_age=pool.max_connection_age,
         uds=None if pool.uds is None else os.fspath(pool.uds),
         sockets=SocketSettings(
@@ -325,8 +289,8 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
     )
 
 
-class _Interceptors:
-    """One object of each class of interceptors and signers, however often it is listed."""
+class Interceptors:
+    """One object of each class of interceptors and signers, however often it is listed, now or after a change."""
 
     def __init__(self, factory: Callable[[type], Any] | None) -> None:
         self._factory = factory or (lambda cls: cls())

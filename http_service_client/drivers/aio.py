@@ -53,7 +53,10 @@ class AsyncioDriver:
     send: does one exchange on the wire.  open: the same, but leaves the body of a success unread; None: `send`.
     sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
     running: the ids of the plans that run now, on all event loops. Not the plans: the set would keep an abandoned one alive.
+    keeps: what has to live as long as the driver.
     """
+
+    keeps: object = None
 
     def __init__(
         self,

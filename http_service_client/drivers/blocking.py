@@ -40,7 +40,10 @@ class BlockingDriver:
     sleep: waits for a number of seconds; None: on the system's clock, until `end_waits`.
     portal: runs async user code; shared by all drivers of the process.
     running: the ids of the plans that run now, on all threads. Not the plans: the set would keep an abandoned one alive.
+    keeps: what has to live as long as the driver.
     """
+
+    keeps: object = None
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from contextvars import ContextVar, Token
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from ..client.call_builder import CallBuilder
 from ..client.client import HttpServiceClient
 from ..client.config import HttpClientConfig
 from ..client.pool_config import ConnectionPoolConfig, is_default
@@ -286,17 +287,22 @@ class ForeignCalls:
             raise ConfigurationError(f"client must be an HttpServiceClient, not {type(client).__name__}")
         elif config is not None:
             raise ConfigurationError(f"{adapter} takes a config or a client, not both: a client has a config")
-        elif client.config.egress_policy is not None:
+        if idempotent is not None and type(idempotent) is not bool:
+            check_function("idempotent", idempotent)
+        self._names = (adapter, library)
+        self.has_own_client = client is None
+        if client is not None:
+            self._check_egress(client.config)
+        self.client = client or HttpServiceClient(config)
+        self.idempotent = idempotent
+
+    def _check_egress(self, config: HttpClientConfig) -> None:
+        adapter, library = self._names
+        if config.egress_policy is not None:
             raise ConfigurationError(
                 f"{adapter} cannot keep to the egress_policy of the client, since {library} resolves names itself; "
                 "share a client without one"
             )
-        if idempotent is not None and type(idempotent) is not bool:
-            check_function("idempotent", idempotent)
-        self.has_own_client = client is None
-        self.client = client or HttpServiceClient(config)
-        self.idempotent = idempotent
-        self._pipeline = self.client._foreign_calls()
 
     def is_inside(self, method: str, url: str) -> bool:
         """Whether an adapter around this one is making this very exchange: only one of them retries it."""
@@ -305,10 +311,11 @@ class ForeignCalls:
 
     def run(self, request: AdaptedRequest[Response]) -> Response:
         """The library's response. Raises the library's error, or one of ours that is one of its classes, too."""
-        driver = self.client._backends.foreign_blocking()
-        call = self._call(request)
+        builder = self.client._call_builder
+        driver = builder.backends.foreign_blocking()
+        call = self._call(builder, request)
         try:
-            outcome = driver.run(self._pipeline(request, call))
+            outcome = driver.run(builder.foreign_calls(request, call))
         except BaseException:
             request.abandon()
             raise
@@ -316,23 +323,23 @@ class ForeignCalls:
 
     async def run_async(self, request: AdaptedRequest[Response]) -> Response:
         """As `run`, in an asyncio task."""
-        driver = self.client._backends.foreign_asyncio()
-        call = self._call(request)
+        builder = self.client._call_builder
+        driver = builder.backends.foreign_asyncio()
+        call = self._call(builder, request)
         try:
-            outcome = await driver.run(self._pipeline(request, call))
+            outcome = await driver.run(builder.foreign_calls(request, call))
         except BaseException:
             request.abandon()
             raise
         return request.finish(call, outcome)
 
-    def _call(self, request: AdaptedRequest[Any]) -> Call:
-        request.headers.secret_names = self.client.config.resolved.secret_names
+    def _call(self, builder: CallBuilder, request: AdaptedRequest[Any]) -> Call:
+        self._check_egress(builder.config)  # it may have changed
+        request.headers.secret_names = builder.config.resolved.secret_names
         given = self.idempotent
         request.idempotent = given(request) if callable(given) else given
         try:
-            return self.client._call_builder.build(
-                request.method, request.url, idempotent=request.idempotent, _foreign=request
-            )
+            return builder.build(request.method, request.url, idempotent=request.idempotent, _foreign=request)
         except HttpClientError as error:  # the client is closed
             raise request.joined(error) from None
 

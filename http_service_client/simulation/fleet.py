@@ -17,7 +17,8 @@ from typing import Any
 
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
-from ..client.wiring import Circuits, origin_registry, pipelines
+from ..client.origin_parts import Circuits, OriginParts
+from ..client.wiring import Interceptors, pipelines
 from ..core.call import Call
 from ..core.effects import Effect, Outcome, Plan, Send, Sleep
 from ..core.layer import Handler
@@ -201,10 +202,11 @@ class Fleet:
         circuits = None if settings is None else QuietCircuits(settings, self._tally.count_change)
         lock = ForkSafeLock()
         for _ in range(self._clients):
-            origins = origin_registry(config, clock, random, circuits, [lock])
+            origins = OriginParts(config, clock, random, circuits, [lock]).registry
             first = CallBuilder(config, None, origins, clock, _ignore).build(self._method, _URL, **options)
             connections = FairSemaphore(config.resolved.pool.max_connections, lock=lock)
-            pipeline = pipelines(config, origins, connections, None, clock, random, None)(None, None).call
+            make = pipelines(config, origins, connections, Interceptors(None), clock, random, None)
+            pipeline = make(None, None).call
             self._callers.append(_caller(first, pipeline, clock.monotonic))
 
     def of_functions(self, make: Callable[[Environment], Callable[[], Coroutine[Any, Any, object]]]) -> None:

@@ -24,7 +24,8 @@ from typing import Any, Literal
 
 from ..client.call_builder import CallBuilder
 from ..client.config import HttpClientConfig
-from ..client.wiring import origin_registry, pipelines
+from ..client.origin_parts import OriginParts
+from ..client.wiring import Interceptors, pipelines
 from ..core.call import Call
 from ..core.checks import check_number
 from ..core.effects import Outcome, Plan, Send
@@ -155,7 +156,7 @@ def _replay(
 def _origins(config: HttpClientConfig, clock: SimulatedClock, random: Callable[[], float]) -> OriginRegistry:
     settings = config.resolved.circuit_breaker
     circuits = None if settings is None else QuietCircuits(settings, lambda change: None)
-    return origin_registry(config, clock, random, circuits, [ForkSafeLock()])
+    return OriginParts(config, clock, random, circuits, [ForkSafeLock()]).registry
 
 
 def _plan(
@@ -181,7 +182,7 @@ def _plan(
     replayed.call = call
     # Connections of its own: how many were in use is not recorded.
     slots, connections = FairSemaphore(1, lock=ForkSafeLock()), _origins(config, clock, random)
-    pipeline = pipelines(config, connections, slots, None, clock, random, None)(None, None).call
+    pipeline = pipelines(config, connections, slots, Interceptors(None), clock, random, None)(None, None).call
     outcome = yield from pipeline(call.request, call)
     call.finish(outcome)
     if record.end.key in uncertain_keys:

@@ -30,12 +30,20 @@ class IdleConnections:
         # A plain dict becomes slow when its first item is removed again and again.
         self._connections: OrderedDict[Any, tuple[float, Callable[[Any], object]]] = OrderedDict()
 
+    def resize(self, limit: int) -> None:
+        """Change how many there may be; those that are too many now are closed."""
+        self._limit = limit
+        self._close_surplus()
+
     def __len__(self) -> int:
         return len(self._connections)
 
     def add(self, connection: Any, since: float, close: Callable[[Any], object]) -> None:
         """A connection became idle, at this instant of `time.monotonic`."""
         self._connections[connection] = (since, close)
+        self._close_surplus()
+
+    def _close_surplus(self) -> None:
         while len(self._connections) > self._limit:
             try:
                 oldest, (_, close_oldest) = self._connections.popitem(last=False)

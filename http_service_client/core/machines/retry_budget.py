@@ -108,6 +108,17 @@ class RetryBudget:
         self._calls = [0] * _BUCKETS
         self._retries = [0] * _BUCKETS
 
+    def reconfigure(self, settings: RetryBudgetSettings) -> None:
+        """Take new settings. The calls and the retries of the window stay; under another window, as if they came now."""
+        with self._lock:
+            self._advance_locked(self._tick_now())
+            before, self._settings = self._settings, settings
+            if before.window != settings.window:
+                calls, retries = sum(self._calls), sum(self._retries)
+                self.reset_after_fork()
+                self._calls[self._bucket % _BUCKETS], self._retries[self._bucket % _BUCKETS] = calls, retries
+                self._tick = self._tick_now()
+
     def record_call(self) -> None:
         """Count a call that begins. Its retries and hedges are not calls."""
         with self._lock:

@@ -135,7 +135,7 @@ class RetryQuota:
         lock: AbstractContextManager[Any],
     ) -> None:
         self._settings = settings
-        self._capacity = settings.capacity or max(_LEAST_RETRIES * settings.cost, settings.throttled_cost)
+        self._capacity = _capacity_of(settings)
         self._clock = clock
         self._lock = lock
         self.reset_after_fork()
@@ -147,6 +147,17 @@ class RetryQuota:
         self._rewarded = 0
         self._successes = Counter()  # what they earn is added when it matters: a success takes no lock
         self._count_success = self._successes.advance
+
+    def reconfigure(self, settings: RetryQuotaSettings) -> None:
+        """Take new settings. The tokens stay, and a larger capacity adds to them."""
+        with self._lock:
+            self._update_locked()
+            before, self._settings = self._settings, settings
+            capacity = _capacity_of(settings)
+            if before.capacity is settings.capacity is None:
+                capacity = max(capacity, self._capacity)  # it has grown with the policies that were used
+            self._tokens += max(0.0, capacity - self._capacity)
+            self._capacity = capacity
 
     def record_calls(self, count: int, seconds: float, failed: int) -> None:
         """Count calls that were not counted one by one.   failed: of the `count`, those whose first attempt failed."""
@@ -202,6 +213,11 @@ class RetryQuota:
         # Of tokens that come evenly over a time, this much is left at its end.
         above += (earned - to_fill) * (-math.expm1(-share) / share if share else 1.0)
         self._tokens = kept + to_fill + above
+
+
+def _capacity_of(settings: RetryQuotaSettings) -> float:
+    """The capacity at first."""
+    return settings.capacity or max(_LEAST_RETRIES * settings.cost, settings.throttled_cost)
 
 
 BudgetSettings = RetryQuotaSettings | RetryBudgetSettings

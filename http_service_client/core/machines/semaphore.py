@@ -137,7 +137,7 @@ class FairSemaphore:
     def release(self) -> None:
         """Release the permit of a `try_acquire`: to the first in the queue, if there is one."""
         with self._lock:
-            next_waiter = self._next_waiter_locked() if self._queue else None
+            next_waiter = self._next_waiter_locked() if self._may_pass_on_locked() else None
             if next_waiter is None:
                 if self._in_use:  # see `reset_after_fork`
                     self._in_use -= 1
@@ -163,6 +163,22 @@ class FairSemaphore:
                 self._in_use += 1
                 waiter._stage, waiter._on_grant = _GRANTED, None
             return waiter
+
+    def resize(self, capacity: int) -> None:
+        """Change the number of permits. Those held beyond a smaller one stay until they are released."""
+        check_count("capacity", capacity)
+        granted = []
+        with self._lock:
+            self._capacity = capacity
+            while self._queue and self._in_use < self._capacity:
+                self._in_use += 1
+                next_waiter = self._next_waiter_locked()
+                if next_waiter is None:
+                    self._in_use -= 1
+                    break
+                granted.append(next_waiter)
+        for waiter in granted:
+            waiter._wake_waiter()
 
     @property
     def capacity(self) -> int:
@@ -204,12 +220,16 @@ class FairSemaphore:
                 self._queue.pop(waiter, None)
                 waiter._on_grant = None  # it holds the frame of the caller that waits
             elif stage is _GRANTED:
-                next_waiter = self._next_waiter_locked() if self._queue else None
+                next_waiter = self._next_waiter_locked() if self._may_pass_on_locked() else None
                 if next_waiter is not None:
                     return next_waiter
                 if self._in_use:  # see `reset_after_fork`
                     self._in_use -= 1
         return None
+
+    def _may_pass_on_locked(self) -> bool:
+        """Whether the permit of a holder that leaves goes to a waiter: not while more are held than there are."""
+        return bool(self._queue) and self._in_use <= self._capacity
 
     def _next_waiter_locked(self) -> Waiter | None:
         """The first in the queue, which holds the permit from now on and must be notified; None if there is none."""

@@ -31,7 +31,10 @@ def test_config_must_be_a_configuration(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "remedy"),
-    [(URL, "; pass a URL as base_url="), ({"base_timeout": 3}, "; write HttpClientConfig(**settings)")],
+    [
+        (URL, "; pass a URL as base_url="),
+        ({"base_timeout": 3}, "; write HttpClientConfig.from_mapping(settings)"),
+    ],
 )
 def test_a_url_or_a_dict_as_config_is_an_error_with_a_remedy(value: Any, remedy: str) -> None:
     """Other clients take the base URL first, and users have their settings in a plain dict."""

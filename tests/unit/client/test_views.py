@@ -306,8 +306,8 @@ def test_credentials_of_a_view_are_set_in_one_way() -> None:
         ("headers", r"with_options\(default_headers=…\)"),
         ("cookies", r"with_options\(cookies=…\)"),
         ("base_timeout", r"with_options\(timeout=…\)"),
-        ("config", "another HttpClientConfig"),
-        ("max_response_size", "another HttpClientConfig"),
+        ("config", r"client\.reconfigure\(config\)"),
+        ("max_response_size", r"client\.reconfigure\(config\)"),
     ],
 )
 def test_assigning_a_setting_to_a_client_says_what_to_write(name: str, remedy: str) -> None:

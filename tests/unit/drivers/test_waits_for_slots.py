@@ -217,7 +217,7 @@ def slot_granted_after(seconds: float, **options: Any) -> Iterator[Any]:
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     holder = harness.state.connections.acquire_later()
     call = harness.client._call_builder.build("GET", URL, retry_policy=None, **options)
-    plan = harness.client._pipeline(call.request, call)
+    plan = harness.client._call_builder.pipelines.call(call.request, call)
     assert isinstance(next(plan), Acquire)
     harness.clock.now += seconds
     holder.release()
@@ -268,7 +268,7 @@ def test_a_redirect_s_wait_for_a_slot_takes_nothing_from_the_attempt() -> None:
     """One timeout covers all exchanges of an attempt, and none of their waits."""
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     call = harness.client._call_builder.build("GET", URL, timeout=10.0)
-    plan = harness.client._pipeline(call.request, call)
+    plan = harness.client._call_builder.pipelines.call(call.request, call)
     assert next(plan).timeout.total == 10.0
     harness.clock.now += 3.0
     other = harness.client._call_builder.origins.get("https://other.example").connections
@@ -328,7 +328,7 @@ def test_a_wait_for_a_slot_ends_with_the_nearest_limit(
     harness = Harness(BlockingFrontEnd(), max_connections_per_host=1)
     holder = harness.state.connections.acquire_later()
     call = harness.client._call_builder.build("GET", URL, timeout=timeout, **options)
-    plan = harness.client._pipeline(call.request, call)
+    plan = harness.client._call_builder.pipelines.call(call.request, call)
     acquire: Any = next(plan)
     assert (type(acquire), acquire.timeout) == (Acquire, wait)
     holder.release()
@@ -365,7 +365,7 @@ def in_virtual_time(
         assert client._backends._limits()[0].try_acquire()
     runs: list[Run[Any]] = [
         simulator.spawn(
-            (client._auth_pipeline if call.options.auth else client._pipeline)(call.request, call),
+            client._call_builder.pipelines.of(call)(call.request, call),
             number * every,
         )
         for number, call in enumerate(calls)
@@ -439,7 +439,9 @@ def test_a_thousand_calls_at_once_end_well_unless_a_pool_timeout_is_set(
         clock=clock,
     )
     calls = [client._call_builder.build("GET", URL, retry_policy=None) for _ in range(1000)]
-    runs: list[Run[Any]] = [simulator.spawn(client._pipeline(call.request, call)) for call in calls]
+    runs: list[Run[Any]] = [
+        simulator.spawn(client._call_builder.pipelines.call(call.request, call)) for call in calls
+    ]
     simulator.run()
     results = [run.result for run in runs]
     assert {

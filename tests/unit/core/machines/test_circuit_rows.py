@@ -88,7 +88,7 @@ def test_a_circuit_in_virtual_time(row: Row) -> None:
     def call(status: int, seconds: float) -> bool:
         answer[0] = (status, seconds)
         made = client._call_builder.build("GET", URL)
-        run = simulator.spawn(client._pipeline(made.request, made))
+        run = simulator.spawn(client._call_builder.pipelines.call(made.request, made))
         simulator.run()
         assert run.error is None
         return not (isinstance(run.result, Failure) and run.result.error_type is CircuitOpenError)

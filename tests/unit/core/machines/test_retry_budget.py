@@ -114,6 +114,24 @@ def test_the_window_may_have_any_length(window: float) -> None:
     assert budget.balance == int(10 * window)
 
 
+def test_other_settings_keep_the_calls_and_the_retries() -> None:
+    """Another ratio counts at once. Under another window all of them count as if they came now, and expire with it."""
+    budget = Budget(ratio=0.5, min_per_second=0.0, window=10.0)
+    budget.call(20)
+    budget.now += 5.0
+    assert budget.try_withdraw() is not None
+    budget.reconfigure(RetryBudgetSettings(ratio=0.2, min_per_second=0.0, window=10.0))
+    assert budget.balance == 3
+    budget.reconfigure(RetryBudgetSettings(ratio=0.2, min_per_second=0.0, window=2.0))
+    assert budget.balance == 3
+    budget.now += 1.7
+    assert budget.balance == 3
+    budget.now += 0.5
+    assert budget.balance == 0
+    budget.call(5)
+    assert budget.balance == 1
+
+
 def test_a_refund_counts_once() -> None:
     """A refund returns one retry to the budget, and a second refund of it changes nothing."""
     budget = Budget(ratio=0.0, min_per_second=1.0, window=2.0)

@@ -39,6 +39,32 @@ def test_a_new_quota_allows_what_it_has_at_first() -> None:
     assert [found.try_withdraw() is not None for _ in range(4)] == [True, True, True, False]
 
 
+def test_other_settings_keep_the_tokens() -> None:
+    """Those that were spent stay spent. A larger capacity adds what it is larger by; a smaller one forgets the rest."""
+    found = drained(capacity=4.0)
+    found.reconfigure(RetryQuotaSettings(capacity=4.0, earned=1.0))
+    assert found.balance == 0
+    found.record_success(None)
+    assert found.balance == 1
+    found.reconfigure(RetryQuotaSettings(capacity=7.0))
+    assert found.balance == 4
+    found.reconfigure(RetryQuotaSettings(capacity=2.0, memory=1.0))
+    assert found.balance == 4
+    found.now += 30.0
+    assert found.balance == 2
+
+
+def test_a_capacity_that_has_grown_gives_nothing_for_a_change() -> None:
+    """It followed from the policies in use, which are the same."""
+    found = Quota(capacity=None)
+    assert found.try_withdraw(retries=9) is not None
+    for earned in (0.1, 0.3):
+        found.reconfigure(RetryQuotaSettings(earned=earned))
+    assert found.balance == 8
+    assert found.try_withdraw(retries=9) is not None
+    assert found.balance == 7
+
+
 def test_successes_earn_retries() -> None:
     """With a fifth of a token for each, five successes pay for a retry, and four do not."""
     found = drained(earned=0.2)

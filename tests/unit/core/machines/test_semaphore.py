@@ -52,6 +52,37 @@ def test_a_free_permit_is_granted_at_once() -> None:
     assert notified == []
 
 
+def test_more_permits_are_granted_to_those_that_wait() -> None:
+    """In their order, and notified; what is left is free."""
+    semaphore, notified = semaphore_of(1), list[int]()
+    waiters = [semaphore.acquire_later(lambda n=n: notified.append(n)) for n in range(4)]
+    semaphore.resize(3)
+    assert [waiter.is_granted for waiter in waiters] == [True, True, True, False]
+    assert notified == [1, 2]
+    semaphore.resize(5)
+    assert (semaphore.in_use, semaphore.waiting, notified) == (4, 0, [1, 2, 3])
+    assert semaphore.try_acquire()
+    assert not semaphore.try_acquire()
+
+
+def test_fewer_permits_hold_once_those_beyond_them_are_released() -> None:
+    """Nobody loses a permit, and nobody is granted one that is no more."""
+    semaphore = semaphore_of(3)
+    first = [semaphore.acquire_later() for _ in range(2)]
+    assert semaphore.try_acquire()
+    last = semaphore.acquire_later()
+    semaphore.resize(1)
+    first[0].release()
+    semaphore.release()
+    assert (semaphore.in_use, semaphore.waiting, last.is_granted) == (1, 1, False)
+    first[1].release()
+    assert (semaphore.in_use, semaphore.waiting, last.is_granted) == (1, 0, True)
+    last.release()
+    assert semaphore.in_use == 0
+    with pytest.raises(ConfigurationError, match="capacity"):
+        semaphore.resize(0)
+
+
 def test_a_permit_can_be_acquired_without_a_waiter() -> None:
     """`try_acquire` takes a free permit; if it returns False, the caller holds nothing and is not queued."""
     semaphore = semaphore_of(1)
@@ -418,6 +449,16 @@ class SemaphoreMachine(RuleBasedStateMachine):
         self.waiters.append(self.semaphore.acquire_later(lambda: self.notified.append(number)))
         (self.holders if len(self.holders) < self.semaphore.capacity else self.queue).append(number)
 
+    @rule(capacity=st.integers(1, 4))
+    def resize(self, capacity: int) -> None:
+        self.semaphore.resize(capacity)
+        self.grant_free()
+
+    def grant_free(self) -> None:
+        while self.queue and len(self.holders) < self.semaphore.capacity:
+            self.expected_notified.append(self.queue[0])
+            self.holders.append(self.queue.pop(0))
+
     @precondition(lambda self: self.waiters)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
@@ -427,9 +468,7 @@ class SemaphoreMachine(RuleBasedStateMachine):
             self.queue.remove(number)
         elif number in self.holders:
             self.holders.remove(number)
-            if self.queue:
-                self.expected_notified.append(self.queue[0])
-                self.holders.append(self.queue.pop(0))
+            self.grant_free()
 
     @invariant()
     def they_agree(self) -> None:

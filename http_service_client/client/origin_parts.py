@@ -1,0 +1,138 @@
+"""What a client keeps for each origin: made at its first use, by settings that may change while the client runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.machines.retry_budget import RetryBudget, RetryBudgetSettings
+from ..core.machines.retry_quota import AnyBudget, BudgetSettings, RetryQuota, RetryQuotaSettings, new_budget
+from ..core.machines.semaphore import FairSemaphore
+from ..core.origins import OriginRegistry, OriginState
+from ..drivers.forks import reset_in_forked_children
+from ..drivers.locks import ForkSafeLock
+from ..policies.listeners import judging, notify
+from ..policies.logs import log_change
+
+if TYPE_CHECKING:
+    from ..core.machines.circuit_states import CircuitBreakerChanges, CircuitBreakerSettings, StateChange
+    from ..drivers.clocks import Clock
+    from .config import HttpClientConfig
+
+__all__ = ["Circuits", "OriginParts"]
+
+# Each is held for about a microsecond, and no thread holds two of them. Locks for each part of each origin would
+# take more memory than the rest of an origin's state.
+_LOCKS = 64
+
+Listener = Callable[["StateChange"], None]
+
+
+class Circuits:
+    """The settings of a client's circuits, which may change while they are in use.
+
+    settings: of the circuits to come.   listener: the client's, called with each change of a circuit.
+    """
+
+    def __init__(self, settings: CircuitBreakerSettings, listener: Listener) -> None:
+        self.settings = settings
+        self._listener = listener
+        self._lock = ForkSafeLock()
+
+    def report(self, change: StateChange) -> None:
+        """Log a change of state, and call the client's listener, then the user's."""
+        log_change(change)
+        self._listener(change)
+        own = self.settings.on_change
+        if own is not None:
+            notify(own, change)
+
+    def reconfigure(self, changes: CircuitBreakerChanges, origins: OriginRegistry) -> None:
+        """Change the settings of the circuits to come, then of those that exist; see `CircuitBreaker.reconfigure`."""
+        if "is_failure" in changes:
+            changes["is_failure"] = judging(changes["is_failure"])
+        with self._lock:
+            self.settings = self.settings.changed(changes)
+            for _, state in origins.items():
+                if state.breaker is not None:
+                    state.breaker.reconfigure(changes)
+
+
+class OriginParts:
+    """What a client keeps for each key, created on its first use, by settings which may change while it is in use.
+
+    circuits: None when they are switched off.   locks: for the keys; None for locks of the client's own.
+    registry: of what was created.
+    """
+
+    def __init__(
+        self,
+        config: HttpClientConfig,
+        clock: Clock,
+        random: Callable[[], float],
+        circuits: Circuits | None,
+        locks: Sequence[ForkSafeLock] | None = None,
+    ) -> None:
+        self.circuits = circuits
+        self._budget, self._connections = config.budget, config.pool.max_connections_per_host
+        self._now, self._random = clock.monotonic, random
+        self._locks = locks or [ForkSafeLock() for _ in range(_LOCKS)]
+        self.registry = OriginRegistry(self._new_state, lock=ForkSafeLock(), clock=self._now)
+        reset_in_forked_children(self.registry)
+
+    def reconfigure(self, config: HttpClientConfig, listener: Listener) -> None:
+        """Change the settings of what is still to be created, then of what exists. States, counts and tokens stay.
+
+        listener: as in `Circuits`, which are created if they were switched off until now.
+        """
+        settings = config.resolved.circuit_breaker
+        if settings is None:
+            self.circuits = None
+        elif self.circuits is None:
+            self.circuits = Circuits(settings, listener)
+        elif settings != self.circuits.settings:
+            changes: Any = {item.name: getattr(settings, item.name) for item in fields(settings)}
+            self.circuits.reconfigure(changes, self.registry)
+        self._budget, self._connections = config.budget, config.pool.max_connections_per_host
+        for key, state in self.registry.items():
+            if (state.breaker is None) is not (self.circuits is None):
+                state.breaker = self._new_breaker(key)
+            if not _reconfigure_budget(state.budget, self._budget):
+                state.budget = self._new_budget(key)
+            state.connections.resize(self._connections)
+
+    def _new_state(self, key: str) -> OriginState:
+        semaphore = FairSemaphore(self._connections, lock=self._lock_of(key))
+        return OriginState(self._new_breaker(key), self._new_budget(key), semaphore)
+
+    def _new_breaker(self, key: str) -> CircuitBreaker | None:
+        circuits = self.circuits
+        if circuits is None:
+            return None
+        return CircuitBreaker(
+            circuits.settings,
+            key=key,
+            clock=self._now,
+            random=self._random,
+            lock=self._lock_of(key),
+            on_change=circuits.report,
+        )
+
+    def _new_budget(self, key: str) -> AnyBudget | None:
+        return None if self._budget is None else new_budget(self._budget, self._now, self._lock_of(key))
+
+    def _lock_of(self, key: str) -> ForkSafeLock:
+        return self._locks[hash(key) % len(self._locks)]
+
+
+def _reconfigure_budget(budget: AnyBudget | None, settings: BudgetSettings | None) -> bool:
+    """Whether the budget is of these settings' kind. It has them then, and keeps its tokens or counts."""
+    if isinstance(budget, RetryQuota) and isinstance(settings, RetryQuotaSettings):
+        budget.reconfigure(settings)
+        return True
+    if isinstance(budget, RetryBudget) and isinstance(settings, RetryBudgetSettings):
+        budget.reconfigure(settings)
+        return True
+    return False
