@@ -11,18 +11,22 @@ from ..http.auth.bearer import Bearer
 from ..http.auth.digest import Digest
 from ..http.auth.flow import AuthFlow
 from ..http.auth.signing import RequestSigner, SignableRequest
+from .aws import AwsSigV4
 from .hmac_signature import HmacSignature
+from .message_signature import MessageSignature
 from .oauth2 import OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
 from .tokens import BearerToken
 
 __all__ = [
     "ApiKey",
     "AuthFlow",
+    "AwsSigV4",
     "Basic",
     "Bearer",
     "BearerToken",
     "Digest",
     "HmacSignature",
+    "MessageSignature",
     "OAuth2ClientCredentials",
     "OAuth2Grant",
     "OAuth2RefreshToken",

@@ -21,6 +21,9 @@ from .tokens import TokenAuth, called, new_cache
 __all__ = ["OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"]
 
 Parameters = Mapping[str, Any] | Callable[[], Any]
+# As authlib's: called with an object that has client_id and client_secret, and with the method, URL, headers and body of
+# the request; returns the URL, headers and body to send.
+ClientAuth = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str, str], str]]
 
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
 
@@ -31,10 +34,10 @@ class _OAuth2(TokenAuth):
 
     token_url: str
     client_id: str
-    client_secret: str | None = None
+    client_secret: Any = None
     scope: str | Sequence[str] | None = None
     parameters: Parameters | None = field(default=None, hash=False)
-    client_auth: str = "client_secret_basic"
+    client_auth: str | ClientAuth = "client_secret_basic"
     timeout: float = 30.0
     refresh_ahead: float = 60.0
     cache: TokenCache = field(init=False, compare=False)
@@ -48,13 +51,16 @@ class _OAuth2(TokenAuth):
             normalise_url(self.token_url)
         except InvalidRequestError as error:
             raise ConfigurationError(f"token_url: {error}") from None
-        if self.client_secret is not None and (
-            not isinstance(self.client_secret, str) or not self.client_secret
-        ):
+        secret = self.client_secret
+        is_key = secret is not None and not isinstance(secret, str) and callable(self.client_auth)
+        if secret is not None and not is_key and (not isinstance(secret, str) or not secret):
             raise ConfigurationError("client_secret must be text that is not empty, or None")
-        if self.client_auth not in _METHODS:
+        if self.client_auth not in _METHODS and (
+            isinstance(self.client_auth, type) or not callable(self.client_auth)
+        ):
             raise ConfigurationError(
-                f"client_auth must be one of {', '.join(map(repr, _METHODS))}, not {self.client_auth!r}"
+                f"client_auth must be one of {', '.join(map(repr, _METHODS))}, or a method of authlib such as "
+                f"PrivateKeyJWT(), not {self.client_auth!r}"
             )
         if not (self.parameters is None or isinstance(self.parameters, Mapping) or callable(self.parameters)):
             raise ConfigurationError("parameters must be a mapping, or a function that returns one")
@@ -94,16 +100,26 @@ class _OAuth2(TokenAuth):
         form: dict[str, Any] = self._grant()
         if self.scope is not None:
             form["scope"] = self.scope if isinstance(self.scope, str) else " ".join(self.scope)
+        form.update(given)
         headers = {"Accept": "application/json"}
+        if callable(self.client_auth):
+            return self._signed_request(self.client_auth, headers, form)
         if self.client_secret is not None and self.client_auth == "client_secret_basic":
             headers["Authorization"] = client_secret_basic(self.client_id, self.client_secret)
         else:
             form["client_id"] = self.client_id
             if self.client_secret is not None and self.client_auth == "client_secret_post":
                 form["client_secret"] = self.client_secret
-        return HttpRequest(
-            "POST", self.token_url, headers=headers, data={**form, **given}, idempotent=self._may_repeat()
-        )
+        return HttpRequest("POST", self.token_url, headers=headers, data=form, idempotent=self._may_repeat())
+
+    def _signed_request(
+        self, client_auth: ClientAuth, headers: dict[str, str], form: dict[str, Any]
+    ) -> HttpRequest:
+        """The request with an assertion. That is valid once, perhaps, so the request is not safe to repeat."""
+        body = HttpRequest("POST", self.token_url, data=form).content
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
+        url, headers, text = client_auth(self, "POST", self.token_url, headers, (body or b"").decode())
+        return HttpRequest("POST", url, headers=headers, data=text.encode())
 
     def _grant(self) -> dict[str, Any]:
         raise NotImplementedError
@@ -137,7 +153,8 @@ class OAuth2ClientCredentials(_OAuth2):
     scope: text, or a list of scopes; None for the service's default.
     parameters: more of the form, such as ``{"audience": "https://api.example.com"}``; or a function that returns them,
         plain or async, called for each fetch.
-    client_auth: how the client proves who it is: "client_secret_basic", "client_secret_post" or "none".
+    client_auth: how the client proves who it is: "client_secret_basic", "client_secret_post" or "none"; or a method of
+        authlib (the extra `oauth2`), such as ``authlib.oauth2.rfc7523.PrivateKeyJWT()``, with the key as `client_secret`.
     timeout: seconds for a fetch, its retries included.
     refresh_ahead: seconds before a token's end from which the next one is fetched, while this one is used: up to a
         quarter of its life. Each process begins at a random instant in the second half of this time.

@@ -34,6 +34,8 @@ THIRD_PARTY: dict[str, list[str]] = {
     "backports": ["http/content_codings/libraries.py"],
     "zstandard": ["http/content_codings/libraries.py"],
     "publicsuffixlist": ["http/cookies/suffixes.py"],
+    "botocore": ["auth/aws.py"],
+    "http_message_signatures": ["auth/message_signature.py"],
     "pydantic": ["client/response_types.py"],
     "neuroglia": ["integrations/neuroglia.py"],
     "pytest": ["testing/*"],

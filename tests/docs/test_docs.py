@@ -56,7 +56,18 @@ LOOKALIKE = re.compile(
 )
 
 # Modules of the extras in setup.cfg, which a sample may import beside the package and the standard library.
-EXTRAS = {"aioresponses", "matplotlib", "neuroglia", "pydantic", "requests_mock", "responses"}
+EXTRAS = {
+    *(
+        "aioresponses",
+        "authlib",
+        "botocore",
+        "http_message_signatures",
+        "matplotlib",
+        "neuroglia",
+        "pydantic",
+    ),
+    *("requests_mock", "responses"),
+}
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,41 @@ def test_an_async_function_may_return_the_parameters(front_end: FrontEnd) -> Non
     assert form_of(harness)["grant_type"] == [grant]
 
 
+def test_a_private_key_may_prove_the_client(front_end: FrontEnd) -> None:
+    """By authlib's methods (RFC 7523, 2.2): an assertion of its own for each fetch, and no secret."""
+    rfc7523 = pytest.importorskip("authlib.oauth2.rfc7523", reason="an extra that is not installed here")
+    from joserfc.jwk import ECKey
+
+    method = rfc7523.PrivateKeyJWT(alg="ES256")
+    auth = login(client_auth=method, client_secret=ECKey.generate_key("P-256"), parameters={"audience": "x"})
+    harness = run(front_end, auth, grants({**GOOD, "expires_in": 100}), grants(GOOD))
+    harness.request()
+    harness.clock.now += 100
+    harness.request()
+    assert "Authorization" not in harness.transport.sent[0].headers
+    assertions = []
+    for number in (0, 2):
+        form = form_of(harness, number)
+        assert form["client_assertion_type"] == ["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"]
+        assert (form["grant_type"], form["audience"]) == (["client_credentials"], ["x"])
+        _, claims, _ = form["client_assertion"][0].split(".")
+        members = json.loads(base64.urlsafe_b64decode(claims + "=="))
+        assert (members["iss"], members["sub"], members["aud"]) == ("shop", "shop", TOKEN_URL)
+        assertions.append(form["client_assertion"])
+    assert assertions[0] != assertions[1]
+
+
+def test_a_request_with_an_assertion_is_not_repeated(front_end: FrontEnd) -> None:
+    """It may be valid once."""
+
+    def method(client: Any, verb: str, url: str, headers: dict[str, str], body: str) -> Any:
+        return url, headers, f"{body}&client_assertion=x"
+
+    harness = run(front_end, login(client_auth=method), READ_TIMEOUT, grants(GOOD))
+    harness.error(TokenError)
+    assert harness.sends == 1
+
+
 @pytest.mark.parametrize(
     ("members", "problem"),
     [
