@@ -28,6 +28,7 @@ from ..events import Event
 from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
+from ..observability.health import HealthSummary, health_of
 from ..observability.metrics import HttpMetrics
 from ..policies.cache import Cache
 from ..policies.logs import LOGGER, SHOWN, log_event
@@ -645,16 +646,22 @@ class HttpServiceClient(Events):
             )
         circuits.reconfigure(changes, self._call_builder.origins)
 
-    def get_health_summary(self) -> dict[str, Any]:
+    def get_health_summary(self) -> HealthSummary:
         """Totals, the error rate, the mean response time in seconds, and the state of each circuit.
 
-        And for each origin the ``amplification``: what its calls cost in exchanges (see `MetricsCollector.amplification`).
+        And for each origin the ``amplification``: what its calls cost in exchanges (see `MetricsCollector.amplification`);
+        the ``errors`` of its calls, by status or class; and, under ``origins``, its circuit, its budget and its pause.
+
+        It is a dictionary of plain values, whose `explain()` says in words what is wrong, and what to look at.
         """
-        return {
+        origins = self._call_builder.origins.items()
+        return HealthSummary(
             **self._collector.summary(),
-            "amplification": self._collector.amplification(),
-            "circuit_breaker_states": self.get_circuit_breaker_states(),
-        }
+            amplification=self._collector.amplification(),
+            errors=self._collector.errors(),
+            circuit_breaker_states=self.get_circuit_breaker_states(),
+            origins={key: health_of(state) for key, state in origins},
+        )
 
     # Closing.
 

@@ -59,6 +59,9 @@ _FURTHER = {
     "codings": "http_codings_refused_total",
 }
 _DURATION = "http_request_duration_seconds"
+_NAMED = frozenset(
+    {"http_requests_total", "http_errors_total", _DURATION}
+)  # they have the name of a call as a label
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -104,7 +107,7 @@ class MetricsCollector:
         self._reset_after_fork()
         reset_in_forked_children(self)
         with metrics._lock:
-            metrics._declared.update(_LABELS, [_DURATION])
+            metrics._declared.update({name: _label_names(name) for name in (*_LABELS, _DURATION)})
             metrics._histogram(_DURATION)
             for name in _LABELS:
                 metrics._counter(name)
@@ -126,7 +129,10 @@ class MetricsCollector:
             count(self, event)
 
     def summary(self) -> dict[str, Any]:
-        """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals."""
+        """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
+
+        Refusals are attempts that a circuit or the throttle gate refused.
+        """
         with self._metrics._lock:
             counted, seconds = self._counted.copy(), self._seconds
         requests, errors = counted["http_requests_total"], counted["http_errors_total"]
@@ -136,7 +142,7 @@ class MetricsCollector:
             "error_rate": errors / requests if requests else 0.0,
             "average_response_time": seconds / requests if requests else 0.0,
             "retries": counted["http_retries_total"],
-            "refusals": counted["http_circuit_refusals_total"],
+            "refusals": counted["http_circuit_refusals_total"] + counted["http_throttle_refusals_total"],
         }
 
     def amplification(self) -> dict[str, dict[str, float]]:
@@ -163,6 +169,17 @@ class MetricsCollector:
                 "trials": trials.get(service, 0),
                 "amplification": exchanges / count if count else 0.0,
             }
+        return found
+
+    def errors(self) -> dict[str, dict[str, int]]:
+        """For each origin, how many of its calls ended with which status of 400 or above, or with which class of error."""
+        found: dict[str, dict[str, int]] = {}
+        with self._metrics._lock:
+            for key, number in self._metrics._counter("http_errors_total").series.items():
+                labels = dict(key)
+                counts = found.setdefault(labels.get("service", ""), {})
+                what = labels.get("status_code") or labels.get("error", "other")
+                counts[what] = counts.get(what, 0) + int(number.value)
         return found
 
     def _by_service(self, name: str) -> dict[str, float]:
@@ -279,6 +296,15 @@ class MetricsCollector:
 
     def __repr__(self) -> str:
         return f"<MetricsCollector {self._counted['http_requests_total']} requests>"
+
+
+def _label_names(metric: str) -> frozenset[str]:
+    names = set(_LABELS.get(metric, ("service", "method")))
+    if "outcome" in names:
+        names = names - {"outcome"} | {"status_code", "error"}
+    if metric in _NAMED:
+        names.add("name")
+    return frozenset(names)
 
 
 def _service(event: Any) -> str:

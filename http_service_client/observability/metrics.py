@@ -20,6 +20,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from ..core.checks import did_you_mean
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError
@@ -30,6 +31,7 @@ from .series import (
     Gauge,
     Histogram,
     HistogramSample,
+    Labels,
     Metric,
     MetricsSnapshot,
     Number,
@@ -87,7 +89,7 @@ class HttpMetrics:
         self._max_series = max_series
         self._bounds = _parse_buckets(buckets)
         self._metrics: dict[str, Metric[Any]] = {}
-        self._declared: set[str] = set()  # names of a collector's metrics
+        self._declared: dict[str, frozenset[str]] = {}  # names of a collector's metrics, and of their labels
         # Reentrant: between any two steps of a thread that holds it, the garbage collector may end an
         # abandoned call, which is counted then.
         self._lock = ForkSafeLock()
@@ -120,7 +122,8 @@ class HttpMetrics:
     def total(self, name: str, labels: Mapping[str, object] | None = None) -> float:
         """The sum of a counter over all series that contain the labels; 0 without one.
 
-        Raises ConfigurationError for a name that no metric has, if it is close to one of a client's own metrics.
+        Raises ConfigurationError for a name that no metric has, if it is close to one of a client's own metrics; and for a
+        label that the client's own metric never has.
         """
         return self._sum(name, "counter", labels)
 
@@ -132,7 +135,7 @@ class HttpMetrics:
         """The mean of a histogram over all series that contain the labels; 0.0 without a value."""
         key = series_key(labels)
         with self._lock:
-            metric = self._for_reading(name, "histogram")
+            metric = self._for_reading(name, "histogram", key)
             found = [] if metric is None else [(one.sum, one.count) for one in metric.containing(key)]
         count = sum(count for _, count in found)
         return math.fsum(total for total, _ in found) / count if count else 0.0
@@ -199,14 +202,21 @@ class HttpMetrics:
             )
         return metric
 
-    def _for_reading(self, name: str, kind: str) -> Any:
+    def _for_reading(self, name: str, kind: str, labels: Labels) -> Any:
         """As `_known`, for reading. A misspelt name would always read as 0, so a name close to one of the client's own is an error.
 
-        A name that is like none of these may be that of a metric that is still to come.
+        A name that is like none of these may be that of a metric that is still to come. Of the client's own metrics, the
+        labels are known, so that another one is an error, unless somebody else has added a series with it.
         """
         metric = self._known(name, kind)
         if metric is None and (near := difflib.get_close_matches(name, self._declared, 1, _ALIKE)):
             raise ConfigurationError(f"there is no metric {name!r}; did you mean {near[0]!r}?")
+        known = self._declared.get(name)
+        if known is not None:
+            for label, _ in labels:
+                if label not in known and not metric.has_label(label):
+                    remedy = did_you_mean(label, known) or f"it has {', '.join(sorted(known))}"
+                    raise ConfigurationError(f"{name} has no label {label!r}; {remedy}")
         return metric
 
     def _new(self, name: str, kind: str, new_state: Callable[[], State]) -> Metric[State]:
@@ -218,7 +228,7 @@ class HttpMetrics:
     def _sum(self, name: str, kind: str, labels: Mapping[str, object] | None) -> float:
         key = series_key(labels)
         with self._lock:
-            metric = self._for_reading(name, kind)
+            metric = self._for_reading(name, kind, key)
             return 0 if metric is None else sum(number.value for number in metric.containing(key))
 
     def _reset_after_fork(self) -> None:

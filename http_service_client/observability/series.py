@@ -130,6 +130,10 @@ class Metric(Generic[State]):
             state = self.series.setdefault(labels, self._new_state())
         return state
 
+    def has_label(self, name: str) -> bool:
+        """Whether a series has a label of this name."""
+        return any(name == label for labels in self.series for label, _ in labels)
+
     def containing(self, labels: Labels) -> Iterator[State]:
         """The series whose labels contain these."""
         required = set(labels)

@@ -224,7 +224,7 @@ class TestTheCollector:
             collector.collect(event)
         assert collector.summary() == {
             "total_requests": 4, "total_errors": 2, "error_rate": 0.5, "average_response_time": 2.0,
-            "retries": 1, "refusals": 1,
+            "retries": 1, "refusals": 2,
         }  # fmt: skip
 
     def test_totals_only_its_own_events(self) -> None:
@@ -328,6 +328,8 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
 
     summary = harness.client.get_health_summary()
     assert summary.pop("amplification")[ORIGIN]["exchanges"] == 4
+    assert summary.pop("errors") == {ORIGIN: {"CircuitOpenError": 1, "ConnectError": 1}}
+    assert summary.pop("origins")[ORIGIN]["circuit"]["refused"] == 1
     assert summary == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),
@@ -352,6 +354,30 @@ def test_a_misspelt_metric_is_an_error(read: str) -> None:
         getattr(metrics, read)("http_request_total")
     assert getattr(metrics, read)("logins_total") == 0
     assert HttpMetrics().total("http_request_total") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "label", "remedy"),
+    [
+        ("http_requests_total", "servce", "did you mean 'service'"),
+        ("http_errors_total", "status", "did you mean 'status_code'"),
+        ("http_request_duration_seconds", "tenant", "it has method, name, service"),
+    ],
+)
+def test_a_misspelt_label_is_an_error(name: str, label: str, remedy: str) -> None:
+    """No series of the client's own metric would ever have it."""
+    metrics = MetricsCollector().metrics
+    read = metrics.mean if name.endswith("seconds") else metrics.total
+    with pytest.raises(ConfigurationError, match=f"{name} has no label '{label}'; {remedy}"):
+        read(name, {label: "x"})
+
+
+def test_a_label_that_somebody_added_can_be_read() -> None:
+    """Others may feed the client's metrics, with labels of their own."""
+    metrics = MetricsCollector().metrics
+    metrics.add("http_requests_total", {"region": "eu"})
+    assert metrics.total("http_requests_total", {"region": "eu"}) == 1
+    assert metrics.total("http_requests_total", {"region": "us", "service": "x"}) == 0
 
 
 def test_a_metric_with_a_similar_name_can_be_read() -> None:
