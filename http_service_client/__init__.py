@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from .policies.on_self import circuit_breaker as circuit_breaker
     from .policies.on_self import retry_policy as retry_policy
     from .policies.retry import RetryPolicy as RetryPolicy
+    from .policies.sqlite_storage import SqliteStorage as SqliteStorage
 
 _MODULES = {
     "client.call_builder": "RequestOptions",
@@ -121,6 +122,7 @@ _MODULES = {
     "observability.metrics": "HttpMetrics",
     "policies.cache": "Cache",
     "policies.cache_storages": "MemoryStorage",
+    "policies.sqlite_storage": "SqliteStorage",
     "policies.circuit_breaker": "CircuitBreakerPolicy",
     "policies.retry": "RetryPolicy",
     "http.cookies.jar": "Cookie CookieJar",

@@ -1,0 +1,293 @@
+"""Where responses are kept: all storages keep the same promises."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_service_client import Cache, ConfigurationError, HttpResponse, MemoryStorage, SqliteStorage
+from http_service_client.policies import StoredResponse
+from kit.caches import URL, Cached, cached_for, failed
+from kit.front_ends import FrontEnd
+
+
+def stored(text: str = "x", *, variant: str = "", size: int = 0) -> StoredResponse:
+    """A stored response."""
+    content = text.encode().ljust(size, b".")
+    return StoredResponse(200, "OK", (("A", text),), content, 1.0, 2.0, (("v", variant),))
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
+    if request.param == "memory":
+        yield MemoryStorage()
+    else:
+        made = SqliteStorage(tmp_path / "cache.db")
+        yield made
+        made.close()
+
+
+class TestAnyStorage:
+    def test_what_was_stored_is_found(self, storage: Any) -> None:
+        """By URL and partition; one response for each variant, the last one."""
+        storage.set("url", "ann", stored("old"))
+        storage.set("url", "ann", stored("new"))
+        storage.set("url", "ann", stored("other", variant="de"))
+        storage.set("url", "bob", stored("bob"))
+        assert sorted(storage.get("url", "ann")) == sorted([stored("new"), stored("other", variant="de")])
+        assert storage.get("url", "bob") == [stored("bob")]
+        assert storage.get("other", "ann") == []
+
+    def test_a_url_is_forgotten_for_all(self, storage: Any) -> None:
+        """In every partition; another URL stays."""
+        for key in ("url", "other"):
+            for partition in ("ann", "bob"):
+                storage.set(key, partition, stored())
+        storage.delete("url")
+        assert [storage.get("url", "ann"), storage.get("url", "bob")] == [[], []]
+        assert storage.get("other", "ann") == [stored()]
+
+    def test_a_partition_is_forgotten_alone(self, storage: Any) -> None:
+        """What others may read stays."""
+        storage.set("url", "ann", stored())
+        storage.set("url", "bob", stored())
+        storage.delete("url", "ann")
+        assert (storage.get("url", "ann"), storage.get("url", "bob")) == ([], [stored()])
+
+    def test_it_can_be_cleared(self, storage: Any) -> None:
+        """Nothing is left."""
+        storage.set("url", "ann", stored())
+        storage.clear()
+        assert storage.get("url", "ann") == []
+
+    def test_threads_may_use_it_at_once(self, storage: Any) -> None:
+        """None of them loses what it stored."""
+        errors: list[BaseException] = []
+
+        def work(name: str) -> None:
+            try:
+                for number in range(20):
+                    storage.set(f"{name}{number}", "p", stored(name))
+                    assert storage.get(f"{name}{number}", "p") == [stored(name)]
+                    storage.delete(f"{name}{number}")
+            except BaseException as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abc"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+
+    def test_it_serves_a_client(self, storage: Any, front_end: FrontEnd) -> None:
+        """A response is found again, and a change ends it."""
+        cached = Cached(
+            front_end,
+            cached_for(60, "a"),
+            HttpResponse(204),
+            cached_for(60, "b"),
+            cache=Cache(storage=storage),
+        )
+        assert [cached.get().text, cached.get().from_cache] == ["a", True]
+        cached.request("PUT")
+        assert cached.get().text == "b"
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+def test_the_least_recently_used_make_room(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size is bounded, and what was used stays longest."""
+    now = iter(range(0, 100_000, 1000))
+    monkeypatch.setattr("http_service_client.policies.sqlite_storage.time.time", lambda: next(now))
+    most = 10 * stored(size=10_000).size
+    store: Any = (
+        MemoryStorage(most) if kind == "memory" else SqliteStorage(tmp_path / "cache.db", max_bytes=most)
+    )
+    for number in range(12):
+        store.set(str(number), "p", stored(size=10_000))
+        assert store.get("0", "p") != []
+    assert (store.get("1", "p"), len(store.get("11", "p"))) == ([], 1)
+    store.set("large", "p", stored(size=most + 1))
+    assert (store.get("large", "p"), len(store.get("0", "p"))) == ([], 1)
+
+
+def test_memory_is_accounted() -> None:
+    """Whatever is replaced, deleted or cleared, the size is that of what is there."""
+    store = MemoryStorage()
+    for number in range(10):
+        store.set(str(number % 3), str(number % 2), stored(size=number * 10))
+    store.delete("0")
+    store.delete("1", "1")
+    assert store.size == sum(entry.size for entry in store._entries.values()) > 0
+    for key in "012":
+        store.delete(key)
+    assert (store.size, store._by_key) == (0, {})
+
+
+class TestAFile:
+    def test_it_outlives_the_process(self, tmp_path: Path) -> None:
+        """Another storage of the same path has the responses."""
+        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
+        assert SqliteStorage(tmp_path / "cache.db").get("url", "p") == [stored()]
+
+    @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+    def test_only_its_owner_reads_it(self, tmp_path: Path) -> None:
+        """Its bodies may be private."""
+        SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        assert modes == {0o600}
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+    def test_a_forked_child_opens_its_own(self, tmp_path: Path) -> None:
+        """Parent and child go on with the same file."""
+        store = SqliteStorage(tmp_path / "cache.db")
+        store.set("url", "p", stored())
+        child = multiprocessing.get_context("fork").Process(
+            target=store.set, args=("child", "p", stored("child"))
+        )
+        child.start()
+        child.join(20)
+        assert child.exitcode == 0
+        assert (store.get("url", "p"), store.get("child", "p")) == ([stored()], [stored("child")])
+
+    def test_a_damaged_response_is_dropped(self, tmp_path: Path) -> None:
+        """It is not there any more; the others are."""
+        store = SqliteStorage(tmp_path / "cache.db")
+        store.set("url", "p", stored("a"))
+        store.set("url", "p", stored("b", variant="b"))
+        with sqlite3.connect(tmp_path / "cache.db") as database:
+            database.execute(
+                "UPDATE responses SET data = substr(data, 1, 40) WHERE variant = ?", (stored("a").variant,)
+            )
+        assert [store.get("url", "p") for _ in range(2)] == [[stored("b", variant="b")]] * 2
+
+    @pytest.mark.parametrize("kind", ["garbage", "database", "folder"])
+    def test_what_is_no_cache_never_fails_a_call(
+        self, front_end: FrontEnd, tmp_path: Path, kind: str
+    ) -> None:
+        """The call goes without, with an event, and the file stays as it is."""
+        path = tmp_path / "cache.db"
+        if kind == "garbage":
+            path.write_bytes(b"no database" * 100)
+        elif kind == "database":
+            with sqlite3.connect(path) as database:
+                database.execute("CREATE TABLE mine (x)")
+        else:
+            path.mkdir()
+        before = path.read_bytes() if path.is_file() else b""
+        cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=SqliteStorage(path)))
+        response = cached.get()
+        assert response.text == "x"
+        assert [event.operation for event in failed(response)] == ["get", "set"]
+        assert (path.read_bytes() if path.is_file() else b"") == before
+
+    def test_a_locked_file_never_fails_a_call(self, front_end: FrontEnd, tmp_path: Path) -> None:
+        """What cannot be deleted now is not used before it is."""
+        path = tmp_path / "cache.db"
+        store = SqliteStorage(path, timeout=0.0)
+        cached = Cached(
+            front_end,
+            cached_for(60, "old"),
+            HttpResponse(204),
+            cached_for(60, "new"),
+            cache=Cache(storage=store),
+        )
+        cached.get()
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        assert [event.operation for event in failed(cached.request("POST"))] == ["delete"]
+        assert cached.get().text == "new"
+        other.execute("ROLLBACK")
+        other.close()
+        assert [cached.get().text, cached.get().from_cache] == ["new", True]
+
+    def test_a_folder_must_exist(self, tmp_path: Path) -> None:
+        """The error names it."""
+        with pytest.raises(ConfigurationError, match="nowhere"):
+            SqliteStorage(tmp_path / "nowhere/cache.db")
+
+    @pytest.mark.parametrize("wrong", [{"path": 1}, {"max_bytes": 0}, {"timeout": -1}])
+    def test_a_wrong_setting_is_an_error(self, tmp_path: Path, wrong: dict[str, Any]) -> None:
+        """It names the setting."""
+        settings = {"path": tmp_path / "cache.db", **wrong}
+        with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+            SqliteStorage(settings.pop("path"), **settings)
+
+
+class TestTheSettings:
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [
+            ({"storage": MemoryStorage}, "storage must be an object with get, set and delete"),
+            ({"storage": object()}, "storage must be an object"),
+            ({"shared": 1}, "shared"),
+            ({"heuristic": 2}, "heuristic must be a share"),
+            ({"stale_if_error": -1}, "stale_if_error"),
+            ({"max_entry_size": 0}, "max_entry_size"),
+        ],
+    )
+    def test_a_wrong_one_is_an_error(self, settings: dict[str, Any], message: str) -> None:
+        """It names the setting."""
+        with pytest.raises(ConfigurationError, match=message):
+            Cache(**settings)
+
+    def test_a_setting_of_another_class_has_a_remedy(self) -> None:
+        """What people look for first."""
+        with pytest.raises(TypeError, match="pass it to the storage"):
+            Cache(max_bytes=1)  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("operation", ["get", "set", "delete"])
+def test_a_storage_that_fails_never_fails_a_call(front_end: FrontEnd, operation: str) -> None:
+    """It is a miss, with an event and a count; a change that was not noted is made good before the next use."""
+
+    class Fails(MemoryStorage):
+        is_broken = True
+
+        def _maybe(self, name: str) -> None:
+            if self.is_broken and name == operation:
+                raise OSError("the disk is gone")
+
+        def get(self, key: str, partition: str) -> Any:
+            self._maybe("get")
+            return super().get(key, partition)
+
+        def set(self, key: str, partition: str, response: StoredResponse) -> None:
+            self._maybe("set")
+            super().set(key, partition, response)
+
+        def delete(self, key: str, partition: str | None = None) -> None:
+            self._maybe("delete")
+            super().delete(key, partition)
+
+    store = Fails()
+    cached = Cached(
+        front_end, cached_for(60, "old"), HttpResponse(204), cached_for(60, "new"), cache=Cache(storage=store)
+    )
+    cached.get()
+    cached.request("POST", URL)
+    store.is_broken = operation == "delete"
+    assert cached.get().text == "new"
+    store.is_broken = False
+    assert cached.get().text == "new"
+    counted = cached.client.metrics.total("http_cache_errors_total", {"operation": operation})
+    assert counted >= 1
+
+
+def test_what_is_no_stored_response_is_refused() -> None:
+    """Bytes that were cut, changed or come from elsewhere; nothing in them is run."""
+    data = stored("text").to_bytes()
+    assert StoredResponse.from_bytes(data) == stored("text")
+    for wrong in (b"", data[:-1], data[:20], b"x" + data[1:], data[:-1] + b"?", data + b"x"):
+        with pytest.raises(ValueError, match="not a stored response"):
+            StoredResponse.from_bytes(wrong)
