@@ -1,4 +1,4 @@
-"""Sockets of urllib3 whose waits end with the attempt.
+"""Sockets of urllib3 whose waits end with the attempt, and connections that tell when they are being made.
 
 A timeout of requests is that of a single read. A server that sends a byte now and then keeps such a read from ever
 timing out, and an upload that it takes slowly likewise. So, while an exchange with an end is made on this thread, each
@@ -7,6 +7,9 @@ wait of a socket gets the time that is left, if that is less than its own timeou
 A connection of urllib3 is made as always; then its socket becomes one of the classes below, which have no state. A socket
 of any other class stays as it is, and so does a connection of a class that somebody put in the place of urllib3's: a
 recorder's, or one for SOCKS. There, an attempt is bounded by its single reads.
+
+urllib3 raises one SSLError for a handshake that failed and for a response that TLS found faulty. Only after the first
+can a payment be sent again. So a connection notes that it is being made.
 """
 
 from __future__ import annotations
@@ -14,34 +17,48 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
+from contextvars import ContextVar, Token
 from functools import partial
 from typing import Any
 
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-__all__ = ["bound_pools", "until"]
-
-_EXPIRES_AT: ContextVar[float | None] = ContextVar("http_service_client.socket_expires_at", default=None)
+__all__ = ["BoundedExchange", "bound_pools"]
 
 
-@contextmanager
-def until(seconds: float | None) -> Iterator[None]:
-    """Let no wait of a socket that is used here take longer than to the end of these seconds; None for no end."""
-    token = _EXPIRES_AT.set(None if seconds is None else time.monotonic() + seconds)
-    try:
-        yield
-    finally:
-        _EXPIRES_AT.reset(token)
+class BoundedExchange:
+    """A block in which no wait of a socket goes on after these seconds; None for no end.
+
+    is_connecting: a connection was begun in it, and never completed: nothing of the request was sent.
+    """
+
+    __slots__ = ("_token", "expires_at", "is_connecting")
+
+    _token: Token[BoundedExchange | None]
+
+    def __init__(self, seconds: float | None) -> None:
+        self.expires_at = None if seconds is None else time.monotonic() + seconds
+        self.is_connecting = False
+
+    def __enter__(self) -> BoundedExchange:
+        self._token = _EXCHANGE.set(self)
+        return self
+
+    def __exit__(self, *about: object) -> None:
+        _EXCHANGE.reset(self._token)
+
+
+_EXCHANGE: ContextVar[BoundedExchange | None] = ContextVar(
+    "http_service_client.bounded_exchange", default=None
+)
 
 
 def _in_time(sock: socket.socket, operation: Callable[[], Any]) -> Any:
-    expires_at = _EXPIRES_AT.get()
-    if expires_at is None:
+    exchange = _EXCHANGE.get()
+    if exchange is None or exchange.expires_at is None:
         return operation()
-    left, given = expires_at - time.monotonic(), sock.gettimeout()
+    left, given = exchange.expires_at - time.monotonic(), sock.gettimeout()
     if left <= 0:
         raise TimeoutError("the time of the attempt is over")
     if given is not None and given <= left:
@@ -92,8 +109,13 @@ def _bounded(kind: Any) -> Any:
     if made is None:
 
         def connect(self: Any) -> None:
+            exchange = _EXCHANGE.get()
+            if exchange is not None:
+                exchange.is_connecting = True
             kind.connect(self)
             _bound(self.sock)
+            if exchange is not None:
+                exchange.is_connecting = False
 
         made = _CONNECTIONS[kind] = type(kind.__name__, (kind,), {"connect": connect})
     return made

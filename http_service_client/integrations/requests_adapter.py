@@ -6,6 +6,7 @@ itself has no bound for an attempt as a whole: see `bounded_sockets`.
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import requests
@@ -36,7 +37,7 @@ from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
 from ..transports.over_requests.errors import translate_error
-from .bounded_sockets import bound_pools, until
+from .bounded_sockets import BoundedExchange, bound_pools
 from .foreign import AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilientAdapter"]
@@ -180,7 +181,7 @@ def _check_retries(name: str, value: object) -> None:
 class _Request(AdaptedRequest[requests.Response]):
     """A prepared request on its way through a `ResilientAdapter`."""
 
-    __slots__ = ("_adapter", "_given", "_is_copied", "_options", "_position", "_timeout")
+    __slots__ = ("_adapter", "_exchange", "_given", "_is_copied", "_options", "_position", "_timeout")
 
     errors = (rex.RequestException, uex.HTTPError, ConnectionError, TimeoutError)
     raises = (
@@ -216,13 +217,14 @@ class _Request(AdaptedRequest[requests.Response]):
         )
         self._adapter, self._given, self._options = adapter, timeout, options
         self._timeout = Timeout()  # of the running exchange
+        self._exchange = BoundedExchange(None)
         self._is_copied = False
 
     def _send(self, timeout: Timeout) -> requests.Response:
         if self._position is not None:
             self.native.body.seek(self._position)
         self._timeout = timeout = _within(timeout, self._given)
-        with until(timeout.total):
+        with BoundedExchange(timeout.total) as self._exchange:
             response = self._adapter._send_once(self.native, timeout=_for_urllib3(timeout), **self._options)
             if not self._options["stream"]:
                 try:
@@ -237,6 +239,10 @@ class _Request(AdaptedRequest[requests.Response]):
             message = f"the body of the response from {redact_url(self.url)} could not be decoded: {error}"
             return Failure(DecodingError, message, SentState.ANSWERED)
         phase, plain = translate_error(Phase.RECEIVE, error)
+        if self._exchange.is_connecting:
+            phase = Phase.PROXY if phase is Phase.PROXY else Phase.CONNECT
+        elif isinstance(plain, ssl.SSLError) and not isinstance(plain, ssl.SSLCertVerificationError):
+            phase = Phase.RECEIVE  # it may be about the response
         return failure_of(phase, plain, self, self._timeout, timed_out)
 
     def _head(self, response: requests.Response, elapsed: float) -> HttpResponse:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,12 +14,12 @@ import pytest
 import requests
 import urllib3
 
-from http_service_client import HttpClientConfig, deadline
+from http_service_client import HttpClientConfig, HttpServiceClient, SentState, deadline
 from http_service_client.integrations import ResilientAdapter
-from http_service_client.testing import LoopbackServer, drip, raw, respond, stall_reading
+from http_service_client.testing import LoopbackServer, VirtualClock, drip, raw, respond, stall_reading
 from kit.forks import in_a_child
 from kit.threads import run_threads
-from network.faults import Certificates
+from network.faults import Certificates, served
 from network.test_processes import needs_fork
 
 HALF_A_SECOND = HttpClientConfig(base_timeout=0.5, enable_retry_policy=False)
@@ -128,3 +131,40 @@ def test_connections_of_another_class_stay_as_they_are(
     monkeypatch.setattr(urllib3.HTTPConnectionPool, "ConnectionCls", Recorder)
     http.get(server.url)
     assert [type(connection) for connection in made] == [Recorder]
+
+
+@pytest.mark.parametrize(
+    ("ends_in", "requests_made", "state"),
+    [("the handshake", 3, SentState.NEVER_SENT), ("the response", 1, SentState.MAYBE_PROCESSED)],
+)
+def test_a_post_is_not_repeated_after_a_fault_of_tls_in_the_response(
+    certificates: Certificates,
+    stack: ExitStack,
+    ends_in: str,
+    requests_made: int,
+    state: SentState,
+) -> None:
+    """requests calls both an SSLError; by then the server may have made the payment."""
+    connections: list[object] = []
+
+    def serve(accepted: socket.socket, is_over: threading.Event) -> None:
+        connections.append(accepted)
+        if ends_in == "the handshake":
+            accepted.recv(1000)
+            accepted.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")  # a server that speaks no TLS
+            return
+        with certificates.server_context().wrap_socket(accepted, server_side=True) as wrapped:
+            wrapped.recv(1000)
+            os.write(
+                wrapped.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32)
+            )  # a record that cannot be decrypted
+            is_over.wait(5)
+
+    client = HttpServiceClient(clock=VirtualClock())
+    adapter = ResilientAdapter(client=client)
+    http = session(stack)
+    http.mount("https://", adapter)
+    with served(serve) as address, pytest.raises(requests.exceptions.SSLError) as caught:
+        http.post(f"https://{address}/", data=b"1", verify=certificates.ca_file)
+    assert len(connections) == requests_made
+    assert caught.value.sent_state is state  # type: ignore[attr-defined]
