@@ -107,7 +107,7 @@ class SentState(str, Enum):
     """
 
     NEVER_SENT = "never_sent"  # no byte of it left this machine: sending it again is safe
-    REFUSED = "refused"  # 425, 429, 503 with Retry-After, a 401 that was followed up, or a 307: the server did not process it
+    REFUSED = "refused"  # 425, 429, 503 with Retry-After, a 401 that was followed up, a 307, or HTTP/2: the server did not process it
     ANSWERED = "answered"  # a complete response arrived
     ABANDONED = "abandoned"  # we gave up while it was in flight; this says nothing about the server
     MAYBE_PROCESSED = "maybe_processed"  # sent, and no response arrived: nobody knows

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..drivers.aio import AsyncioDriver
     from ..drivers.blocking import BlockingDriver
     from ..transports.over_aiohttp.transport import AiohttpTransport
+    from ..transports.over_h2.transport import AsyncHttp2Transport, BlockingHttp2Transport
     from ..transports.over_requests.transport import RequestsTransport
 
 __all__ = ["Backends", "check_parts"]
@@ -43,8 +44,9 @@ class Backends:
 
     _blocking: BlockingDriver | None
     _asyncio: AsyncioDriver | None
-    _over_requests: RequestsTransport | None
-    _over_aiohttp: AiohttpTransport | None
+    # Over HTTP/2 too, where the settings say so.
+    _over_requests: RequestsTransport | BlockingHttp2Transport | None
+    _over_aiohttp: AiohttpTransport | AsyncHttp2Transport | None
 
     def __init__(
         self,
@@ -126,9 +128,7 @@ class Backends:
             if self._blocking is None:
                 transport = self._given
                 if transport is None:
-                    from ..transports.over_requests.transport import RequestsTransport
-
-                    transport = self._over_requests = RequestsTransport(self._settings)
+                    transport = self._over_requests = self._new_blocking_transport()
                 self._new_blocking = lambda: BlockingDriver(
                     transport.send,
                     PORTAL,
@@ -188,9 +188,7 @@ class Backends:
             if self._asyncio is None:
                 transport = self._given
                 if transport is None:
-                    from ..transports.over_aiohttp.transport import AiohttpTransport
-
-                    transport = self._over_aiohttp = AiohttpTransport(self._settings)
+                    transport = self._over_aiohttp = self._new_async_transport()
                 self._asyncio = AsyncioDriver(
                     transport.send_async,
                     None if self._is_real_time else self._clock.sleep_async,
@@ -198,11 +196,29 @@ class Backends:
                 )
             return self._asyncio
 
+    def _new_blocking_transport(self) -> RequestsTransport | BlockingHttp2Transport:
+        if self._settings.http2:
+            from ..transports.over_h2.transport import BlockingHttp2Transport
+
+            return BlockingHttp2Transport(self._settings)
+        from ..transports.over_requests.transport import RequestsTransport
+
+        return RequestsTransport(self._settings)
+
+    def _new_async_transport(self) -> AiohttpTransport | AsyncHttp2Transport:
+        if self._settings.http2:
+            from ..transports.over_h2.transport import AsyncHttp2Transport
+
+            return AsyncHttp2Transport(self._settings)
+        from ..transports.over_aiohttp.transport import AiohttpTransport
+
+        return AiohttpTransport(self._settings)
+
     def _import(self, driver: Callable[[], None], transport: Callable[[], None]) -> None:
         """Import all that calls need, so that no call has to import a module after it has begun."""
         import_apart(load_backoff, driver)
         if self._given is None:
-            import_apart(transport)
+            import_apart(_load_h2 if self._settings.http2 else transport)
             self._settings.tls.load_modules()
 
     def is_idle(self) -> bool:
@@ -278,6 +294,10 @@ def _load_requests() -> None:
 
 def _load_aiohttp() -> None:
     from ..transports.over_aiohttp import transport  # noqa: F401
+
+
+def _load_h2() -> None:
+    from ..transports.over_h2 import transport  # noqa: F401
 
 
 _ALL: weakref.WeakSet[Backends] = weakref.WeakSet()

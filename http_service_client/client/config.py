@@ -30,6 +30,7 @@ from ..http.headers import redact_headers
 from ..http.propagation import Propagation
 from ..policies.circuit_breaker import CircuitBreakerPolicy
 from ..policies.retry import RetryPolicy
+from .http2_config import check_http2
 from .pool_config import ConnectionPoolConfig, by_default, is_default, is_path, without_mark
 from .resolved import (
     ResolvedConfig,
@@ -85,6 +86,7 @@ RENAMED = {
     "trust_env": "set trust_env_proxy_settings or netrc in HttpClientConfig",
     "user_agent": "set User-Agent in default_headers",
     "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
+    **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
 }
@@ -141,6 +143,8 @@ class HttpClientConfig:
     auth: the credentials of each call that sets none: a (user, password) pair, a bearer token, or an object with an
         auth flow, such as those of `http_service_client.auth`. An Authorization header of a call replaces it.
 
+    http2: use HTTP/2 with the https origins that agree to it, and that no proxy leads to. Needs the extra `http2`.
+
     A configuration is a value: it compares, pickles and copies by its fields, and does not change. Mappings and lists
     are copied. `dataclasses.replace(config, total_timeout=5)` makes another one. A `CookieJar` is live: it is
     shared, and equal to itself only; so is an object with an auth flow, unless it says otherwise.
@@ -185,6 +189,7 @@ class HttpClientConfig:
     tolerated_faults: Sequence[str] = ()
     propagation: Propagation | Mapping[str, Any] | None = None
     base_url: str | None = None
+    http2: bool = False
 
     def __post_init__(self) -> None:
         set_here = {name: getattr(self, name) for name in _SHARED if _is_set(getattr(self, name))}
@@ -198,6 +203,7 @@ class HttpClientConfig:
         for name in (
             "enable_circuit_breaker", "enable_retry_policy", "enable_throttle_gate", "enable_retry_budget", "auto_idempotency_key",
             "quote_idempotency_key", "enable_request_compression", "enable_response_decompression", "trust_env_proxy_settings",
+            "http2",
         ):  # fmt: skip
             check_flag(name, getattr(self, name))
         check_duration("total_timeout", self.total_timeout)
@@ -242,6 +248,8 @@ class HttpClientConfig:
         pool = self._shared_pool(set_here)
         proxies = parse_proxies(self.proxy)
         check_no_proxy(pool.uds, proxies)
+        if self.http2:
+            check_http2(pool, proxies)
         return ResolvedConfig(
             pool=pool,
             circuit_breaker=breaker if self.enable_circuit_breaker else None,

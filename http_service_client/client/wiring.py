@@ -282,6 +282,7 @@ def transport_settings(config: HttpClientConfig) -> TransportSettings:
         ),
         idle=IdleConnections(idle_limit(config)),
         max_connection_age=pool.max_connection_age,
+        http2=config.http2,
         uds=None if pool.uds is None else os.fspath(pool.uds),
         sockets=SocketSettings(
             parse_socket_options(pool.socket_options), parse_source_address(pool.source_address)

@@ -76,7 +76,7 @@ class OpenResponse(HttpResponse[None]):
         return _head_only(self.status_code, copy.deepcopy(self._head(), memo))
 
     def _head(self) -> dict[str, Any]:
-        names = ("headers", "reason_phrase", "url", "request", "elapsed", "history")
+        names = ("headers", "reason_phrase", "url", "request", "elapsed", "history", "http_version")
         return {name: getattr(self, name) for name in names}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -6,6 +6,7 @@ never sent (no free connection in time)          none: the limit is our own
 maybe processed (reset, read timeout, cut short) failure
 abandoned (cancelled, the deadline expired)      none
 refused (429, 503 with Retry-After)              none: the service works, and asks for a pause
+refused (HTTP/2: GOAWAY, REFUSED_STREAM)         none: it works, and sends its callers to another connection
 408, any other 5xx                               failure
 any other response                               success
 an invalid request, an unsafe redirect, a refusal  none: the server is not to blame
@@ -19,6 +20,7 @@ from ..errors import (
     AttemptTimeoutError,
     CircuitOpenError,
     ClientClosedError,
+    ConnectionLostError,
     DeadlineExceededError,
     Failure,
     HttpClientError,
@@ -56,6 +58,8 @@ def is_failure(outcome: Outcome) -> bool | None:
             return False
         return None if outcome.sent_state is SentState.REFUSED else True
     if outcome.sent_state is SentState.ABANDONED:
+        return None
+    if outcome.error_type is ConnectionLostError and outcome.sent_state is SentState.REFUSED:
         return None
     if outcome.error_type is AttemptTimeoutError and outcome.sent_state is SentState.NEVER_SENT:
         return None

@@ -12,14 +12,15 @@ import atexit
 import contextvars
 import os
 import threading
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Any
 
 from .aio import bounded
 from .locks import ForkSafeLock
 
-__all__ = ["PORTAL", "Portal"]
+__all__ = ["PORTAL", "WIRE", "Portal"]
 
 
 class Portal:
@@ -127,6 +128,21 @@ class Portal:
             return self._loop
 
 
+class _WirePortal(Portal):
+    """A portal for exchanges of our own. No user code runs on it, so none can block it, or wait for it from inside."""
+
+    def run(self, awaitable: Awaitable[Any], timeout: float | None = None) -> Any:
+        """As `Portal.run`, on the one loop that has the connections."""
+        return self._run(awaitable, timeout)
+
+    def post(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Call the function on the loop, soon, if the loop was started."""
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop was closed at the end of the process
+                loop.call_soon_threadsafe(function, *arguments)
+
+
 _STOP_TIMEOUT = 5.0  # seconds that user code may hold the loop at the end of the process
 _KEPT_FOR_PARENT: list[Any] = []
 
@@ -200,6 +216,8 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 
 
 PORTAL = Portal()
-atexit.register(PORTAL.stop)  # a loop that the interpreter collects unclosed at its end causes a warning
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=PORTAL.reset_after_fork)
+WIRE = _WirePortal()
+for _portal in (PORTAL, WIRE):
+    atexit.register(_portal.stop)  # a loop that the interpreter collects unclosed at its end causes a warning
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_portal.reset_after_fork)

@@ -49,6 +49,7 @@ class HttpResponse(Generic[Data]):
     status_code: an int.  reason_phrase: printable, may be empty.  headers: case-insensitive, `get_all` for repeats.
     content: the decoded bytes.  url: of the last exchange, after redirects.  request: as it was sent.
     elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
+    http_version: "HTTP/2", or "HTTP/1.1" for all that did not come over HTTP/2.
     attempts: how many attempts the call took.  timeline: what happened in the call.
     data: the validated value when `response_type` was given, else None.
 
@@ -59,8 +60,8 @@ class HttpResponse(Generic[Data]):
     data: Data
 
     __slots__ = (
-        "_headers", "_text", "attempts", "content", "data", "elapsed", "history", "reason_phrase", "request",
-        "status_code", "timeline", "url",
+        "_headers", "_text", "attempts", "content", "data", "elapsed", "history", "http_version",
+        "reason_phrase", "request", "status_code", "timeline", "url",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +76,7 @@ class HttpResponse(Generic[Data]):
         request: HttpRequest | None = None,
         elapsed: float = 0.0,
         history: tuple[HttpResponse, ...] = (),
+        http_version: str = "HTTP/1.1",
     ) -> None:
         if type(status_code) is not int or type(content) is not bytes:
             status_code, content = _by_hand(status_code, content)
@@ -94,6 +96,7 @@ class HttpResponse(Generic[Data]):
         self.request = request
         self.elapsed = elapsed
         self.history = history
+        self.http_version = http_version
         self.attempts = 1
         self.timeline: Timeline | None = None
         self.data = None  # type: ignore[assignment]  # until it is validated
@@ -212,6 +215,7 @@ class HttpResponse(Generic[Data]):
             request=None if self.request is None else self.request.redacted(),
             elapsed=self.elapsed,
             history=tuple(response.redacted() for response in self.history),
+            http_version=self.http_version,
         )
         twin.attempts, twin.timeline = self.attempts, self.timeline
         return twin

@@ -81,7 +81,7 @@ class TransportSettings:
     idle: the idle connections of both transports together.
     max_connection_age: seconds after which a connection serves no other exchange; None for no limit.
     sockets: how they are made.   uds: the path of a Unix socket to which all connections lead, or None.
-    faults: logs those that are tolerated.
+    faults: logs those that are tolerated.   http2: offer HTTP/2 to https origins that no proxy leads to.
     """
 
     keep_alive_timeout: float
@@ -97,6 +97,7 @@ class TransportSettings:
     sockets: SocketSettings = field(default_factory=SocketSettings)
     uds: str | None = None
     faults: FaultLog = field(default_factory=FaultLog)
+    http2: bool = False
 
     def new_lifetime(self) -> Lifetime:
         """The lifetime of a connection that is made now."""

@@ -25,6 +25,8 @@ THIRD_PARTY: dict[str, list[str]] = {
     "aiohttp": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py", "testing/*", "cli/*"],
     "yarl": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py"],
     "multidict": ["transports/over_aiohttp/*", "integrations/aiohttp_middleware.py"],
+    "h2": ["transports/over_h2/*"],
+    "hpack": ["transports/over_h2/*"],  # h2 depends on it
     "certifi": ["transports/network/tls.py"],
     "backoff": ["core/machines/backoff.py"],
     "idna": ["http/hosts.py"],  # installed with requests, which depends on it

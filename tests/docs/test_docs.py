@@ -61,6 +61,7 @@ EXTRAS = {
         "aioresponses",
         "authlib",
         "botocore",
+        "h2",
         "http_message_signatures",
         "matplotlib",
         "neuroglia",

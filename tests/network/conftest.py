@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from http_service_client import HttpServiceClient
 from http_service_client.testing.server import LoopbackServer, respond
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from network.faults import Certificates, served, swallowing
 from network.public_path import use_public_connector
+
+if TYPE_CHECKING:
+    from kit.http2_server import Http2Server, NewClient
 
 
 @pytest.fixture
@@ -61,3 +66,31 @@ def each_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
         use_public_connector(monkeypatch)
     with (BlockingFrontEnd if request.param == "blocking" else AsyncioFrontEnd)() as front_end:
         yield front_end
+
+
+@pytest.fixture
+def http2_server(certificates: Certificates) -> Iterator[Http2Server]:
+    """A server that speaks HTTP/2."""
+    from kit.http2_server import Http2Server  # it needs an extra
+
+    with Http2Server(certificates.server_context()) as server:
+        yield server
+
+
+@pytest.fixture
+def new_client(front_end: FrontEnd, certificates: Certificates) -> NewClient:
+    """Makes clients that use HTTP/2 and trust the server.   pool: settings of their connection pool."""
+
+    def new(pool: dict[str, Any] | None = None, **settings: Any) -> HttpServiceClient:
+        pool_config = certificates.pool(**(pool or {}))
+        return front_end.client(
+            **{"http2": True, "base_timeout": 5.0, "connection_pool": pool_config, **settings}
+        )
+
+    return new
+
+
+@pytest.fixture
+def http2_client(new_client: NewClient) -> HttpServiceClient:
+    """Such a client with default settings."""
+    return new_client()

@@ -77,6 +77,7 @@ class Streamed(HttpResponse[None]):
             url=response.url,
             request=response.request,
             elapsed=response.elapsed,
+            http_version=response.http_version,
             history=response.history,
         )
         if not isinstance(self._body, OpenBody):

@@ -15,6 +15,8 @@ __all__ = ["TlsSettings"]
 
 Peer = tuple[str, int]  # host and port
 
+_HTTP_1 = ("http/1.1",)
+
 
 class TlsSettings:
     """How servers are verified, and the client's own certificate.
@@ -27,6 +29,8 @@ class TlsSettings:
     shows_certificate: whether a host and port may see the client's certificate; None for all that request it. A
         server that redirects chooses the next host, which would learn who the client is.
     context: the user's own context, or a function that makes it; the other arguments have their defaults then.
+    alpn: the protocols to offer (RFC 7301), the preferred one first. A context of the user's own is not touched, but
+        for other protocols than HTTP/1.1: then it must be a function.
 
     By default the system's authorities are trusted, so that those that an administrator adds are trusted too;
     where the system has none, those of `certifi`.
@@ -43,15 +47,25 @@ class TlsSettings:
         key_password: str | None = None,
         shows_certificate: Callable[[str, int], bool] | None = None,
         context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None = None,
+        alpn: tuple[str, ...] = _HTTP_1,
     ) -> None:
+        self._arguments = (
+            verify, cert_file, key_file, ca_file, key_password, shows_certificate, context,
+        )  # fmt: skip
         cert, key, ca = (
             None if path is None else os.path.abspath(path) for path in (cert_file, key_file, ca_file)
         )
-        without = _Files(verify, ca)
-        self._files = {False: without, True: _Files(verify, ca, cert, key, key_password) if cert else without}
+        without = _Files(verify, ca, alpn=alpn)
+        with_it = _Files(verify, ca, cert, key, key_password, alpn) if cert else without
+        self._files = {False: without, True: with_it}
         self._shows_certificate = shows_certificate if cert else None
         self._context = context
+        self._alpn = alpn
         self._shared: dict[bool, SharedContext] = {}  # by whether they have the client's certificate
+
+    def offering(self, *alpn: str) -> TlsSettings:
+        """The same settings, for connections that offer these protocols."""
+        return TlsSettings(*self._arguments, alpn=alpn)
 
     def load_modules(self) -> None:
         """Import what `context_for` needs, so that the first call to an https URL need not."""
@@ -78,7 +92,7 @@ class TlsSettings:
 
     def _share(self, has_certificate: bool) -> SharedContext:
         if self._context is not None:
-            return _share_given(self._context)
+            return _share_given(self._context, self._alpn)
         return self._files[has_certificate].share()
 
 
@@ -91,6 +105,7 @@ class _Files:
     cert_file: str | None = None
     key_file: str | None = None
     key_password: str | None = field(default=None, repr=False)
+    alpn: tuple[str, ...] = _HTTP_1
 
     def share(self) -> SharedContext:
         """The context of all that are made of the same, in this process."""
@@ -109,7 +124,7 @@ class _Files:
             import certifi  # a dependency of requests
 
             context.load_verify_locations(certifi.where())
-        context.set_alpn_protocols(["http/1.1"])  # RFC 7301: a server without HTTP/1.1 can refuse
+        context.set_alpn_protocols(list(self.alpn))  # RFC 7301: a server that speaks none of them can refuse
         if not self.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
@@ -143,18 +158,20 @@ class _Files:
             raise ConfigurationError(f"{problem}: {error}") from None
 
 
-def _share_given(given: ssl.SSLContext | Callable[[], ssl.SSLContext]) -> SharedContext:
+def _share_given(
+    given: ssl.SSLContext | Callable[[], ssl.SSLContext], alpn: tuple[str, ...]
+) -> SharedContext:
     """The user's own context: as it is, or made once for all clients that have the same function."""
     if isinstance(given, ssl.SSLContext):
         return SharedContext(lambda: given)
     try:
-        return SharedContext.of(("function", given), lambda: _made_by(given))
+        return SharedContext.of(("function", given, alpn), lambda: _made_by(given, alpn))
     except TypeError:  # not hashable
-        return SharedContext(lambda: _made_by(given))
+        return SharedContext(lambda: _made_by(given, alpn))
 
 
-def _made_by(function: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    """The context that a user's function makes."""
+def _made_by(function: Callable[[], ssl.SSLContext], alpn: tuple[str, ...]) -> ssl.SSLContext:
+    """The context that a user's function makes. What it offers is the user's choice, unless it must offer more."""
     name = getattr(function, "__qualname__", repr(function))
     try:
         context = function()
@@ -164,6 +181,8 @@ def _made_by(function: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         ) from error
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context={name} returned {context!r}; it must return an ssl.SSLContext")
+    if alpn != _HTTP_1:
+        context.set_alpn_protocols(list(alpn))
     return context
 
 

@@ -46,7 +46,7 @@ class LoopSessions:
         loop = asyncio.get_running_loop()
         loop_session = self._sessions.get(loop)
         if loop_session is None:
-            loop_session = LoopSession(new_session(self._settings))
+            loop_session = LoopSession(self._new_session())
             with self._lock:
                 if not self.is_closed:
                     self._sessions[loop] = loop_session
@@ -56,6 +56,10 @@ class LoopSessions:
             self._abandon_the_dead()
             await loop_session.open()
         return loop_session
+
+    def _new_session(self) -> Any:
+        """A session for this loop. Another kind needs `connector`, `close` and `detach` as aiohttp's has them."""
+        return new_session(self._settings)
 
     async def close_async(self) -> None:
         """Close the session of this loop, and from here those of the others."""
@@ -109,7 +113,7 @@ class LoopSession:
     timers: the timeouts of the session's exchanges.
     """
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
+    def __init__(self, session: Any) -> None:
         self.session = session
         self.connector: Any = session.connector
         self.loop = asyncio.get_running_loop()
@@ -143,10 +147,10 @@ def _close_soon(loop: asyncio.AbstractEventLoop, loop_session: LoopSession) -> N
     _CLOSING[loop_session.session] = (loop_session, loop.create_task(loop_session.close()))
 
 
-_CLOSING: dict[aiohttp.ClientSession, tuple[LoopSession, asyncio.Task[None]]] = {}
+_CLOSING: dict[Any, tuple[LoopSession, asyncio.Task[None]]] = {}
 
 
-async def _close_on_shutdown(session: aiohttp.ClientSession) -> AsyncGenerator[None, None]:
+async def _close_on_shutdown(session: Any) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:

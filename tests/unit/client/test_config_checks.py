@@ -123,6 +123,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "auth": [5, True, "", "two words", ("u",), ("u:x", "p"), {"u": "p"}, lambda: "t", object()],
         "propagation": [5, True, False, "X-T", ["X-T"], {"dedline": "X-T"}, {"deadline": "X T"}, Propagation],
         "request_signers": [5, "sign", [5], [object()], None],
+        "http2": FLAG,
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(

@@ -1,0 +1,384 @@
+"""One HTTP/2 connection on an event loop. h2 has the rules of frames and of states; this is the rest of RFC 9113.
+
+    the server says                          what happens here
+    GOAWAY                                   no new stream; those that it does not process fail with `NotProcessedError`;
+                                             the others go on, and the connection closes after the last one (6.8)
+    RST_STREAM with REFUSED_STREAM           `NotProcessedError` (8.7)
+    RST_STREAM with another code             the stream is lost; nothing, if its response was complete (8.1)
+    a malformed response                     the stream is reset, the others go on (8.1.1)
+    frames that break the protocol           the connection ends, with all its streams
+
+A stream that nobody waits for any more is reset: the server may stop working on it, and the other streams go on.
+
+Flow control: the window of the connection is opened as data arrives, that of a stream as its data is read. So a reader
+that is slow stops its own stream, and no other, and a stream takes at most `WINDOW` bytes of memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import (
+    DataReceived,
+    InformationalResponseReceived,
+    RemoteSettingsChanged,
+    ResponseReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+    WindowUpdated,
+)
+from h2.exceptions import H2Error, NoAvailableStreamIDError
+from h2.settings import SettingCodes, Settings
+
+from ...drivers.aio_timers import TimerWheel
+from ...http.http1.errors import CutShortError, NotHttpError
+from ...http.http1.framing import ParserSettings
+from ...http.http1.rules import RULES
+from ..lifetime import Lifetime
+from ..network.polling import is_readable
+from .frames import FrameSplitter, GoAway
+from .heads import Field, response_head
+from .stream import Http2Stream, NotProcessedError
+
+__all__ = ["Http2Connection"]
+
+WINDOW = 1024 * 1024  # bytes of one stream's body that wait for their reader
+_CONNECTION_WINDOW = 16 * 1024 * 1024
+# Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
+_STREAMS_AT_FIRST = 100
+_NONE_PROCESSED = "the server closes the connection, and did not process this request (GOAWAY)"
+
+_CONFIG = H2Configuration(
+    client_side=True,
+    header_encoding=None,
+    # A malformed head ends its stream alone (see `heads`); h2 would end the connection.
+    validate_inbound_headers=False,
+    normalize_inbound_headers=False,
+)
+
+
+class Http2Connection(asyncio.Protocol):
+    """A connection and its streams.
+
+    on_idle: called when the last stream has ended and another may follow.   on_end: called when none may.
+    lifetime: how long it may be kept.   speaks_http2: whether the server agreed to HTTP/2, by ALPN.
+    idle_since: by `time.monotonic`, while there is no stream.   heard_at: when bytes last arrived, in the loop's time.
+    """
+
+    def __init__(
+        self,
+        timers: TimerWheel,
+        limits: ParserSettings,
+        lifetime: Lifetime,
+        on_idle: Callable[[Http2Connection], object],
+        on_end: Callable[[Http2Connection], object],
+    ) -> None:
+        self.lifetime = lifetime
+        self.idle_since = time.monotonic()
+        self.heard_at = 0.0
+        self.speaks_http2 = False
+        self.transport: Any = None
+        self._timers = timers
+        self._limits = limits
+        self._on_idle = on_idle
+        self._on_end = on_end
+        self._streams: dict[int, Http2Stream] = {}
+        self._opened = 0
+        self._is_draining = self._is_closed = self._is_full = False
+        self._has_settings = False
+        self._splitter = FrameSplitter()
+        self._h2 = H2Connection(_CONFIG)
+        self._h2.local_settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: WINDOW,
+                SettingCodes.MAX_HEADER_LIST_SIZE: limits.total,
+            },
+        )
+        self._h2.decoder.max_header_list_size = limits.total
+
+    # What its users do.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may have new streams, now or later."""
+        return not self._is_draining and not self._is_closed
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._streams
+
+    def may_open_stream(self) -> bool:
+        """Whether a new stream may be opened now."""
+        if not self.is_open:
+            return False
+        if self._opened and self.lifetime.is_over(
+            self._opened
+        ):  # a new one serves one exchange, however late that comes
+            return False
+        if self._opened and not self._streams and not self.lifetime.allows(self.idle_since):
+            return False
+        most = self._h2.remote_settings.max_concurrent_streams if self._has_settings else _STREAMS_AT_FIRST
+        return len(self._streams) < most
+
+    def has_news(self) -> bool:
+        """Whether bytes, or the end, have arrived that the loop has not read yet. A server may have closed it meanwhile."""
+        sock = self.transport.get_extra_info("socket")
+        return sock is not None and sock.fileno() >= 0 and is_readable(sock)
+
+    def open_stream(self, fields: list[Field], method: str, *, ends: bool) -> Http2Stream:
+        """Send the head of a request.   ends: it has no body."""
+        try:
+            stream_id = self._h2.get_next_available_stream_id()
+        except NoAvailableStreamIDError:
+            self.drain()
+            raise NotProcessedError("the connection has no stream left") from None
+        self._opened += 1
+        stream = self._streams[stream_id] = Http2Stream(stream_id, method, self._timers)
+        self._h2.send_headers(stream_id, fields, end_stream=ends)
+        stream.is_sent = ends
+        self._flush()
+        return stream
+
+    def room_for(self, stream: Http2Stream) -> int:
+        """How many bytes of its body may be sent now."""
+        if self._is_full or stream.error is not None or stream.id not in self._streams:
+            return 0
+        window: int = self._h2.local_flow_control_window(stream.id)
+        most: int = self._h2.max_outbound_frame_size
+        return min(window, most)
+
+    def send(self, stream: Http2Stream, data: bytes, *, ends: bool = False) -> None:
+        """Send this much of the body, no more than there is room for."""
+        self._h2.send_data(stream.id, data, end_stream=ends)
+        stream.is_sent = ends
+        self._flush()
+
+    def take(self, stream: Http2Stream) -> bytes:
+        """What has arrived of the body and was not taken yet."""
+        if not stream.pieces:
+            return b""
+        data, size = b"".join(stream.pieces), stream.window_used
+        stream.pieces.clear()
+        stream.window_used = 0
+        if size and not stream.is_complete and stream.id in self._streams:
+            with suppress(H2Error):  # the stream was closed meanwhile
+                self._h2.increment_flow_control_window(size, stream.id)
+            self._flush()
+        return data
+
+    def release(self, stream: Http2Stream) -> None:
+        """Nobody needs the stream any more. It is reset unless both sides are done. A second time does nothing."""
+        if self._streams.pop(stream.id, None) is None:
+            return
+        is_over = (stream.is_complete and stream.is_sent) or stream.error is not None
+        if not self._is_closed and not is_over:
+            with suppress(H2Error):  # the server has just closed it
+                self._h2.reset_stream(stream.id, ErrorCodes.CANCEL)
+            self._flush()
+        self._after_stream()
+
+    def drain(self) -> None:
+        """Have no new stream, and close after the last one."""
+        self._is_draining = True
+        if not self._streams:
+            self.close()
+
+    def close_if_idle(self) -> None:
+        if not self._streams:
+            self.close()
+
+    def close(self) -> None:
+        """Close it now. Its streams are lost."""
+        if not self._is_closed:
+            with suppress(H2Error):
+                self._h2.close_connection()
+            self._flush()
+            self._end(ConnectionResetError("the connection was closed on this side"))
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        tls = transport.get_extra_info("ssl_object")
+        self.speaks_http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
+        if self.speaks_http2:
+            self._h2.initiate_connection()
+            self._h2.increment_flow_control_window(_CONNECTION_WINDOW - self._h2.inbound_flow_control_window)
+            self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = self._timers.loop.time()
+        if not self.speaks_http2 or self._is_closed:
+            return
+        try:
+            for part in self._splitter.split(data):
+                if isinstance(part, GoAway):
+                    self._go_away(part)
+                    continue
+                for event in self._h2.receive_data(part):
+                    handle = _HANDLERS.get(type(event))
+                    if handle is not None:
+                        handle(self, event)
+        except NotHttpError as error:
+            with suppress(H2Error):
+                self._h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+            self._flush()
+            self._end(error)
+            return
+        except (H2Error, ValueError) as error:  # ValueError: of hyperframe
+            self._flush()  # h2 says GOAWAY
+            self._end(NotHttpError(detail=f"it breaks the rules of HTTP/2: {error}"))
+            return
+        self._flush()
+        if self._is_draining and not self._streams:
+            self.close()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._end(error or ConnectionResetError("the connection was closed"))
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._wake_all()
+
+    # What has happened.
+
+    def _go_away(self, received: GoAway) -> None:
+        self._is_draining = True
+        for stream in list(self._streams.values()):
+            if stream.id > received.last_stream_id:
+                del self._streams[stream.id]
+                stream.fail(NotProcessedError(_NONE_PROCESSED))
+        self._on_end(self)
+
+    def _interim(self, event: InformationalResponseReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is not None:
+            stream.interim_size += sum(len(name) + len(value) for name, value in event.headers)
+            if (b":status", b"101") in event.headers:  # RFC 9113, 8.6: there is no 101 in HTTP/2
+                self._refuse(stream, NotHttpError(RULES["invalid-status"]))
+            elif stream.interim_size > self._limits.total:
+                self._refuse(stream, NotHttpError(RULES["head-too-large"]))
+
+    def _head(self, event: ResponseReceived) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        try:
+            stream.head = response_head(event.headers, self._limits)
+        except NotHttpError as error:
+            self._refuse(stream, error)
+        stream.wake()
+
+    def _data(self, event: DataReceived) -> None:
+        size = event.flow_controlled_length
+        if size:
+            self._h2.increment_flow_control_window(size)
+        stream = self._streams.get(event.stream_id)
+        if stream is not None and stream.error is None and size:
+            stream.received += len(event.data)
+            stream.window_used += size
+            stream.pieces.append(event.data)
+            stream.wake()
+
+    def _trailers(self, event: TrailersReceived) -> None:
+        """They are read for their rules alone, as those of HTTP/1.1 are."""
+        stream = self._streams.get(event.stream_id)
+        if stream is not None and len(event.headers) > self._limits.fields:
+            self._refuse(stream, NotHttpError(RULES["too-many-fields"]))
+
+    def _ended(self, event: StreamEnded) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None or stream.error is not None:
+            return
+        head = stream.head
+        if head is not None and stream.expects_content and head.length not in (None, stream.received):
+            stream.fail(CutShortError(stream.received))
+            return
+        stream.is_complete = True
+        stream.wake()
+
+    def _reset(self, event: StreamReset) -> None:
+        stream = self._streams.get(event.stream_id)
+        if stream is None:
+            return
+        code = event.error_code
+        if code == ErrorCodes.REFUSED_STREAM and stream.head is None:
+            stream.fail(NotProcessedError("the server did not process this request (REFUSED_STREAM)"))
+        else:
+            stream.fail(ConnectionError(f"the server ended the stream: {_name(code)}"))
+
+    def _settings_changed(self, event: RemoteSettingsChanged) -> None:
+        self._has_settings = True
+        self._wake_all()  # windows may have grown
+
+    def _window_updated(self, event: WindowUpdated) -> None:
+        stream = self._streams.get(event.stream_id or 0)
+        if stream is not None:
+            stream.wake()
+        elif not event.stream_id:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        for stream in list(self._streams.values()):
+            stream.wake()
+
+    def _refuse(self, stream: Http2Stream, error: NotHttpError) -> None:
+        """The response is malformed: the stream ends."""
+        with suppress(H2Error):
+            self._h2.reset_stream(stream.id, ErrorCodes.PROTOCOL_ERROR)
+        stream.fail(error)
+
+    def _after_stream(self) -> None:
+        if self._streams or self._is_closed:
+            return
+        self.idle_since = time.monotonic()
+        if self._is_draining or self.lifetime.is_over(self._opened):
+            self.close()
+        else:
+            self._on_idle(self)
+
+    def _end(self, error: Exception) -> None:
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._on_end(self)
+        streams = list(self._streams.values())
+        self._streams.clear()
+        for stream in streams:
+            stream.fail(error)
+        if self.transport is not None:
+            self.transport.abort()  # `close` would wait for the peer's close_notify
+
+    def _flush(self) -> None:
+        data = self._h2.data_to_send()
+        if data and not self._is_closed:
+            self.transport.write(data)
+
+
+_HANDLERS: dict[type, Callable[[Http2Connection, Any], None]] = {
+    InformationalResponseReceived: Http2Connection._interim,
+    ResponseReceived: Http2Connection._head,
+    DataReceived: Http2Connection._data,
+    TrailersReceived: Http2Connection._trailers,
+    StreamEnded: Http2Connection._ended,
+    StreamReset: Http2Connection._reset,
+    RemoteSettingsChanged: Http2Connection._settings_changed,
+    WindowUpdated: Http2Connection._window_updated,
+}
+
+
+def _name(code: ErrorCodes | int | None) -> str:
+    return getattr(code, "name", f"error code {code}")

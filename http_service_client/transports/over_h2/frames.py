@@ -1,0 +1,69 @@
+"""Finds the GOAWAY frames among the bytes that arrive, and keeps them from h2.
+
+A server that shuts down in an orderly way sends GOAWAY with the last stream that it will complete, and completes it
+(RFC 9113, 6.8). nginx does so after a number of requests, Envoy and load balancers on each deployment. h2 takes
+GOAWAY for the end of the connection and refuses the frames that follow, so requests that the server is completing would
+be lost, and their callers could not know whether they were processed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ...http.http1.errors import NotHttpError
+
+__all__ = ["FrameSplitter", "GoAway"]
+
+_HEAD = 9  # bytes before the payload of each frame: length (3), type, flags, stream (4); RFC 9113, 4.1
+_GOAWAY = 7
+_MOST = (
+    16 * 1024
+)  # of a GOAWAY with its debug data; a client that has not asked for more gets no larger frame
+
+
+class GoAway(NamedTuple):
+    """The server takes no more streams. Those above `last_stream_id` were not processed, and will not be."""
+
+    last_stream_id: int
+    error_code: int
+
+
+class FrameSplitter:
+    """Passes the bytes of a connection on, all but those of GOAWAY frames."""
+
+    def __init__(self) -> None:
+        self._rest = b""  # the beginning of a frame
+        self._left = 0  # bytes of the current frame that have not arrived
+
+    def split(self, data: bytes) -> Iterator[bytes | GoAway]:
+        """What has arrived, in its order. The beginning of a frame's head is kept until the rest arrives.
+
+        Raises NotHttpError for a frame that is too large.
+        """
+        data = self._rest + data
+        start = at = 0  # of the bytes that are not passed on yet, and of the current frame
+        while True:
+            here = min(self._left, len(data) - at)
+            self._left -= here
+            at += here
+            if self._left or len(data) - at < _HEAD:
+                break
+            length = int.from_bytes(data[at : at + 3], "big")
+            if length > _MOST:  # h2 would first wait for all of it
+                raise NotHttpError(detail=f"a frame is larger than {_MOST} bytes (RFC 9113, 4.2)")
+            if data[at + 3] != _GOAWAY or length < 8:  # h2 refuses such a GOAWAY
+                self._left = _HEAD + length
+                continue
+            if len(data) - at < _HEAD + length:
+                break
+            if at > start:
+                yield data[start:at]
+            payload = data[at + _HEAD : at + _HEAD + length]
+            yield GoAway(
+                int.from_bytes(payload[:4], "big") & 0x7FFF_FFFF, int.from_bytes(payload[4:8], "big")
+            )
+            start = at = at + _HEAD + length
+        if at > start:
+            yield data[start:at]
+        self._rest = data[at:]

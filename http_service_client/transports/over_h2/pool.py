@@ -1,0 +1,239 @@
+"""The HTTP/2 connections of one event loop, by origin: one for each, and another where its streams do not suffice.
+
+Calls that come while a connection is being made wait for it, each within its own time. The connection is made in a task
+of its own, which ends when nobody waits for it any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import weakref
+from contextvars import Context
+from typing import Any
+
+from ...drivers.aio_timers import TimerWheel
+from ...drivers.greenlets import is_running_here
+from ...http.urls import Url
+from ..base import TransportSettings
+from ..network.happy_eyeballs import connect_to_any_async
+from ..network.resolver import address_text, permitted, resolve_async
+from ..network.tls import TlsSettings
+from ..over_aiohttp.asyncio_transports import close_socket
+from .connection import Http2Connection
+
+__all__ = ["ConnectingTimeoutError", "Http2Pool"]
+
+# Seconds for which an origin that did not agree to HTTP/2 is not asked again.
+_MEMORY = 600.0
+_MOST_ORIGINS = 1024  # remembered
+
+_STEPS = 5  # of a loop, from the end of a connection in the socket to `connection_lost` above TLS
+_UNUSED = 1.0  # seconds at least for which a new connection is kept, where those that waited for it have left
+
+
+class ConnectingTimeoutError(Exception):
+    """The time for connecting is over."""
+
+
+class Http2Pool:
+    """The connections of one loop. It has what `LoopSession` needs of a session.
+
+    tls: offers HTTP/2.
+    """
+
+    def __init__(self, settings: TransportSettings, tls: TlsSettings) -> None:
+        self.connector = self
+        self.closed = False
+        self.loop = asyncio.get_running_loop()
+        self.timers = TimerWheel(self.loop)
+        self._settings = settings
+        self._tls = tls
+        self._connections: dict[str, list[Http2Connection]] = {}
+        self._attempts: dict[str, _Attempt] = {}
+        self._only_http1: dict[str, float] = {}  # until an instant of the loop's time
+        self._close_idle = functools.partial(_close_idle, weakref.ref(self))
+
+    def avoids(self, origin: str) -> bool:
+        """Whether the origin did not agree to HTTP/2 a short time ago."""
+        until = self._only_http1.get(origin)
+        return until is not None and self.loop.time() < until
+
+    def avoid(self, origin: str) -> None:
+        """Use HTTP/1.1 for this origin from now on."""
+        if len(self._only_http1) >= _MOST_ORIGINS:
+            del self._only_http1[next(iter(self._only_http1))]
+        self._only_http1[origin] = self.loop.time() + _MEMORY
+
+    async def acquire(
+        self, url: Url, connect_within: float | None, within: float | None
+    ) -> Http2Connection | None:
+        """A connection that may open a stream now; None where HTTP/1.1 is to be used.
+
+        connect_within, within: seconds for connecting, and for all of it; or None.
+        Raises what connecting raises; ConnectingTimeoutError.
+        """
+        bounds = [each for each in (connect_within, within) if each is not None]
+        expires_at = self.loop.time() + min(bounds) if bounds else None
+        while not self.avoids(url.origin):
+            connection = await self._existing(url.origin)
+            if connection is not None:
+                return connection
+            attempt = self._attempts.get(url.origin)
+            if attempt is None:
+                attempt = self._attempts[url.origin] = self._begin(url, min(bounds) if bounds else None)
+            await self._join(url.origin, attempt, expires_at)
+        return None
+
+    async def _existing(self, origin: str) -> Http2Connection | None:
+        for connection in list(self._connections.get(origin, ())):
+            if connection.is_idle and connection.has_news():
+                # This loop may not have run since the server closed it.
+                for _ in range(_STEPS):
+                    await asyncio.sleep(0)
+            if connection.may_open_stream():
+                self._settings.idle.discard(connection)
+                return connection
+            if connection.is_idle and connection.is_open:
+                connection.close()  # too old
+        return None
+
+    def _begin(self, url: Url, within: float | None) -> _Attempt:
+        # In an empty context: the connection would keep that of its first call alive.
+        task = Context().run(self.loop.create_task, self._connect(url, within))
+        attempt = _Attempt(task)
+        task.add_done_callback(functools.partial(self._end_attempt, url.origin, attempt))
+        return attempt
+
+    async def _join(self, origin: str, attempt: _Attempt, expires_at: float | None) -> None:
+        """Wait until the attempt has ended. Raises its error; ConnectingTimeoutError."""
+        task = attempt.task
+        attempt.waiting += 1
+        try:
+            left = None if expires_at is None else max(0.0, expires_at - self.loop.time())
+            await asyncio.wait([task], timeout=left)
+        finally:
+            attempt.waiting -= 1
+            if not attempt.waiting and not task.done():
+                self._end_attempt(origin, attempt)  # nobody must join it any more
+                task.cancel()
+        if not task.done():
+            raise ConnectingTimeoutError
+        if task.cancelled():
+            raise ConnectionResetError("the client was closed")
+        task.result()
+
+    def _end_attempt(self, origin: str, attempt: _Attempt, task: asyncio.Task[None] | None = None) -> None:
+        if self._attempts.get(origin) is attempt:
+            del self._attempts[origin]
+        if task is not None and not task.cancelled():
+            task.exception()  # retrieved, or asyncio would log it where nobody waits any more
+
+    async def _connect(self, url: Url, within: float | None) -> None:
+        """Add a connection, or remember that the origin speaks HTTP/1.1 only."""
+        settings = self._settings
+        context = await self._tls.context_for_async((url.host, url.port))
+        found = await resolve_async(url.host, url.port)
+        addresses = permitted(found, address_text, url.host, url.port, settings.egress)
+        sock = await connect_to_any_async(addresses, within, settings.sockets)
+        connection = Http2Connection(
+            self.timers,
+            settings.parser,
+            settings.new_lifetime(),
+            self._became_idle,
+            functools.partial(self._ended, url.origin),
+        )
+        try:
+            await self.loop.create_connection(
+                lambda: connection, sock=sock, ssl=context, server_hostname=url.host.rstrip(".")
+            )
+        except BaseException:
+            # Cancelled at the end of the handshake, asyncio would still send its close_notify, on a closed socket.
+            if connection.transport is not None:
+                connection.transport.abort()
+            sock.close()
+            raise
+        if self.closed:
+            connection.close()
+        elif connection.speaks_http2:
+            self._connections.setdefault(url.origin, []).append(connection)
+            self._became_idle(connection, _UNUSED)
+        else:
+            connection.transport.abort()
+            self.avoid(url.origin)
+
+    def _became_idle(self, connection: Http2Connection, least: float = 0.0) -> None:
+        self._settings.idle.add(connection, connection.idle_since, self._close_idle)
+        self.loop.call_later(
+            max(least, connection.lifetime.max_idle),
+            _close_if_still_idle,
+            weakref.ref(connection),
+            connection.idle_since,
+            context=Context(),
+        )
+
+    def _ended(self, origin: str, connection: Http2Connection) -> None:
+        self._settings.idle.discard(connection)
+        connections = self._connections.get(origin, [])
+        if connection in connections:
+            connections.remove(connection)
+            if not connections:
+                del self._connections[origin]
+
+    def close_idle(self, connection: Http2Connection) -> None:
+        connection.close_if_idle()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        self.detach()
+        for attempt in list(self._attempts.values()):
+            attempt.task.cancel()
+        for connections in list(self._connections.values()):
+            for connection in list(connections):
+                connection.close()
+        await asyncio.sleep(0)  # asyncio closes the sockets in the next step of the loop
+
+    def drain(self) -> None:
+        """Have each connection close after the exchanges that use it."""
+        for connections in list(self._connections.values()):
+            for connection in list(connections):
+                connection.drain()
+
+    def detach(self) -> None:
+        self.closed = True
+
+    def abandon(self) -> None:
+        """Close the sockets without the loop, which is closed and can run nothing."""
+        for connections in self._connections.values():
+            for connection in connections:
+                self._settings.idle.discard(connection)
+                close_socket(connection.transport)
+        self._connections.clear()
+
+
+class _Attempt:
+    """A connection that is being made, and how many calls wait for it."""
+
+    def __init__(self, task: asyncio.Task[None]) -> None:
+        self.task = task
+        self.waiting = 0
+
+
+def _close_idle(reference: weakref.ref[Http2Pool], connection: Any) -> None:
+    """Close an idle connection on its event loop, from whatever thread or loop this is."""
+    pool = reference()
+    if pool is None:
+        return
+    if asyncio._get_running_loop() is pool.loop and is_running_here(pool.loop):
+        pool.close_idle(connection)
+        return
+    try:
+        pool.loop.call_soon_threadsafe(pool.close_idle, connection)
+    except RuntimeError:  # the loop was closed without a shutdown
+        close_socket(connection.transport)
+
+
+def _close_if_still_idle(reference: weakref.ref[Http2Connection], since: float) -> None:
+    connection = reference()
+    if connection is not None and connection.is_idle and connection.idle_since == since:
+        connection.close()

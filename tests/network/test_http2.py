@@ -1,0 +1,381 @@
+"""HTTP/2: when it is used, what is on the wire, and what the server says about requests that it did not process."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+pytest.importorskip("h2", reason="the extra http2 is not installed")
+
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
+
+from http_service_client import ConstantBackoff, EgressPolicy, HttpServiceClient, RetryPolicy
+from http_service_client.testing.server import LoopbackServer, respond
+from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.http2_server import Exchange, Http2Server, NewClient
+from network.faults import Certificates, failing
+
+
+def ok(exchange: Exchange) -> None:
+    exchange.respond(200, [("content-type", "text/plain")], b"ok")
+
+
+def echo(exchange: Exchange) -> None:
+    exchange.respond(200, body=exchange.body)
+
+
+def paths(server: Http2Server) -> list[str]:
+    return [exchange.path for exchange in server.exchanges]
+
+
+def at_once(client: HttpServiceClient, front_end: FrontEnd, urls: list[str], **options: Any) -> list[Any]:
+    """The responses or errors of calls that are made at the same time."""
+    if isinstance(front_end, AsyncioFrontEnd):
+
+        async def gather() -> list[Any]:
+            calls = [client.get_async(url, **options) for url in urls]
+            return await asyncio.gather(*calls, return_exceptions=True)
+
+        return front_end.loop.run_until_complete(gather())
+
+    def call(url: str) -> Any:
+        try:
+            return client.get(url, **options)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(urls)) as threads:
+        return list(threads.map(call, urls))
+
+
+# When it is used.
+
+
+def test_calls_share_one_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Ten calls at the same time, of which none is answered before all have arrived, are on one connection."""
+    waiting: list[Exchange] = []
+
+    def answer_all(exchange: Exchange) -> None:
+        waiting.append(exchange)
+        if len(waiting) == 10:
+            for each in reversed(waiting):
+                each.respond(body=each.path.encode())
+
+    http2_server.on("/first", ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/first")
+    urls = [f"/{number}" for number in range(10)]
+    for url in urls:
+        http2_server.on(url, answer_all)
+    responses = at_once(http2_client, front_end, [http2_server.url + url for url in urls])
+    assert [response.text for response in responses] == urls
+    assert {response.http_version for response in responses} == {"HTTP/2"}
+    assert len(http2_server.connections) == 1
+
+
+def test_calls_wait_for_the_connection_that_is_being_made(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """The first calls, made at the same time, need one handshake together."""
+    http2_server.on("/", ok)
+    responses = at_once(http2_client, front_end, [http2_server.url + "/"] * 5)
+    assert [response.text for response in responses] == ["ok"] * 5
+    assert len(http2_server.connections) == 1
+
+
+def test_a_server_without_http2_is_used_over_http1(
+    front_end: FrontEnd, new_client: NewClient, tls_server: LoopbackServer
+) -> None:
+    """The first handshake shows it. That connection is closed, and the origin is not asked again soon."""
+    tls_server.script("/", respond(200, body="old"))
+    client = new_client()
+    responses = [front_end.request(client, "POST", tls_server.url + "/", data=b"x") for _ in range(3)]
+    assert [(each.text, each.http_version) for each in responses] == [("old", "HTTP/1.1")] * 3
+    assert [request.body for request in tls_server.requests] == [b"x"] * 3
+    assert tls_server.connection_count == 2
+
+
+def test_plain_http_is_http1(front_end: FrontEnd, new_client: NewClient, server: LoopbackServer) -> None:
+    """Without TLS nothing can be agreed."""
+    server.script("/", respond(200))
+    response = front_end.request(new_client(), "GET", server.url + "/")
+    assert response.http_version == "HTTP/1.1"
+
+
+def test_a_full_connection_gets_a_second_one(
+    front_end: FrontEnd, new_client: NewClient, certificates: Certificates
+) -> None:
+    """A server that takes one stream at a time gets a second connection, not a stream that it refuses."""
+    settings = {SettingCodes.MAX_CONCURRENT_STREAMS: 1}
+    with Http2Server(certificates.server_context(), settings=settings) as server:
+        waiting: list[Exchange] = []
+
+        def answer_both(exchange: Exchange) -> None:
+            waiting.append(exchange)
+            if len(waiting) == 2:
+                for each in waiting:
+                    each.respond(body=b"both")
+
+        server.on("/first", ok)
+        server.on("/", answer_both)
+        client = new_client()
+        front_end.request(client, "GET", server.url + "/first")
+        responses = at_once(client, front_end, [server.url + "/"] * 2)
+        assert [response.text for response in responses] == ["both", "both"]
+        assert len(server.connections) == 2
+
+
+# What is on the wire.
+
+
+def test_the_fields_of_a_request(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Names in lower case; the authority for Host; no field that is about a connection of HTTP/1.1 (RFC 9113, 8.2.2)."""
+    http2_server.on("/a?b=c", echo)
+    headers = {"X-Mixed": "É", "Keep-Alive": "timeout=5", "Upgrade": "h2c", "TE": "gzip, trailers"}
+    front_end.request(http2_client, "POST", http2_server.url + "/a?b=c", data=b"12345", headers=headers)
+    (seen,) = http2_server.exchanges
+    assert seen.fields[:4] == [
+        (":method", "POST"),
+        (":scheme", "https"),
+        (":authority", http2_server.url.removeprefix("https://")),
+        (":path", "/a?b=c"),
+    ]
+    assert seen.headers.keys() & {"host", "connection", "keep-alive", "upgrade", "transfer-encoding"} == set()
+    assert (seen.headers["x-mixed"], seen.headers["te"]) == ("É", "trailers")
+    assert (seen.headers["content-length"], seen.body) == ("5", b"12345")
+
+
+def test_a_host_header_is_the_authority(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Set by hand, it names the virtual host, as in HTTP/1.1."""
+    http2_server.on("/", ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/", headers={"Host": "other.test"})
+    assert http2_server.exchanges[0].headers[":authority"] == "other.test"
+
+
+def test_connection_close_ends_the_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A request with `Connection: close` is the last one on its connection, as over HTTP/1.1."""
+    http2_server.on("/", ok)
+    for _ in range(2):
+        front_end.request(http2_client, "GET", http2_server.url + "/", headers={"Connection": "close"})
+    assert len(http2_server.connections) == 2
+    assert "connection" not in http2_server.exchanges[0].headers
+
+
+def test_responses_are_as_over_http1(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Interim heads and trailers are skipped, codings are removed, repeated fields are kept, redirects are followed."""
+
+    def full(exchange: Exchange) -> None:
+        exchange.head(103, [("link", "</style.css>")])
+        fields = [("content-encoding", "gzip"), ("x-twice", "1"), ("x-twice", "2")]
+        exchange.respond(200, fields, gzip.compress(b"hello"), trailers=[("x-sum", "7")])
+
+    http2_server.on("/", full)
+    http2_server.on("/moved", lambda exchange: exchange.respond(302, [("location", "/")], b"see there"))
+    response = front_end.request(http2_client, "GET", http2_server.url + "/moved")
+    assert (response.content, response.headers.get_all("X-Twice")) == (b"hello", ["1", "2"])
+    assert [past.content for past in response.history] == [b"see there"]
+    assert (response.reason_phrase, response.url) == ("", http2_server.url + "/")
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_a_response_without_content(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, status: int
+) -> None:
+    """The length of a HEAD response, and that of a 304, is that of another response (RFC 9110, 8.6)."""
+    http2_server.on(
+        "/", lambda exchange: exchange.respond(status, [("content-length", "500")] * (status == 304))
+    )
+    http2_server.on("/head", lambda exchange: exchange.respond(200, [("content-length", "500")]))
+    assert front_end.request(http2_client, "GET", http2_server.url + "/").content == b""
+    assert front_end.request(http2_client, "HEAD", http2_server.url + "/head").content == b""
+
+
+# What the server did not process (RFC 9113, 8.7).
+
+
+def refused_stream(exchange: Exchange) -> None:
+    exchange.reset(ErrorCodes.REFUSED_STREAM)
+
+
+def gone_away(exchange: Exchange) -> None:
+    exchange.go_away(max(0, exchange.id - 2))
+
+
+@pytest.mark.parametrize("refuse", [refused_stream, gone_away])
+def test_a_request_that_was_not_processed_is_sent_again(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server, refuse: Any
+) -> None:
+    """A POST too: the server says that it did nothing with it. It is no evidence against the server."""
+    http2_server.on("/", refuse, echo)
+    client = new_client(
+        retry_policy_config=RetryPolicy(backoff_strategy=ConstantBackoff(0.001)),
+        circuit_breaker_config={"failure_threshold": 1, "recovery_timeout": 60},
+    )
+    response = front_end.request(client, "POST", http2_server.url + "/", data=b"pay")
+    assert (response.content, response.attempts) == (b"pay", 2)
+    assert [exchange.body for exchange in http2_server.exchanges] == [b"pay", b"pay"]
+    assert set(client.get_circuit_breaker_states().values()) == {"closed"}
+
+
+@pytest.mark.parametrize("refuse", [refused_stream, gone_away])
+def test_a_request_that_was_not_processed_is_refused(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, refuse: Any
+) -> None:
+    """Without retries, the caller learns so."""
+    http2_server.on("/", refuse)
+    caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"pay")
+    assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
+    assert "did not process this request" in caught.message
+
+
+def test_an_orderly_shutdown_loses_nothing(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A server that says GOAWAY completes the streams up to the last one that it names. The next call reconnects."""
+
+    def leave(exchange: Exchange) -> None:
+        exchange.go_away(2**31 - 1)  # the first of two, as the RFC recommends (6.8)
+        exchange.go_away(exchange.id)
+        exchange.respond(body=b"the last one")
+
+    http2_server.on("/", leave, ok)
+    responses = [
+        front_end.request(http2_client, "POST", http2_server.url + "/", retry_policy=None) for _ in range(2)
+    ]
+    assert [response.text for response in responses] == ["the last one", "ok"]
+    assert len(http2_server.connections) == 2
+    assert http2_server.connections[0].is_lost.wait(5)
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (lambda exchange: exchange.reset(ErrorCodes.INTERNAL_ERROR), "INTERNAL_ERROR"),
+        (lambda exchange: exchange.reset(ErrorCodes.ENHANCE_YOUR_CALM), "ENHANCE_YOUR_CALM"),
+        (lambda exchange: (exchange.go_away(exchange.id), exchange.hang_up()), "lost"),
+        (lambda exchange: exchange.hang_up(), "lost"),
+        (lambda exchange: (exchange.head(200), exchange.reset(ErrorCodes.REFUSED_STREAM)), "REFUSED_STREAM"),
+        (lambda exchange: (exchange.head(200), exchange.hang_up()), "lost"),
+    ],
+)
+def test_a_request_that_may_have_been_processed_is_not_sent_again(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, end: Any, words: str
+) -> None:
+    """Another end says nothing of that: a POST is sent once."""
+    http2_server.on("/", end)
+    caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"pay")
+    assert (caught.type, caught.sent) == ("ConnectionLostError", "maybe_processed")
+    assert words in caught.message
+    assert len(http2_server.exchanges) == 1
+
+
+def test_a_reset_after_a_complete_response_is_no_error(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """So a server ends an upload that it does not need (RFC 9113, 8.1)."""
+
+    def refuse(exchange: Exchange) -> None:
+        exchange.respond(413, body=b"too much")
+        exchange.reset(ErrorCodes.NO_ERROR)
+
+    http2_server.on("/", refuse, early=True)
+    response = front_end.request(
+        http2_client, "POST", http2_server.url + "/", data=(b"x" * 50_000 for _ in range(1000))
+    )
+    assert (response.status_code, response.content) == (413, b"too much")
+    assert len(http2_server.exchanges[0].body) < 2_000_000
+
+
+# What must not be used.
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ([(":status", "200"), ("X-Upper", "1")], "not a token"),
+        ([(":status", "200"), ("connection", "close")], "8.2.2"),
+        ([(":status", "200"), ("transfer-encoding", "chunked")], "8.2.2"),
+        ([(":status", "200"), ("x-lf", "a\nb")], "8.2.1"),
+        ([(":status", "200"), ("x-space", " a")], "8.2.1"),
+        ([(":status", "200"), (":status", "404")], "not a token"),
+        ([("x-status", "200")], "status"),
+        ([(":status", "101")], "status"),
+        ([(":status", "200"), *[("x", "1")] * 300], "too many"),
+        ([(":status", "200"), ("x", "1" * 70_000)], "too large"),
+    ],
+)
+def test_a_malformed_response_ends_its_stream_alone(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, fields: Any, words: str
+) -> None:
+    """It is not used (RFC 9113, 8.1.1); the connection is."""
+    http2_server.on("/", lambda exchange: exchange.raw_head(fields))
+    http2_server.on("/next", ok)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert words in caught.message
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert len(http2_server.connections) == 1
+    assert http2_server.exchanges[0].was_cancelled.wait(5)
+
+
+@pytest.mark.parametrize("body", [b"", b"half"])
+def test_a_body_that_is_too_short_is_an_error(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, body: bytes
+) -> None:
+    """The stream ended before the length that was announced."""
+
+    def short(exchange: Exchange) -> None:
+        exchange.respond(200, [("content-length", "10")], body, trailers=[("x-sum", "7")] if body else None)
+
+    http2_server.on("/", short)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert f"was cut short after {len(body)} bytes" in caught.message
+
+
+def test_frames_that_break_the_protocol_end_the_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A frame that is larger than allowed."""
+    http2_server.on(
+        "/", lambda exchange: exchange.raw(b"\xff\xff\xff\x00\x00\x00\x00\x00\x01" + b"x" * 70_000)
+    )
+    http2_server.on("/next", ok)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert len(http2_server.connections) == 2
+
+
+# Where it leads.
+
+
+def test_an_unknown_authority_is_refused(front_end: FrontEnd, http2_server: Http2Server) -> None:
+    """The same error as over HTTP/1.1."""
+    caught = failing(front_end, front_end.client(http2=True), "POST", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("TlsVerificationError", "never_sent")
+
+
+def test_the_egress_policy_holds(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server
+) -> None:
+    """Before a connection is made."""
+    client = new_client(egress_policy=EgressPolicy(allowed_hosts=["localhost"]))
+    url = http2_server.url.replace("127.0.0.1", "localhost")
+    caught = failing(front_end, client, "GET", url + "/")
+    assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
+    assert not http2_server.connections
