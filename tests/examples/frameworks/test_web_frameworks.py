@@ -176,6 +176,25 @@ def test_the_body_of_a_flask_response_is_made_within_the_time_of_its_caller(
     module.stock.close()
 
 
+def test_a_middleware_that_runs_the_handler_in_another_task_changes_nothing(
+    load: Load, stock: LoopbackServer
+) -> None:
+    """As `@app.middleware("http")` of Starlette does; the next request has none of the limits."""
+    module = load("fastapi_orders", "fastapi")
+
+    @module.app.middleware("http")
+    async def pass_on(request: Any, call_next: Any) -> Any:
+        return await call_next(request)
+
+    stock.script("*", respond(json={}))
+    with ExitStack() as stack:
+        get = _asgi(module.app, stack)
+        assert get("/orders/7", {TIMEOUT: "1500", ABOVE: "true"}).status == 200
+        assert get("/orders/7").status == 200
+    limited, free = (int(request.header(TIMEOUT) or 0) for request in stock.requests)
+    assert limited <= 1500 < free
+
+
 def test_fastapi_closes_its_client_with_the_application(load: Load, stock: LoopbackServer) -> None:
     """The lifespan does, and no connection stays open."""
     module = load("fastapi_orders", "fastapi")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
@@ -18,8 +20,9 @@ from http_service_client import (
     RetryPolicy,
     deadline,
 )
-from http_service_client.core.deadline import AMBIENT_DEADLINE
+from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.core.nesting import current_scope
+from http_service_client.integrations import asgi
 from http_service_client.integrations.wsgi import DeadlineMiddleware
 from http_service_client.testing import late
 from kit.inbound import SERVERS, AsgiServer, Downstream, Server, WsgiServer
@@ -263,6 +266,28 @@ def test_other_scopes_pass_through(kind: str) -> None:
     stock = Downstream(base_timeout=7.0)
     asyncio.run(AsgiServer(stock.call).request_async([(TIMEOUT, "1000")], kind))
     assert stock.sent(TIMEOUT) == ["7000"]
+
+
+@pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.body"])
+@pytest.mark.parametrize("is_gone", [False, True], ids=["sent", "the caller is gone"])
+def test_the_last_message_ends_the_limits(kind: str, is_gone: bool) -> None:
+    """Also where the server sends a file by itself, or fails to send since nobody is there any more."""
+    inside: list[bool] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        for message in ({"type": "http.response.start", "status": 200}, {"type": kind}):
+            inside.append(remaining(time.monotonic, AMBIENT_DEADLINE.get()) is not None)
+            with contextlib.suppress(OSError):
+                await send(message)
+        inside.append(remaining(time.monotonic, AMBIENT_DEADLINE.get()) is not None)
+
+    async def send(message: Any) -> None:
+        if is_gone and message["type"] == kind:
+            raise OSError
+
+    scope = {"type": "http", "headers": [(b"x-request-timeout-ms", b"2000")]}
+    asyncio.run(asgi.DeadlineMiddleware(application)(scope, None, send))
+    assert inside == [True, True, False]
 
 
 def test_a_generator_of_wsgi_runs_inside_from_its_first_line() -> None:
