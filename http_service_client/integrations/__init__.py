@@ -1,6 +1,7 @@
 """This client under and inside other libraries: one module for each, which names the extra to install when it is missing.
 
 ResilientAdapter: policies under a `requests.Session`.   resilience_middleware: under an aiohttp `ClientSession`.
+RedisStorage: where a cache keeps its responses, for all processes.
 explain: what happened in the calls behind a response or an error of such a library.
 asgi, wsgi: middleware that adopts the deadline of an inbound request.
 error_responses: the response to a caller when a service behind this one fails.
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .aiohttp_middleware import resilience_middleware as resilience_middleware
     from .foreign import explain as explain
+    from .redis import RedisStorage as RedisStorage
     from .requests_adapter import ResilientAdapter as ResilientAdapter
 
 _MODULE_OF = {
+    "RedisStorage": "redis",
     "ResilientAdapter": "requests_adapter",
     "explain": "foreign",
     "resilience_middleware": "aiohttp_middleware",

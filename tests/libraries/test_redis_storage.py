@@ -1,0 +1,143 @@
+"""Responses in a real Redis server, by redis-py: what all storages promise, for many processes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from http_service_client import Cache, ConfigurationError, HttpResponse
+from http_service_client.integrations import RedisStorage
+from http_service_client.policies import StoredResponse
+from kit.caches import Cached, cached_for, failed
+from kit.front_ends import FrontEnd
+
+redis = pytest.importorskip("redis", reason="redis-py is not installed")
+SERVER = shutil.which("redis-server")
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of our own, on a Unix socket; it keeps nothing."""
+    if SERVER is None:
+        pytest.skip("redis-server is not installed")
+    folder = tmp_path_factory.mktemp("r")
+    path = folder / "s"
+    options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(folder)]
+    process = subprocess.Popen([SERVER, *options], stdout=subprocess.DEVNULL)
+    try:
+        for _ in range(1000):
+            if path.exists():
+                break
+            time.sleep(0.01)
+        yield f"unix://{path}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def storage(address: str) -> Iterator[RedisStorage]:
+    made = RedisStorage(address, timeout=5.0)
+    made.clear()
+    yield made
+    made.close()
+
+
+def stored(text: str = "x", variant: str = "") -> StoredResponse:
+    """A stored response."""
+    return StoredResponse(200, "OK", (("A", text),), text.encode(), 1.0, 2.0, (("v", variant),))
+
+
+def test_what_was_stored_is_found(storage: RedisStorage) -> None:
+    """By URL and partition; one response for each variant, the last one."""
+    storage.set("url", "ann", stored("old"))
+    storage.set("url", "ann", stored("new"))
+    storage.set("url", "ann", stored("other", "de"))
+    storage.set("url", "bob", stored("bob"))
+    assert sorted(storage.get("url", "ann")) == sorted([stored("new"), stored("other", "de")])
+    assert (storage.get("url", "bob"), storage.get("other", "ann")) == ([stored("bob")], [])
+
+
+def test_what_is_deleted_is_gone(storage: RedisStorage) -> None:
+    """Of one partition, of a URL in all of them, or everything with the prefix."""
+    for key in ("url", "other"):
+        for partition in ("ann", "bob"):
+            storage.set(key, partition, stored())
+    storage.delete("url", "ann")
+    assert (storage.get("url", "ann"), storage.get("url", "bob")) == ([], [stored()])
+    storage.delete("url")
+    assert (storage.get("url", "bob"), storage.get("other", "ann")) == ([], [stored()])
+    storage.clear()
+    assert list(storage._redis.scan_iter()) == []
+
+
+def test_a_deleted_url_leaves_nothing_behind(storage: RedisStorage) -> None:
+    """Neither a response nor the list of them."""
+    storage.set("url", "ann", stored())
+    storage.delete("url")
+    assert list(storage._redis.scan_iter()) == []
+
+
+def test_everything_expires(storage: RedisStorage) -> None:
+    """The list of a URL's partitions not before the responses in it."""
+    storage.set("url", "ann", stored())
+    times = {name: storage._redis.ttl(name) for name in storage._redis.scan_iter()}
+    assert len(times) == 2
+    assert all(0 < left <= 7 * 86400 for left in times.values())
+
+
+def test_what_is_no_response_is_passed_over(storage: RedisStorage) -> None:
+    """Such as one that another version wrote."""
+    storage.set("url", "ann", stored())
+    storage._redis.hset(f"{storage._name('url')}:ann", "x", b"something else")
+    assert storage.get("url", "ann") == [stored()]
+
+
+def test_clients_share_it(storage: RedisStorage, front_end: FrontEnd) -> None:
+    """What one has stored another one uses, and a change by either ends it."""
+    one = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"), cache=Cache(storage=storage))
+    other = Cached(front_end, HttpResponse(204), cache=Cache(storage=storage))
+    one.get()
+    assert other.get().text == "a"
+    other.request("DELETE")
+    assert one.get().text == "b"
+
+
+def test_a_server_that_is_down_never_fails_a_call(front_end: FrontEnd, tmp_path: Path) -> None:
+    """The call goes without, with an event for each operation."""
+    cached = Cached(
+        front_end, cached_for(60, "x"), cache=Cache(storage=RedisStorage(f"unix://{tmp_path}/nobody"))
+    )
+    response = cached.get()
+    assert response.text == "x"
+    assert [event.operation for event in failed(response)] == ["get", "set"]
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "message"),
+    [
+        ("nowhere", {}, "url must be that of a Redis server"),
+        (5, {}, "url must be that of a Redis server"),
+        ("redis://localhost", {"ttl": 0}, "ttl"),
+        ("redis://localhost", {"timeout": 0}, "timeout"),
+        ("redis://localhost", {"prefix": 1}, "prefix"),
+    ],
+)
+def test_a_wrong_argument_is_an_error(url: Any, settings: dict[str, Any], message: str) -> None:
+    """It names the argument, and shows no password."""
+    with pytest.raises(ConfigurationError, match=message):
+        RedisStorage(url, **settings)
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says what to install."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[redis\]'"):
+        RedisStorage("redis://localhost")
