@@ -9,6 +9,7 @@ somebody allows it: the response (stale-while-revalidate, stale-if-error), the r
 from __future__ import annotations
 
 from enum import Enum
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urljoin
 
@@ -136,11 +137,10 @@ def judge(stored: StoredResponse, request: HttpRequest, now: float, rules: Cache
 
     now: seconds since the epoch.
     """
-    headers = Headers(stored.headers)
-    said = parse_directives(headers.get_all("Cache-Control"))
+    said, lifetime, age = _facts(*_head(stored), rules)
     asked = parse_directives(request.headers.get_all("Cache-Control"))
-    age = _age(stored, headers, now)
-    ttl = _lifetime(stored.status_code, headers, said, rules, stored.received_at) - age
+    age += max(0.0, now - stored.received_at)
+    ttl = lifetime - age
     use = Use.CONFIRM
     if (
         "no-cache" in said
@@ -163,15 +163,14 @@ def judge(stored: StoredResponse, request: HttpRequest, now: float, rules: Cache
 
 def may_use_after_error(stored: StoredResponse, request: HttpRequest, now: float, rules: CacheRules) -> bool:
     """Whether a stored response may stand in for an error (RFC 5861, 4)."""
-    headers = Headers(stored.headers)
-    said = parse_directives(headers.get_all("Cache-Control"))
+    said, lifetime, age = _facts(*_head(stored), rules)
     asked = parse_directives(request.headers.get_all("Cache-Control"))
     if _must_be_confirmed(said, rules) or "no-cache" in asked:
         return False
-    age = _age(stored, headers, now)
+    age += max(0.0, now - stored.received_at)
     if "max-age" in asked and age > (seconds(asked, "max-age") or 0.0):
         return False
-    stale = age - _lifetime(stored.status_code, headers, said, rules, stored.received_at)
+    stale = age - lifetime
     longest = _longest(said, "stale-if-error", rules.stale_if_error)
     return stale < 0 or _is_within(stale, max(longest, seconds(asked, "stale-if-error") or 0.0))
 
@@ -275,16 +274,28 @@ def _lifetime(
     return min(_DAY, max(0.0, date - changed) * rules.heuristic)
 
 
-def _age(stored: StoredResponse, headers: Headers, now: float) -> float:
-    """Seconds since the response was generated or confirmed by the server (4.2.3)."""
-    date = _date(headers, "Date", stored.received_at)
-    apparent = 0.0 if date is None else max(0.0, stored.received_at - date)
+def _head(stored: StoredResponse) -> tuple[int, tuple[tuple[str, str], ...], float, float]:
+    return stored.status_code, stored.headers, stored.requested_at, stored.received_at
+
+
+@lru_cache(maxsize=1024)
+def _facts(
+    status: int,
+    fields: tuple[tuple[str, str], ...],
+    requested_at: float,
+    received_at: float,
+    rules: CacheRules,
+) -> tuple[Directives, float, float]:
+    """What a stored response says, its lifetime, and the age that it had when it came (4.2.3). They do not change."""
+    headers = Headers(fields)
+    said = parse_directives(headers.get_all("Cache-Control"))
+    date = _date(headers, "Date", received_at)
+    apparent = 0.0 if date is None else max(0.0, received_at - date)
     values = headers.get_all("Age")
     # The first of several (5.1); anything but a number is ignored.
     given = values[0].partition(",")[0].partition(";")[0].strip(" \t") if values else ""
-    delay = max(0.0, stored.received_at - stored.requested_at)
-    told = (seconds({"age": given}, "age") or 0.0) + delay
-    return max(apparent, told) + max(0.0, now - stored.received_at)
+    corrected = (seconds({"age": given}, "age") or 0.0) + max(0.0, received_at - requested_at)
+    return said, _lifetime(status, headers, said, rules, received_at), max(apparent, corrected)
 
 
 def _date(headers: Headers, name: str, wall_now: float) -> float | None:
