@@ -12,6 +12,7 @@ import pytest
 from http_service_client import InvalidRequestError
 from http_service_client.client import part_file, part_names
 from http_service_client.client.part_file import PartFile
+from http_service_client.client.parted_file import PartedFile
 
 
 def checksum_of(content: bytes) -> str:
@@ -117,6 +118,29 @@ def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) ->
     record.symlink_to(elsewhere)
     with resumable(tmp_path / "file") as part:
         assert part.restore("https://a.test/") is None
+
+
+def test_a_file_with_another_name_is_not_used(tmp_path: Path) -> None:
+    """Whoever knows the other name can write to it."""
+    (tmp_path / "record").write_text("x")
+    os.link(tmp_path / "record", tmp_path / "other")
+    with pytest.raises(PermissionError, match="does not belong to this user"):
+        part_names.read_own(tmp_path / "record")
+
+
+def test_bytes_beyond_a_part_are_not_written(tmp_path: Path) -> None:
+    """They would be another part's; a part that is complete takes nothing more."""
+    with PartedFile(tmp_path / "file", None) as file:
+        file.write([b"ab"])
+        first, second = file.split(10, 4)
+        assert [(part.start, part.end) for part in (first, second)] == [(2, 6), (6, 10)]
+        second.write([b"ghij"])
+        first.write([b"cd", b"efXXXX"])
+        first.write([b"YY"])
+        assert (first.received, second.received, file.arrived) == (6, 10, 10)
+        file.join()
+        assert file.commit() is None
+    assert (tmp_path / "file").read_bytes() == b"abcdefghij"
 
 
 def test_without_locks_no_download_takes_another_one_s_part_for_an_orphan(

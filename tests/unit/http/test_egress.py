@@ -469,3 +469,17 @@ def test_hosts_of_another_setting_are_matched_by_the_same_entries(
 def test_an_empty_list_of_hosts_matches_none() -> None:
     """Unlike a missing one, which its setting gives a meaning of its own."""
     assert not host_matcher("ssl_cert_hosts", [])("example.com", 443)
+
+
+@pytest.mark.parametrize(
+    ("network", "address", "is_denied"),
+    [
+        ("::ffff:8.0.0.0/104", "8.255.255.255", True),
+        ("::ffff:8.0.0.0/104", "9.0.0.0", False),
+        ("::ffff:8.8.8.0/120", "8.8.8.255", True),
+        ("::ffff:8.8.8.0/120", "8.8.9.0", False),
+    ],
+)
+def test_a_mapped_network_is_that_of_its_ipv4_addresses(network: str, address: str, is_denied: bool) -> None:
+    """All of them, and no other."""
+    assert passes(EgressPolicy(denied_hosts=[network]), address) is not is_denied

@@ -208,3 +208,12 @@ def test_a_request_that_an_interceptor_changed_is_read_all_the_same() -> None:
     response = HttpResponse(400, json={"detail": "staple, hunter"}, url=URL, request=request)
     with pytest.raises(HttpStatusError, match=r"400: \*\*\*, \*\*\*$"):
         response.raise_for_status()
+
+
+@pytest.mark.parametrize(("depth", "words"), [(6, "deep"), (7, "")])
+def test_a_message_is_looked_for_six_levels_deep(depth: int, words: str) -> None:
+    """Further down nobody hides one, and a body may be made of brackets alone."""
+    value: Any = {"message": "deep"}
+    for _ in range(depth - 1):
+        value = {"error": value}
+    assert quote_error(JSON, json.dumps(value).encode()) == words

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from http_service_client import MetricsCollector, SentState
+from http_service_client.events import CallFinished
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
 
@@ -61,3 +63,14 @@ def test_each_origin_is_counted_by_itself(front_end: FrontEnd) -> None:
         ORIGIN: 1,
         "https://other.example.com": 1,
     }
+
+
+def test_a_service_whose_calls_sent_nothing_has_no_exchanges() -> None:
+    """All of them were refused: nothing is known of its attempts, and its amplification is zero."""
+    collector = MetricsCollector()
+    refused = CallFinished(
+        0.0, "GET", ORIGIN, ORIGIN, 0, None, "CircuitOpenError", SentState.NEVER_SENT, None
+    )
+    collector.collect(refused)
+    found = collector.amplification()[ORIGIN]
+    assert (found["calls"], found["exchanges"], found["trials"], found["amplification"]) == (1, 0, 0, 0.0)

@@ -112,3 +112,12 @@ def test_wrong_arguments_are_errors(settings: dict[str, Any], part: str) -> None
     """That name the argument and its value."""
     with pytest.raises(ConfigurationError, match=part):
         check(**settings)
+
+
+def test_a_call_outlasts_its_caller_by_its_last_attempt() -> None:
+    """The first one ends in time."""
+    config = HttpClientConfig(base_timeout=4.0, enable_circuit_breaker=False)
+    assert "call-over-caller" in found(config, caller_timeout=10.0)
+    first = HttpClientConfig(base_timeout=4.0, enable_retry_policy=False, enable_circuit_breaker=False)
+    assert found(first, caller_timeout=4.0) == {}  # at the very end is not too late
+    assert "call-over-caller" in found(first, caller_timeout=3.99)

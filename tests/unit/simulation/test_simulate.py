@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import subprocess
 import sys
@@ -257,3 +258,16 @@ def test_a_misspelt_keyword_of_a_model_is_an_error_with_a_hint(make: Any, part: 
     """Names that another class here has are among the hints."""
     with pytest.raises(TypeError, match=part):
         make()
+
+
+def test_the_arguments_have_defaults() -> None:
+    """One client, a call a second, for ten minutes; a seed, so that two people see the same."""
+    parameters = inspect.signature(simulate).parameters.values()
+    assert {each.name: each.default for each in parameters if each.default is not each.empty} == {
+        "clients": 1,
+        "rate": 1.0,
+        "seconds": 600.0,
+        "seed": 0,
+        "method": "GET",
+        "options": None,
+    }

@@ -113,6 +113,22 @@ def test_a_refusing_server_keeps_its_port(server: LoopbackServer) -> None:
     assert server.connection_count == 2
 
 
+def test_threads_that_have_ended_are_forgotten(server: LoopbackServer) -> None:
+    """A server that lasts for a whole test run does not collect them; those that run are ended with it."""
+    for _ in range(5):
+        say(server, GET)
+        assert server.wait_for(lambda: not server.open_connections)
+        for thread in server._threads:
+            thread.join(5)
+    held = socket.create_connection((server.host, server.port))
+    assert server.wait_for(lambda: server.open_connections == 1)
+    assert len(server._threads) == 1
+    (thread,) = server._threads
+    server.close()
+    assert not thread.is_alive()
+    held.close()
+
+
 def test_a_closed_server_does_not_accept_again() -> None:
     """Its port may be another program's by now. To close it again does nothing."""
     server = LoopbackServer()

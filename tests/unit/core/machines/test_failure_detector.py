@@ -231,3 +231,25 @@ def test_what_was_given_survives_other_changes() -> None:
     by_rate = CircuitBreakerSettings(failure_rate=0.5)
     assert by_rate.changed({"failure_rate": None}) == CircuitBreakerSettings()
     assert by_rate.changed({"failure_threshold": 5}).failure_duration == 0.0
+
+
+def test_the_number_of_trials_follows_the_successes_while_it_equals_them() -> None:
+    """One that was set to another number stays, and so does one that no change concerns."""
+    equal = CircuitBreakerSettings(success_threshold=2)
+    assert equal.changed({"success_threshold": 3}).trial_count == 3
+    assert equal.changed({"failure_threshold": 5}).trial_count == 2
+    more = CircuitBreakerSettings(success_threshold=2, trial_count=5)
+    assert more.changed({"success_threshold": 3}).trial_count == 5
+    assert more.changed({"failure_threshold": 5}).trial_count == 5
+
+
+def test_the_growth_follows_a_recovery_timeout_while_it_is_the_default() -> None:
+    """One of one's own stays, and so does the limit of the waits."""
+    changed = CircuitBreakerSettings().changed({"recovery_timeout": 5.0})
+    assert (changed.recovery_multiplier, changed.max_recovery_timeout) == (1.0, 600.0)
+    other = CircuitBreakerSettings(recovery_timeout=2.0, recovery_multiplier=3.0, max_recovery_timeout=9.0)
+    assert other.changed({"recovery_timeout": 5.0}).recovery_multiplier == 3.0
+    assert other.changed({"recovery_timeout": 5.0}).max_recovery_timeout == 9.0
+    limited = CircuitBreakerSettings(max_recovery_timeout=30.0)
+    assert limited.changed({"recovery_timeout": 5.0}).max_recovery_timeout == 30.0
+    assert limited.changed({"window": 5.0}).recovery_multiplier == 1.05
