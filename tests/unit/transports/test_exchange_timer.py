@@ -1,0 +1,308 @@
+"""The limits of an exchange over aiohttp, in virtual time: when each timer is armed, and what it cuts."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import Timeout
+from http_service_client.transports.failures import Phase
+from http_service_client.transports.over_aiohttp import exchange_timer
+from http_service_client.transports.over_aiohttp.exchange_timer import ExchangeTimer, Upload
+
+
+class Loop:
+    """A loop whose time a test sets. due: the timers, in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.due: list[tuple[float, Any, tuple[Any, ...]]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, instant: float, function: Any, *arguments: Any) -> Any:
+        entry = (instant, function, arguments)
+        self.due.append(entry)
+        return SimpleNamespace(cancel=lambda: entry in self.due and self.due.remove(entry))
+
+    def call_later(self, seconds: float, function: Any, *arguments: Any) -> Any:
+        return self.call_at(self.now + seconds, function, *arguments)
+
+    @property
+    def timers(self) -> dict[str, float]:
+        """The instant of each limit that would cut the exchange."""
+        return {arguments[0]: at for at, _, arguments in self.due if isinstance(arguments[0], str)}
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and run what is due."""
+        self.now += seconds
+        for entry in [entry for entry in self.due if entry[0] <= self.now]:
+            self.due.remove(entry)
+            entry[1](*entry[2])
+
+
+class Task:
+    """Counts its cancellations."""
+
+    def __init__(self) -> None:
+        self.cancels = 0
+
+    def cancel(self) -> None:
+        self.cancels += 1
+
+    def cancelling(self) -> int:
+        return self.cancels
+
+    def uncancel(self) -> int:
+        self.cancels -= 1
+        return self.cancels
+
+
+@pytest.fixture
+def loop(monkeypatch: pytest.MonkeyPatch) -> Loop:
+    made, task = Loop(), Task()
+    made.task = task  # type: ignore[attr-defined]
+    stand_in = SimpleNamespace(
+        get_running_loop=lambda: made, current_task=lambda: task, CancelledError=asyncio.CancelledError
+    )
+    monkeypatch.setattr(exchange_timer, "asyncio", stand_in)
+    return made
+
+
+def timer(started: float | None = None, proxy: Any = None, **limits: float) -> ExchangeTimer:
+    return ExchangeTimer(Timeout(**limits), proxy, started)
+
+
+def test_the_whole_exchange_has_a_limit(loop: Loop) -> None:
+    """From its beginning, which may lie back; without one there is none."""
+    with timer(98.0, total=5.0) as exchange:
+        assert loop.timers == {"total": 103.0}
+        assert (exchange.seconds_left, exchange.elapsed()) == (3.0, 2.0)
+        assert not exchange.timed_out
+    assert loop.due == []
+    with timer() as exchange:
+        assert loop.due == []
+        assert exchange.seconds_left == math.inf
+
+
+def test_a_limit_that_is_reached_becomes_a_timeout(loop: Loop) -> None:
+    """Once: what is reached later does not cancel again."""
+    with pytest.raises(TimeoutError, match="total"), timer(total=5.0) as exchange:
+        exchange.arm("head", 5.0)
+        loop.advance(5.0)
+        assert loop.task.cancels == 1  # type: ignore[attr-defined]
+        assert exchange.timed_out
+        raise asyncio.CancelledError
+    assert loop.task.cancels == 0  # type: ignore[attr-defined]
+    with pytest.raises(TimeoutError, match="connect"), timer(total=5.0) as exchange:
+        exchange.arm("connect", 1.0)
+        loop.advance(1.0)
+        assert not exchange.timed_out
+        raise asyncio.CancelledError
+
+
+def test_the_cancellation_of_others_passes_through(loop: Loop) -> None:
+    """Also when a limit was reached at the same time."""
+    with pytest.raises(asyncio.CancelledError), timer(total=5.0):
+        raise asyncio.CancelledError
+    with pytest.raises(asyncio.CancelledError), timer(total=5.0):
+        loop.advance(5.0)
+        loop.task.cancel()  # type: ignore[attr-defined]
+        raise asyncio.CancelledError
+    loop.task.cancels = 1  # type: ignore[attr-defined]  # cancelled before the exchange began
+    with pytest.raises(TimeoutError), timer(total=5.0):
+        loop.advance(5.0)
+        raise asyncio.CancelledError
+    with pytest.raises(KeyError), timer(total=5.0):
+        loop.advance(5.0)
+        raise KeyError
+
+
+@pytest.mark.parametrize(
+    ("limits", "timers", "left"),
+    [
+        ({}, {}, None),
+        ({"connect": 2.0}, {"connect": 101.0}, 1.0),
+        ({"total": 5.0}, {"total": 104.0}, 4.0),
+        ({"connect": 2.0, "total": 5.0}, {"connect": 101.0, "total": 104.0}, 1.0),
+        ({"connect": 5.0, "total": 2.0}, {"total": 101.0}, 1.0),
+        ({"connect": 2.0, "total": 2.0}, {"total": 101.0}, 1.0),
+        ({"connect": 0.5}, {"connect": 100.0}, 0.0),
+    ],
+)
+def test_a_new_connection_has_a_limit(
+    loop: Loop, limits: dict[str, float], timers: dict[str, float], left: float | None
+) -> None:
+    """Of its own, if that comes before the end of the exchange; what was used up before is none of it."""
+    with timer(99.0, **limits) as exchange:
+        exchange.connecting()
+        assert loop.timers == timers
+        assert exchange.time_to_connect() == left
+        assert exchange.phase is Phase.CONNECT
+        exchange.connected("the connection")
+        assert "connect" not in loop.timers
+        assert (exchange.phase, exchange.connection) == (Phase.RECEIVE, "the connection")
+
+
+def test_a_new_connection_through_a_proxy_is_another_phase(loop: Loop) -> None:
+    """Its failure is that of the proxy."""
+    exchange = timer(proxy="a proxy")
+    assert exchange.phase is Phase.RECEIVE
+    exchange.connecting()
+    assert exchange.phase is Phase.PROXY
+
+
+@pytest.mark.parametrize(
+    ("limits", "head", "sock_read"),
+    [
+        ({"read": 3.0}, None, 3.0),
+        ({"read": 3.0, "first_byte": 2.0}, 2.0, None),
+        ({"read": 3.0, "between": 2.0}, 3.0, None),
+        ({}, None, None),
+    ],
+)
+def test_the_head_has_a_limit_of_its_own_where_the_body_has(
+    loop: Loop, limits: dict[str, float], head: float | None, sock_read: float | None
+) -> None:
+    """aiohttp has one for both. It begins when the request was sent, and ends with the head."""
+    with timer(**limits) as exchange:
+        assert (exchange.head_within, exchange.client_timeout.sock_read) == (head, sock_read)
+        assert exchange.client_timeout.total is exchange.client_timeout.connect is None
+        loop.advance(1.0)
+        assert exchange.waited() == 1.0
+        exchange.connected(None)
+        assert loop.timers == ({} if head is None else {"head": 101.0 + head})
+        loop.advance(0.5)
+        assert exchange.waited() == (1.5 if head is None else 0.5)
+        exchange.answered()
+        assert loop.timers == {}
+        exchange.arm("write", 1.0)  # aiohttp sends the rest in the background
+        assert loop.timers == {}
+
+
+@pytest.mark.parametrize(
+    ("sees", "leaves_open", "limits", "expected"),
+    [
+        (True, False, {"connect": 2.0, "read": 3.0}, (None, 3.0, None)),
+        (False, False, {"connect": 2.0, "read": 3.0}, (2.0, 3.0, None)),
+        (True, True, {"connect": 2.0, "read": 3.0}, (None, None, 3.0)),
+        (True, False, {"read": 3.0, "between": 1.0}, (None, None, 3.0)),
+        (True, True, {"read": 3.0, "first_byte": 1.0}, (None, None, 1.0)),
+    ],
+)
+def test_aiohttp_bounds_what_is_not_seen(
+    loop: Loop, sees: bool, leaves_open: bool, limits: dict[str, float], expected: tuple[Any, ...]
+) -> None:
+    """Connecting, where nothing reports it; reading, unless the body is left to a reader who may pause."""
+    exchange = timer(**limits)
+    exchange.share_bounds(sees, leaves_open)
+    options = exchange.client_timeout
+    assert (options.connect, options.sock_read, exchange.head_within) == expected
+    assert options.total is None
+
+
+class Transport:
+    """With so many bytes in its write buffer."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+
+def test_a_write_buffer_must_keep_shrinking(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked at four times in the limit; what stays as it is for all of it is a stall."""
+    sizes = [900, 800, 800, 800, 800, 800]
+    monkeypatch.setattr(exchange_timer, "write_buffer_size", lambda transport: sizes.pop(0))
+    with pytest.raises(TimeoutError, match="write"), timer(write=4.0) as exchange:
+        exchange.connected(SimpleNamespace(transport=None))
+        for second in range(1, 6):
+            assert [at for at, _, _ in loop.due] == [100.0 + second]
+            assert loop.task.cancels == 0  # type: ignore[attr-defined]
+            loop.advance(1.0)
+        assert (loop.task.cancels, exchange.phase) == (1, Phase.SEND)  # type: ignore[attr-defined]
+        raise asyncio.CancelledError
+
+
+def test_an_empty_write_buffer_is_no_stall(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it stays empty. Once the head has arrived, nobody looks any more."""
+    monkeypatch.setattr(exchange_timer, "write_buffer_size", lambda transport: 0)
+    with timer(write=4.0) as exchange:
+        exchange.connected(SimpleNamespace(transport=None))
+        for _ in range(20):
+            loop.advance(1.0)
+        assert loop.task.cancels == 0  # type: ignore[attr-defined]
+        exchange.answered()
+        assert loop.due == []
+        exchange.request_written()
+        assert loop.due == []
+
+
+def driven(coroutine: Any) -> Any:
+    """The result of a coroutine that waits for nothing."""
+    with pytest.raises(StopIteration) as ended:
+        coroutine.send(None)
+    return ended.value.value
+
+
+async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+def test_an_upload_goes_out_in_small_pieces(loop: Loop) -> None:
+    """Each has the limit of a write; the request is written when the last one is."""
+    with timer(write=4.0, read=3.0, first_byte=2.0) as exchange:
+        upload: Upload = exchange.upload(chunks_of(b"a" * 65536 + b"b", b"c"))
+        exchange.connected(None)
+        assert loop.timers == {}
+        for expected in (b"a" * 65536, b"b", b"c"):
+            loop.advance(1.0)
+            assert bytes(driven(upload.__anext__())) == expected
+            assert loop.timers == {"write": loop.now + 4.0}
+            assert exchange.phase is Phase.SEND
+        with pytest.raises(StopAsyncIteration):
+            upload.__anext__().send(None)
+        assert exchange.phase is Phase.RECEIVE
+        assert loop.timers == {"head": loop.now + 2.0}
+
+
+def test_an_error_of_the_source_is_kept(loop: Loop) -> None:
+    """It is not the network's."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"a"
+        raise ZeroDivisionError
+
+    exchange = timer()
+    upload = exchange.upload(broken())
+    assert bytes(driven(upload.__anext__())) == b"a"
+    assert loop.timers == {}
+    with pytest.raises(ZeroDivisionError) as raised:
+        upload.__anext__().send(None)
+    assert exchange.source_error is raised.value
+
+
+def test_each_piece_of_a_body_has_its_limit(loop: Loop) -> None:
+    """While it is waited for, and no longer."""
+    exchange = timer(between=2.0)
+    seen: list[dict[str, float]] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        for piece in (b"a", b"b"):
+            seen.append(loop.timers)
+            yield piece
+
+    pieces = exchange.pieces(body(), 2.0)
+    for piece in (b"a", b"b"):
+        assert driven(pieces.__anext__()) == piece
+        assert loop.timers == {}
+        loop.advance(1.0)
+    assert seen == [{"between": 102.0}, {"between": 103.0}]
