@@ -9,8 +9,12 @@ from typing import Any, get_args
 
 import pytest
 
-from http_service_client import ConstantBackoff, HttpClientError, RetryPolicy
+from http_service_client import ConstantBackoff, HttpClientError, RetryPolicy, SentState, Timeline
 from http_service_client.events import (
+    AttemptFinished,
+    AuthContinued,
+    AuthStopped,
+    CallFinished,
     CircuitRefused,
     CodingRefused,
     Event,
@@ -18,7 +22,8 @@ from http_service_client.events import (
     RetryScheduled,
     RetryStopped,
     StopReason,
-    TokenAwaited,
+    ThrottleRefused,
+    ThrottleWaited,
 )
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
@@ -106,8 +111,106 @@ def test_a_coding_that_is_refused_has_its_time_and_attempt(front_end: FrontEnd) 
 def test_the_last_fields_of_an_event_have_defaults(kind: type[Any]) -> None:
     """An event that is made by hand, in a test, belongs to no call; its name is that of its kind."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
-    optional = {"answered_by": None, "is_trial": False, "parent_id": None}
-    if kind is TokenAwaited:
-        optional["error"] = None
-    expected = {field: value for field, value in optional.items() if field in kind._fields}
-    assert kind._field_defaults == {**expected, "call_id": "", "call_name": None, "name": name}
+    assert list(kind._field_defaults.items())[-3:] == [("call_id", ""), ("call_name", None), ("name", name)]
+    assert kind._fields[-3:] == ("call_id", "call_name", "name")
+
+
+def test_what_is_rare_in_an_event_may_be_left_out() -> None:
+    """The network answered, the attempt was no trial, and the call was not made by another one."""
+    attempt = AttemptFinished(0.0, 1, "", 0.1, 200, None, "", SentState.ANSWERED)
+    assert (attempt.answered_by, attempt.is_trial) == (None, False)
+    end = CallFinished(0.0, "GET", "", "", 1, 200, None, SentState.ANSWERED, None)
+    assert end.parent_id is None
+
+
+STATE = SentState.MAYBE_PROCESSED
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (
+            AttemptFinished(1.0, 2, "", 0.25, 503, None, "Busy", STATE),
+            "attempt 2: 503 Busy (after 0.250 s, maybe processed)",
+        ),
+        (
+            AttemptFinished(1.0, 2, "", 0.25, 503, None, "", STATE, "Cache"),
+            "attempt 2: 503 (after 0.250 s, maybe processed, answered by Cache)",
+        ),
+        (
+            AttemptFinished(1.0, 2, "", 0.25, None, "ReadTimeoutError", "slow", STATE),
+            "attempt 2: ReadTimeoutError: slow (after 0.250 s, maybe processed)",
+        ),
+        (
+            RedirectFollowed(1.0, 2, "", 302, "GET", "https://a.test/"),
+            "attempt 2: 302, following to GET https://a.test/",
+        ),
+        (CodingRefused(1.0, 2, "", "gzip"), "attempt 2: 415 to a gzip body, sent again uncompressed"),
+        (
+            AuthContinued(1.0, 2, "", 401, "a.test", "POST", "https://b.test/"),
+            "attempt 2: 401 from a.test, the auth flow continues with POST https://b.test/",
+        ),
+        (
+            AuthStopped(1.0, 2, "", 401),
+            "attempt 2: 401, and the auth flow cannot send the request again: its body was a stream and is consumed; "
+            "pass bytes or a file",
+        ),
+        (
+            RetryScheduled(1.0, 2, "", 0.5, "status 503", None, None, None),
+            "retry in 0.500 s because of status 503",
+        ),
+        (
+            RetryScheduled(1.0, 2, "", 0.5, "status 503", 2.0, 7.0, -1.0),
+            "retry in 0.500 s because of status 503, Retry-After asked for 2.000 s "
+            "[7 retries left in the budget, 0.000 s left of the deadline]",
+        ),
+        (
+            RetryStopped(1.0, 2, "", StopReason.BUDGET, 0.0, 1.5),
+            "not retried: the retry budget is spent [0 retries left in the budget, 1.500 s left of the deadline]",
+        ),
+        (
+            CircuitRefused(1.0, 2, "k", "5 failures", None),
+            "attempt 2: refused by the circuit breaker for k (5 failures)",
+        ),
+        (
+            CircuitRefused(1.0, 2, "k", "5 failures", 3.0),
+            "attempt 2: refused by the circuit breaker for k (5 failures; next trial in 3.000 s)",
+        ),
+        (
+            ThrottleWaited(1.0, 2, "k", 3.0),
+            "attempt 2: waits for 3.000 s, since k asked for a pause",
+        ),
+        (
+            ThrottleRefused(1.0, 2, "k", 3.0),
+            "attempt 2: refused, since k asked for a pause of another 3.000 s",
+        ),
+        (
+            CallFinished(1.0, "GET", "", "", 1, 200, None, SentState.ANSWERED, None),
+            "done: 200 after 1 attempt, answered",
+        ),
+        (
+            CallFinished(1.0, "GET", "", "", 2, None, "ConnectError", SentState.NEVER_SENT, 0.25),
+            "done: ConnectError after 2 attempts, never sent [0.250 s left of the deadline]",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, tuple) else "",
+)
+def test_an_event_is_a_sentence(event: Any, text: str) -> None:
+    """A line of a story, without its time."""
+    assert str(event) == text
+
+
+def test_a_story_has_a_heading_when_the_call_has_ended() -> None:
+    """With the name of the call, if it has one; an empty one has neither lines nor an id."""
+    end = CallFinished(
+        1.0, "GET", "https://a.test/", "", 1, 200, None, SentState.ANSWERED, None, None, "c", "load"
+    )
+    coding = CodingRefused(0.5, 1, "", "gzip", "c")
+    assert Timeline([coding, end]).explain().splitlines() == [
+        "GET https://a.test/ (load)",
+        "  0.500 s  attempt 1: 415 to a gzip body, sent again uncompressed",
+        "  1.000 s  done: 200 after 1 attempt, answered",
+    ]
+    assert Timeline([end._replace(call_name=None)]).explain().splitlines()[0] == "GET https://a.test/"
+    assert Timeline([coding]).explain().count("\n") == 0
+    assert (Timeline([coding]).call_id, Timeline().call_id, Timeline().explain()) == ("c", "", "")

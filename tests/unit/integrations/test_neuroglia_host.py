@@ -153,6 +153,18 @@ class TestTheHost:
         assert "implementation_factory(" in linecache.getline(warned[0].filename, warned[0].lineno)
 
     @pytest.mark.asyncio
+    async def test_does_not_warn_of_other_services(self) -> None:
+        """Those that are no hosted services, and a hosted one whose class is known."""
+
+        class Worker(HostedService):
+            pass
+
+        services = add_http_service_client(ServiceCollection(), intercepted(Interceptor))
+        services.add_singleton(list, implementation_factory=lambda provider: [])
+        services.add_singleton(HostedService, Worker)
+        await Host(services.build()).start_async()  # a warning would be an error
+
+    @pytest.mark.asyncio
     async def test_runs_a_service_without_annotation_that_came_before(self) -> None:
         """The order that the warning recommends works."""
         started: list[bool] = []

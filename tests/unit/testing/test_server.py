@@ -70,6 +70,27 @@ def test_a_response_is_framed_correctly_unless_the_script_frames_it(server: Loop
     assert say(server, GET).endswith(b"\r\n\r\n1\r\na\r\n1\r\nb\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("head", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\nX: ".ljust(1024 * 1024 + 1, b"x"), b"the head of the request is too long"),
+        (b"GET / HTTP/2.0\r\n\r\n", b"'HTTP/2.0' is not a version of HTTP/1"),
+    ],
+    ids=["long", "version"],
+)
+def test_a_request_that_is_none_is_refused(server: LoopbackServer, head: bytes, reason: bytes) -> None:
+    """With the reason, for the author of the test; it does not count as received."""
+    with socket.create_connection((server.host, server.port), timeout=5) as connection:
+        connection.sendall(head)
+        received = b""
+        while reason not in received:
+            piece = connection.recv(65536)
+            assert piece
+            received += piece
+    assert received.startswith(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+    assert server.requests == []
+
+
 def test_a_dynamic_answer_sees_the_request(server: LoopbackServer) -> None:
     """The function of `answer` may return an action or an `HttpResponse`."""
     server.script(

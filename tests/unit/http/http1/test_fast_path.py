@@ -72,6 +72,15 @@ def test_the_framings_that_are_taken(old: bytes, new: bytes, length: int | None,
     check(data, head)
 
 
+def test_a_coding_and_a_promise_to_keep_the_connection_are_noted() -> None:
+    """Such heads are as usual as the others."""
+    data = ORDINARY.replace(b"X-A:", b"Content-Encoding: gzip\r\nKeep-Alive: timeout=5 \r\nX-A:")
+    head = read_fast_head(data, LIMITS)
+    assert head is not None
+    assert (head.is_encoded, head.keep_alive, head.is_chunked, head.length) == (True, "timeout=5", False, 2)
+    check(data, head)
+
+
 @given(mutated(st.sampled_from([*RESPONSES, ORDINARY, ORDINARY])))
 def test_the_parsers_agree_on_random_changes_of_them(response: bytes) -> None:
     """On all that it takes."""
