@@ -12,10 +12,9 @@ from ..core.call import Call, CallOptions
 from ..core.layers.cache import CacheMembership
 from ..core.layers.interceptors import Interceptor
 from ..core.layers.signing import Signer
-from ..core.layers.tokens import Tokens
-from ..core.machines.circuit_breaker import CircuitBreaker
+from ..core.layers.tokens import Needs, Tokens
 from ..core.machines.semaphore import FairSemaphore
-from ..core.origins import OriginRegistry
+from ..core.origins import OriginRegistry, state_key
 from ..core.pipeline import call_pipeline, foreign_pipeline
 from ..drivers.call_ids import CALL_IDS
 from ..drivers.garbage import collect_garbage
@@ -173,23 +172,25 @@ def _token_call(
     listener: Callable[[Event], None] | None,
     request: HttpRequest,
     timeout: float,
-    held: CircuitBreaker | None,
+    needs: Needs,
 ) -> Call:
-    """The call that fetches a token.   timeout: seconds for it as a whole.   held: a breaker whose permit is held already."""
+    """The call that fetches a token.   timeout: seconds for it as a whole.   needs: see `Needs`."""
     request.url = normalise_url(request.url)
     for name, value in headers.pairs():
         request.headers.setdefault(name, value)
     request.headers.secret_names = headers.secret_names
     key = origin_of(request.url)
+    if needs.key is not None:  # a tenant's: what its secret causes must trouble no other
+        key = state_key(key, needs.key)
     state = keys.get(key)
     resolved = config.resolved
     return Call(
         request,
         key,
         state,
-        None if state.breaker is held else state.breaker,
+        None if state.breaker is needs.held else state.breaker,
         # Redirects are not followed: the client's secret would go where a response says.
-        CallOptions(resolved.timeout, 0, resolved.retry, is_nested=False),
+        CallOptions(resolved.timeout, 0, resolved.retry, is_nested=False, key=needs.key),
         clock.monotonic,
         clock.monotonic() + timeout,
         listener,

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
     from ..layer import Handler
     from ..machines.circuit_breaker import CircuitBreaker
 
-__all__ = ["Fetched", "TokenNeeded", "TokenRequests", "TokenSource", "Tokens", "TokensLayer", "no_token"]
+__all__ = [
+    "Fetched",
+    "Needs",
+    "TokenNeeded",
+    "TokenRequests",
+    "TokenSource",
+    "Tokens",
+    "TokensLayer",
+    "no_token",
+]
 
 
 class Fetched(NamedTuple):
@@ -93,17 +102,24 @@ class TokenNeeded(NamedTuple):
     waits: bool = True
 
 
+class Needs(NamedTuple):
+    """What a fetch has from the call that starts it.   key: of its state.   held: the breaker whose permit it holds, or None."""
+
+    key: str | None
+    held: CircuitBreaker | None
+
+
 class Tokens:
     """Finds tokens for the calls of one client.
 
-    handler, new_call: of the fetches.  new_call takes a request, the timeout of the call, and a breaker whose permit is held.
+    handler, new_call: of the fetches.  new_call takes a request, the timeout of the call, and the call that needs it.
     clock: monotonic seconds.   wall_clock: seconds since the epoch.   random: uniform in [0, 1), for jitter.
     """
 
     def __init__(
         self,
         handler: Handler,
-        new_call: Callable[[HttpRequest, float, CircuitBreaker | None], Call],
+        new_call: Callable[[HttpRequest, float, Needs], Call],
         clock: Callable[[], float],
         wall_clock: Callable[[], float],
         random: Callable[[], float],
@@ -142,11 +158,11 @@ class Tokens:
             return failure
 
     def _start(self, source: TokenSource, fetch: Fetch, call: Call) -> Plan[None]:
-        held = None if call.scope is None else call.scope.breaker
+        needs = Needs(call.options.key, None if call.scope is None else call.scope.breaker)
         try:
-            yield from Start(partial(self._fetch, source, fetch, held))
+            yield from Start(partial(self._fetch, source, fetch, needs))
         except BaseException:
-            source.cache.finish(fetch, ABANDONED, self._clock())
+            source.cache.abandon(fetch)
             raise
 
     def _await(self, fetch: Fetch, source: TokenSource, call: Call) -> Plan[object]:
@@ -169,12 +185,14 @@ class Tokens:
         message = f"the deadline expired while the call was waiting for a token from {source.source_name}"
         return Failure(DeadlineExceededError, message, SentState.NEVER_SENT)
 
-    def _fetch(self, source: TokenSource, fetch: Fetch, held: CircuitBreaker | None) -> Plan[None]:
+    def _fetch(self, source: TokenSource, fetch: Fetch, needs: Needs) -> Plan[None]:
         """The plan of one fetch. It ends the fetch, whatever happens."""
+        if not source.cache.begin(fetch):
+            return
         result: object = ABANDONED
         began_at, began_wall = self._clock(), self._wall_clock()
         try:
-            requests = _Requests(self._handler, partial(self._new_call_for, held), self._wall_clock)
+            requests = _Requests(self._handler, self._new_call, needs, self._wall_clock)
             fetched = yield from source.fetch(requests, source.cache.refused)
             if isinstance(fetched, Fetched):
                 result = Token(
@@ -191,9 +209,6 @@ class Tokens:
             result = no_token(source, f"{type(error).__name__} was raised", error)
         finally:
             source.cache.finish(fetch, result, self._clock())
-
-    def _new_call_for(self, held: CircuitBreaker | None, request: HttpRequest, timeout: float) -> Call:
-        return self._new_call(request, timeout, held)
 
     def _record(self, call: Call, source: TokenSource, began_at: float, error: str | None) -> None:
         waited = self._clock() - began_at
@@ -217,15 +232,17 @@ class _Requests:
     def __init__(
         self,
         handler: Handler,
-        new_call: Callable[[HttpRequest, float], Call],
+        new_call: Callable[[HttpRequest, float, Needs], Call],
+        needs: Needs,
         wall_clock: Callable[[], float],
     ) -> None:
         self._handler = handler
         self._new_call = new_call
+        self._needs = needs
         self.wall_clock = wall_clock
 
     def send(self, request: HttpRequest, timeout: float) -> Plan[HttpResponse | HttpClientError]:
-        call = self._new_call(request, timeout)
+        call = self._new_call(request, timeout, self._needs)
         return call.finish((yield from self._handler(call.request, call)))
 
 

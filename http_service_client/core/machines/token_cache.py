@@ -86,13 +86,14 @@ class Token:
 class Fetch:
     """One fetch of a token, and those that wait for it.
 
-    is_over: opened at its end.   result: a token, a failure, or ABANDONED; None before its end.
-    lease_ends_at: when it is given up as lost.
+    has_begun: its plan runs, and will end it.   is_over: opened at its end.
+    result: a token, a failure, or ABANDONED; None before its end.   lease_ends_at: when it is given up as lost.
     """
 
-    __slots__ = ("is_over", "lease_ends_at", "result")
+    __slots__ = ("has_begun", "is_over", "lease_ends_at", "result")
 
     def __init__(self, lock: AbstractContextManager[Any], lease_ends_at: float) -> None:
+        self.has_begun = False
         self.is_over = Latch(lock=lock)
         self.lease_ends_at = lease_ends_at
         self.result: Token | Failure | object = None
@@ -157,10 +158,26 @@ class TokenCache:
             self.refused = token.value
             return True
 
+    def begin(self, fetch: Fetch) -> bool:
+        """The plan of a fetch begins. False if it must not: whoever started it could not tell, and another has begun."""
+        with self._lock:
+            fetch.has_begun = fetch.result is None
+            return fetch.has_begun
+
+    def abandon(self, fetch: Fetch) -> None:
+        """Whoever started the fetch was interrupted while doing so. If it has begun all the same, it goes on."""
+        with self._lock:
+            if fetch.has_begun:
+                return
+            fetch.result = ABANDONED
+            if self._fetch is fetch:
+                self._fetch = None
+        fetch.is_over.open()
+
     def finish(self, fetch: Fetch, result: Token | Failure | object, now: float) -> None:
         """End a fetch with a token, a failure, or ABANDONED."""
         with self._lock:
-            if fetch.is_over.is_open:
+            if fetch.result is not None:
                 return
             is_current = self._fetch is fetch
             if is_current:

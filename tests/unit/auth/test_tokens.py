@@ -262,6 +262,14 @@ def test_the_token_service_has_a_circuit_of_its_own(front_end: FrontEnd) -> None
     assert (states["https://id.example.com"], states["https://api.example.com"]) == ("open", "closed")
 
 
+def test_the_token_requests_of_a_tenant_have_a_state_of_their_own(front_end: FrontEnd) -> None:
+    """A tenant whose token requests are throttled troubles no other."""
+    service = Service((429, {"Retry-After": "200"}))
+    client = harness(front_end, service, auth=None)
+    assert client.error(TokenError, auth=login(), key="a").retry_after == 200.0
+    assert client.request(auth=login(), key="b").status_code == 200
+
+
 def test_a_trial_of_the_same_origin_may_fetch_its_token(front_end: FrontEnd) -> None:
     """Token service and API share a circuit: the fetch must not wait for the permit that the call holds."""
     service = Service()

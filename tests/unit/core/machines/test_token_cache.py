@@ -215,6 +215,26 @@ def test_a_fetch_ends_once() -> None:
     assert isinstance(fetch.result, Token)
 
 
+def test_a_fetch_whose_start_was_interrupted_does_not_begin_later() -> None:
+    """Another one has begun in its place."""
+    cache = new_cache()
+    fetch = started(cache, 0.0)
+    cache.abandon(fetch)
+    assert fetch.is_over.is_open
+    assert not cache.begin(fetch)
+    assert started(cache, 0.0) is not fetch
+
+
+def test_a_fetch_that_has_begun_goes_on_when_its_start_is_interrupted() -> None:
+    """It will end itself."""
+    cache = new_cache()
+    fetch = started(cache, 0.0)
+    assert cache.begin(fetch)
+    cache.abandon(fetch)
+    assert not fetch.is_over.is_open
+    assert cache.look_up(0.0, WALL).fetch is fetch
+
+
 def test_a_forked_child_does_not_wait_for_its_parents_fetch() -> None:
     """The thread that makes it does not exist there."""
     cache = new_cache()

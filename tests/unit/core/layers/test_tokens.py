@@ -1,0 +1,229 @@
+"""Who gets a token when callers come, are cancelled and run out of time at any instant: in virtual time, by interleavings."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpRequest, HttpResponse, SentState, Timeout, TokenError
+from http_service_client.core.call import Call, CallOptions
+from http_service_client.core.effects import Plan, Send, Sleep
+from http_service_client.core.layers.tokens import Fetched, TokenNeeded, TokenRequests, Tokens, no_token
+from http_service_client.core.machines.semaphore import FairSemaphore
+from http_service_client.core.machines.token_cache import Token, TokenCache
+from http_service_client.core.origins import OriginState
+from http_service_client.drivers.locks import ForkSafeLock
+from http_service_client.drivers.simulator import Run, Simulator
+from http_service_client.errors import DeadlineExceededError, Failure
+from kit.fakes import ORIGIN, URL
+
+FETCH = 1.0  # seconds
+
+
+class Source:
+    """Tokens that live for 10 s and take a second to get; the first `failures` fetches fail."""
+
+    refresh_ahead = 2.0
+    source_name = "the test"
+
+    def __init__(self, simulator: Simulator, failures: int = 0) -> None:
+        self.cache = TokenCache(lock=ForkSafeLock(), lease=20.0)
+        self._simulator = simulator
+        self.failures = failures
+        self.fetches: list[float] = []
+        self.running = self.most_running = 0
+
+    def fetch(self, requests: TokenRequests, refused: str | None) -> Plan[Fetched | Failure]:
+        self.fetches.append(self._simulator.clock())
+        self.running += 1
+        self.most_running = max(self.most_running, self.running)
+        try:
+            yield from Sleep(FETCH)
+        finally:
+            self.running -= 1
+        if self.failures:
+            self.failures -= 1
+            return no_token(self, "the test says so")
+        return Fetched(f"t{len(self.fetches)}", 10.0)
+
+
+class World:
+    """Callers of one source, in virtual time."""
+
+    def __init__(self, failures: int = 0, clocks: Callable[[], float] | None = None) -> None:
+        self.simulator = Simulator()
+        self.source = Source(self.simulator, failures)
+        now = self.simulator.clock
+        self.tokens = Tokens(_no_requests, _no_requests, now, clocks or now, lambda: 0.5)  # type: ignore[arg-type]
+
+    def call(self, deadline: float | None = None) -> Call:
+        now = self.simulator.clock
+        state = OriginState(None, None, FairSemaphore(9, lock=ForkSafeLock()))
+        options = CallOptions(Timeout(total=None), 0, None, is_nested=False)
+        at = None if deadline is None else now() + deadline
+        return Call(HttpRequest("GET", URL), ORIGIN, state, None, options, now, at)
+
+    def caller(self, after: float, deadline: float | None = None, refused: Token | None = None) -> Run[Any]:
+        """One that needs a token after so many seconds."""
+
+        def plan() -> Plan[Token | Failure]:
+            yield from Sleep(after)
+            call = self.call(deadline)
+            return (yield from self.tokens.get(TokenNeeded(self.source, refused), call))
+
+        return self.simulator.spawn(plan())
+
+    def cancel(self, run: Run[Any], after: float) -> None:
+        def plan() -> Plan[None]:
+            yield from Sleep(after)
+            self.simulator.cancel(run)
+
+        self.simulator.spawn(plan())
+
+
+def _no_requests(*_: object) -> Any:
+    raise AssertionError("this source sends none")
+
+
+@pytest.mark.parametrize("instant", [0.0, 0.25, 0.5, 0.999, 1.0, 1.5])
+@pytest.mark.parametrize("victim", range(4))
+def test_whoever_is_cancelled_the_others_get_the_one_token(victim: int, instant: float) -> None:
+    """At any instant, the one that began the fetch included."""
+    world = World()
+    runs = [world.caller(0.2 * number) for number in range(4)]
+    world.cancel(runs[victim], instant)
+    world.simulator.run()
+    others = [run for number, run in enumerate(runs) if number != victim]
+    assert {run.result.value for run in others} == {"t1"}
+    assert len(world.source.fetches) == 1
+
+
+@pytest.mark.parametrize("deadline", [0.1, 0.5, 0.9])
+def test_whoever_runs_out_of_time_the_others_get_the_one_token(deadline: float) -> None:
+    """Its wait ends at its deadline, and the fetch goes on."""
+    world = World()
+    late, other = world.caller(0.0, deadline), world.caller(0.05)
+    world.simulator.run()
+    assert (late.result.error_type, late.result.sent_state) == (DeadlineExceededError, SentState.NEVER_SENT)
+    assert late.ended_at == pytest.approx(deadline)
+    assert (other.result.value, other.ended_at, len(world.source.fetches)) == ("t1", 1.0, 1)
+
+
+def test_a_failed_fetch_fails_those_that_waited_and_no_later_one() -> None:
+    """Each fetch is for those who come before its end."""
+    world = World(failures=1)
+    waiting = [world.caller(0.0), world.caller(0.5)]
+    later = world.caller(1.1)
+    world.simulator.run()
+    assert [run.result.error_type for run in waiting] == [TokenError] * 2
+    assert later.result.value == "t2"
+
+
+def test_nobody_waits_for_a_fetch_ahead_of_expiry() -> None:
+    """With a jitter of a half it begins 1.5 s ahead; the old token is used meanwhile."""
+    world = World()
+    world.caller(0.0)
+    runs = {after: world.caller(after) for after in (8.4, 8.6, 8.9, 9.7)}
+    world.simulator.run()
+    assert {after: run.result.value for after, run in runs.items()} == {
+        8.4: "t1",
+        8.6: "t1",
+        8.9: "t1",
+        9.7: "t2",
+    }
+    assert all(run.ended_at == after for after, run in runs.items())
+    assert world.source.fetches == [0.0, 8.6]
+
+
+def test_a_fetch_that_is_lost_is_taken_over_when_its_lease_ends() -> None:
+    """Nobody waits for ever for an event loop that will not run again."""
+    world = World()
+    world.source.cache.look_up(0.0, 0.0)  # somebody began a fetch, and was never heard of again
+    early, patient = world.caller(1.0, deadline=5.0), world.caller(1.0)
+    world.simulator.run()
+    assert early.result.error_type is DeadlineExceededError
+    assert (patient.result.value, patient.ended_at) == ("t1", 21.0)
+
+
+def test_a_wall_clock_that_jumps_costs_one_fetch() -> None:
+    """Forwards, the token may have expired; backwards, it has not."""
+    offset = [0.0]
+    world = World()
+    world.tokens._wall_clock = lambda: world.simulator.clock() + offset[0]
+    first = world.caller(0.0)
+    world.simulator.run()
+    offset[0] = 3600.0
+    second, third = world.caller(1.0), world.caller(2.5)
+    world.simulator.run()
+    offset[0] = -3600.0
+    fourth = world.caller(1.0)
+    world.simulator.run()
+    values = [run.result.value for run in (first, second, third, fourth)]
+    assert values == ["t1", "t2", "t2", "t2"]
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_callers_that_come_and_go_at_random(seed: int) -> None:
+    """There is one fetch at a time, nobody is left waiting, and a token is used that has not expired."""
+    dice = random.Random(seed)
+    world = World(failures=dice.choice([0, 0, 1, 2]))
+    runs = []
+    for _ in range(40):
+        after = dice.choice([0.0, dice.uniform(0, 40)])
+        run = world.caller(after, dice.choice([None, None, dice.uniform(0.01, 2)]))
+        runs.append((after, run))
+        if dice.random() < 0.3:
+            world.cancel(run, after + dice.choice([0.0, FETCH, dice.uniform(0, 2)]))
+    world.simulator.run()
+    assert all(run.is_done for _, run in runs)
+    assert world.source.most_running == 1
+    for after, run in runs:
+        assert run.error is None
+        assert run.ended_at <= after + 2 * FETCH + 1e-9
+        if isinstance(run.result, Token):
+            assert run.ended_at - run.result.began_at < 10.0
+    # Each token lives for 9 s at least before the next fetch begins, but for those that failed.
+    assert len(world.source.fetches) <= 3 + 42 / 8.5
+
+
+def test_an_exception_of_a_source_fails_those_that_wait() -> None:
+    """It must not leave them waiting."""
+    world = World()
+
+    def broken(requests: TokenRequests, refused: str | None) -> Plan[Any]:
+        yield from Sleep(0.5)
+        raise ZeroDivisionError
+
+    world.source.fetch = broken  # type: ignore[method-assign]
+    runs = [world.caller(0.0), world.caller(0.1)]
+    world.simulator.run()
+    for run in runs:
+        assert run.result.error_type is TokenError
+        assert isinstance(run.result.cause, ZeroDivisionError)
+
+
+def test_a_simulated_fetch_may_send_requests() -> None:
+    """`Start` runs it in virtual time, beside the call that needs it."""
+    sent: list[float] = []
+
+    def respond(request: HttpRequest, timeout: Timeout) -> tuple[float, HttpResponse]:
+        sent.append(simulator.clock())
+        return 2.0, HttpResponse(200)
+
+    simulator = Simulator(respond)
+    world = World()
+    world.simulator = simulator
+    world.tokens._clock = simulator.clock
+    world.tokens._wall_clock = simulator.clock
+
+    def fetch(requests: TokenRequests, refused: str | None) -> Plan[Any]:
+        response: Any = yield Send(HttpRequest("POST", URL), Timeout())
+        return Fetched(str(response.status_code), None)
+
+    world.source.fetch = fetch  # type: ignore[method-assign]
+    run = world.caller(1.0)
+    simulator.run()
+    assert (run.result.value, run.ended_at, sent) == ("200", 3.0, [1.0])
