@@ -130,8 +130,9 @@ class ResilientAdapter(HTTPAdapter):
 
     def _send_once(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
         send = super().send if self._adapter is None else self._adapter.send
-        response: requests.Response = send(request, **options)
-        return response
+        response: Any = send(request, **options)
+        response.connection = self  # digest authentication sends by it once more
+        return response  # type: ignore[no-any-return]
 
     def close(self) -> None:
         """Close the connections. A session can go on after that, as with any adapter."""

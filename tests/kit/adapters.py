@@ -153,7 +153,7 @@ class AiohttpWay(Way):
         error = self._wait(self._requested(method, url, parts))
         if error is not None:
             try:
-                raise error  # here, since the loop's frames would be in a cycle with it
+                raise error.with_traceback(None)  # here, since the loop's frames would be in a cycle with it
             finally:
                 del error
 
