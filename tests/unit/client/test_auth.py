@@ -134,6 +134,10 @@ async def async_flow(self: Any, request: HttpRequest) -> Any:
     yield request
 
 
+async def coroutine_flow(self: Any, request: HttpRequest) -> Any:
+    return request
+
+
 @pytest.mark.parametrize(
     ("auth", "message"),
     [
@@ -150,6 +154,7 @@ async def async_flow(self: Any, request: HttpRequest) -> Any:
         ),
         (type("NetRCAuth", (HTTPX,), {"__module__": "httpx", "auth_flow": plain_flow})(), "netrc=True"),
         (type("Async", (), {"auth_flow": async_flow})(), "Async.auth_flow is async"),
+        (type("Async", (), {"auth_flow": coroutine_flow})(), "Async.auth_flow is async"),
         (type("Own", (), {"auth_flow": plain_flow}), "pass an object of this class"),
         (object(), "for other schemes set the Authorization header"),
     ],

@@ -178,3 +178,26 @@ def test_the_value_of_invoked_code_goes_into_the_plan(driver: str) -> None:
         assert BlockingDriver(None, PORTAL).run(plan()) == [1, 2]  # type: ignore[arg-type]
     else:
         assert run_task(AsyncioDriver(None).run(plan())) == [1, 2]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_an_error_s_traceback_holds_no_plan(driver: str) -> None:
+    """Nor the effect or the answer: a log of local variables would show a request, and a cycle would keep it."""
+
+    def plan() -> Any:
+        yield Sleep(0.0)
+        raise ZeroDivisionError
+
+    async def asleep(seconds: float) -> None:
+        pass
+
+    with pytest.raises(ZeroDivisionError) as raised:
+        if driver == "blocking":
+            BlockingDriver(None, None, lambda seconds: None).run(plan())  # type: ignore[arg-type]
+        else:
+            run_task(AsyncioDriver(None, asleep).run(plan()))  # type: ignore[arg-type]
+    code = (BlockingDriver if driver == "blocking" else AsyncioDriver).run.__code__
+    (frame,) = [entry.frame for entry in raised.traceback if entry.frame.code.raw is code]
+    held = frame.f_locals
+    assert "plan" not in held
+    assert (held.get("effect"), held.get("answer")) == (None, None)

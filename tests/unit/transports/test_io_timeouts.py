@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Timeout
+from http_service_client import AttemptTimeoutError, HttpRequest, ReadTimeoutError, Timeout
 from http_service_client.http.http1.framing import ParserSettings
-from http_service_client.transports.over_requests import connection
+from http_service_client.transports.failures import Phase
+from http_service_client.transports.over_requests import connection, errors, pool
 from http_service_client.transports.over_requests.connection import (
     Connection,
     IoTimeouts,
     OpenConnections,
     seconds_left,
 )
+from kit.fakes import URL
 
 
 @pytest.fixture
@@ -231,3 +233,74 @@ def test_connections_are_cut_once_and_for_all() -> None:
     with pytest.raises(ConnectionAbortedError) as raised:
         opened.add(first)
     assert raised.value.args == (errno.ECONNABORTED, os.strerror(errno.ECONNABORTED))
+
+
+class Recording:
+    """A connection that notes in which portions a request is sent."""
+
+    def __init__(self) -> None:
+        self.heads: list[bytes] = []
+        self.bodies: list[list[bytes]] = []
+
+    def send(self, data: bytes) -> None:
+        self.heads.append(data)
+
+    def send_unless_answered(self, chunks: Any) -> bool:
+        self.bodies.append([bytes(chunk) for chunk in chunks])
+        return True
+
+
+LONG = b"x" * 65536
+
+
+@pytest.mark.parametrize(
+    ("body", "chunked", "heads", "bodies"),
+    [
+        (None, False, [b"HEAD"], []),
+        ("a=1", False, [], [[b"HEADa=1"]]),
+        (LONG, False, [], [[b"HEAD" + LONG]]),
+        (LONG + b"y", False, [b"HEAD"], [[LONG, b"y"]]),
+        ([LONG + b"y", b"z"], False, [b"HEAD"], [[LONG, b"y", b"z"]]),
+        (
+            [b"y" * 16, b"z"],
+            True,
+            [b"HEAD"],
+            [[b"10\r\n" + b"y" * 16 + b"\r\n", b"1\r\nz\r\n", b"0\r\n\r\n"]],
+        ),
+    ],
+    ids=["none", "form", "short", "long", "stream", "chunks"],
+)
+def test_a_short_body_goes_out_with_its_head(
+    body: Any, chunked: bool, heads: list[bytes], bodies: list[list[bytes]]
+) -> None:
+    """In one packet where it fits; a longer one in pieces, between which the server may respond."""
+    recording: Any = Recording()
+    assert pool._send(recording, b"HEAD", body, chunked)
+    assert (recording.heads, recording.bodies) == (heads, bodies)
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError, ConnectionResetError])
+def test_a_server_that_closes_may_have_responded(error: type[Exception]) -> None:
+    """The response is read then; any other error of the connection is raised."""
+    recording: Any = Recording()
+
+    def fail(data: Any) -> None:
+        raise error
+
+    recording.send = fail
+    assert not pool._send(recording, b"HEAD", None, False)
+    error = ConnectionAbortedError
+    with pytest.raises(ConnectionAbortedError):
+        pool._send(recording, b"HEAD", None, False)
+
+
+@pytest.mark.parametrize(("now", "error"), [(104.97, ReadTimeoutError), (104.98, AttemptTimeoutError)])
+def test_a_timer_may_end_a_tick_before_its_instant(
+    now: float, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is the end of the whole exchange then, and not of a read."""
+    monkeypatch.setattr(errors, "time", SimpleNamespace(monotonic=lambda: now))
+    timeout = Timeout(total=5.0, read=5.0)
+    timeouts = IoTimeouts.starting(timeout, 100.0)
+    failure = errors.failure_from(Phase.RECEIVE, TimeoutError(), HttpRequest("GET", URL), timeout, timeouts)
+    assert failure.error_type is error

@@ -102,6 +102,29 @@ def test_white_space_around_a_value_is_not_part_of_it() -> None:
     assert list(parser.head or []) == [("A", "a"), ("B", ""), ("C", "c \td"), ("Content-Length", "0")]
 
 
+def test_a_letter_at_the_end_of_a_line_belongs_to_the_value() -> None:
+    """Only the end of the line is cut off, of a folded one too."""
+    parser, _ = parse([b"HTTP/1.1 200 OK\r\nX: aX\r\n bX\r\nY: X\r\nContent-Length: 0\r\n\r\n"])
+    assert parser.head is not None
+    assert list(parser.head)[:2] == [("X", "aX bX"), ("Y", "X")]
+
+
+@pytest.mark.parametrize("is_too_long", [False, True])
+def test_a_reason_may_be_as_long_as_a_line(is_too_long: bool) -> None:
+    """What comes before it does not count."""
+    settings = ParserSettings(size=100)
+    parser = ResponseParser(settings)
+    parser.begin("GET")
+    reason = b"x" * (100 + is_too_long)
+    parser.feed(b"HTTP/1.1 200 " + reason + b"\r\n")
+    parser.feed(b"Content-Length: 0\r\n\r\n")
+    if is_too_long:
+        with pytest.raises(NotHttpError):
+            parser.read_head()
+    else:
+        assert parser.read_head() is not None
+
+
 @pytest.mark.parametrize("size", [1000, 300_000])
 def test_line_ends_without_a_response_are_not_read_without_end(size: int) -> None:
     """They count as a part of the head, which may not be larger."""

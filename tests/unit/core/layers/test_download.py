@@ -1,0 +1,152 @@
+"""A download, step by step: a driver that answers each effect, and a sink that counts."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpRequest, ReadTimeoutError, SentState, Timeout
+from http_service_client.core.effects import TIMED_OUT, Invoke, Work
+from http_service_client.core.layers.download import Download
+from http_service_client.errors import AttemptTimeoutError, DeadlineExceededError, Failure
+from kit.fakes import URL
+
+LOST = Failure(ReadTimeoutError, "slow", SentState.MAYBE_PROCESSED)
+VERSION = ('"v1"', None, None, None)  # an ETag, by which another attempt can ask for the rest
+
+
+class Sink:
+    """Where the bytes would go."""
+
+    resumes = True
+
+    def __init__(self, version: Any = VERSION) -> None:
+        self.received = 0
+        self.restored: list[str] = []
+        self._version = version
+
+    def restore(self, url: str) -> Any:
+        self.restored.append(url)
+        return self._version
+
+    def write(self, pieces: list[bytes]) -> None:
+        self.received += sum(map(len, pieces))
+
+
+def a_call(remaining: float | None = None, progress: Any = None, **limits: float) -> Any:
+    return SimpleNamespace(
+        current=SimpleNamespace(has_progressed=None),
+        remaining=lambda: remaining,
+        options=SimpleNamespace(timeout=Timeout(**limits), progress=progress),
+    )
+
+
+def driven(plan: Any) -> Any:
+    """The result of a plan; work is done at once."""
+    value = None
+    try:
+        while True:
+            effect = plan.send(value)
+            assert isinstance(effect, (Work, Invoke))
+            value = effect.function(*effect.arguments)
+    except StopIteration as stop:
+        return stop.value
+
+
+def attempted(download: Download, call: Any, sink: Sink, arrived: int) -> Any:
+    """An attempt in which so many bytes arrive before it is lost."""
+
+    def proceed(request: Any, call: Any) -> Any:
+        yield from ()
+        sink.received += arrived
+        return LOST
+
+    return driven(download.attempt(proceed, HttpRequest("GET", URL), call))
+
+
+def test_an_earlier_download_is_restored_once() -> None:
+    """By the first attempt of a call; the next one goes on with what is there."""
+    sink, call = Sink(), a_call()
+    download = Download(sink)
+    for _ in range(3):
+        assert attempted(download, call, sink, 10) is LOST
+    assert sink.restored == [URL]
+
+
+@pytest.mark.parametrize(
+    ("restored", "arrived", "has_progressed"),
+    [
+        (0, [65535], None),
+        (0, [65536], True),
+        (100, [65535], None),
+        (100, [65536], True),
+        (0, [65536, 65535], True),
+    ],
+)
+def test_so_many_bytes_are_worth_an_attempt(
+    restored: int, arrived: list[int], has_progressed: bool | None
+) -> None:
+    """64 KiB beyond the furthest that any attempt came; what an earlier call left is none of it."""
+    sink, call = Sink(), a_call()
+    sink.received = restored
+    download = Download(sink)
+    for count in arrived:
+        attempted(download, call, sink, count)
+    assert call.current.has_progressed is has_progressed
+
+
+def test_bytes_that_no_other_attempt_can_go_on_with_are_no_progress() -> None:
+    """Without a validator the next one starts over; and what came before counts from the furthest on."""
+    sink, call = Sink(version=None), a_call()
+    download = Download(sink)
+    attempted(download, call, sink, 65536)
+    assert call.current.has_progressed is False
+    call.current.has_progressed = None
+    sink.received = 0  # it starts over
+    attempted(download, call, sink, 2 * 65536 - 1)
+    assert call.current.has_progressed is None
+
+
+@pytest.mark.parametrize(
+    ("remaining", "limits", "timeout", "error"),
+    [
+        (None, {}, None, None),
+        (None, {"total": 9.0}, 9.0, AttemptTimeoutError),
+        (None, {"total": 9.0, "read": 3.0}, 3.0, AttemptTimeoutError),
+        (None, {"read": 3.0, "between": 2.0}, 2.0, AttemptTimeoutError),
+        (5.0, {"read": 3.0}, 3.0, AttemptTimeoutError),
+        (3.0, {"read": 3.0}, 3.0, DeadlineExceededError),
+        (2.0, {"read": 3.0}, 2.0, DeadlineExceededError),
+        (2.0, {}, 2.0, DeadlineExceededError),
+    ],
+)
+def test_a_dead_disk_has_the_limit_of_a_read(
+    remaining: float | None, limits: dict[str, float], timeout: float | None, error: Any
+) -> None:
+    """Or of the call, if that comes first; the error says which."""
+    call = a_call(remaining, **limits)
+    plan = Download(Sink())._write([b"x"], call, None)
+    effect = next(plan)
+    assert isinstance(effect, Work)
+    assert effect.timeout == timeout
+    with pytest.raises(StopIteration) as ended:
+        plan.send(TIMED_OUT if error is not None else None)
+    if error is None:
+        assert ended.value.value is None
+        return
+    failure = ended.value.value
+    assert (failure.error_type, failure.sent_state) == (error, SentState.ABANDONED)
+    words = f"within {timeout:.3g} s" if error is AttemptTimeoutError else "the deadline expired"
+    assert words in failure.message
+
+
+def test_progress_is_reported_after_each_block() -> None:
+    """With the bytes that are in the sink, and the length of the file if it is known."""
+    seen: list[Any] = []
+    sink, call = Sink(), a_call(progress=lambda *numbers: seen.append(numbers))
+    download = Download(sink)
+    assert driven(download._write([b"ab", b"c"], call, 9)) is None
+    assert driven(download._write([b"d"], call, None)) is None
+    assert seen == [(3, 9), (4, None)]
