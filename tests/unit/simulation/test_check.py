@@ -121,3 +121,12 @@ def test_a_call_outlasts_its_caller_by_its_last_attempt() -> None:
     first = HttpClientConfig(base_timeout=4.0, enable_retry_policy=False, enable_circuit_breaker=False)
     assert found(first, caller_timeout=4.0) == {}  # at the very end is not too late
     assert "call-over-caller" in found(first, caller_timeout=3.99)
+
+
+@pytest.mark.parametrize(("caller_timeout", "is_over"), [(10.0, False), (9.5, True)])
+def test_a_wait_that_ends_with_the_caller_s_is_in_time(caller_timeout: float, is_over: bool) -> None:
+    """The service asks for whole seconds: 10 in both cases."""
+    config = HttpClientConfig(
+        retry_policy_config=RetryPolicy(2, ConstantBackoff(0.0, jitter="none")), enable_circuit_breaker=False
+    )
+    assert ("wait-over-caller" in found(config, caller_timeout=caller_timeout)) is is_over

@@ -152,6 +152,7 @@ GOOD, BAD = (10, 0), (0, 10)
         ([GOOD] * 3 + [BAD] * 2 + [(18, 2)] * 7, None, False),
         ([BAD] * 12, 0.0, False),
         ([(0, 0)] * 12, None, None),
+        ([(0, 0)] * 3 + [BAD] * 2 + [GOOD] * 7, None, None),  # there is no before
         ([GOOD] * 3 + [(0, 0)] * 9, None, None),
         ([GOOD] * 3 + [BAD] * 2 + [(0, 0), GOOD] + [(0, 0)] * 5, 10.0, None),
     ],

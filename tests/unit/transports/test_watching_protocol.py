@@ -442,3 +442,24 @@ def test_an_exchange_that_timed_out_is_not_read_to_its_end() -> None:
         return made
 
     assert run_task(run()).fatal_error is None
+
+
+@pytest.mark.parametrize(
+    ("status", "is_encoded", "max_size", "length", "is_whole"),
+    [
+        (200, False, None, 10**9, True),
+        (200, True, None, 65536, True),
+        (200, True, None, 65537, False),
+        (200, False, 100, 100, True),
+        (200, False, 100, 101, False),
+        (302, False, None, 1, False),
+        (304, False, None, 0, True),
+    ],
+)
+def test_a_plain_body_of_a_usual_size_is_read_whole(
+    status: int, is_encoded: bool, max_size: int | None, length: int, is_whole: bool
+) -> None:
+    """Not one that is too large, that takes long to decode, or that belongs to a redirect."""
+    handler: Any = SimpleNamespace(_max_size=max_size)
+    head: Any = SimpleNamespace(status=status, is_encoded=is_encoded)
+    assert StrictResponseHandler._may_read_whole(handler, head, length) is is_whole

@@ -386,3 +386,13 @@ def test_a_client_with_a_jar_reads_the_list_before_its_first_call(monkeypatch: p
     assert suffixes._known.cache_info().currsize == 0
     HttpServiceClient(HttpClientConfig(cookies=True))
     assert suffixes._known.cache_info().currsize == 1
+
+
+@pytest.mark.parametrize(
+    "label", ["ac", "co", "com", "edu", "gob", "gov", "info", "int", "mil", "net", "nom", "or", "org"]
+)
+def test_names_are_sold_below_these_labels_of_a_country(label: str) -> None:
+    """So strangers share such a domain: none of them sets cookies for all of it."""
+    shop, other = f"https://shop.{label}.uk/", f"https://other.{label}.uk/"
+    assert jar_with(shop, f"a=b; domain={label}.uk").header(other, NOW) == ""
+    assert jar_with(shop, f"a=b; domain=shop.{label}.uk").header(shop, NOW) == "a=b"
