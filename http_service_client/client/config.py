@@ -233,6 +233,7 @@ class HttpClientConfig:
             object.__setattr__(self, "circuit_breaker_config", self.circuit_breaker_config.settings)
         resolved = self._resolve(set_here)
         object.__setattr__(self, "_resolved", resolved)
+        object.__setattr__(self, "propagation", resolved.propagation)
         for name in _DEFAULTS:
             object.__setattr__(self, name, frozen(getattr(self, name)))
         for name in _SHARED.keys() - set_here.keys():  # shows the value in use, which is still a default

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import linecache
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -12,6 +13,8 @@ from typing import Any
 import pytest
 
 from http_service_client import ClientClosedError, HttpServiceClient
+from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
+from http_service_client.integrations.asgi import DeadlineMiddleware
 from http_service_client.integrations.neuroglia import add_http_service_client
 
 pytest.importorskip("kit.neuroglia_apps", exc_type=ImportError)
@@ -181,3 +184,27 @@ class TestTheHost:
         await host.stop_async()
         assert started == [True]
         assert await is_closed(client)
+
+
+class TestARequestToTheHost:
+    """A web application of neuroglia is one of FastAPI."""
+
+    @pytest.mark.asyncio
+    async def test_is_handled_within_the_time_of_its_caller(self) -> None:
+        """With the middleware for ASGI, as anywhere."""
+        app = WebApplicationBuilder().build()
+        app.add_middleware(DeadlineMiddleware)
+        left: list[float | None] = []
+
+        @app.get("/orders")
+        async def show_orders() -> None:
+            left.append(remaining(time.monotonic, AMBIENT_DEADLINE.get()))
+
+        async def send(message: Any) -> None:
+            pass
+
+        headers = [(b"x-request-timeout-ms", b"2000")]
+        scope = {"type": "http", "method": "GET", "path": "/orders", "query_string": b"", "headers": headers}
+        await app(scope, None, send)
+        assert left[0] is not None
+        assert 0 < left[0] <= 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import Any
 
@@ -233,5 +234,7 @@ def test_a_wrong_setting_of_the_client_says_what_to_write(value: Any, message: s
 
 def test_a_mapping_sets_the_names_too() -> None:
     """As a file of settings has it."""
+    settings = Propagation(deadline="grpc-timeout", attempt=None)
     config = HttpClientConfig(propagation={"deadline": "grpc-timeout", "attempt": None})
-    assert config.resolved.propagation == Propagation(deadline="grpc-timeout", attempt=None)
+    assert config.resolved.propagation == settings
+    assert config == HttpClientConfig(propagation=settings) == pickle.loads(pickle.dumps(config))
