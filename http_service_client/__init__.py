@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .errors import NameResolutionError as NameResolutionError
     from .errors import NetworkError as NetworkError
     from .errors import PaginationError as PaginationError
+    from .errors import PollingError as PollingError
     from .errors import PoolTimeoutError as PoolTimeoutError
     from .errors import ProtocolError as ProtocolError
     from .errors import ProxyError as ProxyError
@@ -110,7 +111,7 @@ _MODULES = {
     "errors": (
         "AttemptTimeoutError ChecksumError CircuitOpenError ClientClosedError ConfigurationError ConnectError ConnectTimeoutError "
         "ConnectionLostError DeadlineExceededError DecodingError EgressRefusedError HttpClientError HttpStatusError "
-        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PoolTimeoutError "
+        "InterceptorError InvalidRequestError NameResolutionError NetworkError PaginationError PollingError PoolTimeoutError "
         "ProtocolError ProxyError ReadTimeoutError RequestTimeoutError ResponseError ResponseTooLargeError ResponseValidationError "
         "SentState StreamError ThrottledError TlsError TlsVerificationError TokenError TooManyRedirectsError TransportError "
         "UnsafeRedirectError WriteTimeoutError"

@@ -36,6 +36,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
         ├── PaginationError                              the next page is elsewhere, or was there before
+        ├── PollingError                                 the status of an operation is nowhere, or elsewhere
         ├── ResponseValidationError   (ValueError)       the data is not of the `response_type`
         └── HttpStatusError                              raised by `raise_for_status()`
 
@@ -78,6 +79,7 @@ __all__ = [
     "NameResolutionError",
     "NetworkError",
     "PaginationError",
+    "PollingError",
     "PoolTimeoutError",
     "ProtocolError",
     "ProxyError",
@@ -450,6 +452,10 @@ class UnsafeRedirectError(ResponseError):
 
 class PaginationError(ResponseError):
     """The next page of a listing is at another origin, was requested before, or its URL is wrong."""
+
+
+class PollingError(ResponseError):
+    """An operation that was accepted cannot be followed: it has no URL to look at, or one of another origin."""
 
 
 class ResponseValidationError(ResponseError, ValueError):

@@ -12,9 +12,9 @@ from ..core.layers.download import Download
 from ..core.layers.part_download import PartDownload
 from ..policies.gather_in_threads import run_in_threads
 from .call_builder import CLIENT_DEFAULT, CallBuilder
-from .paging import Paging
 from .parallel_download import ParallelDownload, PartRefused
 from .parted_file import PartedFile
+from .polling import Polls
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["ParallelDownloads"]
 
 
-class ParallelDownloads(Paging):
+class ParallelDownloads(Polls):
     """`download_parallel` and `download_parallel_async`."""
 
     __slots__ = ()

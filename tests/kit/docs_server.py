@@ -8,6 +8,7 @@ this kind, so each host has its own circuit, as in production. The responses:
     GET    /flaky/2             503 twice, then 200; counted per path, so /flaky/2?for=me is another
     GET    /busy/2              429 with Retry-After: 0 twice, then 200
     GET    /cached/60           how often it was sent; fresh for that many seconds, with an ETag
+    POST   /jobs/2              202 with a Location; a GET there 202 twice, then 200
     POST   /hidden-error/1      200 with an error in its body once, then 200 with a result
     GET    /slow/0.2            200 after that many seconds (at most 5)
     GET    /redirect/2          two redirects, then 200
@@ -123,6 +124,10 @@ class _Handler(BaseHTTPRequestHandler):
                     self._send(304, b"", headers)
                 else:
                     self._respond(200, {"sent": self._hit()}, headers)
+            case "jobs":
+                is_over = self._hit() > int(argument) + 1  # the POST is one
+                headers = {} if is_over else {"Location": self.path, "Retry-After": "0"}
+                self._respond(200 if is_over else 202, {"status": "done" if is_over else "running"}, headers)
             case "busy":
                 if self._hit() > int(argument):
                     self._respond(200, {"path": self.path})

@@ -6,7 +6,7 @@
 
 There are two ways to call:
 
-    request, stream, download, download_parallel, paginate, close
+    request, stream, download, download_parallel, paginate, poll, close
                                         in asyncio on one event loop, which lives as long as the front end:
                                         connections are kept from one call to the next
     run                                 in asyncio on a fresh event loop for each call, as `asyncio.run` gives it
@@ -84,6 +84,10 @@ class FrontEnd(ABC):
         """Download over several connections and wait for it."""
 
     @abstractmethod
+    def poll(self, client: HttpServiceClient, accepted: HttpResponse, **options: Any) -> HttpResponse:
+        """Wait for the result of an operation."""
+
+    @abstractmethod
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         """The pages of a listing, one step at a time."""
 
@@ -140,6 +144,9 @@ class BlockingFrontEnd(FrontEnd):
     ) -> HttpResponse:
         return client.download_parallel(url, path, **options)
 
+    def poll(self, client: HttpServiceClient, accepted: HttpResponse, **options: Any) -> HttpResponse:
+        return client.poll(accepted, **options)
+
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         return client.paginate(url, **options)
 
@@ -195,6 +202,9 @@ class AsyncioFrontEnd(FrontEnd):
         self, client: HttpServiceClient, url: str, path: Any, **options: Any
     ) -> HttpResponse:
         return self.loop.run_until_complete(client.download_parallel_async(url, path, **options))
+
+    def poll(self, client: HttpServiceClient, accepted: HttpResponse, **options: Any) -> HttpResponse:
+        return self.loop.run_until_complete(client.poll_async(accepted, **options))
 
     def paginate(self, client: HttpServiceClient, url: str, **options: Any) -> Iterator[HttpResponse]:
         return _Steps(client.paginate_async(url, **options), self.loop.run_until_complete)

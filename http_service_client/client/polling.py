@@ -1,0 +1,227 @@
+"""`client.poll(response)`: from "accepted" to the result of a long operation, with one deadline."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+from ..core.checks import check_number
+from ..core.deadline import earliest
+from ..core.effects import Sleep
+from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
+from ..http.messages import HttpResponse
+from ..http.retry_after import requested_delay
+from ..http.urls import location_url, normalise_url, origin_of, redact_url
+from .call_builder import CLIENT_DEFAULT
+from .paging import Paging
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from ..drivers.clocks import Clock
+
+    T = TypeVar("T", default=None)  # of the data: None without a `response_type`
+
+__all__ = ["Polls"]
+
+_SHORTEST = 0.1  # seconds: a Retry-After of 0 must not make a busy loop
+_LEAST = 1e-9
+
+IsDone = Callable[[HttpResponse], object]
+
+
+class Polls(Paging):
+    """`poll` and `poll_async`, made of `request` and `request_async`."""
+
+    __slots__ = ()
+
+    def poll(
+        self,
+        accepted: HttpResponse[Any],
+        *,
+        url: str | None = None,
+        total_timeout: float | None = CLIENT_DEFAULT,
+        interval: float = 1.0,
+        is_done: IsDone | None = None,
+        allowed_origins: Iterable[str] = (),
+        response_type: type[T] | None = None,
+    ) -> HttpResponse[T]:
+        """Wait for the result of an operation that a service has accepted: 202, Location, Retry-After.
+
+        accepted: the response to the request that began it. If it is the result already, it is returned.
+        url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
+        total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
+        interval: seconds between two looks, where the service does not say how long to wait.
+        is_done: called with each 2xx response, tells whether it is the result; None: any status but 202 is.
+        allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
+        response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.
+
+        Each look is a GET, a call of its own with retries and circuit. Headers and credentials are those of the client:
+        ``client.with_options(auth=…).poll(accepted)`` has others. A redirect, such as 303, leads to the result.
+
+        Returns the result, whatever its status. Raises as `request`; DeadlineExceededError, before a wait that would not
+        end in time; PollingError if there is no URL to look at, or it is of another origin.
+        """
+        polling = _Polling(
+            self, accepted, url, total_timeout, interval, is_done, allowed_origins, response_type
+        )
+        driver = self._call_builder.backends.blocking()
+        while not polling.is_over:
+            driver.run(iter(Sleep(polling.wait())))
+            polling.take(self.get(polling.url, **polling.options()))
+        return polling.result()
+
+    async def poll_async(
+        self,
+        accepted: HttpResponse[Any],
+        *,
+        url: str | None = None,
+        total_timeout: float | None = CLIENT_DEFAULT,
+        interval: float = 1.0,
+        is_done: IsDone | None = None,
+        allowed_origins: Iterable[str] = (),
+        response_type: type[T] | None = None,
+    ) -> HttpResponse[T]:
+        """As `poll`, in an asyncio task.
+
+        accepted: the response to the request that began it. If it is the result already, it is returned.
+        url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
+        total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
+        interval: seconds between two looks, where the service does not say how long to wait.
+        is_done: called with each 2xx response, tells whether it is the result; None: any status but 202 is.
+        allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
+        response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.
+
+        Returns and raises as `poll`.
+        """
+        polling = _Polling(
+            self, accepted, url, total_timeout, interval, is_done, allowed_origins, response_type
+        )
+        driver = self._call_builder.backends.asyncio()
+        while not polling.is_over:
+            await driver.run(iter(Sleep(polling.wait())))
+            polling.take(await self.get_async(polling.url, **polling.options()))
+        return polling.result()
+
+
+class _Polling:
+    """One operation that is waited for. It makes no call.
+
+    url: where to look next.   is_over: the last response is the result.
+    """
+
+    def __init__(
+        self,
+        client: Polls,
+        accepted: HttpResponse[Any],
+        url: str | None,
+        total_timeout: Any,
+        interval: float,
+        is_done: IsDone | None,
+        allowed_origins: Iterable[str],
+        response_type: Any,
+    ) -> None:
+        if response_type is not None:
+            from .response_types import type_adapter
+
+            type_adapter(response_type)  # a type that cannot be validated is an error now
+        if not isinstance(accepted, HttpResponse):
+            raise ConfigurationError(
+                f"poll takes the response to the request that began the operation, not {type(accepted).__name__}"
+            )
+        if is_done is not None and (not callable(is_done) or inspect.iscoroutinefunction(is_done)):
+            raise ConfigurationError(
+                f"is_done must be a plain function of a response, or None, not {is_done!r}"
+            )
+        if isinstance(allowed_origins, str):
+            raise ConfigurationError(
+                f"allowed_origins must be a list of origins; write [{allowed_origins!r}]"
+            )
+        check_number("interval", interval, unit="of seconds ")
+        self._seconds: float | None = client._call_builder.total_timeout(
+            {} if total_timeout is CLIENT_DEFAULT else {"total_timeout": total_timeout}
+        )
+        self._clock: Clock = client._clock
+        self._ends_at = earliest(self._seconds, self._clock.monotonic)
+        self._interval = max(interval, _SHORTEST)
+        self._is_done = is_done
+        self._response_type = response_type
+        self._origins = {origin_of(normalise_url(it)) for it in allowed_origins}
+        if accepted.url:
+            self._origins.add(origin_of(accepted.url))
+        self.url = ""
+        self.is_over = False
+        self.last = accepted
+        self._judge(accepted)
+        if not self.is_over:
+            if url is None and "Location" not in accepted.headers:
+                raise _error("it has no Location; pass url=", accepted)
+            self.url = self._resolved(accepted.headers["Location"] if url is None else url)
+
+    def wait(self) -> float:
+        """Seconds until the next look. Raises DeadlineExceededError if there is no time for it."""
+        requested = requested_delay(self.last.headers, self._clock.wall())
+        wait = self._interval if requested is None else max(requested, _SHORTEST)
+        left = self._left()
+        if left is not None and wait >= left:
+            limit = "the deadline" if self._seconds is None else f"{self._seconds:g} s (total_timeout)"
+            raise DeadlineExceededError(
+                f"the operation at {redact_url(self.url)} was still going on, and the next look, in {wait:.3g} s, "
+                f"would not be within {limit}",
+                **self.last._evidence(),
+            )
+        return wait
+
+    def options(self) -> dict[str, Any]:
+        """The keywords of the next look."""
+        left = self._left()
+        return {} if left is None else {"total_timeout": max(_LEAST, left)}
+
+    def take(self, response: HttpResponse[Any]) -> None:
+        """The response to a look."""
+        self.last = response
+        self._judge(response)
+        if not self.is_over and "Location" in response.headers:
+            self.url = self._resolved(response.headers["Location"])
+
+    def result(self) -> HttpResponse[Any]:
+        """The last response, its data validated."""
+        if self._response_type is not None and self.last.is_success:
+            from .response_types import validated
+
+            self.last.data = validated(self.last, self._response_type)
+        return self.last
+
+    def _judge(self, response: HttpResponse[Any]) -> None:
+        is_done = self._is_done
+        self.is_over = (
+            response.status_code != 202
+            if is_done is None or not response.is_success
+            else bool(is_done(response))
+        )
+
+    def _left(self) -> float | None:
+        return None if self._ends_at is None else self._ends_at - self._clock.monotonic()
+
+    def _resolved(self, url: str) -> str:
+        try:
+            target = location_url(urljoin(self.last.url, url.strip()))
+            origin = origin_of(target)
+        except (ValueError, AttributeError, HttpClientError) as error:
+            raise _error(f"its URL cannot be used: {error}", self.last) from None
+        if origin not in self._origins:
+            raise _error(
+                f"its status is at another origin, {origin}, which must not get what is meant for "
+                f"{', '.join(sorted(self._origins)) or 'the service'}; name it in allowed_origins if it may",
+                self.last,
+            )
+        return target
+
+
+def _error(why: str, response: HttpResponse[Any]) -> PollingError:
+    return PollingError(
+        f"the operation that {redact_url(response.url)} accepted cannot be followed: {why}",
+        **response._evidence(),
+    )

@@ -1,0 +1,227 @@
+"""`client.poll`: from "accepted" to the result of an operation, with one deadline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    ClientClosedError,
+    ConfigurationError,
+    DeadlineExceededError,
+    HttpResponse,
+    HttpServiceClient,
+    PollingError,
+    deadline,
+)
+from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from kit.front_ends import FrontEnd
+
+URL = "https://api.example.com/reports"
+JOB = "https://api.example.com/jobs/7"
+
+
+def accepted(
+    retry_after: str | None = None, location: str | None = "/jobs/7", status: int = 202
+) -> HttpResponse:
+    """The service goes on with the operation."""
+    headers = {"Location": location, "Retry-After": retry_after}
+    return HttpResponse(status, headers={name: value for name, value in headers.items() if value is not None})
+
+
+class Service:
+    """A client of a service that accepts an operation."""
+
+    def __init__(self, front_end: FrontEnd, *script: Any, **options: Any) -> None:
+        self.clock = VirtualClock()
+        self.transport = ScriptedTransport(list(script), clock=self.clock)
+        self.front_end = front_end
+        self.client = front_end.client(transport=self.transport, clock=self.clock, **options)
+
+    def poll(self, **options: Any) -> HttpResponse:
+        first = self.front_end.request(self.client, "POST", URL)
+        return self.front_end.poll(self.client, first, **options)
+
+    @property
+    def looks(self) -> list[tuple[str, str]]:
+        return [(request.method, request.url) for request in self.transport.requests[1:]]
+
+
+def test_it_looks_until_there_is_a_result(front_end: FrontEnd) -> None:
+    """At the Location, after as long as the service asks for."""
+    service = Service(
+        front_end,
+        accepted("5"),
+        accepted("2.5", None),
+        accepted(None, None),
+        HttpResponse(200, content="done"),
+    )
+    assert service.poll(interval=3.0).text == "done"
+    assert service.looks == [("GET", JOB)] * 3
+    assert service.clock.waits == [5.0, 2.5, 3.0]
+
+
+def test_a_result_that_is_there_is_returned(front_end: FrontEnd) -> None:
+    """Nothing is sent, and no Location is needed."""
+    service = Service(front_end, HttpResponse(201, content="done"))
+    assert (service.poll().text, service.looks, service.clock.waits) == ("done", [], [])
+
+
+@pytest.mark.parametrize("status", [200, 303, 404, 500])
+def test_any_other_status_is_the_result(front_end: FrontEnd, status: int) -> None:
+    """Whatever it is; a redirect leads to it."""
+    there = HttpResponse(303, headers={"Location": "/reports/7"}) if status == 303 else HttpResponse(status)
+    service = Service(
+        front_end, accepted(), there, HttpResponse(200), retry_policy_config={"max_attempts": 1}
+    )
+    response = service.poll()
+    assert response.status_code == (200 if status == 303 else status)
+    assert response.url == ("https://api.example.com/reports/7" if status == 303 else JOB)
+
+
+def test_a_later_location_replaces_the_first(front_end: FrontEnd) -> None:
+    """The operation moved on; relative to the URL that said so."""
+    service = Service(front_end, accepted(), accepted(location="8?part=2"), HttpResponse(200))
+    service.poll()
+    assert service.looks == [("GET", JOB), ("GET", "https://api.example.com/jobs/8?part=2")]
+
+
+def test_the_body_may_say_that_it_goes_on(front_end: FrontEnd) -> None:
+    """`is_done` is asked about each success, and about nothing else."""
+    running, done = HttpResponse(200, json={"status": "running"}), HttpResponse(200, json={"status": "done"})
+    service = Service(front_end, running, running, done)
+    response = service.poll(url="/jobs/7", is_done=lambda it: it.json()["status"] == "done")
+    assert (response.json(), service.looks) == ({"status": "done"}, [("GET", JOB)] * 2)
+    service = Service(front_end, accepted(), HttpResponse(404))
+    assert service.poll(is_done=lambda it: False).status_code == 404
+
+
+def test_a_failed_look_is_retried(front_end: FrontEnd) -> None:
+    """Each is a call with the client's policies."""
+    service = Service(front_end, accepted(), HttpResponse(503), HttpResponse(200, content="done"))
+    assert service.poll().text == "done"
+    assert len(service.looks) == 2
+
+
+def test_one_deadline_bounds_all(front_end: FrontEnd) -> None:
+    """A wait that would cross it is not begun, and the error has the last response."""
+    service = Service(front_end, accepted("4"), accepted("4"), accepted("4"))
+    with pytest.raises(
+        DeadlineExceededError, match=r"still going on, and the next look, in 4 s, .* within 10 s"
+    ) as caught:
+        service.poll(total_timeout=10.0)
+    assert service.clock.waits == [4.0, 4.0]
+    assert caught.value.response is not None
+    assert caught.value.response.status_code == 202
+    assert caught.value.sent_state.value == "answered"
+
+
+def test_a_look_has_what_is_left_of_it(front_end: FrontEnd) -> None:
+    """A slow look ends with the deadline of all."""
+    service = Service(front_end, accepted("4"), late(20.0, HttpResponse(200)))
+    with pytest.raises(DeadlineExceededError):
+        service.poll(total_timeout=10.0)
+    assert service.transport.sent[-1].timeout.total == pytest.approx(6.0)
+
+
+def test_an_outer_deadline_bounds_it(front_end: FrontEnd) -> None:
+    """As it bounds every call inside its block."""
+    service = Service(front_end, accepted("40"))
+    with deadline(10.0), pytest.raises(DeadlineExceededError, match="within the deadline"):
+        service.poll()
+    assert service.clock.waits == []
+
+
+def test_the_clients_own_timeout_is_the_default(front_end: FrontEnd) -> None:
+    """`total_timeout` of the configuration; None is no limit."""
+    service = Service(front_end, accepted("40"), HttpResponse(200), total_timeout=10.0)
+    with pytest.raises(DeadlineExceededError):
+        service.poll()
+    service = Service(front_end, accepted("40"), HttpResponse(200), total_timeout=10.0)
+    assert service.poll(total_timeout=None).status_code == 200
+
+
+def test_a_wait_of_zero_is_no_busy_loop(front_end: FrontEnd) -> None:
+    """At least a tenth of a second."""
+    service = Service(front_end, accepted("0"), HttpResponse(200))
+    service.poll()
+    assert service.clock.waits == [0.1]
+
+
+@pytest.mark.parametrize("location", ["https://evil.example.net/jobs/7", "http://api.example.com/jobs/7"])
+def test_credentials_stay_at_their_origin(front_end: FrontEnd, location: str) -> None:
+    """The service chooses the URL; another origin must be allowed."""
+    service = Service(front_end, accepted(location=location), HttpResponse(200))
+    with pytest.raises(PollingError, match="at another origin"):
+        service.poll()
+    assert service.looks == []
+
+
+def test_another_origin_may_be_allowed(front_end: FrontEnd) -> None:
+    """By its name."""
+    there = "https://jobs.example.com/7"
+    service = Service(front_end, accepted(location=there), HttpResponse(200))
+    service.poll(allowed_origins=["https://jobs.example.com"])
+    assert service.looks == [("GET", there)]
+
+
+def test_a_later_location_must_stay_as_well(front_end: FrontEnd) -> None:
+    """Also when the operation moves."""
+    service = Service(front_end, accepted(), accepted(location="https://evil.example.net/"))
+    with pytest.raises(PollingError, match="at another origin"):
+        service.poll()
+
+
+@pytest.mark.parametrize("location", [None, "ftp://api.example.com/7", "https://["])
+def test_without_a_url_there_is_nothing_to_look_at(front_end: FrontEnd, location: str | None) -> None:
+    """The error says what to do."""
+    service = Service(front_end, accepted(location=location))
+    with pytest.raises(PollingError, match="pass url=" if location is None else "cannot be used"):
+        service.poll()
+
+
+def test_only_the_result_is_validated(front_end: FrontEnd) -> None:
+    """Not the 202 before it."""
+    pytest.importorskip("pydantic")
+
+    service = Service(front_end, accepted(), HttpResponse(200, json=[3]))
+    assert service.poll(response_type=list[int]).data == [3]
+    service = Service(front_end, accepted())
+    with pytest.raises(ConfigurationError):
+        service.poll(response_type=list["Nowhere"])  # type: ignore[name-defined] # noqa: F821
+    assert service.looks == []
+
+
+def test_a_closed_client_does_not_look() -> None:
+    """Closing ends the wait, and the next look is refused."""
+    client = HttpServiceClient(transport=ScriptedTransport([accepted("60")]))
+    first = client.post(URL)
+    client.close()
+    with pytest.raises(ClientClosedError):
+        client.poll(first)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"interval": -1},
+        {"total_timeout": 0},
+        {"is_done": 5},
+        {"allowed_origins": "https://a.test"},
+        {"url": 5},
+    ],
+)
+def test_a_wrong_argument_is_an_error(front_end: FrontEnd, wrong: dict[str, Any]) -> None:
+    """Before anything is sent."""
+    service = Service(front_end, accepted())
+    with pytest.raises((ConfigurationError, PollingError)):
+        service.poll(**wrong)
+    assert service.looks == []
+
+
+def test_it_takes_a_response() -> None:
+    """Not its URL, say."""
+    client = HttpServiceClient(transport=ScriptedTransport([accepted()]))
+    with pytest.raises(ConfigurationError, match="poll takes the response"):
+        client.poll(JOB)  # type: ignore[arg-type]
