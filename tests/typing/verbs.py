@@ -17,7 +17,7 @@ from http_service_client import (
     RetryPolicy,
     Timeout,
 )
-from http_service_client.auth import Digest
+from http_service_client.auth import AwsSigV4, BearerToken, Digest, HmacSignature, OAuth2ClientCredentials
 from http_service_client.client.call_builder import RequestOptions
 
 
@@ -33,6 +33,10 @@ def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], 
     assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse[None])
     assert_type(client.patch("/", auth=Digest("user", "password")), HttpResponse[None])
     assert_type(client.patch("/", auth=Refreshing()), HttpResponse[None])
+    login = OAuth2ClientCredentials(token_url="https://id", client_id="a", client_secret="b", scope=["c"])
+    assert_type(client.patch("/", auth=login), HttpResponse[None])
+    assert_type(client.patch("/", auth=BearerToken(lambda refused: ("t", 60))), HttpResponse[None])
+    HttpClientConfig(auth=login, request_signers=[HmacSignature("k"), AwsSigV4("s3", "eu-central-1")])
     assert_type(client.patch("/", auth=False), HttpResponse[None])
     assert_type(client.delete("/", timeout=None, total_timeout=5), HttpResponse[None])
     assert_type(client.head("/", allow_redirects=False), HttpResponse[None])

@@ -14,6 +14,8 @@ The age of a token is the larger of what the two clocks say. The monotonic clock
 or a function is frozen. The wall clock may be set: backwards, then the other one counts; forwards, then a valid token is
 fetched anew, once.
 
+A token service that refuses the client itself is asked again after a second: until then, all calls fail with what it said.
+
 A refused token (401) is dropped only if it is still the current one, so a hundred calls that were refused together cause one
 fetch. A token that no request was ever accepted with is a special case: where *every* token is refused, the fault is
 elsewhere (a wrong audience, say), and each call would cause a fetch. Such a token causes one at most every few seconds.
@@ -37,6 +39,15 @@ _SHORT = 10  # a token that lives shorter than so many margins has a smaller one
 _EARLIEST = 4  # a fetch ahead of expiry begins in the last quarter of a token's life, or later
 _FRUITLESS = 5.0  # seconds between two fetches for tokens that are refused from the start
 _PAUSE = 30.0  # the longest wait after a failed fetch ahead of expiry
+# What a token service says of a client that is wrong (RFC 6749, 5.2), and how long that is believed: else each call would
+# ask again, and a service may lock out a client that does.
+_FINAL = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant", "invalid_scope"),
+        *("unauthorized_client", "unsupported_grant_type"),
+    }
+)
+_BELIEVED = 1.0
 
 
 class Token:
@@ -180,7 +191,10 @@ class TokenCache:
             if fetch.result is not None:
                 return
             is_current = self._fetch is fetch
-            if is_current:
+            is_final = isinstance(result, Failure) and result.details.get("error_code") in _FINAL
+            if is_current and is_final:
+                fetch.lease_ends_at = now + _BELIEVED  # until then, callers join it and fail at once
+            elif is_current:
                 self._fetch = None
             if isinstance(result, Token):
                 # A fetch that was given up as lost may come to its end after the one that replaced it.

@@ -160,6 +160,16 @@ def test_after_a_fetch_without_a_token_the_next_caller_starts_another(result: ob
     assert started(cache, 1.0) is not fetch
 
 
+@pytest.mark.parametrize(("code", "is_believed"), [("invalid_client", True), ("server_error", False)])
+def test_a_client_that_is_wrong_is_not_checked_by_each_call(code: str, is_believed: bool) -> None:
+    """For a second, callers get the same failure; a fault of the token service may be over by now."""
+    cache = new_cache()
+    fetch = started(cache, 0.0)
+    cache.finish(fetch, failure(error_code=code), 5.0)
+    assert (cache.look_up(5.9, WALL).fetch is fetch) is is_believed
+    assert cache.look_up(6.0, WALL).fetch is not fetch
+
+
 @pytest.mark.parametrize(
     ("details", "next_at"),
     [({}, 985.0 + 3.75), ({"retry_after": 8.0}, 985.0 + 8.0), ({"retry_after": 0.5}, 985.0 + 3.75)],
