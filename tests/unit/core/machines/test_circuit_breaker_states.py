@@ -254,3 +254,15 @@ def test_a_trial_from_an_earlier_half_open_period_does_not_affect_the_next_one()
     circuit.permit()
     trial.record_success()
     assert circuit.state is HALF_OPEN
+
+
+@pytest.mark.parametrize(("at", "calls"), [(1000.9, 0), (1001.0, 1), (1001.1, 1)])
+def test_a_success_without_a_permit_is_counted_at_its_instant(at: float, calls: int) -> None:
+    """At the very end of a tenth of the window it belongs to the next one, as any other result does."""
+    circuit = Circuit(failure_rate=0.5, window=10.0)
+    circuit.now = at
+    circuit.record_success(circuit.free_pass)
+    circuit.now = 1010.5
+    window = circuit._detector.window
+    assert window is not None
+    assert window.counts().calls == calls

@@ -396,3 +396,11 @@ def test_names_are_sold_below_these_labels_of_a_country(label: str) -> None:
     shop, other = f"https://shop.{label}.uk/", f"https://other.{label}.uk/"
     assert jar_with(shop, f"a=b; domain={label}.uk").header(other, NOW) == ""
     assert jar_with(shop, f"a=b; domain=shop.{label}.uk").header(shop, NOW) == "a=b"
+
+
+def test_plain_http_may_set_a_name_at_another_path() -> None:
+    """It hides the secure cookie of that name only where both would be sent."""
+    jar = jar_with("https://a.test/x/y", "id=secure; Secure; Path=/x")
+    for path, expected in (("/x", "secure"), ("/x/deep", "secure"), ("/z", "plain")):
+        jar.store(f"http://a.test{path}", [f"id=plain; Path={path}"], NOW)
+        assert jar.header(f"https://a.test{path}", NOW) == f"id={expected}"
