@@ -7,19 +7,22 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from http_service_client import (
     AttemptTimeoutError,
+    HttpRequest,
     HttpResponse,
     HttpServiceClient,
     ReadTimeoutError,
     ResponseTooLargeError,
     Timeout,
 )
-from http_service_client.testing import ScriptedTransport, VirtualClock, late
+from http_service_client.errors import Failure
+from http_service_client.testing import ScriptedTransport, VirtualClock, late, scripted_transport
 from kit.front_ends import FrontEnd
 
 URL = "https://api.example.com/charges?at=once"
@@ -195,3 +198,52 @@ def test_the_kit_imports_no_http_library() -> None:
     script = "import sys, http_service_client.testing; print({'requests', 'aiohttp'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize(("latency", "slept"), [(0, []), (2.5, [2.5])])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_without_a_clock_only_a_late_outcome_sleeps(
+    latency: float, slept: list[float], is_async: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For as long as it is late."""
+    seconds: list[float] = []
+
+    async def sleep(given: float) -> None:
+        seconds.append(given)
+
+    monkeypatch.setattr(scripted_transport, "time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    transport = ScriptedTransport([late(latency, HttpResponse(200))])
+    request = HttpRequest("GET", "https://a.test/")
+    if is_async:
+        coroutine = transport.send_async(request, Timeout())
+        with pytest.raises(StopIteration) as ended:
+            coroutine.send(None)
+        response = ended.value.value
+    else:
+        response = transport.send(request, Timeout())
+    assert seconds == slept
+    assert (response.status_code, response.elapsed) == (200, latency)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "seconds", "error"),
+    [
+        (Timeout(), 5.0, None),
+        (Timeout(total=5.0, read=5.0), 5.0, None),
+        (Timeout(total=4.0, read=5.0), 4.0, "AttemptTimeoutError"),
+        (Timeout(total=5.0, read=4.0), 4.0, "ReadTimeoutError"),
+        (Timeout(total=5.0, read=4.0, first_byte=5.0), 5.0, None),
+        (Timeout(total=5.0, first_byte=4.0), 4.0, "ReadTimeoutError"),
+        (Timeout(total=4.0, read=4.0), 4.0, "AttemptTimeoutError"),
+        (Timeout(read=4.0, between=5.0), 4.0, "ReadTimeoutError"),
+    ],
+)
+def test_the_first_limit_ends_a_late_outcome(timeout: Timeout, seconds: float, error: str | None) -> None:
+    """Of the attempt, or of the wait for the head; at the very limit it is in time. Latencies add up."""
+    clock = SimpleNamespace(elapsed=[])
+    clock.elapse = clock.elapsed.append
+    transport = ScriptedTransport([late(2.0, late(3.0, HttpResponse(200)))], clock=clock)
+    outcome = transport.send(HttpRequest("GET", "https://a.test/"), timeout)
+    assert clock.elapsed == [seconds]
+    assert (outcome.error_type.__name__ if isinstance(outcome, Failure) else None) == error
