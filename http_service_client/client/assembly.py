@@ -91,7 +91,8 @@ class Assembly:
         base_url = config.base_url if self._base_url is None else self._base_url
         builder = CallBuilder(config, base_url, self.origins.registry, self._clock, self._listener)
         builder.new_foreign_calls = partial(self._foreign_calls, config)
-        builder.connection_settings = connection_settings(config)
+        settings = transport_settings(config)
+        builder.connection_settings = connection_settings(config, settings)
         if before is None:
             jar = cookie_jar(config.cookies)
         else:
@@ -103,7 +104,6 @@ class Assembly:
         if before is not None and builder.connection_settings == before.connection_settings:
             builder.backends = before.backends
         else:
-            settings = transport_settings(config)
             builder.backends = Backends(
                 settings, self._transport, self._clock, self._limits, self._connections
             )

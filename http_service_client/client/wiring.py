@@ -228,28 +228,11 @@ def proxy_settings(config: HttpClientConfig, proxies: ProxySettings | None) -> P
     return read_proxies(config.trust_env_proxy_settings) if proxies is None else proxies
 
 
-# Settings of `connection_pool` that hold for calls, not for connections.
-_OF_CALLS = {
-    *(
-        "max_connections",
-        "max_connections_per_host",
-        "max_idle_connections",
-        "connection_timeout",
-        "request_timeout",
-    ),
-    *("pool_timeout", "enable_compression", "compression_threshold"),
-}
-
-
-def connection_settings(config: HttpClientConfig) -> tuple[object, ...]:
+def connection_settings(config: HttpClientConfig, settings: TransportSettings) -> tuple[object, ...]:
     """All that a connection is made by, and read by: while it stays the same, a connection may be used again."""
-    pool, resolved = config.pool, config.resolved
-    return (
-        *(getattr(pool, item.name) for item in fields(pool) if item.name not in _OF_CALLS),
-        *(config.max_response_size, config.max_response_headers, config.max_response_header_size),
-        *(config.enable_response_decompression, config.egress_policy, resolved.tolerated_faults),
-        proxy_settings(config, resolved.proxies),
-    )
+    of_tls = (getattr(config.pool, item.name) for item in fields(config.pool) if item.name.startswith("ssl_"))
+    kept = (item.name for item in fields(settings) if item.name not in ("idle", "faults", "tls"))
+    return (*of_tls, *(getattr(settings, name) for name in kept))
 
 
 def idle_limit(config: HttpClientConfig) -> int:
