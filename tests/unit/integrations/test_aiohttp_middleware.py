@@ -25,7 +25,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.integrations import explain, resilience_middleware
-from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, reset, respond, stall
+from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, raw, reset, respond, stall
 
 pytestmark = pytest.mark.asyncio
 
@@ -64,12 +64,28 @@ async def test_the_last_of_some_failures_can_be_read(server: LoopbackServer) -> 
         assert (response.status, await response.text()) == (503, "down")
 
 
-async def test_a_discarded_response_keeps_its_connection(server: LoopbackServer) -> None:
-    """Its short body is read before the retry."""
-    server.script("/", DOWN, respond(200))
+@pytest.mark.parametrize(
+    ("size", "chunked", "connections"),
+    [(1000, False, 1), (1000, True, 1), (10**6, False, 2), (10**6, True, 2)],
+)
+async def test_a_discarded_response_keeps_its_connection(
+    server: LoopbackServer, size: int, chunked: bool, connections: int
+) -> None:
+    """A short body is read before the retry; the connection of a long one is closed."""
+    server.script("/", respond(503, body=bytes(size), chunked=chunked), respond(200))
     async with session() as http, http.get(server.url) as response:
         assert response.status == 200
-    assert server.connection_count == 1
+    assert server.connection_count == connections
+
+
+async def test_a_connection_upgraded_by_a_request_is_not_read(server: LoopbackServer) -> None:
+    """Its bytes are no body, also with read_bodies."""
+    upgraded = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"
+    server.script("/", raw(upgraded, b"x", every=30.0))
+    async with session(read_bodies=True) as http:
+        response = await http.get(server.url, headers={"Connection": "upgrade", "Upgrade": "x"})
+        assert response.status == 101
+        response.close()
 
 
 async def test_the_last_error_is_that_of_aiohttp(server: LoopbackServer) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.util import Retry, Timeout
 
 from http_service_client import (
     CircuitOpenError,
@@ -175,3 +175,136 @@ def test_a_session_can_be_pickled(server: LoopbackServer) -> None:
             assert copy.adapters["http://"].client.config.base_timeout == 3.0
     with HttpServiceClient() as client, pytest.raises(TypeError, match="shares a client"):
         pickle.dumps(ResilientAdapter(client=client))
+
+
+class Pieces:
+    """An iterable that begins from its start each time."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter([b"one ", b"two"])
+
+
+class Pipe:
+    """A file that cannot be rewound."""
+
+    def __init__(self) -> None:
+        self._left = [b"content"]
+
+    def read(self, size: int = -1) -> bytes:
+        return self._left.pop() if self._left else b""
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._left)
+
+
+@pytest.mark.parametrize(
+    ("body", "sent"),
+    [
+        ("text", [b"text"] * 2),
+        (Pieces(), [b"one two"] * 2),
+        (Pipe(), [b"content"]),
+        ({"field": "form"}, [b"field=form"] * 2),
+    ],
+    ids=["text", "an iterable", "a pipe", "a form"],
+)
+def test_what_begins_from_its_start_is_sent_again(
+    server: LoopbackServer, session: requests.Session, body: Any, sent: list[bytes]
+) -> None:
+    """And nothing else."""
+    server.script("/", DOWN, respond(200))
+    session.put(server.url, data=body)
+    assert [request.body for request in server.requests] == sent
+
+
+def test_headers_may_be_bytes(server: LoopbackServer, session: requests.Session) -> None:
+    """Some libraries for OAuth set such a key."""
+    server.script("/", respond(500), respond(200))
+    prepared = session.prepare_request(requests.Request("POST", server.url))
+    prepared.headers["Idempotency-Key"] = b"order-7"  # type: ignore[assignment]
+    assert session.send(prepared).status_code == 200
+
+
+@pytest.mark.parametrize("timeout", [0.1, (None, 0.1), Timeout(read=0.1), Timeout(total=0.1)])
+def test_timeouts_of_the_session(server: LoopbackServer, timeout: Any) -> None:
+    """In each form that requests takes."""
+    server.script("/", stall())
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(HttpClientConfig(enable_retry_policy=False)))
+        with pytest.raises(requests.ReadTimeout):
+            session.get(server.url, timeout=timeout)
+        with pytest.raises(ValueError, match="Invalid timeout"):
+            session.get(server.url, timeout=(1, 2, 3))
+
+
+def test_an_attempt_cuts_the_timeout_of_the_session(server: LoopbackServer) -> None:
+    """Whatever its form."""
+    server.script("/", stall())
+    config = HttpClientConfig(base_timeout=0.1, enable_retry_policy=False)
+    with requests.Session() as session:
+        session.mount("http://", ResilientAdapter(config))
+        for timeout in (60, Timeout(connect=60, read=60), None):
+            with pytest.raises(requests.ReadTimeout):
+                session.get(server.url, timeout=timeout)
+
+
+def test_each_redirect_has_a_story(server: LoopbackServer, session: requests.Session) -> None:
+    """requests follows them, so each is a call."""
+    server.script("/", DOWN, respond(302, headers={"Location": "/next"}))
+    server.script("/next", DOWN, respond(200))
+    story = explain(session.get(server.url))
+    assert [line for line in story.splitlines() if line.startswith("GET")] == [
+        f"GET {server.url}/",
+        f"GET {server.url}/next",
+    ]
+
+
+class Elsewhere(BaseAdapter):
+    """An adapter for URLs that a client of ours could not call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_closed = False
+
+    def send(self, request: Any, **options: Any) -> requests.Response:
+        raise requests.ConnectionError("nobody is there")
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("http+docker://localhost/v1", "http://http-docker.localhost.invalid"),
+        ("ssh+x://[::1", "http://ssh-x.1.invalid"),
+        ("x://", "http://x.unknown.invalid"),
+    ],
+)
+def test_any_scheme_has_state(client: HttpServiceClient, url: str, origin: str) -> None:
+    """Under a name that no host has. The adapter that sends is closed with the session."""
+    inner = Elsewhere()
+    adapter = ResilientAdapter(client=client, adapter=inner)
+    prepared = requests.PreparedRequest()
+    prepared.method, prepared.url, prepared.headers = "GET", url, requests.structures.CaseInsensitiveDict()
+    with pytest.raises(requests.ConnectionError, match="nobody"):
+        adapter.send(prepared)
+    assert list(client.get_circuit_breaker_states()) == [origin]
+    adapter.close()
+    assert inner.is_closed
+
+
+@pytest.mark.parametrize("adapter", [object(), ResilientAdapter()])
+def test_what_cannot_send_is_refused(adapter: Any) -> None:
+    """One that is no adapter, and one with policies of its own."""
+    with pytest.raises(ConfigurationError, match="adapter"):
+        ResilientAdapter(adapter=adapter)
+
+
+def test_an_error_of_both_can_be_redacted(server: LoopbackServer, session: requests.Session) -> None:
+    """Its copy has no request."""
+    session.adapters["http://"].client.close()  # type: ignore[attr-defined]
+    with pytest.raises(requests.ConnectionError) as caught:
+        session.get(server.url)
+    error: Any = caught.value
+    copy = error.redacted()
+    assert (type(copy), str(copy), copy.request) == (type(error), str(error), None)
