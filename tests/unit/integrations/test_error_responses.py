@@ -20,6 +20,7 @@ from http_service_client import (
     InvalidRequestError,
     PoolTimeoutError,
     ResponseTooLargeError,
+    RetryPolicy,
     ThrottledError,
 )
 from http_service_client.integrations.error_responses import error_response
@@ -129,7 +130,9 @@ def test_a_service_that_forbids_retries_is_heard_at_the_top(front_end: FrontEnd)
     assert headers_of(Harness(front_end, (503, {"x-should-retry": "false"})))["x-should-retry"] == "false"
 
 
-@pytest.mark.parametrize("options", [{"retry_policy": False}, {"method": "POST"}])
+@pytest.mark.parametrize(
+    "options", [{"retry_policy": False}, {"retry_policy": RetryPolicy(1)}, {"method": "POST"}]
+)
 def test_a_call_that_was_not_retried_leaves_that_to_the_caller(
     front_end: FrontEnd, options: dict[str, Any]
 ) -> None:

@@ -21,7 +21,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
-from http_service_client.core.nesting import current_scope
+from http_service_client.core.nesting import InboundScope, Scope, current_scope
 from http_service_client.integrations import asgi
 from http_service_client.integrations.wsgi import DeadlineMiddleware
 from http_service_client.testing import late
@@ -91,6 +91,18 @@ def test_an_invalid_header_counts_for_nothing(
     assert stock.sent(TIMEOUT) == ["7000"]
     (record,) = [record for record in caplog.records if "is ignored" in record.getMessage()]
     assert (record.levelname, TIMEOUT in record.getMessage()) == ("DEBUG", True)
+
+
+@BOTH
+def test_the_log_quotes_no_more_than_the_beginning_of_an_invalid_value(
+    kind: type[Server], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A stranger must not fill a log with one header, and control characters are escaped."""
+    with caplog.at_level(logging.DEBUG, "http_service_client"):
+        kind(lambda: None).request({TIMEOUT: "\x1b[2J" + "9" * 10_000})
+    (message,) = [text for text in caplog.messages if "is ignored" in text]
+    assert len(message) < 250
+    assert "\x1b" not in message
 
 
 @BOTH
@@ -179,9 +191,33 @@ def test_the_success_of_a_repetition_pays_for_no_retry_of_others(kind: type[Serv
     assert earned[0] > earned[1]
 
 
+def test_an_inbound_request_keeps_no_idempotency_keys() -> None:
+    """Its repetition may reach another process, so it is no operation whose requests are compared."""
+
+    def run() -> None:
+        scope = InboundScope(1, is_retried_above=True)
+        assert scope.operation_keys(str, contextlib.nullcontext()) is None
+        scope.leave()
+
+    contextvars.Context().run(run)
+
+
+def test_a_call_that_outlives_the_request_counts_its_attempts_from_one() -> None:
+    """It began inside, and its next attempt comes after the response: nobody repeats that any more."""
+
+    def run() -> None:
+        scope = InboundScope(3, is_retried_above=True)
+        inner = Scope()
+        assert inner.earlier_attempts() == 2
+        contextvars.Context().run(scope.leave)
+        assert inner.earlier_attempts() == 0
+
+    contextvars.Context().run(run)
+
+
 @BOTH
-def test_automatic_keys_do_not_last_longer_than_a_call(kind: type[Server]) -> None:
-    """A repetition of the inbound request may reach another process, so equal requests are not taken for one."""
+def test_equal_requests_have_keys_of_their_own(kind: type[Server]) -> None:
+    """Two orders of one basket are two orders."""
     stock = Downstream(auto_idempotency_key=True)
 
     def handle() -> None:
@@ -300,8 +336,7 @@ def test_a_generator_of_wsgi_runs_inside_from_its_first_line() -> None:
         yield b""
 
     body: Any = DeadlineMiddleware(application)({"HTTP_X_REQUEST_TIMEOUT_MS": "2000"}, lambda *about: None)
-    next(iter(body))
-    body.close()
+    assert list(body) == [b""]  # a careless server closes nothing
     assert stock.sent(TIMEOUT) == ["2000"]
     assert AMBIENT_DEADLINE.get() is None
 

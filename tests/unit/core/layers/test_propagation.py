@@ -19,7 +19,7 @@ from http_service_client import (
 )
 from http_service_client.auth import SignableRequest
 from kit.fakes import RESET, URL, Harness
-from kit.front_ends import AsyncioFrontEnd, FrontEnd
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.guarded import policy_of
 
 TIMEOUT, ATTEMPT, ABOVE = "X-Request-Timeout-Ms", "X-Request-Attempt", "X-Request-Retried-Above"
@@ -94,8 +94,6 @@ def test_retries_are_announced_only_by_a_call_that_may_repeat_itself(
     options: dict[str, Any], announced: str | None
 ) -> None:
     """Else a server that leaves the retries to its caller would leave them to nobody."""
-    from kit.front_ends import BlockingFrontEnd
-
     with BlockingFrontEnd() as front_end:
         harness = harness_of(front_end)
         harness.request(**{"method": "GET", **options})
@@ -139,6 +137,14 @@ def test_a_redirect_elsewhere_gets_nothing_unless_its_host_is_listed(
     assert sent(harness, ATTEMPT) == expected
 
 
+def test_a_unix_socket_is_no_listed_host() -> None:
+    """Its path stands where a host does, and is no name to compare with."""
+    with BlockingFrontEnd() as front_end:
+        harness = harness_of(front_end, propagation=Propagation(hosts=["*"]))
+        harness.request("GET", "http+unix://%2Frun%2Fstock.sock/items")
+        assert sent(harness, ATTEMPT) == [None]
+
+
 def test_a_hop_sends_what_the_one_before_left(front_end: FrontEnd) -> None:
     """All hops share the time of the attempt."""
 
@@ -177,6 +183,7 @@ def test_the_headers_are_signed(front_end: FrontEnd) -> None:
 
     def sign(request: SignableRequest, context: Any) -> None:
         seen.append(request.headers.get(TIMEOUT))
+        harness.clock.now += 1.0  # what was signed is sent, though less is left by now
 
     harness = harness_of(front_end, 503, 200, request_signers=[sign])
     harness.request()
