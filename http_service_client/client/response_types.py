@@ -1,4 +1,4 @@
-"""Response data of a declared type, by pydantic (the extra `pydantic`)."""
+"""Response data of a declared type: by pydantic (the extra `pydantic`), or by the library that the type is of."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ..errors import ConfigurationError, ResponseValidationError
 from ..http.messages import HttpResponse
 from ..http.printable import printable
 from ..http.urls import redact_url
+from .other_types import Misfit, OtherAdapter, other_adapter
 
 __all__ = ["type_adapter", "validate", "validated"]
 
@@ -33,6 +34,12 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
 
 def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:
     """The JSON text as the adapter's type. Raises ValueError: "is not a valid …" and the path to each wrong field."""
+    if isinstance(adapter, OtherAdapter):
+        try:
+            return adapter.validate_json(text)
+        except Misfit as error:
+            problem = f"is not a valid {_shown(response_type)}: {error}"
+        raise ValueError(problem)
     import pydantic
 
     try:
@@ -56,7 +63,7 @@ def _problems(error: Any) -> str:
 
 
 def type_adapter(response_type: Any) -> Any:
-    """pydantic's adapter for a type, cached if the type is hashable."""
+    """The adapter for a type, cached if the type is hashable."""
     try:
         return _cached_adapter(response_type)
     except TypeError as error:
@@ -66,6 +73,9 @@ def type_adapter(response_type: Any) -> Any:
 
 
 def _new_adapter(response_type: Any) -> Any:
+    other = other_adapter(response_type)
+    if other is not None:
+        return other
     try:
         import pydantic
     except ImportError:

@@ -1,7 +1,7 @@
 """Python values as JSON text (RFC 8259): compact, UTF-8, and always valid JSON.
 
-Besides the types of `json` it encodes those that models consist of: dataclasses, pydantic models (by alias, the
-receiver's name of a field), Enums, dates, Decimal and UUID as text. A value without a JSON form (NaN, bytes,
+Besides the types of `json` it encodes those that models consist of: dataclasses, attrs classes, msgspec's structs and
+pydantic models (by alias, the receiver's name of a field), Enums, dates, Decimal and UUID as text. A value without a JSON form (NaN, bytes,
 sets) is refused with the path to it: the encoder runs at full speed, and the value is searched for the
 cause only after a failure. Values are never shown, since they may be secrets.
 """
@@ -60,11 +60,28 @@ def _plain(value: Any) -> object:
         return serializer.to_python(value, mode="json", by_alias=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if hasattr(type(value), "__struct_encode_fields__"):
+        return _struct(value)
+    attributes = getattr(type(value), "__attrs_attrs__", None)
+    if attributes is not None:
+        return {attribute.name: getattr(value, attribute.name) for attribute in attributes}
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, deque):
         return list(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _struct(value: Any) -> object:
+    """The JSON form of a struct of msgspec: as msgspec writes it, but for defaults, which are never left out."""
+    kind = type(value)
+    config = kind.__struct_config__
+    tag = {} if config.tag is None else {config.tag_field: config.tag}
+    values = [getattr(value, name) for name in kind.__struct_fields__]
+    if config.array_like:
+        return [*tag.values(), *values]
+    pairs = zip(kind.__struct_encode_fields__, values, strict=True)
+    return tag | {name: item for name, item in pairs if type(item).__name__ != "UnsetType"}
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode

@@ -1,0 +1,136 @@
+"""`response_type=` of msgspec's structs and attrs classes, in both directions: chosen by the type."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+
+from http_service_client import ConfigurationError, HttpRequest, HttpResponse, ResponseValidationError
+from kit.fakes import Harness
+from kit.front_ends import FrontEnd
+
+
+def _types() -> dict[str, Any]:
+    """An `Order` of each library that is installed."""
+    found: dict[str, Any] = {}
+    try:
+        import msgspec
+    except ImportError:
+        pass
+    else:
+        found["msgspec"] = msgspec.defstruct(
+            "Order",
+            [
+                ("id", int),
+                ("status", str, "baking"),
+                ("items", list[str], msgspec.field(default_factory=list)),
+            ],
+        )
+    try:
+        import attrs
+        import cattrs  # noqa: F401
+    except ImportError:
+        pass
+    else:
+        found["attrs"] = attrs.make_class(
+            "Order",
+            {
+                "id": attrs.field(type=int),
+                "status": attrs.field(type=str, default="baking"),
+                "items": attrs.field(type=list[str], factory=list),
+            },
+        )
+    return found
+
+
+TYPES = _types()
+
+
+@pytest.fixture(params=["msgspec", "attrs"])
+def order(request: pytest.FixtureRequest) -> Any:
+    """The class."""
+    if request.param not in TYPES:
+        pytest.skip(f"the extra {request.param} is not installed")
+    return TYPES[request.param]
+
+
+def fetched(front_end: FrontEnd, content: bytes, response_type: Any) -> Any:
+    """The data of a response."""
+    return Harness(front_end, HttpResponse(200, content=content)).request(response_type=response_type).data
+
+
+def test_the_data_is_of_the_type(front_end: FrontEnd, order: Any) -> None:
+    """Itself, and as a part of another type; unknown fields are ignored."""
+    assert fetched(front_end, b'{"id": 1, "new": 2}', order) == order(1)
+    assert fetched(front_end, b'[{"id": 1}, {"id": 2, "status": "out"}]', list[order]) == [
+        order(1),
+        order(2, "out"),
+    ]
+    assert fetched(front_end, b'{"a": {"id": 1}}', dict[str, order]) == {"a": order(1)}
+    assert fetched(front_end, b"null", order | None) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "path"),
+    [
+        (b'{"id": "1"}', "$.id"),
+        (b'{"id": 1.5}', "$.id"),
+        (b'{"id": true}', "$.id"),
+        (b'{"id": 1, "items": ["a", 2]}', "$.items[1]"),
+        (b"{}", "id"),
+        (b'{"id":', ""),
+        (b"[]", ""),
+        (b"", ""),
+    ],
+)
+def test_wrong_data_is_an_error(front_end: FrontEnd, order: Any, content: bytes, path: str) -> None:
+    """It names the type and the path, converts nothing, and shows no value."""
+    with pytest.raises(ResponseValidationError, match="is not a valid Order: ") as caught:
+        fetched(front_end, content, order)
+    assert path in str(caught.value)
+    assert caught.value.response is not None
+    secret = b'{"id": "hush"}'
+    with pytest.raises(ResponseValidationError) as caught:
+        fetched(front_end, secret, order)
+    assert "hush" not in str(caught.value)
+
+
+def test_it_can_be_sent(order: Any) -> None:
+    """As JSON that the same type reads again; nested, too."""
+    sent = HttpRequest("POST", "https://a.test/", json={"orders": [order(1, "out", ["a"])]}).content
+    assert json.loads(sent or b"") == {"orders": [{"id": 1, "status": "out", "items": ["a"]}]}
+
+
+def test_a_struct_is_sent_as_msgspec_writes_it() -> None:
+    """Under its encoded names, with its tag, and without what is unset."""
+    msgspec = pytest.importorskip("msgspec", reason="the extra msgspec is not installed")
+    fields = [("my_id", int), ("more", Any, msgspec.UNSET)]
+    for options in ({"rename": "camel", "tag": "order"}, {"array_like": True, "tag": "order"}, {}):
+        kind = msgspec.defstruct("Order", fields if "array_like" not in options else fields[:1], **options)
+        sent = HttpRequest("POST", "https://a.test/", json=kind(1)).content
+        assert json.loads(sent or b"") == json.loads(msgspec.json.encode(kind(1)))
+
+
+def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch, front_end: FrontEnd) -> None:
+    """An attrs class needs cattrs."""
+    if "attrs" not in TYPES:
+        pytest.skip("the extra attrs is not installed")
+    import attrs
+
+    monkeypatch.setitem(sys.modules, "cattrs", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[attrs\]'"):
+        fetched(front_end, b"{}", attrs.make_class("Other", ["id"]))
+
+
+def test_a_type_that_cannot_be_decoded_is_an_error(front_end: FrontEnd, order: Any) -> None:
+    """Before anything is sent."""
+
+    class Strange:
+        pass
+
+    harness = Harness(front_end, 200)
+    with pytest.raises((ConfigurationError, ResponseValidationError)):
+        harness.request(response_type=dict[str, order | Strange | set[Strange]])
