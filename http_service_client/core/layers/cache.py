@@ -106,12 +106,12 @@ class CacheLayer:
 
     def _changing(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         access = self._access(request, call)
-        outcome: Outcome | None = None
         try:
             outcome = yield from proceed(request, call)
-        finally:
-            if outcome is None and call.attempt:  # cancelled; the server may have processed it
+        except BaseException:
+            if call.attempt:  # cancelled; the server may have processed it
                 access.doubt(request.url)
+            raise
         if isinstance(outcome, Failure):
             if call.sent_state in (SentState.NEVER_SENT, SentState.REFUSED):
                 return outcome

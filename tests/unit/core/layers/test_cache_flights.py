@@ -177,6 +177,24 @@ def test_what_was_changed_meanwhile_is_neither_stored_nor_joined() -> None:
     assert len(transport.sent) == 3
 
 
+def test_a_change_that_was_cancelled_ends_what_was_stored() -> None:
+    """The service may have made it."""
+    clock = VirtualClock()
+    script = [cached_for(60, "old"), late(5.0, HttpResponse(204)), cached_for(60, "new")]
+    transport = ScriptedTransport(script, clock=clock)
+    client = HttpServiceClient(cache=Cache(), transport=transport, clock=clock)
+
+    async def run() -> str:
+        await client.get_async(URL)
+        change = asyncio.ensure_future(client.post_async(URL))
+        await clock.elapse_async(1.0)
+        change.cancel()
+        await asyncio.wait([change])
+        return (await client.get_async(URL)).text
+
+    assert run_task(run()) == "new"
+
+
 class Gate:
     """A service that responds when it is told to."""
 
