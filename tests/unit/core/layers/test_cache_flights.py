@@ -28,8 +28,9 @@ class Async:
     def __init__(self, *script: Any, **settings: Any) -> None:
         self.clock = VirtualClock()
         self.transport = ScriptedTransport(list(script), clock=self.clock)
+        self.cache = Cache(**settings)
         self.client = HttpServiceClient(
-            cache=Cache(**settings), transport=self.transport, clock=self.clock
+            cache=self.cache, transport=self.transport, clock=self.clock
         ).with_options(retry_policy=False)
 
     def gather(self, *calls: dict[str, Any]) -> list[Any]:
@@ -219,7 +220,8 @@ def test_threads_and_tasks_share_one_exchange(leader: str) -> None:
     """Whichever came first."""
     gate, results = Gate(), []  # type: ignore[var-annotated]
     transport = ScriptedTransport([gate])
-    client = HttpServiceClient(cache=Cache(), transport=transport)
+    cache = Cache()
+    client = HttpServiceClient(cache=cache, transport=transport)
 
     async def call() -> Any:
         return await client.get_async(URL)
@@ -230,7 +232,7 @@ def test_threads_and_tasks_share_one_exchange(leader: str) -> None:
     threads = [in_thread(ways[0], results)]
     assert gate.came.wait(10)
     threads += [in_thread(way, results) for way in ways * 3]
-    flight = next(iter(client._cache.state.flights._shared.values()))  # type: ignore[union-attr]
+    flight = next(iter(cache.state.flights._shared.values()))
     while flight._landing.waiting < 6:
         threading.Event().wait(0.001)
     gate.opened.set()
@@ -245,5 +247,5 @@ def test_no_flight_is_left() -> None:
     network = Async(cached_for(60), ConnectionResetError(), storage=MemoryStorage(1))
     network.gather({})
     network.gather({})
-    flights = network.client._cache.state.flights  # type: ignore[union-attr]
+    flights = network.cache.state.flights
     assert (flights._shared, flights._by_subject) == ({}, {})
