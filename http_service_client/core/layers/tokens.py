@@ -112,7 +112,7 @@ class Needs(NamedTuple):
 class Tokens:
     """Finds tokens for the calls of one client.
 
-    handler, new_call: of the fetches.  new_call takes a request, the timeout of the call, and the call that needs it.
+    handler, new_call: of the fetches.  new_call takes a request, the seconds for the call as a whole, and its `Needs`.
     clock: monotonic seconds.   wall_clock: seconds since the epoch.   random: uniform in [0, 1), for jitter.
     """
 

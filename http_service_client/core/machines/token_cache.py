@@ -12,7 +12,7 @@ nobody could even say so (a loop that is never run again), its lease ends: it is
 
 The age of a token is the larger of what the two clocks say. The monotonic clock stands still while a machine sleeps
 or a function is frozen. The wall clock may be set: backwards, then the other one counts; forwards, then a valid token is
-fetched anew, once.
+replaced once, which does no harm.
 
 A token service that refuses the client itself is asked again after a second: until then, all calls fail with what it said.
 

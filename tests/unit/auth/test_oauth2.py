@@ -7,6 +7,7 @@ import copy
 import datetime
 import json
 import logging
+import os
 import pickle
 from typing import Any
 from urllib.parse import parse_qs
@@ -361,6 +362,15 @@ def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -
 def test_a_provider_that_returns_no_token_is_reported(front_end: FrontEnd, found: Any, problem: str) -> None:
     """With what it should return."""
     assert problem in str(run(front_end, BearerToken(lambda: found)).error(TokenError))
+
+
+def test_a_copy_of_a_provider_s_token_has_its_settings_alone() -> None:
+    """A token is not a setting."""
+    auth = BearerToken(os.getcwd, refresh_ahead=5.0, timeout=7.0)
+    twin = pickle.loads(pickle.dumps(auth))
+    assert (twin.source_name, twin.refresh_ahead, twin.timeout) == ("getcwd", 5.0, 7.0)
+    assert twin.cache is not auth.cache
+    assert repr(twin) == "BearerToken(getcwd)"
 
 
 def test_a_provider_must_be_a_function() -> None:

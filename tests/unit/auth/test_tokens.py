@@ -149,6 +149,29 @@ def test_a_post_is_never_sent_again_after_a_timeout(front_end: FrontEnd) -> None
     assert service.calls == ["Bearer t1", "Bearer t1", "Bearer t2"]
 
 
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_the_wait_for_a_token_does_not_use_up_the_attempt(front_end: FrontEnd, is_refused: bool) -> None:
+    """Neither before it nor after a 401: it has its timeout for itself."""
+
+    class Slow(Service):
+        def __call__(self, request: HttpRequest) -> Any:
+            if request.url == TOKEN_URL:
+                client.clock.now += 5.0
+            return super().__call__(request)
+
+    service = Slow()
+    client = harness(front_end, service)
+    if is_refused:
+        client.request()
+        service.accepted.clear()
+    response = client.request("POST", timeout=2.0)
+    assert (response.status_code, response.attempts) == (200, 1)
+    assert client.transport.timeouts[-1].total == pytest.approx(2.0)
+    client.clock.now += 3600
+    error = client.error(DeadlineExceededError, "POST", total_timeout=4.0)
+    assert error.sent_state is SentState.NEVER_SENT
+
+
 def test_a_second_401_is_returned(front_end: FrontEnd) -> None:
     """The fault is not the token's age."""
     service = Service(granted("wrong"), granted("wrong-2"))

@@ -138,6 +138,18 @@ def test_nobody_waits_for_a_fetch_ahead_of_expiry() -> None:
     assert world.source.fetches == [0.0, 8.6]
 
 
+def test_a_fetch_ahead_of_expiry_may_fail() -> None:
+    """The calls go on with the old token, and at its end a caller fetches again."""
+    world = World()
+    world.caller(0.0)
+    world.simulator.run(until=2.0)
+    world.source.failures = 1
+    runs = [world.caller(after - 2.0) for after in (7.0, 8.8, 9.9)]
+    world.simulator.run()
+    assert [run.result.value for run in runs] == ["t1", "t1", "t3"]
+    assert world.source.fetches == pytest.approx([0.0, 8.8, 9.9])
+
+
 def test_a_fetch_that_is_lost_is_taken_over_when_its_lease_ends() -> None:
     """Nobody waits for ever for an event loop that will not run again."""
     world = World()
