@@ -11,8 +11,10 @@ import importlib
 import io
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple, Protocol
 
 from ..errors import ConfigurationError
@@ -24,15 +26,20 @@ __all__ = ["Section", "check_picture", "draw", "save"]
 _BLACK, _BLUE, _GREEN, _ORANGE, _RED = "#333333", "#0072b2", "#009e73", "#e69f00", "#d55e00"
 _SHORTEST = 1e-3  # seconds, in a picture
 _POINTS = 75  # in a line; more would show the noise of single calls
+_INDENT = re.compile(r"\n +")
+_TAG, _DECIMALS = re.compile(r"<[^>]*>"), re.compile(r"(\d+\.\d)\d+\b")
 _SUFFIXES = (".svg", ".png", ".html")
 _STYLE = {
     "font.size": 9.0,
+    "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "svg.fonttype": "none",  # text stays text: readable for machines, and small
     "svg.hashsalt": "http_service_client",  # the same picture is the same file
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "#e5e5e5",
+    "xtick.bottom": False,  # the grid shows where they are
+    "ytick.left": False,
     "axes.axisbelow": True,
     "legend.frameon": False,
 }
@@ -97,6 +104,7 @@ def draw(reports: Mapping[str, Drawable], title: str = "") -> Any:
         success.yaxis.set_major_formatter(ticker.PercentFormatter(1.0, decimals=0))
         durations.set_yscale("log")
         durations.set_ylim(bottom=_SHORTEST)
+        durations.minorticks_off()
         durations.yaxis.set_major_formatter(ticker.FuncFormatter(_duration))
         handles = [*load.get_legend_handles_labels()[0], *durations.get_legend_handles_labels()[0]]
         figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8)
@@ -123,15 +131,12 @@ def _draw_report(axes: Sequence[Any], report: Drawable) -> None:
         load.axhline(report.service.capacity, label="capacity of the service", **line)
     success.plot(times, list(map(_success, groups)), color=_GREEN, linewidth=2.2)
     open_circuits = [group[-1].open_circuits for group in groups]
-    circuits.fill_between(times, open_circuits, step="mid", color=_RED, alpha=0.3, linewidth=0)
-    circuits.plot(times, open_circuits, color=_RED, drawstyle="steps-mid", linewidth=1.2)
-    instants = [moment.at + span / 2 for moment in moments]
-    durations.plot(
-        instants, _shown(m.p99 for m in moments), color=_RED, linewidth=1.0, label="p99 of the calls"
-    )
-    durations.plot(
-        instants, _shown(m.p50 for m in moments), color=_BLUE, linewidth=2.0, label="median of the calls"
-    )
+    if any(open_circuits):
+        circuits.fill_between(times, open_circuits, step="mid", color=_RED, alpha=0.3, linewidth=0)
+        circuits.plot(times, open_circuits, color=_RED, drawstyle="steps-mid", linewidth=1.2)
+    p99s, medians = _durations(groups, "p99", max), _durations(groups, "p50", median)
+    durations.plot(times, p99s, color=_RED, linewidth=1.0, label="p99 of the calls")
+    durations.plot(times, medians, color=_BLUE, linewidth=2.0, label="median of the calls")
     durations.set_xlabel("seconds")
     for axis in axes:
         axis.set_xlim(0, end)
@@ -154,9 +159,13 @@ def _success(group: Sequence[Moment]) -> float:
     return succeeded / ended if ended else math.nan
 
 
-def _shown(durations: Iterable[float | None]) -> list[float]:
-    """A logarithmic scale has no 0: a call that is refused at once is drawn at the bottom."""
-    return [math.nan if seconds is None else max(seconds, _SHORTEST) for seconds in durations]
+def _durations(
+    groups: Sequence[Sequence[Moment]], name: str, of: Callable[[list[float]], float]
+) -> list[float]:
+    """One for each group. A logarithmic scale has no 0: a call that is refused at once is drawn at the bottom."""
+    found = [[getattr(moment, name) for moment in group] for group in groups]
+    known = [[seconds for seconds in each if seconds is not None] for each in found]
+    return [max(of(each), _SHORTEST) if each else math.nan for each in known]
 
 
 def _duration(seconds: float, position: object = None) -> str:
@@ -196,17 +205,30 @@ def check_picture(path: str | os.PathLike[str], suffixes: Sequence[str] = _SUFFI
     _matplotlib()
 
 
-def _write(figure: Any, target: Any, kind: str) -> None:
+def _write(figure: Any, target: Path, kind: str) -> None:
+    if kind == "svg":
+        target.write_text(_svg(figure), encoding="utf-8")
+        return
     with _matplotlib().rc_context(_STYLE):
-        figure.savefig(target, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else None)
+        figure.savefig(target, format=kind, dpi=110)
+
+
+def _svg(figure: Any) -> str:
+    drawing = io.StringIO()
+    with _matplotlib().rc_context(_STYLE):
+        figure.savefig(drawing, format="svg", metadata={"Date": None})
+    return _INDENT.sub("\n", _TAG.sub(_shortened, drawing.getvalue()))
+
+
+def _shortened(tag: re.Match[str]) -> str:
+    """Matplotlib writes six decimals, and a line for each point. A tenth of a point is less than can be seen."""
+    return _DECIMALS.sub(r"\1", tag[0]).replace(" \n", " ")
 
 
 def _page(title: str, legend: str, sections: Sequence[Section], figures: Sequence[Any]) -> str:
     parts = [_HEAD.format(title=html.escape(title)), f"<p>{html.escape(legend)}</p>"]
     for section, figure in zip(sections, figures, strict=True):
-        drawing = io.BytesIO()
-        _write(figure, drawing, "svg")
-        svg = drawing.getvalue().decode()
+        svg = _svg(figure)
         if section.title:
             parts.append(f"<h2>{html.escape(section.title)}</h2><p>{html.escape(section.about)}</p>")
         parts.append(_table(section.rows))
