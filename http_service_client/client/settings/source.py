@@ -104,6 +104,12 @@ class Settings:
                 continue
             if value is None and not takes_none(annotations[key]):
                 continue  # nothing is written there, as in an empty key of YAML
+            if key in table.tables and isinstance(value, str):
+                value = read_value(key, value, annotations[key])  # it may be JSON
+            if key in table.tables and isinstance(value, (str, list)):
+                self.report(here, f" must be a table of settings, not {type(value).__name__}")
+                dropped.add(key)
+                continue
             if key in table.tables and isinstance(value, Mapping):
                 value = self._make(table.tables[key], value, here)
                 if value is None:
@@ -123,7 +129,7 @@ class Settings:
             try:
                 made = table.make(values)
             except (ConfigurationError, TypeError) as error:
-                message, is_faulty = str(error), True
+                message, is_faulty = str(error).removeprefix(f"{path[-1]}: " if path else ""), True
                 words = re.findall(r"\w+", message)
                 culprit = next((word for word in words[:1] if word in values), None)
                 if dropped.isdisjoint(words):

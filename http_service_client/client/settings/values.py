@@ -71,8 +71,9 @@ def plain(value: Any, secrets: set[str]) -> Any:
     """
     if isinstance(value, Mapping) and type(value) is dict:
         return {name: plain(item, secrets) for name, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(plain(item, secrets) for item in value)
+    if type(value) is list or type(value) is tuple:
+        items = [plain(item, secrets) for item in value]
+        return items if type(value) is list else tuple(items)
     if isinstance(value, timedelta):
         return value.total_seconds()
     if callable(reveal := getattr(value, "get_secret_value", None)):  # pydantic's SecretStr and SecretBytes

@@ -209,6 +209,8 @@ def test_all_faults_are_reported_at_once() -> None:
         ),
         ({"base_url": "/v1"}, "base_url '/v1' is not absolute; write it as https://host/path"),
         ({"auth": {"user": "a"}}, "auth must be a (user, password) pair"),
+        ({"propagation": ["a"]}, "propagation must be a table of settings, not list"),
+        ({"propagation": '{"deadline": "a b"}'}, "propagation.deadline must be the name of a header"),
         ({1: 2}, "1: there is no such setting; known are: base_timeout,"),
         (
             {"base_timeout": 3, "connection_pool": {"request_timeout": 4}},

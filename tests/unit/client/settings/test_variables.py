@@ -103,7 +103,7 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
             "P_BASE_TIMEOUT__X: base_timeout is not a table of settings; write P_BASE_TIMEOUT",
         ),
         ("P_MAX_CONNECTIONS", "many", "P_MAX_CONNECTIONS must be a whole number of 1 or more, not 'many'"),
-        ("P_CONNECTION_POOL", "s3cret", "P_CONNECTION_POOL must be a ConnectionPoolConfig, not str"),
+        ("P_CONNECTION_POOL", "s3cret", "P_CONNECTION_POOL must be a table of settings, not str"),
         ("P_AUTH", "s3cret s3cret", "P_AUTH: the token in auth must be visible ASCII text"),
         ("P_PROXY", "s3cret", "P_PROXY must be a URL, not"),
         (
