@@ -261,6 +261,7 @@ class HttpClientError(Exception):
             held = getattr(self, name)
             if held is not None:
                 setattr(twin, name, held.redacted())
+        twin.__dict__.pop("data", None)  # as the body
         return twin
 
     def explain(self) -> str:
@@ -466,7 +467,9 @@ class HttpStatusError(ResponseError):
     """`raise_for_status()` on a 4xx or 5xx response.
 
     problem: what an application/problem+json response (RFC 9457) says is wrong; else None.
+    data: the body as the call's `error_type`; None without one, or where the body is not of that type.
     """
 
     status_code: int = 0
     problem: Problem | None = None
+    data: Any = None

@@ -96,6 +96,7 @@ class SendOptions(TypedDict, total=False):
     progress: Callable[[int, int | None], object] | bool | str | None
     decompress: bool
     name: str | None
+    error_type: Any
 
 
 class StreamRequestOptions(SendOptions, total=False):
@@ -263,6 +264,7 @@ class CallBuilder:
         progress: Callable[[int, int | None], object] | bool | str | None = None,
         decompress: bool = CLIENT_DEFAULT,
         name: str | None = None,
+        error_type: Any = None,
         _stream: StreamOptions | None = None,
         _kept: HttpRequest | None = None,
         _foreign: HttpRequest | None = None,
@@ -341,6 +343,11 @@ class CallBuilder:
             from .response_types import type_adapter
 
             type_adapter(response_type)
+        if error_type is not None:
+            from .response_types import type_adapter
+
+            type_adapter(error_type)
+            options = options._replace(error_type=error_type)
         deadline_at = None
         if total_timeout is not None or AMBIENT_DEADLINE.get() is not None:
             deadline_at = earliest(total_timeout, self._now)

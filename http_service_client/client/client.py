@@ -141,8 +141,8 @@ class HttpServiceClient(Events):
         The result is a client as well. It shares everything with this one (connections, circuits, retry budgets, limits,
         metrics, listeners), is made in microseconds, and may have views of its own. A call's own keywords come first.
 
-        timeout, total_timeout, allow_redirects, retry_policy, circuit_breaker, retry_budget, key, name, decompress: as in
-            a call.
+        timeout, total_timeout, allow_redirects, retry_policy, circuit_breaker, retry_budget, key, name, decompress,
+            error_type: as in a call.
         auth: as in `HttpClientConfig`; False or None for no credentials.
         base_url: prefix of relative URLs; None for none.
         default_headers: replace those of the same name; a value of None leaves a header out.
@@ -200,6 +200,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -249,6 +251,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -284,6 +288,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -325,6 +331,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -369,6 +377,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
@@ -411,6 +421,8 @@ class HttpServiceClient(Events):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         The timeout bounds the attempt until the headers have arrived. After that it, or `Timeout.read`, bounds
         each wait for more of the body, and `total_timeout` bounds the whole call.
@@ -481,6 +493,8 @@ class HttpServiceClient(Events):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -537,6 +551,8 @@ class HttpServiceClient(Events):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.

@@ -86,6 +86,8 @@ class Events(ParallelDownloads):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         The first connection is made when the first event is asked for, with the retries of any call; what it raises is
         raised. Each reconnection is one attempt, after the server's delay and a backoff of the retry policy, which
@@ -142,6 +144,8 @@ class Events(ParallelDownloads):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         Raises as `events`.
         """

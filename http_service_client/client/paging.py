@@ -117,6 +117,8 @@ class Paging(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         Each page is a call with these keywords, but `total_timeout` is for all pages together, without the time that
         the caller spends between them; left out, each page has the client's. `data` must be something that can be
@@ -178,6 +180,8 @@ class Paging(Verbs):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         Raises as `paginate`.
         """

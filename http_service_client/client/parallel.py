@@ -77,6 +77,8 @@ class ParallelDownloads(Polls):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         The timeouts are those of each part, but `total_timeout` is for the whole download. `progress` counts the bytes
         of all parts. When a part fails, the others end, too.
@@ -150,6 +152,8 @@ class ParallelDownloads(Polls):
             bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         Returns and raises as `download_parallel`.
         """

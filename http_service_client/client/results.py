@@ -20,7 +20,22 @@ __all__ = ["check_download", "finish", "open_stream"]
 
 def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
     """Return the response, its timeline left open, or raise the error."""
-    return finish(call, outcome, None) if isinstance(outcome, Failure) else outcome
+    if isinstance(outcome, Failure):
+        return finish(call, outcome, None)
+    if outcome.status_code >= 400 and call.options.error_type is not None:
+        _add_error_data(call, outcome)
+    return outcome
+
+
+def _add_error_data(call: Call, response: HttpResponse) -> None:
+    """The body of an error as the call's `error_type`. A body of another kind must not hide the status: it is none."""
+    from .response_types import type_adapter, validate
+
+    error_type = call.options.error_type
+    try:
+        response.data = validate(type_adapter(error_type), error_type, response.content)
+    except ValueError:
+        pass
 
 
 _CONDITIONS = ("If-None-Match", "If-Modified-Since")
@@ -54,6 +69,8 @@ def finish(call: Call, outcome: Outcome, response_type: Any) -> HttpResponse:
             from .response_types import validated
 
             result.data = validated(result, response_type)
+        elif result.status_code >= 400 and call.options.error_type is not None:
+            _add_error_data(call, result)
         return result
     try:
         raise result

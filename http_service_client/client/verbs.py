@@ -77,6 +77,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -111,6 +113,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -145,6 +149,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -179,6 +185,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -213,6 +221,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -247,6 +257,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -281,6 +293,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -315,6 +329,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -349,6 +365,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -383,6 +401,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -417,6 +437,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -451,6 +473,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -485,6 +509,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -519,6 +545,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -553,6 +581,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.
@@ -587,6 +617,8 @@ class Verbs(ABC):
             attempt; True draws a bar with tqdm, a text one with this label.
         decompress: False returns the body as it arrived, with its content coding; True decodes it.
         name: of this kind of call, such as "charge card": events, the log, metrics and `explain()` have it.
+        error_type: a type as for `response_type`: `data` of a 4xx or 5xx response, and of its HttpStatusError, is then of
+            this type, or None where the body is not.
 
         auth, timeout, total_timeout, retry_policy, circuit_breaker, retry_budget and decompress are the client's own
         when left out.

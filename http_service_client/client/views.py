@@ -49,13 +49,14 @@ class ViewOptions(TypedDict, total=False):
     key: str | None
     name: str | None
     decompress: bool
+    error_type: Any
 
 
 _OPTIONS = tuple(ViewOptions.__annotations__)
 # Keywords of a call: a view passes them on with each call that does not set them itself.
 _OF_CALLS = (
     *("timeout", "total_timeout", "allow_redirects", "retry_policy", "circuit_breaker", "retry_budget"),
-    *("key", "name", "decompress"),
+    *("key", "name", "decompress", "error_type"),
 )
 _RENAMED = {
     "headers": "it is called default_headers",
@@ -178,6 +179,7 @@ class ViewCallBuilder(CallBuilder):
         key: Any = None,
         name: Any = None,
         decompress: Any = True,
+        error_type: Any = None,
         timeout: Any = CLIENT_DEFAULT,
         allow_redirects: Any = True,
         retry_policy: Any = CLIENT_DEFAULT,
@@ -187,6 +189,10 @@ class ViewCallBuilder(CallBuilder):
         check_duration("total_timeout", total_timeout)
         uses_budget(retry_budget)
         check_flag("decompress", decompress)
+        if error_type is not None:
+            from .response_types import type_adapter
+
+            type_adapter(error_type)
         if key is not None:
             parse_key(key)
         if name is not None:

@@ -7,7 +7,7 @@ call's options against the client's configuration; the layers read them and know
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ..errors import Failure, HttpClientError, SentState
 from ..events import AttemptFinished, CallFinished, Event, Timeline
@@ -93,6 +93,7 @@ class CallOptions(NamedTuple):
     stream: the options for leaving a success's body open, or None to read it whole.
     progress: called with the bytes of a download and the total; plain or async.
     on_finish: called when the call ends, whatever its outcome.
+    error_type: of the body of a 4xx or 5xx response, or None.
     auth: the flow that adds credentials to each request; None when they are headers, or there are none.
     """
 
@@ -105,6 +106,7 @@ class CallOptions(NamedTuple):
     on_finish: Callable[[], None] | None = None
     auth: AuthFlow | None = None
     key: str | None = None
+    error_type: Any = None
 
 
 class Attempt:

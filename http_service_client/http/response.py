@@ -51,7 +51,7 @@ class HttpResponse(Generic[Data]):
     elapsed: seconds that the last exchange took, body included.  history: the redirects before it.
     http_version: "HTTP/2", or "HTTP/1.1" for all that did not come over HTTP/2.
     attempts: how many attempts the call took.  timeline: what happened in the call.
-    data: the validated value when `response_type` was given, else None.
+    data: the validated value when `response_type` was given, or `error_type` for a 4xx or 5xx, else None.
 
     In a test or an interceptor, make one by hand: content may be text, or pass `json` instead.
     Raises TypeError for a status_code or content of a wrong type.
@@ -191,7 +191,9 @@ class HttpResponse(Generic[Data]):
             message += _in_one_line(problem, self.reason_phrase)
         else:
             message += self._quotation()
-        raise HttpStatusError(message, status_code=self.status_code, problem=problem, **self._evidence())
+        raise HttpStatusError(
+            message, status_code=self.status_code, problem=problem, data=self.data, **self._evidence()
+        )
 
     def observed(self, request: HttpRequest) -> HttpResponse:
         """A copy for a listener of exchanges: independent of this one, and in response to `request`."""

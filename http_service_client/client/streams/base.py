@@ -80,6 +80,7 @@ class Streamed(HttpResponse[None]):
             http_version=response.http_version,
             history=response.history,
         )
+        self.data = response.data
         if not isinstance(self._body, OpenBody):
             call.discard_body()
         self._call = call
