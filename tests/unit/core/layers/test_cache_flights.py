@@ -197,7 +197,7 @@ def test_a_change_that_was_cancelled_ends_what_was_stored() -> None:
 
 
 class Gate:
-    """A service that responds when it is told to."""
+    """A service that responds when the test lets it."""
 
     def __init__(self) -> None:
         self.opened = threading.Event()
