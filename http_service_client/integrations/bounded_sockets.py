@@ -74,19 +74,19 @@ def _in_time(sock: socket.socket, operation: Callable[[], Any]) -> Any:
 class _Socket(socket.socket):
     __slots__ = ()  # or a plain socket could not become one
 
-    def recv_into(self, *arguments: Any) -> int:
-        return _in_time(self, partial(super().recv_into, *arguments))  # type: ignore[no-any-return]
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        return _in_time(self, partial(super().recv_into, buffer, nbytes, flags))  # type: ignore[no-any-return]
 
-    def sendall(self, *arguments: Any) -> None:
-        _in_time(self, partial(super().sendall, *arguments))
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
+        _in_time(self, partial(super().sendall, data, flags))
 
 
 class _TlsSocket(ssl.SSLSocket):
-    def recv_into(self, *arguments: Any) -> int:
-        return _in_time(self, partial(super().recv_into, *arguments))  # type: ignore[no-any-return]
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        return _in_time(self, partial(super().recv_into, buffer, nbytes, flags))  # type: ignore[no-any-return]
 
-    def send(self, *arguments: Any) -> int:  # by which `sendall` sends
-        return _in_time(self, partial(super().send, *arguments))  # type: ignore[no-any-return]
+    def send(self, data: Any, flags: int = 0) -> int:  # by which `sendall` sends
+        return _in_time(self, partial(super().send, data, flags))  # type: ignore[no-any-return]
 
 
 _KINDS: dict[type, type] = {socket.socket: _Socket, ssl.SSLSocket: _TlsSocket}

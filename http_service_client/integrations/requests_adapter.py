@@ -93,7 +93,7 @@ class ResilientAdapter(HTTPAdapter):
         return self._calls.client
 
     @property
-    def max_retries(self) -> Retry:
+    def max_retries(self) -> Retry:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Of urllib3: none."""
         return self.__dict__["max_retries"]  # type: ignore[no-any-return]
 
