@@ -19,6 +19,7 @@ from http_service_client.http.auth.challenges import parse_challenges
 from http_service_client.http.bodies.event_stream import EventStreamDecoder
 from http_service_client.http.bodies.lines import LineDecoder
 from http_service_client.http.bodies.ranges import parse_content_range
+from http_service_client.http.caching.directives import parse_directives
 from http_service_client.http.content_codings.decoder import Decoder
 from http_service_client.http.cookies.dates import parse_cookie_date
 from http_service_client.http.cookies.header import parse_set_cookie
@@ -96,6 +97,9 @@ ROWS: dict[str, tuple[Callable[[str], object], str, str, str, int]] = {
     "Content-Type: escapes in quotes": (parse_content_type, 'a/b;a="', '\\"', "", 20_000),
     "Content-Type: spaces": (parse_content_type, "a/b", "; \t a", "", 40_000),
     "Content-Type: a long charset": (charset_of, "a/b;charset=", "utf-8", "", 400_000),
+    "Cache-Control: quotes without an end": (lambda line: parse_directives([line]), "", 'a="b\\",', "", 20_000),
+    "Cache-Control: directives": (lambda line: parse_directives([line]), "", "max-age=1,", "", 20_000),
+    "Cache-Control: a number of many digits": (lambda line: parse_directives([line] * 2), "max-age=", "9", "", 400_000),
     "Set-Cookie: a Max-Age of zeros": (lambda line: parse_set_cookie([line]), "a=b;max-age=", "0", "x", 100_000),
     "Set-Cookie: Max-Age again and again": (lambda line: parse_set_cookie([line]), "a=b", ";max-age=0 ", "", 100_000),
     "Set-Cookie: a date of many parts": (parse_cookie_date, "", "1:2:3 4 ", "", 40_000),
