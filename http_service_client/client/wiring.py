@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..http.headers import Headers
     from ..http.messages import HttpContext, HttpRequest, HttpResponse
+    from ..http.propagation import Propagation
     from ..policies.cache import Cache
     from .config import HttpClientConfig
 
@@ -123,7 +124,14 @@ def pipelines(
     headers = standard_headers(config.pool)
     headers.secret_names = config.resolved.secret_names
     # A call that fetches a token has nothing of the calls that need it: no interceptors, cookies or signatures.
-    fetching = partial(pipeline, prepare=Preparation(), interceptors=((), ()), signers=(), compression=None)
+    fetching = partial(
+        pipeline,
+        prepare=Preparation(),
+        interceptors=((), ()),
+        signers=(),
+        compression=None,
+        propagation=_for_named_hosts(config),
+    )
     tokens = Tokens(
         fetching(cookies=None),
         partial(_token_call, config, keys, headers, clock, listener),
@@ -149,10 +157,6 @@ def foreign_calls(
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
 ) -> Handler:
     """The layers of calls whose exchanges another library makes."""
-    # That library follows redirects, so a hop to a stranger's origin looks like any call: only hosts that the user named
-    # get these headers.
-    propagation = config.resolved.propagation
-    is_for_named = propagation is not None and propagation.hosts is not None
     return foreign_pipeline(
         origins=keys,
         random=random,
@@ -160,8 +164,15 @@ def foreign_calls(
         report=report_condition,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
         has_gates=config.enable_throttle_gate,
-        propagation=propagation if is_for_named else None,
+        # That library follows redirects, so a hop to a stranger's origin looks like any call.
+        propagation=_for_named_hosts(config),
     )
+
+
+def _for_named_hosts(config: HttpClientConfig) -> Propagation | None:
+    """The headers of propagation for requests that may go to a stranger: only hosts that the user named get them."""
+    propagation = config.resolved.propagation
+    return propagation if propagation is not None and propagation.hosts is not None else None
 
 
 def _token_call(

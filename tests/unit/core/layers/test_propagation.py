@@ -13,11 +13,12 @@ from http_service_client import (
     ConnectionLostError,
     ConstantBackoff,
     HttpClientConfig,
+    HttpResponse,
     Propagation,
     RetryPolicy,
     deadline,
 )
-from http_service_client.auth import SignableRequest
+from http_service_client.auth import OAuth2ClientCredentials, SignableRequest
 from kit.fakes import RESET, URL, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.guarded import policy_of
@@ -203,6 +204,22 @@ def test_a_request_of_an_auth_flow_gets_none(front_end: FrontEnd) -> None:
     harness = harness_of(front_end, 200, auth=Flow())
     harness.request()
     assert sent(harness, ATTEMPT) == [None, "1"]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "limits"), [(None, [None, "10000"]), (["id.example.com"], ["10000", None])]
+)
+def test_a_token_service_gets_none_unless_it_is_named(
+    front_end: FrontEnd, hosts: list[str] | None, limits: list[str | None]
+) -> None:
+    """It is often a stranger's: it learns neither how long the client waits nor how often it tries."""
+    login = OAuth2ClientCredentials(
+        token_url="https://id.example.com/token", client_id="shop", client_secret="s3cret"
+    )
+    granted = HttpResponse(200, json={"access_token": "t1", "token_type": "Bearer"})
+    harness = harness_of(front_end, granted, 200, auth=login, propagation=Propagation(hosts=hosts))
+    harness.request()
+    assert sent(harness, TIMEOUT) == limits
 
 
 def test_what_a_wait_for_a_connection_took_is_gone() -> None:
