@@ -2,6 +2,7 @@
 
 ResilientAdapter: policies under a `requests.Session`.   resilience_middleware: under an aiohttp `ClientSession`.
 RedisStorage: where a cache keeps its responses, for all processes.
+ResilientTransport, AsyncResilientTransport: under a client of httpx or httpx2.
 explain: what happened in the calls behind a response or an error of such a library.
 asgi, wsgi: middleware that adopts the deadline of an inbound request.
 error_responses: the response to a caller when a service behind this one fails.
@@ -15,12 +16,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .aiohttp_middleware import resilience_middleware as resilience_middleware
     from .foreign import explain as explain
+    from .httpx_transport import AsyncResilientTransport as AsyncResilientTransport
+    from .httpx_transport import ResilientTransport as ResilientTransport
     from .redis import RedisStorage as RedisStorage
     from .requests_adapter import ResilientAdapter as ResilientAdapter
 
 _MODULE_OF = {
     "RedisStorage": "redis",
+    "AsyncResilientTransport": "httpx_transport",
     "ResilientAdapter": "requests_adapter",
+    "ResilientTransport": "httpx_transport",
     "explain": "foreign",
     "resilience_middleware": "aiohttp_middleware",
 }

@@ -347,6 +347,9 @@ class ForeignCalls:
 # Errors that are of our class and of the library's.
 
 
+_PRIVATE = ("request", "response", "_request")  # the last one is httpx's
+
+
 class _OfBoth:
     """An error of ours that is one of another library, too."""
 
@@ -355,7 +358,7 @@ class _OfBoth:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the library's request, which holds credentials, and may hold a connection.
-        state = {name: value for name, value in vars(self).items() if name not in ("request", "response")}
+        state = {name: value for name, value in vars(self).items() if name not in _PRIVATE}
         _, ours, theirs = type(self).__bases__
         return _rebuild, (ours, theirs, self.args, state)
 

@@ -62,6 +62,7 @@ EXTRAS = {
         "authlib",
         "botocore",
         "h2",
+        "httpx",
         "http_message_signatures",
         "matplotlib",
         "neuroglia",

@@ -7,11 +7,13 @@ that the server saw. Each library has a `Way`: how it makes a request of the key
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 import aiohttp
@@ -27,7 +29,12 @@ from http_service_client.events import (
     ThrottleRefused,
     ThrottleWaited,
 )
-from http_service_client.integrations import ResilientAdapter, resilience_middleware
+from http_service_client.integrations import (
+    AsyncResilientTransport,
+    ResilientAdapter,
+    ResilientTransport,
+    resilience_middleware,
+)
 from http_service_client.testing import LoopbackServer, VirtualClock
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.parity import Row, seeded, set_up
@@ -88,11 +95,13 @@ class Way(ABC):
     """How a library makes a request of a row, with an adapter of ours.
 
     plain: the front end of the client that it is compared with.   cannot: names of rows that differ, each for a reason.
+    makes_cycles: the library leaves its own responses, or errors, to the cycle collector.
     """
 
     name: ClassVar[str]
     plain: ClassVar[type[FrontEnd]]
     cannot: ClassVar[Mapping[str, str]] = {}
+    makes_cycles: ClassVar[bool] = False
 
     @abstractmethod
     def __init__(self, client: HttpServiceClient, idempotent: bool | None, stack: ExitStack) -> None:
@@ -174,7 +183,95 @@ async def _asynchronous(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
         yield piece
 
 
-WAYS: tuple[type[Way], ...] = (RequestsWay, AiohttpWay)
+_UNLIKE_HTTPX = {
+    "closed in the head": "httpx has one error for that and for no response",
+    "corrupt gzip": "httpx decodes after the call",
+    "truncated gzip": "httpx decodes after the call",
+}
+
+
+class HttpxWay(Way):
+    """A client of httpx, or of httpx2, with a `ResilientTransport`.   library: the module."""
+
+    name, plain = "httpx", BlockingFrontEnd
+    library = "httpx"
+    makes_cycles = True  # a response and its stream; not in httpx2
+    cannot = {
+        **_UNLIKE_HTTPX,
+        "a head that trickles beyond the timeout": "blocking httpx bounds each read of a head alone",
+        "a file is rewound to its position before the call": "httpx 0.27 declares the length of the whole file",
+    }
+
+    def __init__(self, client: HttpServiceClient, idempotent: bool | None, stack: ExitStack) -> None:
+        library = importlib.import_module(self.library)
+        transport = ResilientTransport(client=client, idempotent=idempotent, read_bodies=True)
+        self._client = stack.enter_context(library.Client(transport=transport, timeout=None))
+
+    def request(self, method: str, url: str, **parts: Any) -> None:
+        self._client.request(method, url, **_for_httpx(parts))
+
+
+class AsyncHttpxWay(Way):
+    """Likewise, an `AsyncClient` with an `AsyncResilientTransport`."""
+
+    name, plain = "httpx, async", AsyncioFrontEnd
+    library = "httpx"
+    makes_cycles = True  # an error of anyio and its stream
+    cannot = {
+        **_UNLIKE_HTTPX,
+        "a file is rewound to its position before the call": "an AsyncClient takes no plain file",
+    }
+
+    def __init__(self, client: HttpServiceClient, idempotent: bool | None, stack: ExitStack) -> None:
+        loop = asyncio.new_event_loop()
+        stack.callback(loop.close)
+        self._wait = loop.run_until_complete
+        library = importlib.import_module(self.library)
+        transport = AsyncResilientTransport(client=client, idempotent=idempotent, read_bodies=True)
+        self._client = library.AsyncClient(transport=transport, timeout=None)
+        stack.callback(lambda: self._wait(self._client.aclose()))
+
+    def request(self, method: str, url: str, **parts: Any) -> None:
+        data = parts.get("data")
+        if isinstance(data, Iterator) and not hasattr(data, "read"):
+            parts["data"] = _asynchronous(data)
+        error = self._wait(self._requested(method, url, _for_httpx(parts)))
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error
+
+    async def _requested(self, method: str, url: str, parts: dict[str, Any]) -> Exception | None:
+        try:
+            await self._client.request(method, url, **parts)
+        except Exception as error:
+            return error
+        return None
+
+
+def _for_httpx(parts: dict[str, Any]) -> dict[str, Any]:
+    """The keywords in httpx's terms: a body that is no form is `content`."""
+    if "data" in parts and not isinstance(parts["data"], Mapping):
+        parts = {**parts, "content": parts["data"]}
+        del parts["data"]
+    return parts
+
+
+def _of_httpx2(way: type[Way]) -> type[Way]:
+    return type(
+        f"{way.__name__}2", (way,), {"name": way.name.replace("httpx", "httpx2"), "library": "httpx2"}
+    )
+
+
+_OF_HTTPX = (HttpxWay, AsyncHttpxWay)
+
+WAYS: tuple[type[Way], ...] = (
+    RequestsWay,
+    AiohttpWay,
+    *(_OF_HTTPX if find_spec("httpx") else ()),
+    *(map(_of_httpx2, _OF_HTTPX) if find_spec("httpx2") else ()),
+)
 
 
 def is_adaptable(row: Row) -> bool:
