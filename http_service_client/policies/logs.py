@@ -42,8 +42,11 @@ def log_change(change: StateChange) -> None:
     is_serious = change.new is CircuitBreakerState.OPEN and not change.is_shadow
     level = logging.WARNING if is_serious else logging.INFO
     if LOGGER.isEnabledFor(level):
+        state = change.new.value.replace("_", "-")
+        if change.is_metrics_only and change.new is not CircuitBreakerState.CLOSED:
+            state += ", but refuses nothing (metrics_only)"
         until = "" if change.open_for is None else f"; next trial in {change.open_for:.3f} s"
-        text = f"the circuit is {change.new.value.replace('_', '-')}: {change.reason}{until}"
+        text = f"the circuit is {state}: {change.reason}{until}"
         _log(level, "circuit_state_changed", change.key or "a guarded function", text, change._asdict())
 
 

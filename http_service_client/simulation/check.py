@@ -8,6 +8,7 @@ knows no formula of a breaker or a backoff, and holds for those of the future:
     refusing       the waits alone leave no time for the last attempt
     busy           a wait that the service asked for outlasts the caller
     dead           no circuit opens within ten minutes at this rate
+    slow           attempts are given up before they count as slow
     nearly well    a circuit opens though 95 % of the requests succeed
 """
 
@@ -62,7 +63,7 @@ def check(
 
     Found are: an attempt timeout or waits that leave no time for all attempts within `total_timeout`; a call that nothing
     ends, or that outlasts its caller; a circuit that never opens at this rate, or opens for a service that answers
-    95 % of its requests; a trial lease that is not above the attempt timeout.
+    95 % of its requests; a trial lease that is not above the attempt timeout; a `slow_call_duration` above it.
 
     Raises ConfigurationError for a wrong argument.
 
@@ -161,6 +162,15 @@ def _about_circuits(config: HttpClientConfig, rate: float) -> list[Finding]:
                 f"attempt timeout of {'no limit' if limit is None else f'{limit:g} s'}"
             )
             found.append(Finding("lease-below-timeout", message, trial))
+    slow_from = None if settings is None or settings.slow_call_rate is None else settings.slow_call_duration
+    if slow_from is not None and limit is not None and slow_from > limit:
+        call = _one_call(config, Slowdown(factor=slow_from))
+        if call is not None:
+            message = (
+                f"no attempt takes as long as slow_call_duration={slow_from:g}, since it is given up after base_timeout={limit:g}, so "
+                "that slow_call_rate counts nothing; set the duration below the timeout"
+            )
+            found.append(Finding("slow-call-over-timeout", message, call))
     return found
 
 

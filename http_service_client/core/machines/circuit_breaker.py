@@ -490,7 +490,8 @@ class CircuitBreaker:
             recovery.span.begin(now)
         self._set_free_pass_locked()
         open_for = recovery.span.length if new is _OPEN and not is_isolated else None
-        return StateChange(self._key, old, new, reason, now, self._generation, open_for)
+        change = StateChange(self._key, old, new, reason, now, self._generation, open_for)
+        return change._replace(is_metrics_only=True) if self.settings.metrics_only else change
 
     def _recovery_of(self) -> Recovery[Permit]:
         """The recovery of a circuit that is open, or was."""

@@ -392,6 +392,7 @@ class StateChange(NamedTuple):
     generation: the number of the span that begins; it orders the changes of one circuit.
     open_for: seconds until a trial may pass, when `new` is OPEN; None for an isolated circuit.
     is_shadow: it is a change of the circuit's shadow, which refuses nothing.
+    is_metrics_only: the circuit refuses nothing, whatever its state; that of a shadow, too.
     """
 
     key: str
@@ -402,6 +403,7 @@ class StateChange(NamedTuple):
     generation: int
     open_for: float | None
     is_shadow: bool = False
+    is_metrics_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ def records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.levelno == level]
 
 
-def failing_call(front_end: FrontEnd, **options: Any) -> None:
+def failing_call(front_end: FrontEnd, *, metrics_only: bool = False, **options: Any) -> None:
     """A call of three attempts, each answered by 503."""
     clock = VirtualClock()
     transport = ScriptedTransport([HttpResponse(503)], clock=clock)
@@ -34,8 +34,10 @@ def failing_call(front_end: FrontEnd, **options: Any) -> None:
         clock=clock,
         random=lambda: 0.5,
         transport=transport,
-        circuit_breaker_config={"failure_threshold": 3, "recovery_timeout": 60.0},
-    )
+        circuit_breaker_config={
+            "failure_threshold": 3, "recovery_timeout": 60.0, "metrics_only": metrics_only,
+        },
+    )  # fmt: skip
     front_end.request(client, "GET", URL, **options)
 
 
@@ -54,6 +56,16 @@ def test_retries_are_info_and_a_circuit_that_opens_is_a_warning(
     debug = records(caplog, logging.DEBUG)
     assert [text for text in debug if "https://api.test: " not in text] == []
     assert [text.split()[1] for text in debug] == ["attempt", "attempt", "attempt", "not", "done:"]
+
+
+def test_a_circuit_that_only_measures_says_so(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody searches for calls that were refused: there are none."""
+    with caplog.at_level(logging.INFO, "http_service_client"):
+        failing_call(front_end, metrics_only=True)
+    assert records(caplog, logging.WARNING) == [
+        "https://api.test: the circuit is open, but refuses nothing (metrics_only): 3 consecutive failures; "
+        "next trial in 60.000 s"
+    ]
 
 
 def test_a_record_has_the_fields_of_its_event(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:

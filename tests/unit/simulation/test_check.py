@@ -16,6 +16,7 @@ from http_service_client import (
 from http_service_client.events import AttemptFinished, CallFinished, CircuitRefused
 from http_service_client.simulation import Finding, check
 
+DOWN = {"failure_threshold": 30, "failure_duration": 10.0}  # the default test
 ENDLESS = ConnectionPoolConfig(request_timeout=None)
 
 
@@ -46,6 +47,8 @@ def test_the_defaults_do_not_contradict_each_other(rate: float) -> None:
         (breaker(failure_threshold=10_000), ["circuit-never-opens"]),
         (breaker(failure_threshold=1), ["circuit-opens-without-need"]),
         (breaker(trial_lease=20.0), ["lease-below-timeout"]),
+        (breaker(slow_call_rate=0.8, slow_call_duration=31.0, **DOWN), ["slow-call-over-timeout"]),
+        (breaker(slow_call_rate=0.8, slow_call_duration=30.0, **DOWN), []),
         (HttpClientConfig(connection_pool=ENDLESS), ["call-without-end", "lease-below-timeout"]),
         (HttpClientConfig(enable_circuit_breaker=False, enable_retry_policy=False), []),
     ],
@@ -88,6 +91,14 @@ def test_the_timelines_show_what_the_rules_say() -> None:
     assert any(isinstance(event, CircuitRefused) for event in always)
     trial = found(breaker(trial_lease=20.0))["lease-below-timeout"].timeline
     assert 20.0 < trial[-1].at < 30.0
+    slow = breaker(slow_call_rate=0.8, slow_call_duration=31.0, **DOWN)
+    ends = [
+        event
+        for event in found(slow)["slow-call-over-timeout"].timeline
+        if isinstance(event, AttemptFinished)
+    ]
+    assert [end.error for end in ends] == ["AttemptTimeoutError"] * 3
+    assert all(end.duration < 31.0 for end in ends)
     assert found(HttpClientConfig(connection_pool=ENDLESS))["call-without-end"].timeline == ()
 
 
