@@ -261,8 +261,8 @@ def _own(error: HttpClientError, verb: str) -> PaymentError:
 def may_be_processed(error: HttpClientError) -> bool:
     """Whether any attempt of the call may have had its effect.
 
-    The error's own `sent_state` may be that of the last attempt: the first one may have timed out, and the last one
-    have been refused.
+    A 500 may have charged, and a 400 has not: both are `answered`. So each attempt is looked at, and the error's own
+    `sent_state`, which is the worst of them, does not do.
     """
     if isinstance(error, ResponseError) and not isinstance(error, HttpStatusError):
         return True  # a success that cannot be read

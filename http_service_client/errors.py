@@ -115,6 +115,14 @@ class SentState(str, Enum):
     MAYBE_PROCESSED = "maybe_processed"  # sent, and no response arrived: nobody knows
 
 
+_RANK = {state: rank for rank, state in enumerate(SentState)}
+
+
+def worst(one: SentState, other: SentState) -> SentState:
+    """The one by which the server may have done more."""
+    return one if one is other else max(one, other, key=_RANK.__getitem__)
+
+
 @dataclass(frozen=True)
 class Failure:
     """A failed exchange as a value. Layers pass it on; the front end raises it, once, as an error.

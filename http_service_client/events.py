@@ -14,9 +14,10 @@ same in all events of a call, and in no other; `call_name` is what the caller ca
 from __future__ import annotations
 
 from enum import Enum
+from functools import reduce
 from typing import NamedTuple
 
-from .errors import SentState
+from .errors import SentState, worst
 
 __all__ = [
     "AttemptFinished",
@@ -426,6 +427,12 @@ class Timeline(tuple[Event, ...]):
     def call_id(self) -> str:
         """The id of the call, which all of its events have; "" without an event."""
         return self[0].call_id if self else ""
+
+    @property
+    def sent_state(self) -> SentState | None:
+        """What became of the request, the worst over the attempts so far; None before the first one."""
+        states = [event.sent_state for event in self if isinstance(event, (AttemptFinished, CallFinished))]
+        return reduce(worst, states) if states else None
 
     @property
     def cache_used(self) -> CacheUsed | None:

@@ -28,8 +28,7 @@ def validated(response: HttpResponse, response_type: Any) -> Any:
         return validate(type_adapter(response_type), response_type, response.content)
     except ValueError as error:
         message = f"the response of {redact_url(response.url)} {error}"
-        details = {"response": response, "request": response.request, "timeline": response.timeline}
-        raise ResponseValidationError(message, sent_state=response.sent_state, **details) from None
+        raise ResponseValidationError(message, **response._evidence()) from None
 
 
 def validate(adapter: Any, response_type: Any, text: str | bytes) -> Any:

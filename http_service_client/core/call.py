@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from ..errors import Failure, HttpClientError, SentState
+from ..errors import Failure, HttpClientError, SentState, worst
 from ..events import AttemptFinished, CallFinished, Event, Timeline
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..http.urls import redact_url
@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     from .origins import OriginState
     from .timeouts import Timeout
 
-__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Idle", "Saver", "StreamOptions", "worst"]
+__all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Idle", "Saver", "StreamOptions"]
 
-# How much the server may have done, least first.
-_RANK = {state: rank for rank, state in enumerate(SentState)}
 _LEAST = SentState.NEVER_SENT  # enum attribute access is slow (50 ns)
-
-
-def worst(one: SentState, other: SentState) -> SentState:
-    """The one by which the server may have done more."""
-    return one if one is other else max(one, other, key=_RANK.__getitem__)
 
 
 class Idle(NamedTuple):

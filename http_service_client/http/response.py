@@ -282,10 +282,13 @@ class HttpResponse(Generic[Data]):
         return None, state | {"_headers": self.headers, "url": redact_url(self.url)}
 
     def _evidence(self) -> dict[str, Any]:
+        """The attributes of an error about this response."""
+        # The call's own state: the response says what became of the last attempt alone.
+        known = None if self.timeline is None else self.timeline.sent_state
         return {
             "response": self,
             "request": self.request,
-            "sent_state": self.sent_state,
+            "sent_state": known or self.sent_state,
             "timeline": self.timeline,
         }
 

@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from ..core.call import worst
 from ..core.deadline import AMBIENT_DEADLINE, remaining
 from ..core.machines.backoff import Waits
 from ..core.machines.other_libraries import requested_delay_of
@@ -21,7 +20,7 @@ from ..core.outcomes import REFUSALS, describe, requested_wait, sent_state_of
 from ..drivers.clocks import Clock
 from ..drivers.forks import reset_in_forked_children
 from ..drivers.locks import ForkSafeLock
-from ..errors import HttpClientError, HttpStatusError, SentState, errors_behind
+from ..errors import HttpClientError, HttpStatusError, SentState, errors_behind, worst
 from ..events import Event, RetryScheduled, RetryStopped, StopReason
 from ..http.messages import HttpResponse
 from .functions import is_interruption

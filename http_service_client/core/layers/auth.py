@@ -30,12 +30,12 @@ from ...errors import (
     InterceptorError,
     InvalidRequestError,
     SentState,
+    worst,
 )
 from ...events import AuthContinued, AuthStopped
 from ...http.headers import Headers
 from ...http.messages import HttpRequest, HttpResponse
 from ...http.urls import redact_url, split_url
-from ..call import worst
 from ..effects import Outcome, Plan
 from ..open_body import OpenResponse
 from .attempt_timeout import with_limit

@@ -15,6 +15,7 @@ from ...errors import (
     SentState,
     TooManyRedirectsError,
     UnsafeRedirectError,
+    worst,
 )
 from ...events import RedirectFollowed
 from ...http.content_codings.decoder import too_large
@@ -22,7 +23,7 @@ from ...http.messages import HttpRequest, HttpResponse
 from ...http.redirects import REDIRECT_CODES, Hop, headers_for_hop, next_hop
 from ...http.secret_names import SecretNames
 from ...http.urls import redact_url
-from ..call import Call, worst
+from ..call import Call
 from ..effects import Outcome, Plan
 from .attempt_timeout import with_limit
 

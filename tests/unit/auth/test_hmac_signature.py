@@ -204,7 +204,7 @@ def test_a_key_can_be_replaced() -> None:
         ({"key": ["a", 5]}, "key must be text or bytes"),
         ({"algorithm": "md5"}, "algorithm must be one of sha1"),
         ({"encoding": "base16"}, "encoding must be 'hex' or 'base64'"),
-        ({"payload": "{time}"}, r"payload has \{time\}, which is no field; it may have .*\{header:Name\}"),
+        ({"payload": "{time}"}, r"payload has \{time\}, which is no field; it may have"),
         ({"payload": "{header}"}, r"payload has \{header\}, which is no field"),
         ({"payload": "{body:>9}"}, r"payload has \{body:>9\}, which is no field"),
         ({"payload": "{body"}, "payload is not a template"),

@@ -121,27 +121,6 @@ def test_the_least_recently_used_make_room(
     assert (store.get("large", "p"), len(store.get("0", "p"))) == ([], 1)
 
 
-def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hits that follow each other write nothing; a clock that steps back is no reason to stop noting them."""
-    now = [1000.0]
-    monkeypatch.setattr("http_service_client.policies.sqlite_storage.time.time", lambda: now[0])
-    path = tmp_path / "cache.db"
-    store = SqliteStorage(path)
-    store.set("url", "p", stored())
-    for instant, noted in (
-        (1000.0, 1000.0),
-        (1059.9, 1000.0),
-        (1060.0, 1060.0),
-        (1100.0, 1060.0),
-        (500.0, 500.0),
-    ):
-        now[0] = instant
-        assert store.get("url", "p") == [stored()]
-        with sqlite3.connect(path) as database:
-            assert database.execute("SELECT used_at FROM responses").fetchall() == [(noted,)]
-        database.close()
-
-
 def test_memory_is_accounted() -> None:
     """Whatever is replaced, deleted or cleared, the size is that of what is there."""
     store = MemoryStorage()

@@ -125,8 +125,7 @@ def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -
     cached = Cached(front_end, cached_for(60, ETag='"1"'), cached_for(60, ETag='"2"'))
     cached.get()
     cached.clock.advance(100.0)
-    response = cached.request("HEAD")
-    assert used(response)[3:9] == (CacheResult.MISS, 100.0, None, "HEAD", False, False)
+    cached.request("HEAD")
     cached.get()
     assert "If-None-Match" not in cached.transport.requests[2].headers
 
