@@ -78,7 +78,10 @@ class HmacSignature:
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_parts", _parsed("payload", self.payload, _FIELDS))
         if not isinstance(self.headers, Mapping) or not all(map(is_token, self.headers)):
-            raise ConfigurationError("headers must map the names of headers to templates")
+            raise ConfigurationError(
+                "headers must map the names of headers to templates, such as "
+                f"{{'X-Signature': '{{signature}}'}}, not {self.headers!r}"
+            )
         object.__setattr__(self, "headers", dict(self.headers))
         found = {
             name
@@ -116,6 +119,8 @@ class HmacSignature:
         A replay within this time is not noticed: remember the requests that were processed.
         """
         check_duration("tolerance", tolerance, optional=False)
+        if not isinstance(body, (bytes, bytearray, memoryview)):
+            raise TypeError(f"body must be bytes, as they arrived, not {type(body).__name__}")
         received = build_headers(dict(headers))
         signatures, timestamp = self._found(received)
         if timestamp is not None and abs(self.clock() - int(timestamp)) > tolerance:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..core.checks import check_duration, check_number
+from ..core.checks import check_duration, check_number, suggests_keywords
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.token_cache import TokenCache
@@ -26,6 +26,14 @@ Parameters = Mapping[str, Any] | Callable[[], Any]
 ClientAuth = Callable[[Any, str, str, dict[str, str], str], tuple[str, dict[str, str], str]]
 
 _METHODS = ("client_secret_basic", "client_secret_post", "none")
+
+# Keywords of other libraries.
+_RENAMED = {
+    **dict.fromkeys(("token_uri", "token_endpoint"), "it is called token_url"),
+    "scopes": "it is called scope",
+    **dict.fromkeys(("audience", "resource"), "set it in parameters"),
+    "token_endpoint_auth_method": "it is called client_auth",
+}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -55,6 +63,10 @@ class _OAuth2(TokenAuth):
         is_key = secret is not None and not isinstance(secret, str) and callable(self.client_auth)
         if secret is not None and not is_key and (not isinstance(secret, str) or not secret):
             raise ConfigurationError("client_secret must be text that is not empty, or None")
+        if secret is not None and self.client_auth == "none":
+            raise ConfigurationError(
+                "client_secret is not sent with client_auth='none'; leave one of them out"
+            )
         if self.client_auth not in _METHODS and (
             isinstance(self.client_auth, type) or not callable(self.client_auth)
         ):
@@ -62,6 +74,10 @@ class _OAuth2(TokenAuth):
                 f"client_auth must be one of {', '.join(map(repr, _METHODS))}, or a method of authlib such as "
                 f"PrivateKeyJWT(), not {self.client_auth!r}"
             )
+        if not (self.scope is None or isinstance(self.scope, str)) and (
+            not isinstance(self.scope, Sequence) or not all(isinstance(each, str) for each in self.scope)
+        ):
+            raise ConfigurationError(f"scope must be text, or a list of scopes, not {self.scope!r}")
         if not (self.parameters is None or isinstance(self.parameters, Mapping) or callable(self.parameters)):
             raise ConfigurationError("parameters must be a mapping, or a function that returns one")
         check_duration("timeout", self.timeout, optional=False)
@@ -144,6 +160,7 @@ def _rebuild(kind: type[_OAuth2], settings: dict[str, Any]) -> _OAuth2:
     return kind(**settings)
 
 
+@suggests_keywords(_RENAMED)
 @dataclass(frozen=True, kw_only=True, repr=False)
 class OAuth2ClientCredentials(_OAuth2):
     """Tokens for a service of its own (RFC 6749, 4.4): ``auth=OAuth2ClientCredentials(token_url=…, …)``.
@@ -173,6 +190,7 @@ class OAuth2ClientCredentials(_OAuth2):
         return True  # another token does no harm
 
 
+@suggests_keywords(_RENAMED)
 @dataclass(frozen=True, kw_only=True, repr=False)
 class OAuth2RefreshToken(_OAuth2):
     """Tokens by a refresh token (RFC 6749, 6), which a user's login has given.
@@ -219,6 +237,7 @@ class OAuth2RefreshToken(_OAuth2):
         return {**super()._settings(), "refresh_token": self._current[0]}
 
 
+@suggests_keywords(_RENAMED)
 @dataclass(frozen=True, kw_only=True, repr=False)
 class OAuth2Grant(_OAuth2):
     """Tokens by another grant, such as token exchange (RFC 8693) or a JWT (RFC 7523).

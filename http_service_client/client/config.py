@@ -438,8 +438,9 @@ def _check_signers(value: object) -> None:
             continue
         if isinstance(item, type) or not callable(item):
             shown = item.__name__ if isinstance(item, type) else repr(item)
+            remedy = "pass it as auth" if hasattr(item, "auth_flow") else "pass such an object, or a function"
             raise ConfigurationError(
-                f"request_signers has {shown}, which has no method sign_request; pass such an object, or a function"
+                f"request_signers has {shown}, which has no method sign_request; {remedy}"
             )
 
 

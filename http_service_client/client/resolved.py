@@ -227,7 +227,8 @@ def parse_client_auth(auth: object, default_headers: Headers) -> str | AuthFlow 
     try:
         parsed = parse_auth(auth)
     except InvalidRequestError as error:
-        raise ConfigurationError(f"auth: {error}") from None
+        message = str(error)
+        raise ConfigurationError(message if message.startswith("auth") else f"auth: {message}") from None
     if parsed is not None and "Authorization" in default_headers:
         raise ConfigurationError(
             "auth: both it and an Authorization in default_headers are set; set only one"

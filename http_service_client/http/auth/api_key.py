@@ -72,6 +72,7 @@ class ApiKey:
 
 def _checked(key: object) -> str:
     if not isinstance(key, str) or not key:
-        raise InvalidRequestError(f"the key in auth must be text that is not empty, not {type(key).__name__}")
+        given = "''" if key == "" else type(key).__name__
+        raise InvalidRequestError(f"the key in auth must be text that is not empty, not {given}")
     secret_bytes(key, "key")
     return key

@@ -8,7 +8,7 @@ change need no flow: they are a header, written once.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ...errors import InvalidRequestError
@@ -77,6 +77,10 @@ def _remedy(auth: object) -> str:
         )
     if "aiohttp.helpers.BasicAuth" in ancestors:
         return "write (user, password)"
+    if hasattr(auth, "sign_request"):
+        return "for a signer write request_signers=[signer] in HttpClientConfig"
+    if isinstance(auth, Mapping):
+        return "make an object in code, such as auth.OAuth2ClientCredentials(token_url=…, …)"
     if callable(auth):
         return (
             "for a function that returns a token write auth.Bearer(function), "

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import pickle
+import re
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -87,7 +88,7 @@ def test_id_and_secret_are_form_encoded_before_they_are_joined(front_end: FrontE
     ("method", "secret", "expected"),
     [
         ("client_secret_post", "s3cret", {"client_id": ["shop"], "client_secret": ["s3cret"]}),
-        ("none", "s3cret", {"client_id": ["shop"]}),
+        ("none", None, {"client_id": ["shop"]}),
         ("client_secret_basic", None, {"client_id": ["shop"]}),
     ],
 )
@@ -281,6 +282,9 @@ def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd)
         {"client_secret": ""},
         {"client_secret": 5},
         {"client_auth": "basic"},
+        {"client_secret": "s3cret", "client_auth": "none"},
+        {"scope": 5},
+        {"scope": ["read", 5]},
         {"parameters": 5},
         {"timeout": 0},
         {"refresh_ahead": -1},
@@ -291,6 +295,21 @@ def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
         login(**settings)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("scopes", "it is called scope"),
+        ("audience", "set it in parameters"),
+        ("client_sekret", "did you mean 'client_secret'?"),
+    ],
+)
+@pytest.mark.parametrize("kind", [OAuth2ClientCredentials, OAuth2RefreshToken, OAuth2Grant])
+def test_an_unknown_keyword_has_a_remedy(kind: Any, keyword: str, remedy: str) -> None:
+    """For the keywords of other libraries, too."""
+    with pytest.raises(TypeError, match=re.escape(f"{kind.__name__} takes no keyword {keyword!r}; {remedy}")):
+        kind(token_url=TOKEN_URL, client_id="shop", **{keyword: "x"})
 
 
 def test_copies_have_the_credentials_and_no_token(front_end: FrontEnd) -> None:

@@ -16,7 +16,7 @@ from http_service_client import (
     HttpServiceClient,
     InvalidRequestError,
 )
-from http_service_client.auth import Basic, Bearer
+from http_service_client.auth import Basic, Bearer, HmacSignature
 from http_service_client.testing import ScriptedTransport
 from kit.fakes import URL, Harness, short
 from kit.front_ends import FrontEnd
@@ -156,6 +156,11 @@ async def coroutine_flow(self: Any, request: HttpRequest) -> Any:
         (type("Async", (), {"auth_flow": async_flow})(), "Async.auth_flow is async"),
         (type("Async", (), {"auth_flow": coroutine_flow})(), "Async.auth_flow is async"),
         (type("Own", (), {"auth_flow": plain_flow}), "pass an object of this class"),
+        (HmacSignature("k", headers={"X-A": "{signature}"}), "write request_signers=[signer]"),
+        (
+            {"token_url": "https://id.example.com"},
+            "make an object in code, such as auth.OAuth2ClientCredentials",
+        ),
         (object(), "for other schemes set the Authorization header"),
     ],
 )
@@ -164,6 +169,13 @@ def test_the_auth_of_another_library_is_refused_with_what_to_write(auth: Any, me
     with pytest.raises(ConfigurationError) as raised:
         HttpClientConfig(auth=auth)
     assert message in str(raised.value)
+    assert "auth: auth" not in str(raised.value)
+
+
+def test_credentials_among_the_signers_are_refused_with_where_they_belong() -> None:
+    """A flow has no method that signs."""
+    with pytest.raises(ConfigurationError, match="which has no method sign_request; pass it as auth"):
+        HttpClientConfig(request_signers=[Bearer(lambda: "t")])  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("module", ["myapp", "httpx._auth"])

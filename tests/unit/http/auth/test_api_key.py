@@ -75,7 +75,7 @@ def test_keys_compare_and_copy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "settings", "problem"),
     [
-        (("",), {}, "must be text that is not empty, not str"),
+        (("",), {}, "must be text that is not empty, not ''"),
         ((None,), {}, "not NoneType"),
         (("a\nb",), {}, "without control characters"),
         (("k",), {"header": "X Key"}, "header must be the name of a header, not 'X Key'"),
