@@ -521,6 +521,7 @@ _RENAMED = {
     "proxies": "set proxy in HttpClientConfig",
     "proxy": "set it in HttpClientConfig, or use client.with_options(proxy=…)",
     "base_url": "use client.with_options(base_url=…)",
+    "cache": "use client.with_options(cache=…), or send Cache-Control in headers",
     "follow_redirects": "it is called allow_redirects",
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "content": "pass bytes as data",
@@ -544,7 +545,8 @@ _RENAMED = {
 def _about_keyword(name: str) -> str:
     parameters = inspect.signature(CallBuilder.build).parameters.values()
     known = [it.name for it in parameters if it.kind is it.KEYWORD_ONLY and not it.name.startswith("_")]
-    remedy = _RENAMED.get(name) or did_you_mean(name, known) or "see HttpServiceClient.request"
+    elsewhere = "set it in HttpClientConfig" if name in HttpClientConfig.__dataclass_fields__ else None
+    remedy = _RENAMED.get(name) or elsewhere or did_you_mean(name, known) or "see HttpServiceClient.request"
     return f"a call takes no keyword {name!r}; {remedy}"
 
 

@@ -87,6 +87,11 @@ RENAMED = {
     "user_agent": "set User-Agent in default_headers",
     "interceptors": "set request_interceptors and response_interceptors in HttpClientConfig",
     **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
+    "retry": "set retry_policy_config in HttpClientConfig",
+    **dict.fromkeys(
+        ("cache", "transport", "metrics", "on_event", "on_exchange"), "pass it to HttpServiceClient"
+    ),
+    **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",
     "follow_redirects": "set allowed_redirect_count in HttpClientConfig, to 0 for none",
 }

@@ -53,8 +53,9 @@ class Polls(Paging):
         accepted: the response to the request that began it. If it is the result already, it is returned.
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
-        interval: seconds between two looks, where the service does not say how long to wait.
-        is_done: called with each 2xx response, tells whether it is the result; None: any status but 202 is.
+        interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
+        is_done: called with each 2xx response, `accepted` included, tells whether it is the result; None: any status
+            but 202 is.
         allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
         response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.
 
@@ -89,8 +90,9 @@ class Polls(Paging):
         accepted: the response to the request that began it. If it is the result already, it is returned.
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
-        interval: seconds between two looks, where the service does not say how long to wait.
-        is_done: called with each 2xx response, tells whether it is the result; None: any status but 202 is.
+        interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
+        is_done: called with each 2xx response, `accepted` included, tells whether it is the result; None: any status
+            but 202 is.
         allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
         response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.
 
@@ -145,6 +147,9 @@ class _Polling:
         )
         self._clock: Clock = client._clock
         self._ends_at = earliest(self._seconds, self._clock.monotonic)
+        # A stored "it goes on" would be the answer until it is stale. With a validator, a 304 still saves the body.
+        has_cache = client._call_builder.cache is not None
+        self._headers = {"headers": {"Cache-Control": "no-cache"}} if has_cache else {}
         self._interval = max(interval, _SHORTEST)
         self._is_done = is_done
         self._response_type = response_type
@@ -177,7 +182,8 @@ class _Polling:
     def options(self) -> dict[str, Any]:
         """The keywords of the next look."""
         left = self._left()
-        return {} if left is None else {"total_timeout": max(_LEAST, left)}
+        limit = {} if left is None else {"total_timeout": max(_LEAST, left)}
+        return {**self._headers, **limit}
 
     def take(self, response: HttpResponse[Any]) -> None:
         """The response to a look."""

@@ -128,6 +128,10 @@ class ViewCallBuilder(CallBuilder):
         self._check_defaults(**self._defaults)
         if "cookies" in options or "cache" in options:
             cache = chosen("cache", options.get("cache", True), self.cache, Cache)
+            if cache is None and options.get("cache") is True:
+                raise ConfigurationError(
+                    "cache=True is the cache of the client, which has none; write cache=Cache()"
+                )
             self.use(self.pipelines_with, options.get("cookies", self.jar), cache)
         if "proxy" in options:
             proxies = proxy_settings(self.config, parse_proxies(options["proxy"]))

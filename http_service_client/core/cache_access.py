@@ -88,13 +88,16 @@ class CacheAccess:
         """The stored response that the request selects, whether it may be used or not."""
         if self.cache.is_doubtful(self.key) and not (yield from self.drop()):
             return None
-        found = yield from self._ask("get", self.cache.storage.get, self.key, self.partition)
+        found = yield from self._ask("get", self._stored)
         if found is _MISSING:
             return None
         fitting = [each for each in found if each.is_for(self.request)]
         if self.call.options.max_redirects:  # a stored redirect would have to be followed
             fitting = [each for each in fitting if each.status_code not in REDIRECT_CODES]
         return max(fitting, key=lambda each: each.received_at, default=None)
+
+    def _stored(self) -> tuple[StoredResponse, ...]:
+        return tuple(self.cache.storage.get(self.key, self.partition))  # no sequence is the storage's fault
 
     def keep(self, stored: StoredResponse) -> Plan[None]:
         """Store a response."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 from ..core.checks import check_count, check_flag, check_number, suggests_keywords
 from ..core.machines.response_cache import CacheStorage, ResponseCache
 from ..drivers.forks import reset_in_forked_children
@@ -16,7 +18,11 @@ _METHODS = ("get", "set", "delete")
 
 
 @suggests_keywords(
-    {"ttl": "a response says itself how long it is fresh", "max_bytes": "pass it to the storage"}
+    {
+        **dict.fromkeys(("ttl", "max_age", "expire_after"), "a response says itself how long it is fresh"),
+        **dict.fromkeys(("max_bytes", "path", "url"), "pass it to the storage"),
+        "backend": "it is called storage",
+    }
 )
 class Cache:
     """A cache of responses by RFC 9111: ``HttpServiceClient(cache=Cache())``. Clients may share it.
@@ -58,9 +64,19 @@ class Cache:
             raise ConfigurationError(
                 f"storage must be an object with get, set and delete, such as a MemoryStorage, not {storage!r}"
             )
+        for name in _METHODS:
+            if inspect.iscoroutinefunction(getattr(storage, name)):
+                raise ConfigurationError(
+                    f"storage.{name} must be a plain method, not an async one: blocking calls use it, too; "
+                    "set blocks = True, and asyncio calls it in a thread"
+                )
         check_flag("storage.blocks", getattr(storage, "blocks", None))
         for name, value in (("shared", shared), ("coalesce", coalesce), ("single_user", single_user)):
             check_flag(name, value)
+        if shared and single_user:
+            raise ConfigurationError(
+                "single_user does nothing in a shared cache, which keeps what all users may see; set one of the two"
+            )
         check_number("stale_if_error", stale_if_error, unit="of seconds ")
         check_number("stale_while_revalidate", stale_while_revalidate, unit="of seconds ")
         check_number("heuristic", heuristic)

@@ -112,7 +112,9 @@ def why_not_stored(
         if "private" in said:
             return "private"
         if has_credentials and not (is_shareable or "must-revalidate" in said):  # 3.5
-            return "it is for one user"
+            if rules.shared:
+                return "it is for one user"
+            return "credentials were added that the cache does not know; see Cache(single_user=True)"
     is_explicit = "max-age" in said or "Expires" in headers or is_shareable
     if "Set-Cookie" in headers and not (is_shareable if rules.shared or has_credentials else is_explicit):
         return "it sets a cookie"

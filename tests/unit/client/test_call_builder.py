@@ -164,6 +164,9 @@ def test_an_unknown_keyword_is_a_type_error_that_names_it(front_end: FrontEnd, k
         ("deadline", "pass total_timeout, or make the call in a 'with deadline(…)' block"),
         ("idempotency_key", "send it in headers, as Idempotency-Key"),
         ("max_response_size", "only stream and download take it; for other calls set it in HttpClientConfig"),
+        ("cache", "use client.with_options(cache=…), or send Cache-Control in headers"),
+        ("http2", "set it in HttpClientConfig"),
+        ("request_signers", "set it in HttpClientConfig"),
         ("x", "see HttpServiceClient.request"),
         ("streaming", "see HttpServiceClient.request"),  # not our own _stream
     ],

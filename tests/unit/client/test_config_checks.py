@@ -284,6 +284,8 @@ def test_a_mapping_for_the_pool_is_an_error_that_names_its_class() -> None:
         (HttpClientConfig, "failure_rate", "; set it in circuit_breaker_config"),
         (HttpClientConfig, "initial_delay", "; set it in retry_policy_config"),
         (HttpClientConfig, "earned", "; set it in retry_budget_config"),
+        (HttpClientConfig, "retry", "; set retry_policy_config in HttpClientConfig"),
+        (HttpClientConfig, "cache", "; pass it to HttpServiceClient"),
         (HttpClientConfig, "xyzzy", ""),
         (ConnectionPoolConfig, "verify", "; it is called ssl_verify"),
         (ConnectionPoolConfig, "max_conections", "; did you mean 'max_connections'?"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from http_service_client import (
+    Cache,
     ClientClosedError,
     ConfigurationError,
     DeadlineExceededError,
@@ -200,6 +201,20 @@ def test_a_closed_client_does_not_look() -> None:
     client.close()
     with pytest.raises(ClientClosedError):
         client.poll(first)
+
+
+def test_a_cache_does_not_answer_a_look(front_end: FrontEnd) -> None:
+    """A stored "it goes on" would hide the result for as long as it is fresh."""
+    fresh = {"Cache-Control": "max-age=60"}
+    service = Service(
+        front_end,
+        accepted(),
+        HttpResponse(202, headers=fresh),
+        HttpResponse(200, content="done", headers=fresh),
+        cache=Cache(),
+    )
+    assert service.poll().text == "done"
+    assert len(service.looks) == 2
 
 
 @pytest.mark.parametrize(

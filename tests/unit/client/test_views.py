@@ -12,6 +12,7 @@ import pytest
 
 from http_service_client import (
     AttemptTimeoutError,
+    Cache,
     CircuitBreakerPolicy,
     CircuitOpenError,
     ClientClosedError,
@@ -357,3 +358,11 @@ def test_a_slow_call_of_a_view_ends_by_its_timeout(front_end: FrontEnd) -> None:
     view = harness.client.with_options(timeout=0.5, retry_policy=False)
     with pytest.raises(AttemptTimeoutError):
         call(harness, view)
+
+
+def test_a_cache_that_the_client_does_not_have_is_an_error() -> None:
+    """True is the client's own, as of a policy; without one it would do nothing."""
+    client = HttpServiceClient()
+    with pytest.raises(ConfigurationError, match=r"which has none; write cache=Cache\(\)"):
+        client.with_options(cache=True)
+    HttpServiceClient(cache=Cache()).with_options(cache=True)
