@@ -98,9 +98,19 @@ def test_the_lines_have_the_figures_of_the_moments(axes: Sequence[Drawing]) -> N
     assert numbers(durations, 1) == (instants, [0.5, None, 0.001])
 
 
+def test_the_durations_of_a_group_are_its_largest_p99_and_its_usual_median() -> None:
+    """Moments in which no call ended are left out, and a group of none of them is a gap."""
+    moments = [moment(2.0 * n, p50=[0.1, 0.4, None][n % 3], p99=[1.0, 5.0, None][n % 3]) for n in range(150)]
+    moments += [moment(2.0 * n, calls=1) for n in range(150, 153)]
+    durations = draw({"": report(moments)}).axes[3]
+    assert numbers(durations, 0)[1][:50] == [5.0] * 50
+    assert numbers(durations, 1)[1][:50] == [0.25] * 50
+    assert numbers(durations, 1)[1][50] is None  # type: ignore[comparison-overlap]  # a gap
+
+
 @pytest.mark.parametrize(("count", "size"), [(75, 1), (76, 2), (151, 3)])
 def test_a_line_has_75_points_at_most(count: int, size: int) -> None:
-    """More would show the noise of single calls. Circuits are those at the end of a group, durations those of all."""
+    """More would show the noise of single calls. Circuits are those at the end of a group."""
     moments = [
         moment(2.0 * n, calls=n + 1, succeeded=1, failed=n % 2, open_circuits=n % 2) for n in range(count)
     ]
@@ -110,7 +120,7 @@ def test_a_line_has_75_points_at_most(count: int, size: int) -> None:
     assert (times[0], rates[0]) == (float(size), sum(range(1, size + 1)) / (2.0 * size))
     assert numbers(success, 0)[1][0] == pytest.approx(size / (size + size // 2))
     assert numbers(circuits, 0)[1][0] == (size - 1) % 2
-    assert len(numbers(durations, 0)[0]) == count
+    assert numbers(durations, 0)[0] == times
     assert load.get_xlim() == (0, 2.0 * count)
 
 
