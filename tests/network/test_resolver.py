@@ -229,6 +229,31 @@ def test_no_caller_is_lost_in_a_race(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not resolver._RUNNING
 
 
+def test_a_look_up_that_ends_while_it_is_published_is_not_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would remove it any more; one that another caller has published meanwhile stays."""
+
+    class Racing(dict[Any, Any]):
+        """The look-up ends just before it is stored; `other` is stored just after it."""
+
+        other: Any = None
+
+        def __setitem__(self, key: Any, look_up: Any) -> None:
+            look_up._end()
+            super().__setitem__(key, self.other or look_up)
+
+    running = Racing()
+    monkeypatch.setattr(resolver, "_RUNNING", running)
+    resolver._LookUp("a.test", 80).publish()
+    assert running == {}
+    running.other = resolver._LookUp("a.test", 80)
+    resolver._LookUp("a.test", 80).publish()
+    assert running == {("a.test", 80): running.other}
+    ended = resolver._LookUp("b.test", 80)
+    ended._end()
+    ended.publish()
+    assert list(running) == [("a.test", 80)]
+
+
 def test_the_names_that_resolved_are_limited(names: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest is forgotten, and one that no longer resolves at once."""
     monkeypatch.setattr(resolver, "_MAX_RESOLVED", 2)

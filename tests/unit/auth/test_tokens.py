@@ -421,6 +421,18 @@ def test_what_a_provider_raises_is_the_cause(front_end: FrontEnd) -> None:
     assert "sealed" not in str(error)
 
 
+def test_the_wait_that_a_provider_s_call_got_is_kept(front_end: FrontEnd) -> None:
+    """Its error is the cause, and its `retry_after` that of the TokenError."""
+
+    def provider() -> str:
+        raise CircuitOpenError("the vault is down", retry_after=3.0)
+
+    error = harness(front_end, Service(), auth=BearerToken(provider)).error(TokenError)
+    assert isinstance(error.__cause__, CircuitOpenError)
+    assert error.retry_after == 3.0
+    assert str(error).endswith("provider: the vault is down")
+
+
 def test_a_provider_learns_which_token_was_refused(front_end: FrontEnd) -> None:
     """So that a cache shared with other processes does not return it again."""
     asked: list[str | None] = []

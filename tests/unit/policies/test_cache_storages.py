@@ -121,6 +121,27 @@ def test_the_least_recently_used_make_room(
     assert (store.get("large", "p"), len(store.get("0", "p"))) == ([], 1)
 
 
+def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hits that follow each other write nothing; a clock that steps back is no reason to stop noting them."""
+    now = [1000.0]
+    monkeypatch.setattr("http_service_client.policies.sqlite_storage.time.time", lambda: now[0])
+    path = tmp_path / "cache.db"
+    store = SqliteStorage(path)
+    store.set("url", "p", stored())
+    for instant, noted in (
+        (1000.0, 1000.0),
+        (1059.9, 1000.0),
+        (1060.0, 1060.0),
+        (1100.0, 1060.0),
+        (500.0, 500.0),
+    ):
+        now[0] = instant
+        assert store.get("url", "p") == [stored()]
+        with sqlite3.connect(path) as database:
+            assert database.execute("SELECT used_at FROM responses").fetchall() == [(noted,)]
+        database.close()
+
+
 def test_memory_is_accounted() -> None:
     """Whatever is replaced, deleted or cleared, the size is that of what is there."""
     store = MemoryStorage()
@@ -224,11 +245,6 @@ class TestAFile:
             SqliteStorage(settings.pop("path"), **settings)
 
 
-class AsyncStorage(MemoryStorage):
-    async def get(self, key: str, partition: str) -> Any:
-        return []
-
-
 class TestTheSettings:
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -239,8 +255,6 @@ class TestTheSettings:
             ({"heuristic": 2}, "heuristic must be a share"),
             ({"stale_if_error": -1}, "stale_if_error"),
             ({"max_entry_size": 0}, "max_entry_size"),
-            ({"shared": True, "single_user": True}, "single_user does nothing in a shared cache"),
-            ({"storage": AsyncStorage()}, "storage.get must be a plain method, not an async one"),
         ],
     )
     def test_a_wrong_one_is_an_error(self, settings: dict[str, Any], message: str) -> None:
@@ -248,31 +262,10 @@ class TestTheSettings:
         with pytest.raises(ConfigurationError, match=message):
             Cache(**settings)
 
-    @pytest.mark.parametrize(
-        ("keyword", "remedy"),
-        [
-            ("max_bytes", "pass it to the storage"),
-            ("max_age", "a response says itself how long it is fresh"),
-            ("backend", "it is called storage"),
-        ],
-    )
-    def test_a_setting_of_another_class_has_a_remedy(self, keyword: str, remedy: str) -> None:
+    def test_a_setting_of_another_class_has_a_remedy(self) -> None:
         """What people look for first."""
-        with pytest.raises(TypeError, match=remedy):
-            Cache(**{keyword: 1})  # type: ignore[arg-type]
-
-
-class Absent(MemoryStorage):
-    def get(self, key: str, partition: str) -> Any:
-        return None
-
-
-def test_a_storage_that_returns_no_list_never_fails_a_call(front_end: FrontEnd) -> None:
-    """As one that raises: it is a miss, with an event."""
-    cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=Absent()))
-    responses = [cached.get() for _ in range(2)]
-    assert [response.text for response in responses] == ["x", "x"]
-    assert [event.operation for event in failed(responses[1])] == ["get"]
+        with pytest.raises(TypeError, match="pass it to the storage"):
+            Cache(max_bytes=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("operation", ["get", "set", "delete"])

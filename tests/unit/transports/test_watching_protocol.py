@@ -23,7 +23,7 @@ from kit.front_ends import run_task
 
 
 class Inner:
-    """aiohttp's protocol. calls: what it was told, in order."""
+    """The protocol of aiohttp. calls: those that it got, in order."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []

@@ -22,6 +22,7 @@ from http_service_client import (
     RetryPolicy,
     RetryQuotaSettings,
 )
+from http_service_client.client.settings.source import Settings
 from http_service_client.client.settings.tables import table_of
 from http_service_client.client.settings.values import annotations_of, read_value
 from kit.interceptors import Recorder
@@ -303,3 +304,29 @@ def test_the_base_url_of_the_configuration_is_that_of_the_client() -> None:
     with pytest.raises(ConfigurationError, match="pass auth= instead") as caught:
         HttpClientConfig(base_url="https://user:sesame@a.example/v1")
     assert "sesame" not in str(caught.value)
+
+
+def test_one_source_may_overlay_another() -> None:
+    """Its values and names come first; the faults and secrets are those of both."""
+    file, variables = Settings({"a": 1, "t": {"b": 2, "c": 3}}, label="file"), Settings({"t": {"c": 4}})
+    variables.labels[("t", "c")] = "APP_T__C"
+    file.secrets, variables.secrets = {"s1"}, {"s2"}
+    file.report(("a",), " is wrong")
+    variables.report(("t", "c"), " is s2")
+    file.overlay(variables)
+    assert file.values == {"a": 1, "t": {"b": 2, "c": 4}}
+    assert (file.labels[("a",)], file.labels[("t", "c")]) == ("file.a", "APP_T__C")
+    assert file.secrets == {"s1", "s2"}
+    assert file.faults == ["file.a is wrong", "APP_T__C is s2"]
+
+
+def test_none_is_a_value_of_a_field_that_can_be_none() -> None:
+    """It means no limit there, whatever the default is."""
+    config = HttpClientConfig.from_mapping(
+        {
+            "connection_pool": {"max_connection_age": None, "request_timeout": None},
+            "retry_budget_config": None,
+        }
+    )
+    assert config.connection_pool.max_connection_age is None
+    assert config.resolved.timeout.total is None

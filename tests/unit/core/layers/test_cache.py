@@ -125,7 +125,8 @@ def test_a_head_response_that_differs_ends_the_stored_one(front_end: FrontEnd) -
     cached = Cached(front_end, cached_for(60, ETag='"1"'), cached_for(60, ETag='"2"'))
     cached.get()
     cached.clock.advance(100.0)
-    cached.request("HEAD")
+    response = cached.request("HEAD")
+    assert used(response)[3:9] == (CacheResult.MISS, 100.0, None, "HEAD", False, False)
     cached.get()
     assert "If-None-Match" not in cached.transport.requests[2].headers
 
@@ -354,4 +355,5 @@ def test_a_view_may_have_no_cache(front_end: FrontEnd) -> None:
     cached.get()
     view = cached.client.with_options(cache=False)
     assert not front_end.request(view, "GET", URL).from_cache
+    assert front_end.request(view.with_options(cache=True), "GET", URL).from_cache is False
     assert cached.get().from_cache

@@ -1,0 +1,105 @@
+"""The response of a token service, as it comes: what is a token in it, and what is not."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+
+from http_service_client import HttpResponse
+from http_service_client.http.auth.oauth2 import (
+    TokenResponseError,
+    error_code,
+    parse_lifetime,
+    parse_token_response,
+)
+
+GOOD = {"access_token": "t", "token_type": "Bearer"}
+
+
+def answered(members: Any, status: int = 200) -> HttpResponse:
+    content = members if isinstance(members, bytes) else json.dumps(members).encode()
+    return HttpResponse(status, content=content, reason_phrase="Phrase", url="https://id.test/token")
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        (GOOD, ("t", None, None)),
+        ({"access_token": "t"}, ("t", None, None)),
+        ({**GOOD, "token_type": "bEARER"}, ("t", None, None)),
+        ({**GOOD, "expires_in": 60}, ("t", 60.0, None)),
+        ({**GOOD, "refresh_token": "r"}, ("t", None, "r")),
+        ({**GOOD, "refresh_token": ""}, ("t", None, None)),
+        ({**GOOD, "refresh_token": 5}, ("t", None, None)),
+        ({**GOOD, "error": 5}, ("t", None, None)),
+    ],
+)
+def test_a_response_with_a_token_grants_it(members: dict[str, Any], expected: tuple[Any, ...]) -> None:
+    """Its lifetime and the next refresh token, if they are of the right kind."""
+    assert tuple(parse_token_response(answered(members))) == expected
+
+
+@pytest.mark.parametrize(
+    ("response", "message", "code"),
+    [
+        (answered({}), "it answered 200 Phrase without an access_token", None),
+        (answered([GOOD]), "it answered 200 Phrase without an access_token", None),
+        (answered(b"x"), "it answered 200 Phrase without an access_token", None),
+        (answered({**GOOD, "access_token": ""}), "it answered 200 Phrase without an access_token", None),
+        (answered({**GOOD, "access_token": 5}), "it answered 200 Phrase without an access_token", None),
+        (answered({**GOOD, "token_type": "mac"}), "its token is of the type 'mac'", None),
+        (answered({**GOOD, "token_type": 5}), "its token is of the type '5'", None),
+        (answered({**GOOD, "access_token": "a\nb"}), "its access_token has characters that no header may", None),
+        (answered({**GOOD, "error": "slow_down"}), "it answered 200 Phrase with the error slow_down", "slow_down"),
+        (
+            answered({"error": "bad", "error_uri": "https://id.test/help"}, 201),
+            "with the error bad (see https://id.test/help)",
+            "bad",
+        ),
+        (answered(GOOD, 304), "it answered 304 Phrase, which grants nothing; set token_url to where it leads", None),
+        (answered(GOOD, 302), "which grants nothing; set token_url to where it leads", None),
+        (answered(GOOD, 103), "it answered 103 Phrase, which grants nothing", None),
+        (answered({"error": "invalid_client"}, 401), "answered 401 Phrase", "invalid_client"),
+    ],
+)  # fmt: skip
+def test_a_response_without_a_token_is_an_error(
+    response: HttpResponse, message: str, code: str | None
+) -> None:
+    """That says why, with the code of the standard if there is one."""
+    with pytest.raises(TokenResponseError) as raised:
+        parse_token_response(response)
+    assert message in str(raised.value)
+    assert raised.value.code == code
+    if not 300 <= response.status_code < 400:
+        assert "set token_url" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (3600, 3600.0),
+        ("3600", 3600.0),
+        (0.5, 0.5),
+        (0, None),
+        (-1, None),
+        (True, None),
+        (None, None),
+        ([], None),
+        ("soon", None),
+        (math.inf, None),
+        (math.nan, None),
+        (10**400, None),
+    ],
+)
+def test_a_lifetime_is_a_positive_number_of_seconds(value: object, seconds: float | None) -> None:
+    """Also as text; anything else is unknown."""
+    assert parse_lifetime(value) == seconds
+
+
+@pytest.mark.parametrize(("error", "code"), [("a_b", "a_b"), ("", None), ('a"b', None), ("a\nb", None), (5, None), (None, None)])  # fmt: skip
+def test_an_error_code_is_text_of_the_standard_s_characters(error: object, code: str | None) -> None:
+    """It may be shown in a log."""
+    assert error_code({"error": error}) == code
