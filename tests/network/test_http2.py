@@ -16,6 +16,7 @@ from h2.settings import SettingCodes
 
 from http_service_client import ConstantBackoff, EgressPolicy, HttpServiceClient, RetryPolicy
 from http_service_client.testing.server import LoopbackServer, respond
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import AsyncioFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from network.faults import Certificates, failing
@@ -379,3 +380,24 @@ def test_the_egress_policy_holds(
     caught = failing(front_end, client, "GET", url + "/")
     assert (caught.type, caught.sent) == ("EgressRefusedError", "never_sent")
     assert not http2_server.connections
+
+
+@needs_fork
+def test_a_forked_child_has_connections_of_its_own(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server
+) -> None:
+    """It leaves those of its parent alone, which goes on with its own."""
+    http2_server.on("/", ok)
+    client = new_client({"keep_alive_timeout": 60.0})
+
+    def call() -> None:
+        calling = front_end.calling(client, "GET", http2_server.url + "/", retry_policy=None)
+        assert front_end.run(calling).text == "ok"
+        front_end.run(front_end.calling(client, "GET", http2_server.url + "/"))
+        client.close(abort=True)
+
+    front_end.request(client, "GET", http2_server.url + "/")
+    assert in_a_child(call) == 0
+    assert not http2_server.connections[0].is_lost.is_set()
+    assert front_end.request(client, "POST", http2_server.url + "/", retry_policy=None).text == "ok"
+    assert http2_server.exchanges[-1].connection is http2_server.connections[0]

@@ -17,6 +17,7 @@ that is slow stops its own stream, and no other, and a stream takes at most `WIN
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -44,6 +45,7 @@ from ...http.http1.framing import ParserSettings
 from ...http.http1.rules import RULES
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
+from ..over_aiohttp.asyncio_transports import close_socket
 from .frames import FrameSplitter, GoAway
 from .heads import Field, response_head
 from .stream import Http2Stream, NotProcessedError
@@ -86,6 +88,7 @@ class Http2Connection(asyncio.Protocol):
         self.heard_at = 0.0
         self.speaks_http2 = False
         self.transport: Any = None
+        self._pid = os.getpid()
         self._timers = timers
         self._limits = limits
         self._on_idle = on_idle
@@ -111,7 +114,8 @@ class Http2Connection(asyncio.Protocol):
     @property
     def is_open(self) -> bool:
         """Whether it may have new streams, now or later."""
-        return not self._is_draining and not self._is_closed
+        # A transport that is closing, since a write has failed, reports that in a later step of the loop.
+        return not self._is_draining and not self._is_closed and not self.transport.is_closing()
 
     @property
     def is_idle(self) -> bool:
@@ -359,12 +363,15 @@ class Http2Connection(asyncio.Protocol):
         self._streams.clear()
         for stream in streams:
             stream.fail(error)
-        if self.transport is not None:
+        if self.transport is not None and os.getpid() != self._pid:
+            close_socket(self.transport)  # the loop's selector is the parent's, too
+        elif self.transport is not None:
             self.transport.abort()  # `close` would wait for the peer's close_notify
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        if data and not self._is_closed:
+        may_write = not self._is_closed and not self.transport.is_closing()
+        if data and may_write and os.getpid() == self._pid:  # in a forked child it is the parent's
             self.transport.write(data)
 
 

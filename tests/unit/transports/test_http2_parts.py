@@ -20,8 +20,11 @@ from http_service_client import ConfigurationError, ConnectionPoolConfig, HttpCl
 from http_service_client.core.outcomes import is_failure
 from http_service_client.errors import ConnectionLostError, Failure, SentState
 from http_service_client.http.http1.errors import NotHttpError
+from http_service_client.http.http1.framing import ParserSettings
 from http_service_client.http.urls import split_url
+from http_service_client.transports.lifetime import Lifetime
 from http_service_client.transports.network.tls import TlsSettings
+from http_service_client.transports.over_h2.connection import Http2Connection
 from http_service_client.transports.over_h2.frames import FrameSplitter, GoAway
 from http_service_client.transports.over_h2.heads import request_fields
 
@@ -77,6 +80,26 @@ def test_a_request_that_was_refused_is_no_evidence() -> None:
     lost = Failure(ConnectionLostError, "GOAWAY", SentState.REFUSED)
     assert is_failure(lost) is None
     assert is_failure(Failure(ConnectionLostError, "reset", SentState.MAYBE_PROCESSED)) is True
+
+
+def test_a_connection_whose_transport_is_closing_gets_no_request() -> None:
+    """A write has failed, and `connection_lost` comes in a later step of the loop. Nothing of a request would leave."""
+
+    class Closing:
+        def is_closing(self) -> bool:
+            return True
+
+        def write(self, data: bytes) -> None:
+            raise AssertionError("nothing is written")
+
+    def nothing(connection: Http2Connection) -> None:
+        """No pool."""
+
+    connection = Http2Connection(None, ParserSettings(), Lifetime(60, 10, None), nothing, nothing)  # type: ignore[arg-type]
+    connection.transport = Closing()
+    assert not connection.may_open_stream()
+    connection._h2.initiate_connection()
+    connection._flush()
 
 
 # Settings.
