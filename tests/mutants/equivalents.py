@@ -342,4 +342,25 @@ EQUIVALENTS = [
         'content = content.replace(boundary.encode(), b"XX")',
         "any text in place of the boundary makes equal bodies of equal forms",
     ),
+    Equivalent(
+        "http/auth/oauth2.py",
+        "parse_token_response",
+        'advice = "; set token_url to where it leads" if 300 <= response.status_code < 400 else ""',
+        'advice = "; set token_url to where it leads" if 300 <= response.status_code < 401 else ""',
+        "`raise_for_status` has raised for 400 and above",
+    ),
+    Equivalent(
+        "http/auth/oauth2.py",
+        "parse_token_response",
+        'advice = "; set token_url to where it leads" if 300 <= response.status_code < 400 else ""',
+        'advice = "; set token_url to where it leads" if 300 <= response.status_code <= 400 else ""',
+        "`raise_for_status` has raised for 400 and above",
+    ),
+    Equivalent(
+        "auth/oauth2.py",
+        "_OAuth2._signed_request",
+        'url, headers, text = client_auth(self, "POST", self.token_url, headers, (body or b"").decode())',
+        'url, headers, text = client_auth(self, "POST", self.token_url, headers, (body ).decode())',
+        "a form is in memory; the `or` is for the type checker",
+    ),
 ]
