@@ -61,6 +61,7 @@ def test_a_response_with_a_token_grants_it(members: dict[str, Any], expected: tu
         ),
         (answered(GOOD, 304), "it answered 304 Phrase, which grants nothing; set token_url to where it leads", None),
         (answered(GOOD, 302), "which grants nothing; set token_url to where it leads", None),
+        (answered(GOOD, 300), "which grants nothing; set token_url to where it leads", None),
         (answered(GOOD, 103), "it answered 103 Phrase, which grants nothing", None),
         (answered({"error": "invalid_client"}, 401), "answered 401 Phrase", "invalid_client"),
     ],
