@@ -196,6 +196,12 @@ def test_a_key_can_be_replaced() -> None:
     assert not signer("new", **STRIPE).verify(old, b"{}")
 
 
+def test_a_body_that_was_decoded_is_refused() -> None:
+    """Text is not what was signed."""
+    with pytest.raises(TypeError, match="body must be bytes, as they arrived, not str"):
+        signer("k", **STRIPE).verify({"Stripe-Signature": stripe_header(NOW, "k")}, "{}")  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
@@ -210,7 +216,8 @@ def test_a_key_can_be_replaced() -> None:
         ({"payload": "{body"}, "payload is not a template"),
         ({"payload": "{timestamp}"}, "the receiver could not check it"),
         ({"headers": {"X-A": "{timestamp}"}}, r"headers must have \{signature\}"),
-        ({"headers": {"X A": "{signature}"}}, "headers must map"),
+        ({"headers": {"X A": "{signature}"}}, "headers must map .*, not {'X A': '{signature}'}"),
+        ({"headers": "X-A"}, "headers must map .*, such as .*, not 'X-A'"),
         ({"headers": {"X-A": "{body}"}}, r"headers\['X-A'\] has \{body\}"),
         ({"headers": {"X-A": 5}}, "must be a template, not int"),
     ],

@@ -245,6 +245,11 @@ class TestAFile:
             SqliteStorage(settings.pop("path"), **settings)
 
 
+class AsyncStorage(MemoryStorage):
+    async def get(self, key: str, partition: str) -> Any:
+        return []
+
+
 class TestTheSettings:
     @pytest.mark.parametrize(
         ("settings", "message"),
@@ -255,6 +260,8 @@ class TestTheSettings:
             ({"heuristic": 2}, "heuristic must be a share"),
             ({"stale_if_error": -1}, "stale_if_error"),
             ({"max_entry_size": 0}, "max_entry_size"),
+            ({"shared": True, "single_user": True}, "single_user does nothing in a shared cache"),
+            ({"storage": AsyncStorage()}, "storage.get must be a plain method, not an async one"),
         ],
     )
     def test_a_wrong_one_is_an_error(self, settings: dict[str, Any], message: str) -> None:
@@ -262,10 +269,31 @@ class TestTheSettings:
         with pytest.raises(ConfigurationError, match=message):
             Cache(**settings)
 
-    def test_a_setting_of_another_class_has_a_remedy(self) -> None:
+    @pytest.mark.parametrize(
+        ("keyword", "remedy"),
+        [
+            ("max_bytes", "pass it to the storage"),
+            ("max_age", "a response says itself how long it is fresh"),
+            ("backend", "it is called storage"),
+        ],
+    )
+    def test_a_setting_of_another_class_has_a_remedy(self, keyword: str, remedy: str) -> None:
         """What people look for first."""
-        with pytest.raises(TypeError, match="pass it to the storage"):
-            Cache(max_bytes=1)  # type: ignore[call-arg]
+        with pytest.raises(TypeError, match=remedy):
+            Cache(**{keyword: 1})  # type: ignore[arg-type]
+
+
+class Absent(MemoryStorage):
+    def get(self, key: str, partition: str) -> Any:
+        return None
+
+
+def test_a_storage_that_returns_no_list_never_fails_a_call(front_end: FrontEnd) -> None:
+    """As one that raises: it is a miss, with an event."""
+    cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=Absent()))
+    responses = [cached.get() for _ in range(2)]
+    assert [response.text for response in responses] == ["x", "x"]
+    assert [event.operation for event in failed(responses[1])] == ["get"]
 
 
 @pytest.mark.parametrize("operation", ["get", "set", "delete"])
