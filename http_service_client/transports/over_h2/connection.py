@@ -247,8 +247,8 @@ class Http2Connection(asyncio.Protocol):
         if self._is_draining and not self._streams:
             self.close()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._end(error or ConnectionResetError("the connection was closed"))
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end(exc or ConnectionResetError("the connection was closed"))
 
     def pause_writing(self) -> None:
         self._is_full = True
