@@ -21,14 +21,12 @@ __all__ = ["SqliteStorage"]
 T = TypeVar("T")
 
 _VERSION = 1  # of the schema
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS responses (
-    key TEXT NOT NULL, partition TEXT NOT NULL, variant TEXT NOT NULL,
-    size INTEGER NOT NULL, used_at REAL NOT NULL, data BLOB NOT NULL,
-    PRIMARY KEY (key, partition, variant)
-);
-CREATE INDEX IF NOT EXISTS by_use ON responses (used_at, size);
-"""
+_SCHEMA = (
+    "CREATE TABLE responses (key TEXT NOT NULL, partition TEXT NOT NULL, variant TEXT NOT NULL,"
+    " size INTEGER NOT NULL, used_at REAL NOT NULL, data BLOB NOT NULL, PRIMARY KEY (key, partition, variant))",
+    "CREATE INDEX by_use ON responses (used_at, size)",
+    f"PRAGMA user_version = {_VERSION}",
+)
 _TOUCH_EVERY = 60.0  # seconds: a hit that follows another one writes nothing
 _TRIM_EVERY = 16  # responses that are stored
 # Never emptied: SQLite forbids a forked child to close what its parent has open.
@@ -103,9 +101,7 @@ class SqliteStorage:
                 database.execute("DELETE FROM responses WHERE rowid = ?", (row,))
                 continue
             if not 0 <= now - used_at < _TOUCH_EVERY:
-                with suppress(
-                    sqlite3.OperationalError
-                ):  # another process writes: the response is good all the same
+                with suppress(sqlite3.OperationalError):  # locked: the response is good all the same
                     database.execute("UPDATE responses SET used_at = ? WHERE rowid = ?", (now, row))
         return found
 
@@ -147,18 +143,12 @@ class SqliteStorage:
             self._path, timeout=self._timeout, isolation_level=None, check_same_thread=False
         )
         try:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version != _VERSION:
-                others = database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
-                if version or others:
-                    raise sqlite3.DatabaseError(
-                        "the file is a database of something else, or of another version"
-                    )
+            if _version_of(database) != _VERSION:
+                _make_tables(database)
+            with suppress(sqlite3.OperationalError):  # another connection sets it now
                 database.execute("PRAGMA journal_mode = WAL")  # readers do not wait for a writer
-                database.executescript(f"{_SCHEMA} PRAGMA user_version = {_VERSION};")
-            database.execute(
-                "PRAGMA synchronous = OFF"
-            )  # after a crash of the machine, some responses may be lost
+            # After a crash of the machine, some responses may be lost.
+            database.execute("PRAGMA synchronous = OFF")
             return database
         except BaseException:
             database.close()
@@ -170,3 +160,20 @@ class SqliteStorage:
 
     def __repr__(self) -> str:
         return f"<SqliteStorage {str(self._path)!r}>"
+
+
+def _version_of(database: sqlite3.Connection) -> int:
+    version: int = database.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _make_tables(database: sqlite3.Connection) -> None:
+    """Make them in a new file, all at once: others that open it see either nothing or a complete database."""
+    database.execute("BEGIN IMMEDIATE")
+    version = _version_of(database)
+    if version != _VERSION:  # no other one has made them meanwhile
+        if version or database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise sqlite3.DatabaseError("the file is a database of something else, or of another version")
+        for statement in _SCHEMA:
+            database.execute(statement)
+    database.execute("COMMIT")

@@ -161,6 +161,27 @@ class TestAFile:
         SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
         assert SqliteStorage(tmp_path / "cache.db").get("url", "p") == [stored()]
 
+    @pytest.mark.parametrize("opened", range(12))
+    def test_many_may_open_a_new_file_at_once(self, tmp_path: Path, opened: int) -> None:
+        """Each finds nothing or all of its tables, and never those of another one by half."""
+        store, together, errors = SqliteStorage(tmp_path / "cache.db", timeout=20), threading.Barrier(8), []
+
+        def work(name: str) -> None:
+            together.wait()
+            try:
+                store.set(name, "p", stored(name))
+            except sqlite3.Error as error:
+                errors.append(error)
+
+        threads = [threading.Thread(target=work, args=(name,)) for name in "abcdefgh"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        found = [store.get(name, "p") for name in "abcdefgh"]
+        store.close()
+        assert (errors, found) == ([], [[stored(name)] for name in "abcdefgh"])
+
     @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
     def test_only_its_owner_reads_it(self, tmp_path: Path) -> None:
         """Its bodies may be private."""
