@@ -802,6 +802,8 @@ def _check_config(config: object) -> None:
             str: "; pass a URL as base_url=",
             dict: "; write HttpClientConfig.from_mapping(settings)",
         }
+        if str(config).endswith((".toml", ".json", ".yaml", ".yml")):
+            remedies[type(config)] = "; write HttpClientConfig.from_file(path)"
         raise ConfigurationError(
             f"config must be an HttpClientConfig, not {type(config).__name__}{remedies.get(type(config), '')}"
         )

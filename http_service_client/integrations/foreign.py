@@ -293,6 +293,7 @@ class ForeignCalls:
         self.has_own_client = client is None
         if client is not None:
             self._check_egress(client.config)
+            self._check_view(client)
         self.client = client or HttpServiceClient(config)
         self.idempotent = idempotent
 
@@ -302,6 +303,15 @@ class ForeignCalls:
             raise ConfigurationError(
                 f"{adapter} cannot keep to the egress_policy of the client, since {library} resolves names itself; "
                 "share a client without one"
+            )
+
+    def _check_view(self, client: HttpServiceClient) -> None:
+        """A view is made for its options, so one that would do nothing is an error. A client has calls of its own."""
+        adapter, library = self._names
+        for name in sorted({name for options in client._view_options for name in options} - _OURS_OF_VIEWS):
+            raise ConfigurationError(
+                f"{name} of this view does nothing in {adapter}: {library} decides about that; "
+                f"set it up on the session of {library}, and pass the client, or a view without it"
             )
 
     def is_inside(self, method: str, url: str) -> bool:
@@ -462,6 +472,12 @@ _OURS = frozenset(
     }
 )
 _OURS_OF_POOLS = frozenset({"request_timeout", "connection_timeout"})
+_OURS_OF_VIEWS = frozenset(
+    {
+        *("timeout", "total_timeout", "retry_policy", "circuit_breaker", "retry_budget"),
+        *("key", "name"),
+    }
+)
 
 
 def _check_settings(adapter: str, library: str, config: HttpClientConfig, without: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ background after it is nobody's to wait for.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable
 from contextvars import Token
@@ -18,10 +19,21 @@ from ..errors import ConfigurationError
 from ..http.propagation import Propagation
 from ..policies.logs import LOGGER
 
-__all__ = ["SPENT", "InboundLimits", "InboundRequest"]
+__all__ = ["SPENT", "InboundLimits", "InboundRequest", "check_application"]
 
 SPENT = b"the time that the caller allowed was spent before the request was handled\n"
 """The body of the 504 to a request that comes too late."""
+
+
+def check_application(app: object, *, may_be_async: bool) -> None:
+    """Raise ConfigurationError for what a middleware cannot wrap."""
+    if not callable(app):
+        raise ConfigurationError(f"app must be an application, not {app!r}")
+    called = app if inspect.isroutine(app) else type(app).__call__
+    if not may_be_async and inspect.iscoroutinefunction(called):
+        raise ConfigurationError(
+            f"app is an ASGI application, {app!r}; use the DeadlineMiddleware of integrations.asgi"
+        )
 
 
 class InboundLimits:

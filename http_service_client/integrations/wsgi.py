@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..http.propagation import Propagation
-from .inbound import SPENT, InboundLimits, InboundRequest
+from .inbound import SPENT, InboundLimits, InboundRequest, check_application
 
 __all__ = ["DeadlineMiddleware"]
 
@@ -33,6 +33,7 @@ class DeadlineMiddleware:
         reserve: float = 0.0,
         reject_spent: bool = True,
     ) -> None:
+        check_application(app, may_be_async=False)
         self.app = app
         self._limits = InboundLimits(propagation, max_timeout, reserve, reject_spent)
 

@@ -124,6 +124,8 @@ class _Service:
             parts = [f"{self._load[part] / self.calls:.2f} {part}" for part in _PARTS if self._load.get(part)]
             of_them = f", {', '.join(parts)} among them" if parts else ""
             lines.append(f"  {self._load.get('amplification', 0.0):.2f} requests a call{of_them}")
+        if failed and not self._of_calls:  # a 404, say, which is no fault of the service
+            lines.append(f"  the errors are {_listed(self._errors)}")
         lines += [f"  {_state(self._states[self.name])}"] if self.name in self._states else []
         shown = list(self._of_keys)[:_MOST_KEYS]
         for key in shown:
@@ -186,11 +188,15 @@ def _problems_of_calls(calls: float, load: Mapping[str, float], errors: Mapping[
     """What was wrong since the client was made. A 404, say, is an error, but no failure of the service."""
     failed = sum(count for what, count in errors.items() if not what.isdigit() or what in _FAILURES)
     if failed > _FEW * calls:
-        most = sorted(errors.items(), key=lambda each: -each[1])[:_MOST_ERRORS]
-        listed = ", ".join(f"{what} ({count})" for what, count in most)
-        yield f"{_count(failed, 'call')} failed; the errors are {listed}{' …' if len(errors) > len(most) else ''}; see error.explain() of one"
+        yield f"{_count(failed, 'call')} failed; the errors are {_listed(errors)}; see error.explain() of one"
     if load.get("amplification", 0.0) > _MUCH and load.get("retries", 0) >= (_MUCH - 1) * calls:
         yield "retries add much to the load of the service; see why attempts fail, and simulate the same rate"
+
+
+def _listed(errors: Mapping[str, int]) -> str:
+    """The most frequent ones."""
+    most = sorted(errors.items(), key=lambda each: -each[1])[:_MOST_ERRORS]
+    return ", ".join(f"{what} ({count})" for what, count in most) + (" …" if len(errors) > len(most) else "")
 
 
 def _count(number: float, what: str, several: str | None = None) -> str:

@@ -33,6 +33,7 @@ def test_config_must_be_a_configuration(value: Any) -> None:
     ("value", "remedy"),
     [
         (URL, "; pass a URL as base_url="),
+        ("clients.toml", "; write HttpClientConfig.from_file(path)"),
         ({"base_timeout": 3}, "; write HttpClientConfig.from_mapping(settings)"),
     ],
 )

@@ -186,6 +186,8 @@ def test_what_is_refused(make: Any) -> None:
         make(HttpServiceClient())
     with pytest.raises(ConfigurationError, match="resolves names itself"):
         make(client=HttpServiceClient(HttpClientConfig(egress_policy=EgressPolicy())))
+    with pytest.raises(ConfigurationError, match="auth of this view does nothing"):
+        make(client=HttpServiceClient().with_options(auth="t", key="a").with_options(name="partner"))
     with pytest.raises(ConfigurationError, match="idempotent"):
         make(idempotent="yes")
     with pytest.raises(ConfigurationError, match="needs hosts"):

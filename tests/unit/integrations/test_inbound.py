@@ -22,7 +22,7 @@ from http_service_client import (
 )
 from http_service_client.core.deadline import AMBIENT_DEADLINE, remaining
 from http_service_client.core.nesting import InboundScope, Scope, current_scope
-from http_service_client.integrations import asgi
+from http_service_client.integrations import asgi, wsgi
 from http_service_client.integrations.wsgi import DeadlineMiddleware
 from http_service_client.testing import late
 from kit.inbound import SERVERS, AsgiServer, Downstream, Server, WsgiServer
@@ -414,3 +414,22 @@ def test_wrong_settings_are_refused_when_the_middleware_is_made(
     """By the name of the setting."""
     with pytest.raises(ConfigurationError, match=field):
         kind(lambda: None, **{field: value})
+
+
+@pytest.mark.parametrize("module", [asgi, wsgi])
+def test_what_is_no_application_is_refused(module: Any) -> None:
+    """When the middleware is made, and not by the first request."""
+    with pytest.raises(ConfigurationError, match="app must be an application, not 'orders:app'"):
+        module.DeadlineMiddleware("orders:app")
+
+
+def test_an_asgi_application_is_no_wsgi_application() -> None:
+    """Its coroutine would be the response's body."""
+
+    class Application:
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None: ...
+
+    for app in (Application(), Application().__call__):
+        asgi.DeadlineMiddleware(app)
+        with pytest.raises(ConfigurationError, match=r"use the DeadlineMiddleware of integrations\.asgi"):
+            wsgi.DeadlineMiddleware(app)

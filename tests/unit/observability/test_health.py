@@ -110,9 +110,11 @@ def test_errors_of_the_caller_need_no_attention(front_end: FrontEnd) -> None:
     """A 404 is counted as an error, and the service is not to blame."""
     harness = Harness(front_end, 404)
     harness.request()
-    assert lines(harness)[:2] == [
+    assert lines(harness)[:4] == [
         "1 call, 0.0% succeeded; no origin needs attention",
         f"{ORIGIN}: 1 call, 0.0% succeeded",
+        "  1.00 requests a call",
+        "  the errors are 404 (1)",
     ]
 
 
