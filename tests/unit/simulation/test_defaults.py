@@ -23,7 +23,7 @@ from http_service_client.simulation import (
 )
 
 NOISE = 0.01  # of the shares that are compared: what the number of calls leaves to chance
-RATES = [(0.5, 6, 600.0), (2.0, 2, 600.0), (20.0, 1, 120.0), (100.0, 1, 25.0)]  # rate, clients, seconds
+RATES = [(0.5, 6, 600.0), (2.0, 2, 600.0), (20.0, 1, 60.0), (100.0, 1, 15.0)]  # rate, clients, seconds
 
 
 @pytest.mark.parametrize(("rate", "clients", "seconds"), RATES)
@@ -41,7 +41,7 @@ def test_a_service_that_fails_in_part_is_used_no_less(
         assert report.amplification <= 1.35
 
 
-@pytest.mark.parametrize(("rate", "seconds", "most"), [(20.0, 600.0, 0.06), (2.0, 600.0, 0.25)])
+@pytest.mark.parametrize(("rate", "seconds", "most"), [(20.0, 300.0, 0.06), (2.0, 600.0, 0.25)])
 @pytest.mark.parametrize("how", ["refused", 503])
 def test_a_dead_service_is_relieved(rate: float, seconds: float, most: float, how: str | int) -> None:
     """It gets a small share of the calls as exchanges."""
@@ -54,13 +54,12 @@ def test_a_dead_service_is_relieved(rate: float, seconds: float, most: float, ho
 def test_an_outage_is_over_when_it_is_over(rate: float, seconds: float) -> None:
     """After one of L seconds, the first success comes within max(5, L) s, and all is normal 10 s after its end."""
     fault = Outage(start=30.0, seconds=seconds)
-    for seed in range(2):
-        report = simulate(None, Service(faults=[fault]), rate=rate, seconds=fault.end + 60, seed=seed)
-        assert report.time_to_recover is not None
-        assert report.time_to_recover <= max(5.0, seconds)
-        share = report.success_share_between(fault.end + 10, fault.end + 60)
-        assert share is not None
-        assert share >= 0.99
+    report = simulate(None, Service(faults=[fault]), rate=rate, seconds=fault.end + 60)
+    assert report.time_to_recover is not None
+    assert report.time_to_recover <= max(5.0, seconds)
+    share = report.success_share_between(fault.end + 10, fault.end + 60)
+    assert share is not None
+    assert share >= 0.99
 
 
 @pytest.mark.parametrize(
@@ -84,7 +83,7 @@ def test_an_outage_is_over_when_it_is_over(rate: float, seconds: float) -> None:
 def test_no_fault_makes_the_client_worse_than_none(fault: Fault, rate: float) -> None:
     """Correlated failures, slow work and limits of the rate: at least as many calls succeed as without a client."""
     service = Service(faults=[fault])
-    ours, none = (simulate(config, service, rate=rate, seconds=150.0) for config in (None, NO_CLIENT))
+    ours, none = (simulate(config, service, rate=rate, seconds=90.0) for config in (None, NO_CLIENT))
     assert ours.success_share >= none.success_share - 0.02 - NOISE
 
 

@@ -14,7 +14,7 @@ from wire.requests.runner import Runner
 # By way of a proxy, so that every host and port leads to the recorder.
 EVERYWHERE = {"HTTP_PROXY": "http://here", "HTTPS_PROXY": "http://here"}
 
-quick = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+quick = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 
 any_text = st.text(max_size=12)
 pieces = st.sampled_from(

@@ -94,7 +94,7 @@ def outcome(front_end: FrontEnd, client: HttpServiceClient, method: str, url: st
     ),
     method=st.sampled_from(["GET", "GET", "HEAD", "POST"]),
 )
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_both_front_ends_read_a_mutated_response_alike(
     server: LoopbackServer, callers: list[tuple[FrontEnd, HttpServiceClient]], data: bytes, method: str
 ) -> None:
