@@ -262,3 +262,13 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
         assert twin == SUITE
     assert AwsSigV4("s3", "us-east-1", access_key="a", secret_key="b") != SUITE
     assert "wJalr" not in f"{SUITE!r}{HttpClientConfig(request_signers=[SUITE])!r}"
+
+
+def test_the_headers_that_are_signed() -> None:
+    """Those that the service reads: its own, the type and the host. A proxy may change the others."""
+    headers = {"X-Amz-Meta-A": "1", "Content-Type": "text/plain", "X-Other": "2", "User-Agent": "x"}
+    authorization = sign(SUITE, "PUT", "https://example.amazonaws.com/", headers=headers, data=b"x")[
+        "Authorization"
+    ]
+    names = authorization.partition("SignedHeaders=")[2].partition(",")[0]
+    assert names == "content-type;host;x-amz-date;x-amz-meta-a"

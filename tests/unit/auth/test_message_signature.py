@@ -234,3 +234,12 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
     assert own != MessageSignature(b"other", key_id="k")
     assert "s3cret" not in f"{own!r}{HttpClientConfig(request_signers=[own])!r}"
     assert own != HmacSignature("s3cret")
+
+
+def test_a_list_of_components_may_change_later() -> None:
+    """The signer has a copy of it, and stays as it was made."""
+    components = ["@method", "@path"]
+    own = MessageSignature(b"k" * 64, key_id="k", components=components)
+    components.append("@query")
+    assert own.components == ("@method", "@path")
+    assert own == MessageSignature(b"k" * 64, key_id="k", components=("@method", "@path"))
