@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import subprocess
@@ -51,3 +52,28 @@ def test_public_modules_export_only_names_that_exist() -> None:
     for name in PUBLIC_MODULES:
         module = importlib.import_module(f"{NAME}.{name}")
         assert [item for item in getattr(module, "__all__", []) if not hasattr(module, item)] == []
+
+
+KEYWORD_ONLY = {
+    *("Bursts", "Errors", "Flapping", "Outage", "Poison", "RateLimit", "Slowdown"),
+    *("CircuitBreakerSettings", "CircuitBreakerSnapshot", "Propagation"),
+    *("OAuth2ClientCredentials", "OAuth2Grant", "OAuth2RefreshToken"),
+    *("Report", "RetryBudgetSettings", "RetryQuotaSettings", "Scenario", "Service"),
+}
+
+
+def test_public_records_cannot_be_changed() -> None:
+    """They are shared by threads and clients. Those with many fields, or fields that are easily mixed up, take keywords only."""
+    names = [NAME, *(f"{NAME}.{name}" for name in PUBLIC_MODULES)]
+    modules = [importlib.import_module(name) for name in names]
+    records = {
+        kind
+        for module in modules
+        for name in getattr(module, "__all__", ())
+        if isinstance(kind := getattr(module, name), type) and dataclasses.is_dataclass(kind)
+    }
+    assert len(records) > 30
+    assert [kind.__name__ for kind in records if not kind.__dataclass_params__.frozen] == []  # type: ignore[attr-defined]
+    for kind in records:
+        is_keyword_only = all(field.kw_only for field in dataclasses.fields(kind) if field.init)
+        assert is_keyword_only is (kind.__name__ in KEYWORD_ONLY), kind

@@ -148,9 +148,9 @@ def test_the_waits_of_the_default_policy_are_spread() -> None:
 @pytest.mark.parametrize(
     ("arguments", "name"),
     [
-        ({"run": 0}, "run"),
+        ({"run": 0}, "run must be a whole number"),
         ({"run": True}, "run"),
-        ({"idempotent": "key"}, "idempotent"),
+        ({"idempotent": "key"}, "idempotent must be True or False"),
         ({"policy": 3}, "policy"),
     ],
 )
