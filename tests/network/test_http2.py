@@ -262,6 +262,23 @@ def test_an_orderly_shutdown_loses_nothing(
     assert http2_server.connections[0].is_lost.wait(5)
 
 
+def test_a_request_that_is_being_answered_was_processed(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Whatever number a GOAWAY names after its head: the response is used, and a POST is sent once."""
+
+    def contradict(exchange: Exchange) -> None:
+        exchange.head(201)
+        exchange.go_away(0)
+        exchange.data(b"paid", ends=True)
+
+    http2_server.on("/", contradict, ok)
+    response = front_end.request(http2_client, "POST", http2_server.url + "/", data=b"pay")
+    assert (response.status_code, response.content) == (201, b"paid")
+    assert len(http2_server.exchanges) == 1
+    assert http2_server.connections[0].is_lost.wait(5)
+
+
 @pytest.mark.parametrize(
     ("end", "words"),
     [
@@ -271,6 +288,7 @@ def test_an_orderly_shutdown_loses_nothing(
         (lambda exchange: exchange.hang_up(), "lost"),
         (lambda exchange: (exchange.head(200), exchange.reset(ErrorCodes.REFUSED_STREAM)), "REFUSED_STREAM"),
         (lambda exchange: (exchange.head(200), exchange.hang_up()), "lost"),
+        (lambda exchange: (exchange.head(200), exchange.go_away(0), exchange.hang_up()), "lost"),
     ],
 )
 def test_a_request_that_may_have_been_processed_is_not_sent_again(

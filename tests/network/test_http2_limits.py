@@ -450,14 +450,19 @@ def config_of(certificates: Certificates) -> Any:
     return HttpClientConfig(http2=True, connection_pool=certificates.pool())
 
 
+@pytest.mark.parametrize("says_goaway", [False, True])
 def test_calls_that_are_in_flight_when_the_client_is_closed(
-    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, says_goaway: bool
 ) -> None:
-    """`close(abort=True)` ends them by ClientClosedError, which says nothing about the server."""
+    """`close(abort=True)` ends them by ClientClosedError, also those that the server would still complete."""
 
     def close(exchange: Exchange) -> None:
-        threading.Thread(target=lambda: http2_client.close(abort=True)).start()
+        if says_goaway:
+            exchange.go_away(exchange.id)
+        threading.Timer(0.1, http2_client.close, kwargs={"abort": True}).start()
 
     http2_server.on("/", close)
-    (error,) = at_once(http2_client, front_end, [http2_server.url + "/"])
+    began = time.monotonic()
+    (error,) = at_once(http2_client, front_end, [http2_server.url + "/"], timeout=20)
     assert (type(error).__name__, error.sent_state.value) == ("ClientClosedError", "abandoned")
+    assert time.monotonic() - began < 15  # not at the end of the attempt

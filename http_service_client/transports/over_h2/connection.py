@@ -262,10 +262,10 @@ class Http2Connection(asyncio.Protocol):
     def _go_away(self, received: GoAway) -> None:
         self._is_draining = True
         for stream in list(self._streams.values()):
-            if stream.id > received.last_stream_id:
+            # A server that has begun to respond has processed the request, whatever number it names.
+            if stream.id > received.last_stream_id and stream.head is None:
                 del self._streams[stream.id]
                 stream.fail(NotProcessedError(_NONE_PROCESSED))
-        self._on_end(self)
 
     def _interim(self, event: InformationalResponseReceived) -> None:
         stream = self._streams.get(event.stream_id)
