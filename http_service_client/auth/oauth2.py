@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..core.checks import check_duration, check_number, suggests_keywords
+from ..core.checks import check_duration, check_function, check_number, suggests_keywords
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.token_cache import TokenCache
@@ -212,8 +212,8 @@ class OAuth2RefreshToken(_OAuth2):
         super().__post_init__()
         if not isinstance(self.refresh_token, str) or not self.refresh_token:
             raise ConfigurationError("refresh_token must be text that is not empty")
-        if self.on_new_refresh_token is not None and not callable(self.on_new_refresh_token):
-            raise ConfigurationError("on_new_refresh_token must be a function, or None")
+        if self.on_new_refresh_token is not None:
+            check_function("on_new_refresh_token", self.on_new_refresh_token)
         object.__setattr__(self, "_current", [self.refresh_token])
 
     def _grant(self) -> dict[str, Any]:

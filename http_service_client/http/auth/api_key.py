@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -45,6 +46,10 @@ class ApiKey:
             object.__setattr__(self, "header", "X-Api-Key")
         elif not isinstance(self.header, str) or not is_token(self.header):
             raise InvalidRequestError(f"header must be the name of a header, not {self.header!r}")
+        if inspect.iscoroutinefunction(self.value):
+            raise InvalidRequestError(
+                "an ApiKey takes text, or a plain function that returns the key at once"
+            )
         if not callable(self.value):
             _checked(self.value)
 

@@ -45,8 +45,8 @@ class Bearer:
     """A bearer token, or a function that returns the token of the moment.
 
     token: text, the same as ``auth="token"``; or a plain function, called once for each attempt and each redirect
-        within the origin. It must return at once: it runs on the event loop of an asyncio call. To fetch a token
-        over HTTP, write a flow that yields the request for it.
+        within the origin. It must return at once: it runs on the event loop of an asyncio call. For a
+        function that takes its time, or is async, use `BearerToken`.
 
     Raises InvalidRequestError for a token with white space or a control character, and for an async function.
     """
@@ -56,7 +56,7 @@ class Bearer:
     def __post_init__(self) -> None:
         if inspect.iscoroutinefunction(self.token):
             raise InvalidRequestError(
-                "Bearer takes a plain function; to wait for a token, write a flow that yields the request for it"
+                "Bearer takes a plain function, which returns at once; for an async one write auth.BearerToken(function)"
             )
         if not callable(self.token):
             bearer(self.token)

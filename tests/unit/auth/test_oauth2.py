@@ -297,6 +297,18 @@ def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+async def store_later(token: str) -> None: ...
+
+
+@pytest.mark.parametrize("store", [store_later, 5])
+def test_a_new_refresh_token_is_stored_by_a_plain_function(store: Any) -> None:
+    """Nobody would await an async one: the new token would be lost, and the old one has been revoked."""
+    with pytest.raises(ConfigurationError, match="on_new_refresh_token must be a "):
+        OAuth2RefreshToken(
+            token_url=TOKEN_URL, client_id="app", refresh_token="r1", on_new_refresh_token=store
+        )
+
+
 @pytest.mark.parametrize(
     ("keyword", "remedy"),
     [

@@ -72,11 +72,16 @@ def test_keys_compare_and_copy() -> None:
     assert auth != ApiKey("k", header="X-Other")
 
 
+async def async_key() -> str:
+    return "k"
+
+
 @pytest.mark.parametrize(
     ("arguments", "settings", "problem"),
     [
         (("",), {}, "must be text that is not empty, not ''"),
         ((None,), {}, "not NoneType"),
+        ((async_key,), {}, "a plain function that returns the key at once"),
         (("a\nb",), {}, "without control characters"),
         (("k",), {"header": "X Key"}, "header must be the name of a header, not 'X Key'"),
         (("k",), {"query": ""}, "query must be the name of a parameter"),
