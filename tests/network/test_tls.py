@@ -272,7 +272,7 @@ def test_an_unusable_tls_file_is_a_configuration_error(front_end: FrontEnd, tmp_
     ]
     for settings, field in wrong:
         client = front_end.client(connection_pool=ConnectionPoolConfig(**settings))
-        with pytest.raises(ConfigurationError, match=field):
+        with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
             front_end.request(client, "GET", "https://127.0.0.1:1/")
 
 

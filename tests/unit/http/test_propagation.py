@@ -132,7 +132,7 @@ def test_a_header_that_is_switched_off_is_neither_written_nor_read() -> None:
 )
 def test_wrong_settings_are_refused_by_name(field: str, value: Any) -> None:
     """A name must be that of a header which nothing else uses."""
-    with pytest.raises(ConfigurationError, match=field):
+    with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
         Propagation(**{field: value})
 
 

@@ -412,7 +412,7 @@ def test_wrong_settings_are_refused_when_the_middleware_is_made(
     kind: type[Server], field: str, value: Any
 ) -> None:
     """By the name of the setting."""
-    with pytest.raises(ConfigurationError, match=field):
+    with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
         kind(lambda: None, **{field: value})
 
 

@@ -156,5 +156,5 @@ def test_the_waits_of_the_default_policy_are_spread() -> None:
 )
 def test_wrong_arguments_are_refused_by_name(arguments: dict[str, Any], name: str) -> None:
     """A run that counts from 0 would wait as if there were no first one."""
-    with pytest.raises(ConfigurationError, match=name):
+    with pytest.raises(ConfigurationError, match=rf"\b{name}\b"):
         retry_delay(SAFE[0], **{"run": 1, **arguments})

@@ -318,7 +318,7 @@ def test_wrong_arguments_are_refused_at_once(name: str, wrong: Any) -> None:
     """They are named, and nothing is sent."""
     client = HttpServiceClient()
     for events in (client.events, client.events_async):
-        with pytest.raises(ConfigurationError, match=name):
+        with pytest.raises(ConfigurationError, match=rf"\b{name}\b"):
             events(URL, **{name: wrong})
     with pytest.raises(InvalidRequestError, match="pass last_event_id="):
         client.events(URL, headers={"last-event-id": "5"})

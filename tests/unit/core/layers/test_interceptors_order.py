@@ -98,7 +98,7 @@ def test_an_interceptor_without_its_method_is_named(front_end: FrontEnd) -> None
 @pytest.mark.parametrize("field", ["request_interceptors", "response_interceptors"])
 def test_an_object_that_is_not_an_interceptor_is_rejected(field: str, item: Any) -> None:
     """The configuration rejects it when it is made, not at the first call."""
-    with pytest.raises(ConfigurationError, match=field):
+    with pytest.raises(ConfigurationError, match=rf"\b{field}\b"):
         HttpClientConfig(**{field: [item]})
 
 
