@@ -3,12 +3,12 @@
 Theory. A *flight* is one exchange that others may share. The caller that finds none for its key *leads* a new one; the
 callers that come until it has landed *follow*. It lands once, with a result, or without one when its leader was
 cancelled. Then every follower goes on in its own way: it uses the result, leads the next flight, or makes an exchange
-of its own. Followers never depend on each other.
+of its own. Followers never depend on each other: one whose event loop is busy with other code holds up no other.
 
 A flight that was overtaken (the resource was changed while it was on its way) is left: its followers, who came before
 the change, still get its result, and callers that come later lead a new one.
 
-Threads and the tasks of many event loops share one flight, as they share a `FairSemaphore`.
+Threads and the tasks of many event loops share one flight, as they share a `Latch`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
-from .semaphore import FairSemaphore, Waiter
+from .semaphore import Latch, Waiter
 
 __all__ = ["Flight", "Flights"]
 
@@ -39,17 +39,16 @@ class Flight(Generic[T]):
         self.subject = subject
         self.result: T | None = None
         self.has_landed = self.is_overtaken = False
-        self._landing = FairSemaphore(1, lock=lock)
-        self._landing.try_acquire()
+        self._landing = Latch(lock=lock)
 
     def wait(self) -> Waiter:
-        """A waiter that is granted when the flight lands. Release it, granted or not: that wakes the next one."""
-        return self._landing.acquire_later()
+        """A waiter that is granted when the flight lands. The caller calls its `release`."""
+        return self._landing.wait_later()
 
     def _land(self, result: T | None) -> None:
         if not self.has_landed:
             self.result, self.has_landed = result, True
-            self._landing.release()
+            self._landing.open()
 
 
 class Flights(Generic[T]):

@@ -17,6 +17,7 @@ from http_service_client import (
     HttpServiceClient,
     MemoryStorage,
 )
+from http_service_client.core.machines.flights import Flights
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 from kit.caches import URL, cached_for, used
 from kit.front_ends import run_task
@@ -233,13 +234,22 @@ def test_threads_and_tasks_share_one_exchange(leader: str) -> None:
     assert gate.came.wait(10)
     threads += [in_thread(way, results) for way in ways * 3]
     flight = next(iter(cache.state.flights._shared.values()))
-    while flight._landing.waiting < 6:
+    while len(flight._landing._waiting) < 6:
         threading.Event().wait(0.001)
     gate.opened.set()
     for thread in threads:
         thread.join(10)
     assert [response.text for response in results] == ["x"] * 7
     assert len(transport.sent) == 1
+
+
+def test_one_that_does_not_go_on_holds_up_no_other() -> None:
+    """Its event loop may be busy with other code."""
+    flights: Flights[str] = Flights(threading.Lock)
+    flight, _ = flights.join("key", "subject")
+    busy, other = flight.wait(), flight.wait()
+    flights.land(flight, "x")
+    assert (busy.is_granted, other.is_granted) == (True, True)
 
 
 def test_no_flight_is_left() -> None:
