@@ -213,7 +213,12 @@ def _token_call(
 def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> CacheMembership:
     """The part in a cache of a client with this jar."""
     adds = bool(config.request_interceptors or config.request_signers or config.netrc) or jar is not None
-    return CacheMembership(cache.state, CALL_IDS.new, config.enable_response_decompression, adds)
+    socket, certificate = (
+        None if path is None else os.path.abspath(path)
+        for path in (config.pool.uds, config.pool.ssl_cert_file)
+    )
+    decodes = config.enable_response_decompression
+    return CacheMembership(cache.state, CALL_IDS.new, decodes, adds, socket, certificate)
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

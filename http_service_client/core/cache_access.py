@@ -32,7 +32,7 @@ class CacheAccess:
     """The access of one call.
 
     wall: seconds since the epoch.   decodes: whether its response is decoded.
-    adds_credentials: something inside may add some to its request.
+    adds_credentials: something inside may add some to its request.   socket, certificate: see `CacheMembership`.
 
     key: of the URL.   partition: the part of the cache that it may read.   landings: how many flights had landed before.
     """
@@ -41,6 +41,7 @@ class CacheAccess:
         *(
             "_adds_credentials",
             "_flight_key",
+            "_has_certificate",
             "_wall",
             "cache",
             "call",
@@ -60,17 +61,21 @@ class CacheAccess:
         *,
         decodes: bool,
         adds_credentials: bool,
+        socket: str | None = None,
+        certificate: str | None = None,
     ) -> None:
         self.cache = cache
         self.request = request
         self.call = call
         self._wall = wall
         self._adds_credentials = adds_credentials
+        self._has_certificate = certificate is not None
         self._flight_key: str | None = None
         self.landings = cache.flights.landings
         self.key = url_key(request.url)
-        parts = (decodes, adds_credentials)
-        self.partition = partition_of(request, call.options.key, parts, cache.rules.shared)
+        is_shared = cache.rules.shared
+        parts = (decodes, adds_credentials, socket, None if is_shared else certificate)
+        self.partition = partition_of(request, call.options.key, parts, is_shared)
 
     @property
     def flight_key(self) -> str:
@@ -220,7 +225,7 @@ class CacheAccess:
         if request_values(sent, names) != request_values(request, names):
             return "Vary names a header that was added later"
         if rules.shared:
-            is_personal = bool(_secrets(sent))
+            is_personal = self._has_certificate or bool(_secrets(sent))
         else:
             is_seen = response.request is not None or not self._adds_credentials
             is_personal = not (is_seen and _secrets(sent) == _secrets(request))

@@ -58,12 +58,16 @@ class CacheMembership(NamedTuple):
     new_id: makes the id of a call that revalidates a response behind another call.
     decompresses: whether responses are decoded where the request does not say.
     adds_credentials: interceptors, signers, a jar or a netrc file may add some to each request.
+    socket: the Unix socket that all its connections lead to; a URL is another service's there.
+    certificate: of the client itself, by which services know their user.   None for none, of both.
     """
 
     cache: ResponseCache
     new_id: Callable[[], str]
     decompresses: bool
     adds_credentials: bool
+    socket: str | None = None
+    certificate: str | None = None
 
 
 class CacheLayer:
@@ -73,7 +77,8 @@ class CacheLayer:
     """
 
     def __init__(self, membership: CacheMembership, wall: Callable[[], float]) -> None:
-        self._cache, self._new_id, self._decompresses, self._adds_credentials = membership
+        self._membership = membership
+        self._cache, self._new_id = membership.cache, membership.new_id
         self._wall = wall
         self._whole_call = CallLayer()
 
@@ -95,13 +100,16 @@ class CacheLayer:
         return self._reading(proceed, request, call, "only-if-cached" in asked)
 
     def _access(self, request: HttpRequest, call: Call) -> CacheAccess:
+        member = self._membership
         return CacheAccess(
             self._cache,
             request,
             call,
             self._wall,
-            decodes=self._decompresses if request.decompress is None else request.decompress,
-            adds_credentials=self._adds_credentials or call.options.auth is not None,
+            decodes=member.decompresses if request.decompress is None else request.decompress,
+            adds_credentials=member.adds_credentials or call.options.auth is not None,
+            socket=member.socket,
+            certificate=member.certificate,
         )
 
     def _changing(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Cache, CookieJar, HttpRequest, HttpResponse
+from http_service_client import Cache, ConnectionPoolConfig, CookieJar, HttpRequest, HttpResponse
 from kit.caches import URL, Cached, cached_for, used
 from kit.front_ends import FrontEnd
 
@@ -32,6 +32,29 @@ def test_tenants_do_not_meet(front_end: FrontEnd) -> None:
     """`key=` of a call parts the cache, too."""
     cached = Cached(front_end, cached_for(60, "a"), cached_for(60, "b"))
     assert [cached.get(key=key).text for key in ("a", "b", "a")] == ["a", "b", "a"]
+
+
+@pytest.mark.parametrize("name", ["ssl_cert_file", "uds"])
+def test_clients_whose_connections_differ_do_not_meet(front_end: FrontEnd, name: str) -> None:
+    """A certificate is a credential, and behind another socket there is another service."""
+    cache, clients = Cache(), []
+    for path in ("/run/ann", "/run/bob", "/run/ann"):
+        pool = ConnectionPoolConfig(**{name: path})
+        clients.append(Cached(front_end, cached_for(60, path), cache=cache, connection_pool=pool))
+    assert [cached.get().text for cached in clients] == ["/run/ann", "/run/bob", "/run/ann"]
+    assert [cached.sends for cached in clients] == [1, 1, 0]
+
+
+def test_a_shared_cache_takes_a_certificate_for_a_user(front_end: FrontEnd) -> None:
+    """It keeps what is public, for all."""
+    pool = ConnectionPoolConfig(ssl_cert_file="/run/ann")
+    script = {"/items": [cached_for(60, "ann")], "/all": [cached_for(60, "all", "public")]}
+    cache, everyone = Cache(shared=True), "https://api.example.com/all"
+    ann = Cached(front_end, script, cache=cache, connection_pool=pool)
+    bob = Cached(front_end, cached_for(60, "bob"), cache=cache)
+    ann.get()
+    ann.get(everyone)
+    assert [bob.get().text, bob.get(everyone).text] == ["bob", "all"]
 
 
 class AddsCredentials:
