@@ -25,6 +25,10 @@ from .machines.response_cache import Landing, ResponseCache, partition_of, url_k
 __all__ = ["CacheAccess"]
 
 _PATIENCE = 1.0  # seconds for an operation of the storage
+# Each look-up compares the request with all variants of its URL, name by name. A service that names a header with a new
+# value for each request in Vary, or thousands of headers, would make that slow.
+_VARIANTS = 100
+_VARY_NAMES = 100
 _MISSING = object()
 
 
@@ -42,6 +46,7 @@ class CacheAccess:
             "_adds_credentials",
             "_flight_key",
             "_has_certificate",
+            "_variants",
             "_wall",
             "cache",
             "call",
@@ -70,6 +75,7 @@ class CacheAccess:
         self._wall = wall
         self._adds_credentials = adds_credentials
         self._has_certificate = certificate is not None
+        self._variants = 0
         self._flight_key: str | None = None
         self.landings = cache.flights.landings
         self.key = url_key(request.url)
@@ -96,6 +102,7 @@ class CacheAccess:
         found = yield from self._ask("get", self._stored)
         if found is _MISSING:
             return None
+        self._variants = len(found)
         fitting = [each for each in found if each.is_for(self.request)]
         if self.call.options.max_redirects:  # a stored redirect would have to be followed
             fitting = [each for each in fitting if each.status_code not in REDIRECT_CODES]
@@ -105,7 +112,9 @@ class CacheAccess:
         return tuple(self.cache.storage.get(self.key, self.partition))  # no sequence is the storage's fault
 
     def keep(self, stored: StoredResponse) -> Plan[None]:
-        """Store a response."""
+        """Store a response: in the place of all variants, once there are too many."""
+        if self._variants >= _VARIANTS:
+            yield from self.drop_own()
         yield from self._ask("set", self.cache.storage.set, self.key, self.partition, stored)
 
     def drop_own(self) -> Plan[None]:
@@ -222,6 +231,8 @@ class CacheAccess:
         if sent.url != request.url or sent.method != request.method:
             return "an interceptor changed the URL"
         names = vary_names(response.headers)
+        if len(names) > _VARY_NAMES:
+            return f"Vary names more than {_VARY_NAMES} headers"
         if request_values(sent, names) != request_values(request, names):
             return "Vary names a header that was added later"
         if rules.shared:

@@ -21,6 +21,7 @@ __all__ = ["StoredResponse", "kept_headers", "request_values", "store", "vary_na
 _VERSION = b"hsc1"
 _HEAD = struct.Struct(">4sII")  # version, checksum, length of the JSON part
 _OVERHEAD = 500  # bytes of the objects themselves, roughly
+_OVERHEAD_OF_PAIR = 150
 
 # Of one connection or one exchange (RFC 9111, 3.1), or for the one user who received them.
 _NOT_STORED = frozenset({
@@ -48,7 +49,9 @@ class StoredResponse(NamedTuple):
     @property
     def size(self) -> int:
         """Bytes that it takes, roughly."""
-        return len(self.content) + sum(len(name) + len(value) for name, value in self.headers) + _OVERHEAD
+        pairs = (*self.headers, *self.vary)
+        texts = sum(len(name) + len(value) for name, value in pairs)
+        return len(self.content) + texts + _OVERHEAD_OF_PAIR * len(pairs) + _OVERHEAD
 
     @property
     def variant(self) -> str:

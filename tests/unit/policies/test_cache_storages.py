@@ -155,6 +155,12 @@ def test_memory_is_accounted() -> None:
     assert (store.size, store._by_key) == (0, {})
 
 
+def test_small_pairs_are_accounted() -> None:
+    """Each header and each name in Vary takes more memory than its text."""
+    pairs = tuple((f"n{number}", "") for number in range(1000))
+    assert min(stored()._replace(**{name: pairs}).size for name in ("headers", "vary")) > 100_000
+
+
 class TestAFile:
     def test_it_outlives_the_process(self, tmp_path: Path) -> None:
         """Another storage of the same path has the responses."""

@@ -145,6 +145,28 @@ def test_vary_selects_a_response(front_end: FrontEnd) -> None:
     assert (texts, cached.sends) == (["de, en", "fr", "de, en", "fr"], 2)
 
 
+def test_variants_are_bounded(front_end: FrontEnd) -> None:
+    """A header that is new with each request, in Vary, neither fills the cache nor makes the look-ups slow."""
+    cached = Cached(front_end, echo("X-Request-Id", Vary="X-Request-Id"))
+    most = 0
+    for number in range(250):
+        cached.get(headers={"X-Request-Id": str(number)})
+        most = max(most, len(cached.cache.storage._entries))  # type: ignore[attr-defined]
+    assert (most, cached.get(headers={"X-Request-Id": "249"}).from_cache) == (100, True)
+
+
+def test_a_vary_of_thousands_of_names_is_not_stored(front_end: FrontEnd) -> None:
+    """Each look-up would have to compare all of them."""
+    vary = {
+        name: ", ".join(f"x-{number}" for number in range(count))
+        for name, count in (("few", 100), ("many", 101))
+    }
+    cached = Cached(front_end, {f"/{name}": [cached_for(60, Vary=names)] for name, names in vary.items()})
+    first = [cached.get(f"https://api.example.com/{name}") for name in vary]
+    assert [cached.get(response.url).from_cache for response in first] == [True, False]
+    assert used(first[1]).reason == "Vary names more than 100 headers"
+
+
 def test_a_header_that_an_interceptor_adds_cannot_select(front_end: FrontEnd) -> None:
     """Vary names it, and the cache does not see it before the request is sent."""
 
