@@ -10,7 +10,7 @@ thread, in an asyncio task or in virtual time: a **driver** performs each effect
     granted = yield from Acquire(waiter, timeout)    wait for a permit           -> bool
     value   = yield from Invoke(function, *args)     user code that may await    -> its value
     value   = yield from Work(function, *args)       slow code of our own        -> its value
-              yield from Start(make_plan)            another plan, beside this one
+    started = yield from Start(make_plan)            another plan, beside this one -> bool
 
 The rules of plans, each learned from a measured trap:
 
@@ -163,14 +163,16 @@ class Work(Effect[Any]):
         self.timeout = timeout
 
 
-class Start(Effect[None]):
-    """Run another plan beside this one, which goes on at once: neither ends with the other.
+class Start(Effect[bool]):
+    """Run another plan beside this one, which goes on at once: neither ends with the other. The answer: whether it runs.
 
     make_plan: returns the plan, which must not raise. It runs outside the scopes and deadlines of the caller, on a
         thread of its own, or in a task of the running loop. When that loop ends first, the plan is closed.
+    is_needed: somebody waits for it, or it must be done. If not, it is left out while many such plans run.
     """
 
-    __slots__ = ("make_plan",)
+    __slots__ = ("is_needed", "make_plan")
 
-    def __init__(self, make_plan: Callable[[], Plan[None]]) -> None:
+    def __init__(self, make_plan: Callable[[], Plan[None]], *, is_needed: bool = True) -> None:
         self.make_plan = make_plan
+        self.is_needed = is_needed

@@ -33,7 +33,7 @@ from ..errors import Failure
 from ..http.messages import HttpRequest
 from .aio_timers import TimerWheel, new_timer_wheel
 from .greenlets import is_running_here
-from .threads import DaemonThreads
+from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
 __all__ = ["WORKERS", "AsyncioDriver", "bounded", "wake_loop"]
@@ -78,7 +78,9 @@ class AsyncioDriver:
             Work: partial(_work, timers),
             Start: self._start,
         }
-        self._beside: set[asyncio.Task[None]] = set()  # asyncio itself keeps weak references only
+        # asyncio itself keeps weak references only.
+        self._beside: set[asyncio.Task[None]] = set()
+        self._behind: set[asyncio.Task[None]] = set()  # those that nobody waits for
 
     async def run(self, plan: Plan[T]) -> T:
         """The plan's result. Anything that an effect raises, cancellation included, is thrown into the plan."""
@@ -113,12 +115,16 @@ class AsyncioDriver:
         for loop in list(self._timers):
             wake_loop(loop)
 
-    async def _start(self, effect: Start) -> None:
+    async def _start(self, effect: Start) -> bool:
+        tasks = self._beside if effect.is_needed else self._behind
+        if len(tasks) >= MOST_BEHIND and not effect.is_needed:
+            return False
         # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
         loop = asyncio.get_running_loop()
         task = contextvars.Context().run(loop.create_task, self.run(effect.make_plan()))
-        self._beside.add(task)
-        task.add_done_callback(self._beside.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+        return True
 
     async def _acquire(self, effect: Acquire) -> bool:
         try:

@@ -18,7 +18,7 @@ from ..core.timeouts import Timeout
 from ..errors import Failure
 from ..http.messages import HttpRequest
 from .portal import Portal
-from .threads import DaemonThreads
+from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
 __all__ = ["BlockingDriver", "wait_for_grant"]
@@ -29,8 +29,10 @@ T = TypeVar("T")
 _SLICE = 0.25 if os.name == "nt" else 3600.0
 
 # Of plans that run beside calls. They may wait for each other (a token's provider makes a call that needs another token),
-# so there must be more threads than such chains.
+# so there must be more threads than such chains, and plans that nobody waits for have threads of their own: a
+# revalidation may wait for a token, whose fetch needs a thread.
 _BESIDE = DaemonThreads(256)
+_BEHIND = DaemonThreads(MOST_BEHIND)
 
 
 class BlockingDriver:
@@ -96,9 +98,13 @@ class BlockingDriver:
         self._send = self._perform[Open] = _refuse
         self._waits.end()
 
-    def _start(self, effect: Start) -> None:
+    def _start(self, effect: Start) -> bool:
+        threads = _BESIDE if effect.is_needed else _BEHIND
+        if threads.is_full and not effect.is_needed:
+            return False
         # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
-        _BESIDE.start(lambda: contextvars.Context().run(self.run, effect.make_plan()))
+        threads.start(lambda: contextvars.Context().run(self.run, effect.make_plan()))
+        return True
 
     def _acquire(self, effect: Acquire) -> bool:
         try:

@@ -164,7 +164,7 @@ class Simulator:
             return 0.0, effect.function(*effect.arguments)
         if isinstance(effect, Start):
             self.spawn(effect.make_plan()).context = contextvars.Context()
-            return 0.0, None
+            return 0.0, True
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
 
     def _exchange(self, run: Run[Any], effect: Send) -> tuple[float | None, Outcome]:

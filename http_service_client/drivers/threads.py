@@ -18,7 +18,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-__all__ = ["DaemonThreads"]
+__all__ = ["MOST_BEHIND", "DaemonThreads"]
+
+MOST_BEHIND = 64
+"""Plans that nobody waits for, at once: in the threads of a process, and in the tasks of a client."""
 
 
 class DaemonThreads:

@@ -139,9 +139,12 @@ class CacheLayer:
         if found is not None:
             judgement = access.judge(found)
             if judgement.use is not Use.CONFIRM:
+                reason = ""
                 if judgement.use is Use.BEHIND:
-                    yield from Start(partial(self._revalidate_behind, proceed, access, found))
-                return access.use(found, judgement)
+                    plan = partial(self._revalidate_behind, proceed, access, found)
+                    if not (yield from Start(plan, is_needed=False)):
+                        reason = "many others are being revalidated"
+                return access.use(found, judgement, reason)
         if must_be_here:
             access.record_miss(found, "only-if-cached")
             return HttpResponse(504, reason_phrase="Gateway Timeout", url=request.url, request=request)
