@@ -102,6 +102,11 @@ def test_what_kubernetes_sets_for_its_services_is_left_alone() -> None:
             "5",
             "P_BASE_TIMEOUT__X: base_timeout is not a table of settings; write P_BASE_TIMEOUT",
         ),
+        (
+            "P_BASE_TIMEOUT",
+            "5 minutes",
+            "P_BASE_TIMEOUT must be a positive, finite number of seconds, not '5 minutes'; write a number, or",
+        ),
         ("P_MAX_CONNECTIONS", "many", "P_MAX_CONNECTIONS must be a whole number of 1 or more, not 'many'"),
         ("P_CONNECTION_POOL", "s3cret", "P_CONNECTION_POOL must be a table of settings, not str"),
         ("P_AUTH", "s3cret s3cret", "P_AUTH: the token in auth must be visible ASCII text"),
