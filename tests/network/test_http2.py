@@ -366,6 +366,41 @@ def test_a_body_that_is_too_short_is_an_error(
     assert f"was cut short after {len(body)} bytes" in caught.message
 
 
+@pytest.mark.parametrize(
+    ("status", "length", "body", "trailers", "words"),
+    [
+        (200, "10", b"short", None, "was cut short after 5 bytes"),
+        (200, "2", b"long", None, "longer than its head allows"),
+        (204, None, b"none", None, "longer than its head allows"),
+        (200, "ten", b"any", None, "Content-Length"),
+        (200, None, b"any", [(":status", "200")], "not a token"),
+    ],
+)
+def test_a_malformed_body_ends_its_stream_alone(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    status: int,
+    length: str | None,
+    body: bytes,
+    trailers: Any,
+    words: str,
+) -> None:
+    """Its length is not that of the head, or its trailers are none: others on the connection are not lost."""
+
+    def malformed(exchange: Exchange) -> None:
+        fields = [] if length is None else [("content-length", length)]
+        exchange.respond(status, fields, body, trailers=trailers)
+
+    http2_server.on("/", malformed)
+    http2_server.on("/next", ok)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert words in caught.message
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert len(http2_server.connections) == 1
+
+
 def test_frames_that_break_the_protocol_end_the_connection(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:

@@ -47,7 +47,7 @@ from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from ..over_aiohttp.asyncio_transports import close_socket
 from .frames import FrameSplitter, GoAway
-from .heads import Field, response_head
+from .heads import Field, HeadDecoder, check_trailers, response_head
 from .stream import Http2Stream, NotProcessedError
 
 __all__ = ["Http2Connection"]
@@ -56,6 +56,7 @@ WINDOW = 1024 * 1024  # bytes of one stream's body that wait for their reader
 _CONNECTION_WINDOW = 16 * 1024 * 1024
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
+_TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
 _NONE_PROCESSED = "the server closes the connection, and did not process this request (GOAWAY)"
 
 _CONFIG = H2Configuration(
@@ -107,7 +108,7 @@ class Http2Connection(asyncio.Protocol):
                 SettingCodes.MAX_HEADER_LIST_SIZE: limits.total,
             },
         )
-        self._h2.decoder.max_header_list_size = limits.total
+        self._h2.decoder = HeadDecoder(limits.total)
 
     # What its users do.
 
@@ -293,6 +294,9 @@ class Http2Connection(asyncio.Protocol):
         stream = self._streams.get(event.stream_id)
         if stream is not None and stream.error is None and size:
             stream.received += len(event.data)
+            if stream.received > stream.most_content():
+                self._refuse(stream, NotHttpError(detail=_TOO_LONG))
+                return
             stream.window_used += size
             stream.pieces.append(event.data)
             stream.wake()
@@ -300,8 +304,11 @@ class Http2Connection(asyncio.Protocol):
     def _trailers(self, event: TrailersReceived) -> None:
         """They are read for their rules alone, as those of HTTP/1.1 are."""
         stream = self._streams.get(event.stream_id)
-        if stream is not None and len(event.headers) > self._limits.fields:
-            self._refuse(stream, NotHttpError(RULES["too-many-fields"]))
+        if stream is not None:
+            try:
+                check_trailers(event.headers, self._limits)
+            except NotHttpError as error:
+                self._refuse(stream, error)
 
     def _ended(self, event: StreamEnded) -> None:
         stream = self._streams.get(event.stream_id)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
-from hpack import NeverIndexedHeaderTuple
+from hpack import Decoder, NeverIndexedHeaderTuple
 
 from ...http.headers import connection_options
 from ...http.http1.errors import NotHttpError
@@ -14,7 +15,7 @@ from ...http.messages import HttpRequest
 from ...http.preparation import METHODS_WITHOUT_CONTENT
 from ...http.urls import Url
 
-__all__ = ["Field", "ResponseHead", "request_fields", "response_head"]
+__all__ = ["Field", "HeadDecoder", "ResponseHead", "check_trailers", "request_fields", "response_head"]
 
 Field = tuple[bytes, bytes]
 
@@ -28,6 +29,23 @@ _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")
 _VALUE = re.compile(rb"(?:[^\x00\r\n \t](?:[^\x00\r\n]*[^\x00\r\n \t])?)?")
 _STATUS = re.compile(rb"[1-9][0-9][0-9]")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
+_HIDDEN_LENGTH = b"\x00content-length"  # no field has this name
+
+
+class HeadDecoder(Decoder):
+    """Decodes heads, and hides Content-Length from h2.
+
+    A body of another length is malformed, which ends its stream (RFC 9113, 8.1.1). h2 would end the connection, and with it
+    the exchanges of other callers. The length is checked here and by the connection instead.
+    """
+
+    def decode(self, data: bytes, raw: bool = False) -> Any:
+        """The fields of a head."""
+        fields = super().decode(data, raw)
+        for at, field in enumerate(fields):
+            if field[0] == b"content-length":
+                fields[at] = (_HIDDEN_LENGTH, field[1])
+        return fields
 
 
 def request_fields(request: HttpRequest, url: Url) -> list[Field]:
@@ -90,6 +108,8 @@ def response_head(received: list[Field], limits: ParserSettings) -> ResponseHead
             continue
         if len(name) + len(value) > limits.size:
             raise NotHttpError(RULES["head-too-large"])
+        if name == _HIDDEN_LENGTH:
+            name = b"content-length"
         if not _NAME.fullmatch(name):
             raise NotHttpError(RULES["invalid-header-name"])
         if not _VALUE.fullmatch(value):
@@ -108,3 +128,12 @@ def response_head(received: list[Field], limits: ParserSettings) -> ResponseHead
     if status is None:
         raise NotHttpError(RULES["invalid-status"])
     return ResponseHead(status, fields, length)
+
+
+def check_trailers(received: list[Field], limits: ParserSettings) -> None:
+    """Raises NotHttpError for trailers that are malformed, as those with a pseudo-header field are (RFC 9113, 8.1)."""
+    if len(received) > limits.fields:
+        raise NotHttpError(RULES["too-many-fields"])
+    for name, _ in received:
+        if name != _HIDDEN_LENGTH and not _NAME.fullmatch(name):
+            raise NotHttpError(RULES["invalid-header-name"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 from ...core.effects import TIMED_OUT
 from ...drivers.aio_timers import TimerWheel
@@ -40,6 +41,12 @@ class Http2Stream:
     def expects_content(self) -> bool:
         """Whether the length that the head announces is that of a body (RFC 9110, 8.6)."""
         return self.head is not None and self.method != "HEAD" and self.head.status not in (204, 304)
+
+    def most_content(self) -> float:
+        """How many bytes of content the head allows."""
+        if self.head is None or not self.expects_content:
+            return 0
+        return math.inf if self.head.length is None else self.head.length
 
     def wake(self) -> None:
         """Something has changed."""
