@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import logging
 import pickle
 import re
@@ -462,3 +463,10 @@ def test_every_error_is_an_http_client_error() -> None:
     assert all(issubclass(cls, HttpClientError) for cls in ALL_ERRORS)
     assert issubclass(NetworkError, TransportError)
     assert issubclass(RequestTimeoutError, TransportError)
+
+
+def test_a_failure_cannot_be_changed() -> None:
+    """It may be one that all clients share."""
+    failure = errors.Failure(errors.ConnectError, "", errors.SentState.NEVER_SENT)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        failure.message = "x"  # type: ignore[misc]  # that it is frozen is the point

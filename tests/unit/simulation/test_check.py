@@ -147,3 +147,9 @@ def test_a_wait_that_ends_with_the_caller_s_is_in_time(caller_timeout: float, is
         retry_policy_config=RetryPolicy(2, ConstantBackoff(0.0, jitter="none")), enable_circuit_breaker=False
     )
     assert ("wait-over-caller" in found(config, caller_timeout=caller_timeout)) is is_over
+
+
+def test_a_service_that_is_nearly_well_answers_95_percent() -> None:
+    """The message says so."""
+    finding = found(breaker(failure_threshold=1))["circuit-opens-without-need"]
+    assert "though 95% of the requests succeed" in finding.message

@@ -72,3 +72,24 @@ def test_a_lost_connection_is_not_a_timeout(phase: Phase, error: OSError) -> Non
     """Also when the time for the exchange runs out in the moment that it is noticed."""
     found = failure(phase, error, timed_out=True, total=1.0)
     assert (found.error_type.__name__, found.sent_state.value) == ("ConnectionLostError", "maybe_processed")
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        *((code, "set ssl_ca_file") for code in (2, 18, 19, 20, 21)),
+        *((code, "it breaks a rule of RFC 5280") for code in (80, 93)),
+        *((code, None) for code in (1, 3, 10, 17, 22, 79, 94)),
+    ],
+)
+def test_a_certificate_that_is_refused_has_a_remedy(code: int, remedy: str | None) -> None:
+    """For an issuer that is unknown, in OpenSSL's five ways to say so, and for what only newer Pythons check."""
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_code, error.verify_message = code, "the reason"
+    message = failure_of(
+        Phase.CONNECT, error, HttpRequest("GET", "https://a.test/"), Timeout(), False
+    ).message
+    assert "could not be verified: the reason" in message
+    assert [part for part in ("set ssl_ca_file", "it breaks a rule of RFC 5280") if part in message] == (
+        [] if remedy is None else [remedy]
+    )

@@ -304,3 +304,10 @@ def test_a_timer_may_end_a_tick_before_its_instant(
     timeouts = IoTimeouts.starting(timeout, 100.0)
     failure = errors.failure_from(Phase.RECEIVE, TimeoutError(), HttpRequest("GET", URL), timeout, timeouts)
     assert failure.error_type is error
+
+
+def test_a_failure_of_a_phase_names_both() -> None:
+    """In its arguments too, which a log of an unexpected one shows."""
+    cause = OSError(1, "x")
+    error = connection.PhaseError(Phase.SEND, cause)
+    assert (error.args, error.phase, error.error) == ((Phase.SEND, cause), Phase.SEND, cause)

@@ -189,3 +189,12 @@ def test_the_body_of_a_stream_may_be_that_of_another_request() -> None:
 
     asyncio.run(pass_on())
     assert [sent.content for sent in network.sent] == [TABLE] * 3
+
+
+def test_the_rest_of_a_piece_is_read_once() -> None:
+    """By a read without a size; what follows it is the end."""
+    with stream(b"abcdef", b"gh") as response:
+        file = response.as_file()
+        first = bytearray(2)
+        assert file.raw.readinto(first) == 2
+        assert (bytes(first), file.raw.readall(), file.raw.readall()) == (b"ab", b"cdefgh", b"")
