@@ -363,4 +363,25 @@ EQUIVALENTS = [
         'url, headers, text = client_auth(self, "POST", self.token_url, headers, (body ).decode())',
         "a form is in memory; the `or` is for the type checker",
     ),
+    Equivalent(
+        "transports/over_aiohttp/sessions.py",
+        "LoopSessions.close_async",
+        "self.is_closed = True",
+        "self.is_closed = False",
+        "`close` sets it three lines below; before that, only the lock is taken",
+    ),
+    Equivalent(
+        "transports/over_aiohttp/sessions.py",
+        "LoopSessions.close_async",
+        "self.is_closed = True",
+        "pass",
+        "`close` sets it three lines below; before that, only the lock is taken",
+    ),
+    Equivalent(
+        "transports/network/happy_eyeballs.py",
+        "_race",
+        "error, next_at = OSError(code, os.strerror(code)), 0.0",
+        "error, next_at = OSError(code, os.strerror(code)), 1.0",
+        "either instant is past: a machine has been up for longer when a program connects",
+    ),
 ]
