@@ -218,7 +218,8 @@ def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) ->
         for path in (config.pool.uds, config.pool.ssl_cert_file)
     )
     decodes = config.enable_response_decompression
-    return CacheMembership(cache.state, CALL_IDS.new, decodes, adds, socket, certificate)
+    signs = bool(config.request_signers)
+    return CacheMembership(cache.state, CALL_IDS.new, decodes, adds, signs, socket, certificate)
 
 
 def cookie_jar(setting: bool | CookieJar) -> CookieJar | None:

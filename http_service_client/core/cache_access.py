@@ -36,7 +36,8 @@ class CacheAccess:
     """The access of one call.
 
     wall: seconds since the epoch.   decodes: whether its response is decoded.
-    adds_credentials: something inside may add some to its request.   socket, certificate: see `CacheMembership`.
+    adds_credentials: something inside may add some to its request.   authenticates: something inside does, in whatever
+    header.   socket, certificate: see `CacheMembership`.
 
     key: of the URL.   partition: the part of the cache that it may read.   landings: how many flights had landed before.
     """
@@ -44,6 +45,7 @@ class CacheAccess:
     __slots__ = (
         *(
             "_adds_credentials",
+            "_authenticates",
             "_flight_key",
             "_has_certificate",
             "_variants",
@@ -66,6 +68,7 @@ class CacheAccess:
         *,
         decodes: bool,
         adds_credentials: bool,
+        authenticates: bool = False,
         socket: str | None = None,
         certificate: str | None = None,
     ) -> None:
@@ -74,6 +77,7 @@ class CacheAccess:
         self.call = call
         self._wall = wall
         self._adds_credentials = adds_credentials
+        self._authenticates = authenticates
         self._has_certificate = certificate is not None
         self._variants = 0
         self._flight_key: str | None = None
@@ -236,10 +240,10 @@ class CacheAccess:
         if request_values(sent, names) != request_values(request, names):
             return "Vary names a header that was added later"
         if rules.shared:
-            is_personal = self._has_certificate or bool(_secrets(sent))
+            is_personal = self._authenticates or self._has_certificate or bool(_secrets(sent))
         else:
             is_seen = response.request is not None or not self._adds_credentials
-            is_personal = not (is_seen and _secrets(sent) == _secrets(request))
+            is_personal = self._authenticates or not (is_seen and _secrets(sent) == _secrets(request))
             is_personal = is_personal and not self.cache.is_single_user
         return why_not_stored(request, response, self._wall(), rules, has_credentials=is_personal)
 

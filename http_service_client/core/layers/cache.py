@@ -58,6 +58,7 @@ class CacheMembership(NamedTuple):
     new_id: makes the id of a call that revalidates a response behind another call.
     decompresses: whether responses are decoded where the request does not say.
     adds_credentials: interceptors, signers, a jar or a netrc file may add some to each request.
+    signs: signers sign each request, in headers that may have any name.
     socket: the Unix socket that all its connections lead to; a URL is another service's there.
     certificate: of the client itself, by which services know their user.   None for none, of both.
     """
@@ -66,6 +67,7 @@ class CacheMembership(NamedTuple):
     new_id: Callable[[], str]
     decompresses: bool
     adds_credentials: bool
+    signs: bool = False
     socket: str | None = None
     certificate: str | None = None
 
@@ -108,6 +110,7 @@ class CacheLayer:
             self._wall,
             decodes=member.decompresses if request.decompress is None else request.decompress,
             adds_credentials=member.adds_credentials or call.options.auth is not None,
+            authenticates=member.signs or call.options.auth is not None,
             socket=member.socket,
             certificate=member.certificate,
         )

@@ -93,6 +93,24 @@ def test_credentials_that_are_added_later_forbid_to_store(front_end: FrontEnd, w
     assert [cached.get(everyone).from_cache for _ in range(2)] == [False, True]
 
 
+@pytest.mark.parametrize("way", ["signer", "flow"])
+def test_whatever_authenticates_counts_in_any_header(front_end: FrontEnd, way: str) -> None:
+    """A signer's header, or that of a flow, may have a name that no secret has."""
+
+    class Proves:
+        def sign_request(self, request: Any, context: object) -> None:
+            request.headers["X-Proof"] = "ann"
+
+        def auth_flow(self, request: HttpRequest) -> Any:
+            request.headers["X-Proof"] = "ann"
+            yield request
+
+    options: dict[str, Any] = {"request_signers": [Proves()]} if way == "signer" else {"auth": Proves()}
+    for setting, stores in (("coalesce", False), ("shared", False), ("single_user", True)):
+        cached = Cached(front_end, echo("X-Proof"), settings={setting: True}, **options)
+        assert [cached.get().text, cached.get().from_cache] == ["ann", stores]
+
+
 def test_a_single_user_has_a_private_cache(front_end: FrontEnd) -> None:
     """Where credentials that are added are always those of one user, a private response is stored."""
     cached = Cached(front_end, cached_for(60, "x", "private"), settings={"single_user": True}, auth=Flow())
