@@ -169,10 +169,19 @@ class Start(Effect[bool]):
     make_plan: returns the plan, which must not raise. It runs outside the scopes and deadlines of the caller, on a
         thread of its own, or in a task of the running loop. When that loop ends first, the plan is closed.
     is_needed: somebody waits for it, or it must be done. If not, it is left out while many such plans run.
+    on_end: called when the plan has ended, also if that was before its first step: a generator that was never begun has
+        no `finally` to run.
     """
 
-    __slots__ = ("is_needed", "make_plan")
+    __slots__ = ("is_needed", "make_plan", "on_end")
 
-    def __init__(self, make_plan: Callable[[], Plan[None]], *, is_needed: bool = True) -> None:
+    def __init__(
+        self,
+        make_plan: Callable[[], Plan[None]],
+        *,
+        is_needed: bool = True,
+        on_end: Callable[[], object] | None = None,
+    ) -> None:
         self.make_plan = make_plan
         self.is_needed = is_needed
+        self.on_end = on_end

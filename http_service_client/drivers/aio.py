@@ -124,6 +124,8 @@ class AsyncioDriver:
         task = contextvars.Context().run(loop.create_task, self.run(effect.make_plan()))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
+        if (on_end := effect.on_end) is not None:
+            task.add_done_callback(lambda _: on_end())
         return True
 
     async def _acquire(self, effect: Acquire) -> bool:

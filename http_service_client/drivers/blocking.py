@@ -103,8 +103,15 @@ class BlockingDriver:
         if threads.is_full and not effect.is_needed:
             return False
         # A context of its own: the deadline of the caller's block, and the policies around it, are the caller's.
-        threads.start(lambda: contextvars.Context().run(self.run, effect.make_plan()))
+        threads.start(lambda: contextvars.Context().run(self._run_beside, effect))
         return True
+
+    def _run_beside(self, effect: Start) -> None:
+        try:
+            self.run(effect.make_plan())
+        finally:
+            if effect.on_end is not None:
+                effect.on_end()
 
     def _acquire(self, effect: Acquire) -> bool:
         try:

@@ -160,7 +160,9 @@ class Tokens:
     def _start(self, source: TokenSource, fetch: Fetch, call: Call) -> Plan[None]:
         needs = Needs(call.options.key, None if call.scope is None else call.scope.breaker)
         try:
-            yield from Start(partial(self._fetch, source, fetch, needs))
+            # A loop that ends now ends the fetch before it has begun.
+            lost = partial(source.cache.abandon, fetch)
+            yield from Start(partial(self._fetch, source, fetch, needs), on_end=lost)
         except BaseException:
             source.cache.abandon(fetch)
             raise

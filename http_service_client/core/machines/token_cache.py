@@ -176,7 +176,7 @@ class TokenCache:
             return fetch.has_begun
 
     def abandon(self, fetch: Fetch) -> None:
-        """Whoever started the fetch was interrupted while doing so. If it has begun all the same, it goes on."""
+        """The fetch may never begin: whoever started it was interrupted, or its loop has ended. One that has begun goes on."""
         with self._lock:
             if fetch.has_begun:
                 return

@@ -334,3 +334,17 @@ def test_a_fetch_ignores_the_deadline_of_the_block_around_its_caller() -> None:
         assert client.get(API).status_code == 200
     assert seen[0] is not None
     assert seen[0] > 5
+
+
+def test_a_loop_that_ends_before_the_fetch_has_begun_leaves_none_behind() -> None:
+    """`asyncio.run` cancels the task of the fetch before its first step: the next caller starts one, and does not wait."""
+    source = BearerToken(lambda: "token")
+    client = HttpServiceClient(HttpClientConfig(auth=source), transport=Network(is_open=True))
+    tasks = []
+
+    async def run() -> None:
+        tasks.append(asyncio.ensure_future(client.get_async(API)))
+
+    asyncio.run(run())
+    assert tasks[0].cancelled()
+    assert source.cache._fetch is None
