@@ -54,6 +54,10 @@ __all__ = ["Http2Connection"]
 
 WINDOW = 1024 * 1024  # bytes of one stream's body that wait for their reader
 _CONNECTION_WINDOW = 16 * 1024 * 1024
+# Bytes that wait to be sent: a server that makes this side respond (PING, SETTINGS, DATA), and does not read, gets no more.
+_BACKLOG = 1024 * 1024
+# Of the table of known fields of requests. A server may offer any size, and would fill this side's memory with it.
+_TABLE = 4096
 # Before the server has said how many streams it takes: the least that the RFC recommends (6.5.2).
 _STREAMS_AT_FIRST = 100
 _TOO_LONG = "its body is longer than its head allows (RFC 9113, 8.1.1)"
@@ -245,7 +249,9 @@ class Http2Connection(asyncio.Protocol):
             self._end(NotHttpError(detail=f"it breaks the rules of HTTP/2: {error}"))
             return
         self._flush()
-        if self._is_draining and not self._streams:
+        if self._is_full and self.transport.get_write_buffer_size() > _BACKLOG:
+            self._end(ConnectionResetError("the server does not read what it asks for"))
+        elif self._is_draining and not self._streams:
             self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -333,6 +339,9 @@ class Http2Connection(asyncio.Protocol):
 
     def _settings_changed(self, event: RemoteSettingsChanged) -> None:
         self._has_settings = True
+        encoder = self._h2.encoder
+        if encoder.header_table_size > _TABLE:
+            encoder.header_table_size = _TABLE
         self._wake_all()  # windows may have grown
 
     def _window_updated(self, event: WindowUpdated) -> None:

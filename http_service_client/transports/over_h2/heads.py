@@ -42,10 +42,7 @@ class HeadDecoder(Decoder):
     def decode(self, data: bytes, raw: bool = False) -> Any:
         """The fields of a head."""
         fields = super().decode(data, raw)
-        for at, field in enumerate(fields):
-            if field[0] == b"content-length":
-                fields[at] = (_HIDDEN_LENGTH, field[1])
-        return fields
+        return [(_HIDDEN_LENGTH if name == b"content-length" else name, value) for name, value in fields]
 
 
 def request_fields(request: HttpRequest, url: Url) -> list[Field]:

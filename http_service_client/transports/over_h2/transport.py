@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import CancelledError
+from typing import Any
 
 from ...core.effects import Outcome
 from ...core.open_body import OpenResponse
 from ...core.outcomes import already_closed
 from ...core.timeouts import Timeout
 from ...drivers.portal import WIRE
-from ...errors import Failure, HttpClientError
+from ...errors import ClientClosedError, Failure, HttpClientError, SentState
 from ...http.messages import HttpRequest
 from ..base import TransportSettings
 from ..failures import source_failed
@@ -184,7 +186,7 @@ class BlockingHttp2Transport:
         began = time.monotonic()
         outcome: Outcome | None
         if request.body.content is not None or request.body.length == 0:
-            outcome = WIRE.run(self._http2.run(request, timeout, leaves_open))
+            outcome = _on_wire(self._http2.run(request, timeout, leaves_open))
         else:
             outcome = self._upload(request, timeout, leaves_open)
         return over_http1(request, _left(timeout, began)) if outcome is None else outcome
@@ -193,7 +195,7 @@ class BlockingHttp2Transport:
         """An exchange whose body is read here, on the calling thread."""
         body = request.outgoing_body
         chunks = body.chunks()
-        exchange: Http2Exchange | Failure | None = WIRE.run(self._http2.begin(request, timeout))
+        exchange: Http2Exchange | Failure | None = _on_wire(self._http2.begin(request, timeout))
         if not isinstance(exchange, Http2Exchange):
             return exchange
         try:
@@ -202,12 +204,12 @@ class BlockingHttp2Transport:
                     chunk = next(chunks, None)
                 except HttpClientError as error:
                     return source_failed(error)
-                failure: Failure | None = WIRE.run(_end(exchange) if chunk is None else exchange.send(chunk))
+                failure: Failure | None = _on_wire(_end(exchange) if chunk is None else exchange.send(chunk))
                 if failure is not None:
                     return failure
                 if chunk is None:
                     break
-            outcome: Outcome = WIRE.run(exchange.finish(leaves_open))
+            outcome: Outcome = _on_wire(exchange.finish(leaves_open))
             return outcome
         finally:
             WIRE.post(exchange.close)
@@ -225,6 +227,14 @@ class BlockingHttp2Transport:
         self._http1.abort()
 
 
+def _on_wire(step: Awaitable[Any]) -> Any:
+    """The result of a step. At the end of the process, while a daemon thread waits for it, a Failure."""
+    try:
+        return WIRE.run(step)
+    except CancelledError:
+        return Failure(ClientClosedError, "the process ended during the call", SentState.ABANDONED)
+
+
 async def _end(exchange: Http2Exchange) -> None:
     exchange.end()
 
@@ -236,7 +246,7 @@ class _BlockingBodySource:
         self._source = source
 
     def read(self, timeout: Timeout) -> bytes | Failure:
-        data: bytes | Failure = WIRE.run(self._source.read_async(timeout))
+        data: bytes | Failure = _on_wire(self._source.read_async(timeout))
         return data
 
     def close(self) -> None:
