@@ -37,7 +37,7 @@ ROOMS = Path(__file__).resolve().parents[2] / "tests/architecture/rooms.py"
 PUBLIC_MODULES: list[str] = ["", *runpy.run_path(str(ROOMS))["PUBLIC_MODULES"]]
 
 _DOTTED = re.compile(rf"\b{PACKAGE}((?:\.\w+)+)")
-_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "StreamedResponse", "Timeline"}
+_MADE_BY_CLIENTS = {"AsyncStreamedResponse", "ResilienceMiddleware", "StreamedResponse", "Timeline"}
 _SENTINELS = {"Unset", "_ClientDefault"}
 # A default whose name is private, or a sentinel: neither means anything to a reader.
 # What stands before a type variable, a single capital letter.

@@ -134,12 +134,12 @@ class _Message:
 
 def _new_signer(key: Any, key_id: str, algorithm: str) -> Any:
     try:
-        import http_message_signatures as library
+        from http_message_signatures import algorithms, resolvers, signatures
     except ImportError as error:
         raise ConfigurationError(
             "MessageSignature needs http-message-signatures: pip install http_service_client[signatures]"
         ) from error
-    names = vars(library.algorithms).values()
+    names = vars(algorithms).values()
     known = {
         each.algorithm_id: each for each in names if isinstance(getattr(each, "algorithm_id", None), str)
     }
@@ -152,5 +152,5 @@ def _new_signer(key: Any, key_id: str, algorithm: str) -> Any:
     except Exception as error:
         raise ConfigurationError(f"key is not usable for {algorithm}: {type(error).__name__}") from None
 
-    keys = library.MappingKeyResolver(public_keys={}, private_keys={key_id: key})
-    return library.HTTPMessageSigner(signature_algorithm=known[algorithm], key_resolver=keys)
+    keys = resolvers.MappingKeyResolver(public_keys={}, private_keys={key_id: key})
+    return signatures.HTTPMessageSigner(signature_algorithm=known[algorithm], key_resolver=keys)

@@ -29,8 +29,6 @@ __all__ = ["Polls"]
 _SHORTEST = 0.1  # seconds: a Retry-After of 0 must not make a busy loop
 _LEAST = 1e-9
 
-IsDone = Callable[[HttpResponse], object]
-
 
 class Polls(Paging):
     """`poll` and `poll_async`, made of `request` and `request_async`."""
@@ -44,7 +42,7 @@ class Polls(Paging):
         url: str | None = None,
         total_timeout: float | None = CLIENT_DEFAULT,
         interval: float = 1.0,
-        is_done: IsDone | None = None,
+        is_done: Callable[[HttpResponse], object] | None = None,
         allowed_origins: Iterable[str] = (),
         response_type: type[T] | None = None,
     ) -> HttpResponse[T]:
@@ -81,7 +79,7 @@ class Polls(Paging):
         url: str | None = None,
         total_timeout: float | None = CLIENT_DEFAULT,
         interval: float = 1.0,
-        is_done: IsDone | None = None,
+        is_done: Callable[[HttpResponse], object] | None = None,
         allowed_origins: Iterable[str] = (),
         response_type: type[T] | None = None,
     ) -> HttpResponse[T]:
@@ -121,7 +119,7 @@ class _Polling:
         url: str | None,
         total_timeout: Any,
         interval: float,
-        is_done: IsDone | None,
+        is_done: Callable[[HttpResponse], object] | None,
         allowed_origins: Iterable[str],
         response_type: Any,
     ) -> None:

@@ -14,6 +14,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .aiohttp_middleware import ResilienceMiddleware as ResilienceMiddleware
     from .aiohttp_middleware import resilience_middleware as resilience_middleware
     from .foreign import explain as explain
     from .httpx_transport import AsyncResilientTransport as AsyncResilientTransport
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _MODULE_OF = {
     "RedisStorage": "redis",
     "AsyncResilientTransport": "httpx_transport",
+    "ResilienceMiddleware": "aiohttp_middleware",
     "ResilientAdapter": "requests_adapter",
     "ResilientTransport": "httpx_transport",
     "explain": "foreign",

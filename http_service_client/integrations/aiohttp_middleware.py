@@ -37,7 +37,7 @@ from ..transports.failures import Phase, failure_of
 from ..transports.over_aiohttp.errors import translate_error
 from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
-__all__ = ["resilience_middleware"]
+__all__ = ["ResilienceMiddleware", "resilience_middleware"]
 
 _SENT_AGAIN = (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError)
 _NOT_SENT_AGAIN = (aiohttp.ClientConnectorError,)  # of the above
@@ -79,7 +79,7 @@ def resilience_middleware(
 
 
 class ResilienceMiddleware:
-    """See `resilience_middleware`."""
+    """What `resilience_middleware` makes. It has an attribute `client`: the one whose state its calls use."""
 
     def __init__(self, calls: ForeignCalls, read_bodies: bool) -> None:
         self._calls = calls

@@ -93,12 +93,12 @@ class ResilientAdapter(HTTPAdapter):
         return self._calls.client
 
     @property
-    def max_retries(self) -> Retry:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def max_retries(self) -> Retry:
         """Of urllib3: none."""
         return self.__dict__["max_retries"]  # type: ignore[no-any-return]
 
     @max_retries.setter
-    def max_retries(self, value: Retry) -> None:
+    def max_retries(self, value: Retry) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         _check_retries("max_retries", value)
         self.__dict__["max_retries"] = value
 
