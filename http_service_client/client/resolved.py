@@ -189,13 +189,19 @@ def _arguments(field: str, given: object, *takers: Any) -> dict[str, Any]:
 
 def parse_propagation(given: object) -> Propagation | None:
     """Settings, or those made of a mapping of their fields; None for none."""
-    if given is None or isinstance(given, Propagation):
+    if given is None:
+        return None
+    if isinstance(given, Propagation):
+        if not given.names:
+            raise ConfigurationError(
+                "propagation names no header, so that nothing would be sent; name one, or write None"
+            )
         return given
     if isinstance(given, bool):
         remedy = "write Propagation() for headers of the default names" if given else "write None for none"
         raise ConfigurationError(f"propagation must be a Propagation or None, not {given}; {remedy}")
     try:
-        return Propagation(**_arguments("propagation", given, Propagation))
+        return parse_propagation(Propagation(**_arguments("propagation", given, Propagation)))
     except ConfigurationError as error:
         if str(error).startswith("propagation"):
             raise

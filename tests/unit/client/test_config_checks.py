@@ -33,6 +33,7 @@ async def short_context() -> ssl.SSLContext:
 
 
 NAN, INF = float("nan"), float("inf")
+NO_HEADERS = Propagation(deadline=None, attempt=None, retried_above=None)
 
 # Each kind of field, and the values that it refuses.
 COUNT = [0, -1, 1.5, NAN, INF, "5", True, [], b"5"]
@@ -121,7 +122,17 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         "sensitive_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None],
         "public_headers": [5, "X-Key", b"X-Key", [5], [None], ["X Key"], [""], None, ["cookie"]],
         "auth": [5, True, "", "two words", ("u",), ("u:x", "p"), {"u": "p"}, lambda: "t", object()],
-        "propagation": [5, True, False, "X-T", ["X-T"], {"dedline": "X-T"}, {"deadline": "X T"}, Propagation],
+        "propagation": [
+            5,
+            True,
+            False,
+            "X-T",
+            ["X-T"],
+            {"dedline": "X-T"},
+            {"deadline": "X T"},
+            Propagation,
+            NO_HEADERS,
+        ],
         "request_signers": [5, "sign", [5], [object()], None],
         "http2": FLAG,
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
