@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..core.checks import check_count, check_number
-from ..drivers.forks import reset_in_forked_children
+from ..drivers.forks import ForkBarrier, reset_in_forked_children
 from ..errors import ConfigurationError
 from ..http.caching.stored import StoredResponse
 
@@ -31,6 +31,7 @@ _TOUCH_EVERY = 60.0  # seconds: a hit that follows another one writes nothing
 _TRIM_EVERY = 16  # responses that are stored
 # Never emptied: SQLite forbids a forked child to close what its parent has open.
 _KEPT_FOR_PARENT: list[Any] = []
+_USES = ForkBarrier()  # SQLite has locks of its own, for the whole process
 
 
 class SqliteStorage:
@@ -86,7 +87,7 @@ class SqliteStorage:
     def close(self) -> None:
         """Close the file. A later use opens it again."""
         while self._idle:
-            with suppress(IndexError):
+            with _USES, suppress(IndexError):
                 self._idle.pop().close()
 
     def _get(self, database: sqlite3.Connection, key: str, partition: str) -> list[StoredResponse]:
@@ -125,17 +126,18 @@ class SqliteStorage:
 
     def _with(self, use: Callable[[sqlite3.Connection], T]) -> T:
         """Use a connection that no other thread uses."""
-        try:
-            database = self._idle.pop()
-        except IndexError:
-            database = self._open()
-        try:
-            result = use(database)
-        except BaseException:  # it may be in any state
-            database.close()
-            raise
-        self._idle.append(database)
-        return result
+        with _USES:
+            try:
+                database = self._idle.pop()
+            except IndexError:
+                database = self._open()
+            try:
+                result = use(database)
+            except BaseException:  # it may be in any state
+                database.close()
+                raise
+            self._idle.append(database)
+            return result
 
     def _open(self) -> sqlite3.Connection:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))  # bodies are for its owner only

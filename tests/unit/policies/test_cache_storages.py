@@ -16,6 +16,7 @@ import pytest
 from http_service_client import Cache, ConfigurationError, HttpResponse, MemoryStorage, SqliteStorage
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 
 
@@ -194,6 +195,50 @@ class TestAFile:
         SqliteStorage(tmp_path / "cache.db").set("url", "p", stored())
         modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
         assert modes == {0o600}
+
+    @needs_fork
+    def test_a_fork_waits_for_what_other_threads_do(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """SQLite's own locks, held by another thread, would stay locked in the child for ever."""
+        storage = SqliteStorage(tmp_path / "cache.db")
+        has_begun, may_end, has_ended = threading.Event(), threading.Event(), threading.Event()
+
+        def slow(database: object, key: str, partition: str) -> list[StoredResponse]:
+            has_begun.set()
+            may_end.wait(0.1)
+            has_ended.set()
+            return []
+
+        def child() -> None:
+            assert has_ended.is_set()
+            storage.delete("key")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(storage, "_get", slow)
+            thread = threading.Thread(target=storage.get, args=("key", ""))
+            thread.start()
+            assert has_begun.wait(5)
+            assert in_a_child(child) == 0
+            thread.join(5)
+        assert storage.get("key", "") == []
+
+    @needs_fork
+    def test_a_child_that_a_signal_handler_forks_goes_on(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """In the middle of a use by its own thread, for which a fork cannot wait."""
+        storage = SqliteStorage(tmp_path / "cache.db")
+        parent, codes = os.getpid(), []
+
+        def forking(database: object, key: str, partition: str) -> list[StoredResponse]:
+            codes.append(in_a_child(lambda: storage.delete("key")))
+            return []
+
+        monkeypatch.setattr("http_service_client.drivers.forks._PATIENCE", 0.01)
+        monkeypatch.setattr(storage, "_get", forking)
+        assert storage.get("key", "") == []
+        assert (os.getpid(), codes) == (parent, [0])
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
     def test_a_forked_child_opens_its_own(self, tmp_path: Path) -> None:
