@@ -137,7 +137,7 @@ class CacheAccess:
         try:
             if not self.cache.storage.blocks:
                 return function(*arguments)
-            answer = yield from Work(function, *arguments, timeout=_PATIENCE)
+            answer = yield from Work(function, *arguments, timeout=_PATIENCE, is_needed=False)
             if answer is not TIMED_OUT:
                 return answer
             error, message = "TimeoutError", f"no result within {_PATIENCE:g} s"

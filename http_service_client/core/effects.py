@@ -153,14 +153,23 @@ class Work(Effect[Any]):
 
     timeout: seconds after which that thread is abandoned and the answer is `TIMED_OUT`. The function may still be
         running then, and its result is dropped. On the calling thread it cannot be interrupted. None: no limit.
+    is_needed: the call cannot do without it. If it can, the threads of what is needed are not used: functions that hang
+        keep theirs.
     """
 
-    __slots__ = ("arguments", "function", "timeout")
+    __slots__ = ("arguments", "function", "is_needed", "timeout")
 
-    def __init__(self, function: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        timeout: float | None = None,
+        is_needed: bool = True,
+    ) -> None:
         self.function = function
         self.arguments = arguments
         self.timeout = timeout
+        self.is_needed = is_needed
 
 
 class Start(Effect[bool]):

@@ -45,6 +45,7 @@ _LAST_WAIT = 0.5
 
 WORKERS = DaemonThreads(32, idle=1.0)
 """The threads of `Work`. They stay for the next block of a download, which follows at once."""
+_DISPENSABLE = DaemonThreads(32, idle=1.0)  # of `Work` that a call can do without
 
 
 class AsyncioDriver:
@@ -229,7 +230,7 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
         except RuntimeError:  # the loop has been closed
             pass
 
-    WORKERS.start(work)
+    (WORKERS if effect.is_needed else _DISPENSABLE).start(work)
     timers = known.get(loop) or new_timer_wheel(known)
     due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, done)
     value = error = None

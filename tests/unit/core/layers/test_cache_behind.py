@@ -1,4 +1,4 @@
-"""Revalidations that nobody waits for: however many responses are stale, they leave room for what is needed."""
+"""However many responses are stale, and however long a storage hangs: there is room for what is needed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import asyncio
 import threading
 from typing import Any
 
-from http_service_client import Cache, HttpRequest, HttpResponse, HttpServiceClient
+import pytest
+
+from http_service_client import Cache, HttpRequest, HttpResponse, HttpServiceClient, MemoryStorage
 from http_service_client.auth import BearerToken
 from http_service_client.drivers.threads import MOST_BEHIND
 from kit.caches import URL, cached_for, used
@@ -83,3 +85,27 @@ def test_tasks_are_bounded() -> None:
             service.gate.set()
 
     run_task(run())
+
+
+def test_a_storage_that_hangs_leaves_threads_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each use of it keeps a thread after its time is over; a provider of tokens has others."""
+    monkeypatch.setattr("http_service_client.core.cache_access._PATIENCE", 0.05)
+    gate = threading.Event()
+
+    class Hangs(MemoryStorage):
+        blocks = True
+
+        def get(self, key: str, partition: str) -> list[Any]:
+            gate.wait(10)
+            return []
+
+    async def run() -> HttpResponse:
+        service = Service()
+        cached = HttpServiceClient(cache=Cache(storage=Hangs()), transport=service)
+        await asyncio.gather(*(cached.get_async(url) for url in URLS))
+        return await service.client.get_async(OTHER, auth=BearerToken(lambda: "token"), total_timeout=5)
+
+    try:
+        assert run_task(run()).text == "x"
+    finally:
+        gate.set()
