@@ -64,6 +64,33 @@ def test_a_server_that_floods_and_does_not_read_loses_the_connection(
     assert len(http2_server.connections) == 2
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678",  # PING
+        b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x42\x42\x00\x00\x00\x01",  # SETTINGS
+        b"\x00\x00\x00\x00\x00\x00\x00\x00\x01",  # DATA
+    ],
+    ids=["ping", "settings", "data"],
+)
+def test_a_flood_of_frames_that_carry_nothing_ends_the_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, frame: bytes
+) -> None:
+    """Before they are worked on: they would hold the event loop, and all who use it."""
+
+    def flood(exchange: Exchange) -> None:
+        exchange.head(200)
+        exchange.raw(frame * 50_000)
+
+    http2_server.on("/", flood)
+    http2_server.on("/next", ok)
+    caught = failing(front_end, http2_client, "GET", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert "flood" in caught.message
+    assert front_end.request(http2_client, "GET", http2_server.url + "/next").text == "ok"
+    assert len(http2_server.connections) == 2
+
+
 def test_the_table_of_known_fields_stays_small(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:

@@ -46,7 +46,7 @@ from ...http.http1.rules import RULES
 from ..lifetime import Lifetime
 from ..network.polling import is_readable
 from ..over_aiohttp.asyncio_transports import close_socket
-from .frames import FrameSplitter, GoAway
+from .frames import FloodError, FrameSplitter, GoAway
 from .heads import Field, HeadDecoder, check_trailers, response_head
 from .stream import Http2Stream, NotProcessedError
 
@@ -239,8 +239,11 @@ class Http2Connection(asyncio.Protocol):
                     if handle is not None:
                         handle(self, event)
         except NotHttpError as error:
+            is_flood = isinstance(error, FloodError)
             with suppress(H2Error):
-                self._h2.close_connection(ErrorCodes.FRAME_SIZE_ERROR)
+                self._h2.close_connection(
+                    ErrorCodes.ENHANCE_YOUR_CALM if is_flood else ErrorCodes.FRAME_SIZE_ERROR
+                )
             self._flush()
             self._end(error)
             return

@@ -13,10 +13,14 @@ from typing import NamedTuple
 
 from ...http.http1.errors import NotHttpError
 
-__all__ = ["FrameSplitter", "GoAway"]
+__all__ = ["FloodError", "FrameSplitter", "GoAway"]
 
 _HEAD = 9  # bytes before the payload of each frame: length (3), type, flags, stream (4); RFC 9113, 4.1
-_GOAWAY = 7
+_DATA, _PRIORITY, _SETTINGS, _PING, _GOAWAY = 0, 2, 4, 6, 7
+_END_STREAM = 1
+# Of frames that carry nothing, in what is read at once. Each costs h2 as much as one with content, and a quarter of a
+# megabyte of them would hold the event loop for a second.
+_MOST_EMPTY = 500
 _MOST = (
     16 * 1024
 )  # of a GOAWAY with its debug data; a client that has not asked for more gets no larger frame
@@ -29,6 +33,10 @@ class GoAway(NamedTuple):
     error_code: int
 
 
+class FloodError(NotHttpError):
+    """More frames that carry nothing than any server needs."""
+
+
 class FrameSplitter:
     """Passes the bytes of a connection on, all but those of GOAWAY frames."""
 
@@ -39,9 +47,10 @@ class FrameSplitter:
     def split(self, data: bytes) -> Iterator[bytes | GoAway]:
         """What has arrived, in its order. The beginning of a frame's head is kept until the rest arrives.
 
-        Raises NotHttpError for a frame that is too large.
+        Raises NotHttpError for a frame that is too large, FloodError for many that carry nothing.
         """
         data = self._rest + data
+        empty = 0
         start = at = 0  # of the bytes that are not passed on yet, and of the current frame
         while True:
             here = min(self._left, len(data) - at)
@@ -52,7 +61,14 @@ class FrameSplitter:
             length = int.from_bytes(data[at : at + 3], "big")
             if length > _MOST:  # h2 would first wait for all of it
                 raise NotHttpError(detail=f"a frame is larger than {_MOST} bytes (RFC 9113, 4.2)")
-            if data[at + 3] != _GOAWAY or length < 8:  # h2 refuses such a GOAWAY
+            kind = data[at + 3]
+            if kind in (_SETTINGS, _PING, _PRIORITY) or (
+                kind == _DATA and not length and not data[at + 4] & _END_STREAM
+            ):
+                empty += 1
+                if empty > _MOST_EMPTY:
+                    raise FloodError(detail="it is a flood of frames that carry nothing")
+            if kind != _GOAWAY or length < 8:  # h2 refuses such a GOAWAY
                 self._left = _HEAD + length
                 continue
             if len(data) - at < _HEAD + length:
