@@ -292,15 +292,18 @@ class CallBuilder:
                 merged = self._headers.copy()
             else:
                 merged, flow = self._merged(headers, cookies, auth)
+            codec = config.resolved.json_codec
             request = HttpRequest(
                 parse_method(method),
                 normalise_url(url, params, self._base_url),
                 headers=merged,
-                json=json,
+                json=json if codec is None else None,
                 data=data,
                 files=files,
                 idempotent=idempotent,
             )
+            if codec is not None:
+                request._use_codec(codec, json)
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
             make = _new_quoted_key if config.quote_idempotency_key else _new_key
             request.headers["Idempotency-Key"] = _idempotency_key(request, make)

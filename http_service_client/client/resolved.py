@@ -21,6 +21,7 @@ from ..core.timeouts import Timeout
 from ..errors import ConfigurationError, Failure, InvalidRequestError
 from ..http.auth.credentials import HIDDEN
 from ..http.auth.flow import AuthFlow, parse_auth
+from ..http.bodies.json_codecs import JsonCodec
 from ..http.content_codings.decoder import accept_encoding
 from ..http.header_validation import validate_headers
 from ..http.headers import Headers, build_headers
@@ -92,6 +93,7 @@ class ResolvedConfig:
     auth: the Authorization header of each call, or the flow that sets it; None for neither.
     tolerated_faults: names of rules of HTTP that responses may break.
     propagation: the headers that say what is left of a call's time; None for none.
+    json_codec: None for the standard library.
     """
 
     pool: ConnectionPoolConfig
@@ -104,6 +106,7 @@ class ResolvedConfig:
     auth: str | AuthFlow | None
     tolerated_faults: frozenset[str]
     propagation: Propagation | None
+    json_codec: JsonCodec | None
 
     @property
     def timeout(self) -> Timeout:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import InvalidRequestError
 from .bodies.encoding import UNSET, RequestBody, encode_body
+from .bodies.json_codecs import JsonCodec
 from .bodies.progress import Progress, report_progress
 from .headers import Headers, build_headers, with_secret_names
 from .urls import redact_url
@@ -41,6 +42,7 @@ class HttpRequest:
 
     __slots__ = (
         "_body",
+        "_codec",
         "_data",
         "_files",
         "_json",
@@ -82,7 +84,15 @@ class HttpRequest:
         self._data = data
         self._files = files
         self._own_json = self._own_data = True
+        self._codec: JsonCodec | None = None
         self._body: RequestBody | None = self._encoded(content)
+
+    def _use_codec(self, codec: JsonCodec, json: object) -> None:
+        """Encode this JSON body, and what replaces it, by a codec, which decodes the response, too."""
+        self._codec = codec
+        if json is not None:
+            self.json = json
+            self._body = self._encoded()
 
     @property
     def json(self) -> Any:
@@ -146,7 +156,7 @@ class HttpRequest:
         self._body = value
 
     def _encoded(self, content: bytes | None = None) -> RequestBody:
-        body = encode_body(self._json, self._data, self._files, content)
+        body = encode_body(self._json, self._data, self._files, content, self._codec)
         if body.charset is None or "Content-Type" not in self.headers:
             return body
         # Now, since an interceptor may sign the bytes.
@@ -200,7 +210,7 @@ class HttpRequest:
         twin.withheld = self.withheld
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
-        twin._body = self._body
+        twin._body, twin._codec = self._body, self._codec
         return twin
 
     def redacted(self) -> HttpRequest:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import copy
-import json as _json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn
 
 from ..errors import HttpStatusError, ResponseValidationError, SentState
 from .bodies.encoding import UNSET
-from .bodies.json import encode_json
+from .bodies.json import decode_json, decode_json_strictly, encode_json
 from .cookies.header import parse_set_cookie
 from .error_bodies import quote_error
 from .headers import Headers, build_headers
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["HttpResponse"]
 
 _ANSWERED = SentState.ANSWERED  # enum attribute access is slow (50 ns)
-_decode_json = _json.JSONDecoder().decode
 _PHRASE_SIZE = 200
 _QUOTED = 200  # characters of a body in an error message
 
@@ -127,11 +125,9 @@ class HttpResponse(Generic[Data]):
         content = self.content
         try:
             if strict:
-                return _json.loads(content, parse_constant=refuse_constant)
-            # Four such bytes are UTF-8 (RFC 8259, 8.1); `json.loads` would detect it at a higher cost.
-            if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
-                return _decode_json(content.decode("utf-8", "surrogatepass"))
-            return _json.loads(content)
+                return decode_json_strictly(content)
+            codec = None if self.request is None else self.request._codec
+            return decode_json(content) if codec is None else codec.decode(content)
         except (ValueError, RecursionError) as error:
             problem = str(error) if self.content else "the body is empty"
             message = f"the response of {redact_url(self.url)} ({self.status_code}) is not JSON: {problem}"
@@ -305,11 +301,6 @@ def _by_hand(status_code: object, content: object) -> tuple[int, bytes]:
     if not isinstance(content, (bytes, bytearray, memoryview)):
         raise TypeError(f"content must be bytes or text, not {type(content).__name__}; pass data as json=")
     return int(status_code), bytes(content)
-
-
-def refuse_constant(name: str) -> None:
-    """Raise ValueError for NaN, Infinity and -Infinity: for `parse_constant` of json."""
-    raise ValueError(f"{name} is not a JSON number")
 
 
 def _in_one_line(problem: Problem, reason_phrase: str) -> str:

@@ -46,7 +46,8 @@ THIRD_PARTY: dict[str, list[str]] = {
     "matplotlib": ["simulation/plots.py"],
     "tomli": ["client/settings/files.py"],  # before Python 3.11
     "tomllib": ["client/settings/files.py"],  # from there on
-    "msgspec": ["client/other_types.py"],
+    "msgspec": ["client/other_types.py", "http/bodies/json_codecs.py"],
+    "orjson": ["http/bodies/json_codecs.py"],
     "cattrs": ["client/other_types.py"],
     "redis": ["integrations/redis.py"],
     "yaml": ["client/settings/files.py"],

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from ...errors import ResponseValidationError
+from ...http.bodies.json import refuse_constant
 from ...http.messages import HttpResponse
-from ...http.response import refuse_constant
 from ...http.urls import redact_url
 from ..response_types import type_adapter, validate
 

@@ -20,6 +20,7 @@ from ...errors import InvalidRequestError
 from ..parameters import field_pairs, form_text
 from .body import EMPTY, RequestBody, stream_body
 from .json import encode_json
+from .json_codecs import JsonCodec
 from .multipart import encode_multipart
 
 __all__ = ["FORM", "UNSET", "RequestBody", "Unset", "encode_body"]
@@ -43,8 +44,16 @@ FORM = "application/x-www-form-urlencoded"
 _TEXT = "text/plain; charset=utf-8"
 
 
-def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content: Any = None) -> RequestBody:
+def encode_body(
+    json: Any = UNSET,
+    data: Any = None,
+    files: Any = None,
+    content: Any = None,
+    codec: JsonCodec | None = None,
+) -> RequestBody:
     """The body of a request. As in requests, ``json=None`` and empty `data` and `files` mean no body.
+
+    codec: encodes the JSON; None for the standard library.
 
     Raises InvalidRequestError when more than one kind is given, or one cannot be encoded.
     """
@@ -64,7 +73,9 @@ def encode_body(json: Any = UNSET, data: Any = None, files: Any = None, content:
             f"a request has one body, but {' and '.join(given)} were given; pass one of them"
         )
     if has_json:
-        return RequestBody(encode_json(json), "application/json", charset="utf-8")
+        return RequestBody(
+            encode_json(json) if codec is None else codec.encode(json), "application/json", charset="utf-8"
+        )
     if files:
         return encode_multipart(data, files)
     if data is not None:

@@ -1,4 +1,4 @@
-"""Python values as JSON text (RFC 8259): compact, UTF-8, and always valid JSON.
+"""Python values as JSON text (RFC 8259), which is compact, UTF-8 and always valid; and back.
 
 Besides the types of `json` it encodes those that models consist of: dataclasses, attrs classes, msgspec's structs and
 pydantic models (by alias, the receiver's name of a field), Enums, dates, Decimal and UUID as text. A value without a JSON form (NaN, bytes,
@@ -21,7 +21,7 @@ from uuid import UUID
 
 from ...errors import InvalidRequestError
 
-__all__ = ["encode_json"]
+__all__ = ["decode_json", "decode_json_strictly", "encode_json", "plain", "refuse_constant"]
 
 _MAX_DEPTH = 400  # how deep the search for an offending field goes
 
@@ -43,7 +43,7 @@ def encode_json(value: object) -> bytes:
     )
 
 
-def _plain(value: Any) -> object:
+def plain(value: Any) -> object:
     """The JSON form of a value of another type: one level of it, the encoder calls again for the next."""
     if isinstance(value, Enum):
         return value.value
@@ -84,7 +84,28 @@ def _struct(value: Any) -> object:
     return tag | {name: item for name, item in pairs if type(item).__name__ != "UnsetType"}
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=plain).encode
+
+
+_decode = json.JSONDecoder().decode
+
+
+def decode_json(content: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError or RecursionError."""
+    # Four such bytes are UTF-8 (RFC 8259, 8.1); `json.loads` would detect it at a higher cost.
+    if type(content) is bytes and content[:4].isascii() and 0 not in content[:4]:
+        return _decode(content.decode("utf-8", "surrogatepass"))
+    return json.loads(content)
+
+
+def decode_json_strictly(content: bytes) -> Any:
+    """As `decode_json`; it refuses NaN and infinity, which are not JSON."""
+    return json.loads(content, parse_constant=refuse_constant)
+
+
+def refuse_constant(name: str) -> None:
+    """Raise ValueError for NaN, Infinity and -Infinity: for `parse_constant` of json."""
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _find_problem(value: object) -> str | None:
@@ -118,11 +139,11 @@ def _problems(value: object, path: str, parents: tuple[int, ...]) -> Iterator[st
             yield from _problems(item, f"{path}[{index}]", inside)
     else:
         try:
-            plain = _plain(value)
+            form = plain(value)
         except (TypeError, ValueError):
             yield f"{path} is of type {type(value).__name__}, whose value has no JSON form"
         else:
-            yield from _problems(plain, path, inside)
+            yield from _problems(form, path, inside)
 
 
 def _scalar_problems(value: object, path: str) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import ssl
 from datetime import timedelta
@@ -135,6 +136,7 @@ BAD_VALUES: dict[type, dict[str, list[Any]]] = {
         ],
         "request_signers": [5, "sign", [5], [object()], None],
         "http2": FLAG,
+        "json_codec": [5, True, "json", "ORJSON", b"orjson", [], json.JSONDecoder],
         "netrc": [0, 1, None, "", b"/netrc", ["/netrc"]],
         "proxy": [
             *(
