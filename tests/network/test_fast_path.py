@@ -17,6 +17,7 @@ import pytest
 from http_service_client import (
     AttemptTimeoutError,
     ClientClosedError,
+    ConnectionLostError,
     HttpClientError,
     HttpServiceClient,
     ResponseTooLargeError,
@@ -191,6 +192,20 @@ def test_a_late_hook_sees_every_call(
     except AttributeError:
         pass  # the mock returns None
     assert calls == [server.url + "/"]
+
+
+def test_a_session_with_a_hook_sends_nothing_twice(
+    asyncio_front_end: AsyncioFrontEnd, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp would send a GET again itself, unseen, if a kept connection is lost."""
+    server.script("/", respond(204), reset())
+    client = asyncio_front_end.client()
+    asyncio_front_end.request(client, "GET", server.url + "/")
+    calls: Urls = []
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", wrapped(calls))
+    with pytest.raises(ConnectionLostError):
+        asyncio_front_end.request(client, "GET", server.url + "/", retry_policy=None)
+    assert (len(calls), len(server.requests)) == (1, 2)
 
 
 def test_trace_configs_see_every_exchange(

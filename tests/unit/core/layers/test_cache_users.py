@@ -250,6 +250,27 @@ def test_a_cookie_is_set_once(front_end: FrontEnd) -> None:
     assert used(other).reason == "it sets a cookie"
 
 
+@pytest.mark.parametrize(
+    ("settings", "options", "directives", "is_stored"),
+    [
+        ({"shared": True}, {}, (), False),
+        ({"shared": True}, {}, ("public",), True),
+        ({"shared": True}, {"headers": {"Authorization": "Bearer a"}}, ("must-revalidate",), False),
+        ({}, {}, (), True),
+    ],
+)
+def test_a_shared_cache_has_no_response_that_sets_a_cookie(
+    front_end: FrontEnd,
+    settings: dict[str, Any],
+    options: dict[str, Any],
+    directives: tuple[str, ...],
+    is_stored: bool,
+) -> None:
+    """It was made for one user, unless the service says that it is for all."""
+    cached = Cached(front_end, cached_for(60, "", *directives, **{"Set-Cookie": "sid=1"}), settings=settings)
+    assert [cached.get(**options).from_cache for _ in range(2)] == [False, is_stored]
+
+
 def test_bodies_that_are_not_decoded_are_kept_apart(front_end: FrontEnd) -> None:
     """decompress=False: another content for the same URL."""
     cached = Cached(front_end, cached_for(60, "decoded"), cached_for(60, "coded"))
