@@ -192,7 +192,7 @@ def test_an_invalid_setting_is_rejected_by_name_and_value(name: str, wrong: Any)
         CircuitBreakerSettings(**{name: wrong})
     message = str(caught.value)
     assert message.startswith(f"{name} must be ")
-    assert message.endswith(f", not {wrong!r}")
+    assert message.partition(";")[0].endswith(f", not {wrong!r}")
     assert isinstance(caught.value, ValueError)
 
 
