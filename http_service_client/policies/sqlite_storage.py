@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -59,7 +60,7 @@ class SqliteStorage:
         check_number("timeout", timeout, unit="of seconds ")
         self._max_bytes = max_bytes
         self._timeout = timeout
-        self._idle: deque[sqlite3.Connection] = deque()
+        self._keep_none()
         self._stored = 0
         reset_in_forked_children(self)
 
@@ -86,9 +87,7 @@ class SqliteStorage:
 
     def close(self) -> None:
         """Close the file. A later use opens it again."""
-        while self._idle:
-            with _USES, suppress(IndexError):
-                self._idle.pop().close()
+        _close_all(self._idle)
 
     def _get(self, database: sqlite3.Connection, key: str, partition: str) -> list[StoredResponse]:
         rows = database.execute(
@@ -158,10 +157,22 @@ class SqliteStorage:
 
     def _reset_after_fork(self) -> None:
         _KEPT_FOR_PARENT.append(self._idle)
-        self._idle = deque()
+        self._end.detach()
+        self._keep_none()
+
+    def _keep_none(self) -> None:
+        self._idle: deque[sqlite3.Connection] = deque()
+        # From Python 3.13 on, a connection that nobody closed causes a warning.
+        self._end = weakref.finalize(self, _close_all, self._idle)
 
     def __repr__(self) -> str:
         return f"<SqliteStorage {str(self._path)!r}>"
+
+
+def _close_all(idle: deque[sqlite3.Connection]) -> None:
+    while idle:
+        with _USES, suppress(IndexError):
+            idle.pop().close()
 
 
 def _version_of(database: sqlite3.Connection) -> int:

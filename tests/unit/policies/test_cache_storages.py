@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +140,8 @@ def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.Monkey
     ):
         now[0] = instant
         assert store.get("url", "p") == [stored()]
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT used_at FROM responses").fetchall() == [(noted,)]
-        database.close()
 
 
 def test_memory_is_accounted() -> None:
@@ -253,12 +254,19 @@ class TestAFile:
         assert child.exitcode == 0
         assert (store.get("url", "p"), store.get("child", "p")) == ([stored()], [stored("child")])
 
+    def test_a_storage_that_is_dropped_closes_its_connections(self, tmp_path: Path) -> None:
+        """Nobody has to close it."""
+        path = tmp_path / "cache.db"
+        SqliteStorage(path).set("url", "p", stored())
+        gc.collect()
+        assert not Path(f"{path}-wal").exists()  # SQLite removes it with the last connection
+
     def test_a_damaged_response_is_dropped(self, tmp_path: Path) -> None:
         """It is not there any more; the others are."""
         store = SqliteStorage(tmp_path / "cache.db")
         store.set("url", "p", stored("a"))
         store.set("url", "p", stored("b", variant="b"))
-        with sqlite3.connect(tmp_path / "cache.db") as database:
+        with closing(sqlite3.connect(tmp_path / "cache.db", isolation_level=None)) as database:
             database.execute(
                 "UPDATE responses SET data = substr(data, 1, 40) WHERE variant = ?", (stored("a").variant,)
             )
@@ -273,7 +281,7 @@ class TestAFile:
         if kind == "garbage":
             path.write_bytes(b"no database" * 100)
         elif kind == "database":
-            with sqlite3.connect(path) as database:
+            with closing(sqlite3.connect(path, isolation_level=None)) as database:
                 database.execute("CREATE TABLE mine (x)")
         else:
             path.mkdir()
