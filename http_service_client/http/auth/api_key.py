@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
 from ...errors import InvalidRequestError
@@ -68,11 +68,21 @@ class ApiKey:
             request.headers[self.header] = key
         yield request
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Made again by the constructor: the process that unpickles it has to hide the parameter, too.
+        return _rebuild, (type(self), self.value, self.header, self.query)
+
     def __repr__(self) -> str:
         name = getattr(self.value, "__qualname__", type(self.value).__name__)
         shown = name if callable(self.value) else repr(HIDDEN)
         where = f"header={self.header!r}" if self.query is None else f"query={self.query!r}"
         return f"ApiKey({shown}, {where})"
+
+
+def _rebuild(
+    kind: type[ApiKey], value: str | Callable[[], str], header: str | None, query: str | None
+) -> ApiKey:
+    return kind(value, header=header, query=query)
 
 
 def _checked(key: object) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from http_service_client import ConstantBackoff, HttpClientConfig, InvalidRequestError, RetryPolicy
 from http_service_client.auth import ApiKey
+from http_service_client.http import urls
 from kit.fakes import READ_TIMEOUT, URL, Harness
 from kit.front_ends import FrontEnd
 
@@ -70,6 +71,16 @@ def test_keys_compare_and_copy() -> None:
     for twin in (pickle.loads(pickle.dumps(auth)), copy.deepcopy(auth)):
         assert twin == auth
     assert auth != ApiKey("k", header="X-Other")
+
+
+def test_the_process_that_unpickles_a_key_hides_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that was spawned has made no key of this name itself, and its logs have URLs."""
+    data = pickle.dumps(ApiKey("s3cret", query="x-of-this-test"))
+    monkeypatch.setattr(urls, "_VOUCHERS", set())
+    url = "https://api.example.com/?X-Of-This-Test=s3cret"
+    assert "s3cret" in urls.redact_url(url)
+    pickle.loads(data)
+    assert "s3cret" not in urls.redact_url(url)
 
 
 async def async_key() -> str:
