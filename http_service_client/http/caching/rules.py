@@ -111,7 +111,9 @@ def why_not_stored(
     if rules.shared or has_credentials:
         if "private" in said:
             return "private"
-        if has_credentials and not (is_shareable or "must-revalidate" in said):  # 3.5
+        # A shared cache may take must-revalidate for a permission, too (3.5). Many services send it as a matter of course,
+        # and in a private cache it would let one user see the response of another.
+        if has_credentials and not (is_shareable or (rules.shared and "must-revalidate" in said)):
             if rules.shared:
                 return "it is for one user"
             return "credentials were added that the cache does not know; see Cache(single_user=True)"

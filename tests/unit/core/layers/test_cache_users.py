@@ -93,6 +93,15 @@ def test_credentials_that_are_added_later_forbid_to_store(front_end: FrontEnd, w
     assert [cached.get(everyone).from_cache for _ in range(2)] == [False, True]
 
 
+def test_a_response_that_must_be_revalidated_is_not_for_all(front_end: FrontEnd) -> None:
+    """Services send must-revalidate as a matter of course; it does not let one user see the response of another."""
+    source, directives = AddsCredentials(), {"Cache-Control": "max-age=60, must-revalidate"}
+    cached = Cached(front_end, echo("Authorization", **directives), request_interceptors=[source])
+    first = cached.get()
+    source.user = "bob"
+    assert (first.text, cached.get().text) == ("ann", "bob")
+
+
 @pytest.mark.parametrize("way", ["signer", "flow"])
 def test_whatever_authenticates_counts_in_any_header(front_end: FrontEnd, way: str) -> None:
     """A signer's header, or that of a flow, may have a name that no secret has."""
