@@ -152,8 +152,7 @@ class _Polling:
         self._is_done = is_done
         self._response_type = response_type
         self._origins = {origin_of(normalise_url(it)) for it in allowed_origins}
-        if accepted.url:
-            self._origins.add(origin_of(accepted.url))
+        self._origins |= _trusted_origin(accepted)
         self.url = ""
         self.is_over = False
         self.last = accepted
@@ -222,6 +221,12 @@ class _Polling:
                 self.last,
             )
         return target
+
+
+def _trusted_origin(accepted: HttpResponse[Any]) -> set[str]:
+    """Where the credentials of the client may go: not to the origin that a redirect led to."""
+    ours = [it for it in (*accepted.history, accepted) if it.request is None or not it.request.left_origin]
+    return {origin_of(it.url) for it in ours[-1:] if it.url}
 
 
 def _error(why: str, response: HttpResponse[Any]) -> PollingError:

@@ -215,12 +215,14 @@ class HttpRequest:
 
     def redacted(self) -> HttpRequest:
         """A copy without secrets, to be logged or pickled: with ``***`` in headers and URL, and without a body."""
-        return HttpRequest(
+        twin = HttpRequest(
             self.method,
             redact_url(self.url),
             headers=self.headers.redacted(),
             idempotent=self.idempotent,
         )
+        twin.left_origin = self.left_origin
+        return twin
 
     def __repr__(self) -> str:
         return f"<HttpRequest {self.method} {redact_url(str(self.url))}>"

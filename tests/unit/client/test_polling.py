@@ -174,6 +174,39 @@ def test_a_later_location_must_stay_as_well(front_end: FrontEnd) -> None:
         service.poll()
 
 
+STRANGER = "https://evil.example.net"
+TO_A_STRANGER = HttpResponse(307, headers={"Location": f"{STRANGER}/reports"})
+BACK = HttpResponse(307, headers={"Location": URL})
+
+
+def test_a_redirect_is_no_leave_to_send_credentials_there(front_end: FrontEnd) -> None:
+    """Redirects leave the credentials behind, so the looks must not bring them."""
+    service = Service(front_end, TO_A_STRANGER, accepted(), HttpResponse(200), auth="secret")
+    with pytest.raises(
+        PollingError, match=r"at another origin, https://evil\.example\.net, .*api\.example\.com"
+    ):
+        service.poll()
+    assert [url for _, url in service.looks] == [f"{STRANGER}/reports"]
+    service = Service(front_end, TO_A_STRANGER, accepted(), HttpResponse(200), auth="secret")
+    assert service.poll(allowed_origins=[STRANGER]).url == f"{STRANGER}/jobs/7"
+
+
+def test_a_redirect_back_leads_to_the_callers_origin(front_end: FrontEnd) -> None:
+    """It is the one that the call was made to."""
+    service = Service(front_end, TO_A_STRANGER, BACK, accepted(), HttpResponse(200))
+    assert service.poll().url == JOB
+
+
+def test_a_kept_request_that_had_left_its_origin_is_no_leave_either(front_end: FrontEnd) -> None:
+    """`send` withholds the credentials from it, and so does `poll`."""
+    service = Service(
+        front_end, TO_A_STRANGER, HttpResponse(503), accepted(), HttpResponse(200), auth="secret"
+    )
+    kept = front_end.request(service.client, "POST", URL, retry_policy=None).request
+    with pytest.raises(PollingError, match="at another origin"):
+        front_end.poll(service.client, front_end.send(service.client, kept))
+
+
 @pytest.mark.parametrize("location", [None, "ftp://api.example.com/7", "https://["])
 def test_without_a_url_there_is_nothing_to_look_at(front_end: FrontEnd, location: str | None) -> None:
     """The error says what to do."""

@@ -122,3 +122,10 @@ def test_a_request_crosses_processes_with_its_bytes() -> None:
     assert (twin.content, twin.json) == (b'{"a":1}', None)
     streamed = pickle.loads(pickle.dumps(HttpRequest("PUT", URL, data=iter([b"x"]))))
     assert (streamed.content, streamed.body.may_send) == (None, False)
+
+
+def test_a_redacted_copy_has_left_its_origin_as_well() -> None:
+    """A client that sends it must not add its credentials."""
+    request = HttpRequest("POST", URL)
+    request.left_origin = True
+    assert request.redacted().left_origin
