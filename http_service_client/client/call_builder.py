@@ -388,7 +388,9 @@ class CallBuilder:
 
         What it says itself comes first, then the client's headers: they take the place of secrets that stayed behind.
         """
+        kept.body  # noqa: B018  # encoded now, as it was kept, and not by the codec of this client
         request = kept.copy()
+        request._codec = self._config.resolved.json_codec
         request.method = parse_method(kept.method)
         request.url = normalise_url(kept.url, None, self._base_url)
         shown = redact_url(request.url)

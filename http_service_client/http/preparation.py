@@ -53,6 +53,7 @@ class Preparation:
         if request.body.charset is not None and "Content-Type" in headers:  # an interceptor may have set it
             request.body = request.body.in_charset_of(headers["Content-Type"])
         body = request.body
+        request._codec = opened._codec  # an interceptor may return a request of its own making
         if self._logins is not None and "Authorization" not in headers:
             login = self._logins.find(split_url(request.url).host)
             if login is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import pickle
 import sys
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from http_service_client import (
     ConfigurationError,
     HttpClientConfig,
+    HttpRequest,
     HttpResponse,
     InvalidRequestError,
     ResponseValidationError,
@@ -177,6 +180,48 @@ def test_a_strict_reader_refuses_what_is_not_json(front_end: FrontEnd) -> None:
     assert response.json() == "anything"
     with pytest.raises(ResponseValidationError, match="NaN"):
         response.json(strict=True)
+
+
+class Exact:
+    """Amounts as Decimal, and a mark on what it has encoded."""
+
+    def encode(self, value: Any) -> bytes:
+        return b" " + encode_json(value)
+
+    def decode(self, content: bytes) -> Any:
+        return json.loads(content, parse_float=Decimal)
+
+
+def amount() -> HttpResponse:
+    return HttpResponse(200, content=b'{"amount": 1.10}')
+
+
+def test_the_response_to_a_kept_request_is_decoded_by_the_sending_client(front_end: FrontEnd) -> None:
+    """Whichever client made the request, and also when it was pickled; its bytes stay as they were."""
+    exact = Harness(front_end, amount(), amount(), amount(), json_codec=Exact())
+    plain = Harness(front_end, amount(), amount())
+    request = HttpRequest("POST", "https://api.example.com/", json={"n": 1})
+    assert front_end.send(exact.client, request).json() == {"amount": Decimal("1.10")}
+    kept = exact.request("POST", json={"n": 1}).request
+    unpickled = pickle.loads(pickle.dumps(kept))
+    assert front_end.send(exact.client, unpickled).json() == {"amount": Decimal("1.10")}
+    assert front_end.send(plain.client, unpickled).json() == {"amount": 1.1}
+    assert kept is not None
+    assert kept.json == {"n": 1}  # from now on its body has to be encoded again
+    front_end.send(plain.client, kept)
+    assert [it.content for it in exact.transport.sent] == [b'{"n":1}', b' {"n":1}', b' {"n":1}']
+    assert [it.content for it in plain.transport.sent] == [b' {"n":1}', b' {"n":1}']
+
+
+def test_the_response_to_an_interceptors_own_request_is_decoded_by_it(front_end: FrontEnd) -> None:
+    """An interceptor may return another request than it got."""
+
+    class Another:
+        def intercept_request(self, request: HttpRequest, context: Any) -> HttpRequest:
+            return HttpRequest("GET", request.url)
+
+    harness = Harness(front_end, amount(), json_codec=Exact(), request_interceptors=[Another()])
+    assert harness.request().json() == {"amount": Decimal("1.10")}
 
 
 class Odd:
