@@ -8,6 +8,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
+from ..core.checks import check_flag
 from ..drivers.locks import ForkSafeLock
 from ..errors import ConfigurationError, InvalidRequestError, TokenError
 
@@ -57,14 +58,18 @@ class AwsSigV4:
             if not isinstance(value, str) or not value:
                 raise ConfigurationError(f"{name} must be text that is not empty, not {value!r}")
         given = [self.access_key, self.secret_key]
-        if any(given) and not all(isinstance(each, str) and each for each in given):
-            raise ConfigurationError("access_key and secret_key must be set together, to text")
-        if self.session_token is not None and not any(given):
+        is_given = given != [None, None]  # an empty variable is a mistake, and no reason to look elsewhere
+        if is_given and not all(isinstance(each, str) and each for each in given):
+            raise ConfigurationError(
+                "access_key and secret_key must be set together, to text that is not empty"
+            )
+        if self.session_token is not None and not is_given:
             raise ConfigurationError("session_token belongs to an access_key and a secret_key; set them, too")
-        if any(given) and self.credentials is not None:
+        if not (self.session_token is None or isinstance(self.session_token, str)):
+            raise ConfigurationError(f"session_token must be text, not {type(self.session_token).__name__}")
+        if is_given and self.credentials is not None:
             raise ConfigurationError("both access_key and credentials are set; set only one of them")
-        if type(self.unsigned_payload) is not bool:
-            raise ConfigurationError(f"unsigned_payload must be True or False, not {self.unsigned_payload!r}")
+        check_flag("unsigned_payload", self.unsigned_payload)
         object.__setattr__(self, "_botocore", _Botocore(self))
 
     def sign_request(

@@ -13,7 +13,7 @@ from string import Formatter
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ..core.checks import check_duration
+from ..core.checks import check_duration, check_function
 from ..errors import ConfigurationError, InvalidRequestError
 from ..http.header_validation import is_token
 from ..http.headers import Headers, build_headers
@@ -65,7 +65,12 @@ class HmacSignature:
     _parts: tuple[_Part, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        given = [self.key] if isinstance(self.key, (str, bytes)) else list(self.key)
+        given: Sequence[Key] = ()
+        if isinstance(self.key, (str, bytes)):
+            given = (self.key,)
+        elif isinstance(self.key, Sequence):  # a copy: the list may change later
+            given = tuple(self.key)
+            object.__setattr__(self, "key", given)
         keys = tuple(each.encode() if isinstance(each, str) else each for each in given)
         if not keys or not all(isinstance(each, bytes) and each for each in keys):
             raise ConfigurationError("key must be text or bytes, not empty, or a sequence of such keys")
@@ -75,6 +80,7 @@ class HmacSignature:
             )
         if self.encoding not in ("hex", "base64"):
             raise ConfigurationError(f"encoding must be 'hex' or 'base64', not {self.encoding!r}")
+        check_function("clock", self.clock)
         object.__setattr__(self, "_keys", keys)
         object.__setattr__(self, "_parts", _parsed("payload", self.payload, _FIELDS))
         if not isinstance(self.headers, Mapping) or not all(map(is_token, self.headers)):
@@ -206,15 +212,19 @@ def _parsed(setting: str, template: object, fields: Sequence[str]) -> tuple[_Par
     if not isinstance(template, str):
         raise ConfigurationError(f"{setting} must be a template, not {type(template).__name__}")
     try:
-        parts = [(literal, name, spec or "") for literal, name, spec, _ in Formatter().parse(template)]
+        found = list(Formatter().parse(template))
     except ValueError as error:
         raise ConfigurationError(f"{setting} is not a template: {error}") from None
+    for _, name, _, conversion in found:
+        if conversion:
+            raise ConfigurationError(f"{setting} has {{{name}!{conversion}}}; leave out its '!{conversion}'")
+    parts = tuple((literal, name, spec or "") for literal, name, spec, _ in found)
     for _, name, argument in parts:
         if name is not None and (name not in fields or bool(argument) != (name == "header")):
             shown = f"{{{name}:{argument}}}" if argument else f"{{{name}}}"
             known = ", ".join(f"{{{each}:Name}}" if each == "header" else f"{{{each}}}" for each in fields)
             raise ConfigurationError(f"{setting} has {shown}, which is no field; it may have {known}")
-    return tuple(parts)
+    return parts
 
 
 def _value(name: str, argument: str, message: Any, headers: Headers) -> str:

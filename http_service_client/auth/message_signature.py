@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from dataclasses import KW_ONLY, dataclass, field, fields
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import check_duration
+from ..core.checks import check_duration, check_flag, check_function
 from ..errors import ConfigurationError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ __all__ = ["MessageSignature"]
 
 _DIGESTS = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 _DIGEST_HEADER = "content-digest"
+# RFC 8941: the key of a dictionary's member (3.1.2), and a string (3.3.3).
+_LABEL = re.compile(r"[a-z*][a-z0-9_.*-]*").fullmatch
+_STRING = re.compile(r"[ -~]*").fullmatch
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,18 +62,30 @@ class MessageSignature:
     _signer: Any = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.key_id, str) or not self.key_id:
-            raise ConfigurationError("key_id must be text that is not empty")
+        if not isinstance(self.key_id, str) or not self.key_id or not _STRING(self.key_id):
+            raise ConfigurationError(f"key_id must be ASCII text that is not empty, not {self.key_id!r}")
         if not self.key or isinstance(self.key, str):
             raise ConfigurationError("key must be bytes, or a key object; write text as b'...'")
-        if self.digest is not None and self.digest not in _DIGESTS:
+        if self.digest not in (*_DIGESTS, None):
             raise ConfigurationError(f"digest must be 'sha-256', 'sha-512' or None, not {self.digest!r}")
-        if isinstance(self.components, str) or not all(isinstance(each, str) for each in self.components):
+        names = self.components
+        if isinstance(names, str) or not (
+            isinstance(names, Sequence) and all(isinstance(each, str) for each in names)
+        ):
             raise ConfigurationError(
                 "components must be a list of names, such as ['@method', 'content-type']"
             )
+        if not isinstance(self.label, str) or not _LABEL(self.label):
+            raise ConfigurationError(
+                f"label must be lower-case letters, digits and _-.*, such as 'sig1', not {self.label!r}"
+            )
+        if self.tag is not None and not (isinstance(self.tag, str) and _STRING(self.tag)):
+            raise ConfigurationError(f"tag must be ASCII text, or None, not {self.tag!r}")
         check_duration("lifetime", self.lifetime)
-        object.__setattr__(self, "components", tuple(self.components))
+        check_flag("nonce", self.nonce)
+        check_flag("include_alg", self.include_alg)
+        check_function("clock", self.clock)
+        object.__setattr__(self, "components", tuple(names))
         object.__setattr__(self, "_signer", _new_signer(self.key, self.key_id, self.algorithm))
 
     def sign_request(self, request: SignableRequest, context: HttpContext) -> None:
@@ -143,7 +159,7 @@ def _new_signer(key: Any, key_id: str, algorithm: str) -> Any:
     known = {
         each.algorithm_id: each for each in names if isinstance(getattr(each, "algorithm_id", None), str)
     }
-    if algorithm not in known:
+    if algorithm not in list(known):  # it may be of any type
         raise ConfigurationError(
             f"algorithm must be one of {', '.join(sorted(map(repr, known)))}, not {algorithm!r}"
         )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ..core.checks import check_duration, check_function, check_number, suggests_keywords
+from ..core.checks import check_duration, check_flag, check_function, check_number, suggests_keywords
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.token_cache import TokenCache
@@ -54,7 +54,8 @@ class _OAuth2(TokenAuth):
         for name in ("token_url", "client_id"):
             value = getattr(self, name)
             if not isinstance(value, str) or not value:
-                raise ConfigurationError(f"{name} must be text, not {type(value).__name__}")
+                shown = type(value).__name__ if value else repr(value)
+                raise ConfigurationError(f"{name} must be text that is not empty, not {shown}")
         try:
             normalise_url(self.token_url)
         except InvalidRequestError as error:
@@ -67,6 +68,10 @@ class _OAuth2(TokenAuth):
             raise ConfigurationError(
                 "client_secret is not sent with client_auth='none'; leave one of them out"
             )
+        if secret is None and self.client_auth == "client_secret_post":
+            raise ConfigurationError(
+                "client_secret must be set for client_auth='client_secret_post'; or set client_auth='none'"
+            )
         if self.client_auth not in _METHODS and (
             isinstance(self.client_auth, type) or not callable(self.client_auth)
         ):
@@ -78,6 +83,8 @@ class _OAuth2(TokenAuth):
             not isinstance(self.scope, Sequence) or not all(isinstance(each, str) for each in self.scope)
         ):
             raise ConfigurationError(f"scope must be text, or a list of scopes, not {self.scope!r}")
+        if not (self.scope is None or isinstance(self.scope, str)):  # a copy: the list may change later
+            object.__setattr__(self, "scope", tuple(self.scope))
         if not (self.parameters is None or isinstance(self.parameters, Mapping) or callable(self.parameters)):
             raise ConfigurationError("parameters must be a mapping, or a function that returns one")
         check_duration("timeout", self.timeout, optional=False)
@@ -251,6 +258,12 @@ class OAuth2Grant(_OAuth2):
 
     grant_type: str
     may_repeat: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.grant_type, str) or not self.grant_type:
+            raise ConfigurationError(f"grant_type must be text that is not empty, not {self.grant_type!r}")
+        check_flag("may_repeat", self.may_repeat)
 
     def _grant(self) -> dict[str, Any]:
         return {"grant_type": self.grant_type}

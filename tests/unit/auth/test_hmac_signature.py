@@ -208,11 +208,14 @@ def test_a_body_that_was_decoded_is_refused() -> None:
         ({"key": ""}, "key must be text or bytes"),
         ({"key": []}, "key must be text or bytes"),
         ({"key": ["a", 5]}, "key must be text or bytes"),
+        ({"key": None}, "key must be text or bytes"),
+        ({"key": bytearray(b"k")}, "key must be text or bytes"),
         ({"algorithm": "md5"}, "algorithm must be one of sha1"),
         ({"encoding": "base16"}, "encoding must be 'hex' or 'base64'"),
         ({"payload": "{time}"}, r"payload has \{time\}, which is no field; it may have .*\{header:Name\}"),
         ({"payload": "{header}"}, r"payload has \{header\}, which is no field"),
         ({"payload": "{body:>9}"}, r"payload has \{body:>9\}, which is no field"),
+        ({"payload": "{body!r}"}, r"payload has \{body!r\}; leave out its '!r'"),
         ({"payload": "{body"}, "payload is not a template"),
         ({"payload": "{timestamp}"}, "the receiver could not check it"),
         ({"headers": {"X-A": "{timestamp}"}}, r"headers must have \{signature\}"),
@@ -220,6 +223,7 @@ def test_a_body_that_was_decoded_is_refused() -> None:
         ({"headers": "X-A"}, "headers must map .*, such as .*, not 'X-A'"),
         ({"headers": {"X-A": "{body}"}}, r"headers\['X-A'\] has \{body\}"),
         ({"headers": {"X-A": 5}}, "must be a template, not int"),
+        ({"clock": NOW}, "clock must be a function"),
     ],
 )
 def test_wrong_settings_are_refused(settings: dict[str, Any], problem: str) -> None:
@@ -234,4 +238,14 @@ def test_a_signer_is_a_value_that_shows_no_key() -> None:
     for twin in (pickle.loads(pickle.dumps(own)), copy.deepcopy(own)):
         assert twin == own
     assert own != HmacSignature("other", **STRIPE)
+    assert hash(own) == hash(copy.copy(own))
     assert "s3cret" not in f"{own!r}{HttpClientConfig(request_signers=[own])!r}"
+
+
+def test_a_list_of_keys_may_change_later() -> None:
+    """The signer has a copy of it, and stays as it was made."""
+    keys = ["new", "old"]
+    own = HmacSignature(keys)
+    keys.remove("old")
+    assert own == HmacSignature(("new", "old"))
+    assert hash(own) == hash(pickle.loads(pickle.dumps(own)))

@@ -283,6 +283,7 @@ def test_the_token_request_takes_no_longer_than_its_timeout(front_end: FrontEnd)
         {"client_secret": 5},
         {"client_auth": "basic"},
         {"client_secret": "s3cret", "client_auth": "none"},
+        {"client_secret": None, "client_auth": "client_secret_post"},
         {"scope": 5},
         {"scope": ["read", 5]},
         {"parameters": 5},
@@ -295,6 +296,22 @@ def test_wrong_settings_are_refused(settings: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(settings))) as caught:
         login(**settings)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("settings", [{"grant_type": None}, {"grant_type": ""}, {"may_repeat": "no"}])
+def test_wrong_settings_of_a_grant_are_refused(settings: dict[str, Any]) -> None:
+    """They are its own; the others are those of all grants."""
+    with pytest.raises(ConfigurationError, match=f"{next(iter(settings))} must be"):
+        OAuth2Grant(**{"token_url": TOKEN_URL, "client_id": "shop", "grant_type": "urn:x", **settings})
+
+
+def test_a_list_of_scopes_may_change_later() -> None:
+    """The login has a copy of it, and stays as it was made."""
+    scopes = ["read", "write"]
+    auth = login(scope=scopes)
+    scopes.clear()
+    assert auth == login(scope=("read", "write"))
+    assert hash(auth) == hash(pickle.loads(pickle.dumps(auth)))
 
 
 async def store_later(token: str) -> None: ...
