@@ -245,15 +245,17 @@ class _Connection(asyncio.Protocol):
         self._flush()
 
     def send_data(self, stream_id: int, data: bytes, ends: bool, left: bytes | None = None) -> None:
-        data = left if left is not None else self._unsent.pop(stream_id, (b"", False))[0] + data
-        self._unsent.pop(stream_id, None)
+        data = left if left is not None else self._unsent.get(stream_id, (b"", False))[0] + data
         while data:
             room = min(self.h2.local_flow_control_window(stream_id), self.h2.max_outbound_frame_size)
             if room <= 0:
+                # Replaced, never removed meanwhile: a test reads it from another thread.
                 self._unsent[stream_id] = data, ends
                 break
             part, data = data[:room], data[room:]
             self.h2.send_data(stream_id, part, end_stream=ends and not data)
+        else:
+            self._unsent.pop(stream_id, None)
         self._flush()
 
     def write(self, data: bytes) -> None:

@@ -16,7 +16,15 @@ import urllib3
 
 from http_service_client import HttpClientConfig, HttpServiceClient, SentState, deadline
 from http_service_client.integrations import ResilientAdapter
-from http_service_client.testing import LoopbackServer, VirtualClock, drip, raw, respond, stall_reading
+from http_service_client.testing import (
+    LoopbackServer,
+    VirtualClock,
+    answer,
+    drip,
+    raw,
+    respond,
+    stall_reading,
+)
 from kit.forks import in_a_child
 from kit.threads import run_threads
 from network.faults import Certificates, served
@@ -91,12 +99,12 @@ def test_a_proxy_is_used(server: LoopbackServer, stack: ExitStack) -> None:
 
 
 def test_threads_share_an_adapter(server: LoopbackServer, stack: ExitStack) -> None:
-    """Each has its own attempt's time."""
-    server.script("*", respond(200, delay=0.01))
+    """Each gets the response to its own request."""
+    server.script("*", answer(lambda request: respond(200, body=request.target, delay=0.01)))
     http = session(stack, pool_maxsize=16)
-    statuses: list[int] = []
-    run_threads(lambda number: statuses.append(http.get(f"{server.url}/{number}").status_code))
-    assert statuses == [200] * 16
+    found: dict[int, str] = {}
+    run_threads(lambda number: found.update({number: http.get(f"{server.url}/{number}").text}))
+    assert found == {number: f"/{number}" for number in range(16)}
 
 
 @needs_fork
@@ -155,9 +163,8 @@ def test_a_post_is_not_repeated_after_a_fault_of_tls_in_the_response(
             return
         with certificates.server_context().wrap_socket(accepted, server_side=True) as wrapped:
             wrapped.recv(1000)
-            os.write(
-                wrapped.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32)
-            )  # a record that cannot be decrypted
+            # A record that cannot be decrypted.
+            os.write(wrapped.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
             is_over.wait(5)
 
     client = HttpServiceClient(clock=VirtualClock())

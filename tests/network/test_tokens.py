@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from http_service_client import HttpClientConfig, HttpServiceClient, RetryPolicy, TokenError
 from http_service_client.auth import OAuth2ClientCredentials
 from http_service_client.testing import LoopbackServer, respond
+from kit.forks import in_a_child, needs_fork
 from kit.front_ends import FrontEnd
 
 
@@ -59,16 +59,17 @@ def test_a_token_service_that_is_down_fails_the_call(front_end: FrontEnd, server
     assert [target for target, _ in sent(server)] == ["/token"]
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
+@needs_fork
 def test_a_forked_child_uses_the_token_and_fetches_its_next_one(server: LoopbackServer) -> None:
     """The token is valid there, and so is the cache."""
     server.script("/token", granted("one"), granted("two"))
     server.script("/orders", respond(200), respond(200), respond(401), respond(200))
     with HttpServiceClient(HttpClientConfig(auth=login(server))) as client:
         assert client.get(f"{server.url}/orders").status_code == 200
-        child = os.fork()
-        if child == 0:  # no assertion of pytest's in the child
-            statuses = [client.get(f"{server.url}/orders", total_timeout=10).status_code for _ in range(2)]
-            os._exit(0 if statuses == [200, 200] else 1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+        def work() -> None:
+            for _ in range(2):
+                assert client.get(f"{server.url}/orders", total_timeout=10).status_code == 200
+
+        assert in_a_child(work) == 0
     assert [token for _, token in sent(server)] == [BASIC, *["Bearer one"] * 3, BASIC, "Bearer two"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 import os
 import sqlite3
 import stat
@@ -241,17 +240,12 @@ class TestAFile:
         assert storage.get("key", "") == []
         assert (os.getpid(), codes) == (parent, [0])
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
+    @needs_fork
     def test_a_forked_child_opens_its_own(self, tmp_path: Path) -> None:
         """Parent and child go on with the same file."""
         store = SqliteStorage(tmp_path / "cache.db")
         store.set("url", "p", stored())
-        child = multiprocessing.get_context("fork").Process(
-            target=store.set, args=("child", "p", stored("child"))
-        )
-        child.start()
-        child.join(20)
-        assert child.exitcode == 0
+        assert in_a_child(lambda: store.set("child", "p", stored("child"))) == 0
         assert (store.get("url", "p"), store.get("child", "p")) == ([stored()], [stored("child")])
 
     def test_a_storage_that_is_dropped_closes_its_connections(self, tmp_path: Path) -> None:

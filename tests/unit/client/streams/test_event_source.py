@@ -263,9 +263,8 @@ def test_a_deadline_bounds_all_connections(front_end: FrontEnd) -> None:
         feed = Feed(front_end, *[(b"data: a\n\n",)] * 9)
     assert isinstance(feed.error, DeadlineExceededError)
     assert feed.clock.sleeps == []
-    feed = Feed(
-        front_end, *[(b"data: a\n\n",)] * 9, total_timeout=7.0
-    )  # no time would be left after the second
+    # No time would be left after the second.
+    feed = Feed(front_end, *[(b"data: a\n\n",)] * 9, total_timeout=7.0)
     assert feed.clock.sleeps == [3.5]
 
 

@@ -22,6 +22,7 @@ from http_service_client.auth import OAuth2ClientCredentials, SignableRequest
 from kit.fakes import RESET, URL, Harness
 from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.guarded import policy_of
+from kit.threads import wait_until
 
 TIMEOUT, ATTEMPT, ABOVE = "X-Request-Timeout-Ms", "X-Request-Attempt", "X-Request-Retried-Above"
 RETRIES = {"retry_policy_config": RetryPolicy(3, ConstantBackoff(0.5, jitter="none"))}
@@ -230,13 +231,14 @@ def test_what_a_wait_for_a_connection_took_is_gone() -> None:
         assert limit.try_acquire()
 
         def release() -> None:
+            wait_until(lambda: bool(limit.waiting))
             harness.clock.now += 3.0
             limit.release()
 
-        timer = threading.Timer(0.05, release)
-        timer.start()
+        thread = threading.Thread(target=release)
+        thread.start()
         harness.request(total_timeout=8.0)
-        timer.join()
+        thread.join()
         assert sent(harness, TIMEOUT) == ["5000"]
 
 
