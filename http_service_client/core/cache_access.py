@@ -224,10 +224,11 @@ class CacheAccess:
 
     # What the server sent.
 
-    def why_not_stored(self, response: HttpResponse) -> str | None:
-        """Why its response may not be stored; None if it may."""
+    def why_not_stored(self, response: HttpResponse, confirmation: HttpResponse | None = None) -> str | None:
+        """Why its response may not be stored; None if it may.   confirmation: the 304 that `response` was confirmed by."""
         request, call, rules = self.request, self.call, self.cache.rules
-        sent = response.request or call.request
+        seen = response.request if confirmation is None else confirmation.request
+        sent = seen or call.request
         if call.current.answered_by is not None:
             return f"{call.current.answered_by} responded"
         if response.history:
@@ -242,7 +243,7 @@ class CacheAccess:
         if rules.shared:
             is_personal = self._authenticates or self._has_certificate or bool(_secrets(sent))
         else:
-            is_seen = response.request is not None or not self._adds_credentials
+            is_seen = seen is not None or not self._adds_credentials
             is_personal = self._authenticates or not (is_seen and _secrets(sent) == _secrets(request))
             is_personal = is_personal and not self.cache.is_single_user
         return why_not_stored(request, response, self._wall(), rules, has_credentials=is_personal)

@@ -255,9 +255,9 @@ class CacheLayer:
         if found is not None and added and isinstance(outcome, HttpResponse) and outcome.status_code == 304:
             renewed = None
             if not outcome.history and call.current.answered_by is None:
-                renewed = confirmed(found, outcome, self._wall())
+                renewed = confirmed(found, request, outcome, self._wall())
             if renewed is not None:
-                return (yield from self._renewed(access, renewed, flight))
+                return (yield from self._renewed(access, renewed, outcome, flight))
             # It is about another response than ours, which is out of date then.
             yield from access.drop_own()
             found = None
@@ -280,14 +280,20 @@ class CacheLayer:
         return outcome, Landing(stored)
 
     def _renewed(
-        self, access: CacheAccess, renewed: StoredResponse, flight: Flight[Landing]
+        self,
+        access: CacheAccess,
+        renewed: StoredResponse,
+        confirmation: HttpResponse,
+        flight: Flight[Landing],
     ) -> Plan[tuple[Outcome, Landing]]:
         """The response that the server confirmed."""
         judgement = access.judge(renewed)
         response = access.use(renewed, judgement, result=CacheResult.REVALIDATED)
-        if access.why_not_stored(response) is not None:  # by the headers of the 304
+        if access.why_not_stored(response, confirmation) is not None:  # by the headers of the 304
             yield from access.drop_own()
-        elif not flight.is_overtaken:
+            self._cache.note_shared(access.flight_key, False)
+            return response, Landing(None)
+        if not flight.is_overtaken:
             yield from access.keep(renewed)
         self._cache.note_shared(access.flight_key, judgement.use is Use.FRESH)
         return response, Landing(renewed)

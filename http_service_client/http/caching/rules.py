@@ -19,7 +19,7 @@ from ..headers import Headers
 from ..messages import HttpRequest, HttpResponse
 from ..urls import normalise_url, origin_of
 from .directives import Directives, parse_directives, seconds
-from .stored import StoredResponse, kept_headers, vary_names
+from .stored import StoredResponse, kept_headers, request_values, vary_names
 
 __all__ = [
     "CacheRules",
@@ -205,8 +205,13 @@ def conditions(stored: StoredResponse) -> dict[str, str]:
     return found
 
 
-def confirmed(stored: StoredResponse, response: HttpResponse, received_at: float) -> StoredResponse | None:
-    """The stored response with what a 304 says about it (4.3.4, 3.2); None if the 304 is about another one."""
+def confirmed(
+    stored: StoredResponse, request: HttpRequest, response: HttpResponse, received_at: float
+) -> StoredResponse | None:
+    """The stored response with what a 304 says about it (4.3.4, 3.2); None if the 304 is about another one.
+
+    request: that selected it. If the 304 names other fields in Vary, it is for requests with the values of this one.
+    """
     ours, theirs = Headers(stored.headers).get("ETag"), response.headers.get("ETag")
     if theirs is not None and (ours is None or _opaque(ours) != _opaque(theirs)):
         return None
@@ -214,8 +219,12 @@ def confirmed(stored: StoredResponse, response: HttpResponse, received_at: float
     renewed = {name.lower() for name, _ in kept}
     # The age of the stored response says nothing about the confirmation (4.2.3).
     headers = [pair for pair in stored.headers if pair[0].lower() not in renewed | {"age"}]
+    fields = (*headers, *kept)
     return stored._replace(
-        headers=(*headers, *kept), requested_at=received_at - response.elapsed, received_at=received_at
+        headers=fields,
+        requested_at=received_at - response.elapsed,
+        received_at=received_at,
+        vary=request_values(request, vary_names(Headers(fields))),
     )
 
 

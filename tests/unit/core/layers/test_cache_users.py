@@ -102,6 +102,23 @@ def test_a_response_that_must_be_revalidated_is_not_for_all(front_end: FrontEnd)
     assert (first.text, cached.get().text) == ("ann", "bob")
 
 
+def test_a_confirmation_may_say_that_a_response_is_private_now(front_end: FrontEnd) -> None:
+    """It was sent with credentials that the cache does not know, so the response is for their user alone from then on."""
+    source = AddsCredentials()
+    cached = Cached(
+        front_end,
+        cached_for(1, "x", "public", ETag='"1"'),
+        HttpResponse(304, headers={"Cache-Control": "private, max-age=60", "ETag": '"1"'}),
+        cached_for(60, "bob's"),
+        request_interceptors=[source],
+    )
+    cached.get()
+    cached.clock.advance(10.0)
+    confirmed = cached.get()
+    source.user = "bob"
+    assert (confirmed.text, cached.get().text) == ("x", "bob's")
+
+
 @pytest.mark.parametrize("way", ["signer", "flow"])
 def test_whatever_authenticates_counts_in_any_header(front_end: FrontEnd, way: str) -> None:
     """A signer's header, or that of a flow, may have a name that no secret has."""
@@ -170,6 +187,22 @@ def test_vary_selects_a_response(front_end: FrontEnd) -> None:
     cached = Cached(front_end, echo("Accept-Language", Vary="Accept-Language"))
     texts = [cached.get(headers={"Accept-Language": value}).text for value in ("de, en", "fr", "de,en", "fr")]
     assert (texts, cached.sends) == (["de, en", "fr", "de, en", "fr"], 2)
+
+
+def test_a_confirmation_may_say_that_a_response_varies(front_end: FrontEnd) -> None:
+    """From then on it is for requests with the values of the one that was confirmed."""
+    vary = {"Vary": "Accept-Language", "ETag": '"1"'}
+    cached = Cached(
+        front_end,
+        cached_for(1, "de", ETag='"1"'),
+        HttpResponse(304, headers={"Cache-Control": "max-age=60", **vary}),
+        cached_for(60, "fr", **vary),
+    )
+    german, french = {"Accept-Language": "de"}, {"Accept-Language": "fr"}
+    cached.get(headers=german)
+    cached.clock.advance(10.0)
+    texts = [cached.get(headers=headers).text for headers in (german, french, german)]
+    assert (texts, cached.sends) == (["de", "fr", "de"], 3)
 
 
 def test_variants_are_bounded(front_end: FrontEnd) -> None:
