@@ -65,7 +65,7 @@ class HmacSignature:
     _parts: tuple[_Part, ...] = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        given: Sequence[Key] = ()
+        given: Sequence[Any] = ()
         if isinstance(self.key, (str, bytes)):
             given = (self.key,)
         elif isinstance(self.key, Sequence):  # a copy: the list may change later

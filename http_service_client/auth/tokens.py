@@ -120,6 +120,12 @@ class BearerToken(TokenAuth):
             return no_token(self, str(error))
         return Fetched(value, lifetime)
 
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.__reduce__() == other.__reduce__()
+
+    def __hash__(self) -> int:
+        return hash(self.__reduce__())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return _new_bearer_token, (self._provider, self.refresh_ahead, self.timeout)
 
@@ -162,7 +168,7 @@ def _parsed(found: object, wall_now: float) -> tuple[str, float | None]:
 
 
 def _lifetime(expiry: object, wall_now: float) -> float | None:
-    if expiry is None:
+    if expiry is None or expiry == math.inf:
         return None
     if isinstance(expiry, datetime):
         if expiry.tzinfo is None:
@@ -172,6 +178,8 @@ def _lifetime(expiry: object, wall_now: float) -> float | None:
         seconds = float(expiry) if expiry < _EPOCH else expiry - wall_now
     else:
         raise ValueError(f"its expiry must be seconds or a datetime, not {type(expiry).__name__}")
-    if not 0 < seconds < math.inf:
+    if math.isnan(seconds):
+        raise ValueError("its expiry must be seconds or a datetime, not nan")
+    if seconds <= 0:
         raise ValueError("its token has expired already")
     return seconds

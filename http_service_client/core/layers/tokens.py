@@ -206,7 +206,8 @@ class Tokens:
                     self._random(),
                 )
             else:
-                result = already_closed() if isinstance(fetched.cause, ClientClosedError) else fetched
+                # Not by its cause: a provider may have used another client, and that one may be closed.
+                result = already_closed() if requests.client_is_closed else fetched
         except Exception as error:  # of the provider
             result = no_token(source, f"{type(error).__name__} was raised", error)
         finally:
@@ -229,7 +230,7 @@ class Tokens:
 
 
 class _Requests:
-    """The requests of one fetch."""
+    """The requests of one fetch.   client_is_closed: so one of them was refused."""
 
     def __init__(
         self,
@@ -242,10 +243,13 @@ class _Requests:
         self._new_call = new_call
         self._needs = needs
         self.wall_clock = wall_clock
+        self.client_is_closed = False
 
     def send(self, request: HttpRequest, timeout: float) -> Plan[HttpResponse | HttpClientError]:
         call = self._new_call(request, timeout, self._needs)
-        return call.finish((yield from self._handler(call.request, call)))
+        result = call.finish((yield from self._handler(call.request, call)))
+        self.client_is_closed = isinstance(result, ClientClosedError)
+        return result
 
 
 class TokensLayer:

@@ -235,7 +235,7 @@ class FairSemaphore:
         """The first in the queue, which holds the permit from now on and must be notified; None if there is none."""
         try:
             next_waiter, _ = self._queue.popitem(last=False)
-        except KeyError:  # a finalizer, in the midst of this, has released a permit to the last one
+        except KeyError:  # a finalizer that ran just now has released a permit to the last one
             return None
         next_waiter._stage = _GRANTED
         self.grants += 1

@@ -7,6 +7,7 @@ import copy
 import datetime
 import json
 import logging
+import math
 import os
 import pickle
 import re
@@ -385,6 +386,22 @@ def test_a_provider_may_say_when_its_token_expires(
     assert token.lifetime == (expires_at if expires_at is not None else expiry)
 
 
+@pytest.mark.parametrize("expiry", [None, math.inf])
+def test_a_provider_s_token_may_have_no_end(front_end: FrontEnd, expiry: Any) -> None:
+    """It is used until it is refused."""
+    asked: list[int] = []
+
+    def provide() -> Any:
+        asked.append(1)
+        return "t1", expiry
+
+    harness = run(front_end, BearerToken(provide))
+    harness.request()
+    harness.clock.now += 1e9
+    assert harness.request().status_code == 200
+    assert len(asked) == 1
+
+
 def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -> None:
     """As azure-identity's AccessToken does: no token is valid for 31 years."""
     auth = BearerToken(lambda: ("t1", 1_000_000_100))
@@ -402,6 +419,7 @@ def test_an_expiry_of_a_provider_may_count_from_the_epoch(front_end: FrontEnd) -
         (None, "it must return a token, or (token, expiry), not NoneType"),
         (("t", "soon"), "its expiry must be seconds or a datetime, not str"),
         (("t", -5), "its token has expired already"),
+        (("t", math.nan), "its expiry must be seconds or a datetime, not nan"),
         (("t", NOW.replace(tzinfo=None)), "its expiry is a datetime without a time zone"),
         ("Bearer t", "leave out its 'Bearer '"),
         ("", "the token in auth is empty"),
@@ -418,6 +436,9 @@ def test_a_copy_of_a_provider_s_token_has_its_settings_alone() -> None:
     twin = pickle.loads(pickle.dumps(auth))
     assert (twin.source_name, twin.refresh_ahead, twin.timeout) == ("getcwd", 5.0, 7.0)
     assert twin.cache is not auth.cache
+    assert (twin, hash(twin)) == (auth, hash(auth))
+    assert auth not in (BearerToken(os.getcwd), BearerToken(os.getpid, refresh_ahead=5.0, timeout=7.0), None)
+    assert HttpClientConfig(auth=auth) == HttpClientConfig(auth=twin)
     assert repr(twin) == "BearerToken(getcwd)"
 
 

@@ -10,6 +10,7 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
+    ClientClosedError,
     ConnectError,
     ConstantBackoff,
     DeadlineExceededError,
@@ -431,6 +432,16 @@ def test_the_wait_that_a_provider_s_call_got_is_kept(front_end: FrontEnd) -> Non
     assert isinstance(error.__cause__, CircuitOpenError)
     assert error.retry_after == 3.0
     assert str(error).endswith("provider: the vault is down")
+
+
+def test_a_provider_s_own_client_may_be_closed(front_end: FrontEnd) -> None:
+    """The client of the call is not: its error says that there is no token."""
+
+    def provider() -> str:
+        raise ClientClosedError("the client of the vault was closed")
+
+    error = harness(front_end, Service(), auth=BearerToken(provider)).error(TokenError)
+    assert isinstance(error.__cause__, ClientClosedError)
 
 
 def test_a_provider_learns_which_token_was_refused(front_end: FrontEnd) -> None:
