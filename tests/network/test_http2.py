@@ -35,23 +35,30 @@ def paths(server: Http2Server) -> list[str]:
 
 
 def at_once(client: HttpServiceClient, front_end: FrontEnd, urls: list[str], **options: Any) -> list[Any]:
+    """The responses or errors of calls that are made at the same time, with the same options."""
+    return each_at_once(client, front_end, [(url, options) for url in urls])
+
+
+def each_at_once(
+    client: HttpServiceClient, front_end: FrontEnd, calls: list[tuple[str, dict[str, Any]]]
+) -> list[Any]:
     """The responses or errors of calls that are made at the same time."""
     if isinstance(front_end, AsyncioFrontEnd):
 
         async def gather() -> list[Any]:
-            calls = [client.get_async(url, **options) for url in urls]
-            return await asyncio.gather(*calls, return_exceptions=True)
+            awaited = [client.get_async(url, **options) for url, options in calls]
+            return await asyncio.gather(*awaited, return_exceptions=True)
 
         return front_end.loop.run_until_complete(gather())
 
-    def call(url: str) -> Any:
+    def call(url: str, options: dict[str, Any]) -> Any:
         try:
             return client.get(url, **options)
         except Exception as error:
             return error
 
-    with ThreadPoolExecutor(len(urls)) as threads:
-        return list(threads.map(call, urls))
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(lambda each: call(*each), calls))
 
 
 # When it is used.
@@ -386,7 +393,7 @@ def test_a_malformed_body_ends_its_stream_alone(
     trailers: Any,
     words: str,
 ) -> None:
-    """Its length is not that of the head, or its trailers are none: others on the connection are not lost."""
+    """Its length is not that of the head, or its trailers are malformed: others on the connection are not lost."""
 
     def malformed(exchange: Exchange) -> None:
         fields = [] if length is None else [("content-length", length)]

@@ -32,7 +32,7 @@ def never(exchange: Exchange) -> None:
 def test_a_timeout_ends_its_own_call_alone(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
 ) -> None:
-    """On time, while another call on the connection waits for longer; the server is told to stop."""
+    """On time, while another call on the connection waits for longer; its stream is reset."""
     slow: list[Exchange] = []
     http2_server.on("/first", ok)
     http2_server.on("/slow", slow.append)

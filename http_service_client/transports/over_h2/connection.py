@@ -78,6 +78,7 @@ class Http2Connection(asyncio.Protocol):
     on_idle: called when the last stream has ended and another may follow.   on_end: called when none may.
     lifetime: how long it may be kept.   speaks_http2: whether the server agreed to HTTP/2, by ALPN.
     idle_since: by `time.monotonic`, while there is no stream.   heard_at: when bytes last arrived, in the loop's time.
+    opened: how many streams it has had.   error: what ended it, or None.
     """
 
     def __init__(
@@ -92,6 +93,8 @@ class Http2Connection(asyncio.Protocol):
         self.idle_since = time.monotonic()
         self.heard_at = 0.0
         self.speaks_http2 = False
+        self.opened = 0
+        self.error: Exception | None = None
         self.transport: Any = None
         self._pid = os.getpid()
         self._timers = timers
@@ -99,7 +102,6 @@ class Http2Connection(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_end = on_end
         self._streams: dict[int, Http2Stream] = {}
-        self._opened = 0
         self._is_draining = self._is_closed = self._is_full = False
         self._has_settings = False
         self._splitter = FrameSplitter()
@@ -128,16 +130,17 @@ class Http2Connection(asyncio.Protocol):
 
     def may_open_stream(self) -> bool:
         """Whether a new stream may be opened now."""
-        if not self.is_open:
-            return False
-        if self._opened and self.lifetime.is_over(
-            self._opened
-        ):  # a new one serves one exchange, however late that comes
-            return False
-        if self._opened and not self._streams and not self.lifetime.allows(self.idle_since):
+        if not self.is_open or not self.may_be_kept():
             return False
         most = self._h2.remote_settings.max_concurrent_streams if self._has_settings else _STREAMS_AT_FIRST
         return len(self._streams) < most
+
+    def may_be_kept(self) -> bool:
+        """Whether its lifetime allows another stream. A new connection serves one, however late that comes."""
+        if not self.opened:
+            return True
+        is_too_old = not self._streams and not self.lifetime.allows(self.idle_since)
+        return not is_too_old and not self.lifetime.is_over(self.opened)
 
     def has_news(self) -> bool:
         """Whether bytes, or the end, have arrived that the loop has not read yet. A server may have closed it meanwhile."""
@@ -151,9 +154,9 @@ class Http2Connection(asyncio.Protocol):
         except NoAvailableStreamIDError:
             self.drain()
             raise NotProcessedError("the connection has no stream left") from None
-        self._opened += 1
-        stream = self._streams[stream_id] = Http2Stream(stream_id, method, self._timers)
         self._h2.send_headers(stream_id, fields, end_stream=ends)
+        self.opened += 1
+        stream = self._streams[stream_id] = Http2Stream(stream_id, method, self._timers)
         stream.is_sent = ends
         self._flush()
         return stream
@@ -325,7 +328,11 @@ class Http2Connection(asyncio.Protocol):
             return
         head = stream.head
         if head is not None and stream.expects_content and head.length not in (None, stream.received):
-            stream.fail(CutShortError(stream.received))
+            error = CutShortError(stream.received)
+            if stream.is_sent:
+                stream.fail(error)
+            else:  # for the server, the stream would stay open, and count as one of those that it allows
+                self._refuse(stream, error)
             return
         stream.is_complete = True
         stream.wake()
@@ -368,7 +375,7 @@ class Http2Connection(asyncio.Protocol):
         if self._streams or self._is_closed:
             return
         self.idle_since = time.monotonic()
-        if self._is_draining or self.lifetime.is_over(self._opened):
+        if self._is_draining or self.lifetime.is_over(self.opened):
             self.close()
         else:
             self._on_idle(self)
@@ -377,6 +384,7 @@ class Http2Connection(asyncio.Protocol):
         if self._is_closed:
             return
         self._is_closed = True
+        self.error = error
         self._on_end(self)
         streams = list(self._streams.values())
         self._streams.clear()

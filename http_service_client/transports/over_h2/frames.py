@@ -21,9 +21,8 @@ _END_STREAM = 1
 # Of frames that carry nothing, in what is read at once. Each costs h2 as much as one with content, and a quarter of a
 # megabyte of them would hold the event loop for a second.
 _MOST_EMPTY = 500
-_MOST = (
-    16 * 1024
-)  # of a GOAWAY with its debug data; a client that has not asked for more gets no larger frame
+# Bytes of a frame's payload: the limit for a peer that has not allowed larger frames (RFC 9113, 4.2).
+_MOST = 16 * 1024
 
 
 class GoAway(NamedTuple):

@@ -21,6 +21,7 @@ from ..network.resolver import address_text, permitted, resolve_async
 from ..network.tls import TlsSettings
 from ..over_aiohttp.asyncio_transports import close_socket
 from .connection import Http2Connection
+from .stream import NotProcessedError
 
 __all__ = ["ConnectingTimeoutError", "Http2Pool"]
 
@@ -29,7 +30,7 @@ _MEMORY = 600.0
 _MOST_ORIGINS = 1024  # remembered
 
 _STEPS = 5  # of a loop, from the end of a connection in the socket to `connection_lost` above TLS
-_UNUSED = 1.0  # seconds at least for which a new connection is kept, where those that waited for it have left
+_UNUSED = 1.0  # seconds after which a new connection is idle, where the calls that waited for it have left
 
 
 class ConnectingTimeoutError(Exception):
@@ -52,6 +53,7 @@ class Http2Pool:
         self._connections: dict[str, list[Http2Connection]] = {}
         self._attempts: dict[str, _Attempt] = {}
         self._only_http1: dict[str, float] = {}  # until an instant of the loop's time
+        self._is_draining = False
         self._close_idle = functools.partial(_close_idle, weakref.ref(self))
 
     def avoids(self, origin: str) -> bool:
@@ -71,7 +73,7 @@ class Http2Pool:
         """A connection that may open a stream now; None where HTTP/1.1 is to be used.
 
         connect_within, within: seconds for connecting, and for all of it; or None.
-        Raises what connecting raises; ConnectingTimeoutError.
+        Raises what connecting raises; ConnectingTimeoutError; NotProcessedError.
         """
         bounds = [each for each in (connect_within, within) if each is not None]
         expires_at = self.loop.time() + min(bounds) if bounds else None
@@ -82,10 +84,14 @@ class Http2Pool:
             attempt = self._attempts.get(url.origin)
             if attempt is None:
                 attempt = self._attempts[url.origin] = self._begin(url, min(bounds) if bounds else None)
-            await self._join(url.origin, attempt, expires_at)
+            made = await self._join(url.origin, attempt, expires_at)
+            if made is not None and made.error is not None and not made.opened:
+                # A server that closes each connection as soon as it is made must not get one after another.
+                raise made.error
         return None
 
     async def _existing(self, origin: str) -> Http2Connection | None:
+        takes_none = False
         for connection in list(self._connections.get(origin, ())):
             if connection.is_idle and connection.has_news():
                 # This loop may not have run since the server closed it.
@@ -95,7 +101,12 @@ class Http2Pool:
                 self._settings.idle.discard(connection)
                 return connection
             if connection.is_idle and connection.is_open:
-                connection.close()  # too old
+                if connection.may_be_kept():
+                    takes_none = True
+                else:
+                    connection.close()
+        if takes_none:  # a new connection would not help
+            raise NotProcessedError("the server takes no streams now (MAX_CONCURRENT_STREAMS is 0)")
         return None
 
     def _begin(self, url: Url, within: float | None) -> _Attempt:
@@ -105,8 +116,8 @@ class Http2Pool:
         task.add_done_callback(functools.partial(self._end_attempt, url.origin, attempt))
         return attempt
 
-    async def _join(self, origin: str, attempt: _Attempt, expires_at: float | None) -> None:
-        """Wait until the attempt has ended. Raises its error; ConnectingTimeoutError."""
+    async def _join(self, origin: str, attempt: _Attempt, expires_at: float | None) -> Http2Connection | None:
+        """The connection that the attempt makes; None for HTTP/1.1. Raises its error; ConnectingTimeoutError."""
         task = attempt.task
         attempt.waiting += 1
         try:
@@ -121,16 +132,19 @@ class Http2Pool:
             raise ConnectingTimeoutError
         if task.cancelled():
             raise ConnectionResetError("the client was closed")
-        task.result()
+        return task.result()
 
-    def _end_attempt(self, origin: str, attempt: _Attempt, task: asyncio.Task[None] | None = None) -> None:
+    def _end_attempt(self, origin: str, attempt: _Attempt, task: asyncio.Task[Any] | None = None) -> None:
         if self._attempts.get(origin) is attempt:
             del self._attempts[origin]
         if task is not None and not task.cancelled():
             task.exception()  # retrieved, or asyncio would log it where nobody waits any more
 
-    async def _connect(self, url: Url, within: float | None) -> None:
-        """Add a connection, or remember that the origin speaks HTTP/1.1 only."""
+    async def _connect(self, url: Url, within: float | None) -> Http2Connection | None:
+        """Add a connection, or remember that the origin speaks HTTP/1.1 only.
+
+        within: seconds for connecting, from which the pauses between several addresses follow. It ends nothing.
+        """
         settings = self._settings
         context = await self._tls.context_for_async((url.host, url.port))
         found = await resolve_async(url.host, url.port)
@@ -157,15 +171,26 @@ class Http2Pool:
             connection.close()
         elif connection.speaks_http2:
             self._connections.setdefault(url.origin, []).append(connection)
-            self._became_idle(connection, _UNUSED)
+            # Not idle yet: where no idle connection is kept, it would be closed before it is used.
+            self.loop.call_later(_UNUSED, self._check_use, connection, context=Context())
         else:
             connection.transport.abort()
             self.avoid(url.origin)
+            return None
+        return connection
 
-    def _became_idle(self, connection: Http2Connection, least: float = 0.0) -> None:
+    def _check_use(self, connection: Http2Connection) -> None:
+        """A connection that no call has used is idle."""
+        if connection.is_open and not connection.opened:
+            self._became_idle(connection)
+
+    def _became_idle(self, connection: Http2Connection) -> None:
+        if self._is_draining:
+            connection.close()
+            return
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
         self.loop.call_later(
-            max(least, connection.lifetime.max_idle),
+            connection.lifetime.max_idle,
             _close_if_still_idle,
             weakref.ref(connection),
             connection.idle_since,
@@ -194,7 +219,8 @@ class Http2Pool:
         await asyncio.sleep(0)  # asyncio closes the sockets in the next step of the loop
 
     def drain(self) -> None:
-        """Have each connection close after the exchanges that use it."""
+        """Have each connection close after the exchanges that use it, also one that is still being made."""
+        self._is_draining = True
         for connections in list(self._connections.values()):
             for connection in list(connections):
                 connection.drain()
@@ -214,7 +240,7 @@ class Http2Pool:
 class _Attempt:
     """A connection that is being made, and how many calls wait for it."""
 
-    def __init__(self, task: asyncio.Task[None]) -> None:
+    def __init__(self, task: asyncio.Task[Http2Connection | None]) -> None:
         self.task = task
         self.waiting = 0
 

@@ -45,10 +45,8 @@ _MEANINGS: tuple[tuple[tuple[type[Exception], ...], Callable[[str], Exception]],
     ((uex.NameResolutionError,), gaierror),
     (_NO_CONNECTION, ConnectionError),
     ((rex.Timeout, uex.TimeoutError), TimeoutError),
-    (
-        (ConnectionResetError,),
-        ConnectionResetError,
-    ),  # http.client has a subclass for a connection that was closed
+    # http.client has a subclass for a connection that was closed.
+    ((ConnectionResetError,), ConnectionResetError),
     ((rex.ChunkedEncodingError, uex.IncompleteRead, uex.InvalidChunkLength), lambda text: CutShortError()),
     (_NOT_HTTP, lambda text: NotHttpError(detail=text)),
     ((Exception,), ConnectionError),

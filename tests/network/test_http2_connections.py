@@ -1,0 +1,139 @@
+"""HTTP/2: how many connections are made, which calls wait for them, and which are kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+pytest.importorskip("h2", reason="the extra http2 is not installed")
+
+from h2.settings import SettingCodes
+
+from http_service_client import HttpServiceClient, Timeout
+from http_service_client.transports.over_h2.connection import Http2Connection
+from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.http2_server import Exchange, Http2Server, NewClient
+from network.faults import Certificates, failing
+from network.test_http2 import each_at_once, ok
+
+
+def test_a_server_that_takes_no_streams_gets_no_further_connection(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """MAX_CONCURRENT_STREAMS may be 0 for a while (RFC 9113, 6.5.2). The call was not sent; the connection is kept."""
+
+    def allow(exchange: Exchange, streams: int) -> None:
+        settings = {SettingCodes.MAX_CONCURRENT_STREAMS: streams}
+        exchange.connection.do(lambda h2: h2.update_settings(settings))
+
+    def pause(exchange: Exchange) -> None:
+        allow(exchange, 0)
+        ok(exchange)
+
+    http2_server.on("/", pause, ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/")
+    caught = failing(front_end, http2_client, "POST", http2_server.url + "/")
+    assert (caught.type, caught.sent) == ("ConnectionLostError", "refused")
+    assert "takes no streams now" in caught.message
+    allow(http2_server.exchanges[0], 1)
+    response = front_end.request(http2_client, "POST", http2_server.url + "/")
+    assert response.text == "ok"
+    assert (len(http2_server.connections), len(http2_server.exchanges)) == (1, 2)
+
+
+def test_where_no_idle_connection_is_kept_a_new_one_serves_its_call(
+    front_end: FrontEnd, new_client: NewClient, http2_server: Http2Server
+) -> None:
+    """`max_idle_connections=0`: each call has its connection, which is closed after it."""
+    http2_server.on("/", ok)
+    client = new_client({"max_idle_connections": 0})
+    for number in (1, 2):
+        assert front_end.request(client, "POST", http2_server.url + "/", retry_policy=None).text == "ok"
+        assert len(http2_server.connections) == number
+        assert http2_server.connections[-1].is_lost.wait(5)
+
+
+def test_a_connection_that_ends_before_it_is_used_fails_the_attempt(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Such a server must not get one connection after another within one attempt. Nothing was sent."""
+    made: list[Http2Connection] = []
+    connection_made = Http2Connection.connection_made
+
+    def lose(self: Http2Connection, transport: Any) -> None:
+        made.append(self)
+        connection_made(self, transport)
+        self.connection_lost(None)
+
+    monkeypatch.setattr(Http2Connection, "connection_made", lose)
+    caught = failing(front_end, http2_client, "POST", http2_server.url + "/", timeout=Timeout(connect=0.5))
+    assert (caught.type, caught.sent) == ("ConnectError", "never_sent")
+    assert len(made) == 1
+
+
+def test_a_call_with_a_longer_connect_timeout_outlives_the_one_that_it_joined(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Both wait for one connection; each has its own time."""
+    http2_server.on("/", ok)
+    http2_server.loop.call_soon_threadsafe(time.sleep, 0.3)  # it does not respond for so long
+    url = http2_server.url + "/"
+    short, long = ((url, {"timeout": Timeout(connect=seconds), "retry_policy": None}) for seconds in (0.1, 5))
+    first, second = each_at_once(http2_client, front_end, [short, long])
+    assert type(first).__name__ == "ConnectTimeoutError"
+    assert second.text == "ok"
+    assert len(http2_server.connections) == 1
+
+
+def test_a_connection_that_is_being_made_when_the_client_is_closed(
+    http2_server: Http2Server, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It serves the call that waits for it, and is not kept after that."""
+    http2_server.on("/", ok)
+    begins, may_end = threading.Event(), threading.Event()
+
+    def stall() -> None:
+        begins.set()
+        may_end.wait(5)
+
+    with BlockingFrontEnd() as front_end:
+        client = front_end.client(
+            http2=True, connection_pool=certificates.pool(keep_alive_timeout=60.0), base_timeout=5.0
+        )
+        http2_server.loop.call_soon_threadsafe(stall)
+        assert begins.wait(5)
+        is_connecting = threading.Event()
+        init = Http2Connection.__init__
+
+        def begin(self: Http2Connection, *arguments: Any) -> None:
+            init(self, *arguments)
+            is_connecting.set()
+
+        monkeypatch.setattr(Http2Connection, "__init__", begin)
+        texts: list[str] = []
+        thread = threading.Thread(target=lambda: texts.append(client.get(http2_server.url + "/").text))
+        thread.start()
+        assert is_connecting.wait(5)
+        client.close()
+        may_end.set()
+        thread.join(5)
+        assert texts == ["ok"]
+        assert http2_server.connections[0].is_lost.wait(5)
+
+
+def test_a_response_that_is_cut_short_ends_its_upload(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """Or the stream would stay open for the server, and count as one of those that it allows."""
+    http2_server.on(
+        "/", lambda exchange: exchange.respond(200, [("content-length", "10")], b"half"), early=True
+    )
+    caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"x" * 200_000)
+    assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
+    assert http2_server.exchanges[0].was_cancelled.wait(5)
