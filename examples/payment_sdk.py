@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 from http_service_client import (
     HttpClientConfig,
     HttpClientError,
+    HttpResponse,
     HttpServiceClient,
     HttpStatusError,
     RequestOptions,
@@ -25,7 +26,7 @@ from http_service_client import (
     SentState,
     next_by_field,
 )
-from http_service_client.events import AttemptFinished
+from http_service_client.events import AttemptFinished, RedirectFollowed
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,13 +97,13 @@ class method(Generic[P, T]):
             it = describe(sdk, *args, **kwargs)
             with own_errors(it.verb):
                 response = sdk.client.request(it.verb, it.path, **it.keywords)
-                return cast(T, response.raise_for_status().data)
+                return cast(T, data_of(response))
 
         async def asynchronous(sdk: Asynchronous, /, *args: P.args, **kwargs: P.kwargs) -> T:
             it = describe(sdk, *args, **kwargs)
             with own_errors(it.verb):
                 response = await sdk.client.request_async(it.verb, it.path, **it.keywords)
-                return cast(T, response.raise_for_status().data)
+                return cast(T, data_of(response))
 
         self._blocking = documented(blocking, describe)
         self._asynchronous = documented(asynchronous, describe)
@@ -143,14 +144,14 @@ class listing(Generic[P, T]):
             with own_errors("GET"):
                 pages = sdk.client.paginate(it.path, next=next_by_field(it.next), **it.keywords)
                 for page in pages:
-                    yield from it.items(page.data)
+                    yield from it.items(data_of(page))
 
         async def asynchronous(sdk: Asynchronous, /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
             it = describe(sdk, *args, **kwargs)
             with own_errors("GET"):
                 pages = sdk.client.paginate_async(it.path, next=next_by_field(it.next), **it.keywords)
                 async for page in pages:
-                    for item in it.items(page.data):
+                    for item in it.items(data_of(page)):
                         yield item
 
         self._blocking = documented(blocking, describe)
@@ -165,6 +166,19 @@ class listing(Generic[P, T]):
     def __get__(self, sdk: Any, owner: type) -> Any:
         function = self._asynchronous if issubclass(owner, Asynchronous) else self._blocking
         return function if sdk is None else function.__get__(sdk, owner)
+
+
+def data_of(response: HttpResponse[Any]) -> Any:
+    """What a success holds. Any other status is an error, also one such as 304, which is none to `raise_for_status`."""
+    if not response.raise_for_status().is_success:
+        raise ResponseError(
+            f"{response.url} answered {response.status_code}, which is no result",
+            response=response,
+            request=response.request,
+            sent_state=response.sent_state,
+            timeline=response.timeline,
+        )
+    return response.data
 
 
 def documented(function: Any, describe: Callable[..., Any]) -> Any:
@@ -262,10 +276,13 @@ def may_be_processed(error: HttpClientError) -> bool:
     """Whether any attempt of the call may have had its effect.
 
     A 500 may have charged, and a 400 has not: both are `answered`. So each attempt is looked at, and the error's own
-    `sent_state`, which is the worst of them, does not do.
+    `sent_state`, which is the worst of them, does not do. A redirect to a GET says that the request was processed,
+    whatever became of the GET.
     """
     if isinstance(error, ResponseError) and not isinstance(error, HttpStatusError):
         return True  # a success that cannot be read
+    if any(isinstance(event, RedirectFollowed) and event.method == "GET" for event in error.timeline or ()):
+        return True
     attempts = [event for event in error.timeline or () if isinstance(event, AttemptFinished)]
     return any(
         attempt.sent_state in (SentState.MAYBE_PROCESSED, SentState.ABANDONED)
@@ -303,10 +320,14 @@ class PaymentMethods:
         return Operation("POST", "/charges", Charge, {"json": body, "headers": headers, "name": "charge"})
 
     @method
-    def refund(self, charge: Charge, amount: Decimal | None = None) -> Operation[Refund]:
-        """Refund a charge, or a part of it.   amount: None for all."""
+    def refund(self, charge: Charge, reference: str, amount: Decimal | None = None) -> Operation[Refund]:
+        """Refund a charge, or a part of it.   amount: None for all.
+
+        reference: your own name for this refund, such as the number of the return. Called again with the same one, it
+            returns the same refund; with another one, it refunds once more, also the same amount.
+        """
         body = {"charge_id": charge.id, "amount": charge.amount if amount is None else amount}
-        headers = {"Idempotency-Key": f"refund-{charge.id}-{body['amount']}"}
+        headers = {"Idempotency-Key": f"refund-{charge.id}-{reference}"}
         return Operation("POST", "/refunds", Refund, {"json": body, "headers": headers, "name": "refund"})
 
     @method

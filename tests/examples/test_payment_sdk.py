@@ -71,6 +71,9 @@ def problem(status: int, **members: Any) -> HttpResponse:
     return answer(status, members, **{"Content-Type": "application/problem+json"})
 
 
+SEE_OTHER = answer(303, {}, Location="/charges/c1")
+
+
 @both
 def test_a_charge_is_made_once_for_an_order(kind: Any) -> None:
     """Under the key of the order, over the retries of a call and over the calls."""
@@ -93,16 +96,18 @@ def test_a_charge_is_made_once_for_an_order(kind: Any) -> None:
 
 @both
 def test_a_refund_is_of_the_whole_charge_or_of_a_part(kind: Any) -> None:
-    """Each amount has a key of its own."""
+    """Each has the key of its reference: two parts of the same amount are two refunds."""
     refund = {"refund_id": "r1", "charge_id": "c1", "amount": "5"}
-    sdk = Sdk(kind, answer(200, CHARGE), answer(201, refund), answer(201, refund))
+    sdk = Sdk(kind, answer(200, CHARGE), *[answer(201, refund)] * 4)
     charge = sdk.call("get_charge", "c1")
-    assert sdk.call("refund", charge, Decimal(5)) == Refund("r1", "c1", Decimal(5))
-    sdk.call("refund", charge)
+    assert sdk.call("refund", charge, "return-1", Decimal(5)) == Refund("r1", "c1", Decimal(5))
+    sdk.call("refund", charge, "return-2", Decimal(5))
+    sdk.call("refund", charge, "return-2", Decimal("5.00"))
+    sdk.call("refund", charge, "rest")
     bodies = [json.loads(exchange.content) for exchange in sdk.transport.sent[1:]]
-    assert [body["amount"] for body in bodies] == ["5", "25.50"]
+    assert [body["amount"] for body in bodies] == ["5", "5", "5.00", "25.50"]
     keys = [exchange.request.headers["Idempotency-Key"] for exchange in sdk.transport.sent[1:]]
-    assert keys == ["refund-c1-5", "refund-c1-25.50"]
+    assert keys == ["refund-c1-return-1", "refund-c1-return-2", "refund-c1-return-2", "refund-c1-rest"]
 
 
 @both
@@ -120,6 +125,11 @@ def test_a_refund_is_of_the_whole_charge_or_of_a_part(kind: Any) -> None:
         ([answer(500, {}), *[answer(429, {}, **{"Retry-After": "0"})] * 2], PaymentUnknownError),
         ([ConnectionResetError(), problem(402, title="Declined")], PaymentDeclinedError),
         ([answer(201, {"id": "c1"})], PaymentUnknownError),
+        ([SEE_OTHER, *[ConnectionRefusedError()] * 3], PaymentUnknownError),
+        ([SEE_OTHER, answer(404, {})], PaymentUnknownError),
+        ([answer(307, {}, Location="/a"), *[ConnectionRefusedError()] * 3], GatewayUnavailableError),
+        ([answer(300, {})], PaymentUnknownError),
+        ([answer(304, {})], PaymentUnknownError),
     ],
 )
 def test_a_failed_charge_says_whether_it_may_have_been_made(kind: Any, script: Any, error: Any) -> None:

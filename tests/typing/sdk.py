@@ -16,7 +16,7 @@ def blocking_methods_return_what_the_operation_says() -> None:
         assert_type(gateway, PaymentGateway)
         charge = gateway.charge("42", Decimal("25.50"), currency="EUR")
         assert_type(charge, Charge)
-        assert_type(gateway.refund(charge), Refund)
+        assert_type(gateway.refund(charge, "return-1"), Refund)
         assert_type(gateway.charges(), Iterator[Charge])
         gateway.charge("42")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         gateway.charge("42", "25.50")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
