@@ -20,6 +20,7 @@ from ..http.messages import HttpRequest, HttpResponse
 from ..http.redirects import REDIRECT_CODES
 from .call import Call
 from .effects import TIMED_OUT, Plan, Work
+from .machines.flights import Flight
 from .machines.response_cache import Landing, ResponseCache, partition_of, url_key
 
 __all__ = ["CacheAccess"]
@@ -115,11 +116,16 @@ class CacheAccess:
     def _stored(self) -> tuple[StoredResponse, ...]:
         return tuple(self.cache.storage.get(self.key, self.partition))  # no sequence is the storage's fault
 
-    def keep(self, stored: StoredResponse) -> Plan[None]:
-        """Store a response: in the place of all variants, once there are too many."""
+    def keep(self, stored: StoredResponse, flight: Flight[Landing]) -> Plan[None]:
+        """Store a response: in the place of all variants, once there are too many.
+
+        flight: that brought it. If it is overtaken while the storage works, the deletion may have come before.
+        """
         if self._variants >= _VARIANTS:
             yield from self.drop_own()
         yield from self._ask("set", self.cache.storage.set, self.key, self.partition, stored)
+        if flight.is_overtaken:
+            yield from self.drop()
 
     def drop_own(self) -> Plan[None]:
         """Delete the responses that this call may read."""

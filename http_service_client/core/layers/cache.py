@@ -271,7 +271,7 @@ class CacheLayer:
         stored = None
         if reason is None:
             stored = store(request, outcome, self._wall())
-            yield from access.keep(stored)
+            yield from access.keep(stored, flight)
         elif found is not None and is_conclusive(outcome.status_code):
             yield from access.drop_own()
         is_fresh = stored is not None and access.judge(stored).use is Use.FRESH
@@ -294,7 +294,7 @@ class CacheLayer:
             self._cache.note_shared(access.flight_key, False)
             return response, Landing(None)
         if not flight.is_overtaken:
-            yield from access.keep(renewed)
+            yield from access.keep(renewed, flight)
         self._cache.note_shared(access.flight_key, judgement.use is Use.FRESH)
         return response, Landing(renewed)
 

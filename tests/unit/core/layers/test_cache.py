@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Cache, ConnectionLostError, HttpResponse
+from http_service_client import Cache, ConnectionLostError, HttpResponse, MemoryStorage
 from http_service_client.events import CacheResult
-from kit.caches import URL, Cached, cached_for, used
-from kit.front_ends import FrontEnd
+from http_service_client.policies import StoredResponse
+from kit.caches import URL, Cached, cached_for, failed, used
+from kit.front_ends import BlockingFrontEnd, FrontEnd
 
 
 def test_a_fresh_response_is_used_without_an_exchange(front_end: FrontEnd) -> None:
@@ -198,6 +199,33 @@ def test_a_change_that_may_have_happened_ends_what_was_stored(front_end: FrontEn
     except ConnectionLostError:
         pass
     assert cached.get().text == "new"
+
+
+@pytest.mark.parametrize(
+    "script", [[cached_for(60, "old")], [cached_for(1, "old", ETag='"1"'), HttpResponse(304)]]
+)
+def test_a_change_ends_what_is_being_stored(front_end: FrontEnd, script: list[Any]) -> None:
+    """A slow storage has the old response only when the new one has been made."""
+
+    class Slow(MemoryStorage):
+        blocks = True  # a blocking client inside, which does not run in an event loop
+        is_late = False
+
+        def set(self, key: str, partition: str, response: StoredResponse) -> None:
+            if self.is_late:
+                self.is_late = False
+                with BlockingFrontEnd() as other:
+                    Cached(other, HttpResponse(204), cache=cached.cache).request("POST")
+            super().set(key, partition, response)
+
+    storage = Slow()
+    cached = Cached(front_end, *script, cached_for(60, "new"), cache=Cache(storage=storage))
+    for _ in script[1:]:
+        cached.get()
+        cached.clock.advance(10.0)
+    storage.is_late = True
+    response = cached.get()
+    assert (response.text, failed(response), cached.get().text) == ("old", [], "new")
 
 
 def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
