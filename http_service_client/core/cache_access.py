@@ -256,8 +256,15 @@ class CacheAccess:
 
     def drop_changed(self, response: HttpResponse | None) -> Plan[None]:
         """Forget what a request that changes something has put out of date.   response: None if it did not arrive."""
-        for url in outdated_urls(self.request, response):
+        for url in self.changed_urls(response):
             yield from self.drop(self.doubt(url))
+
+    def changed_urls(self, response: HttpResponse | None) -> list[str]:
+        """The URLs that a request which changes something puts out of date, and those that it was redirected to."""
+        urls = outdated_urls(self.request, response)
+        for hop in self.call.hops:
+            urls += outdated_urls(hop, None)
+        return list(dict.fromkeys(urls))
 
     def doubt(self, url: str) -> str:
         """From now on, nothing that was stored of a URL is used before it is deleted. Returns its key."""

@@ -158,10 +158,11 @@ class Call(HttpContext):
     current: the running attempt, or the last one; `attempt` is its number.
     sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.   scope: while it runs.
+    hops: the requests that redirects led to, in all attempts.
     """
 
     __slots__ = (
-        *("breaker", "budget", "clock", "current", "events", "listener", "options"),
+        *("breaker", "budget", "clock", "current", "events", "hops", "listener", "options"),
         *("origin_state", "response", "scope", "sent_state", "started_at"),
     )
 
@@ -196,6 +197,7 @@ class Call(HttpContext):
         self.events: list[Event] = []
         self.current = Attempt()
         self.response: HttpResponse | None = None
+        self.hops: tuple[HttpRequest, ...] = ()
         self.scope: CallScope | None = None
         self.sent_state = _LEAST
 

@@ -121,7 +121,8 @@ class CacheLayer:
             outcome = yield from proceed(request, call)
         except BaseException:
             if call.attempt:  # cancelled; the server may have processed it
-                access.doubt(request.url)
+                for url in access.changed_urls(None):
+                    access.doubt(url)
             raise
         if isinstance(outcome, Failure):
             if call.sent_state in (SentState.NEVER_SENT, SentState.REFUSED):

@@ -66,6 +66,7 @@ class RedirectsLayer:
             if kept > limit:
                 return _too_large(limit, outcome)
             request = following
+            call.hops = (*call.hops, request)
         if history and isinstance(outcome, HttpResponse):
             is_streamed = call.options.stream is not None and outcome.is_success  # with a limit of its own
             if not is_streamed and kept + len(outcome.content) > limit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -240,6 +241,35 @@ def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
         cached.get(url)
     cached.request("POST")
     assert (cached.get(here).from_cache, cached.get(there).from_cache) == (False, True)
+
+
+@pytest.mark.parametrize("outcome", [HttpResponse(204), ConnectionResetError()])
+def test_a_change_ends_what_it_was_redirected_to(front_end: FrontEnd, outcome: Any) -> None:
+    """By 307 and 308 the request itself goes on, over several hops and to another origin."""
+    target = "https://other.example.com/orders/7"
+    script = {
+        "/items": [HttpResponse(308, headers={"Location": "/moved"})],
+        "/moved": [HttpResponse(307, headers={"Location": f"{target}#part"})],
+        "/orders/7": [cached_for(60, "old"), outcome, cached_for(60, "new")],
+    }
+    cached = Cached(front_end, script)
+    cached.get(target)
+    with suppress(ConnectionLostError):
+        cached.request("POST")
+    assert cached.get(target).text == "new"
+
+
+def test_a_redirect_to_get_ends_nothing_there(front_end: FrontEnd) -> None:
+    """By 303 the next request reads."""
+    target = "https://other.example.com/orders/7"
+    script = {
+        "/items": [HttpResponse(303, headers={"Location": target})],
+        "/orders/7": [cached_for(60, "old"), HttpResponse(200)],
+    }
+    cached = Cached(front_end, script)
+    cached.get(target)
+    cached.request("POST")
+    assert cached.get(target).from_cache
 
 
 def test_reading_methods_end_nothing(front_end: FrontEnd) -> None:
