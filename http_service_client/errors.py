@@ -36,7 +36,7 @@ exchange as a value (`Failure`), and the errors that a caller sees.
         ├── TooManyRedirectsError
         ├── UnsafeRedirectError
         ├── PaginationError                              the next page is elsewhere, or was there before
-        ├── PollingError                                 the status of an operation is nowhere, or elsewhere
+        ├── PollingError                                 an operation has no URL to poll, or one elsewhere
         ├── ResponseValidationError   (ValueError)       the data is not of the `response_type`
         └── HttpStatusError                              raised by `raise_for_status()`
 

@@ -146,7 +146,7 @@ class _Botocore:
             from botocore import auth, awsrequest, credentials, session
         except ImportError as error:
             raise ConfigurationError(
-                "AwsSigV4 needs botocore: pip install http_service_client[aws]"
+                "AwsSigV4 needs botocore: pip install 'http-service-client[aws]'"
             ) from error
 
         class Signer(auth.SigV4Auth):  # type: ignore[misc]  # botocore has no types

@@ -153,7 +153,7 @@ def _new_signer(key: Any, key_id: str, algorithm: str) -> Any:
         from http_message_signatures import algorithms, resolvers, signatures
     except ImportError as error:
         raise ConfigurationError(
-            "MessageSignature needs http-message-signatures: pip install http_service_client[signatures]"
+            "MessageSignature needs http-message-signatures: pip install 'http-service-client[signatures]'"
         ) from error
     names = vars(algorithms).values()
     known = {

@@ -118,9 +118,8 @@ class Assembly:
             builder = self.builder(config, before)
             builders: list[tuple[Any, CallBuilder]] = [(client, builder)]
             made = {id(client): builder}
-            for view in sorted(
-                self._living_views(), key=lambda view: len(view._view_options)
-            ):  # parents first
+            parents_first = sorted(self._living_views(), key=lambda view: len(view._view_options))
+            for view in parents_first:
                 own = ViewCallBuilder(
                     made[id(view._view_of)], view._view_options[-1], view._call_builder.own_lifetime
                 )

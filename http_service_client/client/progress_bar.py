@@ -53,9 +53,7 @@ class ProgressBar:
         try:
             self._new_bar: Any = importlib.import_module("tqdm").tqdm
         except ModuleNotFoundError:
-            message = (
-                "progress=True, or a label, draws a bar with tqdm; pip install http-service-client[progress]"
-            )
+            message = "progress=True, or a label, draws a bar with tqdm; pip install 'http-service-client[progress]'"
             raise ConfigurationError(message) from None
         self._bar: Any = None
 

@@ -28,7 +28,7 @@ def open_stream(call: Call, outcome: Outcome) -> HttpResponse:
 
 
 def _add_error_data(call: Call, response: HttpResponse) -> None:
-    """The body of an error as the call's `error_type`. A body of another kind must not hide the status: it is none."""
+    """Add the body of an error as the call's `error_type`. One of another kind adds nothing: it must not hide the status."""
     from .response_types import type_adapter, validate
 
     error_type = call.options.error_type

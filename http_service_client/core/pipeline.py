@@ -84,9 +84,7 @@ def call_pipeline(
     stamp = None if propagation is None else Stamp(propagation)
     layers: list[Layer | None] = [
         CallLayer(),  # from its first step to whatever ends it
-        CacheLayer(cache, wall_clock)
-        if cache is not None
-        else None,  # stored responses, and one exchange for equal requests
+        CacheLayer(cache, wall_clock) if cache is not None else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
@@ -96,20 +94,16 @@ def call_pipeline(
         AttemptTimeoutLayer(),  # an attempt's end, and whose limit it was
         RedirectsLayer(secret_names, max_size),  # hops
         CompressionLayer(origins, *compression) if compression else None,  # of the body, if switched on
-        AuthLayer(whole, prepare, *auth)
-        if auth is not None
-        else None,  # credentials, by the call's auth flow
+        AuthLayer(whole, prepare, *auth) if auth is not None else None,  # credentials, by an auth flow
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
         # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
         PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server
         SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
     ]
-    own_stamp = None if signers else stamp
+    stamp = None if signers else stamp
     return compose(
         layers,
-        Exchange(
-            *wire, collect=collect, wall_clock=gates, stamp=own_stamp
-        ),  # connection slots, then the wire
+        Exchange(*wire, collect=collect, wall_clock=gates, stamp=stamp),  # connection slots, then the wire
     )
 
 

@@ -94,7 +94,7 @@ class ResilientAdapter(HTTPAdapter):
 
     @property
     def max_retries(self) -> Retry:
-        """Of urllib3: none."""
+        """Those of urllib3, of which there are none."""
         return self.__dict__["max_retries"]  # type: ignore[no-any-return]
 
     @max_retries.setter

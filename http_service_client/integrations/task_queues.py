@@ -40,8 +40,9 @@ QUEUE_POLICY = RetryPolicy(
 def retry_delay(
     error: BaseException, run: int, *, idempotent: bool = False, policy: RetryPolicy = QUEUE_POLICY
 ) -> float | None:
-    """Seconds after which a queue should run a task again that failed by this error; None for not at all.
+    """Seconds after which a queue should run a failed task again; None for not at all.
 
+    error: the one by which the task failed.
     run: the number of the run that failed, from 1.
     idempotent: the task may run again although its requests may have been processed, since each run sends the same
         Idempotency-Key, made of the id of the task, say, or since a repetition does no harm. A key that the client makes

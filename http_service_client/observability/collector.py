@@ -59,9 +59,8 @@ _FURTHER = {
     "codings": "http_codings_refused_total",
 }
 _DURATION = "http_request_duration_seconds"
-_NAMED = frozenset(
-    {"http_requests_total", "http_errors_total", _DURATION}
-)  # they have the name of a call as a label
+# They have the name of a call as a label.
+_NAMED = frozenset({"http_requests_total", "http_errors_total", _DURATION})
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 

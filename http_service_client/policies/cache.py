@@ -30,8 +30,8 @@ class Cache:
     A response is stored as its service allows (Cache-Control, Expires), used while it is fresh, and revalidated after
     that (ETag, Last-Modified). Requests with other credentials, or of calls with another `key`, do not see it.
 
-    storage: a `MemoryStorage` of its own by default, a `SqliteStorage`, or an object with
-        their methods.
+    storage: a `MemoryStorage` of its own by default, a `SqliteStorage`, an `integrations.RedisStorage`, or an object
+        with their methods.
     shared: keep only what all users may see, and let all see it, as a proxy does.
     stale_if_error: seconds for which a stale response stands in for one that could not be had, also where the service
         does not allow it by itself; must-revalidate forbids it.

@@ -259,5 +259,5 @@ def _matplotlib() -> Any:
     try:
         return importlib.import_module("matplotlib")
     except ModuleNotFoundError:
-        message = "pictures are drawn by matplotlib; pip install http-service-client[simulation]"
+        message = "pictures are drawn by matplotlib; pip install 'http-service-client[simulation]'"
         raise ConfigurationError(message) from None

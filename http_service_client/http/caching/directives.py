@@ -1,7 +1,7 @@
 """The directives of Cache-Control (RFC 9111, 5.2), in requests and responses.
 
-A cache must understand what senders get wrong. A freshness that is malformed counts as none (4.2.1), and of a
-freshness that is given twice the shorter one counts: both make a response stale too early, never too late.
+A cache must understand what senders get wrong. A lifetime that is malformed counts as 0 (4.2.1), and of a lifetime
+that is given twice the shorter one counts: both make a response stale too early, never too late.
 """
 
 from __future__ import annotations

@@ -232,7 +232,7 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], problem: str) -> N
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the extra that installs it."""
     monkeypatch.setitem(sys.modules, "http_message_signatures", None)
-    with pytest.raises(ConfigurationError, match=r"pip install http_service_client\[signatures\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[signatures\]'"):
         signer()
 
 
