@@ -38,6 +38,19 @@ def test_the_hook_formats_as_the_lint_group_does() -> None:
     assert requirement.specifier.contains(pinned.removeprefix("v"))
 
 
+def test_no_comment_stands_behind_code_that_the_formatter_wrapped() -> None:
+    """The formatter takes a line apart that a comment makes too long; a comment above the line leaves it whole."""
+    behind = re.compile(r"^\s*[])}]+[,:]*\s+# (?!fmt:|type:|noqa|pragma|pyright)")
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for folder in ("http_service_client", "tests", "benchmarks", "examples", "docs")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for number, line in enumerate(path.read_text("utf-8").splitlines(), 1)
+        if behind.match(line)
+    ]
+    assert not found
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda path: path.stem)
 def test_a_form_has_what_the_forge_requires(form: Path) -> None:
     """An invalid form is not shown: names and descriptions, ids that differ, a label for each field."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 from threading import RLock
 
@@ -118,6 +119,22 @@ def test_every_label_of_a_link_in_the_readme_is_defined() -> None:
     used = {label.lower() for label in re.findall(r"\]\[([\w-]+)\]", README)}
     assert used
     assert used <= {label.lower() for label in re.findall(r"^\[([^\]]+)\]: ", README, re.MULTILINE)}
+
+
+def test_the_readme_names_every_extra() -> None:
+    """A reader looks for an extra under "Install", which lists those of setup.cfg and no other."""
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    _, _, listed = README.partition("The extras are ")
+    named = re.findall(r"`([^`]+)`", listed.partition(". ")[0])
+    assert set(named) == set(settings["options.extras_require"])
+
+
+def test_the_source_of_the_readme_has_no_long_lines() -> None:
+    """A change of a paragraph can be read as a difference. Tables, links and examples have lines of their own length."""
+    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    prose = [line for line in text.splitlines() if not line.startswith(("|", "["))]
+    assert [line for line in prose if len(line) > 120] == []
 
 
 def links(page: Path) -> list[str]:

@@ -210,10 +210,8 @@ CONFIGS: dict[str, list[tuple[dict[Any, Any], str]]] = {
         ({"xyz": 5}, "known keys: failure_threshold, recovery_timeout"),
         ({5: 5}, "unknown key 5"),
         ({"failure_threshold": 0}, "failure_threshold must be"),
-        (
-            {"clock": lambda: 0.0},
-            "unknown key 'clock'",
-        ),  # the client's own is used: this one would do nothing
+        # The client's own is used: this one would do nothing.
+        ({"clock": lambda: 0.0}, "unknown key 'clock'"),
         ({"name": "mine"}, "unknown key 'name'"),
         ({"failure_threshold": "5"}, "failure_threshold must be"),
         ({"timeout": 0}, "timeout must be"),

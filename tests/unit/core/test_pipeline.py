@@ -247,9 +247,8 @@ def test_an_attempt_timeout_is_a_failure_and_a_deadline_is_not(front_end: FrontE
     assert error.sent_state is SentState.MAYBE_PROCESSED
     assert harness.state.breaker.snapshot().failures == 1
 
-    harness.error(
-        AttemptTimeoutError, timeout=2.0, total_timeout=2.0
-    )  # both at once: the server had its full time
+    # Both at once: the server had its full time.
+    harness.error(AttemptTimeoutError, timeout=2.0, total_timeout=2.0)
     assert harness.state.breaker.snapshot().failures == 2
 
     error = harness.error(DeadlineExceededError, timeout=50.0, total_timeout=2.0)

@@ -401,9 +401,8 @@ def test_without_a_pool_timeout_a_wait_goes_on_while_connections_become_free(
         max_connections_per_host=1,
     )
     assert {end for _, end in others} == {200}
-    assert (
-        others[-1][0] == 66.0
-    )  # its host's first call waited 60 s for the client's slot: more than the patience
+    # Its host's first call waited 60 s for the client's slot: more than the patience.
+    assert others[-1][0] == 66.0
 
 
 @pytest.mark.parametrize(

@@ -62,10 +62,8 @@ def client_error(
         (SystemExit(), (0, 0, 1)),
         (GeneratorExit(), (0, 0, 1)),
         (asyncio.CancelledError(), (0, 0, 1)),
-        (
-            concurrent.futures.CancelledError(),
-            (0, 0, 1),
-        ),  # an Exception: work in another thread was cancelled
+        # An Exception: work in another thread was cancelled.
+        (concurrent.futures.CancelledError(), (0, 0, 1)),
     ],
     ids=short,
 )

@@ -92,9 +92,8 @@ def test_a_guarded_function_can_be_compared() -> None:
     assert comparison["x", "function"].success_share == comparison["x", "none"].success_share
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SCENARIOS if name != "retry-storm"]
-)  # a small one is below
+# A small retry storm is below.
+@pytest.mark.parametrize("name", [name for name in SCENARIOS if name != "retry-storm"])
 def test_a_built_in_scenario_shows_what_it_is_about(name: str) -> None:
     """Without a client's help it hurts after the start, or all the time, but for the healthy one."""
     scenario = SCENARIOS[name]

@@ -170,9 +170,8 @@ def test_a_request_without_a_token_is_never_sent(front_end: FrontEnd) -> None:
     harness = Harness(front_end, HttpResponse(400, url=TOKEN_URL), **RETRIES)
     error = harness.error(HttpClientError, "POST", auth=Refreshing(token=None))
     assert "answered 400" in str(error)
-    assert (
-        error.sent_state is SentState.NEVER_SENT
-    )  # the token endpoint has answered, and that is another request
+    # The token endpoint has answered, but that was another request.
+    assert error.sent_state is SentState.NEVER_SENT
     assert sent(harness) == [("POST", TOKEN_URL)]
 
 

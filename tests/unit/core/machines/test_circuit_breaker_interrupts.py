@@ -63,9 +63,8 @@ def test_a_circuit_works_after_an_interrupt(settings: dict[str, Any]) -> None:
 
     assert interrupt_each_line(work_to_the_end, interrupt, MODULES) > 100
     for circuit in circuits:
-        circuit._lock = (
-            threading.RLock()
-        )  # an interrupt at the end of a `with` leaves the lock to the thread it ended
+        # An interrupt at the end of a `with` leaves the lock to the thread it ended.
+        circuit._lock = threading.RLock()
         for _ in range(100):
             circuit.now += 1.0
             make_call(circuit, succeeds=True)
