@@ -27,7 +27,8 @@ class MemoryStorage:
         self._max_bytes = max_bytes
         self._lock = ForkSafeLock()
         self._entries: OrderedDict[_Place, StoredResponse] = OrderedDict()
-        self._by_key: dict[str, dict[_Place, None]] = {}
+        # The users of one URL may be many: each look-up concerns one partition of it.
+        self._by_key: dict[str, dict[str, dict[_Place, None]]] = {}
         self._size = 0
 
     @property
@@ -38,7 +39,7 @@ class MemoryStorage:
     def get(self, key: str, partition: str) -> Sequence[StoredResponse]:
         """The responses of a URL's digest for one partition."""
         with self._lock:
-            places = [place for place in self._by_key.get(key, ()) if place[1] == partition]
+            places = self._by_key.get(key, {}).get(partition, ())
             for place in places:
                 self._entries.move_to_end(place)
             return [self._entries[place] for place in places]
@@ -51,7 +52,7 @@ class MemoryStorage:
             if response.size > self._max_bytes:
                 return
             self._entries[place] = response
-            self._by_key.setdefault(key, {})[place] = None
+            self._by_key.setdefault(key, {}).setdefault(partition, {})[place] = None
             self._size += response.size
             while self._size > self._max_bytes:
                 self._remove(next(iter(self._entries)))
@@ -59,8 +60,9 @@ class MemoryStorage:
     def delete(self, key: str, partition: str | None = None) -> None:
         """Forget the responses of a URL, of one partition or of all."""
         with self._lock:
-            for place in list(self._by_key.get(key, ())):
-                if partition is None or place[1] == partition:
+            partitions = self._by_key.get(key, {})
+            for each in list(partitions) if partition is None else [partition]:
+                for place in list(partitions.get(each, ())):
                     self._remove(place)
 
     def clear(self) -> None:
@@ -74,10 +76,13 @@ class MemoryStorage:
         removed = self._entries.pop(place, None)
         if removed is not None:
             self._size -= removed.size
-            same = self._by_key[place[0]]
-            del same[place]
-            if not same:
-                del self._by_key[place[0]]
+            key, partition, _ = place
+            partitions = self._by_key[key]
+            del partitions[partition][place]
+            if not partitions[partition]:
+                del partitions[partition]
+            if not partitions:
+                del self._by_key[key]
 
     def __repr__(self) -> str:
         return f"<MemoryStorage {len(self._entries)} responses, {self._size} bytes>"

@@ -143,6 +143,27 @@ def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.Monkey
             assert database.execute("SELECT used_at FROM responses").fetchall() == [(noted,)]
 
 
+def test_a_look_up_in_memory_costs_the_same_for_any_number_of_users() -> None:
+    """It compares a partition with its own responses, not with those of all others who use the URL."""
+
+    class Partition(str):
+        comparisons = 0
+
+        def __eq__(self, other: object) -> bool:
+            Partition.comparisons += 1
+            return str.__eq__(self, other)
+
+        __hash__ = str.__hash__
+
+    store = MemoryStorage()
+    for number in range(500):
+        store.set("url", str(number), stored())
+    assert len(store.get("url", Partition("7"))) == 1
+    store.delete("url", Partition("7"))
+    assert (store.get("url", "7"), len(store.get("url", "8"))) == ([], 1)
+    assert Partition.comparisons < 50
+
+
 def test_memory_is_accounted() -> None:
     """Whatever is replaced, deleted or cleared, the size is that of what is there."""
     store = MemoryStorage()
