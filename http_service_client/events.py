@@ -280,7 +280,7 @@ class CacheResult(str, Enum):
     HIT = "hit"
     """A stored response that is fresh; nothing was sent."""
     STALE = "stale"
-    """A stored response that is not fresh, since somebody allows it; `reason` says who."""
+    """A stored response that is not fresh, or not as fresh as the request asks for; `reason` says why it may be used."""
     REVALIDATED = "revalidated"
     """A stored response that the server confirmed by 304."""
     MISS = "miss"
@@ -336,9 +336,12 @@ class CacheUsed(NamedTuple):
         if self.result is CacheResult.REVALIDATED:
             return f"from the cache, {age}, confirmed by the server (304)"
         by = ", brought by an equal request in flight" if self.is_collapsed else ""
-        if self.result is CacheResult.STALE:
-            return f"from the cache, {age}, stale since {-(self.ttl or 0.0):.0f} s: {self.reason}{by}"
-        return f"from the cache, {age}, fresh for another {self.ttl or 0.0:.0f} s{by}"
+        ttl = self.ttl or 0.0
+        if self.result is CacheResult.HIT:
+            return f"from the cache, {age}, fresh for another {ttl:.0f} s{by}"
+        # One that is fresh, but not for as long as the request asks for, may stand in for an error, too.
+        state = f"fresh for another {ttl:.0f} s" if ttl > 0 else f"stale since {-ttl:.0f} s"
+        return f"from the cache, {age}, {state}: {self.reason}{by}"
 
 
 class CacheFailed(NamedTuple):

@@ -14,6 +14,9 @@ from http_service_client.events import (
     AttemptFinished,
     AuthContinued,
     AuthStopped,
+    CacheFailed,
+    CacheResult,
+    CacheUsed,
     CallFinished,
     CircuitRefused,
     CodingRefused,
@@ -24,6 +27,7 @@ from http_service_client.events import (
     StopReason,
     ThrottleRefused,
     ThrottleWaited,
+    TokenAwaited,
 )
 from kit.fakes import ORIGIN, Harness
 from kit.front_ends import FrontEnd
@@ -126,6 +130,13 @@ def test_what_is_rare_in_an_event_may_be_left_out() -> None:
 STATE = SentState.MAYBE_PROCESSED
 
 
+def cache_used(
+    result: str, age: float | None, ttl: float | None, reason: str = "", **flags: bool
+) -> CacheUsed:
+    """What a cache did, in the second attempt."""
+    return CacheUsed(1.0, 2, "", CacheResult[result], age, ttl, reason, **flags)
+
+
 @pytest.mark.parametrize(
     ("event", "text"),
     [
@@ -183,6 +194,32 @@ STATE = SentState.MAYBE_PROCESSED
         (
             ThrottleRefused(1.0, 2, "k", 3.0),
             "attempt 2: refused, since k asked for a pause of another 3.000 s",
+        ),
+        (
+            TokenAwaited(1.0, 2, "", 0.25, "https://id.test"),
+            "attempt 2: waited 0.250 s for a token from https://id.test",
+        ),
+        (
+            TokenAwaited(1.0, 2, "", 0.25, "https://id.test", "TokenError"),
+            "attempt 2: waited 0.250 s for a token from https://id.test, in vain: TokenError",
+        ),
+        (cache_used("MISS", None, None, is_stored=True), "not in the cache; stored"),
+        (cache_used("MISS", None, None), "not in the cache; not stored"),
+        (
+            cache_used("MISS", 20.0, None, "no-store"),
+            "the stored response is out of date; not stored: no-store",
+        ),
+        (cache_used("HIT", 20.0, 40.0), "from the cache, 20 s old, fresh for another 40 s"),
+        (
+            cache_used("HIT", 20.0, 40.0, is_collapsed=True),
+            "from the cache, 20 s old, fresh for another 40 s, brought by an equal request in flight",
+        ),
+        (cache_used("REVALIDATED", 0.0, 60.0), "from the cache, 0 s old, confirmed by the server (304)"),
+        (cache_used("STALE", 90.0, -30.0, "503"), "from the cache, 90 s old, stale since 30 s: 503"),
+        (cache_used("STALE", 20.0, 40.0, "503"), "from the cache, 20 s old, fresh for another 40 s: 503"),
+        (
+            CacheFailed(1.0, 0, "", "get", "OSError", "the disk is gone"),
+            "the cache's storage failed to get: OSError: the disk is gone",
         ),
         (
             CallFinished(1.0, "GET", "", "", 1, 200, None, SentState.ANSWERED, None),

@@ -296,6 +296,16 @@ def test_the_last_good_response_stands_in_for_an_error(front_end: FrontEnd) -> N
     assert cached.get().status_code == 503
 
 
+def test_a_response_that_is_not_fresh_enough_stands_in_for_an_error(front_end: FrontEnd) -> None:
+    """min-fresh: it is not used before the service is asked; the story does not call it stale."""
+    cached = Cached(front_end, cached_for(60, "good"), HttpResponse(503))
+    cached.get()
+    cached.clock.advance(20.0)
+    response = cached.get(headers={"Cache-Control": "min-fresh=50"})
+    assert (response.text, cached.sends) == ("good", 2)
+    assert "fresh for another 40 s: the server responded with 503" in response.explain()
+
+
 def test_the_setting_keeps_the_last_good_response(front_end: FrontEnd) -> None:
     """Of a service that says nothing of caches: each call asks it, and a failure is covered."""
     cached = Cached(
