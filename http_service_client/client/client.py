@@ -17,7 +17,7 @@ from logging import DEBUG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ..core.checks import check_flag, check_number, suggests_keywords
+from ..core.checks import check_flag, check_number, suggests_arguments, suggests_keywords
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
@@ -59,7 +59,14 @@ __all__ = ["HttpServiceClient"]
 _LOOK_EVERY = 0.01  # seconds between two looks at the calls in flight, while `close` waits for them
 
 
-@suggests_keywords(RENAMED | {item.name: "set it in HttpClientConfig" for item in fields(HttpClientConfig)})
+_SETTINGS = frozenset(item.name for item in fields(HttpClientConfig))
+
+
+def _about_setting(name: str) -> str | None:
+    return f"pass dataclasses.replace(client.config, {name}=…)" if name in _SETTINGS else RENAMED.get(name)
+
+
+@suggests_keywords(RENAMED | dict.fromkeys(_SETTINGS, "set it in HttpClientConfig"))
 class HttpServiceClient(Events):
     """An HTTP client for calls that matter: retries, circuit breakers, deadlines, one timeline.
 
@@ -614,6 +621,7 @@ class HttpServiceClient(Events):
             (state.breaker for known, state in self._call_builder.origins.items() if known == key), None
         )
 
+    @suggests_arguments(_about_setting)
     def reconfigure(self, config: HttpClientConfig) -> None:
         """Change the settings while the client runs: ``client.reconfigure(HttpClientConfig.from_file(path))``.
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
-from ..core.checks import check_number
-from ..core.deadline import earliest
+from ..core.checks import check_number, suggests_arguments
+from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
 from ..http.messages import HttpResponse
@@ -16,6 +16,7 @@ from ..http.retry_after import requested_delay
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
 from .call_builder import CLIENT_DEFAULT
 from .paging import Paging
+from .views import about_view
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
@@ -30,11 +31,17 @@ _SHORTEST = 0.1  # seconds: a Retry-After of 0 must not make a busy loop
 _LEAST = 1e-9
 
 
+def _about_keyword(name: str) -> str | None:
+    option = about_view(name)
+    return None if option is None else f"{option}.poll(accepted)"
+
+
 class Polls(Paging):
     """`poll` and `poll_async`, made of `request` and `request_async`."""
 
     __slots__ = ()
 
+    @suggests_arguments(_about_keyword)
     def poll(
         self,
         accepted: HttpResponse[Any],
@@ -72,6 +79,7 @@ class Polls(Paging):
             polling.take(self.get(polling.url, **polling.options()))
         return polling.result()
 
+    @suggests_arguments(_about_keyword)
     async def poll_async(
         self,
         accepted: HttpResponse[Any],
@@ -144,6 +152,8 @@ class _Polling:
             {} if total_timeout is CLIENT_DEFAULT else {"total_timeout": total_timeout}
         )
         self._clock: Clock = client._clock
+        outer = remaining(self._clock.monotonic, AMBIENT_DEADLINE.get())
+        self._is_outer = self._seconds is None or (outer is not None and outer <= self._seconds)
         self._ends_at = earliest(self._seconds, self._clock.monotonic)
         # A stored "it goes on" would be the answer until it is stale. With a validator, a 304 still saves the body.
         has_cache = client._call_builder.cache is not None
@@ -168,7 +178,7 @@ class _Polling:
         wait = self._interval if requested is None else max(requested, _SHORTEST)
         left = self._left()
         if left is not None and wait >= left:
-            limit = "the deadline" if self._seconds is None else f"{self._seconds:g} s (total_timeout)"
+            limit = "the deadline" if self._is_outer else f"{self._seconds:g} s (total_timeout)"
             raise DeadlineExceededError(
                 f"the operation at {redact_url(self.url)} was still going on, and the next look, in {wait:.3g} s, "
                 f"would not be within {limit}",

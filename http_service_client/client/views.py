@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ..http.cookies.jar import CookieJar
     from ..policies.retry import RetryPolicy
 
-__all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "check_view_options"]
+__all__ = ["ViewCallBuilder", "ViewOptions", "about_assignment", "about_view", "check_view_options"]
 
 
 class ViewOptions(TypedDict, total=False):
@@ -87,12 +87,19 @@ def check_view_options(options: Mapping[str, Any]) -> None:
 
 def about_assignment(name: str) -> str | None:
     """What to write instead of an assignment to an attribute of a client; None for one that is no setting."""
+    if (option := about_view(name)) is not None:
+        return option
+    return "call client.reconfigure(config)" if name == "config" or name in _OF_CLIENTS else None
+
+
+def about_view(name: str) -> str | None:
+    """How to make a view with this option, which may have its name of other clients; None if it is no option."""
     if name in _OPTIONS:
         return f"write client.with_options({name}=…)"
     remedy = _RENAMED.get(name, "")
     if remedy.startswith("it is called "):
         return f"write client.with_options({remedy.removeprefix('it is called ')}=…)"
-    return "call client.reconfigure(config)" if name == "config" or name in _OF_CLIENTS else None
+    return None
 
 
 class ViewLifetime:

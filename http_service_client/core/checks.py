@@ -21,10 +21,12 @@ __all__ = [
     "check_number",
     "did_you_mean",
     "keyword_remedy",
+    "suggests_arguments",
     "suggests_keywords",
 ]
 
 Class = TypeVar("Class", bound=type)
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def check_duration(
@@ -128,6 +130,36 @@ def suggests_keywords(renamed: Mapping[str, str]) -> Callable[[Class], Class]:
             kind.__setattr__ = _refusing_assignments(kind)  # type: ignore[method-assign, assignment]
         _RENAMED[kind] = renamed
         return kind
+
+    return decorate
+
+
+def suggests_arguments(remedy: Callable[[str], str | None]) -> Callable[[Method], Method]:
+    """A decorator of methods: an unknown keyword is a TypeError that says what to write instead.
+
+    remedy: called with the keyword; None where a misspelling is all that it can be.
+    """
+
+    def decorate(method: Method) -> Method:
+        known = list(inspect.signature(method).parameters)
+
+        def check(named: Mapping[str, Any]) -> None:
+            for name in named:
+                if name not in known:
+                    instead = remedy(name) or did_you_mean(name, known[1:]) or "see its docstring"
+                    raise TypeError(f"{method.__name__} takes no keyword {name!r}; {instead}")
+
+        def checked(*values: Any, **named: Any) -> Any:
+            check(named)
+            return method(*values, **named)
+
+        async def checked_async(*values: Any, **named: Any) -> Any:
+            check(named)
+            return await method(*values, **named)
+
+        wrapper: Any = checked_async if inspect.iscoroutinefunction(method) else checked
+        decorated: Any = wraps(method)(wrapper)
+        return decorated  # type: ignore[no-any-return]  # it takes and returns what the method does
 
     return decorate
 

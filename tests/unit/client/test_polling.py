@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import threading
 from typing import Any
 
 import pytest
@@ -128,10 +130,11 @@ def test_a_look_has_what_is_left_of_it(front_end: FrontEnd) -> None:
 
 def test_an_outer_deadline_bounds_it(front_end: FrontEnd) -> None:
     """As it bounds every call inside its block."""
-    service = Service(front_end, accepted("40"))
-    with deadline(10.0), pytest.raises(DeadlineExceededError, match="within the deadline"):
-        service.poll()
-    assert service.clock.waits == []
+    for options in ({}, {"total_timeout": 300.0}):
+        service = Service(front_end, accepted("40"))
+        with deadline(10.0), pytest.raises(DeadlineExceededError, match="within the deadline"):
+            service.poll(**options)
+        assert service.clock.waits == []
 
 
 def test_the_clients_own_timeout_is_the_default(front_end: FrontEnd) -> None:
@@ -227,13 +230,41 @@ def test_only_the_result_is_validated(front_end: FrontEnd) -> None:
     assert service.looks == []
 
 
-def test_a_closed_client_does_not_look() -> None:
+def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
     """Closing ends the wait, and the next look is refused."""
     client = HttpServiceClient(transport=ScriptedTransport([accepted("60")]))
-    first = client.post(URL)
+    first = front_end.request(client, "POST", URL)
+    has_begun, errors = threading.Event(), list[Exception]()
+
+    def poll() -> None:
+        try:
+            front_end.poll(client, first, is_done=lambda it: has_begun.set())
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=poll, daemon=True)
+    thread.start()
+    assert has_begun.wait(20)
     client.close()
-    with pytest.raises(ClientClosedError):
-        client.poll(first)
+    thread.join(20)
+    assert [type(error) for error in errors] == [ClientClosedError]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("headers", r"write client\.with_options\(default_headers=…\)\.poll\(accepted\)"),
+        ("auth", r"write client\.with_options\(auth=…\)\.poll\(accepted\)"),
+        ("intervall", "did you mean 'interval'"),
+        ("params", "see its docstring"),
+    ],
+)
+def test_a_keyword_of_a_call_names_the_remedy(front_end: FrontEnd, keyword: str, remedy: str) -> None:
+    """A look is no call of the caller's; it has the settings of the client, or of a view."""
+    service = Service(front_end, accepted())
+    with pytest.raises(TypeError, match=rf"takes no keyword '{keyword}'; {remedy}"):
+        service.poll(**{keyword: 1})
+    assert inspect.iscoroutinefunction(service.client.poll_async)
 
 
 def test_a_cache_does_not_answer_a_look(front_end: FrontEnd) -> None:

@@ -357,3 +357,17 @@ def test_a_reconfigured_client_waits_by_its_own_clock() -> None:
     assert client.get(URL).attempts == 2
     assert clock.monotonic() == 4.0
     assert events
+
+
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("base_timeout", r"pass dataclasses\.replace\(client\.config, base_timeout=…\)"),
+        ("retries", "set max_attempts in retry_policy_config"),
+        ("configs", "did you mean 'config'"),
+    ],
+)
+def test_a_setting_that_is_passed_alone_names_the_remedy(keyword: str, remedy: str) -> None:
+    """A configuration counts as a whole."""
+    with pytest.raises(TypeError, match=rf"reconfigure takes no keyword '{keyword}'; {remedy}"):
+        HttpServiceClient().reconfigure(**{keyword: 1})
