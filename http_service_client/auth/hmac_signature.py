@@ -137,9 +137,9 @@ class HmacSignature:
                 self._signature(key, message, received, lambda: (body,), timestamp or "")
                 for key in self._keys
             ]
-        except InvalidRequestError:  # a header that was signed is missing
+        except ValueError:  # a header that was signed is missing or not text, or the URL is invalid
             return False
-        # Each is compared, so that the time tells nothing.
+        # Each is compared, so that the time reveals nothing.
         matches = [hmac.compare_digest(mine, theirs) for mine in expected for theirs in signatures]
         return any(matches)
 

@@ -196,6 +196,12 @@ def test_a_key_can_be_replaced() -> None:
     assert not signer("new", **STRIPE).verify(old, b"{}")
 
 
+@pytest.mark.parametrize(("payload", "url"), [("{header:X-Id}", ""), ("{path}", "https://[bad")])
+def test_a_header_or_url_that_cannot_be_read_fails_a_check(payload: str, url: str) -> None:
+    """Such as bytes that are not UTF-8: a stranger sent them, and the receiver must not raise."""
+    assert not signer(payload=payload).verify({"X-Signature": "0" * 64, "X-Id": "\udcff"}, b"", url=url)
+
+
 def test_a_body_that_was_decoded_is_refused() -> None:
     """Text is not what was signed."""
     with pytest.raises(TypeError, match="body must be bytes, as they arrived, not str"):
