@@ -83,9 +83,10 @@ class AwsSigV4:
         return None
 
     async def _sign_later(self, request: SignableRequest) -> None:
-        import asyncio  # blocking clients whose credentials are at hand need none of it
+        # It imports asyncio: blocking clients whose credentials are at hand do without.
+        from ..drivers.aio import in_thread
 
-        self._sign(request, await asyncio.to_thread(self._botocore.load))
+        self._sign(request, await in_thread(self._botocore.load))
 
     def _sign(self, request: SignableRequest, credentials: Any) -> None:
         hashed = self._hash(request)

@@ -36,7 +36,7 @@ from .greenlets import is_running_here
 from .threads import MOST_BEHIND, DaemonThreads
 from .waits import Waits
 
-__all__ = ["WORKERS", "AsyncioDriver", "bounded", "wake_loop"]
+__all__ = ["WORKERS", "AsyncioDriver", "bounded", "in_thread", "wake_loop"]
 
 T = TypeVar("T")
 
@@ -197,6 +197,12 @@ async def _end(task: asyncio.Future[Any]) -> None:
         await asyncio.wait([task])
     if not task.cancelled():
         task.exception()  # retrieved, or asyncio would log "exception was never retrieved"
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    """The function's result, from a thread of ours: asyncio's default executor may be full of other code's work."""
+    result: T = await _work({}, Work(function))
+    return result
 
 
 async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work) -> Any:

@@ -186,9 +186,14 @@ class Credentials:
         return botocore.credentials.ReadOnlyCredentials(S3["access_key"], S3["secret_key"], None)
 
 
-def test_credentials_are_fetched_in_a_thread(front_end: FrontEnd) -> None:
+def no_executor(*_: Any) -> Any:
+    raise AssertionError("it may be full of other code's work")
+
+
+def test_credentials_are_fetched_in_a_thread(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may come from a metadata service: the event loop must not wait for it. Then they are used at once."""
     pytest.importorskip("botocore.credentials")
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.run_in_executor", no_executor)
     credentials = Credentials()
     signer = AwsSigV4("s3", "eu-central-1", credentials=credentials)
     harness = Harness(front_end, request_signers=[signer])
