@@ -29,16 +29,17 @@ class Run(Generic[T]):
 
     is_done: whether it has ended.  result: its return value.  error: the exception it raised, or None.
     started_at, ended_at: instants of virtual time.   exchanges: how many requests it sent.
-    subject: what the plan is about, for whoever started it.
+    subject: what the plan is about, for the code that started it.   on_end: called at its end, or None.
     """
 
     __slots__ = (
-        "context", "ended_at", "error", "exchanges", "is_done", "plan", "result", "started_at", "step", "subject",
+        "context", "ended_at", "error", "exchanges", "is_done", "on_end", "plan", "result", "started_at", "step", "subject",
     )  # fmt: skip
 
     def __init__(self, plan: Plan[T], started_at: float, subject: Any = None) -> None:
         self.plan = plan
         self.subject = subject
+        self.on_end: Callable[[], object] | None = None
         self.context = contextvars.copy_context()
         self.started_at = started_at
         self.ended_at = started_at
@@ -135,6 +136,8 @@ class Simulator:
 
     def _end(self, run: Run[Any]) -> None:
         run.is_done, run.ended_at = True, self._now
+        if run.on_end is not None:
+            run.on_end()
 
     def _perform(self, run: Run[Any], effect: Effect[Any]) -> None:
         try:
@@ -163,7 +166,8 @@ class Simulator:
         if isinstance(effect, Work):
             return 0.0, effect.function(*effect.arguments)
         if isinstance(effect, Start):
-            self.spawn(effect.make_plan()).context = contextvars.Context()
+            beside = self.spawn(effect.make_plan())
+            beside.context, beside.on_end = contextvars.Context(), effect.on_end
             return 0.0, True
         raise TypeError(f"not an effect: {effect!r}; was a `yield from` forgotten?")
 

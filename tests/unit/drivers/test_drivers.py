@@ -7,16 +7,23 @@ import contextlib
 import inspect
 import linecache
 import sys
+import threading
 from collections.abc import Callable
+from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import Any
 
 import pytest
 
-from http_service_client.core.effects import Invoke, Sleep
+from http_service_client.core.effects import Acquire, Invoke, Sleep, Start
+from http_service_client.core.machines.semaphore import Latch
+from http_service_client.drivers import aio, blocking
 from http_service_client.drivers.aio import AsyncioDriver
 from http_service_client.drivers.blocking import BlockingDriver
+from http_service_client.drivers.locks import ForkSafeLock
 from http_service_client.drivers.portal import PORTAL
+from http_service_client.drivers.simulator import Simulator
+from http_service_client.drivers.threads import DaemonThreads
 from kit.front_ends import run_task
 
 
@@ -201,3 +208,68 @@ def test_an_error_s_traceback_holds_no_plan(driver: str) -> None:
     held = frame.f_locals
     assert "plan" not in held
     assert (held.get("effect"), held.get("answer")) == (None, None)
+
+
+SETTING = ContextVar("setting", default="none")
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio", "simulator"])
+def test_a_plan_that_runs_beside_another_reports_its_end(driver: str) -> None:
+    """After its last step. It runs in a context of its own: what is set around the caller is the caller's."""
+    log: list[str] = []
+    is_over = threading.Event()
+
+    def beside() -> Any:
+        yield Invoke(log.append, SETTING.get())
+
+    def on_end() -> None:
+        log.append("end")
+        is_over.set()
+
+    def plan() -> Any:
+        SETTING.set("of the caller")
+        return (yield Start(beside, on_end=on_end))
+
+    async def in_a_task() -> bool:
+        answer: bool = await AsyncioDriver(None).run(plan())  # type: ignore[arg-type]
+        while not is_over.is_set():
+            await asyncio.sleep(0)
+        return answer
+
+    if driver == "blocking":
+        is_started = BlockingDriver(None, PORTAL).run(plan())  # type: ignore[arg-type]
+        assert is_over.wait(20.0)
+    elif driver == "asyncio":
+        is_started = run_task(in_a_task())
+    else:
+        simulator = Simulator()
+        run = simulator.spawn(plan())
+        simulator.run()
+        is_started = run.result
+    assert (is_started, log) == (True, ["none", "end"])
+
+
+@pytest.mark.parametrize("driver", ["blocking", "asyncio"])
+def test_plans_that_nobody_waits_for_are_left_out_while_many_run(
+    driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that somebody waits for run all the same."""
+    monkeypatch.setattr(blocking, "_BEHIND", DaemonThreads(1))
+    monkeypatch.setattr(aio, "MOST_BEHIND", 1)
+    latch = Latch(lock=ForkSafeLock())
+
+    def held() -> Any:
+        yield Acquire(latch.wait_later(), 20.0)
+
+    def plan() -> Any:
+        answers = []
+        for is_needed in (False, False, True, True):
+            answers.append((yield Start(held, is_needed=is_needed)))
+        latch.open()
+        return answers
+
+    if driver == "blocking":
+        answers = BlockingDriver(None, PORTAL).run(plan())  # type: ignore[arg-type]
+    else:
+        answers = run_task(AsyncioDriver(None).run(plan()))  # type: ignore[arg-type]
+    assert answers == [True, False, True, True]
