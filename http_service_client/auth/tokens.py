@@ -75,7 +75,8 @@ class BearerToken(TokenAuth):
         datetime, or seconds since the epoch. With one parameter, it is given the token that was refused by a 401, or None.
         A plain one runs on a thread of its own, so it may block.
     refresh_ahead: seconds before its expiry from which the next token is fetched, while this one is used.
-    timeout: seconds for the provider. A plain function cannot be stopped; then the callers do not wait any longer.
+    timeout: seconds for the provider. A plain function cannot be stopped, but its callers stop waiting: at the timeout on
+        an event loop, 10 seconds after it in blocking calls.
 
     A token without an expiry is used until it is refused. All calls that need a token wait for one run of the
     provider. What it raises is the `__cause__` of a TokenError. Give the object to as many clients as use the same token.

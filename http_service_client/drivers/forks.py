@@ -1,6 +1,6 @@
 """What starts over in a forked child.
 
-A fork copies the memory. What counts, counts on from the parent's numbers then: whoever adds up the counts of all
+A fork copies the memory. What counts, counts on from the parent's numbers then: code that adds up the counts of all
 processes (a scrape of preforked workers, say) would have those of the parent once for each child.
 """
 

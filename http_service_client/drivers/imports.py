@@ -1,6 +1,6 @@
 """Imports modules on a thread apart from the code that needs them.
 
-A call must not import in its midst. An exception that a signal handler raises there (Ctrl-C, a task queue's soft time
+A call must not import anything on its way. An exception that a signal handler raises there (Ctrl-C, a task queue's soft time
 limit) would leave modules half-imported, or an import lock taken forever. And a handler that makes a call itself would
 find the half-imported modules of the code that it interrupted. So what calls need is imported before the first one,
 and on another thread, where no handler runs: whatever interrupts the waiting thread, the import goes on.
@@ -31,7 +31,7 @@ def import_apart(*loaders: Loader) -> None:
     left = [loader for loader in loaders if loader not in _DONE]
     if not left:
         return
-    if _thread.get_ident() in _IMPORTING:  # a finalizer that ran in the midst of the import makes a call
+    if _thread.get_ident() in _IMPORTING:  # a finalizer that ran during the import makes a call
         _load(left)
         return
     errors: list[BaseException] = []

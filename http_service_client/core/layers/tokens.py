@@ -153,7 +153,7 @@ class Tokens:
             if isinstance(result, Token):  # however short its life: those that waited for it use it
                 self._record(call, source, began_at, None)
                 return result
-            failure = result if isinstance(result, Failure) else no_token(source, "its fetch was interrupted")
+            failure = result if isinstance(result, Failure) else _lost(source, fetch)
             self._record(call, source, began_at, failure.error_type.__name__)
             return failure
 
@@ -269,6 +269,11 @@ class TokensLayer:
 
 def _is_closed(result: object) -> bool:
     return isinstance(result, Failure) and result.error_type is ClientClosedError
+
+
+def _lost(source: TokenSource, fetch: Fetch) -> Failure:
+    is_over = fetch.is_over.is_open
+    return no_token(source, "its fetch was interrupted" if is_over else "its fetch has not ended in time")
 
 
 def no_token(

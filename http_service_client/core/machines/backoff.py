@@ -13,8 +13,8 @@ AWS Architecture Blog, 2015). Where the delay of a sequence is d, capped at `max
 them, measured with a popular library's formula), in step again.
 
 The sequences are those of the `backoff` package. Its import pulls in asyncio, 40 ms on its own, so it is left to the
-first call of a client, or until a policy is put around a function; not to the first retry, since nothing is imported in
-the midst of a call. The random source is an argument. A strategy is a setting: it holds no position, and each
+first call of a client, or until a policy is put around a function; not to the first retry, since nothing is imported
+during a call. The random source is an argument. A strategy is a setting: it holds no position, and each
 call to `delays` starts a new sequence.
 """
 

@@ -170,13 +170,13 @@ class TokenCache:
             return True
 
     def begin(self, fetch: Fetch) -> bool:
-        """The plan of a fetch begins. False if it must not: whoever started it could not tell, and another has begun."""
+        """The plan of a fetch begins. False if it must not: its start was interrupted, and another has begun."""
         with self._lock:
             fetch.has_begun = fetch.result is None
             return fetch.has_begun
 
     def abandon(self, fetch: Fetch) -> None:
-        """The fetch may never begin: whoever started it was interrupted, or its loop has ended. One that has begun goes on."""
+        """The fetch may never begin: its start was interrupted, or its loop has ended. One that has begun goes on."""
         with self._lock:
             if fetch.has_begun:
                 return

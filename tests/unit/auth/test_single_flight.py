@@ -1,4 +1,4 @@
-"""One fetch for all callers, whoever of them is cancelled, late, closed or gone: by threads, tasks and event loops."""
+"""One fetch for all callers, though some are cancelled, late, closed or gone: by threads, tasks and event loops."""
 
 from __future__ import annotations
 

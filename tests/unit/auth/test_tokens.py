@@ -359,7 +359,7 @@ def test_a_token_stays_with_the_origin_of_the_call(front_end: FrontEnd) -> None:
 
 
 def test_the_token_request_is_a_call_with_events_and_metrics(front_end: FrontEnd) -> None:
-    """Named, with an id of its own; the call's own events tell of the wait."""
+    """Named, with an id of its own; the call's own events report the wait."""
     client = harness(front_end, Service())
     client.request()
     names = [(event.name, event.call_name) for event in client.events]

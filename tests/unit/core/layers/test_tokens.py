@@ -1,4 +1,4 @@
-"""Who gets a token when callers come, are cancelled and run out of time at any instant: in virtual time, by interleavings."""
+"""Callers of one token that come, are cancelled and run out of time at any instant: in virtual time, by interleavings."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Source:
         return Fetched(f"t{len(self.fetches)}", 10.0)
 
 
-class World:
+class Callers:
     """Callers of one source, in virtual time."""
 
     def __init__(self, failures: int = 0, clocks: Callable[[], float] | None = None) -> None:
@@ -90,44 +90,44 @@ def _no_requests(*_: object) -> Any:
 
 @pytest.mark.parametrize("instant", [0.0, 0.25, 0.5, 0.999, 1.0, 1.5])
 @pytest.mark.parametrize("victim", range(4))
-def test_whoever_is_cancelled_the_others_get_the_one_token(victim: int, instant: float) -> None:
+def test_when_one_caller_is_cancelled_the_others_get_the_one_token(victim: int, instant: float) -> None:
     """At any instant, the one that began the fetch included."""
-    world = World()
-    runs = [world.caller(0.2 * number) for number in range(4)]
-    world.cancel(runs[victim], instant)
-    world.simulator.run()
+    callers = Callers()
+    runs = [callers.caller(0.2 * number) for number in range(4)]
+    callers.cancel(runs[victim], instant)
+    callers.simulator.run()
     others = [run for number, run in enumerate(runs) if number != victim]
     assert {run.result.value for run in others} == {"t1"}
-    assert len(world.source.fetches) == 1
+    assert len(callers.source.fetches) == 1
 
 
 @pytest.mark.parametrize("deadline", [0.1, 0.5, 0.9])
-def test_whoever_runs_out_of_time_the_others_get_the_one_token(deadline: float) -> None:
+def test_when_one_caller_runs_out_of_time_the_others_get_the_one_token(deadline: float) -> None:
     """Its wait ends at its deadline, and the fetch goes on."""
-    world = World()
-    late, other = world.caller(0.0, deadline), world.caller(0.05)
-    world.simulator.run()
+    callers = Callers()
+    late, other = callers.caller(0.0, deadline), callers.caller(0.05)
+    callers.simulator.run()
     assert (late.result.error_type, late.result.sent_state) == (DeadlineExceededError, SentState.NEVER_SENT)
     assert late.ended_at == pytest.approx(deadline)
-    assert (other.result.value, other.ended_at, len(world.source.fetches)) == ("t1", 1.0, 1)
+    assert (other.result.value, other.ended_at, len(callers.source.fetches)) == ("t1", 1.0, 1)
 
 
 def test_a_failed_fetch_fails_those_that_waited_and_no_later_one() -> None:
     """Each fetch is for those who come before its end."""
-    world = World(failures=1)
-    waiting = [world.caller(0.0), world.caller(0.5)]
-    later = world.caller(1.1)
-    world.simulator.run()
+    callers = Callers(failures=1)
+    waiting = [callers.caller(0.0), callers.caller(0.5)]
+    later = callers.caller(1.1)
+    callers.simulator.run()
     assert [run.result.error_type for run in waiting] == [TokenError] * 2
     assert later.result.value == "t2"
 
 
 def test_nobody_waits_for_a_fetch_ahead_of_expiry() -> None:
     """With a jitter of a half it begins 1.5 s ahead; the old token is used meanwhile."""
-    world = World()
-    world.caller(0.0)
-    runs = {after: world.caller(after) for after in (8.4, 8.6, 8.9, 9.7)}
-    world.simulator.run()
+    callers = Callers()
+    callers.caller(0.0)
+    runs = {after: callers.caller(after) for after in (8.4, 8.6, 8.9, 9.7)}
+    callers.simulator.run()
     assert {after: run.result.value for after, run in runs.items()} == {
         8.4: "t1",
         8.6: "t1",
@@ -135,44 +135,62 @@ def test_nobody_waits_for_a_fetch_ahead_of_expiry() -> None:
         9.7: "t2",
     }
     assert all(run.ended_at == after for after, run in runs.items())
-    assert world.source.fetches == [0.0, 8.6]
+    assert callers.source.fetches == [0.0, 8.6]
 
 
 def test_a_fetch_ahead_of_expiry_may_fail() -> None:
     """The calls go on with the old token, and at its end a caller fetches again."""
-    world = World()
-    world.caller(0.0)
-    world.simulator.run(until=2.0)
-    world.source.failures = 1
-    runs = [world.caller(after - 2.0) for after in (7.0, 8.8, 9.9)]
-    world.simulator.run()
+    callers = Callers()
+    callers.caller(0.0)
+    callers.simulator.run(until=2.0)
+    callers.source.failures = 1
+    runs = [callers.caller(after - 2.0) for after in (7.0, 8.8, 9.9)]
+    callers.simulator.run()
     assert [run.result.value for run in runs] == ["t1", "t1", "t3"]
-    assert world.source.fetches == pytest.approx([0.0, 8.8, 9.9])
+    assert callers.source.fetches == pytest.approx([0.0, 8.8, 9.9])
 
 
 def test_a_fetch_that_is_lost_is_taken_over_when_its_lease_ends() -> None:
     """Nobody waits for ever for an event loop that will not run again."""
-    world = World()
-    world.source.cache.look_up(0.0, 0.0)  # somebody began a fetch, and was never heard of again
-    early, patient = world.caller(1.0, deadline=5.0), world.caller(1.0)
-    world.simulator.run()
+    callers = Callers()
+    callers.source.cache.look_up(0.0, 0.0)  # somebody began a fetch, and was never heard of again
+    early, patient = callers.caller(1.0, deadline=5.0), callers.caller(1.0)
+    callers.simulator.run()
     assert early.result.error_type is DeadlineExceededError
     assert (patient.result.value, patient.ended_at) == ("t1", 21.0)
+
+
+def test_a_caller_whose_own_fetch_hangs_is_refused_when_its_lease_ends() -> None:
+    """A function that blocks cannot be stopped. The next caller starts another fetch."""
+    callers = Callers()
+
+    def hangs(requests: TokenRequests, refused: str | None) -> Plan[Any]:
+        yield from Sleep(1000.0)
+
+    fetch, callers.source.fetch = callers.source.fetch, hangs  # type: ignore[method-assign]
+    run = callers.caller(0.0)
+    callers.simulator.run(until=20.0)
+    assert (run.result.error_type, run.ended_at) == (TokenError, 20.0)
+    assert run.result.message == "there is no token from the test: its fetch has not ended in time"
+    callers.source.fetch = fetch  # type: ignore[method-assign]
+    later = callers.caller(1.0)
+    callers.simulator.run()
+    assert (later.result.value, later.ended_at) == ("t1", 22.0)
 
 
 def test_a_wall_clock_that_jumps_costs_one_fetch() -> None:
     """Forwards, the token may have expired; backwards, it has not."""
     offset = [0.0]
-    world = World()
-    world.tokens._wall_clock = lambda: world.simulator.clock() + offset[0]
-    first = world.caller(0.0)
-    world.simulator.run()
+    callers = Callers()
+    callers.tokens._wall_clock = lambda: callers.simulator.clock() + offset[0]
+    first = callers.caller(0.0)
+    callers.simulator.run()
     offset[0] = 3600.0
-    second, third = world.caller(1.0), world.caller(2.5)
-    world.simulator.run()
+    second, third = callers.caller(1.0), callers.caller(2.5)
+    callers.simulator.run()
     offset[0] = -3600.0
-    fourth = world.caller(1.0)
-    world.simulator.run()
+    fourth = callers.caller(1.0)
+    callers.simulator.run()
     values = [run.result.value for run in (first, second, third, fourth)]
     assert values == ["t1", "t2", "t2", "t2"]
 
@@ -181,37 +199,37 @@ def test_a_wall_clock_that_jumps_costs_one_fetch() -> None:
 def test_callers_that_come_and_go_at_random(seed: int) -> None:
     """There is one fetch at a time, nobody is left waiting, and a token is used that has not expired."""
     dice = random.Random(seed)
-    world = World(failures=dice.choice([0, 0, 1, 2]))
+    callers = Callers(failures=dice.choice([0, 0, 1, 2]))
     runs = []
     for _ in range(40):
         after = dice.choice([0.0, dice.uniform(0, 40)])
-        run = world.caller(after, dice.choice([None, None, dice.uniform(0.01, 2)]))
+        run = callers.caller(after, dice.choice([None, None, dice.uniform(0.01, 2)]))
         runs.append((after, run))
         if dice.random() < 0.3:
-            world.cancel(run, after + dice.choice([0.0, FETCH, dice.uniform(0, 2)]))
-    world.simulator.run()
+            callers.cancel(run, after + dice.choice([0.0, FETCH, dice.uniform(0, 2)]))
+    callers.simulator.run()
     assert all(run.is_done for _, run in runs)
-    assert world.source.most_running == 1
+    assert callers.source.most_running == 1
     for after, run in runs:
         assert run.error is None
         assert run.ended_at <= after + 2 * FETCH + 1e-9
         if isinstance(run.result, Token):
             assert run.ended_at - run.result.began_at < 10.0
     # Each token lives for 9 s at least before the next fetch begins, but for those that failed.
-    assert len(world.source.fetches) <= 3 + 42 / 8.5
+    assert len(callers.source.fetches) <= 3 + 42 / 8.5
 
 
 def test_an_exception_of_a_source_fails_those_that_wait() -> None:
     """It must not leave them waiting."""
-    world = World()
+    callers = Callers()
 
     def broken(requests: TokenRequests, refused: str | None) -> Plan[Any]:
         yield from Sleep(0.5)
         raise ZeroDivisionError
 
-    world.source.fetch = broken  # type: ignore[method-assign]
-    runs = [world.caller(0.0), world.caller(0.1)]
-    world.simulator.run()
+    callers.source.fetch = broken  # type: ignore[method-assign]
+    runs = [callers.caller(0.0), callers.caller(0.1)]
+    callers.simulator.run()
     for run in runs:
         assert run.result.error_type is TokenError
         assert isinstance(run.result.cause, ZeroDivisionError)
@@ -226,16 +244,16 @@ def test_a_simulated_fetch_may_send_requests() -> None:
         return 2.0, HttpResponse(200)
 
     simulator = Simulator(respond)
-    world = World()
-    world.simulator = simulator
-    world.tokens._clock = simulator.clock
-    world.tokens._wall_clock = simulator.clock
+    callers = Callers()
+    callers.simulator = simulator
+    callers.tokens._clock = simulator.clock
+    callers.tokens._wall_clock = simulator.clock
 
     def fetch(requests: TokenRequests, refused: str | None) -> Plan[Any]:
         response: Any = yield Send(HttpRequest("POST", URL), Timeout())
         return Fetched(str(response.status_code), None)
 
-    world.source.fetch = fetch  # type: ignore[method-assign]
-    run = world.caller(1.0)
+    callers.source.fetch = fetch  # type: ignore[method-assign]
+    run = callers.caller(1.0)
     simulator.run()
     assert (run.result.value, run.ended_at, sent) == ("200", 3.0, [1.0])
