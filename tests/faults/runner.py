@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from unittest import mock
 
-from http_service_client import HttpClientError, HttpServiceClient
+from http_service_client import HttpClientError, HttpServiceClient, SentState
+from http_service_client.events import AttemptFinished
 from http_service_client.testing import LoopbackServer, respond
 from http_service_client.testing.actions import Action, Received
 from http_service_client.transports.over_aiohttp.transport import AiohttpTransport  # noqa: F401  # its import takes a while
@@ -195,6 +196,7 @@ class Result:
     """How one call ended.
 
     result: the status, or the name of the error.   sent: its sent-state.   attempts: how many were made.
+    unsent: those whose time was over before anything was sent.
     seen: the requests that the server received.   seconds: how long it took, without the time of `stood_still`.
     stood_still: seconds for which the machine stood still.
     left_over: what was not released afterwards; empty if all is well.
@@ -203,11 +205,22 @@ class Result:
     result: str
     sent: str
     attempts: int
+    unsent: int
     seen: list[Received | RequestHead]
     seconds: float
     stood_still: float
     left_over: list[str]
     message: str
+
+    def is_conclusive(self, limit: float, sent: str) -> bool:
+        """Whether it says something about the client, and not about the machine alone.
+
+        A call that is late may have waited for a processor. So may an attempt that was over before it was sent, where the
+        fault comes later: the client makes another one, as it should, and the numbers are not those of the fault.
+
+        limit: seconds that the call may take.   sent: the sent-state of an attempt that meets the fault.
+        """
+        return self.seconds <= limit and (self.unsent == 0 or sent == "never_sent")
 
 
 _ENVIRONMENT = threading.Lock()
@@ -238,10 +251,10 @@ def run_once(
     act: makes the call. It gets the front end, the client, the URL, and an id to send with the request.
     """
     target = setup(servers)
-    attempts: list[Any] = []
-    client = make_client(front_end, servers, target, on_event=attempts.append, **settings)
+    events: list[Any] = []
+    client = make_client(front_end, servers, target, on_event=events.append, **settings)
     target.prepare(front_end, client)
-    attempts.clear()
+    events.clear()
     settled_before = settled_permits(client)
     call_id = uuid.uuid4().hex
     started = time.monotonic()
@@ -252,7 +265,8 @@ def run_once(
     except Exception as failed:  # a foreign error is a finding: it becomes the result
         ended = time.monotonic()
         error, response = failed, None
-    made = sum(getattr(event, "name", "") == "attempt_finished" for event in attempts)
+    attempts = [event for event in events if isinstance(event, AttemptFinished)]
+    made = len(attempts)
     left_over = []
     target.heal()
     if slots := slots_in_use(client):
@@ -279,6 +293,10 @@ def run_once(
         type(error).__name__ if error is not None else str(response.status_code),
         "foreign" if is_foreign else outcome.sent_state.value,
         made,
+        sum(
+            (each.error or "").endswith("TimeoutError") and each.sent_state is SentState.NEVER_SENT
+            for each in attempts
+        ),
         seen,
         ended - started - stood_still,
         stood_still,
@@ -302,21 +320,19 @@ Case = TypeVar("Case")
 def run_in_parallel(
     cases: Sequence[Case],
     run_one: Callable[[Case], Result],
-    limit: Callable[[Case], float],
+    is_conclusive: Callable[[Case, Result], bool],
     threads: int,
 ) -> list[Result]:
-    """Run cases on this many threads; then run each of those that took too long again, alone.
+    """Run cases on this many threads; then run each of those with an inconclusive result again, alone.
 
     In parallel, a call waits for the processors, too: on a busy machine for longer than any margin. A client that
-    waits too long is late each time.
-
-    limit: seconds that a case may take.
+    waits too long is late each time, and one that sends nothing sends nothing each time.
     """
     with ThreadPoolExecutor(threads) as pool:
         results = list(pool.map(run_one, cases))
     for index, case in enumerate(cases):
         for _ in range(_RUNS):
-            if results[index].seconds <= limit(case):
+            if is_conclusive(case, results[index]):
                 break
             results[index] = run_one(case)
     return results

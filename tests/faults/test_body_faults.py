@@ -127,7 +127,7 @@ def results(
                 ends = run_in_parallel(
                     CASES,
                     lambda case: run_one(fault, case, Path(folder)),
-                    lambda case: limit(fault, case),
+                    lambda case, result: result.is_conclusive(limit(fault, case), fault.sent),
                     len(CASES) if fault.seconds else 4,
                 )
                 stored[fault.name] = dict(zip(CASES, ends, strict=True))

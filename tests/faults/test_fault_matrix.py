@@ -69,7 +69,7 @@ def results(
             ends = run_in_parallel(
                 cases,
                 lambda each: run_one(*each),
-                lambda each: limit(*each),
+                lambda each, result: result.is_conclusive(limit(*each), each[0].sent),
                 len(cases) if fault.seconds else 9 if fault.outlasts else 4,
             )
             for (each, case), end in zip(cases, ends, strict=True):

@@ -16,10 +16,11 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 _BEAT = 0.01  # seconds
-_STILL = 0.1  # seconds during a test; its margins allow for less
+# Seconds during a test: half of the shortest timeout in one, since its own work takes time, too.
+_STILL = 0.05
 _RUNS = 3  # at most
 # Tests in these folders, or with these fixtures, take real time.
-_FOLDERS = frozenset({"network", "wire", "libraries", "parity"})
+_FOLDERS = frozenset({"network", "wire", "libraries", "parity", "frameworks"})
 _FIXTURES = frozenset({"server", "tls_server", "runners"})
 
 _run_again: list[str] = []

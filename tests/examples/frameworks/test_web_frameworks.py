@@ -152,7 +152,7 @@ def test_a_caller_that_retries_is_left_to_it(get: Served, stock: LoopbackServer)
 def test_time_that_ran_out_is_a_504(get: Served, stock: LoopbackServer) -> None:
     """After as long as the caller allowed, and at once when it is spent on arrival."""
     stock.script("/items/7", respond(delay=30.0))
-    assert get("/orders/7", {TIMEOUT: "150"}).status == 504
+    assert get("/orders/7", {TIMEOUT: "400"}).status == 504
     assert get("/orders/7", {TIMEOUT: "0"}).status == 504
     assert len(stock.requests) == 1
 
