@@ -96,7 +96,7 @@ class Backends:
         return route
 
     def succeed(self, before: Backends) -> None:
-        """Make the connections of the client from now on, in the place of other backends.
+        """Make the connections of the client from now on, instead of other backends.
 
         Calls in flight go on with those, whose connections are closed as they become idle.
         """

@@ -25,10 +25,9 @@ from http_service_client.testing import (
     respond,
     stall_reading,
 )
-from kit.forks import in_a_child
+from kit.forks import in_a_child, needs_fork
 from kit.threads import run_threads
 from network.faults import Certificates, served
-from network.test_processes import needs_fork
 
 HALF_A_SECOND = HttpClientConfig(base_timeout=0.5, enable_retry_policy=False)
 SLOW_HEAD = raw(b"HTTP/1.1 200 OK\r\n", *[b"X-Slow: 1\r\n"] * 99, every=0.1)
@@ -126,7 +125,7 @@ def test_a_forked_child_connects_itself(server: LoopbackServer, stack: ExitStack
 def test_connections_of_another_class_stay_as_they_are(
     server: LoopbackServer, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A recorder puts its own in the place of urllib3's while it records."""
+    """A recorder puts its own in place of urllib3's while it records."""
     made: list[object] = []
 
     class Recorder(urllib3.connection.HTTPConnection):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from typing import Any
@@ -14,7 +15,7 @@ from h2.settings import SettingCodes
 
 from http_service_client import HttpServiceClient, Timeout
 from http_service_client.transports.over_h2.connection import Http2Connection
-from kit.front_ends import BlockingFrontEnd, FrontEnd
+from kit.front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
 from kit.http2_server import Exchange, Http2Server, NewClient
 from network.faults import Certificates, failing
 from network.test_http2 import each_at_once, ok
@@ -137,3 +138,45 @@ def test_a_response_that_is_cut_short_ends_its_upload(
     caught = failing(front_end, http2_client, "POST", http2_server.url + "/", data=b"x" * 200_000)
     assert (caught.type, caught.sent) == ("ProtocolError", "maybe_processed")
     assert http2_server.exchanges[0].was_cancelled.wait(5)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.2])
+def test_an_idle_connection_is_closed_without_another_call(
+    front_end: FrontEnd,
+    new_client: NewClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+    after: float,
+) -> None:
+    """After `keep_alive_timeout`, whether its only call was short or longer than that."""
+    monkeypatch.setattr("http_service_client.transports.over_h2.pool._UNUSED", 0.1)
+    http2_server.on("/", lambda exchange: threading.Timer(after, ok, [exchange]).start())
+    client = new_client({"keep_alive_timeout": 0.05})
+    assert front_end.request(client, "GET", http2_server.url + "/").text == "ok"
+    if isinstance(front_end, AsyncioFrontEnd):  # its loop has to run
+        lost = asyncio.to_thread(http2_server.connections[0].is_lost.wait, 5)
+        assert front_end.loop.run_until_complete(lost)
+    assert http2_server.connections[0].is_lost.wait(5)
+
+
+def test_calls_leave_no_timers_behind(
+    front_end: FrontEnd,
+    http2_client: HttpServiceClient,
+    http2_server: Http2Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A connection becomes idle after each of many calls; one timer watches it."""
+    http2_server.on("/", ok)
+    front_end.request(http2_client, "GET", http2_server.url + "/")
+    timers: list[Any] = []
+    call_later = asyncio.BaseEventLoop.call_later
+
+    def count(loop: Any, delay: float, function: Any, *arguments: Any, **options: Any) -> Any:
+        timers.append(function)
+        return call_later(loop, delay, function, *arguments, **options)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "call_later", count)
+    for _ in range(20):
+        front_end.request(http2_client, "GET", http2_server.url + "/")
+    assert len(timers) < 10
+    assert len(http2_server.connections) == 1

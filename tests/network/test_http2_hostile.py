@@ -70,13 +70,14 @@ def test_a_server_that_floods_and_does_not_read_loses_the_connection(
         b"\x00\x00\x08\x06\x00\x00\x00\x00\x0012345678",  # PING
         b"\x00\x00\x06\x04\x00\x00\x00\x00\x00\x42\x42\x00\x00\x00\x01",  # SETTINGS
         b"\x00\x00\x00\x00\x00\x00\x00\x00\x01",  # DATA
+        b"\x00\x00\x00\x20\x00\x00\x00\x00\x00",  # an extension that nobody has agreed to
     ],
-    ids=["ping", "settings", "data"],
+    ids=["ping", "settings", "data", "extension"],
 )
 def test_a_flood_of_frames_that_carry_nothing_ends_the_connection(
     front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server, frame: bytes
 ) -> None:
-    """Before they are worked on: they would hold the event loop, and all who use it."""
+    """Before they are worked on: they would hold the event loop, and all calls on it."""
 
     def flood(exchange: Exchange) -> None:
         exchange.head(200)

@@ -36,7 +36,7 @@ def test_connections_are_kept_while_their_settings_are(each_path: FrontEnd, serv
 
 
 def test_other_settings_of_connections_make_new_ones(each_path: FrontEnd, server: LoopbackServer) -> None:
-    """The idle ones are closed at once: they were made by settings that hold no more."""
+    """The idle ones are closed at once: they were made with the previous settings."""
     server.script("/", respond(body="x"))
     client = each_path.client()
     each_path.request(client, "GET", server.url + "/")
@@ -50,7 +50,7 @@ def test_other_settings_of_connections_make_new_ones(each_path: FrontEnd, server
 def test_a_stream_goes_on_and_its_connection_is_closed_after_it(
     each_path: FrontEnd, server: LoopbackServer
 ) -> None:
-    """It was opened by the settings of before."""
+    """It was opened with the previous settings."""
     server.script("/", respond(body=b"x" * 100_000))
     client = each_path.client()
     with each_path.stream(client, "GET", server.url + "/") as stream:
@@ -66,7 +66,7 @@ def test_a_stream_goes_on_and_its_connection_is_closed_after_it(
 
 
 def test_closing_aborts_what_began_before_a_change(front_end: FrontEnd, server: LoopbackServer) -> None:
-    """The client knows the calls of before for as long as they last."""
+    """The client keeps track of earlier calls for as long as they last."""
     server.script("/", respond(body=b"x" * 10_000_000))
     client = front_end.client(max_response_size=None)
     with front_end.stream(client, "GET", server.url + "/") as stream:

@@ -8,7 +8,7 @@
     a malformed response                     the stream is reset, the others go on (8.1.1)
     frames that break the protocol           the connection ends, with all its streams
 
-A stream that nobody waits for any more is reset: the server may stop working on it, and the other streams go on.
+A stream whose caller has left is reset: the server may stop working on it, and the other streams go on.
 
 Flow control: the window of the connection is opened as data arrives, that of a stream as its data is read. So a reader
 that is slow stops its own stream, and no other, and a stream takes at most `WINDOW` bytes of memory.

@@ -16,7 +16,7 @@ from ...http.http1.errors import NotHttpError
 __all__ = ["FloodError", "FrameSplitter", "GoAway"]
 
 _HEAD = 9  # bytes before the payload of each frame: length (3), type, flags, stream (4); RFC 9113, 4.1
-_DATA, _PRIORITY, _SETTINGS, _PING, _GOAWAY = 0, 2, 4, 6, 7
+_DATA, _PRIORITY, _SETTINGS, _PING, _GOAWAY, _CONTINUATION = 0, 2, 4, 6, 7, 9
 _END_STREAM = 1
 # Of frames that carry nothing, in what is read at once. Each costs h2 as much as one with content, and a quarter of a
 # megabyte of them would hold the event loop for a second.
@@ -61,9 +61,9 @@ class FrameSplitter:
             if length > _MOST:  # h2 would first wait for all of it
                 raise NotHttpError(detail=f"a frame is larger than {_MOST} bytes (RFC 9113, 4.2)")
             kind = data[at + 3]
-            if kind in (_SETTINGS, _PING, _PRIORITY) or (
-                kind == _DATA and not length and not data[at + 4] & _END_STREAM
-            ):
+            is_empty_data = kind == _DATA and not length and not data[at + 4] & _END_STREAM
+            # Types above CONTINUATION are those of extensions, which this side ignores (RFC 9113, 5.5).
+            if kind in (_SETTINGS, _PING, _PRIORITY) or kind > _CONTINUATION or is_empty_data:
                 empty += 1
                 if empty > _MOST_EMPTY:
                     raise FloodError(detail="it is a flood of frames that carry nothing")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import time
 import weakref
 from contextvars import Context
 from typing import Any
@@ -180,22 +181,16 @@ class Http2Pool:
         return connection
 
     def _check_use(self, connection: Http2Connection) -> None:
-        """A connection that no call has used is idle."""
+        """A connection that no call has used is idle. From now on, one that is idle for long is closed."""
         if connection.is_open and not connection.opened:
             self._became_idle(connection)
+        _close_when_idle_for_long(self.loop, weakref.ref(connection))
 
     def _became_idle(self, connection: Http2Connection) -> None:
         if self._is_draining:
             connection.close()
             return
         self._settings.idle.add(connection, connection.idle_since, self._close_idle)
-        self.loop.call_later(
-            connection.lifetime.max_idle,
-            _close_if_still_idle,
-            weakref.ref(connection),
-            connection.idle_since,
-            context=Context(),
-        )
 
     def _ended(self, origin: str, connection: Http2Connection) -> None:
         self._settings.idle.discard(connection)
@@ -259,7 +254,19 @@ def _close_idle(reference: weakref.ref[Http2Pool], connection: Any) -> None:
         close_socket(connection.transport)
 
 
-def _close_if_still_idle(reference: weakref.ref[Http2Connection], since: float) -> None:
+def _close_when_idle_for_long(
+    loop: asyncio.AbstractEventLoop, reference: weakref.ref[Http2Connection]
+) -> None:
+    """One timer for each connection. One for each time that it becomes idle would leave thousands in the loop."""
     connection = reference()
-    if connection is not None and connection.is_idle and connection.idle_since == since:
-        connection.close()
+    if connection is None or not connection.is_open:
+        return
+    most = connection.lifetime.max_idle
+    if not connection.is_idle:
+        left = max(most, _UNUSED)  # not again and again where the limit is very short
+    else:
+        left = connection.idle_since + most - time.monotonic()
+        if left <= 0:
+            connection.close()
+            return
+    loop.call_later(left, _close_when_idle_for_long, loop, reference)

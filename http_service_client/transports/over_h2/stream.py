@@ -1,4 +1,4 @@
-"""One exchange on an HTTP/2 connection: what has arrived of its response, and who waits for more."""
+"""One exchange on an HTTP/2 connection: what has arrived of its response, and the task that waits for more."""
 
 from __future__ import annotations
 

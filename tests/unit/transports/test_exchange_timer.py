@@ -80,7 +80,7 @@ def timer(started: float | None = None, proxy: Any = None, **limits: float) -> E
 
 
 def test_the_whole_exchange_has_a_limit(loop: Loop) -> None:
-    """From its beginning, which may lie back; without one there is none."""
+    """From its beginning, which may lie in the past. Without a limit there is no timer."""
     with timer(98.0, total=5.0) as exchange:
         assert loop.timers == {"total": 103.0}
         assert (exchange.seconds_left, exchange.elapsed()) == (3.0, 2.0)
@@ -139,7 +139,7 @@ def test_the_cancellation_of_others_passes_through(loop: Loop) -> None:
 def test_a_new_connection_has_a_limit(
     loop: Loop, limits: dict[str, float], timers: dict[str, float], left: float | None
 ) -> None:
-    """Of its own, if that comes before the end of the exchange; what was used up before is none of it."""
+    """Of its own, if that comes before the end of the exchange. Time that passed before connecting does not count."""
     with timer(99.0, **limits) as exchange:
         exchange.connecting()
         assert loop.timers == timers

@@ -189,7 +189,7 @@ class Listening:
 def test_an_upload_stops_when_the_server_responds(
     piece: Any, is_answer: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An interim response is none, and neither is a record of TLS itself."""
+    """An interim response does not stop it, nor does a record of TLS itself."""
     Listening(monkeypatch, False, True)
     sock = Socket(piece, takes=2)
     assert connected(sock).send_unless_answered([b"abcd", b"ef"]) is not is_answer
