@@ -1,7 +1,8 @@
 """The directives of Cache-Control (RFC 9111, 5.2), in requests and responses.
 
-A cache must understand what senders get wrong. A lifetime that is malformed counts as 0 (4.2.1), and of a lifetime
-that is given twice the shorter one counts: both make a response stale too early, never too late.
+A cache must understand what senders get wrong. A lifetime that is malformed counts as 0 (4.2.1), of a lifetime that is
+given twice the shorter one counts, and a quote that is not closed hides no directive after it: all of them make a
+response stale too early, never too late.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ __all__ = ["Directives", "parse_directives", "seconds"]
 Directives = Mapping[str, "str | None"]
 
 _items = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+').findall
+_is_closed = re.compile(r'(?:[^"]|"(?:[^"\\]|\\.)*")*').fullmatch
 _is_integer = re.compile(r"[0-9]+").fullmatch
 _QUOTED_PAIR = re.compile(r"\\(.)")
 _LONGEST = 2.0**31  # seconds (RFC 9111, 1.2.2)
@@ -28,7 +30,10 @@ def parse_directives(values: Iterable[str]) -> Directives:
     """
     found: dict[str, str | None] = {}
     for value in values:
-        for item in _items(value):
+        items = _items(value)
+        if items and not _is_closed(items[-1]):
+            items += items.pop().split(",")
+        for item in items:
             name, equals, argument = item.strip(" \t").partition("=")
             name = name.lower()
             if name != (stripped := name.rstrip(" \t")) or argument[:1] in (" ", "\t"):

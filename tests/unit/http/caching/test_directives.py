@@ -19,6 +19,8 @@ from http_service_client.http.caching.directives import parse_directives, second
         (", ,,", {}),
         ("=60, max-age", {"max-age": None}),
         ('max-age="60', {"max-age": '"60'}),
+        ('a="b, c", d="e, no-store', {"a": "b, c", "d": '"e', "no-store": None}),
+        ('a="b\\", private', {"a": "b\\", "private": None}),
         ("a=b=c", {"a": "b=c"}),
     ],
 )
