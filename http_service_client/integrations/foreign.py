@@ -48,7 +48,7 @@ from ..transports.foreign import ForeignRequest
 if TYPE_CHECKING:
     from ..core.call import Call
 
-__all__ = ["DRAINED", "DRAIN_TIME", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
+__all__ = ["DRAINED", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
 
 Response = TypeVar("Response")
 Idempotent = bool | Callable[[HttpRequest], bool | None] | None
@@ -56,7 +56,7 @@ Idempotent = bool | Callable[[HttpRequest], bool | None] | None
 DRAINED = 64 * 1024
 """Bytes of a response that is discarded before a retry, up to which its body is read to keep the connection."""
 DRAIN_TIME = 1.0
-"""Seconds that this may take. A connection whose response is not read to its end by then is closed."""
+"""Seconds that this may take, of the next attempt's: half of them at most. Then the connection is closed."""
 
 _WHILE_CONNECTING = (ConnectError, ConnectTimeoutError)  # nothing of a body has been read by then
 
@@ -123,12 +123,15 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     def _close(self, response: Response) -> None:
         """Discard a response and its connection at once. It does not fail."""
 
-    def _drain(self, response: Response) -> None:
-        """Discard a response; read the rest of it first if that is at most `DRAINED` bytes. It does not fail."""
+    def _drain(self, response: Response, seconds: float) -> None:
+        """Discard a response; read the rest of it first if that is at most `DRAINED` bytes. It does not fail.
+
+        seconds: how long it may read.
+        """
         self._close(response)
 
     async def _drain_async(self, response: Response) -> None:
-        """As `_drain`. It is cancelled after `DRAIN_TIME`, and the response is closed then."""
+        """As `_drain`. It is cancelled when its time is over, and the response is closed then."""
         self._close(response)
 
     @abstractmethod
@@ -152,7 +155,9 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     def exchange(self, timeout: Timeout) -> Outcome:
         self._set_headers()
         if (before := self._forget()) is not None:
-            self._drain(before)
+            began = time.monotonic()
+            self._drain(before, _time_to_drain(timeout))
+            timeout = _rest_of(timeout, began)
         began, token = time.monotonic(), self._enter()
         try:
             response = self._send(timeout)
@@ -165,10 +170,12 @@ class AdaptedRequest(ForeignRequest, Generic[Response]):
     async def exchange_async(self, timeout: Timeout) -> Outcome:
         self._set_headers()
         if (before := self._forget()) is not None:
+            began = time.monotonic()
             try:
-                await bounded(self._drain_async(before), DRAIN_TIME)
+                await bounded(self._drain_async(before), _time_to_drain(timeout))
             finally:
                 self._close(before)
+            timeout = _rest_of(timeout, began)
         began, token = time.monotonic(), self._enter()
         try:
             response: Any = await bounded(self._send_async(timeout), timeout.total)
@@ -253,6 +260,17 @@ def _leave(token: Token[tuple[str, str] | None]) -> None:
         _INSIDE.reset(token)
     except ValueError:
         pass  # the coroutine is being closed from another context
+
+
+def _time_to_drain(timeout: Timeout) -> float:
+    return DRAIN_TIME if timeout.total is None else min(DRAIN_TIME, timeout.total / 2)
+
+
+def _rest_of(timeout: Timeout, began: float) -> Timeout:
+    """What an attempt has left of its timeout."""
+    return timeout.within(
+        None if timeout.total is None else max(TIMER_SLACK, timeout.total - (time.monotonic() - began))
+    )
 
 
 class ForeignCalls:

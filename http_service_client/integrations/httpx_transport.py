@@ -44,7 +44,7 @@ from ..http.http1.errors import CutShortError, NotHttpError
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, ProxyRefusedError, UnsendableError, failure_of
-from .foreign import DRAIN_TIME, DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 if TYPE_CHECKING:
     # A client of either takes them. A library that is not installed is `Any` to a type checker.
@@ -396,8 +396,8 @@ class _Request(AdaptedRequest[Any]):
             elif hasattr(stream, "aclose"):
                 _close_soon(stream)
 
-    def _drain(self, response: Any) -> None:
-        left, until = DRAINED, time.monotonic() + DRAIN_TIME
+    def _drain(self, response: Any, seconds: float) -> None:
+        left, until = DRAINED, time.monotonic() + seconds
         self._limits.expires_at = until  # the library looks at it when it begins to read
         with suppress(*self.errors):
             if _length(response) <= left:

@@ -171,8 +171,9 @@ def _check_adapter(adapter: BaseAdapter) -> None:
 
 
 def _check_retries(name: str, value: object) -> None:
-    total = value.total if isinstance(value, Retry) else value
-    if total not in (0, None, False):
+    # A Retry without a total is bounded by its other counts alone, or by nothing.
+    never = value.total in (0, False) if isinstance(value, Retry) else value in (0, None, False)
+    if not never:
         raise ConfigurationError(
             f"{name} must be 0, not {value!r}: urllib3 would retry within each attempt; "
             "set max_attempts in retry_policy_config"

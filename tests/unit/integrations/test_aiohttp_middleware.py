@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import pickle
+import time
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -24,7 +25,7 @@ from http_service_client import (
     SentState,
     deadline,
 )
-from http_service_client.integrations import explain, resilience_middleware
+from http_service_client.integrations import explain, foreign, resilience_middleware
 from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, raw, reset, respond, stall
 
 pytestmark = pytest.mark.asyncio
@@ -76,6 +77,21 @@ async def test_a_discarded_response_keeps_its_connection(
     async with session() as http, http.get(server.url) as response:
         assert response.status == 200
     assert server.connection_count == connections
+
+
+async def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that stops is read for a part of the next attempt's time, which ends when it would have ended."""
+    monkeypatch.setattr(foreign, "DRAIN_TIME", 6.0)
+    stops = b"HTTP/1.1 503 Down\r\nContent-Length: 100\r\n\r\nx"
+    server.script("/", raw(stops, b"y", every=30.0), stall())
+    began = time.monotonic()
+    async with session(HttpClientConfig(base_timeout=0.3, retry_policy_config={"max_attempts": 2})) as http:
+        with pytest.raises(aiohttp.ServerTimeoutError):
+            await http.get(server.url)
+    assert time.monotonic() - began < 5
+    assert len(server.requests) == 2
 
 
 async def test_a_connection_upgraded_by_a_request_is_not_read(server: LoopbackServer) -> None:

@@ -24,10 +24,11 @@ from http_service_client import (
     SentState,
     deadline,
 )
-from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, explain
+from http_service_client.integrations import AsyncResilientTransport, ResilientTransport, explain, foreign
 from http_service_client.testing import LoopbackServer, VirtualClock, raw, reset, respond, stall
 
 DOWN = respond(503, body="down")
+STOPS = b"HTTP/1.1 503 Down\r\nContent-Length: 100\r\n\r\nx"
 
 
 class Clients:
@@ -124,6 +125,20 @@ def test_a_long_discarded_response_is_closed(clients: Clients, server: LoopbackS
     transport = clients.transport(transport=clients.inner(limits=limits))
     assert clients.request(clients.client(transport), "GET", server.url).status_code == 200
     assert server.connection_count == 2
+
+
+def test_the_body_of_a_discarded_response_costs_no_more_than_the_attempt_has(
+    clients: Clients, server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that stops is read for a part of the next attempt's time, which ends when it would have ended."""
+    monkeypatch.setattr(foreign, "DRAIN_TIME", 6.0)
+    server.script("/", raw(STOPS, b"y", every=30.0), stall())
+    config = HttpClientConfig(base_timeout=0.3, retry_policy_config={"max_attempts": 2})
+    began = time.monotonic()
+    with pytest.raises(clients.library.TransportError):
+        clients.request(clients.client(clients.transport(config)), "GET", server.url)
+    assert time.monotonic() - began < 5
+    assert len(server.requests) == 2
 
 
 def test_the_last_of_some_failures_can_be_read(clients: Clients, server: LoopbackServer) -> None:

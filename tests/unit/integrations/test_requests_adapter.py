@@ -132,7 +132,7 @@ def test_a_file_is_rewound(server: LoopbackServer, session: requests.Session) ->
     assert [request.body for request in server.requests] == [b"body", b"body"]
 
 
-@pytest.mark.parametrize("retries", [3, Retry(total=2)])
+@pytest.mark.parametrize("retries", [3, Retry(total=2), Retry(total=None), Retry(total=None, connect=2)])
 def test_retries_of_urllib3_are_refused(retries: Any) -> None:
     """They would multiply with ours: as an argument, assigned, or of the adapter inside."""
     with pytest.raises(ConfigurationError, match="max_attempts"):
