@@ -27,7 +27,6 @@ from http_service_client import (
     TokenError,
 )
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials, OAuth2Grant, OAuth2RefreshToken
-from http_service_client.http.auth.oauth2 import parse_lifetime
 from kit.fakes import READ_TIMEOUT, REFUSED, Harness
 from kit.front_ends import FrontEnd
 
@@ -189,21 +188,6 @@ def test_the_token_type_is_read_without_regard_to_case(front_end: FrontEnd, kind
     """RFC 6749, 5.1. Many services leave it out."""
     harness = run(front_end, login(), grants({"access_token": "t1", "token_type": kind}))
     assert harness.request().status_code == 200
-
-
-@pytest.mark.parametrize(
-    ("value", "lifetime"),
-    [
-        (3600, 3600.0),
-        ("3600", 3600.0),
-        (3600.5, 3600.5),
-        (1e300, 1e300),
-        *((odd, None) for odd in (None, 0, -1, "0", "soon", "", True, [], float("inf"), "nan", 10**400)),
-    ],
-)
-def test_odd_lifetimes_are_unknown(value: Any, lifetime: float | None) -> None:
-    """A token of unknown life is used until it is refused; zero cannot be meant."""
-    assert parse_lifetime(value) == lifetime
 
 
 def test_a_refresh_token_is_replaced_by_the_one_that_comes_with_the_token(front_end: FrontEnd) -> None:

@@ -84,7 +84,11 @@ def test_a_response_without_a_token_is_an_error(
         (3600, 3600.0),
         ("3600", 3600.0),
         (0.5, 0.5),
+        (1e300, 1e300),
         (0, None),
+        ("0", None),
+        ("", None),
+        ("nan", None),
         (-1, None),
         (True, None),
         (None, None),
@@ -96,7 +100,7 @@ def test_a_response_without_a_token_is_an_error(
     ],
 )
 def test_a_lifetime_is_a_positive_number_of_seconds(value: object, seconds: float | None) -> None:
-    """Also as text; anything else is unknown."""
+    """Also as text; anything else is unknown. Zero cannot be meant: such a token is used until it is refused."""
     assert parse_lifetime(value) == seconds
 
 
