@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes, urlsplit
 
 from ..core.checks import check_flag
 from ..drivers.locks import ForkSafeLock
+from ..drivers.threads import DaemonThreads
 from ..errors import ConfigurationError, InvalidRequestError, TokenError
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ _UNSIGNED = "UNSIGNED-PAYLOAD"
 _HASH = "X-Amz-Content-SHA256"
 # Proxies may change the others on the way.
 _SIGNED = frozenset({"host", "content-type", "content-md5"})
+# Of their own: those that wait for a metadata service must not hold up the downloads of other calls.
+_THREADS = DaemonThreads(8, idle=1.0)
 
 
 @dataclass(frozen=True, repr=False)
@@ -86,7 +89,7 @@ class AwsSigV4:
         # It imports asyncio: blocking clients whose credentials are at hand do without.
         from ..drivers.aio import in_thread
 
-        self._sign(request, await in_thread(self._botocore.load))
+        self._sign(request, await in_thread(self._botocore.load, _THREADS))
 
     def _sign(self, request: SignableRequest, credentials: Any) -> None:
         hashed = self._hash(request)

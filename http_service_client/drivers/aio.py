@@ -199,13 +199,15 @@ async def _end(task: asyncio.Future[Any]) -> None:
         task.exception()  # retrieved, or asyncio would log "exception was never retrieved"
 
 
-async def in_thread(function: Callable[[], T]) -> T:
-    """The function's result, from a thread of ours: asyncio's default executor may be full of other code's work."""
-    result: T = await _work({}, Work(function))
+async def in_thread(function: Callable[[], T], threads: DaemonThreads) -> T:
+    """The function's result, from one of these threads: asyncio's default executor may be full of other code's work."""
+    result: T = await _work({}, Work(function), threads)
     return result
 
 
-async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work) -> Any:
+async def _work(
+    known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work, threads: DaemonThreads | None = None
+) -> Any:
     """The function's result, from a thread; TIMED_OUT when the timeout came first.
 
     Work that nobody waits for any more, and that no thread has begun, is not done. When the task is cancelled while a
@@ -236,7 +238,7 @@ async def _work(known: dict[asyncio.AbstractEventLoop, TimerWheel], effect: Work
         except RuntimeError:  # the loop has been closed
             pass
 
-    (WORKERS if effect.is_needed else _DISPENSABLE).start(work)
+    (threads or (WORKERS if effect.is_needed else _DISPENSABLE)).start(work)
     timers = known.get(loop) or new_timer_wheel(known)
     due = {} if effect.timeout is None else timers.schedule(loop.time(), effect.timeout, done)
     value = error = None

@@ -22,6 +22,7 @@ from http_service_client import (
     TokenError,
 )
 from http_service_client.auth import AwsSigV4, SignableRequest
+from http_service_client.drivers.aio import WORKERS
 from kit.fakes import FakeTransport, Harness
 from kit.front_ends import FrontEnd
 from kit.sigv4 import is_signed
@@ -186,14 +187,15 @@ class Credentials:
         return botocore.credentials.ReadOnlyCredentials(S3["access_key"], S3["secret_key"], None)
 
 
-def no_executor(*_: Any) -> Any:
-    raise AssertionError("it may be full of other code's work")
+def full(*_: Any) -> Any:
+    raise AssertionError("its threads may be full of other work")
 
 
 def test_credentials_are_fetched_in_a_thread(front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch) -> None:
     """They may come from a metadata service: the event loop must not wait for it. Then they are used at once."""
     pytest.importorskip("botocore.credentials")
-    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.run_in_executor", no_executor)
+    monkeypatch.setattr("asyncio.base_events.BaseEventLoop.run_in_executor", full)
+    monkeypatch.setattr(WORKERS, "start", full)
     credentials = Credentials()
     signer = AwsSigV4("s3", "eu-central-1", credentials=credentials)
     harness = Harness(front_end, request_signers=[signer])
