@@ -127,7 +127,7 @@ class AwsSigV4:
             for chunk in request.chunks():
                 hashed.update(chunk)
         except InvalidRequestError as error:
-            raise InvalidRequestError(f"{error} (for S3, unsigned_payload=True)") from None
+            raise InvalidRequestError(f"{error} (for S3, set unsigned_payload=True)") from None
         return hashed.hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:

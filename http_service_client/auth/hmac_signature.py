@@ -223,7 +223,7 @@ def _parsed(setting: str, template: object, fields: Sequence[str]) -> tuple[_Par
         if name is not None and (name not in fields or bool(argument) != (name == "header")):
             shown = f"{{{name}:{argument}}}" if argument else f"{{{name}}}"
             known = ", ".join(f"{{{each}:Name}}" if each == "header" else f"{{{each}}}" for each in fields)
-            raise ConfigurationError(f"{setting} has {shown}, which is no field; it may have {known}")
+            raise ConfigurationError(f"{setting} has {shown}, which is not a field; it may have {known}")
     return parts
 
 

@@ -113,7 +113,7 @@ class BearerToken(TokenAuth):
         except HttpClientError as error:
             return no_token(self, str(error), error, retry_after=getattr(error, "retry_after", None))
         if found is TIMED_OUT:
-            return no_token(self, f"it returned none within {self.timeout:g} s")
+            return no_token(self, f"it returned no token within {self.timeout:g} s")
         try:
             value, lifetime = _parsed(found, requests.wall_clock())
             bearer(value)

@@ -160,7 +160,7 @@ class Pages:
             raise _error(f"its URL cannot be used: {error}", response) from None
         if origin not in self._origins:
             raise _error(
-                f"it is at another origin, {origin}, which must not get what is meant for "
+                f"it is at another origin, {origin}, which must not get the headers and credentials for "
                 f"{', '.join(sorted(self._origins))}; name it in allowed_origins if it may",
                 response,
             )

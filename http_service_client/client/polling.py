@@ -226,7 +226,7 @@ class _Polling:
             raise _error(f"its URL cannot be used: {error}", self.last) from None
         if origin not in self._origins:
             raise _error(
-                f"its status is at another origin, {origin}, which must not get what is meant for "
+                f"its status is at another origin, {origin}, which must not get the headers and credentials for "
                 f"{', '.join(sorted(self._origins)) or 'the service'}; name it in allowed_origins if it may",
                 self.last,
             )
@@ -240,7 +240,8 @@ def _trusted_origin(accepted: HttpResponse[Any]) -> set[str]:
 
 
 def _error(why: str, response: HttpResponse[Any]) -> PollingError:
+    where = f" accepted by {redact_url(response.url)}" if response.url else ""
     return PollingError(
-        f"the operation that {redact_url(response.url)} accepted cannot be followed: {why}",
+        f"the operation{where} cannot be followed: {why}",
         **response._evidence(),
     )

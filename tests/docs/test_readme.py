@@ -121,13 +121,16 @@ def test_every_label_of_a_link_in_the_readme_is_defined() -> None:
     assert used <= {label.lower() for label in re.findall(r"^\[([^\]]+)\]: ", README, re.MULTILINE)}
 
 
-def test_the_readme_names_every_extra() -> None:
+def test_every_extra_is_listed() -> None:
     """A reader looks for an extra under "Install", which lists those of setup.cfg and no other."""
     settings = ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
     _, _, listed = README.partition("The extras are ")
     named = re.findall(r"`([^`]+)`", listed.partition(". ")[0])
     assert set(named) == set(settings["options.extras_require"])
+    _, _, table = (ROOT / "docs" / "quickstart.md").read_text("utf-8").partition("| extra | for |\n")
+    rows = table.partition("\n\n")[0].splitlines()[1:]
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])} == set(named)
 
 
 def test_the_source_of_the_readme_has_no_long_lines() -> None:

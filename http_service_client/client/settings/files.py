@@ -69,7 +69,7 @@ class _FileSettings(Settings):
             return reference[0][1:]
         if not name:
             raise ValueError(
-                "it has a ${ that is no reference to a variable; write ${NAME}, or $${ for a ${ of the text"
+                "it has a ${ that is not a reference to a variable; write ${NAME}, or $${ for a literal ${"
             )
         text = os.environ.get(name)
         if not text:
@@ -100,7 +100,7 @@ def _of_client(values: dict[Any, Any], client: str | None, source: str) -> Setti
             raise ConfigurationError(f"{source}: {by or f'there is no client {name!r}'}; {remedy}")
         if name in chain:
             raise ConfigurationError(
-                f"{source}: clients.{chain[-1]}.inherits={name!r} closes a circle: {' -> '.join([*chain, name])}"
+                f"{source}: clients.{chain[-1]}.inherits={name!r} is circular: {' -> '.join([*chain, name])}"
             )
         chain.append(name)
         name = clients[name].get("inherits")

@@ -39,7 +39,7 @@ def variables(kind: type, prefix: str, environ: Mapping[str, str | None]) -> Set
     upper = None if names else next((name for name in environ if name.startswith(prefix.upper())), None)
     if upper is not None:
         raise ConfigurationError(
-            f"prefix {prefix!r} begins no variable, and {upper} is there; write {prefix.upper()!r}"
+            f"no variable begins with prefix={prefix!r}, but {upper} is set; write {prefix.upper()!r}"
         )
     # A table as a whole comes first, then the settings in it.
     for name in sorted(names, key=lambda name: (name.count("__"), name)):

@@ -468,7 +468,7 @@ def test_an_async_provider_that_hangs_ends_with_its_timeout(front_end: FrontEnd)
         return ""
 
     client = harness(front_end, Service(), auth=BearerToken(provide, timeout=0.01))
-    assert "it returned none within 0.01 s" in str(client.error(TokenError))
+    assert "it returned no token within 0.01 s" in str(client.error(TokenError))
 
 
 def test_the_wait_for_a_token_ends_with_the_deadline(front_end: FrontEnd) -> None:

@@ -218,6 +218,18 @@ def test_without_a_url_there_is_nothing_to_look_at(front_end: FrontEnd, location
         service.poll()
 
 
+@pytest.mark.parametrize(
+    ("url", "words"), [(URL, f"the operation accepted by {URL} cannot be"), ("", "the operation cannot be")]
+)
+def test_the_error_names_the_url_of_the_operation_if_there_is_one(
+    front_end: FrontEnd, url: str, words: str
+) -> None:
+    """A response that was made by hand has none."""
+    service = Service(front_end, HttpResponse(200))
+    with pytest.raises(PollingError, match=f"^{words} followed: it has no Location"):
+        front_end.poll(service.client, HttpResponse(202, url=url))
+
+
 def test_only_the_result_is_validated(front_end: FrontEnd) -> None:
     """Not the 202 before it."""
     pytest.importorskip("pydantic")

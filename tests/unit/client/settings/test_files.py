@@ -133,8 +133,8 @@ def test_an_empty_file_has_the_defaults(tmp_path: Path, name: str) -> None:
         ("a.json", '{"a": s3cret', "Expecting value: line 1 column 7"),
         ("a.json", '{"auth": "a", "auth": "s3cret"}', "the key 'auth' is there twice; remove one"),
         ("a.ini", "", "the name of a file with settings must end with .toml, .json, .yaml, .yml"),
-        ("a.toml", "auth = '${s3cret-}'", "auth: it has a ${ that is no reference to a variable"),
-        ("a.toml", "auth = '${s3cret'", "auth: it has a ${ that is no reference to a variable"),
+        ("a.toml", "auth = '${s3cret-}'", "auth: it has a ${ that is not a reference to a variable"),
+        ("a.toml", "auth = '${s3cret'", "auth: it has a ${ that is not a reference to a variable"),
     ],
 )
 def test_a_wrong_file_is_an_error_that_names_it(tmp_path: Path, name: str, text: str, part: str) -> None:
@@ -222,7 +222,7 @@ def test_without_a_name_it_is_the_default_client(tmp_path: Path) -> None:
         (
             "[clients.a]\ninherits = 'b'\n[clients.b]\ninherits = 'a'",
             "a",
-            "clients.b.inherits='a' closes a circle: a -> b -> a",
+            "clients.b.inherits='a' is circular: a -> b -> a",
         ),
         (
             "base_timeout = 3\n[clients.a]",

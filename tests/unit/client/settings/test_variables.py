@@ -151,7 +151,7 @@ def test_a_prefix_is_required(prefix: object) -> None:
 
 def test_a_prefix_in_the_wrong_case_is_an_error() -> None:
     """It would find nothing, and the defaults would look like the settings."""
-    with pytest.raises(ConfigurationError, match="and PAY_BASE_TIMEOUT is there; write 'PAY_'"):
+    with pytest.raises(ConfigurationError, match="but PAY_BASE_TIMEOUT is set; write 'PAY_'"):
         HttpClientConfig.from_env("pay", {"PAY_BASE_TIMEOUT": "3"})
     assert HttpClientConfig.from_env("pay", {"pay_base_timeout": "3", "PAY_X": "4"}).base_timeout == 3.0
     assert HttpClientConfig.from_env("pay", {}) == HttpClientConfig()

@@ -318,7 +318,7 @@ def test_the_setting_keeps_the_last_good_response(front_end: FrontEnd) -> None:
     cached.clock.advance(3599.0)
     response = cached.get()
     assert (response.text, cached.sends) == ("good", 2)
-    assert "stale since 3599 s: the request failed with ConnectionLostError" in response.explain()
+    assert "stale for 3599 s: the request failed with ConnectionLostError" in response.explain()
     cached.clock.advance(2.0)
     with pytest.raises(ConnectionLostError):
         cached.get()
