@@ -249,6 +249,38 @@ def test_an_error_of_the_callers_generator_is_raised(
     assert not http2_server.exchanges[0].is_whole.is_set()
 
 
+def test_an_upload_goes_on_after_the_head_of_a_success(
+    front_end: FrontEnd, http2_client: HttpServiceClient, http2_server: Http2Server
+) -> None:
+    """A server may begin its response while it reads the request: a body that is cut off is not a success."""
+
+    def count(exchange: Exchange) -> None:
+        exchange.head(200)
+
+        def finish() -> None:
+            is_whole = exchange.is_whole.wait(2)
+            exchange.data(
+                b"%d bytes, %s" % (len(exchange.body), b"whole" if is_whole else b"cut off"), ends=True
+            )
+
+        threading.Thread(target=finish).start()
+
+    def chunks() -> Any:
+        for _ in range(3):
+            yield b"x" * 1000
+            time.sleep(0.05)  # the head arrives
+
+    async def async_chunks() -> Any:
+        for _ in range(3):
+            yield b"x" * 1000
+            await asyncio.sleep(0.05)
+
+    http2_server.on("/", count, early=True)
+    body = async_chunks() if isinstance(front_end, AsyncioFrontEnd) else chunks()
+    response = front_end.request(http2_client, "POST", http2_server.url + "/", data=body)
+    assert (response.status_code, response.text) == (200, "3000 bytes, whole")
+
+
 def test_an_async_generator_is_bounded_by_the_timeout(
     http2_server: Http2Server, certificates: Certificates
 ) -> None:

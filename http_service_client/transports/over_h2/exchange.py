@@ -98,7 +98,7 @@ class Http2Exchange:
             connection.drain()
 
     async def send(self, data: bytes) -> Failure | None:
-        """Send a piece of the body. What the server does not want any more is dropped."""
+        """Send a piece of the body. The rest is dropped once the server does not want it."""
         connection, stream = self._live()
         sent = 0
         try:
@@ -147,9 +147,14 @@ class Http2Exchange:
 
     @property
     def is_answered(self) -> bool:
-        """Whether sending the rest of the body no longer matters: the final head has arrived, or the stream has failed."""
+        """Whether sending the rest of the body no longer matters.
+
+        The head of a success alone is not enough: a server may begin its response while it reads the request, and a
+        body that is cut off would count as received.
+        """
         _, stream = self._live()
-        return stream.head is not None or stream.error is not None
+        is_refused = stream.head is not None and stream.head.status >= 300
+        return is_refused or stream.is_complete or stream.error is not None
 
     async def finish(self, leaves_open: bool = False) -> Outcome:
         """The response.   leaves_open: leave the body of a success unread."""
