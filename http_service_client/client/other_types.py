@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from ..errors import ConfigurationError
 from ..http.printable import printable
@@ -54,9 +54,10 @@ def other_adapter(response_type: Any) -> OtherAdapter | None:
 
 
 def _parts(response_type: Any) -> Iterator[type]:
-    """The classes that a type is made of: those in ``dict[str, list[Order]]``, say."""
-    if isinstance(response_type, type) and not get_args(response_type):
-        yield response_type
+    """The classes that a type is made of: those in ``dict[str, list[Order]]``, say, and that of a generic ``Page[int]``."""
+    kind = get_origin(response_type) or response_type
+    if isinstance(kind, type):
+        yield kind
     for part in get_args(response_type):
         yield from _parts(part)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import pytest
 
@@ -71,6 +71,46 @@ def test_the_data_is_of_the_type(front_end: FrontEnd, order: Any) -> None:
     ]
     assert fetched(front_end, b'{"a": {"id": 1}}', dict[str, order]) == {"a": order(1)}
     assert fetched(front_end, b"null", order | None) is None
+
+
+Item = TypeVar("Item")
+
+
+def _pages() -> dict[str, Any]:
+    """A generic class of each library that is installed."""
+    found: dict[str, Any] = {}
+    if "msgspec" in TYPES:
+        import msgspec
+
+        class Struct(msgspec.Struct, Generic[Item]):
+            items: list[Item]
+
+        found["msgspec"] = Struct
+    if "attrs" in TYPES:
+        import attrs
+
+        @attrs.define
+        class Attrs(Generic[Item]):
+            items: list[Item]
+
+        # The names in its annotations are those of this function.
+        found["attrs"] = attrs.resolve_types(Attrs, {"Item": Item}, {})
+    return found
+
+
+@pytest.mark.parametrize("library", ["msgspec", "attrs"])
+def test_a_generic_class_is_of_its_library(front_end: FrontEnd, library: str) -> None:
+    """Whatever it is a class of."""
+    pages = _pages()
+    if library not in pages:
+        pytest.skip(f"the extra {library} is not installed")
+    page = pages[library]
+    for response_type in (page[int], list[page[int]], page[int] | None):
+        content = b'{"items": [1]}' if response_type != list[page[int]] else b'[{"items": [1]}]'
+        data = fetched(front_end, content, response_type)
+        assert (data[0] if isinstance(data, list) else data) == page([1])
+    with pytest.raises(ResponseValidationError):
+        fetched(front_end, b'{"items": ["a"]}', page[int])
 
 
 @pytest.mark.parametrize(
