@@ -169,7 +169,7 @@ class listing(Generic[P, T]):
 
 
 def data_of(response: HttpResponse[Any]) -> Any:
-    """What a success holds. Any other status is an error, also one such as 304, which is none to `raise_for_status`."""
+    """What a success holds. Any other status is an error, also one such as 304, which `raise_for_status` lets pass."""
     if not response.raise_for_status().is_success:
         raise ResponseError(
             f"{response.url} answered {response.status_code}, which is no result",

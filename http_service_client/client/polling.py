@@ -59,7 +59,7 @@ class Polls(Paging):
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
         interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
-        is_done: called with each 2xx response, `accepted` included, tells whether it is the result; None: any status
+        is_done: called with each 2xx response, `accepted` included, returns whether it is the result; None: any status
             but 202 is.
         allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
         response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.
@@ -97,7 +97,7 @@ class Polls(Paging):
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
         interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
-        is_done: called with each 2xx response, `accepted` included, tells whether it is the result; None: any status
+        is_done: called with each 2xx response, `accepted` included, returns whether it is the result; None: any status
             but 202 is.
         allowed_origins: other origins that a Location may lead to, with the headers and credentials of the client.
         response_type: any type that pydantic can validate; `data` of a 2xx result is then of this type.

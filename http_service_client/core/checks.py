@@ -40,7 +40,7 @@ def check_duration(
         return
     if not (_is_finite(value) and value > 0):  # type: ignore[operator]  # it is a number here
         remedy = f"; {no_limit}" if optional else ""
-        if isinstance(value, str):  # a file and a variable may have units, and this is none that they take
+        if isinstance(value, str):  # a file or a variable may have units, but not such a text
             remedy = "; write a number, or in a file or a variable text such as '250ms', '1.5s', '2m' or '1h'"
         raise ConfigurationError(
             f"{field} must be a positive, finite number of seconds, not {value!r}{remedy}"

@@ -32,7 +32,7 @@ _GRPC = "grpc-timeout"
 _GRPC_VALUE = re.compile(r"([0-9]{1,8})([HMSmun])", re.ASCII).fullmatch
 _GRPC_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 _GRPC_MOST = 99_999_999
-# Ten digits of milliseconds are 115 days. What is longer is no limit that a caller means.
+# Ten digits of milliseconds are 115 days. No caller means a longer limit.
 _MILLISECONDS = re.compile(r"[0-9]{1,10}", re.ASCII).fullmatch
 _ATTEMPT = re.compile(r"[1-9][0-9]{0,5}", re.ASCII).fullmatch
 _SWITCH = {"true": True, "false": False}

@@ -121,7 +121,7 @@ def test_a_record_that_is_not_this_user_s_own_is_not_believed(tmp_path: Path) ->
 
 
 def test_a_file_with_another_name_is_not_used(tmp_path: Path) -> None:
-    """Whoever knows the other name can write to it."""
+    """A process that knows the other name can write to it."""
     (tmp_path / "record").write_text("x")
     os.link(tmp_path / "record", tmp_path / "other")
     with pytest.raises(PermissionError, match="does not belong to this user"):

@@ -79,7 +79,7 @@ def test_an_exchange_is_what_the_faults_and_the_limits_make_of_it(
 
 @pytest.mark.parametrize(("start", "seconds"), [(10.0, 5.0), (0.0, None)])
 def test_a_fault_holds_from_its_start_and_before_its_end(start: float, seconds: float | None) -> None:
-    """Without an end, for good."""
+    """Without an end, permanently."""
     service = live(Outage(start=start, seconds=seconds))
     met = [brief(service.exchange(at, Timeout()))[1] != 200 for at in (9.99, 10.0, 14.99, 15.0, 1e9)]
     assert met == ([True] * 5 if seconds is None else [False, True, True, False, False])
