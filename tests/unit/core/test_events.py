@@ -215,7 +215,7 @@ def cache_used(
             "from the cache, 20 s old, fresh for another 40 s, brought by an equal request in flight",
         ),
         (cache_used("REVALIDATED", 0.0, 60.0), "from the cache, 0 s old, confirmed by the server (304)"),
-        (cache_used("STALE", 90.0, -30.0, "503"), "from the cache, 90 s old, stale since 30 s: 503"),
+        (cache_used("STALE", 90.0, -30.0, "503"), "from the cache, 90 s old, stale for 30 s: 503"),
         (cache_used("STALE", 20.0, 40.0, "503"), "from the cache, 20 s old, fresh for another 40 s: 503"),
         (
             CacheFailed(1.0, 0, "", "get", "OSError", "the disk is gone"),
