@@ -64,7 +64,9 @@ class TokenAuth:
             token = another
             request.headers["Authorization"] = bearer(token.value)
             response = yield request  # a body that was a stream is not sent again: the core returns the 401
-        if response.status_code != 401:
+        if response.status_code == 401:
+            token.was_in_vain = True
+        else:
             token.is_accepted = True
 
 

@@ -18,7 +18,8 @@ A token service that refuses the client itself is asked again after a second: un
 
 A refused token (401) is dropped only if it is still the current one, so a hundred calls that were refused together cause one
 fetch. A token that no request was ever accepted with is a special case: where *every* token is refused, the fault is
-elsewhere (a wrong audience, say), and each call would cause a fetch. Such a token causes one at most every few seconds.
+elsewhere (a wrong audience, say), and each call would cause a fetch. Such a token causes one at most every few seconds. So
+does a token that was refused in the call in which it replaced another: some services answer 401 where 403 is meant.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Token:
 
     value: the secret.   lifetime: seconds, counted from `began_at` and `began_wall`, before it was fetched; None if it
     is unknown: such a token is used until it is refused.   refresh_after: its age from which the next one is fetched.
-    is_accepted: a request with it got a response other than 401.
+    is_accepted: a request with it got a response other than 401.   was_in_vain: it replaced a refused one within a call, and
+    was refused itself.
     """
 
-    __slots__ = ("began_at", "began_wall", "is_accepted", "lifetime", "refresh_after", "value")
+    __slots__ = ("began_at", "began_wall", "is_accepted", "lifetime", "refresh_after", "value", "was_in_vain")
 
     def __init__(
         self,
@@ -74,6 +76,7 @@ class Token:
         self.began_at = began_at
         self.began_wall = began_wall
         self.is_accepted = False
+        self.was_in_vain = False
         self.refresh_after: float | None = None
         if lifetime is not None:
             # From half to all of the time ahead: processes that started together do not fetch together.
@@ -161,7 +164,7 @@ class TokenCache:
         with self._lock:
             if self._token is not token:
                 return True  # it was replaced, or is being replaced
-            if not token.is_accepted:
+            if not token.is_accepted or token.was_in_vain:
                 if self._fruitless_until is not None and now < self._fruitless_until:
                     return False
                 self._fruitless_until = now + _FRUITLESS

@@ -24,7 +24,7 @@ from http_service_client import (
 )
 from http_service_client.auth import BearerToken, OAuth2ClientCredentials
 from http_service_client.events import TokenAwaited
-from kit.fakes import READ_TIMEOUT, REFUSED, Harness
+from kit.fakes import READ_TIMEOUT, REFUSED, URL, Harness
 from kit.front_ends import FrontEnd
 
 TOKEN_URL = "https://id.example.com/token"
@@ -190,6 +190,18 @@ def test_a_service_that_refuses_every_token_causes_no_storm_of_fetches(front_end
     client.clock.now += 5.0
     client.request()
     assert len(service.fetches) == 3
+
+
+def test_a_resource_that_refuses_every_token_causes_no_storm_of_fetches(front_end: FrontEnd) -> None:
+    """The others accept them: some services answer 401 where 403 is meant."""
+    service = Service(answers=[lambda r: HttpResponse(401 if "bad" in r.url else 200, request=r)] * 99)
+    client = harness(front_end, service)
+    for fetches in (2, 3, 3, 3):
+        assert (client.request().status_code, client.request("GET", f"{URL}/bad").status_code) == (200, 401)
+        assert len(service.fetches) == fetches
+    client.clock.now += 5.0
+    client.request("GET", f"{URL}/bad")
+    assert len(service.fetches) == 4
 
 
 def test_a_body_that_was_a_stream_is_not_sent_again(front_end: FrontEnd) -> None:

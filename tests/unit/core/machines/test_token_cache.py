@@ -136,6 +136,19 @@ def test_a_token_that_was_accepted_is_replaced_whenever_it_is_refused() -> None:
         cache.finish(started(cache, now), token(at=now), now)
 
 
+def test_a_token_that_was_refused_at_once_is_replaced_every_few_seconds_only() -> None:
+    """Though others accept it: another one would be refused by the same resource, too."""
+    cache, now = filled(token()), 10.0
+    for is_replaced in (True, False):
+        current = cache.look_up(now, WALL + now).token
+        assert current is not None
+        current.is_accepted = current.was_in_vain = True
+        assert cache.refuse(current, now) is is_replaced
+        if is_replaced:
+            cache.finish(started(cache, now), token(at=now), now)
+    assert cache.refuse(current, now + 5.0)
+
+
 def test_the_value_that_was_refused_is_kept_until_there_is_another() -> None:
     """A provider that reads a shared cache must not return it again."""
     cache = filled(token(value="old"))
