@@ -144,7 +144,9 @@ class CacheLayer:
             judgement = access.judge(found)
             if judgement.use is not Use.CONFIRM:
                 reason = ""
-                if judgement.use is Use.BEHIND:
+                if judgement.use is Use.BEHIND and request.method == "HEAD":
+                    reason = "a GET will revalidate it"  # the response to HEAD has no body to store
+                elif judgement.use is Use.BEHIND:
                     plan = partial(self._revalidate_behind, proceed, access, found)
                     if not (yield from Start(plan, is_needed=False)):
                         reason = "many others are being revalidated"

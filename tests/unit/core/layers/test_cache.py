@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from http_service_client import Cache, ConnectionLostError, HttpResponse, MemoryStorage
+from http_service_client import Cache, ConnectionLostError, HttpRequest, HttpResponse, MemoryStorage
 from http_service_client.events import CacheResult
 from http_service_client.policies import StoredResponse
 from kit.caches import URL, Cached, cached_for, failed, used
@@ -379,6 +379,21 @@ def test_a_stale_response_is_used_and_revalidated_behind_the_call(front_end: Fro
     assert (response.text, response.attempts, used(response).result) == ("old", 0, CacheResult.STALE)
     following = next(found for _ in range(10_000) if (found := cached.get()).text != "old")
     assert (following.text, following.from_cache, cached.sends) == ("new", True, 2)
+
+
+def test_a_head_request_revalidates_nothing(front_end: FrontEnd) -> None:
+    """It gets the stale headers at once; what the service sends to HEAD has no body to keep for a GET."""
+
+    def respond(request: HttpRequest) -> HttpResponse:
+        return cached_for(10, "" if request.method == "HEAD" else "body", "stale-while-revalidate=60")
+
+    cached = Cached(front_end, respond)
+    cached.get()
+    cached.clock.advance(20.0)
+    assert used(cached.request("HEAD")).reason == "a GET will revalidate it"
+    cached.clock.advance(100.0)
+    assert [cached.get().text, cached.get().text] == ["body", "body"]
+    assert [each.request.method for each in cached.transport.sent] == ["GET", "GET"]
 
 
 def test_the_window_of_revalidation_has_an_end(front_end: FrontEnd) -> None:
