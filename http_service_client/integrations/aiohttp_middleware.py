@@ -72,9 +72,7 @@ def resilience_middleware(
     Raises ConfigurationError for a wrong setting, and for those that aiohttp owns.
     """
     check_flag("read_bodies", read_bodies)
-    calls = ForeignCalls(
-        "resilience_middleware", "aiohttp", config, client, idempotent, without=["connection_timeout"]
-    )
+    calls = ForeignCalls("resilience_middleware", "aiohttp", config, client, idempotent, limits=())
     return ResilienceMiddleware(calls, read_bodies)
 
 

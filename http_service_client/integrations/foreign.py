@@ -17,7 +17,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from ..client.call_builder import CallBuilder
@@ -280,7 +280,7 @@ class ForeignCalls:
     config: of a client of its own, None for the defaults; or client: one to share all state with, or a view of it.
     idempotent: True if processing a request twice does no harm, False if it does; None decides by the method and the
         headers; or a function of the `HttpRequest` that returns one of these.
-    without: fields of `ConnectionPoolConfig` beside those that no adapter can keep to.
+    limits: the parts of a `Timeout` that it keeps to, beside `total`.
 
     Raises ConfigurationError for both, and for a setting that the library owns.
     """
@@ -292,15 +292,17 @@ class ForeignCalls:
         config: HttpClientConfig | None,
         client: HttpServiceClient | None,
         idempotent: Idempotent = None,
-        without: Iterable[str] = (),
+        *,
+        limits: Iterable[str],
     ) -> None:
+        check_settings = partial(_check_settings, adapter, library, limits)
         if client is None:
             if config is not None and not isinstance(config, HttpClientConfig):
                 raise ConfigurationError(
                     f"{adapter} takes an HttpClientConfig, not {type(config).__name__}; pass a client as client=…"
                 )
             if config is not None:
-                _check_settings(adapter, library, config, without)
+                check_settings(config)
         elif not isinstance(client, HttpServiceClient):
             raise ConfigurationError(f"client must be an HttpServiceClient, not {type(client).__name__}")
         elif config is not None:
@@ -308,11 +310,12 @@ class ForeignCalls:
         if idempotent is not None and type(idempotent) is not bool:
             check_function("idempotent", idempotent)
         self._names = (adapter, library)
+        self._limits = frozenset(limits)
         self.has_own_client = client is None
         if client is not None:
             self._check_egress(client.config)
             self._check_view(client)
-        self.client = client or HttpServiceClient(config)
+        self.client = client or _OwnClient(config, check_settings)
         self.idempotent = idempotent
 
     def _check_egress(self, config: HttpClientConfig) -> None:
@@ -326,7 +329,12 @@ class ForeignCalls:
     def _check_view(self, client: HttpServiceClient) -> None:
         """A view is made for its options, so one that would do nothing is an error. A client has calls of its own."""
         adapter, library = self._names
-        for name in sorted({name for options in client._view_options for name in options} - _OURS_OF_VIEWS):
+        names = {name for options in client._view_options for name in options} - _OURS_OF_VIEWS
+        for options in client._view_options:
+            if isinstance(timeout := options.get("timeout"), Timeout):
+                given = {name for name, seconds in vars(timeout).items() if seconds is not None}
+                names.update(f"Timeout.{name}" for name in given - {"total"} - self._limits)
+        for name in sorted(names):
             raise ConfigurationError(
                 f"{name} of this view does nothing in {adapter}: {library} decides about that; "
                 f"set it up on the session of {library}, and pass the client, or a view without it"
@@ -474,6 +482,25 @@ def _known_url(url: str) -> str:
 
 # Settings.
 
+
+class _OwnClient(HttpServiceClient):
+    """The client of one adapter."""
+
+    _check_settings: Callable[[HttpClientConfig], None]
+
+    def __init__(
+        self, config: HttpClientConfig | None, check_settings: Callable[[HttpClientConfig], None]
+    ) -> None:
+        super().__init__(config)
+        vars(self)["_check_settings"] = check_settings
+
+    def reconfigure(self, config: HttpClientConfig) -> None:
+        """As that of any client. Raises ConfigurationError for a setting that would do nothing, too."""
+        if isinstance(config, HttpClientConfig):
+            self._check_settings(config)
+        super().reconfigure(config)
+
+
 # All others are about what the library does.
 _OURS = frozenset(
     {
@@ -498,14 +525,14 @@ _OURS_OF_VIEWS = frozenset(
 )
 
 
-def _check_settings(adapter: str, library: str, config: HttpClientConfig, without: Iterable[str]) -> None:
+def _check_settings(adapter: str, library: str, limits: Iterable[str], config: HttpClientConfig) -> None:
     """Raise ConfigurationError for a setting that would do nothing."""
     propagation = config.resolved.propagation
     if propagation is not None and propagation.hosts is None:
         raise ConfigurationError(
             f"propagation needs hosts=… in {adapter}: {library} follows redirects, which may lead to a stranger"
         )
-    ours, found = _OURS_OF_POOLS - set(without), []
+    ours, found = _OURS_OF_POOLS if "connect" in limits else _OURS_OF_POOLS - {"connection_timeout"}, []
     for kept, given, plain in (
         (_OURS, config, HttpClientConfig()),
         (ours, config.resolved.pool, ConnectionPoolConfig()),

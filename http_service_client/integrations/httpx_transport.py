@@ -87,7 +87,9 @@ class _Transport:
         self._given = transport
         self._made: dict[ModuleType, Any] = {}
         self._read_bodies = read_bodies
-        self._calls = ForeignCalls(self._name, "httpx", config, client, idempotent)
+        self._calls = ForeignCalls(
+            self._name, "httpx", config, client, idempotent, limits=("connect", "read", "write")
+        )
 
     @property
     def client(self) -> HttpServiceClient:

@@ -42,6 +42,7 @@ from .foreign import AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilientAdapter"]
 
+_LIMITS = ("connect", "read")
 # Of parents of this process; see `ResilientAdapter._reset_after_fork`.
 _KEPT_FOR_PARENT: list[Any] = []
 
@@ -83,7 +84,7 @@ class ResilientAdapter(HTTPAdapter):
         if adapter is not None:
             _check_adapter(adapter)
         self._adapter, self._config, self._idempotent = adapter, config, idempotent
-        self._calls = ForeignCalls("ResilientAdapter", "requests", config, client, idempotent)
+        self._calls = ForeignCalls("ResilientAdapter", "requests", config, client, idempotent, limits=_LIMITS)
         super().__init__(pool_connections, pool_maxsize, max_retries, pool_block)
         reset_in_forked_children(self)
 
@@ -145,11 +146,14 @@ class ResilientAdapter(HTTPAdapter):
             raise TypeError(
                 "a ResilientAdapter that shares a client cannot be copied or pickled; make it of a configuration"
             )
-        return {name: getattr(self, name) for name in self.__attrs__}
+        state = {name: getattr(self, name) for name in self.__attrs__}
+        return {**state, "_config": self.client.config}  # it may have changed
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[misc]  # the stubs do not know it
-        self._calls = ForeignCalls("ResilientAdapter", "requests", self._config, None, self._idempotent)
+        self._calls = ForeignCalls(
+            "ResilientAdapter", "requests", self._config, None, self._idempotent, limits=_LIMITS
+        )
         reset_in_forked_children(self)
 
     def _reset_after_fork(self) -> None:

@@ -17,6 +17,7 @@ from http_service_client import (
     HttpServiceClient,
     Propagation,
     ThrottledError,
+    Timeout,
 )
 from http_service_client.events import CallFinished
 from http_service_client.integrations import (
@@ -175,9 +176,27 @@ def test_nothing_is_left_to_the_cycle_collector(
         session.request("GET", server.url)
 
 
-@pytest.mark.parametrize(
+MAKERS = pytest.mark.parametrize(
     "make", [ResilientAdapter, resilience_middleware, ResilientTransport, AsyncResilientTransport]
 )
+
+
+@MAKERS
+def test_new_settings_of_its_own_client_are_checked_too(make: Any) -> None:
+    """One that would do nothing is refused by `reconfigure`, and changes nothing. A shared client takes it."""
+    client = make().client
+    with pytest.raises(ConfigurationError, match="base_url does nothing"):
+        client.reconfigure(HttpClientConfig(base_timeout=3.0, base_url="https://api.example.com"))
+    with pytest.raises(ConfigurationError, match="HttpClientConfig"):
+        client.reconfigure(None)
+    assert client.config.base_timeout == 30.0
+    client.reconfigure(HttpClientConfig(base_timeout=3.0))
+    assert client.config.base_timeout == 3.0
+    make(client=(shared := HttpServiceClient())).client.reconfigure(HttpClientConfig(max_connections=5))
+    assert shared.config.max_connections == 5
+
+
+@MAKERS
 def test_what_is_refused(make: Any) -> None:
     """With what to write instead."""
     with pytest.raises(ConfigurationError, match="not both"):
@@ -188,6 +207,8 @@ def test_what_is_refused(make: Any) -> None:
         make(client=HttpServiceClient(HttpClientConfig(egress_policy=EgressPolicy())))
     with pytest.raises(ConfigurationError, match="auth of this view does nothing"):
         make(client=HttpServiceClient().with_options(auth="t", key="a").with_options(name="partner"))
+    with pytest.raises(ConfigurationError, match=r"Timeout\.pool of this view does nothing"):
+        make(client=HttpServiceClient().with_options(timeout=Timeout(total=5.0, pool=1.0)))
     with pytest.raises(ConfigurationError, match="idempotent"):
         make(idempotent="yes")
     with pytest.raises(ConfigurationError, match="needs hosts"):

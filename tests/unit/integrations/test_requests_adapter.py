@@ -166,10 +166,12 @@ def test_settings_that_requests_owns_are_refused(settings: Any) -> None:
 
 
 def test_a_session_can_be_pickled(server: LoopbackServer) -> None:
-    """With the configuration of its adapter; not one that shares a client."""
+    """With the configuration that its adapter has now; not one that shares a client."""
     server.script("/", respond(200))
     with requests.Session() as session:
-        session.mount("http://", ResilientAdapter(HttpClientConfig(base_timeout=3.0)))
+        adapter = ResilientAdapter(HttpClientConfig(base_timeout=5.0))
+        adapter.client.reconfigure(HttpClientConfig(base_timeout=3.0))
+        session.mount("http://", adapter)
         with pickle.loads(pickle.dumps(session)) as copy:
             assert copy.get(server.url).status_code == 200
             assert copy.adapters["http://"].client.config.base_timeout == 3.0
