@@ -175,6 +175,7 @@ def _made_by(function: Callable[[], ssl.SSLContext], alpn: tuple[str, ...]) -> s
     name = getattr(function, "__qualname__", repr(function))
     try:
         context = function()
+        again = None if alpn == _HTTP_1 else function()
     except Exception as error:
         raise ConfigurationError(
             f"ssl_context={name} raised {type(error).__name__}: {error}; it must return an ssl.SSLContext"
@@ -182,6 +183,11 @@ def _made_by(function: Callable[[], ssl.SSLContext], alpn: tuple[str, ...]) -> s
     if not isinstance(context, ssl.SSLContext):
         raise ConfigurationError(f"ssl_context={name} returned {context!r}; it must return an ssl.SSLContext")
     if alpn != _HTTP_1:
+        if again is context:
+            raise ConfigurationError(
+                f"ssl_context={name} returned the same context twice; with http2=True it must make a new one each time, "
+                "since other connections that use it would offer HTTP/2, too"
+            )
         context.set_alpn_protocols(list(alpn))
     return context
 

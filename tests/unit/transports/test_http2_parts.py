@@ -165,5 +165,15 @@ def test_a_function_that_makes_contexts_makes_one_for_http2() -> None:
         return made[-1]
 
     settings = TlsSettings(context=make)
-    contexts = {id(each.context_for(("a.test", 443))) for each in (settings, settings.offering("h2"))}
-    assert len(contexts) == len(made) == 2
+    contexts = [each.context_for(("a.test", 443)) for each in (settings, settings.offering("h2"))]
+    assert contexts == made[:2]
+    assert contexts[0] is not contexts[1]
+
+
+def test_a_function_that_returns_one_context_is_refused_for_http2() -> None:
+    """The calls over HTTP/1.1 that use it would offer HTTP/2, and not understand the response."""
+    context = ssl.create_default_context()
+    settings = TlsSettings(context=lambda: context)
+    assert settings.context_for(("a.test", 443)) is context
+    with pytest.raises(ConfigurationError, match="returned the same context twice"):
+        settings.offering("h2").context_for(("a.test", 443))
