@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from abc import abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -196,9 +195,6 @@ class ParallelDownloads(Polls):
         seconds = builder.total_timeout(options)
         begin = partial(_begin_download, builder, url, max_size)
         return ParallelDownload(begin, file, parts, self._clock.monotonic, seconds, options)
-
-    @abstractmethod
-    def _warn_inside_a_loop(self) -> None: ...
 
 
 def _begin_download(

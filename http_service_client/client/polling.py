@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
@@ -74,6 +75,7 @@ class Polls(Paging):
             self, accepted, url, total_timeout, interval, is_done, allowed_origins, response_type
         )
         driver = self._call_builder.backends.blocking()
+        self._warn_inside_a_loop()  # before the first wait, and not after it
         while not polling.is_over:
             driver.run(iter(Sleep(polling.wait())))
             polling.take(self.get(polling.url, **polling.options()))
@@ -112,6 +114,9 @@ class Polls(Paging):
             await driver.run(iter(Sleep(polling.wait())))
             polling.take(await self.get_async(polling.url, **polling.options()))
         return polling.result()
+
+    @abstractmethod
+    def _warn_inside_a_loop(self) -> None: ...
 
 
 class _Polling:

@@ -146,7 +146,7 @@ class Propagation:
 
 
 def _written(name: str, seconds: float) -> str | None:
-    """The duration as the header of this name has it, rounded down but to nothing; None for one beyond its format."""
+    """The duration as the header of this name has it, rounded down, but not to 0; None for one beyond its format."""
     milliseconds = max(1, math.floor(seconds * 1000)) if math.isfinite(seconds) else math.inf
     if name.lower() != _GRPC:
         return str(milliseconds) if milliseconds < 10**10 else None

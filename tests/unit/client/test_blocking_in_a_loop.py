@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import http_service_client
-from http_service_client import HttpResponse, HttpServiceClient
+from http_service_client import DeadlineExceededError, HttpRequest, HttpResponse, HttpServiceClient
 from http_service_client.client import call_site
 from http_service_client.testing import ScriptedTransport
 
@@ -40,6 +40,12 @@ def by_stream(client: HttpServiceClient, path: Path) -> None:
         pass
 
 
+def by_poll(client: HttpServiceClient, path: Path) -> None:
+    accepted = HttpResponse(202, headers={"Location": URL, "Retry-After": "60"}, url=URL)
+    with pytest.raises(DeadlineExceededError):
+        client.poll(accepted, total_timeout=5.0)
+
+
 CALLS: dict[str, Callable[[HttpServiceClient, Path], object]] = {
     "request": lambda client, path: client.request("GET", URL),
     "get": lambda client, path: client.get(URL),
@@ -49,7 +55,12 @@ CALLS: dict[str, Callable[[HttpServiceClient, Path], object]] = {
     "delete": lambda client, path: client.delete(URL),
     "head": lambda client, path: client.head(URL),
     "options": lambda client, path: client.options(URL),
+    "query": lambda client, path: client.query(URL),
+    "send": lambda client, path: client.send(HttpRequest("GET", URL)),
+    "paginate": lambda client, path: list(client.paginate(URL)),
+    "poll": by_poll,
     "download": lambda client, path: client.download(URL, path),
+    "download_parallel": lambda client, path: client.download_parallel(URL, path),
     "stream": by_stream,
 }
 
