@@ -113,7 +113,7 @@ SCENARIOS: Mapping[str, Scenario] = MappingProxyType(
             service=Service(latency=_FAST, faults=[Flapping(up=15, down=5, start=60, seconds=120)]),
         ),
         "bursts": Scenario(
-            about="failures come together: 2 s bad, 20 s good, in the mean",
+            about="failures come together: 2 s bad, 20 s good on average",
             service=Service(latency=_FAST, faults=[Bursts(good=20, bad=2, start=30, seconds=210)]),
         ),
         "partial-outage": Scenario(

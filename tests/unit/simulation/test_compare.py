@@ -176,7 +176,7 @@ errors    mine             75.0%       1.25  518 ms  1.5 s     4 s       -     2
 
 exchanges: for each call, retries included.  p50, p99: of the durations of calls.  opened: from the first fault until
 a circuit opened.  normal: from the end of the last fault until as many calls succeed as before.  wasted: work of the
-service on requests that were given up.  doubled: calls that were acted on twice, to harm.  metastable: the failure
+service on requests that were given up.  doubled: calls that were acted on twice, with harm.  metastable: the failure
 outlives its cause.
 """
 
