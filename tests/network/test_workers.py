@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import re
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
 
 from http_service_client.testing import LoopbackServer, drip, respond, stall
+from kit.gunicorn import gunicorn
 from network.test_processes import CHECKOUT, needs_fork
 
 
@@ -164,33 +161,6 @@ def app(environ, start_response):
 """
 
 
-@contextmanager
-def gunicorn(folder: Path, url: str, *options: str) -> Iterator[str]:
-    """The address of a gunicorn that serves the app, with one worker."""
-    (folder / "app.py").write_text(APP)
-    with subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", *options, "app:app"],
-        cwd=folder,
-        env={**environment(), "SERVICE_URL": url, "HOME": str(folder)},  # where it puts its control socket
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        log, address = "", None
-        try:
-            while address is None:
-                line = process.stderr.readline()
-                assert line, f"gunicorn ended: {log}"
-                log += line
-                address = re.search(r"Listening at: (http://\S+)", line)
-            yield address[1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            log += process.communicate(timeout=30)[1]
-    assert "Traceback" not in log, log
-    assert "RuntimeWarning" not in log, log
-
-
 @needs("gunicorn")
 @needs_fork
 @pytest.mark.parametrize(
@@ -204,8 +174,11 @@ def gunicorn(folder: Path, url: str, *options: str) -> Iterator[str]:
 def test_workers_of_gunicorn_make_calls(server: LoopbackServer, tmp_path: Path, options: list[str]) -> None:
     """Each has connections of its own, whether the client was made before the fork or after it."""
     server.script("*", respond(204))
+    (tmp_path / "app.py").write_text(APP)
+    service = {"SERVICE_URL": f"http://localhost:{server.port}/", "HOME": str(tmp_path)}
+    surroundings = {**environment(), **service}
     with (
-        gunicorn(tmp_path, f"http://localhost:{server.port}/", *options) as address,
+        gunicorn("app:app", *options, folder=tmp_path, environment=surroundings) as address,
         requests.Session() as session,
     ):
         session.trust_env = False

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +16,7 @@ import pytest
 from examples.frameworks.conftest import Load
 from http_service_client import HttpServiceClient, Propagation
 from http_service_client.testing import LoopbackServer, respond
+from kit.gunicorn import gunicorn
 
 ROOT = Path(__file__).resolve().parents[3]
 TIMEOUT, ATTEMPT, ABOVE = Propagation().names
@@ -218,36 +216,6 @@ def test_fastapi_tests_may_replace_the_client(load: Load) -> None:
         assert _asgi(module.app, stack)("/orders/7").data == {"items": 9}
 
 
-@contextmanager
-def gunicorn(folder: Path, stock: LoopbackServer, *options: str) -> Iterator[str]:
-    """The address of a gunicorn that serves the Flask example, with one worker."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "gunicorn", "--bind=127.0.0.1:0", *options, "flask_orders:app"],
-        cwd=ROOT / "examples" / "frameworks",
-        env={
-            **os.environ,
-            "STOCK_URL": stock.url,
-            "HOME": str(folder),
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        log, address = "", None
-        try:
-            while address is None:
-                line = process.stderr.readline()
-                assert line, f"gunicorn ended: {log}"
-                log += line
-                address = re.search(r"Listening at: (http://\S+)", line)
-            yield address[1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-            log += process.communicate(timeout=30)[1]
-    assert "Traceback" not in log, log
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -261,7 +229,16 @@ def test_flask_under_gunicorn(load: Load, stock: LoopbackServer, tmp_path: Path,
     for package in ("flask", "gunicorn", "gevent"):
         pytest.importorskip(package)
     stock.script("*", respond(json={}))
-    with gunicorn(tmp_path, stock, *options) as address, HttpServiceClient(base_url=address) as caller:
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    with (
+        gunicorn(
+            "flask_orders:app",
+            *options,
+            folder=ROOT / "examples" / "frameworks",
+            environment={**environment, "STOCK_URL": stock.url},
+        ) as address,
+        HttpServiceClient(base_url=address) as caller,
+    ):
         for given in ("1500", None):
             headers = {} if given is None else {TIMEOUT: given}
             assert caller.get("/orders/7", headers=headers, timeout=20).status_code == 200

@@ -1,8 +1,19 @@
-"""Tests of neuroglia do not share its services."""
+"""A server for the tests of adapters; and tests of neuroglia do not share its services."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+
+from http_service_client.testing import LoopbackServer
+
+
+@pytest.fixture
+def server() -> Iterator[LoopbackServer]:
+    """A scripted server on loopback."""
+    with LoopbackServer() as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)

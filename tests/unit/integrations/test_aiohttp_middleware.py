@@ -6,7 +6,7 @@ import asyncio
 import io
 import pickle
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
@@ -31,12 +31,6 @@ from http_service_client.testing import LoopbackServer, VirtualClock, hang_up, r
 pytestmark = pytest.mark.asyncio
 
 DOWN = respond(503, body="down")
-
-
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
 
 
 def session(config: HttpClientConfig | None = None, **options: Any) -> aiohttp.ClientSession:

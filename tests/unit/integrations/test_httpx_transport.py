@@ -79,12 +79,6 @@ def clients(request: pytest.FixtureRequest) -> Iterator[Clients]:
         yield Clients(*request.param, stack)
 
 
-@pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
 def test_the_response_is_that_of_the_library(clients: Clients, server: LoopbackServer) -> None:
     """After two failures, with its story."""
     server.script("/", DOWN, reset(), respond(200, body="up"))

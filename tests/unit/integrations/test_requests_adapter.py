@@ -27,12 +27,6 @@ from http_service_client.testing import LoopbackServer, VirtualClock, reset, res
 
 
 @pytest.fixture
-def server() -> Iterator[LoopbackServer]:
-    with LoopbackServer() as server:
-        yield server
-
-
-@pytest.fixture
 def client() -> Iterator[HttpServiceClient]:
     with HttpServiceClient(clock=VirtualClock()) as client:
         yield client
