@@ -107,14 +107,15 @@ class CacheAccess:
         found = yield from self._ask("get", self._stored)
         if found is _MISSING:
             return None
-        self._variants = len(found)
-        fitting = [each for each in found if each.is_for(self.request)]
+        self._variants, fitting = found
         if self.call.options.max_redirects:  # a stored redirect would have to be followed
             fitting = [each for each in fitting if each.status_code not in REDIRECT_CODES]
         return max(fitting, key=lambda each: each.received_at, default=None)
 
-    def _stored(self) -> tuple[StoredResponse, ...]:
-        return tuple(self.cache.storage.get(self.key, self.partition))  # no sequence is the storage's fault
+    def _stored(self) -> tuple[int, list[StoredResponse]]:
+        """The number of variants, and those for the request. If they are something else, the storage is to blame."""
+        variants = tuple(self.cache.storage.get(self.key, self.partition))
+        return len(variants), [each for each in variants if each.is_for(self.request)]
 
     def keep(self, stored: StoredResponse, flight: Flight[Landing]) -> Plan[None]:
         """Store a response: in the place of all variants, once there are too many.

@@ -378,14 +378,15 @@ class TestTheSettings:
             Cache(**{keyword: 1})  # type: ignore[arg-type]
 
 
-class Absent(MemoryStorage):
-    def get(self, key: str, partition: str) -> Any:
-        return None
-
-
-def test_a_storage_that_returns_no_list_never_fails_a_call(front_end: FrontEnd) -> None:
+@pytest.mark.parametrize("found", [None, [stored().to_bytes()]])
+def test_a_storage_that_returns_something_else_never_fails_a_call(front_end: FrontEnd, found: Any) -> None:
     """As one that raises: it is a miss, with an event."""
-    cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=Absent()))
+
+    class Mistaken(MemoryStorage):
+        def get(self, key: str, partition: str) -> Any:
+            return found
+
+    cached = Cached(front_end, cached_for(60, "x"), cache=Cache(storage=Mistaken()))
     responses = [cached.get() for _ in range(2)]
     assert [response.text for response in responses] == ["x", "x"]
     assert [event.operation for event in failed(responses[1])] == ["get"]
