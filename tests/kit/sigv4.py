@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote_to_bytes
 
 from http_service_client import HttpRequest
 
@@ -19,12 +19,13 @@ def is_signed(request: HttpRequest, body: bytes, secret_key: str) -> bool:
     _, date, region, service, _ = fields["Credential"].split("/")
     target = request.url[request.url.index("/", 8) :]
     path, _, query = target.partition("?")
-    path = quote(unquote(path), safe="/-_.~") if service == "s3" else quote(path, safe="/-_.~")
+    path = quote(unquote_to_bytes(path), safe="/-_.~") if service == "s3" else quote(path, safe="/-_.~")
     pairs = [pair.partition("=")[::2] for pair in query.split("&") if pair]
     canonical_query = "&".join(
         f"{name}={value}"
         for name, value in sorted(
-            (quote(unquote(n), safe="-_.~"), quote(unquote(v), safe="-_.~")) for n, v in pairs
+            (quote(unquote_to_bytes(n), safe="-_.~"), quote(unquote_to_bytes(v), safe="-_.~"))
+            for n, v in pairs
         )
     )
     names = fields["SignedHeaders"].split(";")

@@ -127,9 +127,10 @@ def last(harness: Harness) -> tuple[HttpRequest, bytes]:
         {"method": "POST", "json": {"a": ["x" * 3000]}},
         {"method": "PUT", "data": io.BytesIO(b"x" * 100_000)},
         {"url": "https://bucket.example.com/a%20b/c+d:e@f=(g)~é%2Bh"},
+        {"url": "https://bucket.example.com/%E9?b=%E9&a=%FF&a=1&a&c%20=%3d"},
         {"url": "https://bucket.example.com:8443/", "headers": {"X-Amz-Meta-Two": "a   b"}},
     ],
-    ids=["query", "json", "file", "path", "headers"],
+    ids=["query", "json", "file", "path", "latin-1", "headers"],
 )
 def test_what_is_signed_is_what_is_sent(front_end: FrontEnd, service: str, options: dict[str, Any]) -> None:
     """Compressed, escaped, with all that the client adds."""
