@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import Any
 
-from ..http.propagation import Propagation
-from .inbound import SPENT, InboundLimits, InboundRequest, check_application
+from ..core.checks import suggests_keywords
+from .inbound import RENAMED, SPENT, InboundMiddleware, InboundRequest
 
 __all__ = ["DeadlineMiddleware"]
 
@@ -15,7 +15,8 @@ _Send = Callable[[Any], Awaitable[None]]
 _App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
-class DeadlineMiddleware:
+@suggests_keywords(RENAMED)
+class DeadlineMiddleware(InboundMiddleware[_App]):
     """The calls that the handling of a request makes end when its caller stops waiting, and leave retries to that caller.
 
     app: the ASGI application.
@@ -34,18 +35,7 @@ class DeadlineMiddleware:
     Raises ConfigurationError for a wrong setting.
     """
 
-    def __init__(
-        self,
-        app: _App,
-        propagation: Propagation | None = None,
-        *,
-        max_timeout: float | None = None,
-        reserve: float = 0.0,
-        reject_spent: bool = True,
-    ) -> None:
-        check_application(app, may_be_async=True)
-        self.app = app
-        self._limits = InboundLimits(propagation, max_timeout, reserve, reject_spent)
+    _may_be_async = True
 
     async def __call__(self, scope: Any, receive: Any, send: _Send) -> None:
         if scope["type"] != "http":

@@ -48,7 +48,7 @@ from ..transports.foreign import ForeignRequest
 if TYPE_CHECKING:
     from ..core.call import Call
 
-__all__ = ["DRAINED", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
+__all__ = ["DRAINED", "RENAMED", "AdaptedRequest", "ForeignCalls", "explain", "headers_of", "joined_error"]
 
 Response = TypeVar("Response")
 Idempotent = bool | Callable[[HttpRequest], bool | None] | None
@@ -481,6 +481,15 @@ def _known_url(url: str) -> str:
 
 
 # Settings.
+
+RENAMED = {
+    **dict.fromkeys(
+        ("retries", "max_attempts"), "set max_attempts in retry_policy_config of HttpClientConfig"
+    ),
+    "timeout": "set base_timeout in HttpClientConfig",
+    **dict.fromkeys(HttpClientConfig.__dataclass_fields__, "set it in HttpClientConfig"),
+}
+"""Remedies for keywords that the adapters do not have."""
 
 
 class _OwnClient(HttpServiceClient):

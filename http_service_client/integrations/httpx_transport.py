@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..client.client import HttpServiceClient
 from ..client.config import HttpClientConfig
-from ..core.checks import check_flag
+from ..core.checks import check_flag, suggests_keywords
 from ..core.timeouts import Timeout
 from ..errors import (
     ConfigurationError,
@@ -44,7 +44,7 @@ from ..http.http1.errors import CutShortError, NotHttpError
 from ..http.messages import HttpResponse
 from ..http.urls import redact_url
 from ..transports.failures import Phase, ProxyRefusedError, UnsendableError, failure_of
-from .foreign import DRAINED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .foreign import DRAINED, RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 if TYPE_CHECKING:
     # A client of either takes them. A library that is not installed is `Any` to a type checker.
@@ -63,6 +63,13 @@ else:
 __all__ = ["AsyncResilientTransport", "ResilientTransport"]
 
 _LIBRARIES = ("httpx", "httpx2")
+_RENAMED = {
+    **RENAMED,
+    **dict.fromkeys(
+        ("verify", "cert", "trust_env", "http1", "http2", "limits", "proxy", "local_address", "uds"),
+        "give it to the HTTPTransport or AsyncHTTPTransport in transport=…",
+    ),
+}
 _LEAST = 0.001  # seconds for a step whose time is over: it ends the exchange
 
 
@@ -123,6 +130,7 @@ class _Transport:
         return list(self._made.values()) if self._given is None else [self._given]
 
 
+@suggests_keywords(_RENAMED)
 class ResilientTransport(_Transport, _Blocking):
     """A transport for a client of httpx or httpx2: ``httpx.Client(transport=ResilientTransport())``.
 
@@ -180,6 +188,7 @@ class ResilientTransport(_Transport, _Blocking):
             inner.__exit__(*about)
 
 
+@suggests_keywords(_RENAMED)
 class AsyncResilientTransport(_Transport, _Async):
     """As `ResilientTransport`, for an `httpx.AsyncClient` or `httpx2.AsyncClient` on asyncio."""
 

@@ -11,6 +11,7 @@ import inspect
 import time
 from collections.abc import Callable
 from contextvars import Token
+from typing import ClassVar, Generic, TypeVar
 
 from ..core.checks import check_duration, check_flag, check_number
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
@@ -19,13 +20,20 @@ from ..errors import ConfigurationError
 from ..http.propagation import Propagation
 from ..policies.logs import LOGGER
 
-__all__ = ["SPENT", "InboundLimits", "InboundRequest", "check_application"]
+__all__ = ["RENAMED", "SPENT", "InboundLimits", "InboundMiddleware", "InboundRequest"]
+
+App = TypeVar("App")
 
 SPENT = b"the time that the caller allowed was spent before the request was handled\n"
 """The body of the 504 to a request that comes too late."""
+RENAMED = {
+    **dict.fromkeys(("timeout", "deadline", "total_timeout"), "it is called max_timeout"),
+    "headers": "name them in propagation=Propagation(…)",
+}
+"""Remedies for keywords that the middlewares do not have."""
 
 
-def check_application(app: object, *, may_be_async: bool) -> None:
+def _check_application(app: object, *, may_be_async: bool) -> None:
     """Raise ConfigurationError for what a middleware cannot wrap."""
     if not callable(app):
         raise ConfigurationError(f"app must be an application, not {app!r}")
@@ -68,6 +76,25 @@ class InboundLimits:
         if self._max_timeout is not None:
             seconds = self._max_timeout if seconds is None else min(seconds, self._max_timeout)
         return InboundRequest(seconds, said.attempt, said.is_retried_above)
+
+
+class InboundMiddleware(Generic[App]):
+    """What the middlewares of all kinds of applications have in common."""
+
+    _may_be_async: ClassVar[bool]
+
+    def __init__(
+        self,
+        app: App,
+        propagation: Propagation | None = None,
+        *,
+        max_timeout: float | None = None,
+        reserve: float = 0.0,
+        reject_spent: bool = True,
+    ) -> None:
+        _check_application(app, may_be_async=self._may_be_async)
+        self.app = app
+        self._limits = InboundLimits(propagation, max_timeout, reserve, reject_spent)
 
 
 class InboundRequest:

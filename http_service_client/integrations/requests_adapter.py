@@ -18,6 +18,7 @@ from urllib3.util import Timeout as Urllib3Timeout
 
 from ..client.client import HttpServiceClient
 from ..client.config import HttpClientConfig
+from ..core.checks import suggests_keywords
 from ..core.timeouts import Timeout
 from ..drivers.forks import reset_in_forked_children
 from ..errors import (
@@ -38,7 +39,7 @@ from ..http.urls import redact_url
 from ..transports.failures import Phase, failure_of
 from ..transports.over_requests.errors import translate_error
 from .bounded_sockets import BoundedExchange, bound_pools
-from .foreign import AdaptedRequest, ForeignCalls, Idempotent, headers_of
+from .foreign import RENAMED, AdaptedRequest, ForeignCalls, Idempotent, headers_of
 
 __all__ = ["ResilientAdapter"]
 
@@ -47,6 +48,7 @@ _LIMITS = ("connect", "read")
 _KEPT_FOR_PARENT: list[Any] = []
 
 
+@suggests_keywords(RENAMED)
 class ResilientAdapter(HTTPAdapter):
     """An adapter to mount on a `requests.Session`: ``session.mount("https://", ResilientAdapter())``.
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from ..http.propagation import Propagation
-from .inbound import SPENT, InboundLimits, InboundRequest, check_application
+from ..core.checks import suggests_keywords
+from .inbound import RENAMED, SPENT, InboundMiddleware, InboundRequest
 
 __all__ = ["DeadlineMiddleware"]
 
 _App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
-class DeadlineMiddleware:
+@suggests_keywords(RENAMED)
+class DeadlineMiddleware(InboundMiddleware[_App]):
     """The calls that the handling of a request makes end when its caller stops waiting, and leave retries to that caller.
 
     app: the WSGI application.   The settings are those of `integrations.asgi.DeadlineMiddleware`, and so is what they do.
@@ -24,18 +25,7 @@ class DeadlineMiddleware:
     Raises ConfigurationError for a wrong setting.
     """
 
-    def __init__(
-        self,
-        app: _App,
-        propagation: Propagation | None = None,
-        *,
-        max_timeout: float | None = None,
-        reserve: float = 0.0,
-        reject_spent: bool = True,
-    ) -> None:
-        check_application(app, may_be_async=False)
-        self.app = app
-        self._limits = InboundLimits(propagation, max_timeout, reserve, reject_spent)
+    _may_be_async = False
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         request = self._limits.begin(lambda name: environ.get(f"HTTP_{name.upper().replace('-', '_')}"))

@@ -190,6 +190,29 @@ def test_new_settings_of_its_own_client_are_checked_too(make: Any) -> None:
     assert shared.config.max_connections == 5
 
 
+@pytest.mark.parametrize("make", [ResilientAdapter, ResilientTransport, AsyncResilientTransport])
+@pytest.mark.parametrize(
+    ("keyword", "remedy"),
+    [
+        ("retries", "set max_attempts in retry_policy_config"),
+        ("timeout", "set base_timeout in HttpClientConfig"),
+        ("total_timeout", "set it in HttpClientConfig"),
+        ("idempotence", "did you mean 'idempotent'"),
+    ],
+)
+def test_an_unknown_keyword_has_a_remedy(make: Any, keyword: str, remedy: str) -> None:
+    """Under the name of the class that was called."""
+    with pytest.raises(TypeError, match=f"{make.__name__} takes no keyword '{keyword}'; {remedy}"):
+        make(**{keyword: 3})
+
+
+@pytest.mark.parametrize("make", [ResilientTransport, AsyncResilientTransport])
+def test_what_the_transport_inside_takes_is_for_that(make: Any) -> None:
+    """httpx.Client does not pass these on to a transport that it is given."""
+    with pytest.raises(TypeError, match=r"'verify'; give it to the HTTPTransport or AsyncHTTPTransport"):
+        make(verify=False)
+
+
 @MAKERS
 def test_what_is_refused(make: Any) -> None:
     """With what to write instead."""

@@ -424,6 +424,15 @@ def test_wrong_settings_are_refused_when_the_middleware_is_made(
 
 
 @pytest.mark.parametrize("module", [asgi, wsgi])
+def test_an_unknown_keyword_has_a_remedy(module: Any) -> None:
+    """The limit of a request has several names elsewhere."""
+    with pytest.raises(
+        TypeError, match="DeadlineMiddleware takes no keyword 'timeout'; it is called max_timeout"
+    ):
+        module.DeadlineMiddleware(lambda: None, timeout=3.0)
+
+
+@pytest.mark.parametrize("module", [asgi, wsgi])
 def test_what_is_no_application_is_refused(module: Any) -> None:
     """When the middleware is made, and not by the first request."""
     with pytest.raises(ConfigurationError, match="app must be an application, not 'orders:app'"):
