@@ -293,5 +293,5 @@ class TestTheBar:
     ) -> None:
         """The error says what to install, before anything is sent."""
         monkeypatch.setitem(sys.modules, "tqdm", None)
-        with pytest.raises(ConfigurationError, match=r"pip install http-service-client\[progress\]"):
+        with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[progress\]'"):
             front_end.request(front_end.client(), "POST", "http://127.0.0.1:9/", data=b"x", progress=progress)

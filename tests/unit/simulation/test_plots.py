@@ -145,6 +145,6 @@ def test_without_matplotlib_the_error_names_the_extra(
 ) -> None:
     """Simulations need it not."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ConfigurationError, match=r"pip install http-service-client\[simulation\]"):
+    with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[simulation\]'"):
         report.plot()
     assert simulate(None, Service(), rate=1, seconds=1).failed == 0
