@@ -1,47 +1,64 @@
-"""The command line: `python -m http_service_client demo`, `simulate` and `check`.
+"""The command line: `python -m http_service_client`, and the script `http-service-client`.
 
-This module reads the arguments; each command is a module of its own, imported when it runs.
-Exit codes: 0, all is well; 1, an invariant is broken or settings contradict each other; 2, wrong arguments; 130, interrupted by Ctrl-C.
+`COMMANDS` is the table of contents. A command is a module with two functions, imported only when that command runs:
+`declare(parser)` adds its arguments, its description and its examples, and `run(arguments, output, errors)` returns
+the exit code. `arguments.command` is the word that was typed, since one module may serve several commands. A
+`ConfigurationError` of either is a wrong argument: one line, and exit code 2.
+
+Exit codes of all commands: 0, all is well; 1, an invariant is broken or settings contradict each other; 2, wrong
+arguments; 130, interrupted by Ctrl-C; 141, the reader of the output has gone.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .._version import __version__
+from ..errors import ConfigurationError
 
-__all__ = ["main"]
+__all__ = ["COMMANDS", "Command", "main"]
 
-_DEMO = """\
-Mario's Pizzeria sells pizzas while its payment, delivery, e-mail and SMS services fail: refused
-connections, resets after the charge was made, 429 with Retry-After, 503, responses that trickle, an outage.
-The same orders are placed twice at the same time, by worker threads and by asyncio tasks, each with their own
-client and services. At the end the services report what they saw: nobody may be charged twice."""
 
-_SIMULATE = """\
-What will a configuration do when the service behind it fails? This runs the real client, its own retries,
-circuits and deadlines, against a model of a service, in virtual time. It compares your configurations with the
-defaults, and with no client at all."""
+class Command(NamedTuple):
+    """A row of the table. module: relative to this package.  help: its line in the list of commands."""
 
-_BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
+    module: str
+    help: str
+
+
+COMMANDS = {
+    "demo": Command(".demo.command", "watch real calls, blocking and asyncio, get through failures"),
+    "simulate": Command(".simulate", "see what a configuration does when its service fails, in virtual time"),
+    "check": Command(".check", "find settings that contradict each other"),
+}
+
+_WRONG_ARGUMENTS = 2
 _INTERRUPTED = 128 + 2
+_BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. argv: without the name of the program; None for `sys.argv`."""
+    words = sys.argv[1:] if argv is None else argv
+    # The options before a command take no values, so the first word that is no option is the command.
+    command = next((word for word in words if not word.startswith("-")), None)
     try:
-        arguments = _parser().parse_args(argv)
-    except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
-        return end.code if isinstance(end.code, int) else 2
-    # The demo shows the circuits on its screen; without a handler, Python would write warnings across it.
-    logging.getLogger("http_service_client").addHandler(logging.NullHandler())
-    try:
-        code: int = arguments.run(arguments)
+        arguments = build_parser(command).parse_args(words)
+        # The demo shows the circuits on its screen; without a handler, Python would write warnings across it.
+        logging.getLogger("http_service_client").addHandler(logging.NullHandler())
+        code: int = arguments.run(arguments, sys.stdout, sys.stderr)
         sys.stdout.flush()
+    except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
+        return end.code if isinstance(end.code, int) else _WRONG_ARGUMENTS
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _WRONG_ARGUMENTS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
@@ -51,100 +68,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from .demo.play import Settings, run
-
-    settings = Settings(
-        orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
-    )
-    return run(settings, sys.stdout, plain=arguments.plain, colour=not arguments.no_color)
-
-
-def _simulate(arguments: argparse.Namespace) -> int:
-    from .simulate import run
-
-    return run(arguments, sys.stdout, sys.stderr)
-
-
-def _check(arguments: argparse.Namespace) -> int:
-    from .check import run
-
-    return run(arguments, sys.stdout, sys.stderr)
-
-
-def _parser() -> argparse.ArgumentParser:
+def build_parser(*commands: str | None) -> argparse.ArgumentParser:
+    """A parser that lists all commands, and knows the arguments of these."""
     parser = argparse.ArgumentParser(
-        prog="python -m http_service_client", description="One HTTP client for blocking and asyncio code."
+        prog=_program(), description="One HTTP client for blocking and asyncio code."
     )
     parser.add_argument("--version", action="version", version=f"http_service_client {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
-    demo = commands.add_parser(
-        "demo",
-        help="watch real calls, blocking and asyncio, get through failures",
-        description=_DEMO,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    demo.add_argument(
-        "--orders",
-        type=_order_count,
-        metavar="N",
-        default=60,
-        help="orders for threads and for tasks, 1 to 500 (default: 60)",
-    )
-    demo.add_argument(
-        "--seed", type=int, default=1, help="decides the orders and mishaps of the evening (default: 1)"
-    )
-    demo.add_argument("--plain", action="store_true", help="lines of text, even in a terminal")
-    demo.add_argument(
-        "--no-color", action="store_true", help="no colours (like the environment variable NO_COLOR)"
-    )
-    # For the tests: a shorter evening, and servers that break the invariants.
-    demo.add_argument("--tempo", type=float, default=1.0, help=argparse.SUPPRESS)
-    demo.add_argument("--sabotage", choices=["forget-keys", "stay-down"], help=argparse.SUPPRESS)
-    demo.set_defaults(run=_demo)
-    simulate = commands.add_parser(
-        "simulate",
-        help="see what a configuration does when its service fails, in virtual time",
-        description=_SIMULATE,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    simulate.add_argument("scenarios", nargs="*", metavar="scenario", help="default: all but retry-storm")
-    simulate.add_argument("--list", action="store_true", help="list the scenarios")
-    simulate.add_argument(
-        "--config",
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="settings of HttpClientConfig in TOML, JSON or YAML, of one client or several; may be repeated",
-    )
-    simulate.add_argument("--seconds", type=float, metavar="S", help="of each simulation")
-    simulate.add_argument("--clients", type=int, metavar="N", help="how many call the service")
-    simulate.add_argument("--rate", type=float, metavar="R", help="calls a second of each client")
-    simulate.add_argument("--seed", type=int, default=0, help="decides the random numbers (default: 0)")
-    simulate.add_argument("--html", metavar="FILE", help="write a page with pictures (extra simulation)")
-    simulate.set_defaults(run=_simulate)
-    check = commands.add_parser(
-        "check",
-        help="find settings that contradict each other",
-        description="Find settings of a client that contradict each other, each with a call that shows it.",
-    )
-    check.add_argument("file", help="settings of HttpClientConfig in TOML, JSON or YAML")
-    check.add_argument(
-        "--client", metavar="NAME", help="the client, in a file with a table [clients.NAME] for each"
-    )
-    check.add_argument("--rate", type=float, metavar="R", required=True, help="calls a second of one client")
-    check.add_argument(
-        "--caller-timeout",
-        type=float,
-        metavar="S",
-        help="seconds after which whoever waits for the calls gives up",
-    )
-    check.set_defaults(run=_check)
+    subparsers = parser.add_subparsers(title="commands", metavar="command", dest="command", required=True)
+    for name, (module_name, help_line) in COMMANDS.items():
+        subparser = subparsers.add_parser(
+            name, help=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        if name in commands:
+            module = importlib.import_module(module_name, __package__)
+            module.declare(subparser)
+            subparser.set_defaults(run=module.run)
     return parser
 
 
-def _order_count(text: str) -> int:
-    count = int(text) if text.isdecimal() else 0
-    if not 1 <= count <= 500:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 500, not {text!r}")
-    return count
+def _program() -> str:
+    """The name by which the program was started, for the usage."""
+    name = os.path.basename(sys.argv[0])
+    return name if name.startswith("http-service-client") else "python -m http_service_client"

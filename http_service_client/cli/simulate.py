@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,26 +17,43 @@ from ..simulation import NO_CLIENT, SCENARIOS, Scenario, compare
 from ..simulation.compare import built_in
 from ..simulation.plots import check_picture
 
-__all__ = ["Progress", "run"]
+__all__ = ["Progress", "declare", "run"]
 
 _HEAVY = {"retry-storm"}  # runs for half a minute, so it runs only when it is named
 
 
+_DESCRIPTION = """\
+What will a configuration do when the service behind it fails? This runs the real client, its own retries,
+circuits and deadlines, against a model of a service, in virtual time. It compares your configurations with the
+defaults, and with no client at all."""
+
+
+def declare(parser: ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.description = _DESCRIPTION
+    parser.add_argument("scenarios", nargs="*", metavar="scenario", help="default: all but retry-storm")
+    parser.add_argument("--list", action="store_true", help="list the scenarios")
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="settings of HttpClientConfig in TOML, JSON or YAML, of one client or several; may be repeated",
+    )
+    parser.add_argument("--seconds", type=float, metavar="S", help="of each simulation")
+    parser.add_argument("--clients", type=int, metavar="N", help="how many call the service")
+    parser.add_argument("--rate", type=float, metavar="R", help="calls a second of each client")
+    parser.add_argument("--seed", type=int, default=0, help="decides the random numbers (default: 0)")
+    parser.add_argument("--html", metavar="FILE", help="write a page with pictures (extra simulation)")
+
+
 def run(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
-    """Simulate and print; the exit code: 0, or 2 for a wrong argument."""
-    try:
-        if arguments.list:
-            width = max(map(len, SCENARIOS))
-            for name, scenario in SCENARIOS.items():
-                print(f"{name:<{width}}  {scenario.about}", file=output)
-            return 0
-        return _simulate(arguments, output, errors)
-    except ConfigurationError as error:
-        print(f"error: {error}", file=errors)
-        return 2
-
-
-def _simulate(arguments: Namespace, output: TextIO, errors: TextIO) -> int:
+    """Simulate and print; the exit code: 0."""
+    if arguments.list:
+        width = max(map(len, SCENARIOS))
+        for name, scenario in SCENARIOS.items():
+            print(f"{name:<{width}}  {scenario.about}", file=output)
+        return 0
     scenarios = _scenarios(arguments)
     configs: dict[str, HttpClientConfig] = {"no client": NO_CLIENT, "defaults": HttpClientConfig()}
     for path in arguments.config:

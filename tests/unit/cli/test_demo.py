@@ -19,8 +19,8 @@ import pytest
 import http_service_client
 from http_service_client import HttpResponse, cli
 from http_service_client.cli import main
+from http_service_client.cli.demo import command, views
 from http_service_client.cli.demo import play as demo
-from http_service_client.cli.demo import views
 from http_service_client.cli.demo.orders import Status, Ticket
 from http_service_client.cli.demo.screen import Screen, clipped, is_terminal, wants_colour
 from http_service_client.cli.demo.script import Fault, Order, write_story
@@ -162,8 +162,9 @@ def test_wrong_arguments_are_exit_code_2(arguments: list[str], capsys: pytest.Ca
 
 def test_the_options_have_the_defaults_that_help_states() -> None:
     """An evening of 60 orders in real time, always the same one, with servers that keep their promises."""
-    assert vars(cli._parser().parse_args(["demo"])) == {
-        "run": cli._demo,
+    assert vars(cli.build_parser("demo").parse_args(["demo"])) == {
+        "command": "demo",
+        "run": command.run,
         "orders": 60,
         "seed": 1,
         "plain": False,
@@ -176,7 +177,7 @@ def test_the_options_have_the_defaults_that_help_states() -> None:
 @pytest.mark.parametrize("count", [1, 9, 500])
 def test_the_number_of_orders_has_bounds(count: int) -> None:
     """One to 500: see the wrong arguments for those beyond."""
-    assert cli._parser().parse_args(["demo", "--orders", str(count)]).orders == count
+    assert cli.build_parser("demo").parse_args(["demo", "--orders", str(count)]).orders == count
 
 
 def test_help_exits_with_0(capsys: pytest.CaptureFixture[str]) -> None:

@@ -43,8 +43,9 @@ def test_all_scenarios_but_the_heavy_one_are_simulated_by_default(capsys: pytest
 
 def test_the_options_have_the_defaults_that_help_states() -> None:
     """What a scenario says of its clients, their rate and its time holds unless an option says otherwise."""
-    assert vars(cli._parser().parse_args(["simulate"])) == {
-        "run": cli._simulate,
+    assert vars(cli.build_parser("simulate").parse_args(["simulate"])) == {
+        "command": "simulate",
+        "run": simulate.run,
         "scenarios": [],
         "list": False,
         "config": [],
@@ -63,7 +64,7 @@ def test_options_replace_what_a_scenario_says(monkeypatch: pytest.MonkeyPatch) -
         ("--rate=0.5", "rate", 0.5),
         ("--seconds=7", "seconds", 7.0),
     ):
-        arguments = cli._parser().parse_args(["simulate", "healthy", "flapping", option])
+        arguments = cli.build_parser("simulate").parse_args(["simulate", "healthy", "flapping", option])
         scenarios = simulate._scenarios(arguments)
         assert scenarios == {key: replace(SCENARIOS[key], **{name: value}) for key in ("healthy", "flapping")}  # type: ignore[arg-type]
 
