@@ -48,6 +48,7 @@ _OTHERS = sorted(
 # Types in public signatures that have no public name: users pass, receive or compare such objects, and do not
 # import their classes.
 _UNLINKED = [
+    "App",  # the type of an application that a middleware wraps
     "AsyncBodyFile",  # what `as_file()` of an asyncio stream returns
     "AsyncStreamContext",  # what `stream_async()` returns: for `async with`
     "BudgetSettings",  # `RetryQuotaSettings` or `RetryBudgetSettings`
