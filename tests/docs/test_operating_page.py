@@ -1,0 +1,77 @@
+"""docs/operating.md: its metrics and reasons are those of the code, and each symptom looks as a real client shows it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from docs.loading import ROOT, load
+from http_service_client.events import StopReason
+from http_service_client.observability import collector
+
+PAGE = (ROOT / "docs/operating.md").read_text("utf-8")
+METRICS = {*collector._LABELS, "http_request_duration_seconds"}
+
+symptoms = load("docs/symptoms.py")
+pictures = load("docs/operating_pictures.py")
+
+_, _, _TROUBLES = PAGE.partition("\n## When something moves\n")
+SECTIONS = dict(re.findall(r"^### (.+)\n((?:(?!^##).*\n)*)", _TROUBLES, re.MULTILINE))
+
+
+def first_cells(head: str) -> list[str]:
+    """The code in the first column of the table with this head."""
+    _, _, table = PAGE.partition(f"{head}\n")
+    return re.findall(r"^\| `(\w+)` \|", table.partition("\n\n")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize("symptom", symptoms.SYMPTOMS, ids=lambda symptom: symptom.heading)
+def test_a_symptom_looks_as_the_page_shows_it(symptom: Any) -> None:
+    """A change of a message, a log line or a metric is a change of the page."""
+    start, end = symptoms.sections(PAGE)[symptom.heading]
+    assert PAGE[start:end] == f"{symptoms.shown(symptom)}\n", "run: python docs/symptoms.py"
+
+
+def test_each_section_has_its_symptom_and_says_what_to_do() -> None:
+    """In the order of the script, so that a new one is not forgotten in either."""
+    assert list(SECTIONS) == [symptom.heading for symptom in symptoms.SYMPTOMS]
+    assert all("\n- **Do**" in text for text in SECTIONS.values())
+
+
+def test_every_metric_has_its_meaning() -> None:
+    """Each one that exists, and no other."""
+    listed = first_cells("| metric | one more | when it grows |")
+    assert len(listed) == len(set(listed))
+    assert set(listed) == METRICS
+
+
+def test_the_page_names_no_other_metric() -> None:
+    """Neither in a question to watch nor in the text."""
+    samples = re.sub(r"_(?:count|sum|bucket)\b", "", PAGE)
+    assert set(re.findall(r"\bhttp_\w+(?:_total|_seconds)\b", samples)) <= METRICS
+
+
+def test_every_reason_not_to_retry_is_explained() -> None:
+    """The values of the label, in lower case."""
+    listed = first_cells("| `reason` of a retry that was not made | means | look at |")
+    assert sorted(listed) == sorted(reason.name.lower() for reason in StopReason)
+
+
+def test_each_picture_is_drawn_by_the_script_and_shown() -> None:
+    """None is left over, and none is large."""
+    names = {f"operating-{name}.svg" for name in pictures.TROUBLES}
+    assert set(re.findall(r"\(_static/(operating-[\w-]+\.svg)\)", PAGE)) == names
+    for name in names:
+        assert (ROOT / "docs/_static" / name).stat().st_size < 60_000
+
+
+def test_a_quantile_is_that_of_prometheus() -> None:
+    """Within its bucket, values are taken to be spread evenly; beyond the last bound, it is the last bound."""
+    before = pictures.Reading(0.0, {}, ((1.0, 0), (2.0, 0), (float("inf"), 0)), 0, False, 0, 0)
+    after = before._replace(buckets=((1.0, 2), (2.0, 6), (float("inf"), 8)))
+    assert pictures.quantile(0.5, before, after) == 1.5
+    assert pictures.quantile(0.125, before, after) == 0.5
+    assert pictures.quantile(0.99, before, after) == 2.0
+    assert pictures.quantile(0.5, after, after) is None
