@@ -8,8 +8,10 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(_HERE))
 sys.path.insert(0, str(_HERE / "_ext"))
 # The checkout comes before an installed copy, so that the pages describe the code beside them.
 sys.path.insert(0, str(_HERE.parent))
@@ -71,3 +73,18 @@ nitpick_ignore_regex = [
     ("py:.*", rf"({'|'.join(map(re.escape, _OTHERS))})\..*"),
     ("py:.*", rf"(http_service_client\.[\w.]+\.)?({'|'.join(_UNLINKED)})"),
 ]
+
+
+def _write_llms(app: Any, error: Exception | None) -> None:
+    """The pages as text, at the root of the site: see docs/llms.py."""
+    if error is None and app.builder.format == "html":
+        import llms
+
+        out = Path(app.outdir)
+        (out / "llms.txt").write_text(llms.llms(), "utf-8")
+        (out / "llms-full.txt").write_text(llms.llms_full(), "utf-8")
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect("build-finished", _write_llms)
