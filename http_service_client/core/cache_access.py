@@ -23,7 +23,10 @@ from .effects import TIMED_OUT, Plan, Work
 from .machines.flights import Flight
 from .machines.response_cache import Landing, ResponseCache, partition_of, url_key
 
-__all__ = ["CacheAccess"]
+__all__ = ["OVERTAKEN", "CacheAccess"]
+
+OVERTAKEN = "it was out of date when it came"
+"""Why a response is not stored that a change has overtaken."""
 
 _PATIENCE = 1.0  # seconds for an operation of the storage
 # Each look-up compares the request with all variants of its URL, name by name. A service that names a header with a new
@@ -117,16 +120,18 @@ class CacheAccess:
         variants = tuple(self.cache.storage.get(self.key, self.partition))
         return len(variants), [each for each in variants if each.is_for(self.request)]
 
-    def keep(self, stored: StoredResponse, flight: Flight[Landing]) -> Plan[None]:
-        """Store a response: in the place of all variants, once there are too many.
+    def keep(self, stored: StoredResponse, flight: Flight[Landing]) -> Plan[str | None]:
+        """Store a response: in the place of all variants, once there are too many. Returns why it was not stored, or None.
 
         flight: that brought it. If it is overtaken while the storage works, the deletion may have come before.
         """
         if self._variants >= _VARIANTS:
             yield from self.drop_own()
-        yield from self._ask("set", self.cache.storage.set, self.key, self.partition, stored)
+        done = yield from self._ask("set", self.cache.storage.set, self.key, self.partition, stored)
         if flight.is_overtaken:
             yield from self.drop()
+            return OVERTAKEN
+        return "its storage failed" if done is _MISSING else None
 
     def drop_own(self) -> Plan[None]:
         """Delete the responses that this call may read."""

@@ -35,7 +35,7 @@ from ...http.caching.directives import parse_directives
 from ...http.caching.rules import Use, conditions, confirmed, is_conclusive, is_error
 from ...http.caching.stored import StoredResponse, store
 from ...http.messages import HttpRequest, HttpResponse
-from ..cache_access import CacheAccess
+from ..cache_access import OVERTAKEN, CacheAccess
 from ..call import Call
 from ..effects import Acquire, Outcome, Plan, Start
 from ..machines.response_cache import Landing, ResponseCache
@@ -270,16 +270,16 @@ class CacheLayer:
         if isinstance(outcome, Failure):
             access.record_miss(found, outcome.error_type.__name__)
             return outcome, Landing(None, is_error=True) if _concerns_others(outcome) else None
-        reason = "it was out of date when it came" if flight.is_overtaken else access.why_not_stored(outcome)
+        reason = OVERTAKEN if flight.is_overtaken else access.why_not_stored(outcome)
         stored = None
         if reason is None:
             stored = store(request, outcome, self._wall())
-            yield from access.keep(stored, flight)
+            reason = yield from access.keep(stored, flight)
         elif found is not None and is_conclusive(outcome.status_code):
             yield from access.drop_own()
         is_fresh = stored is not None and access.judge(stored).use is Use.FRESH
         self._cache.note_shared(access.flight_key, is_fresh)
-        access.record_miss(found, reason or "", is_stored=stored is not None)
+        access.record_miss(found, reason or "", is_stored=reason is None)
         return outcome, Landing(stored)
 
     def _renewed(

@@ -229,6 +229,19 @@ def test_a_change_ends_what_is_being_stored(front_end: FrontEnd, script: list[An
     assert (response.text, failed(response), cached.get().text) == ("old", [], "new")
 
 
+def test_a_response_is_not_said_to_be_stored_when_the_storage_failed(front_end: FrontEnd) -> None:
+    """The timeline names the reason, beside the failure itself."""
+
+    class Full(MemoryStorage):
+        def set(self, key: str, partition: str, response: StoredResponse) -> None:
+            raise OSError("No space left on device")
+
+    response = Cached(front_end, cached_for(60, "new"), cache=Cache(storage=Full())).get()
+    (failure,) = failed(response)
+    assert (failure.operation, failure.message) == ("set", "No space left on device")
+    assert str(used(response)) == "not in the cache; not stored: its storage failed"
+
+
 def test_a_change_ends_what_it_names(front_end: FrontEnd) -> None:
     """Location and Content-Location of the same origin; another origin's resources are not this one's to end."""
     here, there = "https://api.example.com/orders/7", "https://other.example.com/orders/7"
