@@ -2,6 +2,9 @@
 
 The public names, and nothing else. Each is imported when first used, so `import http_service_client` costs
 next to nothing and imports neither requests nor aiohttp.
+
+How to write correct code with it, in short:
+https://github.com/http-service-client/http-service-client/blob/main/docs/assistants.md
 """
 
 from importlib import import_module as _import_module
