@@ -33,6 +33,7 @@ PROJECT = "The project"
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 _FENCE = re.compile(r"^(`{3,}|:{3,})\{([\w-]+)\}[ ]*(.*)\n((?:.*\n)*?)\1[ ]*$", re.MULTILINE)
 _OPTION = re.compile(r"^:[\w-]+:.*\n", re.MULTILINE)
+_COMMENT = re.compile(r"^<!--.*-->\n", re.MULTILINE)
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\([^)]*\)$", re.MULTILINE)
 _DIRECTIVE = re.compile(r"^\.\. (?:py:|auto)(\w+):: (\S+)\n((?: {3}.*\n|\n(?= {3}))*)", re.MULTILINE)
 
@@ -94,7 +95,7 @@ def written_out(text: str) -> str:
     >>> written_out("![A retry storm](_static/storm.svg)")
     '(Picture: A retry storm)'
     """
-    return _PICTURE.sub(r"(Picture: \1)", _FENCE.sub(_replaced, text)).strip()
+    return _PICTURE.sub(r"(Picture: \1)", _FENCE.sub(_replaced, _COMMENT.sub("", text))).strip()
 
 
 def _replaced(fence: re.Match[str]) -> str:

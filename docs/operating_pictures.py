@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from http_service_client import HttpClientConfig, HttpClientError, HttpResponse, HttpServiceClient
+from http_service_client import HttpClientError, HttpResponse, HttpServiceClient
 from http_service_client.simulation import plots
 from http_service_client.testing import ScriptedTransport, VirtualClock, late
 
@@ -38,7 +38,6 @@ class Trouble(NamedTuple):
     start: float
     end: float
     outcome: Callable[[Random, float], Any]
-    config: HttpClientConfig = HttpClientConfig()
 
 
 TROUBLES = {
@@ -86,9 +85,8 @@ def readings(trouble: Trouble, *, rate: float = 12.0) -> list[Reading]:
             return trouble.outcome(random, latency)
         return late(latency, _UP)
 
-    client = HttpServiceClient(
-        trouble.config, transport=ScriptedTransport(exchange, clock=clock), clock=clock, random=random.random
-    )
+    transport = ScriptedTransport(exchange, clock=clock)
+    client = HttpServiceClient(transport=transport, clock=clock, random=random.random)
     found: list[Reading] = []
 
     async def call(at: float) -> None:
@@ -230,9 +228,8 @@ def draw(trouble: Trouble) -> Any:
 
 def main() -> None:
     """Draw all of them."""
-    logging.getLogger("http_service_client").setLevel(
-        logging.CRITICAL
-    )  # the circuits of a picture alarm nobody
+    # The circuits of a picture alarm nobody.
+    logging.getLogger("http_service_client").setLevel(logging.CRITICAL)
     for name, trouble in TROUBLES.items():
         plots._write(draw(trouble), _STATIC / f"operating-{name}.svg", "svg")
 

@@ -93,7 +93,7 @@ class TestLlmsFull:
         """In a line each."""
         lines = full.splitlines()
         assert any(
-            line.startswith("- `http_service_client.gather(calls, *, at_once=") and "`: " in line
+            line.startswith("- `http_service_client.gather(awaitables, *, at_once=") and "`: " in line
             for line in lines
         )
         assert (
