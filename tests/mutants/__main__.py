@@ -8,12 +8,14 @@ import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from . import __doc__ as about
 from .equivalents import EQUIVALENTS, Equivalent
 from .judging import Outcome, Verdict, judge
+from .likely import Likely
 from .points import Mutant, is_sound
 from .process import Place
 from .project import Project
@@ -49,11 +51,13 @@ def main(
             print(f"{mutant}  {mutant.operator}  {mutant.before}  →  {mutant.after}")
         return 0
 
+    project.forget_old_records()
+    patience = math.inf if chosen.only else chosen.patience
     with project.copies(chosen.jobs) as folders, Workers(project.package, folders) as workers:
-        records = _records(project, workers, chosen.tests)
-        patience = math.inf if chosen.only else chosen.patience
-        ends_at = time.monotonic() + chosen.minutes * 60
-        verdicts = _verdicts(project, workers, mutants, records, patience, ends_at)
+        trial = Trial(project, workers, chosen.tests, patience, time.monotonic() + chosen.minutes * 60)
+        verdicts = trial.by_likely_tests(mutants)
+        if not chosen.quick:
+            verdicts = trial.by_all_tests(verdicts)
     for verdict in sorted(verdicts, key=lambda verdict: (verdict.mutant.file, verdict.mutant.line)):
         if verdict.outcome in (Outcome.SURVIVED, Outcome.HUNG):
             print(f"\n{survivor(verdict, project)}", end="")
@@ -75,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--area", metavar="FOLDER", **many, help="a room of the package, or a file; repeatable (all)")
     add("--seed", metavar="N", type=int, help="draw this sample again")
     add("--sample", metavar="K", type=int, help="at most so many mutants of each area")
-    add("--minutes", metavar="M", type=float, default=10.0, help="stop then; recording comes before (10)")
+    add("--minutes", metavar="M", type=float, default=10.0, help="try no more mutants then (10)")
     add("--jobs", metavar="N", type=int, default=2, help="mutants side by side (2)")
     add(
         "--patience",
@@ -86,61 +90,100 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--least", metavar="SHARE", type=float, default=0.98, help="to be noticed in every area (0.98)")
     add("--only", metavar="FILE:LINE[:N]", **many, help="replay these mutants, with all tests; repeatable")
+    add("--quick", action="store_true", help="only the likely tests; nothing is recorded, some more survive")
     add("--tests", metavar="PATH", **many, help="a folder or module of tests to judge by; repeatable (all)")
     add("--list", action="store_true", help="show the mutants, and try none")
     return parser
 
 
-def _records(project: Project, workers: Workers, wanted: Sequence[str]) -> list[Record]:
-    """What the tests execute; recorded now where there is no record, or an old one."""
-    modules = [
-        module
-        for module in project.test_modules
-        if not wanted or any(f"{module}/".startswith(f"{path.rstrip('/')}/") for path in wanted)
-    ]
-    kept = {module: project.record_path(module) for module in modules}
-    missing = [module for module in modules if not kept[module].exists()]
-    if missing:
-        print(f"recording what the tests of {len(missing)} modules execute", flush=True)
+class Trial:
+    """Judges mutants in two rounds: by the tests that are likely to notice, then the survivors by all others."""
 
-    def work(place: Place, module: str) -> Record:
-        record(place, module, kept[module])
-        return load(kept[module])
+    def __init__(
+        self, project: Project, workers: Workers, wanted: Sequence[str], patience: float, ends_at: float
+    ) -> None:
+        self._project = project
+        self._workers = workers
+        self._patience = patience
+        self._ends_at = ends_at
+        self._is_stopped = False
+        self._modules = [
+            module
+            for module in project.test_modules
+            if not wanted or any(f"{module}/".startswith(f"{path.rstrip('/')}/") for path in wanted)
+        ]
 
-    for known in workers.each(work, missing):
-        print(f"recorded {sum(known.tests.values()):6.1f} s  {known.module}", flush=True)
-    if not wanted:
-        project.forget_all_but(kept.values())
-    records = [load(path) for path in kept.values()]
-    for name in (name for known in records for name in known.failing):
-        print(f"not used, since it fails without a mutant: {name}")
-    return records
+    def by_likely_tests(self, mutants: Sequence[Mutant]) -> list[Verdict]:
+        """The first round. It needs to know of a module only how long its tests take, and which fail anyhow."""
+        likely = Likely(self._project)
 
+        def work(place: Place, mutant: Mutant) -> Verdict | None:
+            if time.monotonic() > self._ends_at or not is_sound(mutant, self._project.sources[mutant.file]):
+                return None
+            modules = [module for module in likely.tests_of(mutant.file) if module in self._modules]
+            runs = (self._record(place, module, lines=False).run_of_all() for module in modules)
+            return judge(place, mutant, runs, self._patience, self._ends_at)
 
-def _verdicts(
-    project: Project,
-    workers: Workers,
-    mutants: Sequence[Mutant],
-    records: Sequence[Record],
-    patience: float,
-    ends_at: float,
-) -> list[Verdict]:
-    def work(place: Place, mutant: Mutant) -> Verdict | None:
-        if not is_sound(mutant, project.sources[mutant.file]):
-            return None
-        return judge(place, mutant, runs_for(mutant, records), patience, ends_at)
+        return self._verdicts(work, mutants)
 
-    verdicts: list[Verdict] = []
-    try:
-        for verdict in filter(None, workers.each(work, mutants)):
-            print(line(verdict), flush=True)
-            verdicts.append(verdict)
-            if time.monotonic() > ends_at:
-                print(f"the time is over after {len(verdicts)} of {len(mutants)} mutants")
-                break
-    except KeyboardInterrupt:
-        print("stopped; so far:")
-    return verdicts
+    def by_all_tests(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """The second round, for those that the first did not notice. It needs records of lines."""
+        missed = {
+            verdict.mutant: verdict
+            for verdict in verdicts
+            if verdict.outcome in (Outcome.SURVIVED, Outcome.HUNG)
+        }
+        if not missed or self._is_stopped:
+            return list(verdicts)
+        records = self._records_of_lines()
+
+        def work(place: Place, mutant: Mutant) -> Verdict:
+            first = missed[mutant]
+            runs = [run.without(first.tried) for run in runs_for(mutant, records)]
+            second = judge(place, mutant, [run for run in runs if run.tests], self._patience, math.inf)
+            if first.outcome is Outcome.HUNG and second.outcome is Outcome.SURVIVED:
+                return first
+            return replace(second, tried=first.tried | second.tried)
+
+        print(f"all tests, for {len(missed)} that the likely ones did not notice", flush=True)
+        return [
+            *(verdict for verdict in verdicts if verdict.mutant not in missed),
+            *self._verdicts(work, list(missed)),
+        ]
+
+    def _verdicts(
+        self, work: Callable[[Place, Mutant], Verdict | None], mutants: Sequence[Mutant]
+    ) -> list[Verdict]:
+        verdicts: list[Verdict] = []
+        try:
+            for verdict in filter(None, self._workers.each(work, mutants)):
+                print(line(verdict), flush=True)
+                verdicts.append(verdict)
+        except KeyboardInterrupt:
+            self._is_stopped = True
+            print("stopped; so far:")
+        return verdicts
+
+    def _record(self, place: Place, module: str, *, lines: bool) -> Record:
+        """What is known of a module of tests; recorded now where nothing is, or only of an old state."""
+        path = self._project.record_path(module, lines=lines)
+        if not path.exists():
+            record(place, module, path, lines=lines)
+        return load(path)
+
+    def _records_of_lines(self) -> list[Record]:
+        kept = [self._project.record_path(module, lines=True) for module in self._modules]
+        missing = sum(not path.exists() for path in kept)
+        if missing:
+            print(f"recording what the tests of {missing} modules execute", flush=True)
+
+        def work(place: Place, module: str) -> Record:
+            return self._record(place, module, lines=True)
+
+        records = list(self._workers.each(work, self._modules))
+        for name in (name for known in records for name in known.failing):
+            print(f"not used, since it fails without a mutant: {name}")
+        return records
 
 
 if __name__ == "__main__":

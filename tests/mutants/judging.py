@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import chain, islice
 
 from .points import Mutant
 from .process import Ending, Place
@@ -30,43 +31,47 @@ class Outcome(str, Enum):
 class Verdict:
     """The outcome for one mutant.
 
-    by: the test that noticed or hung.   tried, chosen: tests that began, of those that may notice.
+    by: the test that noticed or hung.   tried: the tests that began.   is_cut: whether patience ended before the tests.
     """
 
     mutant: Mutant
     outcome: Outcome
     seconds: float
     by: str
-    tried: int
-    chosen: int
+    tried: frozenset[str]
+    is_cut: bool
 
 
-def judge(place: Place, mutant: Mutant, runs: Sequence[Run], patience: float, ends_at: float) -> Verdict:
+def judge(place: Place, mutant: Mutant, runs: Iterable[Run], patience: float, ends_at: float) -> Verdict:
     """Run the tests that may notice, the likeliest modules first, until one does.
 
     patience: seconds of tests after which the mutant has survived.   ends_at: monotonic instant at which the whole
         run is over.
     """
-    started, tried, hung_in = time.monotonic(), 0, ""
+    started, tried, hung_in = time.monotonic(), set[str](), ""
 
-    def verdict(outcome: Outcome, by: str = "") -> Verdict:
-        chosen = sum(len(run.tests) for run in runs)
-        return Verdict(mutant, outcome, time.monotonic() - started, by, tried, chosen)
+    def verdict(outcome: Outcome, by: str = "", is_cut: bool = False) -> Verdict:
+        return Verdict(mutant, outcome, time.monotonic() - started, by, frozenset(tried), is_cut)
 
     path = place.checkout / place.package / mutant.file
     original = path.read_bytes()
-    path.write_bytes(mutant.apply(original))
+    changed = mutant.apply(original)
     try:
-        pending, size = list(runs), 1
-        while pending and patience > 0:
-            # Twice as many modules each time: one is enough for most mutants, and pytest takes a second to start.
-            group, pending, size = pending[:size], pending[size:], 2 * size
+        pending, size = iter(runs), 1
+        # Twice as many modules each time: one is enough for most mutants, and pytest has a beginning and an end.
+        while group := list(islice(pending, size)):
+            size *= 2
             names, seconds = _within(group, patience)
+            if not names:
+                return verdict(Outcome.HUNG if hung_in else Outcome.SURVIVED, hung_in, is_cut=True)
             modules = [run.module for run in group]
             begun, allowed = time.monotonic(), _ALLOWED * seconds + _SPARE + _SPARE_PER_MODULE * len(modules)
             left = ends_at - begun
+            # Only now: what `runs` has just recorded is without the mutant.
+            path.write_bytes(changed)
             ending = place.run(modules, min(allowed, left), "--exitfirst", "--tb=no", names=names)
-            tried += ending.begun
+            path.write_bytes(original)
+            tried.update(ending.begun)
             outcome, by = reading(ending)
             if outcome is Outcome.NOTICED:
                 return verdict(outcome, by)
@@ -77,9 +82,9 @@ def judge(place: Place, mutant: Mutant, runs: Sequence[Run], patience: float, en
                 seconds = time.monotonic() - begun
                 # A test of another module may fail.
                 module = by.partition("::")[0]
-                pending[:0] = group[modules.index(module) + 1 :] if module in modules else []
+                pending = chain(group[modules.index(module) + 1 :] if module in modules else [], pending)
             patience -= seconds
-        return verdict(Outcome.HUNG, hung_in) if hung_in else verdict(Outcome.SURVIVED)
+        return verdict(Outcome.HUNG if hung_in else Outcome.SURVIVED, hung_in)
     finally:
         path.write_bytes(original)
 

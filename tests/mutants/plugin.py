@@ -1,4 +1,4 @@
-"""A plugin of pytest, for the process that runs tests: selects them, notes how far they came, records their lines.
+"""A plugin of pytest, for the process that runs tests: selects them, notes how far they came, records what they do.
 
 The environment variable MUTANTS_PLAN names a file with its settings: see `Place.run`.
 """
@@ -60,23 +60,46 @@ class Diary:
             diary.write(f"{what} {name}\n")
 
 
-class Recorder:
+class Timer:
+    """Writes how long each test takes, in the format of `Recorder`."""
+
+    def __init__(self, result: str) -> None:
+        self._result = Path(result)
+        self._seconds: dict[str, float] = {}
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self._seconds[nodeid] = -time.monotonic()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._seconds[nodeid] += time.monotonic()
+
+    def pytest_unconfigure(self) -> None:
+        self._write({}, 0)
+
+    def _write(self, lines: dict[str, dict[int, int]], forking: int) -> None:
+        hexadecimal = {
+            file: {line: hex(tests) for line, tests in found.items()} for file, found in lines.items()
+        }
+        record = {"tests": list(self._seconds.items()), "lines": hexadecimal, "forking": hex(forking)}
+        self._result.write_text(json.dumps(record), encoding="utf-8")
+
+
+class Recorder(Timer):
     """Records which lines of the package each test executes, here and in every Python that it starts.
 
     Tests are numbered as they begin. A set of tests is an integer: bit n is the n-th, -1 are all.
     """
 
     def __init__(self, package: str, result: str) -> None:
+        super().__init__(result)
         # The tracer in C: the one of Python 3.14 sees each line once, not once a test.
         os.environ["COVERAGE_CORE"] = "ctrace"
         from coverage import Coverage
 
         self._top = Path.cwd() / package
-        self._result = Path(result)
         self._children = self._result.with_suffix(".children")
         shutil.rmtree(self._children, ignore_errors=True)
         self._children.mkdir()
-        self._seconds: dict[str, float] = {}
         self._forking = 0
         self._coverage = Coverage(
             data_file=None, config_file=False, include=[f"{self._top}/*"], messages=False
@@ -96,10 +119,7 @@ class Recorder:
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         os.environ["MUTANTS_TEST"] = number = str(len(self._seconds))
         self._coverage.switch_context(number)
-        self._seconds[nodeid] = -time.monotonic()
-
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        self._seconds[nodeid] += time.monotonic()
+        super().pytest_runtest_logstart(nodeid)
 
     def pytest_unconfigure(self) -> None:
         from coverage import CoverageData
@@ -111,11 +131,7 @@ class Recorder:
             data = CoverageData(str(path))
             data.read()
             self._add(lines, data)
-        hexadecimal = {
-            file: {line: hex(tests) for line, tests in found.items()} for file, found in lines.items()
-        }
-        record = {"tests": list(self._seconds.items()), "lines": hexadecimal, "forking": hex(self._forking)}
-        self._result.write_text(json.dumps(record), encoding="utf-8")
+        self._write(lines, self._forking)
 
     def _add(self, lines: dict[str, dict[int, int]], data: Any) -> None:
         for path in data.measured_files():
@@ -143,5 +159,7 @@ if "MUTANTS_PLAN" in os.environ:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_SIZE, _FILE_SIZE))
     _PLUGINS.append(Diary(_PLAN["diary"], _PLAN["names"]))
-    if _PLAN["record"]:
+    if _PLAN["lines"]:
         _PLUGINS.append(Recorder(_PLAN["package"], _PLAN["record"]))
+    elif _PLAN["record"]:
+        _PLUGINS.append(Timer(_PLAN["record"]))

@@ -6,7 +6,7 @@ import compileall
 import hashlib
 import shutil
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,15 +54,22 @@ class Project:
         paths = sorted((self.root / "tests").rglob("test_*.py"))
         return [path.relative_to(self.root).as_posix() for path in paths if _TOOL not in path.parents]
 
-    def record_path(self, module: str) -> Path:
-        """Where to keep what the tests of this module execute: another path whenever that may have changed."""
-        digest = hashlib.sha256(self._shared + module.encode() + (self.root / module).read_bytes())
-        return self.root / _RECORDS / f"{Path(module).stem}-{digest.hexdigest()[:16]}.json"
+    def record_path(self, module: str, *, lines: bool) -> Path:
+        """Where to keep how long the tests of this module take, and, with `lines`, what they execute.
 
-    def forget_all_but(self, paths: Collection[Path]) -> None:
-        """Delete the other records: those of another state of the checkout."""
+        Another path whenever that may have changed.
+        """
+        digest = hashlib.sha256(self._shared + module.encode() + (self.root / module).read_bytes())
+        kind = "lines" if lines else "seconds"
+        return self.root / _RECORDS / f"{Path(module).stem}-{digest.hexdigest()[:16]}.{kind}.json"
+
+    def forget_old_records(self) -> None:
+        """Delete those of another state of the checkout."""
+        kept = {
+            self.record_path(module, lines=lines) for module in self.test_modules for lines in (True, False)
+        }
         for path in (self.root / _RECORDS).glob("*.json"):
-            if path not in paths:
+            if path not in kept:
                 path.unlink()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Which tests execute which lines, and so which of them can notice a mutant, the likeliest first.
+"""How long tests take and which lines they execute, and so which of them can notice a mutant, the likeliest first.
 
 Recorded one module of tests at a time, and kept until the package, a helper or the module changes.
 """
@@ -6,8 +6,9 @@ Recorded one module of tests at a time, and kept until the package, a helper or 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .points import Mutant
@@ -23,7 +24,7 @@ _STARTUP = 1.0  # seconds that pytest takes beside the tests
 
 @dataclass(frozen=True)
 class Record:
-    """What the tests of one module execute. Sets of tests are integers: see `plugin.Recorder`.
+    """The tests of one module, and what they execute. Sets of tests are integers: see `plugin.Recorder`.
 
     tests: names and seconds.   lines: by file of the package and line, the tests that execute it.
     forking: tests that fork: what the child executes is not seen, so it may be any line.
@@ -35,6 +36,10 @@ class Record:
     lines: dict[str, dict[int, int]]
     forking: int
     failing: list[str]
+
+    def run_of_all(self) -> Run:
+        """All that can be used, whatever they execute."""
+        return self.run_of(_EVERY, "")
 
     def run_of(self, tests: int, file: str) -> Run:
         """Those of the set that can be used, and how promising they are for a mutant of this file."""
@@ -57,6 +62,9 @@ class Run:
     tests: dict[str, float]
     promise: float
 
+    def without(self, names: Collection[str]) -> Run:
+        return replace(self, tests={name: took for name, took in self.tests.items() if name not in names})
+
 
 def runs_for(mutant: Mutant, records: Iterable[Record]) -> list[Run]:
     """The tests that can notice the mutant, module by module.
@@ -77,19 +85,22 @@ def runs_for(mutant: Mutant, records: Iterable[Record]) -> list[Run]:
     return [run for run in [*runs, *last] if run.tests]
 
 
-def record(place: Place, module: str, path: Path) -> None:
-    """Run the tests of a module, and write what they execute to this path."""
+def record(place: Place, module: str, path: Path, *, lines: bool) -> None:
+    """Run the tests of a module, and write to this path how long they take, and, with `lines`, what they execute."""
     path.parent.mkdir(exist_ok=True)
-    traced = place.run([module], _AT_MOST, record=place.folder / "record")
-    if traced.code not in _COMPLETE:
+    first = place.run([module], _AT_MOST, record=place.folder / "record", lines=lines)
+    if first.code not in _COMPLETE:
         raise RuntimeError(f"{module} could not be recorded:\n{place.output}")
-    failing = traced.failed
+    failing = first.failed
     if failing:
         # Once more, without the tracer, which takes time and memory: a test may be about these.
-        untraced = place.run([module], _AT_MOST, names=failing)
-        failing = untraced.failed if untraced.code in _COMPLETE else failing
+        second = place.run([module], _AT_MOST, names=failing)
+        failing = second.failed if second.code in _COMPLETE else failing
     fields = json.loads((place.folder / "record").read_text(encoding="utf-8"))
-    path.write_text(json.dumps({"module": module, **fields, "failing": failing}), encoding="utf-8")
+    # Under another name first: another place may look for it meanwhile.
+    unfinished = place.folder / path.name
+    unfinished.write_text(json.dumps({"module": module, **fields, "failing": failing}), encoding="utf-8")
+    shutil.move(unfinished, path)
 
 
 def load(path: Path) -> Record:

@@ -17,7 +17,7 @@ _COUNTED = (Outcome.NOTICED, Outcome.SURVIVED, Outcome.HUNG)
 
 def line(verdict: Verdict) -> str:
     """For the moment in which it is judged."""
-    why = verdict.by or f"{verdict.tried} of {verdict.chosen} tests passed"
+    why = verdict.by or f"{len(verdict.tried)} tests passed{', and there are more' if verdict.is_cut else ''}"
     return f"{verdict.outcome.value:<11}{verdict.seconds:6.1f} s  {verdict.mutant}  {verdict.mutant.operator}  {why}"
 
 
@@ -26,10 +26,12 @@ def survivor(verdict: Verdict, project: Project) -> str:
     mutant = verdict.mutant
     if verdict.outcome is Outcome.HUNG:
         why = f"hung in {verdict.by}"
-    elif not verdict.chosen:
+    elif not verdict.tried:
         why = "no test executes it"
+    elif verdict.is_cut:
+        why = f"{len(verdict.tried)} tests passed, of more that may notice it"
     else:
-        why = f"{verdict.tried} of the {verdict.chosen} tests that may notice it passed"
+        why = f"all {len(verdict.tried)} tests that may notice it passed"
     where = mutant.function or "the top level"
     return f"{mutant} in {where}, {mutant.operator}: {why}\n{diff(mutant, project)}  tox -e mutants -- --only {mutant}\n"
 

@@ -12,6 +12,7 @@ import pytest
 
 from mutants.equivalents import Equivalent
 from mutants.judging import Outcome, Verdict, reading
+from mutants.likely import Likely, imported
 from mutants.points import Mutant, mutants_of
 from mutants.process import Ending, Place
 from mutants.project import Project
@@ -127,6 +128,71 @@ class TestChoosing:
         assert [run.module for run in runs][:3] == ["test_c.py", "test_a.py", "test_b.py"]
 
 
+class TestLikely:
+    """Which tests are tried first, before anything is recorded."""
+
+    @pytest.fixture
+    def likely(self, tmp_path: Path) -> Likely:
+        for path, text in {
+            "toy/__init__.py": "",
+            "toy/room/__init__.py": "",
+            "toy/room/values.py": "class Value: ...",
+            "toy/room/users.py": "from . import values",
+            "toy/room/readers.py": "from ..room.users import one",
+            "toy/other.py": "",
+            "tests/unit/room/test_values.py": "",
+            "tests/unit/room/test_values_again.py": "",
+            "tests/unit/room/test_valuesets.py": "",
+            "tests/unit/room/test_users.py": "",
+            "tests/unit/room/test_readers.py": "",
+            "tests/unit/test_other.py": "",
+            "tests/unit/other/test_value.py": "from toy import Value",
+            "tests/architecture/test_all.py": "",
+            "tests/network/test_by_module.py": "import toy.room.values",
+            "tests/network/test_by_name.py": "def test():\n    from toy.room import values",
+            "tests/network/test_values.py": "",
+            "tests/network/test_else.py": "from toy.room import users",
+        }.items():
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / path).write_text(text)
+        return Likely(Project(tmp_path, "toy"))
+
+    def test_those_of_its_name_then_of_its_imports_then_of_its_folder(self, likely: Likely) -> None:
+        """And a name that only begins like it is another."""
+        assert likely.tests_of("room/values.py") == [
+            "tests/unit/room/test_values.py",
+            "tests/unit/room/test_values_again.py",
+            "tests/network/test_values.py",
+            "tests/network/test_by_module.py",
+            "tests/network/test_by_name.py",
+            "tests/unit/room/test_readers.py",
+            "tests/unit/room/test_users.py",
+            "tests/unit/room/test_valuesets.py",
+            "tests/unit/other/test_value.py",
+            "tests/architecture/test_all.py",
+        ]
+
+    def test_a_folder_without_tests_is_judged_by_the_one_above(self, likely: Likely) -> None:
+        """So is the root of the package."""
+        assert likely.tests_of("room/deep/values.py")[:2] == likely.tests_of("room/values.py")[:2]
+        assert likely.tests_of("missing.py") == ["tests/unit/test_other.py", "tests/architecture/test_all.py"]
+
+    @pytest.mark.parametrize(
+        ("line", "names"),
+        [
+            ("import a.b", {"a.b"}),
+            ("from a.b import c", {"a.b", "a.b.c"}),
+            ("from . import c", {"a.b", "a.b.c"}),
+            ("from .c import d", {"a.b.c", "a.b.c.d"}),
+            ("from ..c import d", {"a.c", "a.c.d"}),
+        ],
+    )
+    def test_relative_imports_are_resolved(self, line: str, names: set[str]) -> None:
+        """In a module and in a package."""
+        assert imported(line.encode(), "a.b.m") == names
+        assert imported(line.encode(), "a.b", is_package=True) == names
+
+
 @pytest.mark.parametrize(
     ("code", "failed", "within", "outcome"),
     [
@@ -146,14 +212,14 @@ def test_the_end_of_a_run_says_what_became_of_the_mutant(
     code: int | None, failed: list[str], within: str, outcome: Outcome
 ) -> None:
     """A mutant that only hangs is not noticed; one that crashes is."""
-    assert reading(Ending(code, 1, failed, within))[0] is outcome
+    assert reading(Ending(code, [], failed, within))[0] is outcome
 
 
 def test_an_area_is_judged_by_what_counts() -> None:
     """A mutant that hung was not noticed; one that was out of time does not count."""
     mutant = replace(mutant_at(5), file="room/toy.py")
     outcomes = [Outcome.NOTICED] * 3 + [Outcome.HUNG, Outcome.OUT_OF_TIME]
-    verdicts = [Verdict(mutant, outcome, 1.0, "", 1, 1) for outcome in outcomes]
+    verdicts = [Verdict(mutant, outcome, 1.0, "", frozenset(), False) for outcome in outcomes]
     assert list(table(verdicts))[1].split() == ["room", "3", "0", "1", "75.0%"]
     assert areas_below(0.75, verdicts) == []
     assert areas_below(0.76, verdicts) == ["room"]
@@ -173,7 +239,44 @@ def test_a_test_that_hangs_is_named(project: Project) -> None:
         watcher.start()
         ending = place.run(["tests/test_rules.py"], 60.0, names=["tests/test_rules.py::test_a_loop"])
         watcher.join()
-    assert ending == Ending(None, 1, [], "tests/test_rules.py::test_a_loop")
+        place.close()
+    name = "tests/test_rules.py::test_a_loop"
+    assert ending == Ending(None, [name], [], name)
+
+
+@posix_only
+def test_each_run_imports_the_package_as_it_is_then(project: Project) -> None:
+    """Runs are forks of one process, which has imported the libraries, but not the package."""
+    name = "tests/test_rules.py::test_an_odd_number_is_odd"
+    with project.copies(1) as (folder,):
+        place = Place(folder, "toy", threading.Event())
+        rules = place.checkout / "toy/rules.py"
+        right = rules.read_text()
+        failed = []
+        for text in (right, right.replace("% 2 == 1", "% 2 == 0"), right):
+            rules.write_text(text)
+            failed.append(place.run(["tests/test_rules.py"], 60.0, names=[name]).failed)
+        place.close()
+    assert failed == [[], [name], []]
+
+
+@posix_only
+def test_the_exit_code_of_a_run_is_that_of_pytest(project: Project) -> None:
+    """Or the signal that ended it."""
+    dying = "import os\ndef test_it():\n    os.kill(os.getpid(), 9)\n"
+    (project.root / "tests/test_dying.py").write_text(dying)
+    with project.copies(1) as (folder,):
+        place = Place(folder, "toy", threading.Event())
+        codes = [
+            place.run([module], 60.0, names=names).code
+            for module, names in [
+                ("tests/test_rules.py", []),
+                ("tests/test_dying.py", None),
+                ("tests/none.py", None),
+            ]
+        ]
+        place.close()
+    assert codes == [5, -9, 4]
 
 
 def stop_within_a_test(place: Place) -> None:
@@ -186,15 +289,17 @@ def stop_within_a_test(place: Place) -> None:
 
 
 @posix_only
-def test_a_run_from_end_to_end(project: Project) -> None:
+@pytest.mark.parametrize("options", [[], ["--quick"]])
+def test_a_run_from_end_to_end(project: Project, options: list[str]) -> None:
     """Noticed, survived, and not executed: in the lines, as a diff, in the table, and by the exit code."""
-    pytest.importorskip("coverage")
+    if not options:
+        pytest.importorskip("coverage")
     program = f"""
 from pathlib import Path
 from mutants.__main__ import main
 from mutants.project import Project
-raise SystemExit(main(["--only", "rules.py:9:1", "--only", "rules.py:1:1", "--only", "room/values.py:1:1"],
-                      Project(Path({str(project.root)!r}), "toy")))
+names = ["--only", "rules.py:9:1", "--only", "rules.py:1:1", "--only", "room/values.py:1:1"]
+raise SystemExit(main([*names, *{options}], Project(Path({str(project.root)!r}), "toy")))
 """
     tests = Path(__file__).resolve().parents[1]
     done = subprocess.run(

@@ -23,8 +23,9 @@ class Workers:
     def __init__(self, package: str, folders: Sequence[Path]) -> None:
         self._stop = threading.Event()
         self._free: SimpleQueue[Place] = SimpleQueue()
-        for folder in folders:
-            self._free.put(Place(folder, package, self._stop))
+        self._places = [Place(folder, package, self._stop) for folder in folders]
+        for place in self._places:
+            self._free.put(place)
         self._pool = ThreadPoolExecutor(len(folders))
 
     def __enter__(self) -> Workers:
@@ -33,6 +34,8 @@ class Workers:
     def __exit__(self, *about: object) -> None:
         self._stop.set()
         self._pool.shutdown(cancel_futures=True)
+        for place in self._places:
+            place.close()
 
     def each(self, work: Callable[[Place, T], R], things: Sequence[T]) -> Iterator[R]:
         """The results, as they come; the things are taken in their order."""
