@@ -107,6 +107,13 @@ def test_the_last_error_is_raised_when_all_addresses_fail(connect: Connect, refu
         connect([nowhere, refusing], 5.0)
 
 
+def test_an_error_of_an_attempt_that_cannot_start_counts(connect: Connect) -> None:
+    """Where no attempt can: none of them gets as far as a wait."""
+    nowhere = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("255.255.255.255", 9))
+    with pytest.raises(OSError, match="Errno"):
+        connect([nowhere, nowhere], 5.0)
+
+
 def test_the_second_of_two_connections_made_in_one_tick_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     """On an event loop, both may be connected before the waiting task runs."""
     sockets: list[socket.socket] = []

@@ -32,3 +32,82 @@ def test_a_module_that_makes_a_call_while_it_is_imported_does_not_wait_for_itsel
     importing.join(10)
     assert not importing.is_alive()
     assert sys.modules.pop("hsc_imports_itself").is_loaded
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a process that has imported nothing."""
+    monkeypatch.setattr(imports, "_DONE", set())
+
+
+@pytest.mark.usefixtures("fresh")
+def test_each_loader_runs_once_in_order_and_on_another_thread() -> None:
+    """No exception of a signal handler can interrupt it there."""
+    ran: list[tuple[str, bool]] = []
+    caller = threading.get_ident()
+
+    def loader(name: str) -> imports.Loader:
+        return lambda: ran.append((name, threading.get_ident() == caller))
+
+    one, two, three = map(loader, ("one", "two", "three"))
+    imports.import_apart(one, two)
+    imports.import_apart(two, three)
+    imports.import_apart(one, three)
+    assert ran == [("one", False), ("two", False), ("three", False)]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_import_that_fails_is_raised_and_tried_again() -> None:
+    """What was imported before it counts; what would have come after it does not."""
+    ran: list[str] = []
+
+    def failing() -> None:
+        ran.append("failing")
+        if ran.count("failing") == 1:
+            raise ImportError("not yet")
+
+    def loader(name: str) -> imports.Loader:
+        return lambda: ran.append(name)
+
+    before, after = loader("before"), loader("after")
+    with pytest.raises(ImportError, match="not yet"):
+        imports.import_apart(before, failing, after)
+    imports.import_apart(before, failing, after)
+    assert ran == ["before", "failing", "failing", "after"]
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_call_during_an_import_imports_what_it_needs_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a finalizer on the importing thread: another thread may be waiting for this one."""
+    threads: list[int] = []
+
+    def inner() -> None:
+        threads.append(threading.get_ident())
+
+    def outer() -> None:
+        threads.append(threading.get_ident())
+        monkeypatch.setattr(imports._THREADS, "start", None)
+        imports.import_apart(inner)
+
+    imports.import_apart(outer)
+    assert len(threads) == 2
+    assert threads[0] == threads[1] != threading.get_ident()
+    assert not imports._IMPORTING
+
+
+@pytest.mark.usefixtures("fresh")
+def test_an_import_that_hangs_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a while, once: two threads that wait for each other would wait for ever."""
+    monkeypatch.setattr(imports, "_PATIENCE", 0.01)
+    may_end, ran = threading.Event(), list[int]()
+    caller = threading.get_ident()
+
+    def loader() -> None:
+        ran.append(threading.get_ident())
+        if threading.get_ident() != caller:
+            may_end.wait(5)
+
+    imports.import_apart(loader)
+    may_end.set()
+    assert len(ran) == 2
+    assert ran[1] == caller

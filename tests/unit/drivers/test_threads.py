@@ -14,6 +14,26 @@ from kit.threads import Held, refuse_threads, run_threads, wait_until
 from network.test_processes import in_a_child, needs_fork
 
 
+def test_the_caller_does_no_work_that_a_thread_can_do() -> None:
+    """Neither work that begins at once nor work that has to wait."""
+    caller, may_end, done = threading.get_ident(), threading.Event(), list[None]()
+
+    class Watched(DaemonThreads):
+        def _run_next(self) -> None:
+            assert threading.get_ident() != caller
+            super()._run_next()
+
+    def work() -> None:
+        may_end.wait(5)
+        done.append(None)
+
+    threads = Watched(1)
+    for _ in range(3):
+        threads.start(work)
+    may_end.set()
+    wait_until(lambda: len(done) == 3)
+
+
 def test_work_beyond_the_limit_waits_for_a_free_thread() -> None:
     """It begins when other work ends, on the same thread."""
     threads = DaemonThreads(2)

@@ -62,6 +62,8 @@ class TestInstall:
 
         assert importlib.util.find_spec("neuroglia.http") is not None
         assert "circuit_breaker" in dir(neuroglia.http)
+        assert neuroglia.http.__name__ == "neuroglia.http"
+        assert "http_service_client" in str(neuroglia.http.__doc__)
         assert neuroglia.http.__package__ == "neuroglia"
         assert neuroglia.http.__spec__ is not None
         assert neuroglia.http.__spec__.name == "neuroglia.http"

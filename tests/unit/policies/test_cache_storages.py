@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -121,6 +121,26 @@ def test_the_least_recently_used_make_room(
     assert (store.get("1", "p"), len(store.get("11", "p"))) == ([], 1)
     store.set("large", "p", stored(size=most + 1))
     assert (store.get("large", "p"), len(store.get("0", "p"))) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("most", "trimmed"),
+    [
+        (lambda size: 16 * size, [1, 17, 33]),
+        (lambda size: 16 * size - 1, [*range(1, 35)]),
+    ],
+)
+def test_a_file_of_small_responses_is_not_trimmed_each_time(
+    most: Callable[[int], int], trimmed: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every 16th suffices for one that takes a sixteenth of the room at most; the first of a process may find it full."""
+    found: list[int] = []
+    monkeypatch.setattr(SqliteStorage, "_trim", lambda store, database: found.append(store._stored))
+    response = stored(size=1000)
+    store = SqliteStorage(tmp_path / "cache.db", max_bytes=most(len(response.to_bytes())))
+    for number in range(34):
+        store.set(str(number), "p", response)
+    assert found == trimmed
 
 
 def test_a_hit_is_noted_once_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

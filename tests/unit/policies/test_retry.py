@@ -34,6 +34,13 @@ class Listed:
         return iter(self._delays)
 
 
+def test_the_repr_of_a_policy_shows_its_rules_alone() -> None:
+    """Not the sources of time and chance, nor the budget, which are objects of a process."""
+    shown = repr(RetryPolicy(5))
+    assert "max_attempts=5" in shown
+    assert not [name for name in ("clock", "random", "budget") if f"{name}=" in shown]
+
+
 def test_a_function_s_retry_respects_retry_after(front_end: FrontEnd) -> None:
     """Retry-After of the response counts, even if the function raised its own error because of it."""
     clock = FakeClock()

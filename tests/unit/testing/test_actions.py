@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -51,6 +52,27 @@ def played(action: Action, method: str = "GET") -> tuple[list[Any], bool]:
     stage = Stage(method)
     goes_on = action.play(stage)
     return stage.log, goes_on
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: respond(200, headers={"X": "1"}),
+        lambda: drip("ab"),
+        lambda: raw(b"a", every=1.0),
+        lambda: hang_up(b"a"),
+        lambda: reset(b"a"),
+        stall,
+        stall_reading,
+        lambda: answer(len),  # type: ignore[arg-type, return-value]  # it is not called
+    ],
+)
+def test_every_action_is_a_value(make: Callable[[], Action]) -> None:
+    """They are equal, hash alike and cannot be changed, so a script may hold one many times."""
+    assert make() == make()
+    assert hash(make()) == hash(make())
+    with pytest.raises(FrozenInstanceError):
+        make().play = None  # type: ignore[method-assign, assignment]
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from http_service_client.transports.idle import IdleConnections
+from http_service_client.transports.lifetime import Lifetime
 from kit.threads import run_threads
 
 
@@ -63,6 +65,40 @@ def test_a_connection_that_closes_another_one_does_no_harm() -> None:
         idle.add(name, 0.0, close_both)
     idle.close_older_than(1.0)
     assert closed == ["a", "c"]
+
+
+def test_all_are_retired_and_closed_at_once() -> None:
+    """The most recent first; one that only its own loop may close serves no other exchange meanwhile."""
+
+    class Connection:
+        lifetime: Any
+
+    idle, closed, connections = IdleConnections(9), list[Connection](), [Connection() for _ in range(3)]
+    for connection in connections:
+        connection.lifetime = Lifetime(60.0, 100, None)
+        idle.add(connection, 0.0, closed.append)
+    assert idle.drop_all() == 3
+    assert closed == connections[::-1]
+    assert [connection.lifetime.is_over(0) for connection in connections] == [True] * 3
+    assert (len(idle), idle.drop_all()) == (0, 0)
+
+
+def test_a_smaller_limit_closes_those_that_are_too_many() -> None:
+    """At once; a larger one closes none."""
+    idle, closed = IdleConnections(3), list[str]()
+    kept(idle, closed, "a", "b", "c")
+    idle.resize(5)
+    assert closed == []
+    idle.resize(1)
+    assert (closed, len(idle)) == (["a", "b"], 1)
+
+
+def test_a_forked_child_closes_none_of_its_parent() -> None:
+    """It forgets them."""
+    idle, closed = IdleConnections(3), list[str]()
+    kept(idle, closed, "a", "b")
+    idle.reset_after_fork()
+    assert (len(idle), closed) == (0, [])
 
 
 @pytest.mark.parametrize(

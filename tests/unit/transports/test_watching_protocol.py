@@ -243,6 +243,19 @@ def test_the_response_is_written_out_for_aiohttp() -> None:
     on_a_loop(test)
 
 
+@pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 304), ("GET", 204)])
+def test_a_response_without_a_body_is_written_as_its_head_alone(method: str, status: int) -> None:
+    """Whatever framing it announces: aiohttp would take a last chunk for the next response."""
+
+    def test() -> None:
+        setup = Setup()
+        setup.made.begin(method)
+        setup.made.data_received(b"HTTP/1.1 %d \r\nTransfer-Encoding: chunked\r\n\r\n" % status)
+        assert setup.inner.calls == [b"HTTP/1.1 %d \r\nTransfer-Encoding: chunked\r\n\r\n" % status]
+
+    on_a_loop(test)
+
+
 def test_a_server_may_announce_how_long_it_keeps_a_connection() -> None:
     """With the head of a response."""
 

@@ -74,6 +74,18 @@ def test_a_subclass_makes_itself() -> None:
     assert type(Ours.from_mapping({})) is Ours
 
 
+def test_a_setting_that_a_subclass_requires_may_be_missing() -> None:
+    """The error of its constructor becomes a fault of the settings."""
+
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Ours(HttpClientConfig):
+        region: str
+
+    assert Ours.from_mapping({"region": "eu"}).region == "eu"
+    with pytest.raises(ConfigurationError, match="'region'"):
+        Ours.from_mapping({"base_timeout": 1.0})
+
+
 @pytest.mark.parametrize(
     ("field", "text", "value"),
     [
@@ -236,7 +248,8 @@ def test_a_fault_that_follows_from_another_one_is_not_reported() -> None:
 
 def test_none_leaves_the_default_of_a_field_that_cannot_be_none() -> None:
     """As in an empty key of YAML, or a field of a model that nobody set."""
-    assert HttpClientConfig.from_mapping({"sensitive_headers": None, "cookies": None}) == HttpClientConfig()
+    made = HttpClientConfig.from_mapping({"sensitive_headers": None, "cookies": None, "base_timeout": 3.0})
+    assert made == HttpClientConfig(base_timeout=3.0)
 
 
 def test_a_model_of_pydantic_is_a_mapping() -> None:

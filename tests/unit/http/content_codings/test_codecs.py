@@ -209,6 +209,22 @@ def test_zstandard_is_fed_in_slices() -> None:
     assert frame.unused_data == b"1" + b"2" * 58
 
 
+@pytest.mark.parametrize("window", [15, -15])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_deflate_has_one_end(window: int, cut: int) -> None:
+    """Bytes after it are refused, whether they arrive with it or later."""
+    compressor = zlib.compressobj(wbits=window)
+    data = compressor.compress(b"a" * 99) + compressor.flush()
+    coding = new_coding("deflate")
+    pieces = [data, b"X"] if cut else [data + b"X"]
+    decoded = b""
+    with pytest.raises(DecodingError, match="the response's deflate content has bytes after its end"):
+        for piece in pieces:
+            for part in coding.decode(piece):
+                decoded += part
+    assert decoded == b"a" * 99
+
+
 @pytest.mark.parametrize(
     ("head", "is_zlib"), [(b"\x78\x9c", True), (b"\x78\x9d", False), (b"\x08\x1d", True), (b"\x77\x85", False)]
 )  # fmt: skip

@@ -84,6 +84,31 @@ def test_the_excerpt_shows_the_fault_and_no_secret(
     assert excerpt(line, fault) == shown  # type: ignore[arg-type]  # it has a fault
 
 
+@pytest.mark.parametrize(
+    ("line", "rule", "at"),
+    [
+        (b"SSH-2.0\r\n", "not-http", 0),
+        (b"HTTPS/1.1 200 OK\r\n", "not-http", 4),
+        (b"http/1.1 200 OK\r\n", "unknown-version", 0),
+        (b"HTTP/3.0 200 OK\r\n", "unknown-version", 5),
+        (b"HTTP/1.2 200 OK\r\n", "unknown-version", 7),
+        (b"HTTP/1.1X200 OK\r\n", "unknown-version", 8),
+        (b"HTTP/1.1 099 OK\r\n", "invalid-status", 9),
+        (b"HTTP/1.1 2x0 OK\r\n", "invalid-status", 10),
+        (b"HTTP/1.1 20x OK\r\n", "invalid-status", 11),
+        (b"HTTP/1.1 200X\r\n", "invalid-status", 12),
+        (b"HTTP/1.1 200\rX\r\n", "bare-cr", 12),
+        (b"HTTP/1.1 200 \rX\r\n", "bare-cr", 13),
+        (b"HTTP/1.1 200 OK\rX\r\n", "bare-cr", 15),
+    ],
+)
+def test_a_status_line_is_judged_by_the_part_that_its_fault_is_in(line: bytes, rule: str, at: int) -> None:
+    """The name, the version, the status or the end, up to its first and last byte."""
+    fault = fault_in_status_line(line)
+    assert fault is not None
+    assert (fault.rule.name, fault.start if rule == "bare-cr" else fault.end - 1) == (rule, at)
+
+
 def test_the_excerpt_of_a_folded_line_shows_no_value() -> None:
     """The line is part of a value."""
     line = b" secret\0more\r\n"

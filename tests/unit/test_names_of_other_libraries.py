@@ -1,0 +1,283 @@
+"""A name that another library uses for a setting is refused, and the error says what to write here."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from http_service_client import (
+    Cache,
+    CircuitBreakerPolicy,
+    ConnectionPoolConfig,
+    EgressPolicy,
+    HttpClientConfig,
+    HttpResponse,
+    HttpServiceClient,
+    Propagation,
+    RetryPolicy,
+    RetryQuotaSettings,
+    Timeout,
+)
+from http_service_client.auth import OAuth2ClientCredentials
+from http_service_client.integrations import AsyncResilientTransport, ResilientAdapter, ResilientTransport
+from http_service_client.integrations.asgi import DeadlineMiddleware
+from http_service_client.simulation import Errors, Outage, RateLimit, Service
+from http_service_client.testing import ScriptedTransport
+from kit.fakes import URL
+
+FIRST_INCLUDED = "it is called max_attempts, and counts the first attempt too"
+IN_BACKOFF = "set it in backoff_strategy=ExponentialBackoff(…)"
+IN_CONDITIONS = "write retry_conditions=[*RetryCondition.defaults(), …]"
+
+# The class; then what to write, and the names instead of which it is written.
+KEYWORDS: list[tuple[type, dict[str, str]]] = [
+    (
+        RetryPolicy,
+        {
+            FIRST_INCLUDED: "attempts max_retries max_tries retries stop total tries",
+            IN_BACKOFF: "backoff_factor initial_delay jitter max_delay",
+            "write backoff_strategy=ConstantBackoff(…)": "delay wait",
+            IN_CONDITIONS: "exceptions on retry_if retry_on status_codes status_forcelist",
+        },
+    ),
+    (
+        CircuitBreakerPolicy,
+        {
+            "it is called failure_threshold": "fail_max max_failures threshold",
+            "it is called recovery_timeout": "break_duration open_timeout reset_timeout wait_duration"
+            " wait_duration_in_open_state",
+            "it is called failure_rate, a share such as 0.5": "failure_rate_threshold",
+            "it is called slow_call_rate, a share such as 0.5": "slow_call_rate_threshold",
+            "it is called slow_call_duration": "slow_call_duration_threshold",
+            "it is called window_calls, or window for seconds": "sliding_window_size",
+            "it is called minimum_calls": "minimum_number_of_calls minimum_throughput",
+            "it is called trial_count": "permitted_number_of_calls_in_half_open_state",
+            "name the others in exclude, or judge by is_failure": "exceptions expected_exception",
+            "it is called exclude": "exclude_exceptions ignore ignore_exceptions",
+            "it is called on_change": "listener listeners on_state_change",
+        },
+    ),
+    (RetryQuotaSettings, {"it is called capacity": "max_tokens", "it is called earned": "token_ratio"}),
+    (
+        Timeout,
+        {
+            "it is called total": "timeout",
+            "it is called connect": "sock_connect connect_timeout",
+            "it is called read": "sock_read read_timeout",
+        },
+    ),
+    (
+        EgressPolicy,
+        {
+            "it is called allowed_hosts": "allow allowed allowed_domains allowlist hosts",
+            "it is called denied_hosts": "blocked_hosts blocklist denied denied_domains deny",
+            "it is called allow_loopback": "allow_local allow_localhost",
+            "it is called allow_private": "allow_private_networks",
+            "it is called allowed_ports": "ports",
+            "it is called allowed_schemes": "schemes",
+        },
+    ),
+    (Propagation, {"it is called deadline": "timeout", "it is called retried_above": "retries"}),
+    (
+        Cache,
+        {
+            "a response says itself how long it is fresh": "ttl max_age expire_after",
+            "pass it to the storage": "max_bytes path url",
+            "it is called storage": "backend",
+        },
+    ),
+    (
+        ConnectionPoolConfig,
+        {
+            "it is called ssl_verify": "verify",
+            "it is called ssl_context": "context ssl sslcontext",
+            "it is called source_address": "local_address",
+            "write ssl_cert_file and ssl_key_file": "cert",
+            "it is called ssl_ca_file": "ca_bundle ca_file cafile",
+            "it is called max_connections": "limit pool_maxsize pool_size",
+            "it is called max_connections_per_host": "limit_per_host",
+            "it is called keep_alive_timeout": "keepalive_expiry keepalive_timeout",
+            "it is called request_timeout here": "base_timeout timeout",
+        },
+    ),
+    (
+        OAuth2ClientCredentials,
+        {
+            "it is called token_url": "token_uri token_endpoint",
+            "it is called scope": "scopes",
+            "set it in parameters": "audience resource",
+            "it is called client_auth": "token_endpoint_auth_method",
+        },
+    ),
+    (
+        DeadlineMiddleware,
+        {
+            "it is called max_timeout": "timeout deadline total_timeout",
+            "name them in propagation=Propagation(…)": "headers",
+        },
+    ),
+    (
+        HttpClientConfig,
+        {
+            "set max_attempts in retry_policy_config": "max_attempts retries max_retries",
+            "set it in retry_policy_config": "backoff_strategy retry_conditions jitter max_delay budget random",
+            "set it in retry_budget_config": "ratio min_per_second capacity earned cost",
+            "set it in circuit_breaker_config": "failure_threshold recovery_timeout window on_change shadow",
+            "set base_timeout in HttpClientConfig": "timeout",
+            "set it in ConnectionPoolConfig": "pool_timeout ssl_verify uds compression_threshold",
+            "set ssl_verify in ConnectionPoolConfig": "verify",
+            "set ssl_cert_file in ConnectionPoolConfig": "cert",
+            "set default_headers in HttpClientConfig": "headers",
+            "set proxy in HttpClientConfig": "proxies",
+            "set trust_env_proxy_settings or netrc in HttpClientConfig": "trust_env",
+            "set User-Agent in default_headers": "user_agent",
+            "set request_interceptors and response_interceptors in HttpClientConfig": "interceptors",
+            "set http2=True in HttpClientConfig": "http_version enable_http2",
+            "set retry_policy_config in HttpClientConfig": "retry",
+            "set allowed_redirect_count in HttpClientConfig": "max_redirects",
+            "set allowed_redirect_count in HttpClientConfig, to 0 for none": "follow_redirects",
+            "pass it to HttpServiceClient": "cache transport metrics on_event on_exchange interceptor_factory clock",
+        },
+    ),
+    (HttpServiceClient, {"set it in HttpClientConfig": "base_timeout total_timeout auth proxy"}),
+    (
+        Outage,
+        {"it is called share": "rate", "it is called how": "status", "it is called seconds": "duration"},
+    ),
+    (Errors, {"it is called rate": "share", "an Outage has it; here it is called status": "how"}),
+    (RateLimit, {"it is called per_second": "rate limit"}),
+    (
+        Service,
+        {
+            "set workers; the capacity is workers / mean latency": "capacity concurrency",
+            "write faults=[Errors(rate=…)]": "errors error_rate",
+        },
+    ),
+    *(
+        (kind, {"set max_attempts in retry_policy_config of HttpClientConfig": "retries max_attempts"})
+        for kind in (ResilientAdapter, ResilientTransport, AsyncResilientTransport)
+    ),
+    *(
+        (
+            kind,
+            {
+                "set base_timeout in HttpClientConfig": "timeout",
+                "give it to the HTTPTransport or AsyncHTTPTransport in transport=…": "verify cert trust_env http1"
+                " http2 limits proxy local_address uds",
+            },
+        )
+        for kind in (ResilientTransport, AsyncResilientTransport)
+    ),
+]
+
+
+# What to write, and the names instead of which it is written.
+OF_CALLS = {
+    "set ssl_verify in ConnectionPoolConfig": "verify",
+    "set ssl_cert_file in ConnectionPoolConfig": "cert",
+    "set ssl_verify or ssl_ca_file in ConnectionPoolConfig": "ssl",
+    "set proxy in HttpClientConfig": "proxies",
+    "set it in HttpClientConfig, or use client.with_options(proxy=…)": "proxy",
+    "use client.with_options(base_url=…)": "base_url",
+    "use client.with_options(cache=…), or send Cache-Control in headers": "cache",
+    "it is called allow_redirects": "follow_redirects",
+    "set allowed_redirect_count in HttpClientConfig": "max_redirects",
+    "pass bytes as data": "content",
+    "use client.stream(method, url), or stream_async": "stream",
+    "it is called retry_policy": "retries",
+    "it is called key": "tenant",
+    "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts max_retries",
+    "pass total_timeout, or make the call in a 'with deadline(…)' block": "deadline",
+    "send it in headers, as Idempotency-Key": "idempotency_key",
+    "it is called params": "query",
+    "pass it as json, data or files": "body",
+    "use interceptors": "hooks",
+    "call raise_for_status() on the response": "raise_for_status",
+    "only stream and download take it; for other calls set it in HttpClientConfig": "max_response_size",
+    "only download takes it": "checksum resume",
+}
+OF_VIEWS = {
+    "it is called default_headers": "headers",
+    "it is called timeout": "base_timeout",
+    "it is called key": "tenant",
+    "it is called proxy": "proxies",
+    "pass retry_policy=RetryPolicy(max_attempts=…)": "max_attempts",
+    "it is called allow_redirects": "follow_redirects max_redirects",
+    "pass it with each call": "params json data files idempotent progress response_type",
+}
+OF_RESPONSES = {
+    "is_success": "ok is_error",
+    "status_code": "status",
+    "reason_phrase": "reason",
+    "text, or content.decode(...)": "encoding charset",
+    "content, which is here": "read aread",
+    "client.stream(...) to take the body in pieces": "raw iter_content iter_bytes iter_text iter_lines aiter_bytes"
+    " aiter_lines iter_json iter_events",
+    "io.BytesIO(content)": "as_file",
+}
+OF_STREAMS = {
+    "iter_bytes()": "raw iter_content iter_raw iter_any aiter_bytes",
+    "iter_text()": "aiter_text iter_str",
+    "iter_lines()": "aiter_lines",
+    "as_file(), which is a file": "readable readinto read1 readline readlines seek tell",
+    "read()": "aread",
+    "close()": "aclose",
+    "is_success": "ok is_error",
+}
+
+
+def pairs(remedies: dict[str, str]) -> list[tuple[str, str]]:
+    """Each name with its remedy."""
+    return [(name, remedy) for remedy, names in remedies.items() for name in names.split()]
+
+
+ROWS = [(kind, *pair) for kind, remedies in KEYWORDS for pair in pairs(remedies)]
+
+
+@pytest.mark.parametrize(("kind", "name", "remedy"), ROWS)
+def test_a_keyword_of_another_library_names_ours(kind: Any, name: str, remedy: str) -> None:
+    """In the error of the constructor."""
+    with pytest.raises(TypeError, match=f"takes no keyword '{name}'; {re.escape(remedy)}$"):
+        kind(**{name: 1})
+
+
+@pytest.mark.parametrize(("name", "remedy"), pairs(OF_CALLS))
+def test_a_keyword_of_another_library_s_calls_names_ours(name: str, remedy: str) -> None:
+    """In the error of the call, which is not made."""
+    transport = ScriptedTransport([HttpResponse(200)])
+    with (
+        HttpServiceClient(transport=transport) as client,
+        pytest.raises(TypeError, match=f"a call takes no keyword '{name}'; {re.escape(remedy)}$"),
+    ):
+        client.request("GET", URL, **{name: 1})
+    assert not transport.requests
+
+
+@pytest.mark.parametrize(("name", "remedy"), pairs(OF_VIEWS))
+def test_an_option_that_a_view_does_not_have_names_one_or_its_place(name: str, remedy: str) -> None:
+    """In the error of `with_options`."""
+    with (
+        HttpServiceClient() as client,
+        pytest.raises(TypeError, match=f"with_options takes no option '{name}'; {re.escape(remedy)}$"),
+    ):
+        client.with_options(**{name: 1})
+
+
+@pytest.mark.parametrize(("name", "remedy"), pairs(OF_RESPONSES))
+def test_an_attribute_of_another_library_s_response_names_ours(name: str, remedy: str) -> None:
+    """In the error of the look-up."""
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use {re.escape(remedy)}$"):
+        getattr(HttpResponse(200), name)
+
+
+def test_a_method_of_another_library_s_stream_names_ours() -> None:
+    """It differs from that of a whole response."""
+    with (
+        HttpServiceClient(transport=ScriptedTransport([HttpResponse(200)])) as client,
+        client.stream("GET", URL) as response,
+    ):
+        for name, remedy in pairs(OF_STREAMS):
+            with pytest.raises(AttributeError, match=f"has no attribute '{name}'; use {re.escape(remedy)}$"):
+                getattr(response, name)
