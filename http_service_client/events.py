@@ -369,6 +369,7 @@ class CallFinished(NamedTuple):
 
     error: the name of the error raised, or None.  sent_state: over all attempts.
     parent_id: the id of the call whose interceptor made this one, or None.
+    url_template: the path of the URL with the placeholders of `path_params`, or None.
     """
 
     at: float
@@ -381,6 +382,7 @@ class CallFinished(NamedTuple):
     sent_state: SentState
     deadline_left: float | None
     parent_id: str | None = None
+    url_template: str | None = None
     call_id: str = ""
     call_name: str | None = None
     name: str = "call_finished"

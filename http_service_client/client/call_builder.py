@@ -33,6 +33,7 @@ from ..http.cookies.jar import CookieJar
 from ..http.header_validation import validate_once
 from ..http.headers import Headers, build_headers
 from ..http.messages import HttpRequest
+from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
 from ..http.urls import normalise_url, origin_of, redact_url
 from ..policies.cache import Cache
@@ -102,6 +103,7 @@ class SendOptions(TypedDict, total=False):
 class StreamRequestOptions(SendOptions, total=False):
     """The keywords of `stream` and `download`, which `HttpServiceClient.request` explains."""
 
+    path_params: Mapping[str, object] | None
     params: Params
     headers: Mapping[str, object] | Iterable[tuple[str, object]] | None
     json: object
@@ -245,6 +247,7 @@ class CallBuilder:
         url: str,
         /,
         *,
+        path_params: Mapping[str, object] | None = None,
         params: Params = None,
         headers: Mapping[str, object] | Iterable[tuple[str, object]] | None = None,
         json: object = None,
@@ -268,6 +271,7 @@ class CallBuilder:
         _stream: StreamOptions | None = None,
         _kept: HttpRequest | None = None,
         _foreign: HttpRequest | None = None,
+        _url_template: str | None = None,
         **unknown: Any,
     ) -> Call:
         """Make the call of these arguments.
@@ -293,6 +297,9 @@ class CallBuilder:
             else:
                 merged, flow = self._merged(headers, cookies, auth)
             codec = config.resolved.json_codec
+            template = _url_template
+            if path_params is not None:
+                url, template = fill_path(url, path_params)
             request = HttpRequest(
                 parse_method(method),
                 normalise_url(url, params, self._base_url),
@@ -302,6 +309,8 @@ class CallBuilder:
                 files=files,
                 idempotent=idempotent,
             )
+            if template is not None:
+                request.url_template = template
             if codec is not None:
                 request._use_codec(codec, json)
         if config.auto_idempotency_key and not request.is_safe_to_repeat and idempotent is None:
@@ -537,6 +546,7 @@ _RENAMED = {
     "deadline": "pass total_timeout, or make the call in a 'with deadline(…)' block",
     "idempotency_key": "send it in headers, as Idempotency-Key",
     "query": "it is called params",
+    **dict.fromkeys(("path_parameters", "url_params", "url_vars"), "it is called path_params"),
     "body": "pass it as json, data or files",
     "hooks": "use interceptors",
     "raise_for_status": "call raise_for_status() on the response",

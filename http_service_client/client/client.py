@@ -186,6 +186,7 @@ class HttpServiceClient(Events):
         """Make a call and return the response, whatever its status.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -237,6 +238,7 @@ class HttpServiceClient(Events):
         """As `request`, in an asyncio task.
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -364,6 +366,7 @@ class HttpServiceClient(Events):
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
         max_response_size: decoded bytes; None for no limit; left out, the client's limit bounds what is kept in memory.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -408,6 +411,7 @@ class HttpServiceClient(Events):
 
         method: such as "GET"; case does not matter.   url: absolute, or relative to the client's `base_url`.
         max_response_size: decoded bytes; None for no limit; left out, the client's limit bounds what is kept in memory.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -480,6 +484,7 @@ class HttpServiceClient(Events):
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -538,6 +543,7 @@ class HttpServiceClient(Events):
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.

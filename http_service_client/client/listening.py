@@ -66,6 +66,7 @@ class Events(ParallelDownloads):
         max_length: characters of one event, None for no limit.
         idle_timeout: seconds to wait for each event, comments not counted; then it reconnects. None for no limit but
             that of the bytes, which `timeout` sets.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -124,6 +125,7 @@ class Events(ParallelDownloads):
         max_length: characters of one event, None for no limit.
         idle_timeout: seconds to wait for each event, comments not counted; then it reconnects. None for no limit but
             that of the bytes, which `timeout` sets.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.

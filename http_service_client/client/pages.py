@@ -15,6 +15,7 @@ from urllib.parse import unquote_plus, urljoin
 
 from ..core.checks import check_count, check_duration
 from ..errors import ConfigurationError, InvalidRequestError, PaginationError
+from ..http.path_templates import fill_path
 from ..http.preparation import parse_method
 from ..http.urls import RawUrl, location_url, normalise_url, origin_of, redact_url
 from ..policies.deadline import deadline
@@ -87,7 +88,10 @@ class Pages:
         self.options: Any = dict(options)
         self.last: HttpResponse | None = None
         self._method = parse_method(method)
-        self._url = normalise_url(url, self.options.pop("params", None), base_url)
+        self._base_url, self._template = base_url, url
+        self._path_params: dict[str, object] = {}
+        params = self.options.pop("params", None)
+        self._url = normalise_url(self._filled(self.options.pop("path_params", None)), params, base_url)
         self._next = next
         self._left = max_pages
         self._seconds: Any = options.get("total_timeout")
@@ -126,7 +130,7 @@ class Pages:
         if found is None:
             return False
         if isinstance(found, str):
-            self._url = self._resolved(found, response)
+            self._move(found, None, response)
         elif isinstance(found, Mapping):
             self._change(dict(found), response)
         else:
@@ -140,14 +144,36 @@ class Pages:
                     f"next returned a mapping with {name!r}, which is no keyword of a call; "
                     f"a query parameter is {{'params': {{{name!r}: ...}}}}"
                 )
+        path_params = changes.pop("path_params", None)
         if "url" in changes:
-            self._url = self._resolved(changes.pop("url"), response)
+            self._move(changes.pop("url"), path_params, response)
+        elif path_params is not None:  # another path, and the same query
+            path = normalise_url(self._filled(path_params), None, self._base_url).partition("?")[0]
+            self._url = type(self._url)("".join([path, *self._url.partition("?")[1:]]))
         self._method = parse_method(changes.pop("method", self._method))
         params = changes.pop("params", None)
         if params is not None:
             self._url = normalise_url(_without(self._url, params), params)
         self.options.update(changes)
         prepare_for_repeats("paginate", self.options)
+
+    def _move(self, url: str, path_params: Any, response: HttpResponse) -> None:
+        """Go on at another URL. Its template is that of the page before, if it has the same path."""
+        self._template, self._path_params = url, {}
+        target = self._resolved(self._filled(path_params), response)
+        if path_params is None and target.partition("?")[0] != self._url.partition("?")[0]:
+            self.options.pop("_url_template", None)
+        self._url = target
+
+    def _filled(self, path_params: Any) -> str:
+        """The URL as it was given, its placeholders filled; values replace those of the same name."""
+        if path_params is None:
+            return self._template
+        if isinstance(path_params, Mapping):
+            self._path_params |= path_params
+            path_params = self._path_params
+        url, self.options["_url_template"] = fill_path(self._template, path_params)
+        return url
 
     def _resolved(self, url: str, response: HttpResponse) -> str:
         """The absolute URL of the next page, if the call may go there."""

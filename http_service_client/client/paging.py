@@ -96,6 +96,7 @@ class Paging(Verbs):
             `next_by_field` makes one for a field of the body.
         max_pages: the iterator ends after so many; None for no limit.
         allowed_origins: other origins that a next URL may lead to, with all headers and credentials of the call.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -159,6 +160,7 @@ class Paging(Verbs):
             `next_by_field` makes one for a field of the body.
         max_pages: the iterator ends after so many; None for no limit.
         allowed_origins: other origins that a next URL may lead to, with all headers and credentials of the call.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.

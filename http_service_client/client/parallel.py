@@ -56,6 +56,7 @@ class ParallelDownloads(Polls):
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -131,6 +132,7 @@ class ParallelDownloads(Polls):
         resume: keep what has arrived when the download fails or its process is killed; the next download of the
             same URL to the same path, with resume=True, continues there if the file is still the same.
         max_response_size: decoded bytes, over all attempts; None for no limit; left out, the client's.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
@@ -13,6 +13,7 @@ from ..core.deadline import AMBIENT_DEADLINE, earliest, remaining
 from ..core.effects import Sleep
 from ..errors import ConfigurationError, DeadlineExceededError, HttpClientError, PollingError
 from ..http.messages import HttpResponse
+from ..http.path_templates import fill_path
 from ..http.retry_after import requested_delay
 from ..http.urls import location_url, normalise_url, origin_of, redact_url
 from .call_builder import CLIENT_DEFAULT
@@ -33,6 +34,8 @@ _LEAST = 1e-9
 
 
 def _about_keyword(name: str) -> str | None:
+    if name == "params":
+        return "add them to url"
     option = about_view(name)
     return None if option is None else f"{option}.poll(accepted)"
 
@@ -48,6 +51,7 @@ class Polls(Paging):
         accepted: HttpResponse[Any],
         *,
         url: str | None = None,
+        path_params: Mapping[str, object] | None = None,
         total_timeout: float | None = CLIENT_DEFAULT,
         interval: float = 1.0,
         is_done: Callable[[HttpResponse], object] | None = None,
@@ -58,6 +62,7 @@ class Polls(Paging):
 
         accepted: the response to the request that began it. If it is the result already, it is returned.
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
+        path_params: values for the ``{name}`` placeholders in the path of `url`, each encoded to stay within its segment.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
         interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
         is_done: called with each 2xx response, `accepted` included, returns whether it is the result; None: any status
@@ -72,7 +77,7 @@ class Polls(Paging):
         end in time; PollingError if there is no URL to look at, or it is of another origin.
         """
         polling = _Polling(
-            self, accepted, url, total_timeout, interval, is_done, allowed_origins, response_type
+            self, accepted, url, path_params, total_timeout, interval, is_done, allowed_origins, response_type
         )
         driver = self._call_builder.backends.blocking()
         self._warn_inside_a_loop()  # before the first wait, and not after it
@@ -87,6 +92,7 @@ class Polls(Paging):
         accepted: HttpResponse[Any],
         *,
         url: str | None = None,
+        path_params: Mapping[str, object] | None = None,
         total_timeout: float | None = CLIENT_DEFAULT,
         interval: float = 1.0,
         is_done: Callable[[HttpResponse], object] | None = None,
@@ -97,6 +103,7 @@ class Polls(Paging):
 
         accepted: the response to the request that began it. If it is the result already, it is returned.
         url: where to look, absolute or relative to `accepted`; None for its Location. A later Location replaces it.
+        path_params: values for the ``{name}`` placeholders in the path of `url`, each encoded to stay within its segment.
         total_timeout: seconds for all looks and the waits between them; None for no limit; left out, the client's.
         interval: seconds between two looks, 0.1 or more, where the service does not say how long to wait.
         is_done: called with each 2xx response, `accepted` included, returns whether it is the result; None: any status
@@ -107,7 +114,7 @@ class Polls(Paging):
         Returns and raises as `poll`.
         """
         polling = _Polling(
-            self, accepted, url, total_timeout, interval, is_done, allowed_origins, response_type
+            self, accepted, url, path_params, total_timeout, interval, is_done, allowed_origins, response_type
         )
         driver = self._call_builder.backends.asyncio()
         while not polling.is_over:
@@ -130,6 +137,7 @@ class _Polling:
         client: Polls,
         accepted: HttpResponse[Any],
         url: str | None,
+        path_params: Mapping[str, object] | None,
         total_timeout: Any,
         interval: float,
         is_done: Callable[[HttpResponse], object] | None,
@@ -168,6 +176,11 @@ class _Polling:
         self._response_type = response_type
         self._origins = {origin_of(normalise_url(it)) for it in allowed_origins}
         self._origins |= _trusted_origin(accepted)
+        self._template: str | None = None
+        if path_params is not None:
+            if url is None:
+                raise ConfigurationError("path_params is for the placeholders of url; pass url=, too")
+            url, self._template = fill_path(url, path_params)
         self.url = ""
         self.is_over = False
         self.last = accepted
@@ -195,14 +208,18 @@ class _Polling:
         """The keywords of the next look."""
         left = self._left()
         limit = {} if left is None else {"total_timeout": max(_LEAST, left)}
-        return {**self._headers, **limit}
+        template = {} if self._template is None else {"_url_template": self._template}
+        return {**self._headers, **limit, **template}
 
     def take(self, response: HttpResponse[Any]) -> None:
         """The response to a look."""
         self.last = response
         self._judge(response)
         if not self.is_over and "Location" in response.headers:
-            self.url = self._resolved(response.headers["Location"])
+            url = self._resolved(response.headers["Location"])
+            if url.partition("?")[0] != self.url.partition("?")[0]:
+                self._template = None
+            self.url = url
 
     def result(self) -> HttpResponse[Any]:
         """The last response, its data validated."""

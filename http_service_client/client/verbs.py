@@ -56,6 +56,7 @@ class Verbs(ABC):
         """GET a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -92,6 +93,7 @@ class Verbs(ABC):
         """POST to a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -128,6 +130,7 @@ class Verbs(ABC):
         """PUT a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -164,6 +167,7 @@ class Verbs(ABC):
         """PATCH a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -200,6 +204,7 @@ class Verbs(ABC):
         """DELETE a resource. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -236,6 +241,7 @@ class Verbs(ABC):
         """Fetch a resource's headers by HEAD. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -272,6 +278,7 @@ class Verbs(ABC):
         """Ask by OPTIONS what a resource supports. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -308,6 +315,7 @@ class Verbs(ABC):
         """QUERY a resource: a safe request whose body is the query (RFC 10008). Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -344,6 +352,7 @@ class Verbs(ABC):
         """GET a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -380,6 +389,7 @@ class Verbs(ABC):
         """POST to a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -416,6 +426,7 @@ class Verbs(ABC):
         """PUT a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -452,6 +463,7 @@ class Verbs(ABC):
         """PATCH a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -488,6 +500,7 @@ class Verbs(ABC):
         """DELETE a resource, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -524,6 +537,7 @@ class Verbs(ABC):
         """Fetch a resource's headers by HEAD, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -560,6 +574,7 @@ class Verbs(ABC):
         """Ask by OPTIONS what a resource supports, in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.
@@ -596,6 +611,7 @@ class Verbs(ABC):
         """QUERY a resource (RFC 10008), in an asyncio task. Returns the response, whatever its status.
 
         url: absolute, or relative to the client's `base_url`.
+        path_params: values for the ``{name}`` placeholders in the path of the URL, each encoded to stay within its segment.
         params: query parameters, added to those of the URL; values of None are left out.
         headers: replace default headers of the same name; a value of None leaves a default header out.
         json: sent as application/json.   data: a form, text, bytes, a file or an iterable of bytes.

@@ -66,7 +66,7 @@ _RENAMED = {
     "max_attempts": "pass retry_policy=RetryPolicy(max_attempts=…)",
     **dict.fromkeys(("follow_redirects", "max_redirects"), "it is called allow_redirects"),
     **dict.fromkeys(
-        ("params", "json", "data", "files", "idempotent", "progress", "response_type"),
+        ("params", "path_params", "json", "data", "files", "idempotent", "progress", "response_type"),
         "pass it with each call",
     ),
 }

@@ -185,6 +185,7 @@ class Call(HttpContext):
         self.attempt = 0
         self.call_id = call_id
         self.call_name = call_name
+        self.url_template = request.url_template
         self._correlation_id = None
         self.origin_state = origin_state
         self.breaker = breaker
@@ -288,6 +289,6 @@ class Call(HttpContext):
                 status_code, error, self.sent_state,
                 None if self.deadline_at is None else self.deadline_at - now,
                 None if self.scope is None or self.scope.outer is None else self.scope.parent_id,
-                self.call_id, self.call_name,
+                self.url_template, self.call_id, self.call_name,
             )
         )  # fmt: skip

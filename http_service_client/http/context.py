@@ -15,6 +15,7 @@ class HttpContext:
 
     call_id: the id of the call, which its events have, too; no other call has it.
     call_name: what the caller calls it (`name=`), or None.
+    url_template: the path of its URL with placeholders, such as ``/orders/{order_id}``, if it has `path_params`; or None.
     correlation_id: a fresh id, made when first read, to send along; set it to use your own.
     request: the request of the running attempt, as the interceptors left it.
     attempt: the 1-based number of the running attempt.
@@ -27,7 +28,7 @@ class HttpContext:
 
     __slots__ = (
         *("__dict__", "_correlation_id", "attempt", "call_id", "call_name", "deadline_at", "key"),
-        "request",
+        *("request", "url_template"),
     )
 
     def __init__(self, request: HttpRequest, key: str = "") -> None:
@@ -36,6 +37,7 @@ class HttpContext:
         self.attempt = 0
         self.call_id = ""
         self.call_name: str | None = None
+        self.url_template: str | None = None
         self.deadline_at: float | None = None
         self._correlation_id: str | None = None
 

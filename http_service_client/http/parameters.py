@@ -55,8 +55,11 @@ def form_text(pairs: list[tuple[bytes, bytes]]) -> str:
     return query_text(pairs).replace("%20", "+")
 
 
-def scalar_bytes(value: object, where: str) -> bytes | None:
-    """The text of one value as UTF-8, or None to drop it. Raises InvalidRequestError naming `where`."""
+def scalar_bytes(value: object, where: str, *, is_needed: bool = False) -> bytes | None:
+    """The text of one value as UTF-8, or None to drop it. Raises InvalidRequestError naming `where`.
+
+    is_needed: it cannot be dropped, and is a single value; messages say so.
+    """
     if isinstance(value, Enum):
         value = value.value
     if value is None:
@@ -64,7 +67,7 @@ def scalar_bytes(value: object, where: str) -> bytes | None:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     try:
-        return _scalar_text(value, where).encode("utf-8")
+        return _scalar_text(value, where, is_needed).encode("utf-8")
     except UnicodeEncodeError:
         raise InvalidRequestError(
             f"{where} holds a lone surrogate, which UTF-8 cannot express; pass bytes instead"
@@ -76,7 +79,7 @@ def scalar_bytes(value: object, where: str) -> bytes | None:
         raise InvalidRequestError(f"{where} is too large a number; pass it as text") from None
 
 
-def _scalar_text(value: object, where: str) -> str:
+def _scalar_text(value: object, where: str, is_needed: bool) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bool):
@@ -86,16 +89,16 @@ def _scalar_text(value: object, where: str) -> str:
     if isinstance(value, (float, Decimal)):
         finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
         if not finite:
-            raise InvalidRequestError(
-                f"{where} is {value}, which is not a number to send; use None to drop it"
-            )
+            remedy = "" if is_needed else "; use None to drop it"
+            raise InvalidRequestError(f"{where} is {value}, which is not a number to send{remedy}")
         return float.__repr__(value) if isinstance(value, float) else str(value)
     if isinstance(value, (date, time)):  # a datetime is a date
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
+    kinds = "UUID or Enum" if is_needed else "UUID, Enum, None or a list of these"
     raise InvalidRequestError(
-        f"{where} must be text, bytes, a number, bool, date, UUID, Enum, None or a list of these, "
+        f"{where} must be text, bytes, a number, bool, date, {kinds}, "
         f"not {type(value).__name__}; convert it first, for example by str()"
     )
 

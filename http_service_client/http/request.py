@@ -34,6 +34,7 @@ class HttpRequest:
         `enable_response_decompression` says.
     pickles_secrets: True to have its credentials in its pickle; False leaves ``***`` in their place, in headers and URL.
     left_origin: a redirect led it to another origin, where the client's credentials must not go.
+    url_template: the path of the URL with the placeholders of the call's `path_params`, or None.
     withheld: names of headers that it had before it was pickled without their values (see `HttpServiceClient.send`).
     follows_redirects: a redirect in response to it is followed, so that nobody reads the redirect's body.
 
@@ -57,6 +58,7 @@ class HttpRequest:
         "pickles_secrets",
         "progress",
         "url",
+        "url_template",
         "withheld",
     )
 
@@ -80,6 +82,7 @@ class HttpRequest:
         self.decompress: bool | None = None
         self.follows_redirects = self.pickles_secrets = self.left_origin = False
         self.withheld: tuple[str, ...] = ()
+        self.url_template: str | None = None
         self._json = json
         self._data = data
         self._files = files
@@ -208,6 +211,7 @@ class HttpRequest:
         twin.pickles_secrets = self.pickles_secrets
         twin.left_origin = self.left_origin
         twin.withheld = self.withheld
+        twin.url_template = self.url_template
         twin._json, twin._data, twin._files = self._json, self._data, self._files
         twin._own_json = twin._own_data = False
         twin._body, twin._codec = self._body, self._codec
@@ -222,6 +226,7 @@ class HttpRequest:
             idempotent=self.idempotent,
         )
         twin.left_origin = self.left_origin
+        twin.url_template = self.url_template
         return twin
 
     def __repr__(self) -> str:
@@ -247,6 +252,7 @@ class HttpRequest:
             "decompress": self.decompress,
             "pickles_secrets": keeps,
             "left_origin": self.left_origin,
+            "url_template": self.url_template,
             "content": self.body.content,
         }
 
@@ -258,7 +264,7 @@ class HttpRequest:
             content=state["content"] or None,
             idempotent=state["idempotent"],
         )
-        for name in ("decompress", "pickles_secrets", "left_origin"):
+        for name in ("decompress", "pickles_secrets", "left_origin", "url_template"):
             setattr(self, name, state[name])
         if state["content"] is None:
             self._body = RequestBody(is_replayable=False)

@@ -27,15 +27,19 @@ from .unix_sockets import HOST_OF_SOCKET, UNIX, normalise_socket, socket_path
 
 __all__ = [
     "DEFAULT_PORTS",
+    "DOT_SEGMENTS",
     "RawUrl",
     "Url",
     "check_base_url",
+    "escape_path",
     "hide_parameter",
     "location_url",
     "normalise_url",
     "origin_of",
+    "path_span",
     "redact_url",
     "remove_dot_segments",
+    "show_url",
     "split_url",
 ]
 
@@ -61,6 +65,8 @@ _ONE_DOT = frozenset({".", "%2E"})
 # In a query: OAuth's code and CAS's ticket buy a token and a session. `hide_parameter` adds names of the user's.
 _VOUCHERS = {"code", "ticket"}
 _TWO_DOTS = frozenset({"..", ".%2E", "%2E.", "%2E%2E"})
+DOT_SEGMENTS = _ONE_DOT | _TWO_DOTS
+"""In upper case; RFC 3986 5.2.4."""
 
 
 class RawUrl(str):
@@ -154,7 +160,7 @@ def check_base_url(base_url: object) -> None:
         raise InvalidRequestError("base_url has a query or fragment; pass params= with each call instead")
     if _ABSOLUTE.match(base_url) is None:
         raise InvalidRequestError(
-            f"base_url {_shown(base_url)} is not absolute; write it as https://host/path"
+            f"base_url {show_url(base_url)} is not absolute; write it as https://host/path"
         )
     try:
         _normalise(base_url)
@@ -223,9 +229,22 @@ def remove_dot_segments(path: str) -> str:
                 kept.pop()
         elif dots not in _ONE_DOT:
             kept.append(segment)
-    if segments[-1].upper() in _ONE_DOT | _TWO_DOTS:
+    if segments[-1].upper() in DOT_SEGMENTS:
         kept.append("")  # "/a/.." is the folder "/", and "/a/." the folder "/a/"
     return "/" + "/".join(kept)
+
+
+def path_span(url: str) -> tuple[int, int]:
+    """Where the path of a URL, absolute or relative, begins and ends in its text."""
+    absolute = _ABSOLUTE.match(url)
+    begin = absolute.start(3) if absolute is not None else 0
+    end = re.compile("[?#]").search(url, begin)
+    return begin, len(url) if end is None else end.start()
+
+
+def escape_path(text: str) -> str:
+    """A piece of a path in normal form: existing escapes as they are, everything else escaped as UTF-8."""
+    return _escaped(text, _PATH_SAFE)
 
 
 @lru_cache(maxsize=1024)
@@ -241,7 +260,7 @@ def _as_written(url: RawUrl) -> str:
     odd = _NOT_PRINTABLE(target)
     if odd is not None:
         raise InvalidRequestError(
-            f"the RawUrl {_shown(url)} has the character {odd.group()!r} in it, which cannot be sent as it is; "
+            f"the RawUrl {show_url(url)} has the character {odd.group()!r} in it, which cannot be sent as it is; "
             "escape it, or pass the URL as a plain str"
         )
     return start + target
@@ -253,7 +272,7 @@ def _parts(url: str) -> tuple[str, str, str | None]:
     match = _ABSOLUTE.match(url)
     if match is None:
         raise InvalidRequestError(
-            f"the URL {_shown(url)} is not absolute; write it as https://host/path, or use a base_url"
+            f"the URL {show_url(url)} is not absolute; write it as https://host/path, or use a base_url"
         )
     scheme, authority, path, query = match.groups()
     scheme = scheme.lower()
@@ -273,12 +292,14 @@ def _parts(url: str) -> tuple[str, str, str | None]:
 
 def _check_characters(url: str) -> None:
     if _CONTROL(url) is not None:
-        raise InvalidRequestError(f"the URL {_shown(url)} has a control character in it; remove or escape it")
+        raise InvalidRequestError(
+            f"the URL {show_url(url)} has a control character in it; remove or escape it"
+        )
     if url != url.strip():
-        raise InvalidRequestError(f"the URL {_shown(url)} has white space around it; strip it")
+        raise InvalidRequestError(f"the URL {show_url(url)} has white space around it; strip it")
     if "\\" in url.partition("?")[0]:
         raise InvalidRequestError(
-            f"the URL {_shown(url)} has a backslash in it, which some take for a slash; write / or %5C"
+            f"the URL {show_url(url)} has a backslash in it, which some take for a slash; write / or %5C"
         )
 
 
@@ -340,7 +361,7 @@ def _prefixed(base_url: str, url: str) -> str:
     base = _normalise(base_url)
     if url.startswith("//"):
         raise InvalidRequestError(
-            f"the URL {_shown(url)} starts with two slashes, which names another host; write one slash or https://"
+            f"the URL {show_url(url)} starts with two slashes, which names another host; write one slash or https://"
         )
     _check_characters(url)
     if not url or url[0] in "?#":
@@ -349,7 +370,7 @@ def _prefixed(base_url: str, url: str) -> str:
     joined = _normalise(prefix + url.removeprefix("/"))
     if not joined.startswith(prefix):
         raise InvalidRequestError(
-            f"the URL {_shown(url)} climbs out of base_url by '..'; use an absolute URL if you mean it"
+            f"the URL {show_url(url)} climbs out of base_url by '..'; use an absolute URL if you mean it"
         )
     return joined
 
@@ -362,6 +383,7 @@ def _redact_pair(pair: str) -> str:
     return pair
 
 
-def _shown(url: str) -> str:
-    # A refused URL may be mangled, with its password anywhere before an "@": hide all of that.
+def show_url(url: str) -> str:
+    """A URL in the message of an error that refuses it."""
+    # It may be mangled, with its password anywhere before an "@": hide all of that.
     return repr(redact_url(re.sub(r"^([^/?#]*//)?[^?#]*@", r"\1***@", url, count=1))[:200])

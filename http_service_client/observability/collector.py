@@ -59,8 +59,10 @@ _FURTHER = {
     "codings": "http_codings_refused_total",
 }
 _DURATION = "http_request_duration_seconds"
-# They have the name of a call as a label.
+# They have the name of a call and its URL template as labels.
 _NAMED = frozenset({"http_requests_total", "http_errors_total", _DURATION})
+# Service, method, status or error, name, URL template.
+_CallKey = tuple[str, str, object, str | None, str | None]
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -88,8 +90,9 @@ class MetricsCollector:
         http_cache_errors_total             service, operation                   failures of a cache's storage
 
     `service` is the origin of the call, such as ``https://api.example.com``, without its `key`: tenants would be too
-    many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three. A call that a
-    circuit refused counts as a call and as an error, with a very short duration.
+    many series. A call that has a name (`name=`) has it as a further label, `name`, in the first three; one with
+    `path_params` has `url_template` there, such as ``/orders/{order_id}``. A call that a circuit refused counts as a call
+    and as an error, with a very short duration.
 
     Raises ConfigurationError when `metrics` has one of these names with another kind.
     """
@@ -99,9 +102,7 @@ class MetricsCollector:
             raise ConfigurationError(f"metrics must be an HttpMetrics or None, not {metrics!r}")
         self._metrics = metrics = HttpMetrics() if metrics is None else metrics
         # Resolved before: all that a further event of the same kind needs.
-        self._calls: dict[
-            tuple[str, str, object, str | None], tuple[Number, Distribution, Number | None]
-        ] = {}
+        self._calls: dict[_CallKey, tuple[Number, Distribution, Number | None]] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
         self._reset_after_fork()
         reset_in_forked_children(self)
@@ -196,7 +197,8 @@ class MetricsCollector:
         service = event.key
         if service[-1:] == ")":
             service = without_key(service)
-        key = (service, event.method, event.status_code if error is None else error, event.call_name)
+        outcome = event.status_code if error is None else error
+        key = (service, event.method, outcome, event.call_name, event.url_template)
         known = self._calls.get(key)
         if known is None:
             known = self._resolve_call(key)
@@ -267,11 +269,11 @@ class MetricsCollector:
                 self._counters[key] = counter
         return counter
 
-    def _resolve_call(
-        self, key: tuple[str, str, object, str | None]
-    ) -> tuple[Number, Distribution, Number | None]:
-        service, method, outcome, call_name = key
+    def _resolve_call(self, key: _CallKey) -> tuple[Number, Distribution, Number | None]:
+        service, method, outcome, call_name, url_template = key
         named = {} if call_name is None else {"name": call_name}
+        if url_template is not None:
+            named["url_template"] = url_template
         is_error = not isinstance(outcome, int) or outcome >= 400
         with self._metrics._lock:
             resolved = (
@@ -302,7 +304,7 @@ def _label_names(metric: str) -> frozenset[str]:
     if "outcome" in names:
         names = names - {"outcome"} | {"status_code", "error"}
     if metric in _NAMED:
-        names.add("name")
+        names |= {"name", "url_template"}
     return frozenset(names)
 
 

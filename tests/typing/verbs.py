@@ -28,6 +28,7 @@ class Refreshing:
 
 def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], object]) -> None:
     assert_type(client.get("/", params={"page": 2}, headers={"Accept": "*/*"}), HttpResponse[None])
+    assert_type(client.get("/{a}", path_params={"a": 1}), HttpResponse[None])
     assert_type(client.post("/", json={"a": 1}, idempotent=True, progress=show), HttpResponse[None])
     assert_type(client.put("/", data=b"x", timeout=Timeout(total=3.0, read=1.0)), HttpResponse[None])
     assert_type(client.patch("/", json=[], auth=("user", "password")), HttpResponse[None])
@@ -49,6 +50,7 @@ def right_keywords(client: HttpServiceClient, show: Callable[[int, int | None], 
 
 async def right_keywords_async(client: HttpServiceClient) -> None:
     assert_type(await client.get_async("/", params=[("page", 2)]), HttpResponse[None])
+    assert_type(await client.get_async("/{a}", path_params={"a": "b"}), HttpResponse[None])
     assert_type(await client.post_async("/", json={"a": 1}, files={"f": b""}), HttpResponse[None])
     assert_type(await client.put_async("/", data="x"), HttpResponse[None])
     assert_type(await client.patch_async("/", headers=[("X-A", "1")]), HttpResponse[None])

@@ -123,6 +123,7 @@ class RedirectsLayer:
     def _hop_request(self, request: HttpRequest, hop: Hop) -> HttpRequest:
         following = request.copy()
         following.method, following.url = hop.method, hop.url
+        following.url_template = None  # it is of the URL that the caller gave
         following.headers = headers_for_hop(request.headers, hop, self._secret_names)
         if not hop.keeps_body:
             following.content = b""

@@ -268,7 +268,8 @@ def test_a_closed_client_does_not_look(front_end: FrontEnd) -> None:
         ("headers", r"write client\.with_options\(default_headers=…\)\.poll\(accepted\)"),
         ("auth", r"write client\.with_options\(auth=…\)\.poll\(accepted\)"),
         ("intervall", "did you mean 'interval'"),
-        ("params", "see its docstring"),
+        ("params", "add them to url"),
+        ("json", "see its docstring"),
     ],
 )
 def test_a_keyword_of_a_call_names_the_remedy(front_end: FrontEnd, keyword: str, remedy: str) -> None:

@@ -240,7 +240,7 @@ def test_an_event_is_a_sentence(event: Any, text: str) -> None:
 def test_a_story_has_a_heading_when_the_call_has_ended() -> None:
     """With the name of the call, if it has one; an empty one has neither lines nor an id."""
     end = CallFinished(
-        1.0, "GET", "https://a.test/", "", 1, 200, None, SentState.ANSWERED, None, None, "c", "load"
+        1.0, "GET", "https://a.test/", "", 1, 200, None, SentState.ANSWERED, None, None, None, "c", "load"
     )
     coding = CodingRefused(0.5, 1, "", "gzip", "c")
     assert Timeline([coding, end]).explain().splitlines() == [
