@@ -5,8 +5,9 @@
 the exit code. `arguments.command` is the word that was typed, since one module may serve several commands. A
 `ConfigurationError` of either is a wrong argument: one line, and exit code 2.
 
-Exit codes of all commands: 0, all is well; 1, an invariant is broken or settings contradict each other; 2, wrong
-arguments; 130, interrupted by Ctrl-C; 141, the reader of the output has gone.
+Exit codes of all commands: 0, all is well; 1, a call failed, an invariant is broken or settings contradict each other;
+2, wrong arguments; 130, interrupted by Ctrl-C; 141, the reader of the output has gone. For those of a request, see
+`exit_codes`.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import NamedTuple
 
 from .._version import __version__
 from ..errors import ConfigurationError
+from .exit_codes import ExitCode
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -33,14 +35,19 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "get": Command(".request.command", "get a resource, and show or save it"),
+    "head": Command(".request.command", "the head of what get would bring"),
+    "post": Command(".request.command", "send JSON, a form, a file or text"),
+    "put": Command(".request.command", "replace a resource"),
+    "patch": Command(".request.command", "change a resource"),
+    "delete": Command(".request.command", "delete a resource"),
+    "options": Command(".request.command", "what a resource can do"),
+    "query": Command(".request.command", "a search with a body, safe to repeat (RFC 10008)"),
     "demo": Command(".demo.command", "watch real calls, blocking and asyncio, get through failures"),
     "simulate": Command(".simulate", "see what a configuration does when its service fails, in virtual time"),
     "check": Command(".check", "find settings that contradict each other"),
+    "completion": Command(".completion", "a script for the tab key of bash, zsh or fish"),
 }
-
-_WRONG_ARGUMENTS = 2
-_INTERRUPTED = 128 + 2
-_BROKEN_PIPE = 128 + 13  # as a shell reports a program that SIGPIPE ended
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,16 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = arguments.run(arguments, sys.stdout, sys.stderr)
         sys.stdout.flush()
     except SystemExit as end:  # --help, --version, or wrong arguments: argparse has printed a message
-        return end.code if isinstance(end.code, int) else _WRONG_ARGUMENTS
+        return end.code if isinstance(end.code, int) else ExitCode.WRONG_ARGUMENTS
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
-        return _WRONG_ARGUMENTS
+        return ExitCode.WRONG_ARGUMENTS
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        return _INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:  # `… | head`: the reader has gone, which is not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _BROKEN_PIPE
+        return ExitCode.BROKEN_PIPE
     return code
 
 
@@ -77,7 +84,10 @@ def build_parser(*commands: str | None) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(title="commands", metavar="command", dest="command", required=True)
     for name, (module_name, help_line) in COMMANDS.items():
         subparser = subparsers.add_parser(
-            name, help=help_line, formatter_class=argparse.RawDescriptionHelpFormatter
+            name,
+            help=help_line,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,  # an option that is added later must not change what a script says
         )
         if name in commands:
             module = importlib.import_module(module_name, __package__)

@@ -18,7 +18,7 @@ from ..client.settings.values import read_value
 from ..errors import ConfigurationError
 from ..policies.retry import RetryPolicy
 
-__all__ = ["ClientSettings", "client_settings", "declare", "read_text", "seconds"]
+__all__ = ["ClientSettings", "client_settings", "count", "declare", "read_text", "seconds"]
 
 
 _UNSET = object()  # the default of a duration: None is "no limit", and argparse would read a text
@@ -60,7 +60,7 @@ def declare(parser: ArgumentParser) -> None:
     )
     limits.add_argument(
         "--retries",
-        type=_count,
+        type=count,
         metavar="N",
         help="after the first attempt (default: 2); a request is repeated only where that is safe",
     )
@@ -178,7 +178,8 @@ def seconds(text: str) -> float | None:
     raise ArgumentTypeError(f"must be a positive duration such as 5, 250ms, 2m or none, not {text!r}")
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """A whole number of an option."""
     if not text.isdecimal():
         raise ArgumentTypeError(f"must be a whole number of 0 or more, not {text!r}")
     return int(text)

@@ -15,9 +15,10 @@ from typing import IO, Any, NamedTuple
 
 from ..errors import ConfigurationError
 
-__all__ = ["RequestArguments", "build_request", "declare"]
+__all__ = ["RequestArguments", "build_request", "declare", "split_file"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_TYPED_FILE = re.compile(r"@?(.+);(?:type=)?([\w.+-]+/[\w.+-]+)", re.DOTALL).fullmatch
 _LOCAL = re.compile(r"(localhost|127(\.\d+){3}|\[::1\])(?=[:/?#]|$)", re.IGNORECASE)
 
 
@@ -193,7 +194,17 @@ def _checked_json(content: bytes) -> bytes:
 
 
 def _file(text: str, stack: ExitStack) -> tuple[str, tuple[Any, ...]]:
-    name, path = _pair("--file", text)
-    path, _, media_type = path.removeprefix("@").partition(";")
+    name, path, media_type = split_file(text)
     file = stack.enter_context(_opened("--file", path))
-    return name, (os.path.basename(path), file, media_type.removeprefix("type=") or None)
+    return name, (os.path.basename(path), file, media_type)
+
+
+def split_file(text: str) -> tuple[str, str, str | None]:
+    """The name, the path and the media type of a --file. Raises ConfigurationError.
+
+    >>> split_file("photo=tea.jpg;image/jpeg"), split_file("photo=a;b")
+    (('photo', 'tea.jpg', 'image/jpeg'), ('photo', 'a;b', None))
+    """
+    name, path = _pair("--file", text)
+    typed = _TYPED_FILE(path)
+    return (name, typed[1], typed[2]) if typed else (name, path.removeprefix("@"), None)

@@ -57,7 +57,7 @@ FLOORS = [
         "simulation/",  # the core against a modelled service, in virtual time
     ],
     [
-        "cli/",  # the demo, and simulations
+        "cli/",  # the commands: requests, the demo, simulations
     ],
     [
         "__main__.py",  # python -m http_service_client

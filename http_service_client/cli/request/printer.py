@@ -1,0 +1,156 @@
+"""What a request command writes: to standard output what was asked for, to standard error what is said about it.
+
+    standard output     a terminal                          anything else
+    head                shown, unless --body                left out, unless --include
+    body                text, readable and harmless;        the bytes, as they were received and decoded
+                        JSON indented and coloured;
+                        anything else refused
+
+Secrets of heads are ``***`` unless --show-secrets; a body is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import BinaryIO, TextIO
+
+from ...errors import Failure
+from ...events import AttemptFinished, CallFinished
+from ...http.media_types import decode_text
+from ...http.messages import HttpContext, HttpRequest, HttpResponse
+from ...http.urls import redact_url
+from ..demo.screen import Ink, is_terminal, wants_colour
+from .prefetch import Prefetch
+from .text import SafeDecoder, format_json, is_binary, is_json, safe
+
+__all__ = ["Printer"]
+
+_STYLES = {2: "green", 3: "cyan", 4: "yellow", 5: "red"}
+
+
+class Printer:
+    """Writes to the two streams.
+
+    colour: "auto", "always" or "never".   shows_head: None for what the table says.
+    """
+
+    def __init__(
+        self,
+        output: TextIO,
+        errors: TextIO,
+        *,
+        colour: str = "auto",
+        shows_head: bool | None = None,
+        shows_secrets: bool = False,
+    ) -> None:
+        self.output, self.errors = output, errors
+        self.is_terminal = output.isatty()
+        self.draws = is_terminal(errors)
+        self._shows_head = self.is_terminal if shows_head is None else shows_head
+        self._shows_secrets = shows_secrets
+        self._ink = Ink(_is_coloured(output, colour))
+        self._error_ink = Ink(_is_coloured(errors, colour))
+
+    # About a request.
+
+    def say(self, text: str, *styles: str) -> None:
+        """A line of standard error."""
+        _write_text(self.errors, self._error_ink(safe(text), *styles) + "\n")
+
+    def on_event(self, event: object) -> None:
+        """What happens between the attempts, as it happens."""
+        if not isinstance(event, (AttemptFinished, CallFinished)):
+            self.say(f"* {event}", "dim")
+
+    def on_exchange(self, request: HttpRequest, outcome: HttpResponse | Failure, _: HttpContext) -> None:
+        """The heads of an exchange."""
+        url = request.url if self._shows_secrets else redact_url(request.url)
+        self.say(f"> {request.method} {url}", "bold")
+        for name, value in self._headers(request):
+            self.say(f"> {name}: {value}")
+        if isinstance(outcome, Failure):
+            self.say(f"< {outcome.error_type.__name__}: {outcome.message}", "red")
+            return
+        self.say(f"< {_status_line(outcome)}", "bold")
+        for name, value in self._headers(outcome):
+            self.say(f"< {name}: {value}")
+
+    # The response.
+
+    def head(self, response: HttpResponse, *, is_wanted: bool = False) -> None:
+        """The status line and the headers.   is_wanted: whatever the stream is."""
+        if not (self._shows_head or is_wanted):
+            return
+        lines = [
+            self._ink(self._shown(_status_line(response)), _STYLES.get(response.status_code // 100, "bold"))
+        ]
+        for name, value in self._headers(response):
+            lines.append(f"{self._ink(self._shown(name), 'cyan')}: {self._shown(value)}")
+        _write_text(self.output, "\n".join([*lines, "", ""]))
+
+    def body(self, response: HttpResponse, prefetch: Prefetch, rest: Iterable[bytes]) -> None:
+        """The body: what has been read ahead, and the rest as it comes."""
+        if not self.is_terminal:
+            binary = _binary(self.output)
+            for piece in prefetch.all(rest):
+                binary.write(piece)
+                binary.flush()
+            return
+        content_type = response.headers.get("Content-Type", "")
+        if prefetch.is_complete and is_json(content_type):
+            shown = format_json(decode_text(prefetch.content, content_type), self._ink)
+            if shown is not None:
+                self._put(f"{shown}\n")
+                return
+        self._text(content_type, prefetch.all(rest))
+
+    def _text(self, content_type: str, pieces: Iterable[bytes]) -> None:
+        """Text on a terminal, piece by piece."""
+        decoder: SafeDecoder | None = None
+        last = "\n"
+        for piece in pieces:
+            if decoder is None:
+                if is_binary(content_type, piece):
+                    self.say(
+                        "the body is binary and is not shown on a terminal; save it with --output FILE, or pipe it",
+                        "yellow",
+                    )
+                    return
+                decoder = SafeDecoder(content_type, piece)
+            last = self._put(decoder(piece)) or last
+        if decoder is not None:
+            last = self._put(decoder(b"", final=True)) or last
+        if last[-1] != "\n":
+            _write_text(self.output, "\n")
+
+    def _put(self, text: str) -> str:
+        _write_text(self.output, text)
+        self.output.flush()
+        return text
+
+    def _headers(self, message: HttpRequest | HttpResponse) -> list[tuple[str, str]]:
+        headers = message.headers
+        return (headers if self._shows_secrets else headers.redacted()).multi_items()
+
+    def _shown(self, text: str) -> str:
+        return safe(text) if self.is_terminal else text
+
+
+def _is_coloured(stream: TextIO, colour: str) -> bool:
+    return wants_colour(stream) if colour == "auto" else colour == "always"
+
+
+def _status_line(response: HttpResponse) -> str:
+    return f"{response.http_version} {response.status_code} {response.reason_phrase}".rstrip()
+
+
+def _binary(stream: TextIO) -> BinaryIO:
+    stream.flush()
+    binary: BinaryIO = stream.buffer
+    return binary
+
+
+def _write_text(stream: TextIO, text: str) -> None:
+    """Write in the stream's encoding; a character that it does not have becomes an escape."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))

@@ -1,0 +1,156 @@
+"""`--curl`: a command that sends what ours sends, quoted for any shell, without secrets."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from http_service_client.testing import LoopbackServer, Received, respond
+from kit.command_line import run_piped
+
+needs_curl = pytest.mark.skipif(
+    shutil.which("curl") is None or os.name == "nt", reason="curl and a POSIX shell are not installed here"
+)
+
+HOSTILE = 'it\'s "$HOME" `id` $(id) \\ ! * ~ ; & | < > # \n ü'
+
+
+def curl_of(*arguments: str) -> str:
+    done = run_piped(*arguments, "--curl")
+    assert (done.code, done.errors) == (0, "")
+    return done.output.decode()
+
+
+@needs_curl
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["get", "-p", f"q={HOSTILE}"],
+        ["get", "-H", "User-Agent:", "-H", "Accept:", "-H", "X-A: it's $HOME"],
+        ["get", "-H", "Accept-Encoding: identity"],
+        ["get", "-u", "ann:pw'$HOME", "--show-secrets"],
+        ["head"],
+        ["delete"],
+        ["options", "--cookie", "a=1", "--show-secrets"],
+        ["post", "-j", '{"a": "it\'s"}'],
+        ["post", "-d", HOSTILE],
+        ["post", "-d", "@body.bin"],
+        ["post", "-f", f"a={HOSTILE}", "-f", "b=@c"],
+        ["post"],
+        ["put", "-d", "@body.bin", "-H", "Content-Type: text/csv"],
+        ["patch", "-d", "@"],
+        ["query", "-j", "[]"],
+    ],
+    ids=lambda arguments: " ".join(arguments).replace("\n", "")[:30],
+)
+def test_it_sends_what_the_command_sends(
+    arguments: list[str], server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Method, target, headers and body, through a real shell and a real curl."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "body.bin").write_bytes(b"\0\r\n\xff")
+    if arguments[-1] == "@":
+        arguments = [*arguments[:-1], ""]
+    server.script("/x", respond())
+    verb, *options = arguments
+    command = curl_of(verb, f"{server.url}/x", *options)
+    assert server.requests == []  # --curl sends nothing
+    assert run_piped(verb, f"{server.url}/x", *options).code == 0
+    subprocess.run(["sh", "-c", f"{command.rstrip()} --silent --output /dev/null"], check=True, timeout=20)
+    ours, theirs = server.requests
+    assert _seen(theirs) == _seen(ours)
+
+
+@needs_curl
+def test_it_sends_the_same_form(
+    server: LoopbackServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But for the boundary."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a;b, c.csv", "typed.csv"):
+        (tmp_path / name).write_bytes(b"\0id")
+    server.script("/x", respond())
+    files = ["-F", "f=a;b, c.csv", "-F", "g=@typed.csv;text/csv"]
+    arguments = ["post", f"{server.url}/x", *files, "-f", f"t=@{HOSTILE};type=x"]
+    command = curl_of(*arguments)
+    assert run_piped(*arguments).code == 0
+    subprocess.run(["sh", "-c", f"{command.rstrip()} --silent --output /dev/null"], check=True, timeout=20)
+    assert _without_boundary(server.requests[0]) == _without_boundary(server.requests[1])
+
+
+def _without_boundary(request: Received) -> list[bytes]:
+    boundary = (request.header("Content-Type") or "").partition("boundary=")[2].encode()
+    assert boundary
+    return sorted(request.body.split(boundary))
+
+
+def _seen(request: Received) -> tuple[object, ...]:
+    """What counts. Hosts are the same, and codings are what each can decode."""
+    headers = {name.lower(): value for name, value in request.headers}
+    own = {"accept-encoding"} if headers.get("accept-encoding") != "identity" else set()
+    if request.body == b"":
+        own |= {"content-length"}  # curl sends no length of 0 for a DELETE
+    return request.method, request.target, request.body, {k: v for k, v in headers.items() if k not in own}
+
+
+def test_secrets_become_variables(server: LoopbackServer) -> None:
+    """The command may be shown to anybody, and runs where they are set; --show-secrets prints them."""
+    options = ["--bearer", "abc", "-H", "X-Api-Key: d'ef", "--cookie", "sid=1"]
+    url = f"{server.url}/x?token=ghi"
+    done = run_piped("get", url, *options, "--curl")
+    assert not {"abc", "d'ef", "sid=1", "ghi"} & set(re.findall(r"[\w'=]+", done.output.decode()))
+    assert '--header "Authorization: Bearer $AUTHORIZATION"' in done.output.decode()
+    assert '--header "X-Api-Key: $X_API_KEY"' in done.output.decode()
+    assert '--header "Cookie: $COOKIE"' in done.output.decode()
+    assert "token=***" in done.output.decode()
+    assert done.errors.splitlines() == [
+        "set AUTHORIZATION, COOKIE, X_API_KEY in your shell, or print secrets by --show-secrets",
+        "secrets of the URL are left out (***); --show-secrets prints them",
+    ]
+    shown = run_piped("get", url, *options, "--curl", "--show-secrets")
+    assert "--header 'Authorization: Bearer abc'" in shown.output.decode()
+    assert "token=ghi" in shown.output.decode()
+    assert shown.errors == ""
+
+
+def test_connection_settings_are_options_of_curl(tmp_path: Path) -> None:
+    """Those of a file, too. Retries are not: curl repeats a POST that may have been processed."""
+    config = tmp_path / "a.json"
+    config.write_text(
+        '{"connection_pool": {"ssl_ca_file": "ca.pem"}, "retry_policy_config": {"max_attempts": 5}}'
+    )
+    command = curl_of(
+        *(
+            "get",
+            "https://api.example.com/x",
+            "--config",
+            str(config),
+            "--cert",
+            "c.pem",
+            "--key",
+            "k.pem",
+            "-k",
+        ),
+        *(
+            "--proxy",
+            "http://ann:pw@proxy.example.com:1",
+            "--timeout",
+            "1.5",
+            "--max-redirects",
+            "3",
+            "--retries",
+            "4",
+        ),
+    )
+    words = command.replace("\\\n", " ").split()
+    expected = (
+        "--location --max-redirs 3 --cacert ca.pem --cert c.pem --key k.pem --proxy http://***@proxy.example.com:1 "
+        "--insecure --max-time 1.5"
+    )
+    assert " ".join(words).replace("'", "").startswith(f"curl {expected} --header")
+    assert "--location" not in curl_of("get", "https://api.example.com/x", "--no-follow")

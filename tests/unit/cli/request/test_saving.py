@@ -1,0 +1,223 @@
+"""A body as a file: complete or not at all, resumed, and named by nobody but its user."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from http_service_client.cli.request.saving import Bar, file_name, size_text
+from http_service_client.errors import ConfigurationError
+from http_service_client.testing import LoopbackServer, answer, hang_up, respond
+from http_service_client.testing.actions import Action, Received
+from kit.command_line import run_in_terminal, run_piped
+
+BODY = bytes(range(256)) * 1000
+VERSION = {"ETag": '"1"', "Content-Type": "application/octet-stream"}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of the commands."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def part(request: Received) -> Action:
+    """What was requested of the body."""
+    match = re.fullmatch(r"bytes=(\d+)-", request.header("Range") or "")
+    assert match is not None
+    start = int(match[1])
+    span = {"Content-Range": f"bytes {start}-{len(BODY) - 1}/{len(BODY)}"}
+    return respond(206, body=BODY[start:], headers=VERSION | span)
+
+
+def broken(size: int) -> Action:
+    """The connection breaks after so many bytes."""
+    head = f'HTTP/1.1 200 OK\r\nETag: "1"\r\nContent-Length: {len(BODY)}\r\n\r\n'
+    return hang_up(head.encode() + BODY[:size])
+
+
+def test_output_replaces_a_file(server: LoopbackServer, folder: Path, front_end_flag: list[str]) -> None:
+    """Nothing is written to standard output or, without a terminal, to standard error."""
+    (folder / "a.bin").write_bytes(b"old")
+    server.script("/x", respond(body=BODY, headers=VERSION))
+    assert run_piped("get", f"{server.url}/x", "-o", "a.bin", *front_end_flag) == (0, b"", "")
+    assert (folder / "a.bin").read_bytes() == BODY
+    assert os.listdir(folder) == ["a.bin"]
+
+
+def test_download_is_named_by_the_url_that_was_typed(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Not by a redirect or a header, and never over a file that is there."""
+    server.script("/May%202026.csv", respond(302, headers={"Location": "/.bashrc"}))
+    server.script(
+        "/.bashrc", respond(body=b"id", headers={"Content-Disposition": 'attachment; filename=".profile"'})
+    )
+    arguments = ["get", f"{server.url}/May%202026.csv?v=1", "--download", *front_end_flag]
+    assert run_piped(*arguments) == (0, b"", "")
+    assert os.listdir(folder) == ["May 2026.csv"]
+    refused = run_piped(*arguments)
+    assert refused.code == 2
+    assert refused.errors == "error: 'May 2026.csv' is there already; --output 'May 2026.csv' replaces it"
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://a.example.com/b/c.tar.gz#x", "c.tar.gz"),
+        ("https://a.example.com/gr%C3%BCn%20;x.txt", "grün _x.txt"),
+        ("https://a.example.com/..%2F..%2Fetc%2Fpasswd", "_.._etc_passwd"),
+        ("https://a.example.com/%1b%5b2J", "__2J"),
+        ("https://a.example.com/.bashrc", "bashrc"),
+        ("https://a.example.com/", None),
+        ("https://a.example.com", None),
+        ("https://a.example.com/..", None),
+        ("https://a.example.com/NUL.txt", None),
+    ],
+)
+def test_a_name_cannot_lead_elsewhere(url: str, name: str | None) -> None:
+    """Not out of the folder, not to a hidden file, not to a device."""
+    if name is not None:
+        assert file_name(url) == name
+    else:
+        with pytest.raises(ConfigurationError, match="give one by --output FILE"):
+            file_name(url)
+
+
+def test_a_lost_connection_goes_on_where_it_stopped(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Within one command."""
+    (folder / "quick.json").write_text('{"retry_policy_config": {"initial_delay": 0.001}}')
+    server.script("/x", broken(100_000), answer(part))
+    arguments = ["get", f"{server.url}/x", "-o", "a.bin", "--config", "quick.json", *front_end_flag]
+    assert run_piped(*arguments, "--checksum", f"sha256:{_digest()}") == (0, b"", "")
+    assert (folder / "a.bin").read_bytes() == BODY
+    assert server.requests[1].header("Range") == "bytes=100000-"
+
+
+def test_the_next_command_goes_on_where_one_failed(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """It says so; --no-resume keeps nothing."""
+    server.script("/x", broken(100_000), answer(part))
+    arguments = ["get", f"{server.url}/x", "-o", "a.bin", "--retries", "0", *front_end_flag]
+    failed = run_piped(*arguments)
+    assert failed.code == 6
+    assert failed.errors.endswith("; the same command goes on with what has arrived")
+    assert not (folder / "a.bin").exists()
+    assert run_piped(*arguments) == (0, b"", "")
+    assert (folder / "a.bin").read_bytes() == BODY
+    assert server.requests[1].header("Range") == "bytes=100000-"
+
+    server.script("/y", broken(100_000))
+    assert run_piped("get", f"{server.url}/y", "-o", "b.bin", "--retries", "0", "--no-resume").code == 6
+    assert os.listdir(folder) == ["a.bin"]
+
+
+def _digest() -> str:
+    import hashlib
+
+    return hashlib.sha256(BODY).hexdigest()
+
+
+@pytest.mark.parametrize(("status", "code"), [(302, 3), (404, 4), (503, 5), (204, 6)])
+def test_an_error_is_not_saved(
+    status: int, code: int, server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Whatever the method; the exit code is that of --check-status."""
+    server.script("/x", respond(status, json={"detail": "no such report"} if status > 400 else None))
+    for verb in ("get", "post"):
+        done = run_piped(verb, f"{server.url}/x", "-o", "a", "--retries", "0", *front_end_flag)
+        assert (done.code, done.output) == (code, b"")
+        assert f"answered {status}" in done.errors
+    assert os.listdir(folder) == []
+
+
+def test_the_response_of_a_post_is_saved(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """Complete or not at all."""
+    server.script("/x", respond(201, body=BODY))
+    assert run_piped("post", f"{server.url}/x", "-d", "q", "-o", "a", *front_end_flag) == (0, b"", "")
+    assert (folder / "a").read_bytes() == BODY
+    server.script("/y", broken(100))
+    assert run_piped("post", f"{server.url}/y", "-d", "q", "-o", "b", *front_end_flag).code == 6
+    assert os.listdir(folder) == ["a"]
+
+
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_a_folder_that_is_missing_is_a_wrong_argument(
+    verb: str, server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """One line."""
+    server.script("/x", respond(body=b"x"))
+    done = run_piped(verb, f"{server.url}/x", "-o", "no/such/file", *front_end_flag)
+    assert done.code in (1, 2)
+    assert re.fullmatch("error: .*no/such.*", done.errors)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+def test_a_terminal_sees_the_end(server: LoopbackServer, folder: Path, front_end_flag: list[str]) -> None:
+    """The bar is removed, and a line stays."""
+    server.script("/x", respond(body=BODY, headers=VERSION))
+    code, shown = run_in_terminal("get", f"{server.url}/x", "-o", "a.bin", *front_end_flag, NO_COLOR="1")
+    assert code == 0
+    assert shown.endswith("\r\x1b[Ksaved 256.0 kB to a.bin\n")
+
+
+class TestBar:
+    """Drawn on a terminal, in one line."""
+
+    @pytest.fixture
+    def drawn(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What was written."""
+        monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((80, 24)))
+        return []
+
+    @staticmethod
+    def bar(drawn: list[str], times: list[float]) -> Bar:
+        class Stream:
+            def write(self, text: str) -> None:
+                drawn.append(text.removeprefix("\r\x1b[K"))
+
+            def flush(self) -> None:
+                """Nothing to do."""
+
+            def fileno(self) -> int:
+                return 1
+
+        instants = iter(times)
+        return Bar("a.bin", Stream(), True, now=lambda: next(instants))  # type: ignore[arg-type]  # it writes
+
+    def test_it_shows_the_share_and_the_time_left(self, drawn: list[str]) -> None:
+        """What an earlier download left counts as done, and not for the speed."""
+        bar = self.bar(drawn, [0.0, 0.0, 1.0, 2.0])
+        bar(1_000_000, 4_000_000)
+        bar(2_000_000, 4_000_000)
+        bar(4_000_000, 4_000_000)
+        bar.close()
+        assert drawn == [
+            "a.bin   50 %  ############............  2.0 MB of 4.0 MB  2 s left",
+            "a.bin  100 %  ########################  4.0 MB of 4.0 MB  0 s left",
+            "",
+        ]
+
+    def test_a_length_that_nobody_knows_shows_the_bytes(self, drawn: list[str]) -> None:
+        """At most ten times a second."""
+        bar = self.bar(drawn, [0.0, 0.05, 0.2])
+        bar(500, None)
+        bar(1500, None)
+        assert drawn == ["a.bin  1.5 kB"]
+
+    @pytest.mark.parametrize(
+        ("size", "text"),
+        [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (2_500_000_000, "2.5 GB"), (10**16, "10000.0 TB")],
+    )
+    def test_sizes_have_units(self, size: int, text: str) -> None:
+        """Decimal ones."""
+        assert size_text(size) == text

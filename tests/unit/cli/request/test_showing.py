@@ -1,0 +1,153 @@
+"""What a request command shows: on a pseudo-terminal for people, elsewhere the bytes."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from http_service_client.testing import Action, LoopbackServer, hang_up, raw, respond
+from http_service_client.testing.actions import Exchange
+from kit.command_line import run_in_terminal, run_piped, without_styles
+
+on_posix = pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+
+BYTES = b"a\r\n\x00\x1b[2J\xff, without a line feed"
+JSON = {"Content-Type": "application/json"}
+
+
+def test_a_pipe_gets_the_bytes_of_the_body(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """Exactly, and nothing else."""
+    server.script("/x", respond(body=BYTES, headers={"Content-Type": "text/plain"}))
+    assert run_piped("get", f"{server.url}/x", *front_end_flag) == (0, BYTES, "")
+
+
+def test_a_long_body_passes_through(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """One that is longer than what is read ahead, and than what a client keeps in memory."""
+    body = bytes(range(256)) * 50_000
+    server.script("/x", respond(body=body))
+    assert run_piped("get", f"{server.url}/x", *front_end_flag) == (0, body, "")
+
+
+def test_the_head_is_shown_where_it_is_wanted(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """By --include, and by `head`, which brings nothing else. Its secrets are not, but by --show-secrets."""
+    headers = [("Set-Cookie", "sid=1"), ("Set-Cookie", "b=2"), ("Location", "/?token=abc")]
+    server.script("/x", respond(201, headers=headers, body=b"tea"))
+    url = f"{server.url}/x"
+    head = (
+        "HTTP/1.1 201 Created\nSet-Cookie: ***\nSet-Cookie: ***\nLocation: /?token=***\nContent-Length: 3\n\n"
+    )
+    assert run_piped("post", url, "-i", *front_end_flag).output.decode() == head + "tea"
+    assert run_piped("head", url, *front_end_flag).output.decode() == head
+    shown = run_piped("head", url, "--show-secrets", *front_end_flag).output.decode()
+    assert shown.splitlines()[1:4] == ["Set-Cookie: sid=1", "Set-Cookie: b=2", "Location: /?token=abc"]
+
+
+@on_posix
+def test_a_terminal_gets_head_and_body_in_colour(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """JSON is indented, and NO_COLOR, --color and --body are minded."""
+    server.script("/x", respond(json={"id": 1, "of": []}))
+    url = f"{server.url}/x"
+    body = '{\n  "id": 1,\n  "of": []\n}\n'
+    plain = f"HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 19\n\n{body}"
+    code, shown = run_in_terminal("get", url, *front_end_flag)
+    assert (code, without_styles(shown)) == (0, plain)
+    assert "\x1b[32mHTTP/1.1 200 OK\x1b[0m\n\x1b[36mContent-Type\x1b[0m: application/json" in shown
+    assert '\x1b[36m"id"\x1b[0m: \x1b[33m1\x1b[0m' in shown
+    assert run_in_terminal("get", url, *front_end_flag, NO_COLOR="1") == (0, plain)
+    assert run_in_terminal("get", url, "--color", "never", "-b", *front_end_flag) == (0, body)
+
+
+def test_colours_can_be_asked_for_in_a_pipe(server: LoopbackServer) -> None:
+    """For a pager, say. The body stays as it is."""
+    server.script("/x", respond(body=b"tea"))
+    output = run_piped("get", f"{server.url}/x", "-i", "--color", "always").output
+    assert output.startswith(b"\x1b[32mHTTP/1.1 200 OK\x1b[0m\n")
+    assert output.endswith(b"\n\ntea")
+
+
+@on_posix
+@pytest.mark.parametrize("content_type", ["text/plain", "application/json", "text/event-stream"])
+def test_a_hostile_server_does_nothing_to_a_terminal(
+    content_type: str, server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """Neither its head nor its body: its control characters are shown as escapes."""
+    body = '"\x1b]0;owned\x07\x9b2J\u202e\r"'.encode()
+    head = f"HTTP/1.1 200 O\x1b[2JK\r\nX-A: a\x9b31mb\u202e\r\nContent-Type: {content_type}\r\n".encode()
+    server.script("/x", raw(head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)))
+    _, shown = run_in_terminal("get", f"{server.url}/x", "-v", *front_end_flag, NO_COLOR="1")
+    assert {each for each in shown if not each.isprintable()} == {"\n"}
+    assert "\\u001b]0;owned\\u0007\\u009b2J\\u202e" in shown
+
+
+@on_posix
+@pytest.mark.parametrize("headers", [{}, {"Content-Type": "image/png"}])
+def test_a_binary_body_is_refused_by_a_terminal(
+    headers: dict[str, str], server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """With advice; the head is shown."""
+    server.script("/x", respond(body=b"\x89PNG\0\xff", headers=headers))
+    code, shown = run_in_terminal("get", f"{server.url}/x", *front_end_flag)
+    assert code == 0
+    assert "PNG" not in shown
+    assert (
+        "the body is binary and is not shown on a terminal; save it with --output FILE, or pipe it" in shown
+    )
+
+
+@on_posix
+def test_text_ends_with_a_line_feed_on_a_terminal(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """So that the prompt of the shell is on a line of its own. What is not JSON is text, whatever its type says."""
+    server.script("/x", respond(body=b"tea", headers=JSON))
+    assert run_in_terminal("get", f"{server.url}/x", "-b", *front_end_flag) == (0, "tea\n")
+    server.script("/y", respond(204))
+    assert run_in_terminal("delete", f"{server.url}/y", "-b", *front_end_flag) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "options"),
+    [("text/event-stream", []), ("application/x-ndjson", []), ("text/plain", ["--stream"])],
+)
+def test_events_are_shown_as_they_come(
+    content_type: str, options: list[str], server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """The first is there while the server has not sent the second: it waits until the first was seen."""
+    was_seen = threading.Event()
+
+    class OneByOne(Action):
+        def play(self, exchange: Exchange) -> bool:
+            head = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: 13\r\n\r\n"
+            exchange.send(head.encode() + b"first\n")
+            assert was_seen.wait(10)
+            exchange.send(b"second\n")
+            return True
+
+    server.script("/x", OneByOne())
+    arguments = ["get", f"{server.url}/x", *options, *front_end_flag]
+    assert run_piped(*arguments, on_output=lambda _: was_seen.set()) == (0, b"first\nsecond\n", "")
+
+
+def test_a_body_that_breaks_off_is_an_error_after_what_came(
+    server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """Of a body that is shown as it comes; it is not shown twice."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: 100\r\n\r\n"
+    server.script("/x", hang_up(head + b"data: 1\n\n"))
+    done = run_piped("get", f"{server.url}/x", *front_end_flag)
+    assert (done.code, done.output) == (6, b"data: 1\n\n")
+    assert done.errors.startswith("error: ")
+    assert len(server.requests) == 1
+
+
+def test_a_body_in_another_charset_keeps_its_bytes_in_a_pipe(server: LoopbackServer) -> None:
+    """Only a content coding is undone."""
+    server.script("/x", respond(body=b"\xfc", headers={"Content-Type": "text/plain"}))
+    assert run_piped("get", f"{server.url}/x").output == b"\xfc"
+
+
+@on_posix
+def test_a_terminal_without_the_character_gets_an_escape(server: LoopbackServer) -> None:
+    """In the C locale of an old system."""
+    server.script("/x", respond(body="é→".encode(), headers={"Content-Type": "text/plain"}))
+    assert run_in_terminal("get", f"{server.url}/x", "-b", encoding="latin-1") == (0, "é\\u2192\n")
