@@ -221,6 +221,17 @@ class Backends:
             import_apart(_load_h2 if self._settings.http2 else transport)
             self._settings.tls.load_modules()
 
+    @property
+    def idle_connections(self) -> int:
+        """How many connections are kept for later calls, sync and async."""
+        return len(self._settings.idle)
+
+    @property
+    def calls_in_flight(self) -> int:
+        """How many calls run now, by this client and its views."""
+        root = self._root or self
+        return sum(len(driver.running) for each in root._all() for driver in each._drivers())
+
     def is_idle(self) -> bool:
         """Whether no call is in flight, and no stream is open."""
         drivers = [driver for each in self._all() for driver in each._drivers()]

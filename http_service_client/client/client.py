@@ -29,6 +29,7 @@ from ..http.cookies.jar import CookieJar
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
 from ..observability.collector import MetricsCollector
 from ..observability.health import HealthSummary, health_of
+from ..observability.load import ClientLoad, load_of_services
 from ..observability.metrics import HttpMetrics
 from ..policies.cache import Cache
 from ..policies.logs import LOGGER, SHOWN, log_event
@@ -691,6 +692,24 @@ class HttpServiceClient(Events):
             errors=self._collector.errors(),
             circuit_breaker_states=self.get_circuit_breaker_states(),
             origins={key: health_of(state) for key, state in origins},
+        )
+
+    def _load(self, most_services: int) -> ClientLoad | None:
+        """What the client does now, with all its views: what gauges show. None once it is closed.
+
+        most_services: services that have an entry of their own.
+        """
+        builder = self._call_builder
+        if builder.lifetime.is_closed:
+            return None
+        origins, backends, pool = builder.origins, builder.backends, self.config.pool
+        return ClientLoad(
+            services=load_of_services(origins, most_services),
+            calls_in_flight=backends.calls_in_flight,
+            streams_open=len(origins.open_bodies),
+            connections_idle=backends.idle_connections,
+            connections_limit=pool.max_connections,
+            connections_limit_per_service=pool.max_connections_per_host,
         )
 
     # Closing.

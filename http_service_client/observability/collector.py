@@ -6,6 +6,8 @@ A collector runs two or three times a call, so it looks up, locks once and count
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -29,7 +31,7 @@ from ..events import (
     ThrottleWaited,
 )
 from .metrics import HttpMetrics
-from .series import Distribution, Number, series_key
+from .series import Distribution, Exemplar, Number, series_key
 
 __all__ = ["MetricsCollector"]
 
@@ -64,6 +66,10 @@ _NAMED = frozenset({"http_requests_total", "http_errors_total", _DURATION})
 # Service, method, status or error, name, URL template.
 _CallKey = tuple[str, str, object, str | None, str | None]
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
+_LONGEST_EXEMPLAR = 128  # characters of its labels (OpenMetrics 1.0, "Exemplars")
+_LOGGER = logging.getLogger("http_service_client.metrics")
+
+_Counting = Callable[["MetricsCollector", Any], None]
 
 
 class MetricsCollector:
@@ -104,6 +110,8 @@ class MetricsCollector:
         # Resolved before: all that a further event of the same kind needs.
         self._calls: dict[_CallKey, tuple[Number, Distribution, Number | None]] = {}
         self._counters: dict[tuple[object, ...], Number] = {}
+        self._counting: Mapping[type, _Counting] = _COUNT
+        self._find_exemplar: Callable[[], Mapping[str, str] | None] | None = None
         self._reset_after_fork()
         reset_in_forked_children(self)
         with metrics._lock:
@@ -124,9 +132,30 @@ class MetricsCollector:
 
     def collect(self, event: Event | StateChange) -> None:
         """Count an event. Events of an unknown kind are ignored."""
-        count = _COUNT.get(type(event))
+        count = self._counting.get(type(event))
         if count is not None:
             count(self, event)
+
+    def follow(self, follower: Callable[[Event | StateChange], object]) -> None:
+        """Call a function with each event after it was counted. It must not raise."""
+
+        def followed(count: _Counting) -> _Counting:
+            def count_and_pass_on(collector: MetricsCollector, event: Any) -> None:
+                count(collector, event)
+                follower(event)
+
+            return count_and_pass_on
+
+        # Another table, so that a collector without followers pays nothing.
+        self._counting = {kind: followed(count) for kind, count in self._counting.items()}
+
+    def keep_exemplars(self, find: Callable[[], Mapping[str, str] | None]) -> None:
+        """Keep exemplars of the durations and errors of calls.
+
+        find: returns the labels of an exemplar when a call ends, on its thread or in its task, such as the ids of the
+            trace that the call belongs to; None for no exemplar.
+        """
+        self._find_exemplar = find
 
     def summary(self) -> dict[str, Any]:
         """Totals of this collector: calls, errors, the error rate, mean seconds of a call, retries, refusals.
@@ -204,6 +233,7 @@ class MetricsCollector:
             known = self._resolve_call(key)
         requests, durations, errors = known
         counted = self._counted
+        exemplar = None if self._find_exemplar is None else _exemplar(self._find_exemplar, seconds)
         with self._metrics._lock:
             self._seconds += seconds
             counted["http_requests_total"] += 1
@@ -212,6 +242,10 @@ class MetricsCollector:
             if errors is not None:
                 counted["http_errors_total"] += 1
                 errors.value += 1
+            if exemplar is not None:
+                durations.keep(exemplar)
+                if errors is not None:
+                    errors.exemplar = exemplar._replace(value=1.0)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         outcome = event.status_code if event.error is None else event.error
@@ -312,8 +346,20 @@ def _service(event: Any) -> str:
     return without_key(event.key)
 
 
+def _exemplar(find: Callable[[], Mapping[str, str] | None], value: float) -> Exemplar | None:
+    try:
+        found = find()
+        labels = () if found is None else series_key(found)
+    except Exception:  # a user's function: it must not fail the call
+        _LOGGER.exception("the function that finds exemplars failed")
+        return None
+    if not labels or sum(len(name) + len(text) for name, text in labels) > _LONGEST_EXEMPLAR:
+        return None
+    return Exemplar(labels, value, time.time())
+
+
 # A retry is counted when its attempt finishes and not when it is scheduled: the circuit may still stop it.
-_COUNT: dict[type, Callable[[MetricsCollector, Any], None]] = {
+_COUNT: dict[type, _Counting] = {
     CallFinished: MetricsCollector._call_finished,
     AttemptFinished: MetricsCollector._attempt_finished,
     RetryStopped: MetricsCollector._retry_stopped,

@@ -6,16 +6,16 @@ import math
 import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import accumulate
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ..errors import ConfigurationError
 
 __all__ = [
-    "METRIC_NAME", "Counter", "Distribution", "Gauge", "Histogram", "HistogramSample", "Labels", "Metric",
-    "MetricsSnapshot", "Number", "Sample", "check_name", "histogram_samples", "number_samples", "series_key",
+    "METRIC_NAME", "Counter", "Distribution", "Exemplar", "Gauge", "Histogram", "HistogramSample", "Labels",
+    "Metric", "MetricsSnapshot", "Number", "Sample", "check_name", "histogram_samples", "number_samples", "series_key",
 ]  # fmt: skip
 
 Labels = tuple[tuple[str, str], ...]  # sorted by name
@@ -25,13 +25,28 @@ METRIC_NAME = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 _LABEL_NAME = re.compile(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*")  # Prometheus reserves names that start with __
 
 
+class Exemplar(NamedTuple):
+    """One of the events that a counter or a bucket counts.
+
+    labels: such as the ids of its trace.   value: what was observed.   at: seconds since the epoch.
+    """
+
+    labels: Labels
+    value: float
+    at: float
+
+
 @dataclass(frozen=True)
 class Sample:
-    """A counter or gauge as of one instant. `dict(sample.labels)` is a mapping of its labels."""
+    """A counter or gauge as of one instant. `dict(sample.labels)` is a mapping of its labels.
+
+    exemplar: the last event that was counted with one; None for none.
+    """
 
     name: str
     labels: Labels
     value: float
+    exemplar: Exemplar | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,7 @@ class HistogramSample:
     """A histogram as of one instant.
 
     buckets: pairs of an upper bound and the number of values at or below it; the last bound is infinite.
+    exemplars: for some buckets, by their position, the last value in it that has an `Exemplar`.
     """
 
     name: str
@@ -48,6 +64,7 @@ class HistogramSample:
     min: float
     max: float
     buckets: tuple[tuple[float, int], ...]
+    exemplars: tuple[tuple[int, Exemplar], ...] = field(default=(), repr=False)
 
     @property
     def mean(self) -> float:
@@ -67,7 +84,7 @@ class MetricsSnapshot:
 class Number:
     """The state of a counter or a gauge."""
 
-    __slots__ = ("value",)
+    __slots__ = ("exemplar", "value")
 
     def __init__(self) -> None:
         self.reset()
@@ -75,12 +92,13 @@ class Number:
     def reset(self) -> None:
         """As if nothing had been counted."""
         self.value: float = 0
+        self.exemplar: Exemplar | None = None
 
 
 class Distribution:
     """The state of a histogram. Call `observe` with the lock held."""
 
-    __slots__ = ("bounds", "buckets", "count", "max", "min", "sum")
+    __slots__ = ("bounds", "buckets", "count", "exemplars", "max", "min", "sum")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
         self.bounds = bounds
@@ -93,6 +111,7 @@ class Distribution:
         self.sum = 0.0
         self.min = math.inf
         self.max = -math.inf
+        self.exemplars: dict[int, Exemplar] = {}  # by the position of their bucket
 
     def observe(self, value: float) -> None:
         self.buckets[bisect_left(self.bounds, value)] += 1
@@ -102,6 +121,10 @@ class Distribution:
             self.min = value
         if value > self.max:
             self.max = value
+
+    def keep(self, exemplar: Exemplar) -> None:
+        """Keep an exemplar of the bucket that its value is in, in place of an earlier one."""
+        self.exemplars[bisect_left(self.bounds, exemplar.value)] = exemplar
 
 
 State = TypeVar("State")
@@ -127,8 +150,13 @@ class Metric(Generic[State]):
                 check_name("a label name", label, _LABEL_NAME)
             if len(self.series) >= self._max_series:
                 labels = _OVERFLOW
-            state = self.series.setdefault(labels, self._new_state())
+            state = self.series.get(labels)
+            if state is None:
+                state = self.series.setdefault(labels, self._make(labels))
         return state
+
+    def _make(self, labels: Labels) -> State:
+        return self._new_state()
 
     def has_label(self, name: str) -> bool:
         """Whether a series has a label of this name."""
@@ -147,7 +175,7 @@ Histogram = Metric[Distribution]
 
 def number_samples(metrics: Iterable[Metric[Number]]) -> tuple[Sample, ...]:
     return tuple(
-        Sample(metric.name, labels, number.value)
+        Sample(metric.name, labels, number.value, number.exemplar)
         for metric in metrics
         for labels, number in list(metric.series.items())
     )
@@ -158,6 +186,7 @@ def histogram_samples(metrics: Iterable[Histogram]) -> tuple[HistogramSample, ..
         HistogramSample(
             metric.name, labels, one.count, one.sum, one.min, one.max,
             tuple(zip((*one.bounds, math.inf), accumulate(one.buckets), strict=True)),
+            tuple(sorted(one.exemplars.items())),
         )
         for metric in metrics
         for labels, one in list(metric.series.items())

@@ -49,13 +49,18 @@ THIRD_PARTY: dict[str, list[str]] = {
     "msgspec": ["client/other_types.py", "http/bodies/json_codecs.py"],
     "orjson": ["http/bodies/json_codecs.py"],
     "cattrs": ["client/other_types.py"],
+    "opentelemetry": ["observability/exemplars.py"],
+    "prometheus_client": ["observability/prometheus.py", "observability/worker_files.py"],
     "redis": ["integrations/redis.py"],
     "yaml": ["client/settings/files.py"],
 }
 
 # `import http_service_client` is lazy: it imports its own modules by name when they are first used. The command
 # line imports the module of the command that runs.
-LAZY = {(file, "<f'.{module}'>") for file in ("__init__.py", "integrations/__init__.py")}
+LAZY = {
+    (file, "<f'.{module}'>")
+    for file in ("__init__.py", "integrations/__init__.py", "observability/__init__.py")
+}
 LAZY.add(("cli/__init__.py", "<module_name>"))
 
 

@@ -66,6 +66,8 @@ EXTRAS = {
         "http_message_signatures",
         "matplotlib",
         "neuroglia",
+        "opentelemetry",
+        "prometheus_client",
         "pydantic",
     ),
     *("requests_mock", "responses"),

@@ -1,0 +1,196 @@
+"""`PrometheusCollector` in the multiprocess mode of prometheus_client, each time in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from http_service_client import HttpMetrics, MetricsCollector
+from http_service_client.observability.families import COUNTS
+from network.test_processes import CHECKOUT, needs_fork
+
+prometheus_client = pytest.importorskip("prometheus_client")
+
+START = """
+import asyncio, gc, os, sys, threading, time
+from prometheus_client import CollectorRegistry, Counter, REGISTRY, multiprocess
+from http_service_client import HttpMetrics, HttpResponse, HttpServiceClient
+from http_service_client.observability import PrometheusCollector
+from http_service_client.testing import ScriptedTransport
+
+client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(204)), base_url="https://api.example.com")
+
+def get(front_end, url="/"):
+    return client.get(url) if front_end == "blocking" else asyncio.run(client.get_async(url))
+
+def samples(*names):
+    "The samples of all processes, as people write them."
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)
+    found = {}
+    for family in registry.collect():
+        for sample in family.samples:
+            if sample.name in names:
+                shown = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()) if value)
+                found[f"{sample.name}{{{shown}}}"] = sample.value
+    return found
+
+def show(*names):
+    for name, value in sorted(samples(*names).items()):
+        print(name, value)
+"""
+
+FORKS = """
+collector = PrometheusCollector(client)
+REGISTRY.register(collector)
+for _ in range(2):
+    get(sys.argv[1])
+for _ in range(2):
+    child = os.fork()
+    if not child:
+        for _ in range(3):
+            get(sys.argv[1])
+        sys.exit()  # what it has counted is written now
+    assert os.waitpid(child, 0)[1] == 0
+    multiprocess.mark_process_dead(child)
+collector._files.flush()
+show(
+    "http_client_calls_total",
+    "http_client_call_duration_seconds_count",
+    "http_client_attempts_total",
+    "http_client_circuits",
+    "http_client_connections_limit",
+)
+assert not [family for family in collector.collect()]
+client.close()
+collector._files.flush()
+print("closed", sum(samples("http_client_circuits", "http_client_connections_limit").values()))
+"""
+
+
+def run(script: str, folder: Path | None, *arguments: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    if folder is not None:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    ended = subprocess.run(
+        [sys.executable, "-c", START + script, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@needs_fork
+@pytest.mark.parametrize("front_end", ["blocking", "asyncio"])
+def test_the_counts_of_all_processes_are_added_up(front_end: str, tmp_path: Path) -> None:
+    """Those of the parent and of two children, each counted once; gauges are those of the living."""
+    service = "service=https://api.example.com"
+    assert run(FORKS, tmp_path, front_end).splitlines() == [
+        f"http_client_attempts_total{{{service},status_code=204}} 8.0",
+        f"http_client_call_duration_seconds_count{{method=GET,{service}}} 8.0",
+        f"http_client_calls_total{{method=GET,{service},status_code=204}} 8.0",
+        f"http_client_circuits{{mode=enforcing,{service},state=closed}} 1.0",
+        f"http_client_circuits{{mode=enforcing,{service},state=half_open}} 0.0",
+        f"http_client_circuits{{mode=enforcing,{service},state=isolated}} 0.0",
+        f"http_client_circuits{{mode=enforcing,{service},state=open}} 0.0",
+        "http_client_connections_limit{} 100.0",
+        "closed 0.0",
+    ]
+
+
+IN_A_FINALIZER = """
+PrometheusCollector(client)
+
+class Abandoned:
+    "A call that the garbage collector ends while a thread changes another metric."
+    def __del__(self):
+        client.get("/")
+
+orders = Counter("orders_total", "Orders.", ["kind"])
+(lock,) = [
+    cell.cell_contents
+    for cell in orders.labels("new")._value.inc.__closure__
+    if hasattr(cell.cell_contents, "acquire")
+]
+with lock:
+    abandoned = Abandoned()
+    del abandoned
+ends_at = time.monotonic() + 20
+while not samples("http_client_calls_total") and time.monotonic() < ends_at:
+    time.sleep(0.01)
+print(sum(samples("http_client_calls_total").values()))
+"""
+
+
+def test_a_call_that_ends_in_a_finalizer_is_counted(tmp_path: Path) -> None:
+    """The thread that it interrupts may hold the lock of all metrics: it must not wait for that lock."""
+    assert run(IN_A_FINALIZER, tmp_path) == "1.0\n"
+
+
+SEVERAL = """
+from http_service_client import ConfigurationError
+other = HttpServiceClient(transport=ScriptedTransport(HttpResponse(500)), metrics=HttpMetrics(max_series=1))
+collector = PrometheusCollector({"billing": client, "search": other}, exemplars=lambda: {"trace_id": "1"})
+get("blocking")
+for number in range(3):
+    other.get(f"https://user-{number}.example.com/", retry_policy=None)
+collector._files.flush()
+show("http_client_calls_total")
+try:
+    PrometheusCollector({"billing": HttpServiceClient()})
+except ConfigurationError as error:
+    print(error)
+try:
+    PrometheusCollector(HttpMetrics())
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_several_clients_have_their_names_and_their_bounds(tmp_path: Path) -> None:
+    """As in one process; a name that is in use, and metrics without calls, are refused."""
+    assert run(SEVERAL, tmp_path).splitlines() == [
+        "http_client_calls_total{client=billing,method=GET,service=https://api.example.com,status_code=204} 1.0",
+        "http_client_calls_total{client=search,method=GET,service=https://user-0.example.com,status_code=500} 1.0",
+        "http_client_calls_total{client=search,overflow=true} 2.0",
+        (
+            "another PrometheusCollector of this process writes for 'billing'; pass one collector the clients by their "
+            "names: PrometheusCollector({'billing': client, ...})"
+        ),
+        "the files of several processes need the client, or its MetricsCollector, in place of its HttpMetrics",
+    ]
+
+
+TOO_LATE = """
+from http_service_client import ConfigurationError
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = sys.argv[1]
+try:
+    PrometheusCollector(client)
+except ConfigurationError as error:
+    print(error)
+"""
+
+
+def test_a_mode_that_is_set_too_late_is_refused(tmp_path: Path) -> None:
+    """The library decides once; a scrape would be empty, and nobody would see why."""
+    assert "was set after prometheus_client had been imported" in run(TOO_LATE, None, str(tmp_path))
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    """At the start, and not in a thread later."""
+    folder = tmp_path / "missing"
+    assert "which is no directory" in run(TOO_LATE, folder, str(folder))
+
+
+def test_all_that_a_collector_counts_has_a_name_for_prometheus() -> None:
+    """A new metric without one would have no description, and no files."""
+    metrics = HttpMetrics()
+    MetricsCollector(metrics)
+    assert {count.source for count in COUNTS} == set(metrics._declared)
