@@ -29,6 +29,7 @@ __all__ = [
     "CallFinished",
     "CircuitRefused",
     "CodingRefused",
+    "ConnectionAwaited",
     "Event",
     "RedirectFollowed",
     "RetryScheduled",
@@ -184,6 +185,21 @@ class TokenAwaited(NamedTuple):
     def __str__(self) -> str:
         outcome = "" if self.error is None else f", in vain: {self.error}"
         return f"attempt {self.attempt}: waited {self.waited:.3f} s for a token from {self.source}{outcome}"
+
+
+class ConnectionAwaited(NamedTuple):
+    """All connections that the call might have used were in use, and it waited until one was free.   waited: seconds."""
+
+    at: float
+    attempt: int
+    key: str
+    waited: float
+    call_id: str = ""
+    call_name: str | None = None
+    name: str = "connection_awaited"
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt}: waited {self.waited:.3f} s for a free connection"
 
 
 class RetryScheduled(NamedTuple):
@@ -398,6 +414,7 @@ Event = (
     | AuthContinued
     | AuthStopped
     | TokenAwaited
+    | ConnectionAwaited
     | RedirectFollowed
     | CodingRefused
     | RetryScheduled

@@ -10,12 +10,13 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.machines.semaphore import FairSemaphore
 from ..drivers.clocks import Clock
 from ..drivers.locks import ForkSafeLock
 from ..errors import ClientClosedError
+from ..observability.telemetry import ClientTelemetry
 from .backends import Backends
 from .call_builder import CallBuilder
 from .config import HttpClientConfig
@@ -32,6 +33,7 @@ from .wiring import (
 )
 
 if TYPE_CHECKING:
+    from ..core.layers.telemetry import Telemetry
     from ..core.machines.circuit_states import StateChange
     from ..errors import Failure
     from ..events import Event
@@ -60,13 +62,16 @@ class Assembly:
         interceptor_factory: Callable[[type], object] | None,
         on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
         cache: Cache | None,
+        telemetry: Telemetry | Literal[False] | None,
     ) -> None:
         self.lock = ForkSafeLock()
         self.views: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._base_url, self._transport, self._clock, self._listener = base_url, transport, clock, listener
         self._cache = cache
+        self._telemetry = ClientTelemetry(telemetry)
+        self._on_change = self._telemetry.notified(listener)
         settings = config.resolved.circuit_breaker
-        circuits = None if settings is None else Circuits(settings, listener)
+        circuits = None if settings is None else Circuits(settings, self._on_change)
         self.origins = OriginParts(config, clock, random, circuits)
         origins = self.origins.registry
         self._connections = connections = FairSemaphore(config.pool.max_connections, lock=ForkSafeLock())
@@ -85,12 +90,15 @@ class Assembly:
             foreign_calls, keys=origins, clock=clock, random=random, on_exchange=on_exchange
         )
         self._limits = lambda: [connections, *(state.connections for _, state in origins.items())]
+        self._client: weakref.ref[Any] | None = None
 
     def builder(self, config: HttpClientConfig, before: CallBuilder | None = None) -> CallBuilder:
         """What makes the calls under this configuration.   before: what makes them now. It changes nothing."""
         base_url = config.base_url if self._base_url is None else self._base_url
         builder = CallBuilder(config, base_url, self.origins.registry, self._clock, self._listener)
-        builder.new_foreign_calls = partial(self._foreign_calls, config)
+        builder.on_change = self._on_change
+        telemetry = self._telemetry.current
+        builder.new_foreign_calls = partial(self._foreign_calls, config, telemetry=telemetry)
         settings = transport_settings(config)
         builder.connection_settings = connection_settings(config, settings)
         if before is None:
@@ -100,7 +108,7 @@ class Assembly:
             jar = (
                 before.jar if config.cookies is before.config.cookies is True else cookie_jar(config.cookies)
             )
-        builder.use(self._pipelines(config), jar, self._cache)
+        builder.use(self._pipelines(config, telemetry=telemetry), jar, self._cache)
         if before is not None and builder.connection_settings == before.connection_settings:
             builder.backends = before.backends
         else:
@@ -108,6 +116,28 @@ class Assembly:
                 settings, self._transport, self._clock, self._limits, self._connections
             )
         return builder
+
+    def follow_telemetry(self, client: Any) -> None:
+        """Renew the client's layers whenever the telemetry of all clients changes, for as long as the client lives."""
+        used = self._telemetry.current
+        self._client = weakref.ref(client)
+        self._telemetry.follow(self)
+        if self._telemetry.current is not used:
+            self.renew_pipelines()
+
+    def renew_pipelines(self) -> None:
+        """Put the layers of the client and its views together with the telemetry of the moment."""
+        with self.lock:
+            client = None if self._client is None else self._client()
+            if client is None:
+                return
+            builder: CallBuilder = client._call_builder
+            telemetry, config = self._telemetry.current, builder.config
+            new_foreign_calls = partial(self._foreign_calls, config, telemetry=telemetry)
+            pipelines_with = self._pipelines(config, telemetry=telemetry)
+            for each in (client, *self._living_views()):
+                each._call_builder.new_foreign_calls = new_foreign_calls
+                each._call_builder.use(pipelines_with, each._call_builder.jar, each._call_builder.cache)
 
     def reconfigure(self, client: Any, config: HttpClientConfig) -> None:
         """Put the client and its views together under another configuration. An error leaves all as it was."""
@@ -126,7 +156,7 @@ class Assembly:
                 made[id(view)] = own
                 builders.append((view, own))
             self._connections.resize(config.pool.max_connections)
-            self.origins.reconfigure(config, self._listener)
+            self.origins.reconfigure(config, self._on_change)
             for each, own_builder in builders:
                 vars(each).update(_call_builder=own_builder, config=config)
             if builder.backends is before.backends:

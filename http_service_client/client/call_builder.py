@@ -135,7 +135,7 @@ class CallBuilder:
 
     origins: the state that calls share.   listener: called with each event of each call.
     lifetime: once it is closed, `build` raises ClientClosedError.
-    policies: the circuit breakers that single calls brought along, by their ids.
+    policies: the circuit breakers that single calls brought along, by their ids.   on_change: called with their changes.
 
     It has all that a call depends on, so that each call goes by the settings of one instant: see `use`.
     """
@@ -160,6 +160,7 @@ class CallBuilder:
         self.origins = origins
         self._now = clock.monotonic
         self._listener = listener
+        self.on_change: Callable[[Any], None] = listener
         resolved = config.resolved
         self._options = CallOptions(
             resolved.timeout, config.allowed_redirect_count, resolved.retry, is_nested=False
@@ -187,6 +188,7 @@ class CallBuilder:
         self.pipelines_with = pipelines_with
         self.jar, self.cache = jar, cache
         self.pipelines = pipelines_with(jar, cache)
+        self.__dict__.pop("foreign_calls", None)
 
     @property
     def config(self) -> HttpClientConfig:
@@ -503,7 +505,7 @@ class CallBuilder:
         )
         if not isinstance(policy, CircuitBreakerPolicy):
             return policy
-        policy.listeners.subscribe(self.lifetime, self._listener)  # once for the client and all its views
+        policy.listeners.subscribe(self.lifetime, self.on_change)  # once for the client and all its views
         self.policies[id(policy)] = policy
         return policy.breaker
 

@@ -15,7 +15,7 @@ from dataclasses import fields
 from functools import partial
 from logging import DEBUG
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.checks import check_flag, check_number, suggests_arguments, suggests_keywords
 from ..core.layers.download import Download
@@ -49,6 +49,7 @@ from .wiring import cookie_jar
 if TYPE_CHECKING:
     from typing_extensions import Self, TypeVar, Unpack
 
+    from ..core.layers.telemetry import Telemetry
     from ..core.machines.circuit_states import CircuitBreakerChanges
     from .call_builder import SendOptions, StreamRequestOptions
     from .views import ViewOptions
@@ -80,6 +81,8 @@ class HttpServiceClient(Events):
     on_exchange: called after each exchange on the wire, such as a redirect or a retry, with the request as it was
         sent, its outcome (an `HttpResponse` or an `errors.Failure`), and the context of the call.
     cache: a `Cache` of responses, which several clients may share; None for none.
+    telemetry: an `observability.OpenTelemetry`, which several clients may share; None for that of all clients, if
+        `observability.instrument` has set one; False for none.
     interceptor_factory: makes an interceptor from its class, such as a container's; None calls the class.
     clock: the time that calls wait and are measured by.   random: uniform floats in [0, 1), for the jitter.
 
@@ -103,6 +106,7 @@ class HttpServiceClient(Events):
         on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None = None,
         interceptor_factory: Callable[[type], object] | None = None,
         cache: Cache | None = None,
+        telemetry: Telemetry | Literal[False] | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] | None = None,
     ) -> None:
@@ -134,8 +138,10 @@ class HttpServiceClient(Events):
             interceptor_factory=interceptor_factory,
             on_exchange=on_exchange,
             cache=cache,
+            telemetry=telemetry,
         )
         self._call_builder = self._assembly.builder(config)
+        self._assembly.follow_telemetry(self)
         self._view_of: HttpServiceClient | None = None
         self._view_options: tuple[ViewOptions, ...] = ()
 

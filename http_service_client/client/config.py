@@ -90,7 +90,8 @@ RENAMED = {
     **dict.fromkeys(("http_version", "enable_http2"), "set http2=True in HttpClientConfig"),
     "retry": "set retry_policy_config in HttpClientConfig",
     **dict.fromkeys(
-        ("cache", "transport", "metrics", "on_event", "on_exchange"), "pass it to HttpServiceClient"
+        ("cache", "transport", "metrics", "telemetry", "on_event", "on_exchange"),
+        "pass it to HttpServiceClient",
     ),
     **dict.fromkeys(("interceptor_factory", "clock"), "pass it to HttpServiceClient"),
     "max_redirects": "set allowed_redirect_count in HttpClientConfig",

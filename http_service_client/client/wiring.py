@@ -40,6 +40,7 @@ from .socket_config import check_no_proxy, parse_socket_options, parse_source_ad
 if TYPE_CHECKING:
     from ..core.call import Call
     from ..core.layer import Handler
+    from ..core.layers.telemetry import Telemetry
     from ..drivers.clocks import Clock
     from ..errors import Failure
     from ..events import Event
@@ -91,6 +92,7 @@ def pipelines(
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
     listener: Callable[[Event], None] | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Callable[[CookieJar | None, Cache | None], Pipelines]:
     """A function that makes the layers of each kind of call, for a cookie jar and a cache. They share all the rest.
 
@@ -118,6 +120,7 @@ def pipelines(
         signers=[made.signer(item) for item in config.request_signers],
         collect=collect_garbage,
         observe=None if on_exchange is None else ExchangeListener(on_exchange),
+        telemetry=telemetry,
     )
     plain = partial(pipeline, prepare=Preparation(read_logins(config.netrc)))
     # A call with an auth flow has its credentials from there: no login is taken from a netrc file.
@@ -155,6 +158,7 @@ def foreign_calls(
     clock: Clock,
     random: Callable[[], float],
     on_exchange: Callable[[HttpRequest, HttpResponse | Failure, HttpContext], object] | None,
+    telemetry: Telemetry | None = None,
 ) -> Handler:
     """The layers of calls whose exchanges another library makes."""
     return foreign_pipeline(
@@ -166,6 +170,7 @@ def foreign_calls(
         has_gates=config.enable_throttle_gate,
         # That library follows redirects, so a hop to a stranger's origin looks like any call.
         propagation=_for_named_hosts(config),
+        telemetry=telemetry,
     )
 
 
@@ -195,7 +200,7 @@ def _token_call(
         key = state_key(key, needs.key)
     state = keys.get(key)
     resolved = config.resolved
-    return Call(
+    call = Call(
         request,
         key,
         state,
@@ -208,6 +213,8 @@ def _token_call(
         CALL_IDS.new(),
         TOKEN_CALL,
     )
+    call.telemetry = needs.telemetry
+    return call
 
 
 def membership(config: HttpClientConfig, jar: CookieJar | None, cache: Cache) -> CacheMembership:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .machines.retry_settings import RetrySettings
     from .nesting import CallScope
     from .origins import OriginState
+    from .telemetry import CallTelemetry
     from .timeouts import Timeout
 
 __all__ = ["Attempt", "Call", "CallBody", "CallOptions", "Idle", "Saver", "StreamOptions"]
@@ -159,11 +160,12 @@ class Call(HttpContext):
     sent_state: what became of the request, the worst over all attempts.
     response: the last one that came, or None.   scope: while it runs.
     hops: the requests that redirects led to, in all attempts.
+    telemetry: sees the call; None where there is none. Before the call begins: that of the call that it is made for.
     """
 
     __slots__ = (
         *("breaker", "budget", "clock", "current", "events", "hops", "listener", "options"),
-        *("origin_state", "response", "scope", "sent_state", "started_at"),
+        *("origin_state", "response", "scope", "sent_state", "started_at", "telemetry"),
     )
 
     def __init__(
@@ -201,6 +203,12 @@ class Call(HttpContext):
         self.hops: tuple[HttpRequest, ...] = ()
         self.scope: CallScope | None = None
         self.sent_state = _LEAST
+        self.telemetry: CallTelemetry | None = None
+
+    @property
+    def client_listener(self) -> Callable[[Event], None] | None:
+        """The listener without the telemetry of this call: for events that are not its own."""
+        return self.listener if self.telemetry is None else self.telemetry.listener
 
     def elapsed(self) -> float:
         """Seconds since the call began."""

@@ -26,6 +26,7 @@ from .layers.propagation import PropagationLayer, Stamp
 from .layers.redirects import RedirectsLayer
 from .layers.retry import RetryLayer
 from .layers.signing import Signer, SigningLayer
+from .layers.telemetry import Telemetry, TelemetryLayer, UnsignedHeadersLayer
 from .layers.throttle_gate import ThrottleGateLayer
 from .layers.tokens import Tokens, TokensLayer
 from .layers.whole_call import CallLayer
@@ -58,6 +59,7 @@ def call_pipeline(
     has_gates: bool = True,
     propagation: Propagation | None = None,
     cache: CacheMembership | None = None,
+    telemetry: Telemetry | None = None,
 ) -> Handler:
     """The layers of a call, in the order in which a request meets them.
 
@@ -77,14 +79,17 @@ def call_pipeline(
     auth: calls may have auth flows; the headers of requests that a flow makes itself, and where it finds tokens.
     collect: collects garbage, which may hold slots; None for nothing.
     propagation: the headers that say what is left of the call's time, and more; None for none.
+    telemetry: sees calls and exchanges; None where it is switched off.
     """
-    wire = (origins, connections, egress, max_size, observe)
     gates = wall_clock if has_gates else None
-    whole = Exchange(*wire, is_whole=True, collect=collect, wall_clock=gates)  # of requests that a flow makes
+    for_telemetry = None if telemetry is None else HttpRequest.copy
+    wire = (origins, connections, egress, max_size, observe, collect, gates, for_telemetry)
+    whole = Exchange(*wire, is_whole=True)  # of requests that a flow makes
     stamp = None if propagation is None else Stamp(propagation)
     layers: list[Layer | None] = [
+        TelemetryLayer(telemetry) if telemetry is not None else None,  # traces and metrics, if switched on
         CallLayer(),  # from its first step to whatever ends it
-        CacheLayer(cache, wall_clock) if cache is not None else None,  # stored responses, shared exchanges
+        CacheLayer(cache, wall_clock, telemetry) if cache else None,  # stored responses, shared exchanges
         RetryLayer(random, wall_clock, report),  # attempts, waits, budget
         TokensLayer(auth[1]) if auth is not None else None,  # a token for the auth flow, if it sends one
         ThrottleGateLayer(random) if has_gates else None,  # the pauses that services ask for
@@ -98,12 +103,13 @@ def call_pipeline(
         CookiesLayer(cookies, wall_clock) if cookies is not None else None,  # from the jar and into it
         # Signers sign its headers. Without signers the exchange adds them, after the wait for a slot.
         PropagationLayer(stamp) if stamp and signers else None,  # what is left of the time, for the server
+        UnsignedHeadersLayer(telemetry) if telemetry and signers else None,  # those of telemetry come later
         SigningLayer(signers) if signers else None,  # of each exchange in its final form, if asked for
     ]
     stamp = None if signers else stamp
     return compose(
         layers,
-        Exchange(*wire, collect=collect, wall_clock=gates, stamp=stamp),  # connection slots, then the wire
+        Exchange(*wire, stamp=stamp),  # connection slots, then the wire
     )
 
 
@@ -116,6 +122,7 @@ def foreign_pipeline(
     observe: Observer | None,
     has_gates: bool,
     propagation: Propagation | None,
+    telemetry: Telemetry | None = None,
 ) -> Handler:
     """The layers of a call whose exchange another library makes (see `transports.foreign`).
 
@@ -123,6 +130,7 @@ def foreign_pipeline(
     decode. One call is one hop of it. Its connections are limited by its own pool. The arguments are as above.
     """
     layers: list[Layer | None] = [
+        TelemetryLayer(telemetry) if telemetry is not None else None,
         CallLayer(),
         RetryLayer(random, wall_clock, report),
         ThrottleGateLayer(random) if has_gates else None,
@@ -131,10 +139,18 @@ def foreign_pipeline(
     ]
     stamp = None if propagation is None else partial(_stamped, Stamp(propagation))
     gates = wall_clock if has_gates else None
-    return compose(layers, Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp))
+    seen = None if telemetry is None else _itself
+    return compose(
+        layers, Exchange(origins, None, observe=observe, wall_clock=gates, stamp=stamp, for_telemetry=seen)
+    )
 
 
 def _stamped(stamp: Stamp, request: HttpRequest, call: Call) -> HttpRequest:
     """The same request, since only that can be sent by its library, with other headers."""
     request.headers = stamp(request, call).headers
+    return request
+
+
+def _itself(request: HttpRequest) -> HttpRequest:
+    """Only this request can be sent by its library. Its headers are a copy of those that the library has."""
     return request

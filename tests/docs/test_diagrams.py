@@ -7,7 +7,7 @@ import inspect
 import re
 from collections import Counter
 from contextlib import nullcontext
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -62,6 +62,7 @@ class TestPipeline:
             signers=[Signer("sign", print, False)],
             propagation=Propagation(),
             cache=CacheMembership(Cache().state, str, True, False),
+            telemetry=SimpleNamespace(header_names=()),  # type: ignore[arg-type]
         )
         drawn = [stage.name.replace(" ", "").lower() for stage in diagrams.pipeline_stages()]
         assert drawn == [name.removesuffix("Layer").lower() for name in composed]

@@ -126,6 +126,7 @@ class Harness:
         *script: Any,
         random: Callable[[], float] = lambda: 0.5,
         on_exchange: Callable[..., object] | None = None,
+        telemetry: Any = None,
         **settings: Any,
     ) -> None:
         self.front_end = front_end
@@ -139,6 +140,7 @@ class Harness:
             random=random,
             on_event=self.events.append,
             on_exchange=on_exchange,
+            telemetry=telemetry,
         )
 
     def request(self, method: str = "GET", url: str = URL, **options: Any) -> HttpResponse:

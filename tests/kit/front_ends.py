@@ -48,6 +48,7 @@ class FrontEnd(ABC):
             "cache",
             "transport",
             "metrics",
+            "telemetry",
             "on_event",
             "on_exchange",
             "interceptor_factory",

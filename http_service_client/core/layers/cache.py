@@ -38,7 +38,9 @@ from ...http.messages import HttpRequest, HttpResponse
 from ..cache_access import OVERTAKEN, CacheAccess
 from ..call import Call
 from ..effects import Acquire, Outcome, Plan, Start
+from ..layer import compose
 from ..machines.response_cache import Landing, ResponseCache
+from .telemetry import Telemetry, TelemetryLayer
 from .whole_call import CallLayer
 
 if TYPE_CHECKING:
@@ -76,13 +78,16 @@ class CacheLayer:
     """Answers from the cache, keeps it up to date, and lets equal requests share one exchange.
 
     wall: seconds since the epoch.
+    telemetry: sees the calls of its own, which revalidate responses; None where it is switched off.
     """
 
-    def __init__(self, membership: CacheMembership, wall: Callable[[], float]) -> None:
+    def __init__(
+        self, membership: CacheMembership, wall: Callable[[], float], telemetry: Telemetry | None
+    ) -> None:
         self._membership = membership
         self._cache, self._new_id = membership.cache, membership.new_id
         self._wall = wall
-        self._whole_call = CallLayer()
+        self._around = (None if telemetry is None else TelemetryLayer(telemetry), CallLayer())
 
     def __call__(self, proceed: Handler, request: HttpRequest, call: Call) -> Plan[Outcome]:
         method = request.method
@@ -219,15 +224,15 @@ class CacheLayer:
                 call.options._replace(on_finish=None, progress=None, is_nested=False),
                 call.clock,
                 None,
-                call.listener,
+                call.client_listener,
                 self._new_id(),
                 call.call_name,
             )
+            twin.telemetry = call.telemetry
             own = self._access(twin.request, twin)
             own.landings = access.landings
-            outcome = yield from self._whole_call(
-                lambda *_: self._lead(proceed, own, found, flight), twin.request, twin
-            )
+            revalidate = compose(self._around, lambda *_: self._lead(proceed, own, found, flight))
+            outcome = yield from revalidate(twin.request, twin)
             if isinstance(outcome, Failure):
                 twin.end(None, outcome.error_type.__name__)
             else:

@@ -33,6 +33,7 @@ from ...errors import (
     SentState,
     TransportError,
 )
+from ...events import ConnectionAwaited
 from ...http.content_codings.decoder import too_large
 from ...http.egress import EgressPolicy
 from ...http.messages import HttpRequest, HttpResponse
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..machines.semaphore import FairSemaphore, Waiter
     from ..origins import OriginRegistry, OriginState
+    from ..telemetry import ExchangeEnd
     from ..timeouts import Timeout
 
 __all__ = ["Exchange", "Observer"]
@@ -66,9 +68,10 @@ class Exchange:
     egress: None for anywhere. The transport checks the addresses that a name resolves to.
     max_size: bytes of a body, or None. Our transports stop reading there; others get the same error.
     observe: called with each exchange that was begun, once its slots are free again; must not raise. None for nothing.
-    is_whole: bodies are read here, also when the call leaves that of its own response open.
     collect: collects garbage, if it has not done so just before; None for nothing.
     wall_clock: seconds since the epoch, for Retry-After dates; None for no throttle gates.
+    for_telemetry: returns the request whose headers telemetry may change; None where telemetry is switched off.
+    is_whole: bodies are read here, also when the call leaves that of its own response open.
     stamp: returns the request to send in place of this one, now that nothing is waited for; None for the same one.
     """
 
@@ -79,9 +82,10 @@ class Exchange:
         egress: EgressPolicy | None = None,
         max_size: int | None = None,
         observe: Observer | None = None,
-        is_whole: bool = False,
         collect: Callable[[], object] | None = None,
         wall_clock: Callable[[], float] | None = None,
+        for_telemetry: Callable[[HttpRequest], HttpRequest] | None = None,
+        is_whole: bool = False,
         stamp: Callable[[HttpRequest, Call], HttpRequest] | None = None,
     ) -> None:
         self._keys = keys
@@ -93,6 +97,8 @@ class Exchange:
         self._collect = collect
         self._wall_clock = wall_clock
         self._stamp = stamp
+        self._for_telemetry = for_telemetry
+        self._is_observed = observe is not None or for_telemetry is not None
 
     def __call__(self, request: HttpRequest, call: Call) -> Plan[Outcome]:
         if self._egress is not None:
@@ -109,7 +115,7 @@ class Exchange:
         held: list[Callable[[], None]] = []  # releases each slot
         is_open = False
         waited = 0.0  # the pool timeout is for both slots together
-        has_waited = False
+        has_waited = was_queued = False
         try:
             for limit in () if self._connections is None else (host_limit, self._connections):
                 if limit.try_acquire():
@@ -119,6 +125,7 @@ class Exchange:
                 waiter = limit.acquire_later()
                 held.append(waiter.release)
                 if not waiter.is_granted:
+                    was_queued = True
                     ended_by = yield from self._wait_for_slot(waiter, limit, state, call, waited)
                     if ended_by is not None:
                         return _no_slot(origin if limit is host_limit else None, limit.capacity, ended_by)
@@ -128,6 +135,8 @@ class Exchange:
                 has_waited = True
             if has_waited:
                 state.begun += 1
+                if was_queued:
+                    self._record_wait(call, waited)
             timeout, attempt.exchange_timeout = attempt.exchange_timeout, None
             if timeout is None:
                 remaining = None if attempt.expires_at is None else attempt.expires_at - call.clock()
@@ -139,7 +148,7 @@ class Exchange:
                 request = self._stamp(request, call)
             is_whole = call.options.stream is None or self._is_whole
             outcome: Outcome
-            if self._observe is not None:
+            if self._is_observed:
                 outcome = yield from self._observed(request, timeout, call, held)
             elif is_whole:
                 outcome = yield Send(request, timeout)
@@ -166,6 +175,14 @@ class Exchange:
                 while held:  # as `_release`, without another call
                     held.pop(0)()
 
+    def _record_wait(self, call: Call, waited: float) -> None:
+        """Notify the listeners, whose time is not the attempt's."""
+        began = call.clock()
+        call.record(
+            ConnectionAwaited(call.elapsed(), call.attempt, call.key, waited, call.call_id, call.call_name)
+        )
+        call.current.postpone(call.clock() - began, call.deadline_at)
+
     def _throttled(self, state: OriginState, response: HttpResponse, call: Call) -> None:
         """Close the gate of an origin that asks for a pause."""
         if self._wall_clock is None:
@@ -179,25 +196,36 @@ class Exchange:
     def _observed(
         self, request: HttpRequest, timeout: Timeout, call: Call, held: list[Callable[[], None]]
     ) -> Plan[Outcome]:
-        """The exchange, reported to the observer, whose time is not the attempt's."""
-        observe = self._observe
-        assert observe is not None
+        """The exchange, reported to telemetry and to the observer, whose time is not the attempt's."""
+        observe = self._observe or _nothing
+        attempt, deadline_at, began = call.current, call.deadline_at, call.clock()
+        end: ExchangeEnd = _nothing
         outcome: Outcome
         try:
+            if self._for_telemetry is not None and call.telemetry is not None:
+                request = self._for_telemetry(request)
+                end = call.telemetry.begin_exchange(request, not self._is_whole)
+                if (took := call.clock() - began) > TIMER_SLACK:
+                    attempt.postpone(took, deadline_at)
+                    if attempt.expires_at is not None:
+                        timeout = timeout.within(max(TIMER_SLACK, attempt.expires_at - call.clock()))
             if call.options.stream is None or self._is_whole:
                 outcome = yield Send(request, timeout)
             else:
                 outcome = yield Open(request, timeout)
         except BaseException as error:  # cancelled or interrupted; the server may have acted on the request
             _release(held)
+            end(error)
             message = f"the exchange was ended by {type(error).__name__}"
             observe(request, Failure(TransportError, message, SentState.ABANDONED), call)
             raise
         if isinstance(outcome, Failure) and issubclass(outcome.error_type, InvalidRequestError):
+            end(outcome)
             return outcome  # the transport refused to begin, because of the egress policy, say
         if not isinstance(outcome, OpenResponse):
             _release(held)  # a slow observer must not keep other calls waiting
-        attempt, deadline_at, began = call.current, call.deadline_at, call.clock()
+        began = call.clock()
+        end(outcome)
         observe(request, outcome, call)
         attempt.postpone(call.clock() - began, deadline_at)
         if isinstance(outcome, Failure) and deadline_at is not None and began < deadline_at - TIMER_SLACK:
@@ -256,6 +284,10 @@ class Exchange:
         # The host's calls may have to wait behind those of other hosts, and move with them.
         is_queued = any(each is state for each in tuple(self._keys.queued.values()))
         return state.begun, common if is_queued else None
+
+
+def _nothing(*_: object) -> None:
+    """An observer that observes nothing, and the end of an exchange that telemetry does not see."""
 
 
 def _release(held: list[Callable[[], None]]) -> None:

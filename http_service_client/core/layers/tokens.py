@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..call import Call
     from ..layer import Handler
     from ..machines.circuit_breaker import CircuitBreaker
+    from ..telemetry import CallTelemetry
 
 __all__ = [
     "Fetched",
@@ -103,10 +104,14 @@ class TokenNeeded(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a fetch has from the call that starts it.   key: of its state.   held: the breaker whose permit it holds, or None."""
+    """What a fetch has from the call that starts it.
+
+    key: of its state.   held: the breaker whose permit it holds, or None.   telemetry: sees it, or None.
+    """
 
     key: str | None
     held: CircuitBreaker | None
+    telemetry: CallTelemetry | None
 
 
 class Tokens:
@@ -158,7 +163,8 @@ class Tokens:
             return failure
 
     def _start(self, source: TokenSource, fetch: Fetch, call: Call) -> Plan[None]:
-        needs = Needs(call.options.key, None if call.scope is None else call.scope.breaker)
+        held = None if call.scope is None else call.scope.breaker
+        needs = Needs(call.options.key, held, call.telemetry)
         try:
             # A loop that ends now ends the fetch before it has begun.
             lost = partial(source.cache.abandon, fetch)

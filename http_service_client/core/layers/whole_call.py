@@ -46,7 +46,7 @@ class CallLayer:
                     call.call_name,
                     call.request,
                     call.budget,
-                    call.listener,
+                    call.client_listener,
                 )
             )
         return outcome

@@ -20,6 +20,7 @@ from http_service_client.events import (
     CallFinished,
     CircuitRefused,
     CodingRefused,
+    ConnectionAwaited,
     Event,
     RedirectFollowed,
     RetryScheduled,
@@ -198,6 +199,10 @@ def cache_used(
         (
             TokenAwaited(1.0, 2, "", 0.25, "https://id.test"),
             "attempt 2: waited 0.250 s for a token from https://id.test",
+        ),
+        (
+            ConnectionAwaited(1.0, 2, "", 0.25),
+            "attempt 2: waited 0.250 s for a free connection",
         ),
         (
             TokenAwaited(1.0, 2, "", 0.25, "https://id.test", "TokenError"),

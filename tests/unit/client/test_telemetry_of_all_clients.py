@@ -1,0 +1,110 @@
+"""Telemetry for all clients: those that exist, their views and adapters, and those to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+import requests
+
+from http_service_client import ConfigurationError, HttpResponse, HttpServiceClient
+from http_service_client.integrations import ResilientAdapter
+from http_service_client.observability.telemetry import use_for_all_clients
+from http_service_client.testing import LoopbackServer, ScriptedTransport
+from kit.fakes import URL, Harness
+from kit.front_ends import FrontEnd
+from kit.telemetry import Notes
+
+
+@pytest.fixture
+def notes() -> Iterator[Notes]:
+    yield Notes()
+    use_for_all_clients(None)
+
+
+def test_clients_that_exist_and_clients_to_come(front_end: FrontEnd, notes: Notes) -> None:
+    """Both are seen from now on, and no longer once it is switched off."""
+    before = Harness(front_end, 200)
+    before.request()
+    use_for_all_clients(notes)
+    after = Harness(front_end, 200)
+    before.request()
+    after.request()
+    assert notes.lines.count("begin GET") == 2
+    use_for_all_clients(None)
+    before.request()
+    after.request()
+    assert notes.lines.count("begin GET") == 2
+
+
+def test_views_have_that_of_their_client(front_end: FrontEnd, notes: Notes) -> None:
+    """Also a view with a jar of its own, and after a reconfiguration."""
+    client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+    views = [client.with_options(timeout=5), client.with_options(cookies=True)]
+    use_for_all_clients(notes)
+    for view in views:
+        front_end.run(front_end.calling(view, "GET", URL))
+    client.reconfigure(replace(client.config, base_timeout=7))
+    for view in views:
+        front_end.run(front_end.calling(view, "GET", URL))
+    assert notes.lines.count("begin GET") == 4
+    assert views[1].cookies is not None
+    assert views[1].cookies is not client.cookies
+
+
+@pytest.mark.parametrize("own", [Notes(), False], ids=["own", "none"])
+def test_a_client_with_a_choice_of_its_own_keeps_it(
+    front_end: FrontEnd, notes: Notes, own: Notes | bool
+) -> None:
+    """The telemetry of all clients is for those that have none set."""
+    use_for_all_clients(notes)
+    Harness(front_end, 200, telemetry=own).request()
+    assert notes.lines == []
+    assert own is False or (isinstance(own, Notes) and "begin GET" in own.lines)
+
+
+def test_adapters_that_are_in_use(notes: Notes) -> None:
+    """A session is instrumented after its adapter was made, and used."""
+    with LoopbackServer() as server, requests.Session() as session:
+        session.mount("http://", ResilientAdapter())
+        session.get(server.url)
+        use_for_all_clients(notes)
+        session.get(server.url)
+        received = server.requests
+    assert notes.lines[:3] == ["begin GET", "enter", f"1 GET {''}"]
+    assert [dict(request.headers).get("X-Exchange") for request in received] == [None, "1"]
+
+
+def test_a_client_that_is_dropped_is_freed(notes: Notes) -> None:
+    """Those that follow the telemetry are not kept alive by it."""
+    import gc
+    import weakref
+
+    gc.disable()
+    try:
+        client = HttpServiceClient(transport=ScriptedTransport(HttpResponse(200)))
+        client.get(URL)
+        gone = weakref.ref(client)
+        del client
+        assert gone() is None
+    finally:
+        gc.enable()
+    use_for_all_clients(notes)
+
+
+@pytest.mark.parametrize("wrong", [True, Notes, "otel", object()], ids=["true", "class", "text", "object"])
+def test_something_else_is_an_error(wrong: object) -> None:
+    """With the remedy."""
+    with pytest.raises(ConfigurationError, match=r"write telemetry=OpenTelemetry\(\)"):
+        HttpServiceClient(telemetry=wrong)  # type: ignore[arg-type]
+
+
+def test_circuits_that_calls_bring_along_are_seen(front_end: FrontEnd, notes: Notes) -> None:
+    """By the client that uses them, as those of its own are."""
+    from http_service_client import CircuitBreakerPolicy
+
+    policy = CircuitBreakerPolicy(failure_threshold=1)
+    harness = Harness(front_end, 500, telemetry=notes)
+    harness.request(circuit_breaker=policy, retry_policy=None)
+    assert "circuit open" in notes.lines
