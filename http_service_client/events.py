@@ -406,7 +406,11 @@ class CallFinished(NamedTuple):
     def __str__(self) -> str:
         what = f"{self.status_code}" if self.error is None else self.error
         tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        return f"done: {what} after {tries}, {_words(self.sent_state)}{_left(self)}"
+        sent = f", {_words(self.sent_state)}"
+        if self.error is None and self.attempts > 1 and self.sent_state is SentState.MAYBE_PROCESSED:
+            # The state is the worst of all attempts. After a response, a reader would take it for that of the last one.
+            sent = "; one without a complete response may have been processed, too"
+        return f"done: {what} after {tries}{sent}{_left(self)}"
 
 
 Event = (

@@ -27,7 +27,10 @@ def declare(parser: argparse.ArgumentParser) -> None:
         help="orders for threads and for tasks, 1 to 500 (default: 60)",
     )
     parser.add_argument(
-        "--seed", type=int, default=1, help="decides the orders and mishaps of the evening (default: 1)"
+        "--seed",
+        type=int,
+        default=1,
+        help="decides the orders, their mishaps and what becomes of each (default: 1)",
     )
     parser.add_argument("--plain", action="store_true", help="lines of text, even in a terminal")
     parser.add_argument(

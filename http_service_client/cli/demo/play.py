@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TextIO
 
+from ..screen import Ink, Screen, is_terminal, wants_colour
 from .report import print_report
 from .runners import WORKERS, Runner, TaskRunner, ThreadRunner
-from .screen import Ink, Screen, is_terminal, wants_colour
 from .script import Act, write_story
 from .services import Services
 from .views import LiveView, PlainView
@@ -41,11 +41,11 @@ def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool
     is_live = not plain and is_terminal(stream)
     ink = Ink(is_live and colour and wants_colour(stream))
     story = write_story(settings.orders, settings.seed, settings.tempo)
-    news: deque[tuple[float, str, str]] = deque()
+    news: deque[tuple[float, str, str, bool]] = deque()
     started = time.monotonic()
 
-    def announce(runner: str, text: str) -> None:
-        news.append((time.monotonic() - started, runner, text))
+    def announce(runner: str, text: str, is_decisive: bool) -> None:
+        news.append((time.monotonic() - started, runner, text, is_decisive))
 
     with ExitStack() as stack:
         runners: list[Runner] = []
@@ -92,7 +92,7 @@ class _Evening:
         self,
         runners: list[Runner],
         view: LiveView | PlainView,
-        news: deque[tuple[float, str, str]],
+        news: deque[tuple[float, str, str, bool]],
         started: float,
     ) -> None:
         self._runners, self._view, self._news, self._started = runners, view, news, started

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from ... import HttpResponse
+from ... import HttpResponse, SentState, Timeline
 from ...events import AttemptFinished
+from ..screen import Ink, Screen
 from .orders import SERVICES, Outcome, Status, Ticket
 from .runners import Runner
-from .screen import Ink, Screen
 
 __all__ = ["broken_invariants", "print_report"]
 
@@ -27,6 +27,11 @@ _INVARIANTS = (
     "no connection left open",
 )
 _DONE = {"payment": "paid", "delivery": "delivered", "email": "confirmed by e-mail", "sms": "notified by SMS"}
+_WORST_CASE = (
+    "Why processed, too, after a 200? The connection of an earlier attempt was lost after the request had been sent: the "
+    "client cannot know whether the card was charged then, and reports the worst case of all attempts. It sent the request "
+    "again only because of the idempotency key, by which the service recognises it:"
+)
 
 
 def print_report(screen: Screen, runners: Sequence[Runner], left_open: Sequence[int], ink: Ink) -> bool:
@@ -107,8 +112,7 @@ def _explain_a_payment(screen: Screen, runners: Sequence[Runner], ink: Ink) -> N
     def interest(candidate: tuple[Runner, Ticket, Outcome]) -> tuple[bool, int]:
         outcome = candidate[2]
         attempts = [event for event in outcome.timeline or () if isinstance(event, AttemptFinished)]
-        is_paid = isinstance(outcome, HttpResponse) and outcome.is_success
-        return is_paid, len({event.error or event.status_code for event in attempts})
+        return _is_paid(outcome), len({event.error or event.status_code for event in attempts})
 
     runner, ticket, outcome = max(
         (
@@ -124,9 +128,15 @@ def _explain_a_payment(screen: Screen, runners: Sequence[Runner], ink: Ink) -> N
     )
     for line in outcome.explain().splitlines():
         screen.print(*screen.wrapped(line, " " * 11))
+    if (outcome.timeline or Timeline()).sent_state is SentState.MAYBE_PROCESSED and _is_paid(outcome):
+        screen.print(*screen.wrapped(_WORST_CASE, ""))
     charges = _counted(runner.services.payment.done[ticket.order.id], "charge")
     requests = _counted(runner.services.payment.requests[ticket.order.id], "request")
     screen.print(f"the payment service saw {requests} and made {charges}")
+
+
+def _is_paid(outcome: Outcome) -> bool:
+    return isinstance(outcome, HttpResponse) and outcome.is_success
 
 
 def _counted(number: int, noun: str) -> str:

@@ -12,6 +12,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import ContextVar
 from functools import partial
 
 from ... import HttpClientConfig, HttpServiceClient
@@ -23,6 +24,8 @@ from .services import Services
 __all__ = ["WORKERS", "Runner", "TaskRunner", "ThreadRunner"]
 
 WORKERS = 8  # orders in progress at once, per runner
+
+_CHANCE: ContextVar[random.Random] = ContextVar("chance")
 
 
 def _config(tempo: float) -> HttpClientConfig:
@@ -43,16 +46,18 @@ def _config(tempo: float) -> HttpClientConfig:
 class Runner(ABC):
     """A client, its services, its orders.
 
-    services: opened and closed by the caller.  seed: for the jitter of the waits.
+    services: opened and closed by the caller.
+    seed: for the jitter of the waits. Each order has random numbers of its own, since those of one generator would
+        go to whichever order comes first.
     tempo: factor on the time after which a circuit recovers.
-    on_change: called with the runner's name and each change of a circuit, as a sentence.
+    on_change: called with the runner's name, each change of a circuit, as a sentence, and whether it is decisive.
     """
 
     name: str
     library: str
 
     def __init__(
-        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]
     ) -> None:
         self.services = services
         self.tickets: list[Ticket] = []
@@ -61,9 +66,10 @@ class Runner(ABC):
         names = {url: name for name, url in self._urls.items()}
         self.board = Scoreboard(names, partial(on_change, self.name))
         self._is_closed = False
-        self.client = HttpServiceClient(
-            _config(tempo), on_event=self.board.listen, random=random.Random(seed).random
-        )
+        self._seed = seed
+        self._chance = random.Random(seed)  # for whatever is no part of an order
+        self._chances: dict[str, random.Random] = {}
+        self.client = HttpServiceClient(_config(tempo), on_event=self.board.listen, random=self._random)
 
     @abstractmethod
     def submit(self, plan: Plan) -> Future[None]:
@@ -82,22 +88,31 @@ class Runner(ABC):
         """Place a new order."""
         ticket = Ticket(order)
         self.tickets.append(ticket)
-        self.futures.append(self.submit(place(ticket, self.board.record)))
+        self._place(ticket)
 
     def resume_postponed(self) -> None:
         """Resume every order with a postponed step."""
-        self.futures += [
-            self.submit(place(ticket, self.board.record)) for ticket in self.tickets if ticket.is_postponed
-        ]
+        for ticket in self.tickets:
+            if ticket.is_postponed:
+                self._place(ticket)
+
+    def _place(self, ticket: Ticket) -> None:
+        self._start(ticket.order.id, place(ticket, self.board.record))
 
     def call_until_closed(self, patience: float) -> None:
         """Call each service whose circuit is not closed, until it is."""
         for service, state in self.states().items():
             if state != "closed":
                 is_closed = partial(self._has_closed, service)
-                self.futures.append(
-                    self.submit(call_until_closed(service, is_closed, self.board.record, patience))
-                )
+                self._start(service, call_until_closed(service, is_closed, self.board.record, patience))
+
+    def _start(self, whose: str, plan: Plan) -> None:
+        """Have a plan performed. whose: an order or a service, which has random numbers of its own."""
+        chance = self._chances.setdefault(whose, random.Random(f"{self._seed} {whose}"))
+        self.futures.append(self.submit(_with_chance(plan, chance)))
+
+    def _random(self) -> float:
+        return _CHANCE.get(self._chance).random()
 
     def is_idle(self) -> bool:
         """Whether all work is done. Raises the exception of a worker, which is a bug."""
@@ -119,6 +134,12 @@ class Runner(ABC):
         return self.states()[service] == "closed"
 
 
+def _with_chance(plan: Plan, chance: random.Random) -> Plan:
+    """The plan, whose calls take their random numbers from here."""
+    _CHANCE.set(chance)  # in the worker's context: this runs when the worker takes the first step
+    yield from plan
+
+
 class ThreadRunner(Runner):
     """Worker threads, blocking verbs, requests underneath."""
 
@@ -126,7 +147,7 @@ class ThreadRunner(Runner):
     library = "requests"
 
     def __init__(
-        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]
     ) -> None:
         super().__init__(services, seed, tempo, on_change)
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pizzeria")
@@ -147,7 +168,7 @@ class TaskRunner(Runner):
     library = "aiohttp"
 
     def __init__(
-        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str], None]
+        self, services: Services, seed: int, tempo: float, on_change: Callable[[str, str, bool], None]
     ) -> None:
         super().__init__(services, seed, tempo, on_change)
         self._loop = asyncio.new_event_loop()

@@ -54,10 +54,11 @@ class Row:
 class Scoreboard:
     """The numbers of one runner. Thread-safe.
 
-    services: name by URL.  on_change: called with each change of a circuit, as a sentence.
+    services: name by URL.  on_change: called with each change of a circuit, as a sentence, and whether it decides
+    something: the circuit opens or closes, rather than trying once more.
     """
 
-    def __init__(self, services: Mapping[str, str], on_change: Callable[[str], None]) -> None:
+    def __init__(self, services: Mapping[str, str], on_change: Callable[[str, bool], None]) -> None:
         self._services = services
         self._on_change = on_change
         self._rows = dict.fromkeys(services.values(), Row())
@@ -71,7 +72,7 @@ class Scoreboard:
         if event.new == "open":
             self._add(service, Row(openings=event.old == "closed", failed_trials=event.old == "half_open"))
         old, new = (str(state).replace("_", "-") for state in (event.old, event.new))
-        self._on_change(f"{service}: {old} → {new} ({event.reason})")
+        self._on_change(f"{service}: {old} → {new} ({event.reason})", "closed" in (old, new))
 
     def record(self, service: str, timeline: Timeline) -> None:
         """Count the events of a call."""

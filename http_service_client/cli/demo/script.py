@@ -71,7 +71,7 @@ class Act:
 
     seconds: its orders come in evenly over this time.  share: of all orders.
     has_mishaps: every second order meets one.  delivery_is_down: it refuses connections.
-    sms_is_overloaded: it answers three of four requests with a 503.
+    sms_is_overloaded: it answers most requests with a 503.
     """
 
     title: str

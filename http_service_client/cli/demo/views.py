@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
+from ..screen import Ink, Screen, visible_length
 from .orders import SERVICES
 from .runners import Runner
-from .screen import Ink, Screen, visible_length
 
 __all__ = ["LiveView", "PlainView", "table"]
 
@@ -18,23 +18,36 @@ _ORDERS = (("placed", 7), ("paid", 6), ("delivered", 9), ("postponed", 9))
 _FPS = 10
 
 
+@dataclass(frozen=True, slots=True)
+class _News:
+    """A line of the history.   is_decisive: it stays on the screen when others no longer fit."""
+
+    text: str
+    is_decisive: bool
+
+
 class LiveView:
-    """For a terminal. Announce news at once; call `update` as often as you like."""
+    """For a terminal. Announce news at once; call `update` as often as you like.
+
+    The history of the evening stands below the table: all of it where the terminal is tall enough. Else the trials
+    of open circuits are left out, the oldest first, and then the oldest of the decisive lines.
+    """
 
     def __init__(self, screen: Screen, runners: Sequence[Runner], ink: Ink) -> None:
         self._screen, self._runners, self._ink = screen, runners, ink
         self._title = ""
-        self._news: deque[str] = deque(maxlen=8)
+        self._news: list[_News] = []
         self._due_at = 0.0
 
     def begin(self, now: float, title: str) -> None:
         """A new act."""
         self._title = title
+        self._news.append(_News(f"{now:5.1f} s  {title}", is_decisive=True))
         self.update(now, force=True)
 
-    def announce(self, at: float, runner: str, text: str) -> None:
+    def announce(self, at: float, runner: str, text: str, is_decisive: bool) -> None:
         """A circuit has changed."""
-        self._news.append(f"{at:5.1f} s  {runner:<7}  {text}")
+        self._news.append(_News(f"{at:5.1f} s  {runner:<7}  {text}", is_decisive))
 
     def update(self, now: float, force: bool = False) -> None:
         """Draw, if it is time to."""
@@ -47,13 +60,23 @@ class LiveView:
         edge = min(width, max(map(visible_length, picture)))
         room = " " * max(1, edge - len(title) - len(clock))
         lines = [ink(title, "bold") + room + ink(clock, "dim"), "", *picture, ""]
-        left = max(0, self._screen.height - len(lines))
-        news = list(self._news)[max(0, len(self._news) - left) :]
-        self._screen.draw([*lines, *(ink(line, "dim") for line in news)])
+        news = _most_decisive(self._news, max(0, self._screen.height - len(lines)))
+        self._screen.draw(
+            [*lines, *(line.text if line.is_decisive else ink(line.text, "dim") for line in news)]
+        )
 
     def end(self, now: float) -> None:
         """The last picture stays."""
         self.begin(now, "closed for today")
+
+
+def _most_decisive(news: Sequence[_News], room: int) -> Sequence[_News]:
+    """As many lines as there is room for, in their order."""
+    surplus = max(0, len(news) - room)
+    ordinary = [index for index, line in enumerate(news) if not line.is_decisive]
+    left_out = set(ordinary[:surplus])
+    kept = [line for index, line in enumerate(news) if index not in left_out]
+    return kept[len(kept) - room :] if len(kept) > room else kept
 
 
 class PlainView:
@@ -70,7 +93,7 @@ class PlainView:
         self._has_begun = True
         self._screen.print(f"{now:5.1f} s  {title}")
 
-    def announce(self, at: float, runner: str, text: str) -> None:
+    def announce(self, at: float, runner: str, text: str, is_decisive: bool) -> None:
         """A circuit has changed."""
         self._screen.print(f"{at:5.1f} s  {runner:<7}  {text}")
 

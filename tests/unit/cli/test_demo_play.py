@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from http_service_client.cli.demo import play, views
-from http_service_client.cli.demo.screen import Ink, Screen
 from http_service_client.cli.demo.script import Act, Order
+from http_service_client.cli.screen import Ink, Screen
 
 ORDERS = tuple(Order(number=number, customer="Ada", pizza="Funghi", amount=9.9) for number in (1, 2, 3, 4))
 ACT = Act(title="a rush", seconds=2.0, share=1.0, orders=ORDERS)
@@ -26,7 +26,7 @@ class Evening:
         self.now = 1000.0
         self.slept: list[float] = []
         self.diary: list[tuple[float, str, object]] = []
-        self.news: deque[tuple[float, str, str]] = deque()
+        self.news: deque[tuple[float, str, str, bool]] = deque()
         self.idle_at = [0.0, 0.0]
         self.runners = [self._runner(n) for n in (0, 1)]
         view: Any = SimpleNamespace(
@@ -90,11 +90,11 @@ def test_an_act_ends_when_threads_and_tasks_have_finished(evening: Evening) -> N
 
 def test_news_are_announced_in_their_order_and_once(evening: Evening) -> None:
     """Those of an act before the next one begins."""
-    evening.news.extend([(0.1, "threads", "first"), (0.2, "tasks", "second")])
+    evening.news.extend([(0.1, "threads", "first", True), (0.2, "tasks", "second", False)])
     evening.played.play("act 1", ACT)
     assert [value for _, what, value in evening.diary if what in ("announce", "begin")] == [
-        (0.1, "threads", "first"),
-        (0.2, "tasks", "second"),
+        (0.1, "threads", "first", True),
+        (0.2, "tasks", "second", False),
         (0.0, "act 1"),
     ]
     assert not evening.news
@@ -102,10 +102,10 @@ def test_news_are_announced_in_their_order_and_once(evening: Evening) -> None:
 
 def test_the_last_orders_end_when_all_is_settled(evening: Evening) -> None:
     """Postponed steps are resumed and circuits checked, for threads and for tasks."""
-    evening.news.append((0.0, "threads", "first"))
+    evening.news.append((0.0, "threads", "first", True))
     evening.played.close(5.0)
     assert [entry[1:] for entry in evening.diary] == [
-        ("announce", (0.0, "threads", "first")),
+        ("announce", (0.0, "threads", "first", True)),
         ("begin", (0.0, "last orders: postponed steps are done now")),
         ("resume 0", None),
         ("call 0", 0.3),
@@ -168,9 +168,10 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def test_a_picture_has_a_title_a_clock_the_table_and_the_news(drawn: list[list[str]]) -> None:
-    """As wide as the table; news with their time and their runner."""
+    """As wide as the table; news with their time and their runner; acts are news. Trials are dim."""
     view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(True))
-    view.announce(1.25, "tasks", "email: closed → open")
+    view.announce(1.25, "tasks", "email: closed → open", True)
+    view.announce(1.5, "tasks", "email: open → half-open", False)
     view.begin(12.34, "a rush")
     assert drawn == [
         [
@@ -178,7 +179,9 @@ def test_a_picture_has_a_title_a_clock_the_table_and_the_news(drawn: list[list[s
             "",
             "table of 70".ljust(50),
             "",
-            "\x1b[2m  1.2 s  tasks    email: closed → open\x1b[0m",
+            "  1.2 s  tasks    email: closed → open",
+            "\x1b[2m  1.5 s  tasks    email: open → half-open\x1b[0m",
+            " 12.3 s  a rush",
         ]
     ]
 
@@ -204,13 +207,31 @@ def test_a_picture_is_drawn_ten_times_a_second(drawn: list[list[str]]) -> None:
     ]
 
 
-def test_the_latest_eight_news_are_kept(drawn: list[list[str]]) -> None:
-    """However high the terminal is."""
+def test_all_news_stay_where_the_terminal_is_tall_enough(drawn: list[list[str]]) -> None:
+    """In their order, with the acts."""
     view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
     for number in range(20):
-        view.announce(1.0, "tasks", f"news {number}")
-    view.begin(1.0, "")
-    assert [line.split()[-1] for line in drawn[0][4:]] == [str(number) for number in range(12, 20)]
+        view.announce(1.0, "tasks", f"news {number}", number % 2 == 0)
+    view.begin(1.0, "act")
+    assert [line.split()[-1] for line in drawn[0][4:]] == [*map(str, range(20)), "act"]
+
+
+def test_what_decides_stays_longest(drawn: list[list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is room for fewer lines, trials leave first, the oldest before the others; then the oldest lines."""
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((70, 4 + 1 + 5)))
+    view = views.LiveView(Screen(io.StringIO(), is_live=True), [], Ink(False))
+    for text, is_decisive in (("opens", True), ("trial-1", False), ("trial-2", False), ("closes", True)):
+        view.announce(1.0, "tasks", text, is_decisive)
+    shown = []
+    for title in ("act-1", "act-2", "act-3", "act-4"):
+        view.begin(1.0, title)
+        shown.append([line.split()[-1] for line in drawn[-1][4:]])
+    assert shown == [
+        ["opens", "trial-1", "trial-2", "closes", "act-1"],
+        ["opens", "trial-2", "closes", "act-1", "act-2"],
+        ["opens", "closes", "act-1", "act-2", "act-3"],
+        ["closes", "act-1", "act-2", "act-3", "act-4"],
+    ]
 
 
 def test_plain_lines_show_the_table_after_each_act(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +240,7 @@ def test_plain_lines_show_the_table_after_each_act(monkeypatch: pytest.MonkeyPat
     stream = io.StringIO()
     view = views.PlainView(Screen(stream, is_live=False), [])
     view.begin(0.04, "one")
-    view.announce(0.5, "tasks", "email: closed → open")
+    view.announce(0.5, "tasks", "email: closed → open", True)
     view.update(0.6)
     view.begin(12.0, "two")
     view.end(13.0)

@@ -13,8 +13,8 @@ from http_service_client import HttpResponse, SentState, Timeline
 from http_service_client.cli.demo.orders import SERVICES, Status, Ticket
 from http_service_client.cli.demo.report import broken_invariants, print_report
 from http_service_client.cli.demo.scoreboard import Row
-from http_service_client.cli.demo.screen import Ink, Screen
 from http_service_client.cli.demo.script import Order
+from http_service_client.cli.screen import Ink, Screen
 from http_service_client.events import AttemptFinished
 
 TOTAL = Row(

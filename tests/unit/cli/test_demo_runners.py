@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import random
 import threading
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ class Collecting(Runner):
         self.announced: list[tuple[str, str]] = []
         self.closings = 0
         services: Any = SimpleNamespace(urls=URLS)
-        super().__init__(services, 3, tempo, lambda runner, text: self.announced.append((runner, text)))
+        super().__init__(services, 3, tempo, lambda runner, text, _: self.announced.append((runner, text)))
 
     def submit(self, plan: Plan) -> Future[None]:
         self.plans.append(plan)
@@ -219,10 +220,13 @@ def test_closing_cancels_what_has_not_begun() -> None:
     assert runner._loop.is_closed()
 
 
-def test_the_seed_decides_the_jitter() -> None:
-    """Two evenings of one seed wait equally long before a retry."""
-    runner = Collecting()
-    runner.close()
-    assert [runner.client._random() for _ in range(2)] == [
-        value for generator in [random.Random(3)] for value in (generator.random(), generator.random())
-    ]
+def test_the_seed_decides_the_jitter_of_each_order(runner: Collecting) -> None:
+    """Whichever order a worker takes first: in two evenings of one seed, an order waits equally long before a retry."""
+    for order in ORDERS[:2]:
+        runner.take(order)
+    waits: dict[str, float] = {}
+    for number in (1, 0):
+        contextvars.Context().run(
+            lambda n=number: (next(runner.plans[n]), waits.update({ORDERS[n].id: runner.client._random()}))
+        )
+    assert waits == {order.id: random.Random(f"3 {order.id}").random() for order in ORDERS[:2]}

@@ -27,9 +27,9 @@ def stop(reason: StopReason) -> RetryStopped:
 END = CallFinished(1.0, "POST", PAY, PAY, 1, 503, None, SentState.ANSWERED, None)
 
 
-def board(changes: list[str] | None = None) -> Scoreboard:
-    sentences: list[str] = [] if changes is None else changes
-    return Scoreboard({PAY: "payment", MAIL: "email"}, sentences.append)
+def board(changes: list[tuple[str, bool]] | None = None) -> Scoreboard:
+    made: list[tuple[str, bool]] = [] if changes is None else changes
+    return Scoreboard({PAY: "payment", MAIL: "email"}, lambda *change: made.append(change))
 
 
 @pytest.mark.parametrize(
@@ -67,27 +67,29 @@ def test_rows_add_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "row", "sentence"),
+    ("old", "new", "row", "sentence", "is_decisive"),
     [
-        ("closed", "open", Row(openings=1), "email: closed → open (5 failures)"),
-        ("half_open", "open", Row(failed_trials=1), "email: half-open → open (5 failures)"),
-        ("open", "half_open", Row(), "email: open → half-open (5 failures)"),
-        ("half_open", "closed", Row(), "email: half-open → closed (5 failures)"),
+        ("closed", "open", Row(openings=1), "email: closed → open (5 failures)", True),
+        ("half_open", "open", Row(failed_trials=1), "email: half-open → open (5 failures)", False),
+        ("open", "half_open", Row(), "email: open → half-open (5 failures)", False),
+        ("half_open", "closed", Row(), "email: half-open → closed (5 failures)", True),
     ],
 )
-def test_a_change_of_a_circuit_is_counted_and_announced(old: str, new: str, row: Row, sentence: str) -> None:
-    """An opening counts once: from closed, or after a failed trial."""
-    changes: list[str] = []
+def test_a_change_of_a_circuit_is_counted_and_announced(
+    old: str, new: str, row: Row, sentence: str, is_decisive: bool
+) -> None:
+    """An opening counts once: from closed, or after a failed trial. Trials decide nothing, unless one closes the circuit."""
+    changes: list[tuple[str, bool]] = []
     scores = board(changes)
     states = CircuitBreakerState(old), CircuitBreakerState(new)
     scores.listen(StateChange(MAIL, *states, "5 failures", 0.0, 1, None))
     assert scores.rows() == {"payment": Row(), "email": row}
-    assert changes == [sentence]
+    assert changes == [(sentence, is_decisive)]
 
 
 def test_other_events_are_not_counted_as_they_happen() -> None:
     """They are in the timeline, which is counted at the end of the call."""
-    changes: list[str] = []
+    changes: list[tuple[str, bool]] = []
     scores = board(changes)
     for event in (attempt(1), END):
         scores.listen(event)

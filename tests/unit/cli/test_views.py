@@ -7,9 +7,9 @@ from typing import Any
 
 from http_service_client.cli.demo.orders import Ticket
 from http_service_client.cli.demo.scoreboard import Row
-from http_service_client.cli.demo.screen import Ink
 from http_service_client.cli.demo.script import write_story
 from http_service_client.cli.demo.views import table
+from http_service_client.cli.screen import Ink
 
 STATES = {"payment": "closed", "delivery": "half_open", "email": "open", "sms": "closed"}
 

@@ -172,7 +172,7 @@ def test_explain_describes_the_call_step_by_step(front_end: FrontEnd) -> None:
         "attempt 2: 503",
         "Retry-After asked for 2.000 s",
         "attempt 3: 200",
-        "done: 200 after 3 attempts, maybe processed",
+        "done: 200 after 3 attempts; one without a complete response may have been processed, too",
     ]:
         assert words in explanation
 

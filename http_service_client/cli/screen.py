@@ -1,4 +1,4 @@
-"""The terminal of the demo: colours, and a picture that is redrawn in the same position.
+"""A terminal: colours, and a picture that is redrawn in the same position.
 
 It uses the few ANSI sequences that every terminal of the last forty years knows. This module does not know what
 the picture shows.

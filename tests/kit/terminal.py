@@ -1,0 +1,72 @@
+"""The command line as people use it: as a process of its own, in a pseudo-terminal or piped."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import http_service_client
+
+__all__ = ["HIDE", "PROGRAM", "SEQUENCE", "SHOW", "Terminal", "environment"]
+
+PROGRAM = [sys.executable, "-W", "error", "-m", "http_service_client"]
+SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
+
+
+def environment() -> dict[str, str]:
+    """The environment of the tests, with the package under test and without settings of terminals."""
+    unset = {"COLUMNS", "LINES", "NO_COLOR", "PYTHONWARNINGS"}
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    root = str(Path(http_service_client.__file__).resolve().parent.parent)
+    return {**inherited, "PYTHONPATH": root, "TERM": "xterm-256color"}
+
+
+class Terminal:
+    """A command in a pseudo-terminal of its own.   arguments: of the program."""
+
+    def __init__(self, *arguments: str, columns: int = 80, rows: int = 40) -> None:
+        import fcntl
+        import pty
+        import struct
+        import termios
+
+        self.columns = columns
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        # A background job of a shell ignores Ctrl-C, and so would the process that it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [*PROGRAM, *arguments],
+                env=environment(),
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+        os.close(theirs)
+        self.shown = ""
+
+    def read_until(self, text: str | None = None) -> str:
+        """The output until this text appears, or until the end."""
+        while text is None or text not in self.shown:
+            try:
+                data = os.read(self._ours, 65536)
+            except OSError:  # EIO: the other side was closed
+                data = b""
+            if not data:
+                break
+            self.shown += data.decode("utf-8", "replace")
+        return self.shown
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
