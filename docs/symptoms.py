@@ -1,6 +1,6 @@
 """What each trouble of docs/operating.md looks like: in `explain()`, the log, the metrics and the health summary.
 
-    python docs/symptoms.py         writes it into the page, below each heading
+    python docs/symptoms.py         writes it into the page, below each heading (it needs the extra `prometheus`)
 
 A symptom is a run of the real client in virtual time, against a service that fails as its section says. A test compares
 the page with the runs, so an operator who searches the page for the words of a log line finds them.
@@ -8,7 +8,6 @@ the page with the runs, so an operator who searches the page for the words of a 
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 import ssl
@@ -27,6 +26,7 @@ from http_service_client import (
     deadline,
 )
 from http_service_client.auth import OAuth2ClientCredentials
+from http_service_client.observability import PrometheusCollector
 from http_service_client.testing import LoopbackServer, ScriptedTransport, VirtualClock, late, respond
 
 PAGE = Path(__file__).resolve().parent / "operating.md"
@@ -50,11 +50,12 @@ class Symptom(NamedTuple):
 
 
 class Stage(NamedTuple):
-    """A client, and the time and the address of its service."""
+    """A client, and the time and the address of its service.   left_open: streams, until all has been read."""
 
     client: HttpServiceClient
     clock: VirtualClock
     url: str
+    left_open: ExitStack
 
     def call(self, method: str = "GET", **options: Any) -> Any:
         """The response, or the error in its place."""
@@ -118,10 +119,9 @@ def _isolated(stage: Stage) -> Any:
 
 
 def _forgotten_streams(stage: Stage) -> Any:
-    with ExitStack() as forgotten:
-        for _ in range(2):
-            forgotten.enter_context(stage.client.stream("GET", f"{stage.url}/items/42"))
-        return stage.call()
+    for _ in range(2):
+        stage.left_open.enter_context(stage.client.stream("GET", f"{stage.url}/items/42"))
+    return stage.call()
 
 
 class _FullDisk:
@@ -154,26 +154,26 @@ SYMPTOMS = [
         "A circuit is open",
         [*_GOOD, ConnectionRefusedError(111, "Connection refused")],
         _until("refused by the circuit breaker"),
-        ("requests_total", "circuit_refusals", "circuit_state"),
+        ("calls_total", "circuit_refusals", "circuits"),
     ),
     Symptom(
         "Retries climb",
         [*[late(0.1, _UP)] * 3, _BROKEN] * 30,
         _now_and_then,
-        ("requests_total", "attempts_total", "retries_total"),
+        ("calls_total", "attempts", "retries_total"),
     ),
     Symptom(
         "No retries are left",
         [*_GOOD, _BROKEN],
         _until("the retry budget is spent"),
-        ("requests_total", "retries_total", "retries_stopped"),
+        ("calls_total", "retries_"),
     ),
-    Symptom("The service asks for pauses", _WAIT, _three, ("requests_total", "throttle_")),
+    Symptom("The service asks for pauses", _WAIT, _three, ("calls_total", "throttle_")),
     Symptom(
         "Calls wait for a connection",
         None,
         _forgotten_streams,
-        ("requests_total", "errors_total"),
+        ("calls_total", "connections_in_use", "connections_limit_per_service", "streams_open"),
         config=HttpClientConfig(
             max_connections_per_host=2,
             connection_pool=ConnectionPoolConfig(pool_timeout=0.02),
@@ -184,38 +184,38 @@ SYMPTOMS = [
         "Attempts time out",
         [*_GOOD, late(60.0, _UP)],
         _last,
-        ("requests_total", "attempts_total", "request_duration_seconds"),
+        ("calls_total", "attempts", "call_duration_seconds"),
         config=HttpClientConfig(base_timeout=5.0),
     ),
     Symptom(
         "Deadlines end calls",
         [*_GOOD, late(0.8, _BROKEN)],
         _hurried,
-        ("requests_total", "attempts_total", "retries_stopped"),
+        ("calls_total", "attempts", "retries_stopped"),
     ),
     Symptom(
         "A charge may have been made",
         [*_GOOD, _UP, late(0.4, _RESET)],
         _charge,
-        ("requests_total", "retries_stopped"),
+        ("calls_total", "retries_stopped"),
     ),
     Symptom(
         "The first attempt loses its connection",
         [*_GOOD, _RESET, late(0.1, _UP)],
         _last,
-        ("requests_total", "attempts_total"),
+        ("calls_total", "attempts"),
     ),
     Symptom(
         "Names, connections or certificates fail",
         [*_GOOD, ssl.SSLCertVerificationError(1, "certificate has expired")],
         _last,
-        ("requests_total", "retries_stopped"),
+        ("calls_total", "retries_stopped"),
     ),
     Symptom(
         "Credentials are refused",
         {"/token": _DENIED, "*": _UP},
         Stage.call,
-        ("requests_total",),
+        ("calls_total",),
         config=HttpClientConfig(auth=_LOGIN),
     ),
     Symptom(
@@ -225,7 +225,7 @@ SYMPTOMS = [
         ("cache_",),
         cache=Cache(storage=_FullDisk()),
     ),
-    Symptom("A circuit is isolated", _UP, _isolated, ("requests_total", "circuit_refusals")),
+    Symptom("A circuit is isolated", _UP, _isolated, ("calls_total", "circuit_refusals", "circuits")),
 ]
 """In the order of the page."""
 
@@ -246,7 +246,7 @@ def shown(symptom: Symptom) -> str:
                 symptom.config, transport=transport, clock=clock, random=lambda: 0.5, cache=symptom.cache
             )
         )
-        outcome = symptom.run(Stage(client, clock, url))
+        outcome = symptom.run(Stage(client, clock, url, stack))
         health = client.get_health_summary().explain()
         metrics = list(_metrics(client, symptom.metrics))
     loudest = max((record.levelno for record in records), default=0)
@@ -256,7 +256,7 @@ def shown(symptom: Symptom) -> str:
     parts = {
         "explain()": outcome.explain().splitlines(),
         "the log, at INFO and above": log[-1:] or ["nothing"],
-        "the metrics": metrics,
+        "the metrics, in a scrape": metrics,
         "get_health_summary().explain()": [
             line.strip() for line in health.splitlines() if re.match(r" +(circuit|!)", line)
         ],
@@ -285,16 +285,16 @@ def _logged() -> Iterator[list[logging.LogRecord]]:
 
 
 def _metrics(client: HttpServiceClient, beginnings: tuple[str, ...]) -> Iterator[str]:
-    now = client.metrics.snapshot()
-    numbers = [(sample.name, sample.labels, f"{sample.value:g}") for sample in (*now.counters, *now.gauges)]
-    numbers += [
-        (f"{sample.name}_{what}", sample.labels, f"{value:g}")
-        for sample in now.histograms
-        for what, value in (("count", sample.count), ("sum", sample.sum))
-    ]
-    for name, labels, value in sorted(numbers):
-        if name.removeprefix("http_").startswith(beginnings):
-            yield f"{name}{{{','.join(f'{key}={json.dumps(text)}' for key, text in labels)}}} {value}"
+    """The lines of a scrape, those that are not 0."""
+    from prometheus_client import CollectorRegistry, generate_latest
+
+    registry = CollectorRegistry()
+    registry.register(PrometheusCollector(client))
+    for line in sorted(generate_latest(registry).decode().splitlines()):
+        name = line.partition("{")[0]
+        is_shown = name.removeprefix("http_client_").startswith(beginnings) and not name.endswith("_bucket")
+        if is_shown and not line.endswith(" 0.0"):
+            yield line
 
 
 def sections(page: str) -> dict[str, tuple[int, int]]:

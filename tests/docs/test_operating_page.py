@@ -9,10 +9,11 @@ import pytest
 
 from docs.loading import ROOT, load
 from http_service_client.events import StopReason
-from http_service_client.observability import collector
+from http_service_client.observability.families import COUNTS, GAUGES
 
 PAGE = (ROOT / "docs/operating.md").read_text("utf-8")
-METRICS = {*collector._LABELS, "http_request_duration_seconds"}
+COUNTERS = {count.name if count.is_histogram else f"{count.name}_total" for count in COUNTS}
+METRICS = COUNTERS | {gauge.name for gauge in GAUGES}
 
 symptoms = load("docs/symptoms.py")
 pictures = load("docs/operating_pictures.py")
@@ -30,6 +31,7 @@ def first_cells(head: str) -> list[str]:
 @pytest.mark.parametrize("symptom", symptoms.SYMPTOMS, ids=lambda symptom: symptom.heading)
 def test_a_symptom_looks_as_the_page_shows_it(symptom: Any) -> None:
     """A change of a message, a log line or a metric is a change of the page."""
+    pytest.importorskip("prometheus_client", reason="the extra prometheus is not installed")
     start, end = symptoms.sections(PAGE)[symptom.heading]
     assert PAGE[start:end] == f"{symptoms.shown(symptom)}\n", "run: python docs/symptoms.py"
 
@@ -40,17 +42,25 @@ def test_each_section_has_its_symptom_and_says_what_to_do() -> None:
     assert all("\n- **Do**" in text for text in SECTIONS.values())
 
 
-def test_every_metric_has_its_meaning() -> None:
+@pytest.mark.parametrize(
+    ("head", "existing"),
+    [
+        ("| counter | one more | when it grows |", COUNTERS),
+        ("| gauge | is, at this instant | when it moves |", METRICS - COUNTERS),
+    ],
+)
+def test_every_metric_has_its_meaning(head: str, existing: set[str]) -> None:
     """Each one that exists, and no other."""
-    listed = first_cells("| metric | one more | when it grows |")
+    listed = first_cells(head)
     assert len(listed) == len(set(listed))
-    assert set(listed) == METRICS
+    assert set(listed) == existing
 
 
 def test_the_page_names_no_other_metric() -> None:
     """Neither in a question to watch nor in the text."""
-    samples = re.sub(r"_(?:count|sum|bucket)\b", "", PAGE)
-    assert set(re.findall(r"\bhttp_\w+(?:_total|_seconds)\b", samples)) <= METRICS
+    samples = re.sub(r"_seconds_(?:count|sum|bucket)\b", "_seconds", PAGE)
+    assert set(re.findall(r"\bhttp_client_\w+", samples)) <= METRICS
+    assert not re.search(r"\bhttp_(?!client_)\w+_(?:total|seconds)\b", PAGE)
 
 
 def test_every_reason_not_to_retry_is_explained() -> None:
