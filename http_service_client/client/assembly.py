@@ -92,6 +92,11 @@ class Assembly:
         self._limits = lambda: [connections, *(state.connections for _, state in origins.items())]
         self._client: weakref.ref[Any] | None = None
 
+    def connections(self) -> dict[str, int | None]:
+        """How many connections are in use, how many calls wait for one of the client's, and its limit."""
+        limit = self._connections
+        return {"in_use": limit.in_use, "awaited": limit.waiting, "limit": limit.capacity}
+
     def builder(self, config: HttpClientConfig, before: CallBuilder | None = None) -> CallBuilder:
         """What makes the calls under this configuration.   before: what makes them now. It changes nothing."""
         base_url = config.base_url if self._base_url is None else self._base_url

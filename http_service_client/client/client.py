@@ -17,7 +17,7 @@ from logging import DEBUG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..core.checks import check_flag, check_number, suggests_arguments, suggests_keywords
+from ..core.checks import check_duration, check_flag, check_number, suggests_arguments, suggests_keywords
 from ..core.layers.download import Download
 from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
@@ -31,6 +31,8 @@ from ..observability.collector import MetricsCollector
 from ..observability.health import HealthSummary, health_of
 from ..observability.load import ClientLoad, load_of_services
 from ..observability.metrics import HttpMetrics
+from ..observability.recent import LONGEST_WINDOW, RecentCalls
+from ..observability.window import window_of
 from ..policies.cache import Cache
 from ..policies.logs import LOGGER, SHOWN, log_event
 from .assembly import Assembly
@@ -128,13 +130,14 @@ class HttpServiceClient(Events):
         self._collector = metrics if isinstance(metrics, MetricsCollector) else MetricsCollector(metrics)
         clock, random = clock or SystemClock(), random or _random.random
         self._clock, self._random = clock, random
+        self._recent = RecentCalls(clock.monotonic)
         self._assembly = Assembly(
             config,
             base_url,
             transport=transport,
             clock=clock,
             random=random,
-            listener=_listener(self._collector, on_event),
+            listener=_listener(self._collector, self._recent, on_event),
             interceptor_factory=interceptor_factory,
             on_exchange=on_exchange,
             cache=cache,
@@ -683,21 +686,34 @@ class HttpServiceClient(Events):
             )
         circuits.reconfigure(changes, self._call_builder.origins)
 
-    def get_health_summary(self) -> HealthSummary:
-        """Totals, the error rate, the mean response time in seconds, and the state of each circuit.
+    def get_health_summary(self, *, window: float = 60.0) -> HealthSummary:
+        """Totals, the error rate, the mean response time in seconds, and the state of each circuit, since the client was made.
 
         And for each origin the ``amplification``: what its calls cost in exchanges (see `MetricsCollector.amplification`);
         the ``errors`` of its calls, by status or class; and, under ``origins``, its circuit, its budget and its pause.
+        ``connections`` are those of the client that are in use.
+
+        ``window`` has the calls that ended lately: how many, their errors and exchanges; for each origin the percentiles of
+        their durations; and which calls take longer than usual.
+
+        window: seconds, above 0, up to 600. The window begins up to ten seconds earlier, and not before the client was made;
+            its ``seconds`` say so.
 
         It is a dictionary of plain values, whose `explain()` says in words what is wrong, and what to look at.
+        Raises ConfigurationError for a wrong window.
         """
+        check_duration("window", window, optional=False)
+        check_number("window", window, most=LONGEST_WINDOW, unit="of seconds ")
         origins = self._call_builder.origins.items()
         return HealthSummary(
             **self._collector.summary(),
+            window=window_of(self._recent.recall(window)),
             amplification=self._collector.amplification(),
             errors=self._collector.errors(),
             circuit_breaker_states=self.get_circuit_breaker_states(),
             origins={key: health_of(state) for key, state in origins},
+            connections=self._assembly.connections(),
+            is_closed=self._call_builder.is_closed,
         )
 
     def _load(self, most_services: int) -> ClientLoad | None:
@@ -849,17 +865,20 @@ def _check_config(config: object) -> None:
 
 
 def _listener(
-    collector: MetricsCollector, on_event: Callable[[Event | StateChange], None] | None
+    collector: MetricsCollector,
+    recent: RecentCalls,
+    on_event: Callable[[Event | StateChange], None] | None,
 ) -> Callable[[Event | StateChange], None]:
     """Feeds the metrics and the log, then calls the user's listener, whose errors must not fail the call.
 
     A circuit's changes are logged where they happen, since several clients may be notified of the same change.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    collect, is_debugging = collector.collect, LOGGER.isEnabledFor
+    collect, collect_recent, is_debugging = collector.collect, recent.collect, LOGGER.isEnabledFor
 
     def notify(event: Event | StateChange) -> None:
         collect(event)
+        collect_recent(event)
         if (type(event) in SHOWN or is_debugging(DEBUG)) and not isinstance(event, StateChange):
             log_event(event)  # each call has several events, and nearly all are for debugging only
         if on_event is not None:

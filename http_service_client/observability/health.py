@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..core.origins import OriginState, without_key
-from ..core.outcomes import FAILURE_STATUSES
+from .explanation import RecentText, ServiceText, calls_text, count_text
 
 __all__ = ["HealthSummary", "health_of"]
 
 _MOST_ORIGINS = 10  # in a text
-_MOST_KEYS = 3  # of each
-_MOST_ERRORS = 3
-_FEW = 0.01  # of the calls that fail
-_MUCH = 1.2  # exchanges for each call
-_FAILURES = frozenset(map(str, FAILURE_STATUSES))
-_OVERFLOW = "other origins (more than the metrics hold)"
-
-# In the order of what they cost.
-_PARTS = ("retries", "redirects", "auth", "codings", "trials")
+_SEVERITY = ["closed", "half_open", "open"]
 
 
 class HealthSummary(dict[str, Any]):
     """What `HttpServiceClient.get_health_summary` returns: a dictionary of plain values, for JSON or a dashboard.
 
-    `explain()` says the same in words. It reads the dictionary alone.
+    `explain()` says the same in words. Both methods read the dictionary alone.
 
     >>> print(HealthSummary(total_requests=0).explain())
     no calls yet
@@ -36,18 +28,30 @@ class HealthSummary(dict[str, Any]):
     def explain(self) -> str:
         """The state of each origin in a few lines, those that need attention first; at most ten of them in full.
 
-        For each: its calls and how many succeeded; how many requests they cost, and why; its circuit, what is left of
-        its retry budget, and whether it asked for a pause; then what is wrong, and what to look at.
+        For each: its calls and how many succeeded, since the start and in the window; how many requests they cost, and
+        why; how long they took; its circuit, what is left of its retry budget, and whether it asked for a pause; then what
+        is wrong, and what to look at.
         """
+        state = "the client is closed; " if self.get("is_closed") else ""
         services = sorted(self._services(), key=lambda each: (not each.problems, -each.calls, each.name))
-        total = self.get("total_requests", 0)
         if not services:
-            return "no calls yet"
+            return f"{state}no calls yet"
         troubled = sum(bool(each.problems) for each in services)
-        share = 1 - self.get("error_rate", 0.0)
-        summary = f"{_count(total, 'call')}, {share:.1%} succeeded" if total else "no calls yet"
-        of_all = f"{troubled} of {_count(len(services), 'origin')}" if troubled else "no origin"
-        lines = [f"{summary}; {of_all} {'need' if troubled > 1 else 'needs'} attention"]
+        total = self.get("total_requests", 0)
+        summary = calls_text(total, self.get("total_errors", 0)) if total else "no calls yet"
+        window = self.get("window")
+        if total and window is not None and window["total_requests"] < total:
+            calls = window["total_requests"]
+            found = calls_text(calls, window["total_errors"]) if calls else "none"
+            summary += f"; in the last {window['seconds']:.0f} s {found}"
+        of_all = f"{troubled} of {count_text(len(services), 'origin')}" if troubled else "no origin"
+        lines = [f"{state}{summary}; {of_all} {'need' if troubled > 1 else 'needs'} attention"]
+        connections = self.get("connections")
+        if connections is not None and connections["awaited"]:
+            lines.append(
+                f"! {count_text(connections['awaited'], 'call')} wait for one of the {connections['limit']} connections of the "
+                "client; see max_connections, and look for streams that are not closed"
+            )
         for service in services[:_MOST_ORIGINS]:
             lines += service.lines()
         rest = services[_MOST_ORIGINS:]
@@ -56,16 +60,67 @@ class HealthSummary(dict[str, Any]):
             needy = (
                 f"; {troubled} of them {'need' if troubled > 1 else 'needs'} attention" if troubled else ""
             )
-            lines.append(f"and {_count(len(rest), 'more origin')}{needy}")
+            lines.append(f"and {count_text(len(rest), 'more origin')}{needy}")
         return "\n".join(lines)
 
-    def _services(self) -> list[_Service]:
+    def problems(self) -> dict[str, list[str]]:
+        """For each origin that needs attention, what is wrong there, in the words of `explain()`."""
+        return {each.name: each.problems for each in self._services() if each.problems}
+
+    def unavailable(self) -> list[str]:
+        """The origins to which nothing is sent now: each of their circuits refuses calls, and no trial is due.
+
+        An origin whose circuit is open and whose trial is due is not among them: only a call can find out whether it has
+        recovered. So a service that goes by this list gets the call that closes the circuit.
+        """
+        refuses: dict[str, bool] = {}
+        for key, state in self.get("origins", {}).items():
+            name = without_key(key)
+            refuses[name] = refuses.get(name, True) and _refuses(state["circuit"])
+        return [name for name, has_refused in refuses.items() if has_refused]
+
+    def without_keys(self) -> HealthSummary:
+        """The same without the keys of calls, which may name the users or tenants of a service.
+
+        The states of an origin and its keys become one: that of the worst circuit, the least budget and the longest pause,
+        with the sum of the connections. ``keys`` says how many keys there are, ``keys_in_trouble`` how many circuits among
+        theirs are not closed.
+        """
+        summary = HealthSummary(self)
+        states: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
+        for key, state in self.get("origins", {}).items():
+            states.setdefault(without_key(key), []).append((key, state))
+        summary["origins"] = {name: _merged(name, found) for name, found in states.items()}
+        circuits: dict[str, str] = {}
+        for key, value in self.get("circuit_breaker_states", {}).items():
+            name = without_key(key)
+            circuits[name] = max(circuits.get(name, value), value, key=_SEVERITY.index)
+        summary["circuit_breaker_states"] = circuits
+        return summary
+
+    def _services(self) -> list[ServiceText]:
         load: Mapping[str, Mapping[str, float]] = self.get("amplification", {})
         errors: Mapping[str, Mapping[str, int]] = self.get("errors", {})
-        states: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in load}
+        window: Mapping[str, Any] | None = self.get("window")
+        recent = {} if window is None else window["origins"]
+        slow: dict[str, list[Mapping[str, Any]]] = {}
+        for each in [] if window is None else window["slow"]:
+            slow.setdefault(each["origin"], []).append(each)
+        states: dict[str, dict[str, Mapping[str, Any]]] = {name: {} for name in (*load, *recent)}
         for key, state in self.get("origins", {}).items():
             states.setdefault(without_key(key), {})[key] = state
-        return [_Service(name, load.get(name, {}), errors.get(name, {}), states[name]) for name in states]
+        return [
+            ServiceText(
+                name,
+                load.get(name, {}),
+                errors.get(name, {}),
+                None
+                if window is None
+                else RecentText(window["seconds"], recent.get(name), slow.get(name, [])),
+                states[name],
+            )
+            for name in states
+        ]
 
 
 def health_of(state: OriginState) -> dict[str, Any]:
@@ -94,110 +149,35 @@ def health_of(state: OriginState) -> dict[str, Any]:
     }
 
 
-class _Service:
-    """An origin with all its keys, as it is explained.   errors: of its calls, by status or class."""
-
-    def __init__(
-        self,
-        name: str,
-        load: Mapping[str, float],
-        errors: Mapping[str, int],
-        states: Mapping[str, Mapping[str, Any]],
-    ) -> None:
-        self.name = name
-        self.calls = load.get("calls", 0)
-        self._load = load
-        self._errors = errors
-        self._states = states
-        found = {key: list(_problems(state)) for key, state in states.items()}
-        self._of_keys = {key: problems for key, problems in found.items() if problems}
-        self._of_calls = list(_problems_of_calls(self.calls, load, errors))
-        self.problems = bool(self._of_keys or self._of_calls)
-
-    def lines(self) -> list[str]:
-        failed = sum(self._errors.values())
-        head = f"{self.name or _OVERFLOW}: {_count(self.calls, 'call')}"
-        if self.calls:
-            head += f", {1 - failed / self.calls:.1%} succeeded"
-        lines = [head]
-        if self.calls:
-            parts = [f"{self._load[part] / self.calls:.2f} {part}" for part in _PARTS if self._load.get(part)]
-            of_them = f", {', '.join(parts)} among them" if parts else ""
-            lines.append(f"  {self._load.get('amplification', 0.0):.2f} requests a call{of_them}")
-        if failed and not self._of_calls:  # a 404, say, which is no fault of the service
-            lines.append(f"  the errors are {_listed(self._errors)}")
-        lines += [f"  {_state(self._states[self.name])}"] if self.name in self._states else []
-        shown = list(self._of_keys)[:_MOST_KEYS]
-        for key in shown:
-            if key != self.name:
-                lines.append(f"  {key}: {_state(self._states[key])}")
-            lines += [f"  ! {problem}" for problem in self._of_keys[key]]
-        if len(self._of_keys) > len(shown):
-            lines.append(f"  ! and {_count(len(self._of_keys) - len(shown), 'more key')} with problems")
-        return lines + [f"  ! {problem}" for problem in self._of_calls]
+def _refuses(circuit: Mapping[str, Any] | None) -> bool:
+    if circuit is None or circuit["is_metrics_only"]:
+        return False
+    return bool(circuit["is_isolated"] or (circuit["state"] == "open" and circuit["retry_after"] != 0))
 
 
-def _state(state: Mapping[str, Any]) -> str:
-    """The circuit, the budget and the gate, in one line."""
-    left = state["retries_left"]
-    parts = [_circuit(state["circuit"])]
-    if left is not None:
-        parts.append(f"{_count(left, 'retry', 'retries')} left in the budget")
-    if state["pause_left"]:
-        parts.append(f"paused for another {state['pause_left']:.3g} s")
-    return "; ".join(parts)
-
-
-def _circuit(circuit: Mapping[str, Any] | None) -> str:
-    if circuit is None:
-        return "no circuit"
-    words = "circuit isolated" if circuit["is_isolated"] else f"circuit {circuit['state'].replace('_', '-')}"
-    if circuit["state"] == "closed":
-        failures = circuit["failures_in_row"]
-        return f"{words}, {_count(failures, 'failure')} in a row" if failures else words
-    if circuit["retry_after"] is not None:
-        words += (
-            f", next trial in {circuit['retry_after']:.3f} s"
-            if circuit["retry_after"]
-            else ", a trial is due"
+def _merged(name: str, found: list[tuple[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """One state of several.   found: the names of states, and these."""
+    states = [state for _, state in found]
+    circuits = [state["circuit"] for state in states if state["circuit"] is not None]
+    circuit = None
+    if circuits:
+        worst = max(circuits, key=lambda each: (each["is_isolated"], _SEVERITY.index(each["state"])))
+        refused = sum(each["refused"] for each in circuits)
+        failures = max(each["failures_in_row"] for each in circuits)
+        circuit = {**worst, "refused": refused, "failures_in_row": failures}
+    merged = {
+        "circuit": circuit,
+        "retries_left": min(
+            (state["retries_left"] for state in states if state["retries_left"] is not None), default=None
+        ),
+        "pause_left": max(state["pause_left"] for state in states),
+        "connections_in_use": sum(state["connections_in_use"] for state in states),
+        "connections_awaited": sum(state["connections_awaited"] for state in states),
+    }
+    keys = [state for key, state in found if key != name]
+    if keys:
+        merged["keys"] = len(keys)
+        merged["keys_in_trouble"] = sum(
+            state["circuit"] is not None and state["circuit"]["state"] != "closed" for state in keys
         )
-    return f"{words}, {_count(circuit['refused'], 'attempt')} refused"
-
-
-def _problems(state: Mapping[str, Any]) -> Iterable[str]:
-    """What is wrong with an origin or a key of it, and what to look at."""
-    circuit = state["circuit"]
-    if circuit is not None and circuit["is_metrics_only"] and circuit["state"] != "closed":
-        yield "the circuit would refuse calls, and does not, since it has metrics_only"
-    elif circuit is not None and circuit["is_isolated"]:
-        yield "isolated by hand, so that nothing is sent; reset() of the circuit ends it"
-    elif circuit is not None and circuit["state"] != "closed":
-        yield "the service is taken to be down, and calls are refused until trials succeed; see what failed before"
-    if state["pause_left"]:
-        yield "the service asked for a pause; see how many callers share its limit"
-    if state["retries_left"] == 0:
-        yield "no retries are left: most calls fail, or many failed at once; see what fails"
-    if state["connections_awaited"]:
-        yield (
-            f"{_count(state['connections_awaited'], 'call')} wait for a connection, of {state['connections_in_use']} in use; "
-            "see max_connections_per_host, and look for streams that are not closed"
-        )
-
-
-def _problems_of_calls(calls: float, load: Mapping[str, float], errors: Mapping[str, int]) -> Iterable[str]:
-    """What was wrong since the client was made. A 404, say, is an error, but no failure of the service."""
-    failed = sum(count for what, count in errors.items() if not what.isdigit() or what in _FAILURES)
-    if failed > _FEW * calls:
-        yield f"{_count(failed, 'call')} failed; the errors are {_listed(errors)}; see error.explain() of one"
-    if load.get("amplification", 0.0) > _MUCH and load.get("retries", 0) >= (_MUCH - 1) * calls:
-        yield "retries add much to the load of the service; see why attempts fail, and simulate the same rate"
-
-
-def _listed(errors: Mapping[str, int]) -> str:
-    """The most frequent ones."""
-    most = sorted(errors.items(), key=lambda each: -each[1])[:_MOST_ERRORS]
-    return ", ".join(f"{what} ({count})" for what, count in most) + (" …" if len(errors) > len(most) else "")
-
-
-def _count(number: float, what: str, several: str | None = None) -> str:
-    return f"{number:,.0f} {what if number == 1 else several or what + 's'}"
+    return merged

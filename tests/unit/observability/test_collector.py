@@ -330,6 +330,9 @@ def test_a_client_counts_its_calls(front_end: FrontEnd) -> None:
     assert summary.pop("amplification")[ORIGIN]["exchanges"] == 4
     assert summary.pop("errors") == {ORIGIN: {"CircuitOpenError": 1, "ConnectError": 1}}
     assert summary.pop("origins")[ORIGIN]["circuit"]["refused"] == 1
+    assert summary.pop("window")["total_requests"] == 4
+    assert summary.pop("connections") == {"in_use": 0, "awaited": 0, "limit": 100}
+    assert summary.pop("is_closed") is False
     assert summary == {
         "total_requests": 4, "total_errors": 2, "error_rate": 0.5,
         "average_response_time": pytest.approx(0.5 / 4),
