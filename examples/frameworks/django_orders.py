@@ -39,6 +39,9 @@ def stock() -> HttpServiceClient:
     return HttpServiceClient(config, base_url=settings.STOCK_URL)
 
 
+HEALTH = wsgi.HealthEndpoint(stock)
+
+
 class FailuresBehind(MiddlewareMixin):
     """Turns the failure of a service behind into a 502, 503 or 504."""
 
@@ -59,7 +62,17 @@ def show_report(request: HttpRequest, order: int) -> HttpResponse:
     return JsonResponse(stock().get(f"/items/{order}").raise_for_status().json())
 
 
-urlpatterns: list[Any] = [path("orders/<int:order>", show_order), path("reports/<int:order>", show_report)]
+def show_health(request: HttpRequest) -> HttpResponse:
+    """For a readiness probe."""
+    response = HEALTH.respond(request.method or "GET")
+    return HttpResponse(response.body, status=response.status, headers=response.headers)
+
+
+urlpatterns: list[Any] = [
+    path("orders/<int:order>", show_order),
+    path("reports/<int:order>", show_report),
+    path("health/clients", show_health),
+]
 
 # Around Django, and not in MIDDLEWARE: so the time holds for a streamed response, too.
 asgi_application = asgi.DeadlineMiddleware(get_asgi_application(), max_timeout=30.0)

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Request, Response
 
 from http_service_client import HttpClientConfig, HttpClientError, HttpServiceClient, Propagation
-from http_service_client.integrations.asgi import DeadlineMiddleware
+from http_service_client.integrations.asgi import DeadlineMiddleware, HealthEndpoint
 from http_service_client.integrations.error_responses import error_response
 
 CONFIG = HttpClientConfig(base_timeout=5.0, propagation=Propagation())
@@ -41,6 +41,7 @@ Stock = Annotated[HttpServiceClient, Depends(stock_client)]
 
 app = FastAPI(lifespan=lifespan)
 app.add_middleware(DeadlineMiddleware, max_timeout=30.0)
+app.mount("/health/clients", HealthEndpoint(lambda: app.state.stock))  # for a readiness probe
 
 
 @app.exception_handler(HttpClientError)

@@ -13,16 +13,19 @@ import os
 from typing import Any
 
 from flask import Flask, Response
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from http_service_client import HttpClientConfig, HttpClientError, HttpServiceClient, Propagation
 from http_service_client.integrations.error_responses import error_response
-from http_service_client.integrations.wsgi import DeadlineMiddleware
+from http_service_client.integrations.wsgi import DeadlineMiddleware, HealthEndpoint
 
 CONFIG = HttpClientConfig(base_timeout=5.0, propagation=Propagation())
 stock = HttpServiceClient(CONFIG, base_url=os.environ.get("STOCK_URL", "https://stock.internal"))
 
 app = Flask(__name__)
 app.wsgi_app = DeadlineMiddleware(app.wsgi_app, max_timeout=30.0)
+# For a readiness probe, of the worker that responds: each has circuits and counts of its own.
+app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/health/clients": HealthEndpoint(stock)})
 
 
 @app.errorhandler(HttpClientError)

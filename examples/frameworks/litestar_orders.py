@@ -10,14 +10,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Request, Response, get
+from litestar import Litestar, Request, Response, asgi, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.middleware import DefineMiddleware
 from litestar.params import FromPath
+from litestar.types import Receive, Scope, Send
 
 from http_service_client import HttpClientConfig, HttpClientError, HttpServiceClient, Propagation
-from http_service_client.integrations.asgi import DeadlineMiddleware
+from http_service_client.integrations.asgi import DeadlineMiddleware, HealthEndpoint
 from http_service_client.integrations.error_responses import error_response
 
 CONFIG = HttpClientConfig(base_timeout=5.0, propagation=Propagation())
@@ -56,8 +57,17 @@ def show_report(order: FromPath[int], stock: NamedDependency[HttpServiceClient])
     return stock.get(f"/items/{order}").raise_for_status().json()
 
 
+health = HealthEndpoint(lambda: app.state.stock)
+
+
+@asgi("/health/clients", is_mount=True, copy_scope=True)
+async def show_health(scope: Scope, receive: Receive, send: Send) -> None:
+    """For a readiness probe."""
+    await health(scope, receive, send)
+
+
 app = Litestar(
-    [show_order, show_report],
+    [show_order, show_report, show_health],
     lifespan=[lifespan],
     dependencies={"stock": Provide(stock_client, sync_to_thread=False)},
     middleware=[DefineMiddleware(DeadlineMiddleware, max_timeout=30.0)],

@@ -1,4 +1,7 @@
-"""For ASGI applications, such as those of FastAPI, Starlette, Litestar and Django: adopt the deadline of each request."""
+"""For ASGI applications, such as those of FastAPI, Starlette, Litestar and Django.
+
+Adopt the deadline of each request, and say how the services behind are doing.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from functools import partial
 from typing import Any
 
 from ..core.checks import suggests_keywords
+from .health import RENAMED as RENAMED_OF_HEALTH
+from .health import HealthReport, HealthResponse
 from .inbound import RENAMED, SPENT, InboundMiddleware, InboundRequest
 
-__all__ = ["DeadlineMiddleware"]
+__all__ = ["DeadlineMiddleware", "HealthEndpoint", "HealthResponse"]
 
 _Send = Callable[[Any], Awaitable[None]]
 _App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -49,6 +54,45 @@ class DeadlineMiddleware(InboundMiddleware[_App]):
             await self.app(scope, receive, partial(_send, send, request))
         finally:
             request.leave()
+
+
+@suggests_keywords(RENAMED_OF_HEALTH)
+class HealthEndpoint(HealthReport):
+    """An ASGI application that responds with the health summaries of clients, in JSON: ``app.mount("/health/clients", …)``.
+
+    clients: an `HttpServiceClient`, a function that returns one (for one that is made when the application starts), or a
+        mapping of these by name.
+    requires: origins, such as ``https://payments.internal``, without which the service can do nothing: 503 while the
+        circuit of one is open, until a trial is due.
+    is_ready: another rule, in place of `requires`: called with the `HealthSummary` of each client by name; False for 503.
+    window: seconds, up to 600, as for `HttpServiceClient.get_health_summary`.
+    details: False for nothing but the status, where strangers may ask: the summaries name the services behind.
+    show_keys: also the keys of calls, which may be users or tenants.
+    max_origins: how many origins of each client are shown, those that need attention first.
+    path: the only path that it responds at, for an application that is not mounted; None for every path that it gets.
+
+    The response is 503 if a client is closed, is not there yet, or a required origin is not available; otherwise 200, and
+    ``status`` is "ok" or "degraded". It is for readiness probes and people, not for liveness probes: see *Health* in the
+    documentation. It makes no call, and raises nothing: if the rule fails, that is logged, and the response is 200 with
+    "unknown". Any other method than GET and HEAD is a 405, another path than `path` a 404.
+
+    Raises ConfigurationError for a wrong setting.
+    """
+
+    async def __call__(self, scope: Any, receive: Any, send: _Send) -> None:
+        kind = scope["type"]
+        if kind == "lifespan":  # it is the whole application of a server
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+        elif kind == "websocket":
+            await send({"type": "websocket.close"})
+        else:
+            path = scope["path"]
+            response = self.respond(scope["method"], path, path.removeprefix(scope.get("root_path", "")))
+            headers = [(name.lower().encode(), value.encode()) for name, value in response.headers.items()]
+            await send({"type": "http.response.start", "status": response.status, "headers": headers})
+            await send({"type": "http.response.body", "body": response.body})
 
 
 async def _send(send: _Send, request: InboundRequest, message: Any) -> None:

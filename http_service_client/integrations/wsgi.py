@@ -1,14 +1,20 @@
-"""For WSGI applications, such as those of Flask and Django: adopt the deadline of each request."""
+"""For WSGI applications, such as those of Flask and Django.
+
+Adopt the deadline of each request, and say how the services behind are doing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 from ..core.checks import suggests_keywords
+from .health import RENAMED as RENAMED_OF_HEALTH
+from .health import HealthReport
 from .inbound import RENAMED, SPENT, InboundMiddleware, InboundRequest
 
-__all__ = ["DeadlineMiddleware"]
+__all__ = ["DeadlineMiddleware", "HealthEndpoint"]
 
 _App = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -44,6 +50,23 @@ class DeadlineMiddleware(InboundMiddleware[_App]):
             request.leave()
             return body
         return _Body(body, request)
+
+
+@suggests_keywords(RENAMED_OF_HEALTH)
+class HealthEndpoint(HealthReport):
+    """A WSGI application that responds with the health summaries of clients, in JSON.
+
+    The settings are those of `integrations.asgi.HealthEndpoint`, and so are the responses.
+
+    Raises ConfigurationError for a wrong setting.
+    """
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        path = environ.get("PATH_INFO", "")
+        response = self.respond(environ["REQUEST_METHOD"], path, environ.get("SCRIPT_NAME", "") + path)
+        status = f"{response.status} {HTTPStatus(response.status).phrase}"
+        start_response(status, list(response.headers.items()))
+        return [response.body]
 
 
 class _Body:

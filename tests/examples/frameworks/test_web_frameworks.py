@@ -161,6 +161,25 @@ def test_a_bug_is_a_500(get: Served) -> None:
     assert get("/orders/7").status == 500
 
 
+def test_health_is_a_page_of_the_application(get: Served, stock: LoopbackServer) -> None:
+    """Which makes no call. A service behind that is down degrades it, and only a closed client makes it a 503."""
+    stock.script("/items/7", respond(500))
+    before = get("/health/clients")
+    assert (before.status, before.data["status"]) == (200, "ok")
+    assert (before.headers["content-type"], before.headers["cache-control"]) == (
+        "application/json",
+        "no-store",
+    )
+    assert get("/orders/7").status == 502
+    after = get("/health/clients")
+    assert (after.status, after.data["status"]) == (200, "degraded")
+    (problems,) = after.data["clients"]["client"]["problems"].values()
+    assert "1 call failed; the errors are 500 (1)" in problems[0]
+    sent = len(stock.requests)
+    get.client.close()
+    assert (get("/health/clients").status, len(stock.requests)) == (503, sent)
+
+
 def test_the_body_of_a_flask_response_is_made_within_the_time_of_its_caller(
     load: Load, stock: LoopbackServer
 ) -> None:
