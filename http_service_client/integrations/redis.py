@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -105,7 +106,8 @@ class RedisStorage:
 
     def clear(self) -> None:
         """Forget all responses with this prefix."""
-        for name in self._redis.scan_iter(match=f"{self._prefix}{{*", count=1000):
+        prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self._prefix)  # they would match others, or not themselves
+        for name in self._redis.scan_iter(match=f"{prefix}{{*", count=1000):
             self._redis.delete(name)
 
     def close(self) -> None:

@@ -92,5 +92,23 @@ class Cache:
         """Where the responses are."""
         return self.state.storage
 
+    def clear(self) -> None:
+        """Forget all responses: after a deployment, say, or when a user leaves.
+
+        A response that is on its way to this process is not stored when it arrives, since it may be older. One that another
+        process is fetching, into the same file or server, may be.
+
+        Call it in a thread from asyncio where the storage is a file or a server: ``await asyncio.to_thread(cache.clear)``.
+        Raises what the storage raises, since a cache that is not empty then would be a surprise; and ConfigurationError for
+        a storage of one's own that has no `clear`.
+        """
+        clear = getattr(self.state.storage, "clear", None)
+        if not callable(clear):
+            raise ConfigurationError(
+                f"{self.state.storage!r} has no method clear(), which Cache.clear() needs"
+            )
+        self.state.flights.overtake(None)
+        clear()
+
     def __repr__(self) -> str:
         return f"<Cache in {self.state.storage!r}>"

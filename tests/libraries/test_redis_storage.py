@@ -78,6 +78,19 @@ def test_what_is_deleted_is_gone(storage: RedisStorage) -> None:
     assert list(storage._redis.scan_iter()) == []
 
 
+def test_clearing_spares_the_keys_of_others(address: str, storage: RedisStorage) -> None:
+    """Whatever characters a prefix has."""
+    prefixes = ["a*:", "a[b]:", "a\\:", "ab:", "abc:"]
+    others = [RedisStorage(address, timeout=5.0, prefix=prefix) for prefix in prefixes]
+    for each in others:
+        each.set("url", "ann", stored())
+    for number, each in enumerate(others):
+        Cache(storage=each).clear()
+        assert [len(one.get("url", "ann")) for one in others] == [0] * (number + 1) + [1] * (4 - number)
+    for each in others:
+        each.close()
+
+
 def test_a_deleted_url_leaves_nothing_behind(storage: RedisStorage) -> None:
     """Neither a response nor the list of them."""
     storage.set("url", "ann", stored())

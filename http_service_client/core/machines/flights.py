@@ -92,10 +92,11 @@ class Flights(Generic[T]):
                     del self._by_subject[flight.subject]
         flight._land(result)
 
-    def overtake(self, subject: str) -> None:
-        """The subject has changed: what is on its way is out of date when it arrives."""
+    def overtake(self, subject: str | None) -> None:
+        """The subject has changed: what is on its way is out of date when it arrives.   subject: None for all."""
         with self._lock:
-            for flight in self._by_subject.get(subject, ()):
+            subjects = [subject] if subject is not None else list(self._by_subject)
+            for flight in [flight for each in subjects for flight in self._by_subject.get(each, ())]:
                 flight.is_overtaken = True
                 if self._shared.get(flight.key) is flight:
                     del self._shared[flight.key]
