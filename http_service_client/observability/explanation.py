@@ -177,12 +177,12 @@ def _problems_of_calls(calls: float, load: Mapping[str, Any], errors: Mapping[st
 
 
 def _slowness(slow: Mapping[str, Any]) -> str:
-    calls = "the calls" if slow["name"] is None else f"calls named {slow['name']!r}"
+    calls = "the calls take" if slow["name"] is None else f"{slow['name']!r} takes"
     times = ", ".join(
         f"{name} is {_duration(slow[name])}, and usually {_duration(slow['usual_' + name])}"
         for name in ("p50", "p95")
     )
-    return f"{calls} take longer than usual: {times}"
+    return f"{calls} longer than usual: {times}"
 
 
 def calls_text(calls: float, errors: float) -> str:

@@ -67,7 +67,7 @@ _FURTHER: dict[type, str] = {
 }
 
 Key = tuple[str, str] | str
-"""The origin of calls and their name; the origin alone of calls without one."""
+"""The origin of calls and their name, or URL template; the origin alone of calls that have neither."""
 _OTHERS = ""
 
 _bucket = bisect_left
@@ -180,7 +180,7 @@ class RecentCalls:
         """Count an event, which is an `Event` or a `StateChange`. Most kinds are ignored."""
         kind = type(event)
         if kind is CallFinished:
-            service, name, seconds = event.key, event.call_name, event.at
+            service, name, seconds = event.key, event.call_name or event.url_template, event.at
             if service[-1:] == ")":
                 service = without_key(service)
             key = service if name is None else (service, name)

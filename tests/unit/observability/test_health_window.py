@@ -152,8 +152,19 @@ def test_calls_that_take_longer_than_usual_are_named(front_end: FrontEnd) -> Non
     assert slow["times"] == pytest.approx(5.0, rel=0.1)
     (problem,) = harness.client.get_health_summary().problems()[ORIGIN]
     assert problem == (
-        "calls named 'charge' take longer than usual: p50 is 500 ms, and usually 98.1 ms, p95 is 500 ms, and usually 98.1 ms"
+        "'charge' takes longer than usual: p50 is 500 ms, and usually 98.1 ms, p95 is 500 ms, and usually 98.1 ms"
     )
+
+
+def test_calls_without_a_name_are_known_by_their_template(front_end: FrontEnd) -> None:
+    """Which is one kind of calls, as a URL is not."""
+    harness = Harness(front_end)
+    url = f"{ORIGIN}/orders/{{order_id}}"
+    take(harness, *[0.1] * 20, url=url, path_params={"order_id": "7"})
+    harness.clock.now += 120.0
+    take(harness, *[0.5] * 10, url=url, path_params={"order_id": "8"})
+    (slow,) = window_of(harness)["slow"]
+    assert (slow["origin"], slow["name"]) == (ORIGIN, "/orders/{order_id}")
 
 
 @pytest.mark.parametrize(
