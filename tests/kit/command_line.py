@@ -70,11 +70,13 @@ def run_piped(
     *arguments: str,
     stdin: bytes = b"",
     on_output: Callable[[bytes], object] | None = None,
+    has_terminal: bool = False,
     **variables: str,
 ) -> Piped:
     """Run a command whose streams are no terminals.
 
-    on_output: called with what reaches standard output, as it does.   variables: of the environment.
+    on_output: called with what reaches standard output, as it does.   has_terminal: standard input is one.
+    variables: of the environment.
     """
     output, errors = _Watched(), io.BytesIO()
     output.on_output = on_output
@@ -84,6 +86,8 @@ def run_piped(
         patch.object(sys, "stdout", io.TextIOWrapper(output, "utf-8", write_through=True)),
         patch.object(sys, "stderr", io.TextIOWrapper(errors, "utf-8", write_through=True)),
     ):
+        if has_terminal:
+            sys.stdin.isatty = lambda: True
         code = main(list(arguments))
         sys.stdout.flush()
         return Piped(int(code), output.getvalue(), errors.getvalue().decode().removesuffix("\n"))

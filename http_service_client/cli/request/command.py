@@ -10,12 +10,13 @@ from dataclasses import replace
 from typing import Any, TextIO
 
 from ...client.client import HttpServiceClient
-from ...errors import ConfigurationError, HttpClientError, HttpStatusError, InvalidRequestError
+from ...errors import ConfigurationError, HttpClientError, HttpStatusError, InvalidRequestError, SentState
 from ...http.messages import HttpResponse
 from .. import client_options, request_options
-from ..exit_codes import EXIT_CODES, ExitCode, error_line, exit_code_of, exit_code_of_status
+from ..exit_codes import ExitCode, error_line, exit_code_of, exit_code_of_status
 from .curl import curl_command
 from .front_ends import AsyncioFrontEnd, BlockingFrontEnd, FrontEnd
+from .options import check, declare
 from .prefetch import Prefetch
 from .printer import Printer
 from .result import as_json
@@ -26,80 +27,10 @@ __all__ = ["declare", "run"]
 # Bytes that are read before anything is shown. A connection that is lost within them is retried.
 _AHEAD = 1024 * 1024
 
-_DESCRIPTION = """\
-Make one request and show the response: head and body on a terminal, where JSON is indented and coloured; only the
-body, byte for byte, in a pipe or a file. Failures that can be retried safely are retried, by the rules of the client."""
-
-_EXAMPLES = """\
-examples:
-  {program} get api.example.com/orders -p status=open
-  {program} get api.example.com/orders/42 --bearer @token.txt | jq .total
-  {program} post api.example.com/orders -j '{{"item": "tea"}}' --idempotency-key auto --explain
-  {program} put api.example.com/reports/7 -d @report.csv -H Content-Type:text/csv
-  {program} post api.example.com/photos -f title=Tea -F 'photo=tea.jpg;image/jpeg'
-  {program} get example.com/disk.iso --download
-  {program} post api.example.com/orders -j @order.json --curl
-
-"""
-
-
-def declare(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments."""
-    parser.description = _DESCRIPTION
-    parser.usage = "%(prog)s URL [options]"
-    program = parser.prog.rpartition(" ")[0]
-    parser.epilog = _EXAMPLES.format(program=program) + EXIT_CODES
-    request_options.declare(parser)
-    response = parser.add_argument_group("response")
-    response.add_argument(
-        "-o", "--output", metavar="FILE", help="save the body; the file appears complete or not at all"
-    )
-    response.add_argument(
-        "--download",
-        action="store_true",
-        help="save it under the last part of the URL's path; never over a file",
-    )
-    response.add_argument(
-        "--no-resume",
-        action="store_true",
-        help="a GET that fails keeps what has arrived, and the next one goes on there; this does neither",
-    )
-    response.add_argument("--checksum", metavar="sha256:HEX", help="what the saved file must have")
-    follow = response.add_mutually_exclusive_group()
-    follow.add_argument("--follow", action="store_true", default=True, help="follow redirects (the default)")
-    follow.add_argument("--no-follow", dest="follow", action="store_false", help="show a redirect as it is")
-    response.add_argument(
-        "--max-redirects", type=client_options.count, metavar="N", help="to follow (default: 10)"
-    )
-    response.add_argument(
-        "--stream", action="store_true", help="show the body as it comes; events always are"
-    )
-    response.add_argument(
-        "--check-status", action="store_true", help="exit code 3, 4 or 5 for a status of 3xx, 4xx or 5xx"
-    )
-    shown = parser.add_argument_group("what is shown")
-    head = shown.add_mutually_exclusive_group()
-    head.add_argument("-i", "--include", action="store_true", help="the head too, in a pipe")
-    head.add_argument("-b", "--body", action="store_true", help="the body alone, on a terminal")
-    shown.add_argument(
-        "-v", "--verbose", action="store_true", help="each request and response head, on standard error"
-    )
-    shown.add_argument("--explain", action="store_true", help="what happened in the call, on standard error")
-    shown.add_argument(
-        "--as-json", action="store_true", help="one JSON object: status, headers, body, error and timeline"
-    )
-    shown.add_argument("--curl", action="store_true", help="the equivalent curl command; nothing is sent")
-    shown.add_argument("--show-secrets", action="store_true", help="secrets of heads and URLs, else ***")
-    shown.add_argument("--color", choices=["auto", "always", "never"], default="auto", help="(default: auto)")
-    shown.add_argument(
-        "--asyncio", action="store_true", help="use the asyncio front end; all else is the same"
-    )
-    client_options.declare(parser)
-
 
 def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     """Make the request; the exit code. Raises ConfigurationError for wrong arguments."""
-    _check(arguments)
+    check(arguments)
     shows_head = True if arguments.include else False if arguments.body or arguments.as_json else None
     printer = Printer(
         output,
@@ -156,9 +87,9 @@ class _Request:
                 response = self._show(front_end)
         except ConfigurationError:
             raise
-        except InvalidRequestError as error:  # a URL or a header, say
-            raise ConfigurationError(str(error)) from None
         except HttpClientError as error:
+            if isinstance(error, InvalidRequestError) and error.sent_state is SentState.NEVER_SENT:
+                raise ConfigurationError(str(error)) from None  # a URL or a header, say
             return self._failed(error)
         except BrokenPipeError:
             raise
@@ -240,21 +171,3 @@ class _Request:
         if command.has_hidden:
             self._printer.say("secrets of the URL are left out (***); --show-secrets prints them")
         return ExitCode.OK
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    """Raise ConfigurationError for options that contradict each other."""
-    saves = arguments.output or arguments.download
-    if arguments.output and arguments.download:
-        raise ConfigurationError(
-            "--output names the file, and --download takes its name from the URL; give one"
-        )
-    folder = os.path.dirname(arguments.output or "")
-    if folder and not os.path.isdir(folder):
-        raise ConfigurationError(f"--output: there is no folder {folder!r}; make it first")
-    if saves and (arguments.as_json or arguments.stream):
-        raise ConfigurationError("--as-json and --stream print the body, and --output and --download save it")
-    if arguments.as_json and arguments.stream:
-        raise ConfigurationError("--as-json prints one object at the end, and --stream the body as it comes")
-    if arguments.checksum and not (saves and arguments.command == "get"):
-        raise ConfigurationError("--checksum checks a file that get saves; add --output FILE")

@@ -44,7 +44,10 @@ class Prefetch:
         self.content, self.is_complete = b"", False
         outcome = yield from proceed(request, call)
         body = call.current.body
-        if isinstance(outcome, Failure) or body is None or _is_live(outcome):
+        if isinstance(outcome, Failure) or (body is not None and _is_live(outcome)):
+            return outcome
+        if body is None:  # that of an error has been read
+            self.content, self.is_complete = outcome.content, True
             return outcome
         pieces: list[bytes] = []
         size = 0
@@ -64,7 +67,8 @@ class Prefetch:
         """The beginning, and the rest as it comes."""
         if self.content:
             yield self.content
-        yield from rest
+        if not self.is_complete:
+            yield from rest
 
 
 def _is_live(response: HttpResponse) -> bool:

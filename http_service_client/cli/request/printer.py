@@ -19,7 +19,7 @@ from ...events import AttemptFinished, CallFinished
 from ...http.media_types import decode_text
 from ...http.messages import HttpContext, HttpRequest, HttpResponse
 from ...http.urls import redact_url
-from ..demo.screen import Ink, is_terminal, wants_colour
+from ..screen import Ink, is_terminal, wants_colour
 from .prefetch import Prefetch
 from .text import SafeDecoder, format_json, is_binary, is_json, safe
 

@@ -12,7 +12,7 @@ from typing import TextIO
 from urllib.parse import unquote, urlsplit
 
 from ...errors import ConfigurationError
-from ..demo.screen import clipped
+from ..screen import clipped
 
 __all__ = ["Bar", "file_name", "save", "size_text"]
 
@@ -42,7 +42,8 @@ def file_name(url: str) -> str:
 
 def save(pieces: Iterable[bytes], path: str, progress: Callable[[int, int | None], object]) -> int:
     """Write the pieces to a file, which appears complete or not at all; the number of bytes. Raises OSError."""
-    folder, name = os.path.split(os.path.abspath(path))
+    path = os.path.realpath(path)  # the target of a link is replaced, not the link
+    folder, name = os.path.split(path)
     temporary = os.path.join(folder, f".{name}.{os.urandom(4).hex()}")
     size = 0
     try:

@@ -45,7 +45,13 @@ async def test_the_response_is_that_of_aiohttp(server: LoopbackServer) -> None:
     async with session() as http, http.get(server.url) as response:
         assert isinstance(response, aiohttp.ClientResponse)
         assert await response.content.read() == b"up"
-        assert explain(response).splitlines()[-1].endswith("done: 200 after 3 attempts; one without a complete response may have been processed, too")
+        assert (
+            explain(response)
+            .splitlines()[-1]
+            .endswith(
+                "done: 200 after 3 attempts; one without a complete response may have been processed, too"
+            )
+        )
 
 
 async def test_the_last_of_some_failures_can_be_read(server: LoopbackServer) -> None:

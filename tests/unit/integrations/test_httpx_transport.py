@@ -85,7 +85,11 @@ def test_the_response_is_that_of_the_library(clients: Clients, server: LoopbackS
     response = clients.request(clients.client(), "GET", server.url)
     assert isinstance(response, clients.library.Response)
     assert response.text == "up"
-    assert explain(response).splitlines()[-1].endswith("done: 200 after 3 attempts; one without a complete response may have been processed, too")
+    assert (
+        explain(response)
+        .splitlines()[-1]
+        .endswith("done: 200 after 3 attempts; one without a complete response may have been processed, too")
+    )
 
 
 def test_a_stream_is_left_unread(clients: Clients, server: LoopbackServer) -> None:

@@ -48,7 +48,11 @@ def test_the_response_is_that_of_requests(server: LoopbackServer, session: reque
     server.script("/", DOWN, reset(), respond(200, body="up"))
     response = session.get(server.url)
     assert (type(response), response.text) == (requests.Response, "up")
-    assert explain(response).splitlines()[-1].endswith("done: 200 after 3 attempts; one without a complete response may have been processed, too")
+    assert (
+        explain(response)
+        .splitlines()[-1]
+        .endswith("done: 200 after 3 attempts; one without a complete response may have been processed, too")
+    )
 
 
 def test_a_stream_is_left_unread(server: LoopbackServer, session: requests.Session) -> None:

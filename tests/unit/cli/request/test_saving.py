@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -120,8 +122,6 @@ def test_the_next_command_goes_on_where_one_failed(
 
 
 def _digest() -> str:
-    import hashlib
-
     return hashlib.sha256(BODY).hexdigest()
 
 
@@ -151,14 +151,39 @@ def test_the_response_of_a_post_is_saved(
 
 
 @pytest.mark.parametrize("verb", ["get", "post"])
-def test_a_folder_that_is_missing_is_a_wrong_argument(
-    verb: str, server: LoopbackServer, front_end_flag: list[str]
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("no/such/file", "there is no folder 'no/such'"),
+        (os.devnull, "is not a regular file; redirect standard output instead"),
+        (".", "is not a regular file"),
+        ("-", "is not a regular file"),
+    ],
+)
+def test_a_path_that_cannot_be_a_file_is_a_wrong_argument(
+    verb: str, path: str, part: str, server: LoopbackServer
 ) -> None:
-    """One line."""
+    """Found before anything is sent. A device is not replaced by a file."""
+    done = run_piped(verb, f"{server.url}/x", "-o", path)
+    assert done.code == 2
+    assert part in done.errors
+    assert server.requests == []
+    assert not os.path.isfile(os.devnull)
+
+
+def test_a_full_disk_is_one_line(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch, front_end_flag: list[str]
+) -> None:
+    """No traceback; the response was received, so a script must not repeat the request."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a")
+
+    monkeypatch.setattr(os, "replace", full)
     server.script("/x", respond(body=b"x"))
-    done = run_piped(verb, f"{server.url}/x", "-o", "no/such/file", *front_end_flag)
-    assert done.code in (1, 2)
-    assert re.fullmatch("error: .*no/such.*", done.errors)
+    for verb in ("get", "post"):
+        done = run_piped(verb, f"{server.url}/x", "-o", "a", *front_end_flag)
+        assert done == (6, b"", "error: [Errno 28] No space left on device: 'a'")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")

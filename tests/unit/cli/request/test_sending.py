@@ -117,6 +117,31 @@ def test_a_post_is_retried_where_that_is_safe(
     assert len({request.header("Idempotency-Key") for request in server.requests}) == 1
 
 
+def test_a_file_is_sent_again_from_its_start(
+    server: LoopbackServer, quick: list[str], tmp_path: Path, front_end_flag: list[str]
+) -> None:
+    """As a whole body, and in a form."""
+    (tmp_path / "a.bin").write_bytes(b"x" * 100_000)
+    server.script("/x", respond(503), respond())
+    server.script("/y", respond(503), respond())
+    url, path = server.url, tmp_path / "a.bin"
+    assert run_piped("put", f"{url}/x", "-d", f"@{path}", *quick, *front_end_flag).code == 0
+    assert run_piped("put", f"{url}/y", "-F", f"f={path}", *quick, *front_end_flag).code == 0
+    assert [request.body for request in server.received("/x")] == [b"x" * 100_000] * 2
+    first, second = (request.body for request in server.received("/y"))
+    assert first == second
+
+
+def test_a_password_is_asked_for_at_a_terminal(
+    server: LoopbackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is an argument is seen by others, and kept by the shell."""
+    monkeypatch.setattr("getpass.getpass", lambda prompt: {"Password of ann: ": "pw"}[prompt])
+    server.script("/x", respond())
+    assert run_piped("get", f"{server.url}/x", "-u", "ann", has_terminal=True).code == 0
+    assert server.requests[0].header("Authorization") == "Basic YW5uOnB3"
+
+
 def test_redirects_are_followed_unless_they_shall_not_be(
     server: LoopbackServer, front_end_flag: list[str]
 ) -> None:
@@ -191,14 +216,16 @@ _WRONG = [
     (["u", "-o", "a", "--download"], "--output names the file"),
     (["u", "-o", "a", "--as-json"], "--as-json and --stream print the body"),
     (["u", "--stream", "--as-json"], "--as-json prints one object"),
+    (["u", "--http2"], "http-service-client[http2]"),
     (["u", "--checksum", "sha256:00"], "--checksum checks a file"),
     (["u", "--col", "never"], "unrecognized arguments: --col"),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("arguments", "part"), _WRONG, ids=[" ".join(row[0]) for row in _WRONG])
-def test_wrong_arguments_end_with_2(arguments: list[str], part: str) -> None:
+def test_wrong_arguments_end_with_2(arguments: list[str], part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And with one line that says what to write, after the usage at most; nothing is sent."""
+    monkeypatch.setattr("http_service_client.client.http2_config.find_spec", lambda _: None)
     done = run_piped("post", *arguments)
     assert (done.code, done.output) == (2, b"")
     assert part in done.errors

@@ -59,6 +59,28 @@ def test_a_terminal_gets_head_and_body_in_colour(server: LoopbackServer, front_e
     assert run_in_terminal("get", url, "--color", "never", "-b", *front_end_flag) == (0, body)
 
 
+@on_posix
+def test_the_body_of_an_error_is_indented_too(server: LoopbackServer, front_end_flag: list[str]) -> None:
+    """It has been read when the head is shown."""
+    headers = {"Content-Type": "application/problem+json"}
+    server.script("/x", respond(404, body=b'{"title":"no"}', headers=headers))
+    arguments = ["get", f"{server.url}/x", *front_end_flag]
+    assert run_in_terminal(*arguments, "-b", NO_COLOR="1") == (0, '{\n  "title": "no"\n}\n')
+    assert run_piped(*arguments) == (0, b'{"title":"no"}', "")
+
+
+@on_posix
+@pytest.mark.parametrize("verb", ["get", "head", "post", "put", "patch", "delete", "options", "query"])
+def test_every_verb_shows_its_response_on_a_terminal(
+    verb: str, server: LoopbackServer, front_end_flag: list[str]
+) -> None:
+    """Head and body; of `head`, the head."""
+    server.script("/x", respond(body=b"tea"))
+    head = "HTTP/1.1 200 OK\nContent-Length: 3\n\n"
+    shown = (0, head if verb == "head" else f"{head}tea\n")
+    assert run_in_terminal(verb, f"{server.url}/x", *front_end_flag, NO_COLOR="1") == shown
+
+
 def test_colours_can_be_asked_for_in_a_pipe(server: LoopbackServer) -> None:
     """For a pager, say. The body stays as it is."""
     server.script("/x", respond(body=b"tea"))

@@ -1,0 +1,78 @@
+"""The program as a whole: its list of commands, and the same lines on a terminal as in a pipe."""
+
+from __future__ import annotations
+
+import os
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+from http_service_client import cli
+from http_service_client.cli import COMMANDS, build_parser
+from kit.command_line import run_in_terminal, run_piped
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_help_lists_every_command() -> None:
+    """Each with a line."""
+    done = run_piped("--help")
+    assert done.code == 0
+    words = done.output.decode().split()
+    assert [name for name in COMMANDS if name not in words] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    """What it does, and each of its arguments, in ASCII."""
+    done = run_piped(name, "--help")
+    assert (done.code, done.errors) == (0, "")
+    assert f" {name} " in done.output.decode("ascii").splitlines()[0]
+
+
+def test_a_command_knows_its_own_arguments_alone() -> None:
+    """The modules of the others are not imported."""
+    assert build_parser("get").parse_args(["get", "u"]).command == "get"
+    with pytest.raises(SystemExit):
+        build_parser("get").parse_args(["demo", "--orders", "1"])
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "a.json", "--rate=5"], ["simulate", "--list"], ["completion", "bash"], ["--version"]],
+)
+def test_a_terminal_gets_the_lines_of_a_pipe(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of commands without colours."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.json").write_text("{}")
+    code, output, errors = run_piped(*arguments)
+    assert (code, errors) == (0, "")
+    assert run_in_terminal(*arguments) == (0, output.decode())
+
+
+@pytest.mark.parametrize(
+    ("started_as", "name"),
+    [
+        ("/usr/bin/http-service-client", "http-service-client"),
+        ("/x/http_service_client/__main__.py", "python -m http_service_client"),
+    ],
+)
+def test_the_usage_has_the_name_that_was_typed(
+    started_as: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the script, or of the module."""
+    monkeypatch.setattr("sys.argv", [started_as])
+    assert cli.build_parser().prog == name
+
+
+def test_the_console_script_is_the_same_program() -> None:
+    """`http-service-client` calls `main`, whose result is the exit code."""
+    settings = ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    assert settings["options.entry_points"]["console_scripts"].strip() == (
+        "http-service-client = http_service_client.cli:main"
+    )
