@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from docs.loading import ROOT, load
+from http_service_client import errors
 from http_service_client.events import StopReason
 from http_service_client.observability.families import COUNTS, GAUGES
 
@@ -67,6 +68,22 @@ def test_every_reason_not_to_retry_is_explained() -> None:
     """The values of the label, in lower case."""
     listed = first_cells("| `reason` of a retry that was not made | means | look at |")
     assert sorted(listed) == sorted(reason.name.lower() for reason in StopReason)
+
+
+def test_every_error_of_a_call_leads_to_a_section() -> None:
+    """Classes that only have subclasses are no value of the label."""
+    rows = PAGE.partition("| `error` of a call | is | see |\n")[2].partition("\n\n")[0].splitlines()[1:]
+    listed = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    classes = [each for each in map(errors.__dict__.get, errors.__all__) if isinstance(each, type)]
+    raised = {
+        each.__name__
+        for each in classes
+        if issubclass(each, errors.HttpClientError)
+        and not any(each in other.__bases__ and other.__module__ == each.__module__ for other in classes)
+    }
+    raised |= {"ConnectError", "TlsError", "InvalidRequestError"}  # with a subclass, and raised themselves
+    raised -= {"HttpStatusError"}  # which is no outcome of a call, but of `raise_for_status`
+    assert sorted(listed) == sorted(raised | {"CancelledError", "KeyboardInterrupt"})
 
 
 def test_each_picture_is_drawn_by_the_script_and_shown() -> None:
