@@ -46,6 +46,8 @@ COMMANDS = {
     "demo": Command(".demo.command", "watch real calls, blocking and asyncio, get through failures"),
     "simulate": Command(".simulate", "see what a configuration does when its service fails, in virtual time"),
     "check": Command(".check", "find settings that contradict each other"),
+    "dashboard": Command(".monitoring", "a Grafana dashboard of the clients' metrics"),
+    "alerts": Command(".monitoring", "alert rules for Prometheus"),
     "completion": Command(".completion", "a script for the tab key of bash, zsh or fish"),
 }
 

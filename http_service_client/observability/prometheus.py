@@ -15,6 +15,7 @@ from ..core.checks import check_count, check_function
 from ..errors import ConfigurationError
 from . import series
 from .collector import MetricsCollector
+from .exemplars import span_exemplar
 from .families import COUNTS, GAUGES, readings
 from .load import OTHER_SERVICES, ClientLoad
 from .metrics import HttpMetrics
@@ -72,6 +73,8 @@ class PrometheusCollector:
         check_count("max_services", max_services)
         if exemplars is not None:
             check_function("exemplars", exemplars)
+        if exemplars is span_exemplar:
+            span_exemplar()  # what it needs may be missing: better an error now than a line in the log for each call
         self._library = _load_library()
         self._max_services = max_services
         named: list[tuple[str | None, Any]] = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -356,8 +357,6 @@ def test_the_bound_of_services_is_checked(wrong: Any) -> None:
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """The remedy is a command to type."""
-    import sys
-
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
     with pytest.raises(ConfigurationError, match=r"pip install 'http-service-client\[prometheus\]'"):
         PrometheusCollector(HttpMetrics())

@@ -1,0 +1,243 @@
+"""The Grafana dashboard and the alert rules: what they ask for exists, and says what it should when it should.
+
+promtool, of Prometheus, evaluates each expression over ninety minutes of real clients (docs/dashboard_story.py).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from docs.loading import load
+from http_service_client import MetricsCollector
+from http_service_client.cli.monitoring import alert_rules
+from http_service_client.observability import PrometheusCollector
+from http_service_client.observability.dashboard import PANELS, dashboard
+from http_service_client.observability.families import COUNTS, GAUGES
+
+PROMTOOL = shutil.which("promtool")
+
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
+
+ROOT = Path(__file__).resolve().parents[3]
+
+RULES: list[dict[str, Any]] = yaml.safe_load(alert_rules())["groups"][0]["rules"]
+ALERTS = {rule["alert"]: rule for rule in RULES if "alert" in rule}
+RECORDED = {rule["record"] for rule in RULES if "record" in rule}
+EXPRESSIONS = {
+    **{f"{row.title}: {panel.title} {number}": query.expr for row in PANELS for panel in row.panels for number, query in enumerate(panel.queries)},
+    **{rule.get("alert") or rule["record"]: rule["expr"] for rule in RULES},
+}  # fmt: skip
+
+# A selector: a name, labels in braces, and perhaps a range.
+SELECTOR = re.compile(r"\b([a-z_]+:)?(http_client_\w+)(:\w+)?(?:\{((?:[^}\"]|\"[^\"]*\")*)\})?")
+GROUPING = re.compile(r"\b(?:by|on|group_left|without) \(([^)]*)\)")
+
+
+def exposed() -> dict[str, set[str]]:
+    """The samples of a scrape, and which labels each may have."""
+    metrics = MetricsCollector().metrics
+    found: dict[str, set[str]] = {}
+    for count in COUNTS:
+        labels = {*metrics._declared[count.source], "overflow", "client"}
+        suffixes = ("_bucket", "_count", "_sum") if count.is_histogram else ("_total",)
+        for suffix in suffixes:
+            found[count.name + suffix] = {*labels, "le"} if suffix == "_bucket" else labels
+    for gauge in GAUGES:
+        found[gauge.name] = {*gauge.labels, "overflow", "client"}
+    return found
+
+
+EXPOSED = exposed()
+
+
+@pytest.mark.parametrize("title", EXPRESSIONS)
+def test_an_expression_asks_for_what_is_exposed(title: str) -> None:
+    """Each name is one of a scrape or of a recording rule, and each label is one that it has. Labels of a target are free."""
+    expression = EXPRESSIONS[title]
+    selectors = SELECTOR.findall(expression)
+    assert selectors, expression
+    labels = {"job", "instance"}
+    for level, name, operations, matchers in selectors:
+        if level:
+            assert level + name + operations in RECORDED
+            labels |= {"job", "service"}
+            continue
+        assert name in EXPOSED, name
+        labels |= EXPOSED[name]
+        for label in re.findall(r"(\w+)\s*[=!]~?", matchers):
+            assert label in EXPOSED[name] | {"job"}, f"{name} has no label {label}"
+    for listed in GROUPING.findall(expression):
+        assert set(filter(None, listed.replace(" ", "").split(","))) <= labels
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    """What nobody draws, nobody sees. Errors and retries are drawn as parts of calls and attempts."""
+    text = json.dumps(dashboard())
+    assert {name for name in EXPOSED if name not in text} == {
+        "http_client_call_duration_seconds_count",
+        "http_client_call_duration_seconds_sum",
+        "http_client_call_errors_total",
+        "http_client_retries_total",
+        "http_client_circuit_trials_total",
+    }
+
+
+def test_the_dashboard_is_one_that_grafana_imports() -> None:
+    """Panels have ids and places of their own, and the data source is the reader's choice."""
+    model = dashboard()
+    panels = model["panels"]
+    assert [panel["id"] for panel in panels] == list(range(1, len(panels) + 1))
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
+        if panel["type"] != "row":
+            assert panel["description"].endswith(".")
+            assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+            ids = [target["refId"] for target in panel["targets"]]
+            assert len(set(ids)) == len(ids)
+    assert model["schemaVersion"] >= 38  # of Grafana 10
+    assert [variable["name"] for variable in model["templating"]["list"]] == ["datasource", "job", "service"]
+    assert json.loads(json.dumps(model)) == model
+
+
+def test_an_alert_says_what_it_means() -> None:
+    """In a line with the service in it, and a text with a next step; its severity is one that routes know."""
+    for name, rule in ALERTS.items():
+        assert rule["labels"]["severity"] in {"critical", "warning", "info"}, name
+        assert "{{ $labels." in rule["annotations"]["summary"], name
+        assert rule["annotations"]["description"].endswith("."), name
+
+
+def test_the_page_gives_the_reason_of_each_alert() -> None:
+    """A threshold without a reason cannot be changed with one."""
+    page = (ROOT / "docs" / "prometheus.md").read_text("utf-8")
+    assert set(re.findall(r"^\| `(HttpClient\w+)`", page, re.MULTILINE)) == set(ALERTS)
+
+
+# Minutes at which the alert fires, and at which it does not, for this service.
+WHEN = [
+    ("HttpClientErrorBudgetBurnsFast", "payments", [26], [9, 33]),
+    ("HttpClientErrorBudgetBurns", "payments", [45], [9, 24]),
+    ("HttpClientCircuitOpen", "payments", [24, 26], [9, 21, 31, 89]),
+    ("HttpClientCircuitFlaps", "flapping", [80], [9, 59]),
+    ("HttpClientCircuitIsolated", "archive", [70], [9, 60]),
+    ("HttpClientRetriesMany", "payments", [19], [9, 40]),
+    ("HttpClientRetryQuotaExhausted", "payments", [25], [9, 40]),
+    ("HttpClientThrottled", "search", [42], [9, 37, 47]),
+    ("HttpClientThrottleRefusals", "search", [44], [9, 34]),
+    ("HttpClientWaitsForConnections", "payments", [60], [9, 49, 70]),
+    ("HttpClientConnectionsNearLimit", "payments", [62], [9, 49, 70]),
+    ("HttpClientCacheStorageFails", "files", [40], [5]),
+    ("HttpClientSeriesOverflow", "", [80], [60]),
+]
+
+
+@pytest.fixture
+def story() -> dict[str, list[str]]:
+    """The series of ninety minutes, as promtool reads them: a value for each scrape."""
+    pytest.importorskip("prometheus_client")
+    told = load("docs/dashboard_story.py")
+    story = told.Story()
+    collector = PrometheusCollector(story.clients, max_services=6)
+    series: dict[str, list[str]] = {}
+
+    def scrape(seconds: float) -> None:
+        so_far = int(seconds / told.STEP) - 1
+        for family in collector.collect():
+            for sample in family.samples:
+                labels = {**sample.labels, "job": "shop", "instance": "host:9000"}
+                name = f"{sample.name}{{{','.join(f'{key}={json.dumps(value)}' for key, value in labels.items())}}}"
+                values = series.setdefault(name, [])
+                values.extend("_" for _ in range(so_far - len(values)))
+                values.append(f"{sample.value:g}")
+
+    story.run(scrape)
+    return series
+
+
+@needs_promtool
+def test_each_expression_says_what_happened(story: dict[str, list[str]], tmp_path: Path) -> None:
+    """Each panel draws something, and each alert fires when it should, and not before."""
+    rules = tmp_path / "alerts.yml"
+    rules.write_text(alert_rules())
+    tests = {
+        "rule_files": [str(rules)],
+        "evaluation_interval": "30s",
+        "tests": [
+            {
+                "interval": "30s",
+                "input_series": [
+                    {"series": name, "values": " ".join(values)} for name, values in story.items()
+                ],
+                "promql_expr_test": [*panels(), *alerts()],
+            }
+        ],
+    }
+    (tmp_path / "tests.json").write_text(json.dumps(tests))
+    ended = subprocess.run(
+        [str(PROMTOOL), "test", "rules", str(tmp_path / "tests.json")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def panels() -> Iterator[dict[str, Any]]:
+    for row in PANELS:
+        for panel in row.panels:
+            for query in panel.queries:
+                expr = (
+                    query.expr.replace("$__rate_interval", "90m")
+                    .replace("$job", ".*")
+                    .replace("$service", ".*")
+                )
+                yield {
+                    "expr": f"count({expr}) > bool 0",
+                    "eval_time": "90m",
+                    "exp_samples": [{"labels": "{}", "value": 1}],
+                }
+
+
+def alerts() -> Iterator[dict[str, Any]]:
+    assert {name for name, *_ in WHEN} == set(ALERTS)
+    for name, service, firing, quiet in WHEN:
+        labels = f'alertname="{name}",alertstate="firing",service=~".*{service}.*"'
+        for minute in (*firing, *quiet):
+            yield {
+                "expr": f"count(ALERTS{{{labels}}})",
+                "eval_time": f"{minute}m",
+                "exp_samples": [{"labels": "{}", "value": 1}] if minute in firing else [],
+            }
+
+
+@needs_promtool
+def test_promtool_accepts_the_rules_and_a_scrape(tmp_path: Path) -> None:
+    """It checks names, units and descriptions by the rules of Prometheus."""
+    prometheus_client = pytest.importorskip("prometheus_client")
+    (tmp_path / "alerts.yml").write_text(alert_rules())
+    registry = prometheus_client.CollectorRegistry()
+    registry.register(PrometheusCollector(MetricsCollector()))
+    for arguments, text in (
+        (["check", "rules", str(tmp_path / "alerts.yml")], b""),
+        (["check", "metrics"], prometheus_client.generate_latest(registry)),
+    ):
+        ended = subprocess.run([str(PROMTOOL), *arguments], input=text, capture_output=True, timeout=100)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
