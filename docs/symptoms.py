@@ -94,6 +94,14 @@ def _now_and_then(stage: Stage) -> Any:
     return next(each for each in reversed(outcomes) if each.attempts > 1)
 
 
+def _minutes(stage: Stage) -> Any:
+    """Three of them as usual, and one that is not."""
+    for _ in range(240):
+        outcome = stage.call()
+        stage.clock.advance(1.0 - min(1.0, outcome.elapsed))
+    return outcome
+
+
 def _three(stage: Stage) -> Any:
     return [stage.call() for _ in range(3)][-1]
 
@@ -179,6 +187,12 @@ SYMPTOMS = [
             connection_pool=ConnectionPoolConfig(pool_timeout=0.02),
             enable_retry_policy=False,
         ),
+    ),
+    Symptom(
+        "Calls take longer than usual",
+        [*[late(0.125, _UP)] * 180, late(0.875, _UP)],
+        _minutes,
+        ("calls_total", "call_duration_seconds"),
     ),
     Symptom(
         "Attempts time out",
