@@ -12,10 +12,10 @@ from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from ..auth import Digest
 from ..client.config import ConnectionPoolConfig, HttpClientConfig
 from ..client.settings.values import read_value
 from ..errors import ConfigurationError
+from ..http.auth.digest import Digest
 from ..policies.retry import RetryPolicy
 
 __all__ = ["ClientSettings", "client_settings", "count", "declare", "read_text", "seconds"]

@@ -10,8 +10,10 @@ from dataclasses import replace
 from typing import Any, TextIO
 
 from ...client.client import HttpServiceClient
+from ...client.streams.response import AsyncStreamedResponse, StreamedResponse
 from ...errors import ConfigurationError, HttpClientError, HttpStatusError, InvalidRequestError, SentState
 from ...http.messages import HttpResponse
+from ...http.urls import redact_url
 from .. import client_options, request_options
 from ..exit_codes import ExitCode, error_line, exit_code_of, exit_code_of_status
 from .curl import curl_command
@@ -41,7 +43,6 @@ def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     )
     with warnings.catch_warnings(), ExitStack() as stack:
         # Such as that --insecure accepts any certificate.
-        warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_: printer.say(f"warning: {message}", "yellow")
         return _Request(arguments, printer, stack).run()
 
@@ -98,15 +99,30 @@ class _Request:
             return ExitCode.UNKNOWN
         if self._arguments.explain:
             self._printer.say(response.explain())
-        return exit_code_of_status(response.status_code) if self._arguments.check_status else ExitCode.OK
+        return self._checked(response) if self._arguments.check_status else ExitCode.OK
+
+    def _checked(self, response: HttpResponse) -> int:
+        """The exit code of its status, with a line for a log that has nothing else of it."""
+        code = exit_code_of_status(response.status_code)
+        if code is not ExitCode.OK:
+            status = f"{response.status_code} {response.reason_phrase}".rstrip()
+            self._printer.say(f"error: {self._method} {redact_url(response.url)} answered {status}", "red")
+        return code
 
     def _show(self, front_end: FrontEnd) -> HttpResponse:
         prefetch = Prefetch(0 if self._arguments.stream else _AHEAD)
-        response = front_end.open(self._method, self._url, prefetch, **self._keywords)
+        response = self._open(front_end, prefetch)
         with closing(response):
             self._printer.head(response, is_wanted=self._method == "HEAD" and not self._arguments.body)
             self._printer.body(response, prefetch, front_end.pieces(response))
         return response
+
+    def _open(self, front_end: FrontEnd, prefetch: Prefetch) -> StreamedResponse | AsyncStreamedResponse:
+        """The response, with a bar on a terminal while a file is sent."""
+        sends_file = self._arguments.file or (self._arguments.data or "").startswith("@")
+        bar = Bar("sending", self._printer.errors, is_shown=bool(sends_file) and self._printer.draws)
+        with closing(bar):
+            return front_end.open(self._method, self._url, prefetch, progress=bar, **self._keywords)
 
     def _save(self, front_end: FrontEnd) -> HttpResponse:
         path = self._arguments.output or file_name(self._url)
@@ -137,7 +153,7 @@ class _Request:
     def _save_whole(self, front_end: FrontEnd, path: str, bar: Bar) -> HttpResponse:
         """Save the body of another method, which cannot be requested in parts."""
         prefetch = Prefetch(_AHEAD)
-        response = front_end.open(self._method, self._url, prefetch, **self._keywords)
+        response = self._open(front_end, prefetch)
         with closing(response):
             if not response.is_success or response.status_code == 204:
                 response.raise_for_status()
@@ -150,8 +166,8 @@ class _Request:
     def _failed(self, error: HttpClientError) -> int:
         if self._arguments.as_json:
             print(as_json(error, shows_secrets=self._arguments.show_secrets), file=self._printer.output)
-        if self._arguments.explain:
-            self._printer.say(error.timeline.explain() if error.timeline is not None else "")
+        if self._arguments.explain and error.timeline:
+            self._printer.say(error.timeline.explain())
         self._printer.say(error_line(error) + self._advice, "red")
         return exit_code_of(error)
 

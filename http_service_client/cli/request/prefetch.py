@@ -8,7 +8,7 @@ the rest follows as it comes; one that is made to be read as it comes, such as s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...client.client import HttpServiceClient
 from ...client.results import open_stream
@@ -76,9 +76,12 @@ def _is_live(response: HttpResponse) -> bool:
 
 
 def open_blocking(
-    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, object]
+    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, Any]
 ) -> StreamedResponse:
-    """As `client.stream(method, url, **keywords)`, entered. Close the response."""
+    """As `client.stream(method, url, **keywords)`, entered. Close the response.
+
+    keywords: a `progress` is that of the request's body.
+    """
     builder = client._call_builder
     driver = builder.backends.blocking()
     call, pipeline = _prepared(client, method, url, prefetch, keywords)
@@ -86,7 +89,7 @@ def open_blocking(
 
 
 async def open_async(
-    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, object]
+    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, Any]
 ) -> AsyncStreamedResponse:
     """As `open_blocking`, in an asyncio task."""
     builder = client._call_builder
@@ -97,9 +100,11 @@ async def open_async(
 
 
 def _prepared(
-    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, object]
+    client: HttpServiceClient, method: str, url: str, prefetch: Prefetch, keywords: dict[str, Any]
 ) -> tuple[Call, Callable[[HttpRequest, Call], Plan[Outcome]]]:
     builder = client._call_builder
     options = builder.streaming(None, keywords)._replace(download=prefetch)
-    call = builder.build(method, url, _stream=options, **keywords)  # type: ignore[arg-type]  # they are checked there
+    progress = keywords.pop("progress", None)
+    call = builder.build(method, url, _stream=options, **keywords)
+    call.request.progress = progress  # a saver would have it as that of the response
     return call, builder.pipelines.of_download(call)

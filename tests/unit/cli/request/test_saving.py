@@ -195,6 +195,21 @@ def test_a_terminal_sees_the_end(server: LoopbackServer, folder: Path, front_end
     assert shown.endswith("\r\x1b[Ksaved 256.0 kB to a.bin\n")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there are no pseudo-terminals")
+def test_a_terminal_sees_how_a_file_is_sent(
+    server: LoopbackServer, folder: Path, front_end_flag: list[str]
+) -> None:
+    """A bar, which is gone when the response is shown."""
+    (folder / "a.bin").write_bytes(BODY * 20)
+    server.script("/x", respond(body=b"tea"))
+    arguments = ["put", f"{server.url}/x", "-d", "@a.bin", "-b", *front_end_flag]
+    code, shown = run_in_terminal(*arguments, NO_COLOR="1")
+    assert code == 0
+    assert re.search(r"\r\x1b\[Ksending  100 %  #+  5.1 MB of 5.1 MB", shown)
+    assert shown.endswith("\r\x1b[Ktea\n")
+    assert run_piped(*arguments) == (0, b"tea", "")
+
+
 class TestBar:
     """Drawn on a terminal, in one line."""
 

@@ -112,7 +112,7 @@ def test_a_post_is_retried_where_that_is_safe(
     """By its key, or because its user vouches for it; never more often than --retries allows."""
     server.script("/x", respond(503))
     arguments = ["post", f"{server.url}/x", "-d", "tea", *options, *quick, *front_end_flag]
-    assert run_piped(*arguments, "--check-status") == (5, b"", "")
+    assert run_piped(*arguments, "--check-status")[:2] == (5, b"")
     assert len(server.requests) == count
     assert len({request.header("Idempotency-Key") for request in server.requests}) == 1
 

@@ -167,7 +167,8 @@ class TestErrors:
         """A response is no error, but by --check-status."""
         server.script("/x", respond(429, headers={"Retry-After": "3600"}, body=b"later"))
         assert run_piped("post", f"{server.url}/x", *front_end_flag) == (0, b"later", "")
-        assert run_piped("post", f"{server.url}/x", "--check-status", *front_end_flag) == (4, b"later", "")
+        done = run_piped("post", f"{server.url}/x", "--check-status", *front_end_flag)
+        assert done == (4, b"later", f"error: POST {server.url}/x answered 429 Too Many Requests")
 
     def test_a_lost_post_may_have_been_processed(
         self, server: LoopbackServer, front_end_flag: list[str]
@@ -188,6 +189,7 @@ class TestErrors:
         done = run_piped("get", "http://no-such-host.invalid", "--retries", "0", *front_end_flag)
         assert (done.code, done.errors.rpartition("; ")[2]) == (1, "check the name of the host")
 
+    @pytest.mark.filterwarnings("default:ssl_verify=False:RuntimeWarning")
     def test_a_certificate_can_be_trusted_or_not_be_checked(
         self, tmp_path: Path, front_end_flag: list[str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
