@@ -1,4 +1,4 @@
-"""The command line as people use it: as a process of its own, in a pseudo-terminal or piped."""
+"""A command that is a process of its own in a pseudo-terminal: to interrupt it, or to see how it draws and erases."""
 
 from __future__ import annotations
 
@@ -6,24 +6,13 @@ import os
 import re
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
-import http_service_client
+from kit.command_line import COMMAND, environment
 
-__all__ = ["HIDE", "PROGRAM", "SEQUENCE", "SHOW", "Terminal", "environment"]
+__all__ = ["HIDE", "SEQUENCE", "SHOW", "Terminal"]
 
-PROGRAM = [sys.executable, "-W", "error", "-m", "http_service_client"]
 SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
-
-
-def environment() -> dict[str, str]:
-    """The environment of the tests, with the package under test and without settings of terminals."""
-    unset = {"COLUMNS", "LINES", "NO_COLOR", "PYTHONWARNINGS"}
-    inherited = {name: value for name, value in os.environ.items() if name not in unset}
-    root = str(Path(http_service_client.__file__).resolve().parent.parent)
-    return {**inherited, "PYTHONPATH": root, "TERM": "xterm-256color"}
 
 
 class Terminal:
@@ -42,7 +31,7 @@ class Terminal:
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             self.process = subprocess.Popen(
-                [*PROGRAM, *arguments],
+                [*COMMAND, *arguments],
                 env=environment(),
                 stdin=theirs,
                 stdout=theirs,

@@ -21,11 +21,13 @@ from http_service_client.cli.demo import play as demo
 from http_service_client.cli.demo.orders import Status, Ticket
 from http_service_client.cli.demo.script import Fault, Order, write_story
 from http_service_client.cli.screen import Screen, clipped, is_terminal, wants_colour
-from kit.terminal import HIDE, PROGRAM, SEQUENCE, SHOW, Terminal, environment
+from kit import command_line
+from kit.command_line import environment
+from kit.terminal import HIDE, SEQUENCE, SHOW, Terminal
 
 QUICK = ["--orders", "20", "--tempo", "0.1"]
 QUICKEST = ["--orders", "1", "--tempo", "0.01"]  # for laws about the output, whatever happens in the evening
-COMMAND = [*PROGRAM, "demo"]
+COMMAND = [*command_line.COMMAND, "demo"]
 
 
 def figures(output: str) -> dict[str, list[int]]:

@@ -1,0 +1,1 @@
+"""Load: many calls to one URL, and what became of them."""
