@@ -6,12 +6,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 
 from http_service_client import ConfigurationError, HttpClientConfig, HttpResponse, HttpServiceClient
 from http_service_client.integrations import asgi, wsgi
+from http_service_client.integrations import health as module
 from http_service_client.testing import ScriptedTransport, VirtualClock
 
 ORIGIN = "https://stock.internal"
@@ -294,6 +296,23 @@ def test_the_size_is_bounded(kind: Kind, show_keys: bool) -> None:
         assert len(found[part]) <= 5
     assert "https://down.internal" in found["window"]["origins"]
     assert len(found["window"]["origins"]) == 5
+
+
+@BOTH
+def test_a_report_that_takes_long_is_used_again_for_a_while(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of 20,000 origins takes a good part of a second: many probes must not use up the process."""
+    service = Service()
+    endpoint = kind.endpoint(service.client)
+    instants = iter([100.0, 100.2, 104.1, 104.3, 104.5, 109.4, 109.45, 109.5, 109.55])
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: next(instants)))
+    counts = []
+    for _ in range(5):
+        service.call()
+        counts.append(kind.ask(endpoint).data["clients"]["client"]["total_requests"])
+    # Made in 0.2 s, kept for 4 s; made in 0.2 s again, kept for 4 s; made in 0.05 s, twice.
+    assert counts == [1, 1, 3, 4, 5]
 
 
 @BOTH

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ import requests
 from http_service_client import CircuitOpenError, ConfigurationError
 from http_service_client.integrations import ResilientAdapter
 from http_service_client.observability import HealthSummary
+from http_service_client.observability.explanation import _problems, is_calm
 from kit.fakes import Harness
 from kit.front_ends import FrontEnd
 
@@ -315,6 +317,24 @@ def test_an_origin_is_available_while_a_key_of_it_is(front_end: FrontEnd) -> Non
     harness.request(key="alice")
     harness.request(key="bob")
     assert harness.client.get_health_summary().unavailable() == []
+
+
+@pytest.mark.parametrize("state", ["closed", "open", "half_open"])
+@pytest.mark.parametrize("is_isolated", [False, True])
+@pytest.mark.parametrize("is_metrics_only", [False, True])
+def test_no_problem_is_passed_over(state: str, is_isolated: bool, is_metrics_only: bool) -> None:
+    """The quick look at a state finds each one that has problems, and no other."""
+    circuit = {"state": state, "is_isolated": is_isolated, "is_metrics_only": is_metrics_only}
+    for each in (circuit, None):
+        for left, pause, awaited in product((None, 0, 3), (0.0, 1.0), (0, 2)):
+            values = {
+                "circuit": each,
+                "retries_left": left,
+                "pause_left": pause,
+                "connections_awaited": awaited,
+                "connections_in_use": 1,
+            }
+            assert is_calm(values) is not bool(list(_problems(values)))
 
 
 def test_a_closed_client_says_so(front_end: FrontEnd) -> None:
