@@ -6,12 +6,15 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from docs.loading import ROOT, load
 from http_service_client import errors
 from http_service_client.events import StopReason
 from http_service_client.observability.families import COUNTS, GAUGES
+from kit.sources import CHECKOUT
 
+ALERTS = CHECKOUT / "observability/alerts.yml"
 PAGE = (ROOT / "docs/operating.md").read_text("utf-8")
 COUNTERS = {count.name if count.is_histogram else f"{count.name}_total" for count in COUNTS}
 METRICS = COUNTERS | {gauge.name for gauge in GAUGES}
@@ -84,6 +87,22 @@ def test_every_error_of_a_call_leads_to_a_section() -> None:
     raised |= {"ConnectError", "TlsError", "InvalidRequestError"}  # with a subclass, and raised themselves
     raised -= {"HttpStatusError"}  # which is no outcome of a call, but of `raise_for_status`
     assert sorted(listed) == sorted(raised | {"CancelledError", "KeyboardInterrupt"})
+
+
+def test_every_alert_leads_to_a_section_and_is_named_on_the_page() -> None:
+    """Its runbook_url works for whoever is woken up by it."""
+    (group,) = yaml.safe_load(ALERTS.read_text("utf-8"))["groups"]
+    alerts = {rule["alert"]: rule["annotations"]["runbook_url"] for rule in group["rules"] if "alert" in rule}
+    watched = PAGE.partition("## What to watch")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`(HttpClient\w+)`", watched)) == set(alerts)
+    headings = {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        for title in re.findall(r"^##+ (.+)$", PAGE, re.MULTILINE)
+    }
+    for url in alerts.values():
+        page, _, anchor = url.partition("#")
+        assert page.endswith("/blob/main/docs/operating.md")
+        assert anchor in headings
 
 
 def test_each_picture_is_drawn_by_the_script_and_shown() -> None:
