@@ -46,6 +46,9 @@ COMMANDS = {
     "demo": Command(".demo.command", "watch real calls, blocking and asyncio, get through failures"),
     "simulate": Command(".simulate", "see what a configuration does when its service fails, in virtual time"),
     "load": Command(".load.command", "call a URL many times, and show its latency by percentiles"),
+    "doctor": Command(
+        ".doctor.command", "examine the way to a service: names, TLS, keep-alive, clocks, headers"
+    ),
     "check": Command(".check", "find settings that contradict each other"),
     "dashboard": Command(".monitoring", "a Grafana dashboard of the clients' metrics"),
     "alerts": Command(".monitoring", "alert rules for Prometheus"),

@@ -15,7 +15,7 @@ from typing import IO, Any, NamedTuple
 
 from ..errors import ConfigurationError
 
-__all__ = ["RequestArguments", "build_request", "declare", "split_file"]
+__all__ = ["RequestArguments", "build_request", "declare", "full_url", "parse_header", "split_file"]
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _TYPED_FILE = re.compile(r"@?(.+);(?:type=)?([\w.+-]+/[\w.+-]+)", re.DOTALL).fullmatch
@@ -79,7 +79,7 @@ def build_request(arguments: Namespace, stack: ExitStack, *, base_url: str | Non
     stack: closes the files that are sent.
     base_url: that of the client; a URL may then begin with its path.
     """
-    headers = [_header(text) for text in arguments.header]
+    headers = [parse_header(text) for text in arguments.header]
     keywords: dict[str, Any] = {}
     body = _body(arguments, stack)
     if isinstance(body, _Typed):
@@ -99,10 +99,10 @@ def build_request(arguments: Namespace, stack: ExitStack, *, base_url: str | Non
         keywords["params"] = [_pair("--param", text) for text in arguments.param]
     if arguments.cookie:
         keywords["cookies"] = dict(_pair("--cookie", text) for text in arguments.cookie)
-    return RequestArguments(_url(arguments.url, base_url), keywords)
+    return RequestArguments(full_url(arguments.url, base_url), keywords)
 
 
-def _url(text: str, base_url: str | None) -> str:
+def full_url(text: str, base_url: str | None) -> str:
     """The URL as people type it, in full.
 
     A scheme that is missing is https, and http on this machine only: nobody should send a password in the clear by
@@ -115,7 +115,7 @@ def _url(text: str, base_url: str | None) -> str:
     return f"http://{text}" if _LOCAL.match(text) else f"https://{text}"
 
 
-def _header(text: str) -> tuple[str, str | None]:
+def parse_header(text: str) -> tuple[str, str | None]:
     name, colon, value = text.partition(":")
     if not colon or not name.strip():
         # Not shown: it may hold a secret.
