@@ -18,7 +18,8 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from contextlib import suppress
+from typing import NamedTuple, TextIO
 
 from .._version import __version__
 from ..errors import ConfigurationError
@@ -59,6 +60,7 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code. argv: without the name of the program; None for `sys.argv`."""
     words = sys.argv[1:] if argv is None else argv
+    sys.stdout, sys.stderr = sys.stdout or _nowhere(), sys.stderr or _nowhere()  # None after `>&-` of a shell
     # The options before a command take no values, so the first word that is no option is the command.
     command = next((word for word in words if not word.startswith("-")), None)
     try:
@@ -76,9 +78,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:  # `… | head`: the reader has gone, which is not an error
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return ExitCode.BROKEN_PIPE
+    except OSError as error:  # a full disk, say
+        _discard_output()
+        print(f"error: {error}", file=sys.stderr)
+        return ExitCode.FAILED
     return code
+
+
+def _nowhere() -> TextIO:
+    return open(os.open(os.devnull, os.O_WRONLY), "w", closefd=False)
+
+
+def _discard_output() -> None:
+    """What is still buffered goes nowhere, or Python would complain when it exits."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def build_parser(*commands: str | None) -> argparse.ArgumentParser:

@@ -18,7 +18,7 @@ __all__ = ["Bar", "file_name", "save", "size_text"]
 
 _UNSAFE = re.compile(r"[^\w.()+@=,~ -]")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # devices of Windows
-_WIDTH = 24
+_WIDTH = 20
 _PAUSE = 0.1  # seconds between two drawings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from http_service_client import cli
 from http_service_client.cli import COMMANDS, build_parser
-from kit.command_line import run_in_terminal, run_piped
+from kit.command_line import COMMAND, environment, run_in_terminal, run_piped
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -76,3 +77,18 @@ def test_the_console_script_is_the_same_program() -> None:
     assert settings["options.entry_points"]["console_scripts"].strip() == (
         "http-service-client = http_service_client.cli:main"
     )
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no /dev/full")
+@pytest.mark.parametrize(("redirection", "code"), [("> /dev/full", 1), (">&-", 0), (">&- 2>&-", 0)])
+def test_output_that_goes_nowhere_causes_no_traceback(redirection: str, code: int) -> None:
+    """A full disk is an error in one line; a stream that the shell has closed is none."""
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" "$@" {redirection}', *COMMAND, "simulate", "--list"],
+        env=environment(),
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    expected = b"error: [Errno 28] No space left on device\n" if code else b""
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", expected)

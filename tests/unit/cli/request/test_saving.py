@@ -242,8 +242,8 @@ class TestBar:
         bar(4_000_000, 4_000_000)
         bar.close()
         assert drawn == [
-            "a.bin   50 %  ############............  2.0 MB of 4.0 MB  2 s left",
-            "a.bin  100 %  ########################  4.0 MB of 4.0 MB  0 s left",
+            "a.bin   50 %  ##########..........  2.0 MB of 4.0 MB  2 s left",
+            "a.bin  100 %  ####################  4.0 MB of 4.0 MB  0 s left",
             "",
         ]
 
