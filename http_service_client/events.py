@@ -404,13 +404,7 @@ class CallFinished(NamedTuple):
     name: str = "call_finished"
 
     def __str__(self) -> str:
-        what = f"{self.status_code}" if self.error is None else self.error
-        tries = "1 attempt" if self.attempts == 1 else f"{self.attempts} attempts"
-        sent = f", {_words(self.sent_state)}"
-        if self.error is None and self.attempts > 1 and self.sent_state is SentState.MAYBE_PROCESSED:
-            # The state is the worst of all attempts. After a response, a reader would take it for that of the last one.
-            sent = "; one without a complete response may have been processed, too"
-        return f"done: {what} after {tries}{sent}{_left(self)}"
+        return f"done: {outcome(self)}{_left(self)}"
 
 
 Event = (
@@ -475,6 +469,17 @@ def heading(method: str, url: str, call_name: str | None) -> str:
     It has no id of the call: a test that runs in virtual time may compare the whole text.
     """
     return f"{method} {url}" if call_name is None else f"{method} {url} ({call_name})"
+
+
+def outcome(end: CallFinished, time: str = "") -> str:
+    """What a call came to: "200 after 2 attempts, answered".   time: text after the attempts."""
+    what = f"{end.status_code}" if end.error is None else end.error
+    tries = "1 attempt" if end.attempts == 1 else f"{end.attempts} attempts"
+    sent = f", {_words(end.sent_state)}"
+    if end.error is None and end.attempts > 1 and end.sent_state is SentState.MAYBE_PROCESSED:
+        # The state is the worst of all attempts. After a response, a reader would take it for that of the last one.
+        sent = "; one without a complete response may have been processed, too"
+    return f"{what} after {tries}{time}{sent}"
 
 
 def _words(state: SentState) -> str:

@@ -51,7 +51,7 @@ def public_module(name: str) -> ModuleType:
 
 
 def is_public(dotted: str) -> bool:
-    """Whether a dotted name is a public module, or starts with a public name of one.
+    """Whether a dotted name is a public module or a logger, or starts with a public name of a module.
 
     >>> (
     ...     is_public("http_service_client.policies.RetryPolicy.apply"),
@@ -60,6 +60,8 @@ def is_public(dotted: str) -> bool:
     (True, False)
     """
     parts = dotted.split(".")[1:]
+    if len(parts) == 1 and parts[0] in public_module("drivers.loggers").BRANCHES:
+        return True
     for length in range(len(parts), -1, -1):
         if ".".join(parts[:length]) in PUBLIC_MODULES:
             names = getattr(public_module(".".join(parts[:length])), "__all__", [])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,6 +10,7 @@ from ..core.checks import check_duration, check_flag, check_function, check_numb
 from ..core.effects import TIMED_OUT, Plan, Work
 from ..core.layers.tokens import Fetched, TokenRequests, no_token
 from ..core.machines.token_cache import TokenCache
+from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure, HttpClientError, InvalidRequestError
 from ..http.auth.oauth2 import TokenResponse, TokenResponseError, client_secret_basic, parse_token_response
 from ..http.messages import HttpRequest
@@ -236,9 +236,7 @@ class OAuth2RefreshToken(_OAuth2):
                 yield from Work(store, new)
             except Exception:
                 # The token is good, and so is the new refresh token for as long as the process lives.
-                logging.getLogger("http_service_client").exception(
-                    "on_new_refresh_token failed; the refresh token of %s is not stored", self
-                )
+                log_hook("on_new_refresh_token failed; the refresh token of %s is not stored", self)
 
     def _settings(self) -> dict[str, Any]:
         return {**super()._settings(), "refresh_token": self._current[0]}

@@ -13,7 +13,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from logging import DEBUG
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +22,7 @@ from ..core.machines.circuit_breaker import CircuitBreaker
 from ..core.machines.circuit_states import StateChange
 from ..drivers.clocks import Clock, SystemClock
 from ..drivers.greenlets import is_running_here
+from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError, Failure
 from ..events import Event
 from ..http.cookies.jar import CookieJar
@@ -34,7 +34,7 @@ from ..observability.metrics import HttpMetrics
 from ..observability.recent import LONGEST_WINDOW, RecentCalls
 from ..observability.window import window_of
 from ..policies.cache import Cache
-from ..policies.logs import LOGGER, SHOWN, log_event
+from ..policies.logs import IS_LOGGED, log_event
 from .assembly import Assembly
 from .backends import Backends, check_parts
 from .call_builder import CLIENT_DEFAULT
@@ -874,17 +874,17 @@ def _listener(
     A circuit's changes are logged where they happen, since several clients may be notified of the same change.
     It holds no reference to the client, so a client that is dropped is freed at once, and its sockets with it.
     """
-    collect, collect_recent, is_debugging = collector.collect, recent.collect, LOGGER.isEnabledFor
+    collect, collect_recent, is_logged = collector.collect, recent.collect, IS_LOGGED
 
     def notify(event: Event | StateChange) -> None:
         collect(event)
         collect_recent(event)
-        if (type(event) in SHOWN or is_debugging(DEBUG)) and not isinstance(event, StateChange):
-            log_event(event)  # each call has several events, and nearly all are for debugging only
+        if is_logged[type(event)]():
+            log_event(event)  # type: ignore[arg-type]  # a StateChange is known, and not logged here
         if on_event is not None:
             try:
                 on_event(event)
             except Exception:
-                LOGGER.exception("on_event failed on %s", type(event).__name__)
+                log_hook("on_event failed on %s", type(event).__name__)
 
     return notify

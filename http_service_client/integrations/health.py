@@ -19,13 +19,14 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
+from logging import DEBUG, ERROR
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard
 
 from ..core.checks import check_count, check_duration, check_flag, check_function, check_number
+from ..drivers.loggers import branch, log_hook, write
 from ..errors import ConfigurationError
 from ..http.urls import normalise_url, origin_of, redact_url
 from ..observability.recent import LONGEST_WINDOW
-from ..policies.logs import LOGGER
 
 if TYPE_CHECKING:
     from ..client.client import HttpServiceClient
@@ -107,7 +108,8 @@ class HealthReport:
         try:
             status, body = self._recent_report()
         except Exception:
-            LOGGER.exception("the health endpoint failed; it responds with 200 and 'unknown'")
+            text = "the health endpoint failed; it responds with 200 and 'unknown'"
+            write(branch("health"), ERROR, text, fields={"event": "health_failed"}, has_error=True)
             status, body = 200, b'{"status": "unknown"}'
         return _response(status, "application/json", body, method)
 
@@ -130,7 +132,8 @@ class HealthReport:
                 if not _is_client(client):
                     raise TypeError(f"expected an HttpServiceClient, not {client!r}")
             except Exception as error:  # it is made when the application starts
-                LOGGER.debug("the health endpoint found no client %r: %r", name, error)
+                text, fields = "the health endpoint found no client %r: %r", {"event": "client_missing"}
+                write(branch("health"), DEBUG, text, name, error, fields=fields)
                 clients[name] = {"status": "missing"}
                 continue
             summary = client.get_health_summary(window=self._window)
@@ -160,7 +163,7 @@ class HealthReport:
             if not isinstance(result, bool):
                 raise TypeError(f"is_ready must return True or False, not {result!r}")
         except Exception:
-            LOGGER.exception("is_ready failed; the health endpoint responds with 200 and 'unknown'")
+            log_hook("is_ready failed; the health endpoint responds with 200 and 'unknown'")
             return None
         return result
 

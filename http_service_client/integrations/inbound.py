@@ -11,14 +11,15 @@ import inspect
 import time
 from collections.abc import Callable
 from contextvars import Token
+from logging import DEBUG
 from typing import ClassVar, Generic, TypeVar
 
 from ..core.checks import check_duration, check_flag, check_number
 from ..core.deadline import AMBIENT_DEADLINE, Deadline, virtual_instants
 from ..core.nesting import InboundScope
+from ..drivers.loggers import branch, write
 from ..errors import ConfigurationError
 from ..http.propagation import Propagation
-from ..policies.logs import LOGGER
 
 __all__ = ["RENAMED", "SPENT", "InboundLimits", "InboundMiddleware", "InboundRequest"]
 
@@ -67,7 +68,9 @@ class InboundLimits:
         """
         said = self._propagation.inbound(get)
         for name, value in said.ignored:
-            LOGGER.debug("the inbound header %s is ignored, since %r is not valid there", name, value[:100])
+            fields = {"event": "inbound_header_ignored", "header": name}
+            text = "the inbound header %s is ignored, since %r is not valid there"
+            write(branch("inbound"), DEBUG, text, name, value[:100], fields=fields)
         seconds = said.seconds
         if seconds is not None:
             seconds -= self._reserve

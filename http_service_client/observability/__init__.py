@@ -2,7 +2,8 @@
 
 `HttpMetrics` holds the numbers, a `MetricsCollector` feeds them from the events of calls, and
 `HttpMetrics.snapshot()` returns a `MetricsSnapshot` of `Sample` and `HistogramSample` records. A `HealthSummary` is what a
-client's `get_health_summary()` returns. A `PrometheusCollector` shows all of it to Prometheus.
+client's `get_health_summary()` returns. A `PrometheusCollector` shows all of it to Prometheus. A `StructlogHandler` passes the
+records of the log on to structlog.
 """
 
 from importlib import import_module as _import_module
@@ -16,10 +17,12 @@ from .series import Exemplar, HistogramSample, MetricsSnapshot, Sample
 if TYPE_CHECKING:
     from .exemplars import span_exemplar as span_exemplar
     from .prometheus import PrometheusCollector as PrometheusCollector
+    from .structlog import StructlogHandler as StructlogHandler
 
 # Imported when they are first used: a client that nobody watches by them does not pay for them.
 _MODULE_OF = {
     "PrometheusCollector": "prometheus",
+    "StructlogHandler": "structlog",
     "span_exemplar": "exemplars",
 }
 
@@ -33,6 +36,7 @@ __all__ = [
     "MetricsSnapshot",
     "PrometheusCollector",
     "Sample",
+    "StructlogHandler",
     "span_exemplar",
 ]
 

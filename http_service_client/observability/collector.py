@@ -6,7 +6,6 @@ A collector runs two or three times a call, so it looks up, locks once and count
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -15,6 +14,7 @@ from typing import Any
 from ..core.machines.circuit_states import StateChange
 from ..core.origins import without_key
 from ..drivers.forks import reset_in_forked_children
+from ..drivers.loggers import log_hook
 from ..errors import ConfigurationError
 from ..events import (
     AttemptFinished,
@@ -67,7 +67,6 @@ _NAMED = frozenset({"http_requests_total", "http_errors_total", _DURATION})
 _CallKey = tuple[str, str, object, str | None, str | None]
 _NO_LABELS: Mapping[str, str] = MappingProxyType({})
 _LONGEST_EXEMPLAR = 128  # characters of its labels (OpenMetrics 1.0, "Exemplars")
-_LOGGER = logging.getLogger("http_service_client.metrics")
 
 _Counting = Callable[["MetricsCollector", Any], None]
 
@@ -351,7 +350,7 @@ def _exemplar(find: Callable[[], Mapping[str, str] | None], value: float) -> Exe
         found = find()
         labels = () if found is None else series_key(found)
     except Exception:  # a user's function: it must not fail the call
-        _LOGGER.exception("the function that finds exemplars failed")
+        log_hook("the function that finds exemplars failed")
         return None
     if not labels or sum(len(name) + len(text) for name, text in labels) > _LONGEST_EXEMPLAR:
         return None

@@ -9,8 +9,9 @@ from weakref import ref
 from ..core.checks import check_function
 from ..core.machines.circuit_states import StateChange
 from ..core.machines.retry_conditions import RetryCondition
+from ..drivers.loggers import log_hook
 from ..http.messages import HttpContext, HttpRequest, HttpResponse
-from .logs import LOGGER, log_change
+from .logs import log_change
 
 if TYPE_CHECKING:
     from ..errors import Failure
@@ -58,9 +59,7 @@ class Judge:
             verdict = self._function(subject)
             return None if verdict is None else bool(verdict)  # an array, say, is neither true nor false
         except Exception:
-            LOGGER.exception(
-                "is_failure raised an exception for %s; it is no evidence", type(subject).__name__
-            )
+            log_hook("is_failure raised an exception for %s; it is no evidence", type(subject).__name__)
             return None
 
     def __eq__(self, other: object) -> bool:
@@ -87,7 +86,7 @@ class ExchangeListener:
                 outcome = outcome.observed(request)
             self._function(request, outcome, context)
         except Exception:
-            LOGGER.exception("on_exchange failed on %r; the outcome is not affected", request)
+            log_hook("on_exchange failed on %r; the outcome is not affected", request)
 
 
 def judging(is_failure: Callable[[Any], bool | None] | None) -> Judge | None:
@@ -103,9 +102,9 @@ def notify(listener: Callable[[Any], object], event: object) -> None:
     try:
         listener(event)
     except Exception:
-        LOGGER.exception("a listener failed on %s; the outcome is not affected", type(event).__name__)
+        log_hook("a listener failed on %s; the outcome is not affected", type(event).__name__)
 
 
 def report_condition(condition: RetryCondition) -> None:
     """Log the exception, now being handled, of a retry condition."""
-    LOGGER.exception("%r raised an exception; it counts as not holding", condition)
+    log_hook("%r raised an exception; it counts as not holding", condition)

@@ -1,10 +1,11 @@
-"""The events that an operator sees without any set-up, on the standard library's logger `http_service_client`.
+"""What the log says of calls and circuits, on the standard library's loggers below `http_service_client`.
 
-    a circuit opens                         WARNING    somebody should look
-    a circuit lets trials pass, or closes   INFO
-    a retry is scheduled                    INFO
-    a cache's storage fails                 WARNING
-    every other event of a call             DEBUG
+    .circuit    opens: WARNING; lets trials pass, or closes: INFO; refuses an attempt: DEBUG
+    .retry      is scheduled: INFO; is left out: DEBUG
+    .cache      its storage fails: WARNING; what it did for a call: DEBUG
+    .call       ends: DEBUG, or INFO if this very logger has been given a level: one line a call, for those who ask
+    .attempt    ends: DEBUG      .redirect, .auth, .throttle    DEBUG
+    .hooks      a function of the user's raised an exception: ERROR
 
 Each record has the fields of its event as attributes, named `http_event`, `http_key` and so on, for handlers that
 write JSON. Events hold redacted URLs and no headers, so no record has a secret.
@@ -13,51 +14,109 @@ write JSON. Events hold redacted URLs and no headers, so no record has a secret.
 from __future__ import annotations
 
 import logging
-from enum import Enum
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from logging import DEBUG, INFO, WARNING
 
 from ..core.machines.circuit_states import CircuitBreakerState, StateChange
-from ..events import CacheFailed, Event, RetryScheduled
+from ..drivers.loggers import branch, write
+from ..events import (
+    AttemptFinished,
+    AuthContinued,
+    AuthStopped,
+    CacheFailed,
+    CacheUsed,
+    CallFinished,
+    CircuitRefused,
+    CodingRefused,
+    ConnectionAwaited,
+    Event,
+    RedirectFollowed,
+    RetryScheduled,
+    RetryStopped,
+    ThrottleRefused,
+    ThrottleWaited,
+    TokenAwaited,
+    heading,
+    outcome,
+)
 
-__all__ = ["LOGGER", "SHOWN", "log_change", "log_event"]
+__all__ = ["IS_LOGGED", "log_change", "log_event"]
 
-SHOWN = {RetryScheduled: logging.INFO, CacheFailed: logging.WARNING}
-"""The kinds of event that are logged above DEBUG, with their levels."""
+_BRANCHES: dict[type, tuple[str, int]] = {
+    CallFinished: ("call", INFO),  # or DEBUG
+    AttemptFinished: ("attempt", DEBUG),
+    CodingRefused: ("attempt", DEBUG),
+    ConnectionAwaited: ("attempt", DEBUG),
+    RetryScheduled: ("retry", INFO),
+    RetryStopped: ("retry", DEBUG),
+    RedirectFollowed: ("redirect", DEBUG),
+    AuthContinued: ("auth", DEBUG),
+    AuthStopped: ("auth", DEBUG),
+    TokenAwaited: ("auth", DEBUG),
+    CircuitRefused: ("circuit", DEBUG),
+    ThrottleWaited: ("throttle", DEBUG),
+    ThrottleRefused: ("throttle", DEBUG),
+    CacheUsed: ("cache", DEBUG),
+    CacheFailed: ("cache", WARNING),
+}
 
-LOGGER = logging.getLogger("http_service_client")
+
+def _is_first_logged(kind: type) -> bool:
+    """Make the logger of a kind of event, now that one has come, and answer for it."""
+    name, level = _BRANCHES[kind]
+    IS_LOGGED[kind] = question = partial(branch(name).isEnabledFor, level)
+    return question()
+
+
+IS_LOGGED: dict[type, Callable[[], bool]] = {kind: partial(_is_first_logged, kind) for kind in _BRANCHES}
+"""For each kind of event, a function that says whether it may be logged. It is asked before `log_event` is called: each call
+has several events, and nearly all are for debugging only."""
+IS_LOGGED[StateChange] = bool  # no: `log_change` logs it, once for all clients
 
 
 def log_event(event: Event) -> None:
     """Log an event of a call, or of a guarded function."""
-    level = SHOWN.get(type(event), logging.DEBUG)
-    if LOGGER.isEnabledFor(level):
-        subject = event.key or "a guarded function"
-        if event.call_name is not None:
-            subject += f" ({event.call_name})"
-        _log(level, event.name, subject, str(event), event._asdict())
+    name, level = _BRANCHES[type(event)]
+    logger = branch(name)
+    if isinstance(event, CallFinished):
+        _log_call(logger, event)
+    elif logger.isEnabledFor(level):
+        write(logger, level, "%s: %s", _subject(event), str(event), fields=_fields(event))
+
+
+def _log_call(logger: logging.Logger, event: CallFinished) -> None:
+    # An application at INFO has not asked for a line a call; one that sets the level of this logger has.
+    level = INFO if logger.level else DEBUG
+    if logger.isEnabledFor(level):
+        text = outcome(event, f" in {event.at:.3f} s")
+        subject = heading(event.method, event.url, event.call_name)
+        write(logger, level, "%s: %s", subject, text, fields={**_fields(event), "duration": event.at})
 
 
 def log_change(change: StateChange) -> None:
     """Log a change of a circuit's state."""
     is_serious = change.new is CircuitBreakerState.OPEN and not change.is_shadow
-    level = logging.WARNING if is_serious else logging.INFO
-    if LOGGER.isEnabledFor(level):
+    level = WARNING if is_serious else INFO
+    logger = branch("circuit")
+    if logger.isEnabledFor(level):
         state = change.new.value.replace("_", "-")
         if change.is_metrics_only and change.new is not CircuitBreakerState.CLOSED:
             state += ", but refuses nothing (metrics_only)"
         until = "" if change.open_for is None else f"; next trial in {change.open_for:.3f} s"
         text = f"the circuit is {state}: {change.reason}{until}"
-        _log(level, "circuit_state_changed", change.key or "a guarded function", text, change._asdict())
+        fields = {"event": "circuit_state_changed", **change._asdict()}
+        write(logger, level, "%s: %s", change.key or _FUNCTION, text, fields=fields)
 
 
-def _log(level: int, name: str, subject: str, text: str, fields: dict[str, Any]) -> None:
-    # With a prefix: a record has a `name` and a `message` of its own.
-    extra = {f"http_{field}": _plain(value) for field, value in fields.items() if field != "name"}
-    try:
-        LOGGER.log(level, "%s: %s", subject, text, extra={"http_event": name, **extra})
-    except Exception:
-        pass  # of a filter or a handler: a broken log must not cost the caller the response
+_FUNCTION = "a guarded function"
 
 
-def _plain(value: object) -> object:
-    return value.value if isinstance(value, Enum) else value
+def _subject(event: Event) -> str:
+    subject = event.key or _FUNCTION
+    return subject if event.call_name is None else f"{subject} ({event.call_name})"
+
+
+def _fields(event: Event) -> dict[str, object]:
+    fields = event._asdict()
+    return {"event": fields.pop("name"), **fields}

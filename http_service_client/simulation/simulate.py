@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
-import threading
 from collections.abc import Callable, Coroutine, Mapping
 from contextvars import Context
 from functools import partial
@@ -12,9 +10,9 @@ from typing import Any
 
 from ..client.config import HttpClientConfig
 from ..core.checks import check_count, check_duration, check_function, check_number
+from ..drivers.loggers import muted
 from ..errors import ConfigurationError
 from ..http.preparation import parse_method
-from ..policies.logs import LOGGER
 from .fleet import Environment, Fleet
 from .report import Report, make_report
 from .service import Service
@@ -121,20 +119,14 @@ def _run(
     # No call leaves a cycle of references, and the collector would search for some during a fifth of the time.
     was_enabled = gc.isenabled()
     gc.disable()
-    hide = partial(_is_of_another_thread, threading.get_ident())
-    LOGGER.addFilter(hide)  # a circuit that opens here is no reason for an alarm
     try:
-        if isinstance(config, HttpClientConfig):
-            fleet.of_clients(config, options)
-        else:
-            fleet.of_functions(config)
-        ended_at = fleet.run()
+        with muted():  # a circuit that opens here is no reason for an alarm
+            if isinstance(config, HttpClientConfig):
+                fleet.of_clients(config, options)
+            else:
+                fleet.of_functions(config)
+            ended_at = fleet.run()
     finally:
-        LOGGER.removeFilter(hide)
         if was_enabled:
             gc.enable()
     return make_report(tally, service, seconds, ended_at)
-
-
-def _is_of_another_thread(thread: int, record: logging.LogRecord) -> bool:
-    return record.thread != thread

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import partial
+from logging import INFO
 
+from ..drivers.loggers import branch, write
 from ..http.http1.rules import Rule
 
 __all__ = ["FaultLog"]
 
-_LOGGER = logging.getLogger("http_service_client")
 _MOST = 10_000  # origins and rules that are remembered; a client of more is a crawler
 
 
@@ -28,11 +28,10 @@ class FaultLog:
         mine = object()
         if len(self._logged) >= _MOST or self._logged.setdefault((origin, rule.name), mine) is not mine:
             return
-        try:
-            _LOGGER.info(
-                "%s: tolerated a fault of a response: %s (%s; %s); %s, and the connection is closed",
-                *(origin, rule.text, rule.name, rule.section, rule.remedy),
-                extra={"http_event": "fault_tolerated", "http_key": origin, "http_rule": rule.name},
-            )
-        except Exception:
-            pass  # of a filter or a handler: a broken log must not cost the caller the response
+        write(
+            branch("protocol"),
+            INFO,
+            "%s: tolerated a fault of a response: %s (%s; %s); %s, and the connection is closed",
+            *(origin, rule.text, rule.name, rule.section, rule.remedy),
+            fields={"event": "fault_tolerated", "key": origin, "rule": rule.name},
+        )

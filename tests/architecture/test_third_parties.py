@@ -52,6 +52,7 @@ THIRD_PARTY: dict[str, list[str]] = {
     "opentelemetry": ["observability/exemplars.py"],
     "prometheus_client": ["observability/prometheus.py", "observability/worker_files.py"],
     "redis": ["integrations/redis.py"],
+    "structlog": ["observability/structlog.py"],
     "yaml": ["client/settings/files.py"],
 }
 

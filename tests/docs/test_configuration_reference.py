@@ -121,7 +121,8 @@ def parameters(heading: str) -> dict[str, Any]:
         events: HttpServiceClient.events,
     }.get(TAKERS[heading], TAKERS[heading])
     found = dict(inspect.signature(taker).parameters)
-    for name in ("self", "method", "url", "path", "options", "unknown", "_stream", "_kept", "_foreign"):
+    private = [name for name in found if name.startswith("_")]
+    for name in ("self", "method", "url", "path", "options", "unknown", *private):
         found.pop(name, None)
     factories = {
         field.name: field.default_factory

@@ -19,6 +19,7 @@ import doctest
 import gc
 import importlib
 import inspect
+import logging
 import re
 import sys
 import textwrap
@@ -69,6 +70,8 @@ EXTRAS = {
         "opentelemetry",
         "prometheus_client",
         "pydantic",
+        "pythonjsonlogger",
+        "structlog",
     ),
     *("requests_mock", "responses"),
 }
@@ -137,6 +140,7 @@ class Page:
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
         self.servers.close()
+        _reset_loggers()
 
     def run(self, block: Block) -> None:
         """Run a block, or fail with its position, its source and the error."""
@@ -175,6 +179,14 @@ class Page:
         test = doctest.DocTestParser().get_doctest(source, {}, block.page, block.page, block.line - 1)
         test.globs = self.names
         _check(test)
+
+
+def _reset_loggers() -> None:
+    """What a page has set on the loggers of the package would change later tests."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.partition(".")[0] == PACKAGE.name and isinstance(logger, logging.Logger):
+            logger.handlers.clear()
+            logger.setLevel(logging.NOTSET)
 
 
 def _missing_extra(error: BaseException | None) -> str | None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from logging import INFO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -31,6 +32,7 @@ from ...core.effects import Plan, Sleep
 from ...core.machines.backoff import endless_waits
 from ...core.machines.retry_settings import RetrySettings
 from ...core.outcomes import REFUSALS, requested_wait
+from ...drivers.loggers import branch, write
 from ...drivers.waits import Waits
 from ...errors import (
     ConfigurationError,
@@ -47,7 +49,6 @@ from ...http.bodies.event_stream import EventStreamDecoder, ServerSentEvent
 from ...http.headers import build_headers
 from ...http.media_types import parse_content_type
 from ...http.urls import redact_url
-from ...policies.logs import LOGGER
 from .base import Streamed
 from .iterators import AsyncDecodedIterator, DecodedIterator
 
@@ -246,7 +247,11 @@ class Listening:
                 f"the deadline expires before the next connection to {redact_url(self.url)}, in {wait:.3g} s"
             )
             raise DeadlineExceededError(message)
-        LOGGER.info("reconnecting to %s in %.3f s after %s", redact_url(self.url), wait, cause)
+        url = redact_url(self.url)
+        fields = {"event": "reconnecting", "url": url, "delay": wait, "cause": cause}
+        write(
+            branch("events"), INFO, "reconnecting to %s in %.3f s after %s", url, wait, cause, fields=fields
+        )
         return wait
 
     def _answered(self, what: str) -> str:

@@ -13,19 +13,19 @@ they change again. Open connections keep the context that they were made with.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import ssl
 import weakref
 from collections.abc import Callable, Hashable
+from logging import WARNING
 
 from ...drivers.locks import ForkSafeLock
+from ...drivers.loggers import branch, write
 from ...drivers.threads import DaemonThreads
 from ...errors import ConfigurationError
 
 __all__ = ["SharedContext"]
 
-_LOGGER = logging.getLogger("http_service_client")
 _THREADS = DaemonThreads(2)  # most of the work needs the interpreter's lock: more would gain nothing
 
 _Signature = tuple["tuple[int, ...] | None", ...]
@@ -129,14 +129,8 @@ class SharedContext:
 
 
 def _warn(reason: str) -> None:
-    try:
-        _LOGGER.warning(
-            "%s; new connections use the files as they were read before, until they change again",
-            reason,
-            extra={"http_event": "tls_files_unusable"},
-        )
-    except Exception:
-        pass  # of a filter or a handler: a broken log must not cost the caller the connection
+    text = "%s; new connections use the files as they were read before, until they change again"
+    write(branch("tls"), WARNING, text, reason, fields={"event": "tls_files_unusable"})
 
 
 def _state_of(file: str) -> tuple[int, ...] | None:

@@ -1,4 +1,4 @@
-"""What operators see in the log without any set-up."""
+"""The levels and the fields of records. Their text is in test_log_lines.py."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ import pytest
 from http_service_client import (
     CircuitBreakerPolicy,
     CircuitOpenError,
-    ConstantBackoff,
     HttpResponse,
-    RetryPolicy,
 )
 from http_service_client.testing import ScriptedTransport, VirtualClock
-from kit.fakes import FakeClock
 from kit.front_ends import FrontEnd
 
 URL = "https://api.test/orders?token=hunter2"
@@ -53,9 +50,7 @@ def test_retries_are_info_and_a_circuit_that_opens_is_a_warning(
     info = records(caplog, logging.INFO)
     assert len(info) == 2
     assert info[0].startswith("https://api.test: retry in 0.500 s because of status 503")
-    debug = records(caplog, logging.DEBUG)
-    assert [text for text in debug if "https://api.test: " not in text] == []
-    assert [text.split()[1] for text in debug] == ["attempt", "attempt", "attempt", "not", "done:"]
+    assert len(records(caplog, logging.DEBUG)) == 5
 
 
 def test_a_circuit_that_only_measures_says_so(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
@@ -95,22 +90,6 @@ def test_no_secret_is_logged(front_end: FrontEnd, caplog: pytest.LogCaptureFixtu
     assert "hunter2" not in repr([vars(each) for each in caplog.records])
 
 
-def test_guarded_functions_log_too(front_end: FrontEnd, caplog: pytest.LogCaptureFixture) -> None:
-    """Without a client: the retries of a policy, and the changes of its circuit, once each."""
-    breaker = CircuitBreakerPolicy(failure_threshold=2, recovery_timeout=60.0, name="shipping")
-    retries = RetryPolicy(3, ConstantBackoff(0.0), clock=FakeClock())
-
-    def body() -> None:
-        raise ConnectionResetError
-
-    with caplog.at_level(logging.INFO, "http_service_client"), pytest.raises(ConnectionResetError):
-        front_end.run(retries.apply(breaker.apply(front_end.function(body))))
-    assert records(caplog, logging.WARNING) == [
-        "shipping: the circuit is open: 2 consecutive failures; next trial in 60.000 s"
-    ]
-    assert records(caplog, logging.INFO)[0].startswith("a guarded function: retry in 0.000 s")
-
-
 def test_a_circuit_that_a_call_brings_along_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     """Though each client that uses it hears of its changes."""
     from http_service_client import HttpServiceClient
@@ -124,17 +103,3 @@ def test_a_circuit_that_a_call_brings_along_is_logged_once(caplog: pytest.LogCap
             except CircuitOpenError:
                 pass
     assert len(records(caplog, logging.WARNING)) == 1
-
-
-def test_a_broken_log_costs_no_response(front_end: FrontEnd) -> None:
-    """A filter that raises is the operator's mistake, not the caller's."""
-
-    def broken(record: logging.LogRecord) -> bool:
-        raise RuntimeError("the disk is full")
-
-    logger = logging.getLogger("http_service_client")
-    logger.addFilter(broken)
-    try:
-        failing_call(front_end)
-    finally:
-        logger.removeFilter(broken)
