@@ -23,6 +23,9 @@ from .worker_files import WorkerFiles, is_multiprocess
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+    from prometheus_client.registry import Collector
+else:
+    Collector = object  # the library is not imported before a collector is made
 
 __all__ = ["ObservedClient", "PrometheusCollector"]
 
@@ -42,7 +45,7 @@ class ObservedClient(Protocol):
 Source = ObservedClient | MetricsCollector | HttpMetrics
 
 
-class PrometheusCollector:
+class PrometheusCollector(Collector):
     """Shows the metrics of clients to Prometheus: ``registry.register(PrometheusCollector(client))``.
 
     clients: an `HttpServiceClient` (a view stands for its client); or a mapping of names to such, for several clients in one

@@ -239,7 +239,7 @@ class _FileNumber(Number):
         return 0
 
     @value.setter
-    def value(self, amount: float) -> None:
+    def value(self, amount: float) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._child.inc(amount)
 
     def reset(self) -> None:

@@ -50,7 +50,10 @@ THIRD_PARTY: dict[str, list[str]] = {
     "orjson": ["http/bodies/json_codecs.py"],
     "cattrs": ["client/other_types.py"],
     "opentelemetry": ["observability/exemplars.py"],
-    "prometheus_client": ["observability/prometheus.py", "observability/worker_files.py"],
+    "prometheus_client": [
+        *("observability/prometheus.py", "observability/worker_files.py"),
+        "cli/demo/metrics.py",
+    ],
     "redis": ["integrations/redis.py"],
     "structlog": ["observability/structlog.py"],
     "yaml": ["client/settings/files.py"],

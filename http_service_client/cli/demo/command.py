@@ -36,6 +36,12 @@ def declare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-color", action="store_true", help="no colours (like the environment variable NO_COLOR)"
     )
+    parser.add_argument(
+        "--prometheus",
+        type=_port,
+        metavar="PORT",
+        help="show the metrics of both clients at http://127.0.0.1:PORT/metrics meanwhile (extra prometheus)",
+    )
     # For the tests: a shorter evening, and servers that break the invariants.
     parser.add_argument("--tempo", type=float, default=1.0, help=argparse.SUPPRESS)
     parser.add_argument("--sabotage", choices=["forget-keys", "stay-down"], help=argparse.SUPPRESS)
@@ -44,7 +50,11 @@ def declare(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, output: TextIO, errors: TextIO) -> int:
     """Play the evening; the exit code: 0, or 1 if an invariant is broken."""
     settings = play.Settings(
-        orders=arguments.orders, seed=arguments.seed, tempo=arguments.tempo, sabotage=arguments.sabotage
+        orders=arguments.orders,
+        seed=arguments.seed,
+        tempo=arguments.tempo,
+        sabotage=arguments.sabotage,
+        metrics_port=arguments.prometheus,
     )
     return play.run(settings, output, plain=arguments.plain, colour=not arguments.no_color)
 
@@ -54,3 +64,10 @@ def _order_count(text: str) -> int:
     if not 1 <= count <= 500:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 500, not {text!r}")
     return count
+
+
+def _port(text: str) -> int:
+    port = int(text) if text.isdecimal() else -1
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535 (0 for any free one), not {text!r}")
+    return port

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from ..screen import Ink, Screen, is_terminal, wants_colour
+from .metrics import serve_metrics
 from .report import print_report
 from .runners import WORKERS, Runner, TaskRunner, ThreadRunner
 from .script import Act, write_story
@@ -28,12 +29,14 @@ class Settings:
     orders: for threads and tasks each.  seed: decides the orders and the mishap that each meets.
     tempo: factor on the time of the acts, and on that after which circuits and limits recover.
     sabotage: "forget-keys", a gateway that charges again; "stay-down", an outage without end; None.
+    metrics_port: where the clients' metrics are shown, on loopback; 0 for any free port, None for nowhere.
     """
 
     orders: int = 60
     seed: int = 1
     tempo: float = 1.0
     sabotage: str | None = None
+    metrics_port: int | None = None
 
 
 def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool = True) -> int:
@@ -59,9 +62,13 @@ def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool
             )
             runners.append(runner_type(services, settings.seed, settings.tempo, announce))
             stack.callback(runners[-1].close)
+        address = None
+        if settings.metrics_port is not None:
+            clients = {runner.name: runner.client for runner in runners}
+            address = stack.enter_context(serve_metrics(clients, settings.metrics_port))
         # Entered last, left first: after Ctrl-C the cursor is back before the last call has ended.
         screen = stack.enter_context(Screen(stream, is_live=is_live))
-        _greet(screen, settings)
+        _greet(screen, settings, address)
         view = LiveView(screen, runners, ink) if is_live else PlainView(screen, runners)
         evening = _Evening(runners, view, news, started)
         for number, act in enumerate(story.acts, 1):
@@ -73,7 +80,7 @@ def run(settings: Settings, stream: TextIO, *, plain: bool = False, colour: bool
         return 0 if print_report(screen, runners, left_open, ink) else 1
 
 
-def _greet(screen: Screen, settings: Settings) -> None:
+def _greet(screen: Screen, settings: Settings, address: str | None) -> None:
     orders = "1 order" if settings.orders == 1 else f"{settings.orders} orders"
     screen.print(
         *screen.wrapped(
@@ -81,6 +88,7 @@ def _greet(screen: Screen, settings: Settings) -> None:
             f"Threads and tasks each have their own client and their own failing services. Seed {settings.seed}.",
             "",
         ),
+        *([] if address is None else [f"Prometheus finds the metrics of both clients at {address}."]),
         "",
     )
 

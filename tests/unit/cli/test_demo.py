@@ -185,6 +185,7 @@ def test_the_options_have_the_defaults_that_help_states() -> None:
         "no_color": False,
         "tempo": 1.0,
         "sabotage": None,
+        "prometheus": None,
     }
 
 
